@@ -1,0 +1,260 @@
+"""What a row needs from outside, as values: asks, and the answers that come back.
+
+A kind returns asks and reads answers; it never sees a socket, a process or a clock. `backends.py` fetches.
+An answer is the reply that belongs to the ask, or the GradeError that came instead (`unwrap` raises it).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+from graders.errors import GradeError, ModelParseError
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """`input_text`, or `output_text` when `output` is set."""
+
+    text: str
+    output: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """`input_image`: a URL or data URL, and the wire's `detail` (None when absent)."""
+
+    image_url: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AudioPart:
+    """`input_audio`: base64 data and its format, "mp3" or "wav"."""
+
+    data: str
+    format: str
+
+
+Part: TypeAlias = TextPart | ImagePart | AudioPart
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One rendered message; `role` is user, assistant, system or developer."""
+
+    role: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """`sampling_params` in canonical spelling; None means not sent."""
+
+    seed: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_completions_tokens: int | None = None
+    reasoning_effort: str | None = None
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether equal requests are meant to give equal answers, so that a batch may send one for all."""
+        return self.seed is not None or self.temperature == 0
+
+
+class Ambiguous(ValueError):
+    """An answer holds no verdict, or several different ones; the message says which."""
+
+
+_STEPS: dict[str, Any] = {
+    "type": "array",
+    "description": "A sequence of steps outlining the reasoning process.",
+    "items": {
+        "type": "object",
+        "properties": {"description": {"type": "string"}, "conclusion": {"type": "string"}},
+        "required": ["description", "conclusion"],
+        "additionalProperties": False,
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a judge must answer with: `{"steps": [...], "result": ...}`, the schema of the hosted notebook.
+
+    Attributes:
+        labels: The allowed labels; empty for a score.
+        range: Inclusive bounds of a score; told to the judge, applied by the kind (a judge may overshoot).
+        steps: Whether reasoning steps are asked for before the result (the hosted way), or the result alone.
+    """
+
+    labels: tuple[str, ...] = ()
+    range: tuple[float, float] = (0.0, 1.0)
+    steps: bool = True
+
+    @property
+    def schema_name(self) -> str:
+        return "label_classification" if self.labels else "float_score_classification"
+
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON Schema for the judge's answer, in the property order that the service records."""
+        result: dict[str, Any]
+        if self.labels:
+            result = {
+                "type": "string",
+                "enum": list(self.labels),
+                "description": "The label assigned to the response.",
+            }
+        else:
+            low, high = self.range
+            result = {
+                "type": "number",
+                "description": "The float score assigned to the response. "
+                f"This should be in inclusive range {low:g} to {high:g}.",
+            }
+        properties = {"steps": _STEPS, "result": result} if self.steps else {"result": result}
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        }
+
+    def read(self, answer: object) -> float | str:
+        """The verdict in one decoded JSON answer.
+
+        `steps` is not insisted on and no range is applied here: the caller clips. A bool is not a number.
+
+        Raises:
+            Ambiguous: the answer is not an object with a valid `result`.
+        """
+        if not isinstance(answer, Mapping) or "result" not in answer:
+            raise Ambiguous(f"expected an object with 'result', got {_shown(answer)}")
+        result = answer["result"]
+        if self.labels:
+            if isinstance(result, str) and result in self.labels:
+                return result
+            raise Ambiguous(f"'result' is {_shown(result)}, not one of {', '.join(map(repr, self.labels))}")
+        if isinstance(result, bool) or not isinstance(result, (int, float)) or not math.isfinite(result):
+            raise Ambiguous(f"'result' is {_shown(result)}, not a finite number")
+        return float(result)
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=repr)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAsk:
+    """One question to a judge. Hashable: equal asks may be merged by a batch."""
+
+    model: str
+    messages: tuple[Message, ...]
+    verdict: Verdict
+    sampling: Sampling = Sampling()
+
+
+@dataclass(frozen=True, slots=True)
+class CodeAsk:
+    """One run of a python grader. `sample` and `item` are JSON values; `key` seeds the program's randomness."""
+
+    source: str
+    sample: Any
+    item: Any
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedAsk:
+    """Texts whose vectors are wanted."""
+
+    texts: tuple[str, ...]
+
+
+Ask: TypeAlias = ModelAsk | CodeAsk | EmbedAsk
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one or more calls; None where the server did not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(*(_add(getattr(self, name), getattr(other, name)) for name in self.__slots__))
+
+    def to_wire(self) -> dict[str, int | None]:
+        """The four fields of the wire's `token_usage` object."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "total_tokens": self.total_tokens,
+            "completion_tokens": self.completion_tokens,
+            "cached_tokens": self.cached_tokens,
+        }
+
+
+def _add(left: int | None, right: int | None) -> int | None:
+    return right if left is None else left if right is None else left + right
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReply:
+    """A judge's valid verdict.
+
+    Attributes:
+        verdict: What `Verdict.read` made of the answer: a finite float, not yet clipped, or a label.
+        text: The raw answer.
+        model: The model the server says it used (may differ from the one asked for).
+        usage: Tokens over all attempts that reported them.
+        provenance: How it was asked: endpoint, rung of structured output, parameters dropped, votes, cache hit ...
+    """
+
+    verdict: float | str
+    text: str
+    model: str
+    usage: Usage = Usage()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CodeReply:
+    """What a python grader returned: a finite float, and the sandbox tier that held it."""
+
+    value: float
+    tier: str
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedReply:
+    """One float64 vector for each text asked for (shape [texts, dims]), and the model that made them."""
+
+    vectors: Any
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+Reply: TypeAlias = ModelReply | CodeReply | EmbedReply
+Answer: TypeAlias = Reply | GradeError
+
+R = TypeVar("R", ModelReply, CodeReply, EmbedReply)
+
+
+def unwrap(answer: Answer, kind: type[R]) -> R:
+    """The reply, or raise the failure that came back instead."""
+    if isinstance(answer, GradeError):
+        raise answer
+    assert isinstance(answer, kind), f"a {kind.__name__} was asked for, {type(answer).__name__} came"
+    return answer
+
+
+def parse_error(error: Ambiguous, text: str) -> ModelParseError:
+    """The flag for an answer that holds no single valid verdict."""
+    return ModelParseError(f"the judge's answer was not used: {error}", text)

@@ -1,0 +1,180 @@
+"""The two families of errors.
+
+SpecError: the spec cannot be used; it lists every problem at once and `compile` raises it.
+GradeError: one row could not be graded; there is one subclass per flag of the wire's `metadata.errors`, and only
+`engine.settle` turns one into flags. `run` never raises a GradeError.
+
+    GradeError                        other_error
+    +-- FormulaError                  formula_parse_error
+    +-- SampleParseError              sample_parse_error
+    +-- TruncatedObservation          truncated_observation_error
+    +-- UnresponsiveReward            unresponsive_reward_error
+    +-- MissingVariable               invalid_variable_error
+    +-- PythonRuntimeError            python_grader_runtime_error
+    +-- PythonServerError             python_grader_server_error
+    +-- ModelServerError              model_grader_server_error
+    |   +-- ModelStop                   (auth or quota: no later call can succeed either)
+    +-- ModelRefusal                  model_grader_refusal_error
+    +-- ModelParseError               model_grader_parse_error
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from graders.ask import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding about a spec.
+
+    Attributes:
+        path: Where, in the user's own words: `graders.exact.operation`; "" is the spec itself.
+        message: What was found, what was expected.
+        code: A stable word for programs: `missing_required_parameter`, `invalid_type`, `invalid_value`, ...
+        severity: "error" (the spec cannot run) or "warning" (it runs; read this first).
+        suggestion: What was probably meant, or "".
+        line, column: 1-based position in the file the spec came from; 0 when unknown.
+        file: That file's name, or "".
+    """
+
+    path: str
+    message: str
+    code: str
+    severity: str = "error"
+    suggestion: str = ""
+    line: int = 0
+    column: int = 0
+    file: str = ""
+
+    def __str__(self) -> str:
+        where = ":".join(part for part in (self.file, str(self.line or ""), str(self.column or "")) if part)
+        hint = f" {self.suggestion}" if self.suggestion else ""
+        return f"{where}: {self.message}{hint}" if where else f"{self.message}{hint}"
+
+
+class SpecError(ValueError):
+    """The spec is not valid; `problems` lists all of them, not the first."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class GradeError(Exception):
+    """A row could not be graded.
+
+    Attributes:
+        flag: The wire field of `metadata.errors` that this sets to true.
+        details_field: The wire field that `details` goes to; "" where the flag has none.
+        usage, model: What a judge spent before it failed, and which one; None when none was asked.
+        provenance: How the judge was asked, as in ModelReply.
+    """
+
+    flag: ClassVar[str] = "other_error"
+    details_field: ClassVar[str] = ""
+    usage: Usage | None = None
+    model: str | None = None
+    provenance: Mapping[str, Any] = {}
+
+    @property
+    def details(self) -> str:
+        return str(self)
+
+
+class FormulaError(GradeError):
+    """`calculate_output` has no finite real value for these scores."""
+
+    flag = "formula_parse_error"
+
+
+class SampleParseError(GradeError):
+    """The sample is not in the form that the grader reads (JSON, messages, encodable text)."""
+
+    flag = "sample_parse_error"
+
+
+class TruncatedObservation(GradeError):
+    """The sample was cut off before it was complete, and the caller asked for that to be an error."""
+
+    flag = "truncated_observation_error"
+
+
+class UnresponsiveReward(GradeError):
+    """The grader gave no answer within the caller's deadline."""
+
+    flag = "unresponsive_reward_error"
+
+
+class MissingVariable(GradeError):
+    """A template names a path that the row does not have."""
+
+    flag = "invalid_variable_error"
+
+    def __init__(self, path: str, have: Iterable[str] = ()) -> None:
+        self.path = path
+        self.have = tuple(have)
+        super().__init__(f"no {path!r} in this row; it has {', '.join(self.have) or 'nothing'} there")
+
+
+class PythonRuntimeError(GradeError):
+    """The grader's own program failed: it raised, or returned something that is not a finite number."""
+
+    flag = "python_grader_runtime_error"
+    details_field = "python_grader_runtime_error_details"
+
+
+class PythonServerError(GradeError):
+    """The sandbox ended the program (time, memory, disk) or could not run it.
+
+    Attributes:
+        kind: The wire's `python_grader_server_error_type`: timeout, memory, disk, crash, infrastructure, ...
+        infrastructure: True when the program is not to blame, so that the row says nothing about the sample.
+    """
+
+    flag = "python_grader_server_error"
+    details_field = "python_grader_server_error_type"
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.infrastructure = kind in ("infrastructure", "protocol")
+
+    @property
+    def details(self) -> str:
+        return self.kind
+
+
+class ModelServerError(GradeError):
+    """The judge could not be asked: network, time-out, status, quota, a response that is not the API's."""
+
+    flag = "model_grader_server_error"
+    details_field = "model_grader_server_error_details"
+
+
+class ModelStop(ModelServerError):
+    """No later call to this endpoint can succeed either (bad key, no quota): a batch stops here."""
+
+
+class ModelRefusal(GradeError):
+    """The judge refused, or its content filter did."""
+
+    flag = "model_grader_refusal_error"
+
+
+class ModelParseError(GradeError):
+    """The judge answered, but not with one valid verdict: cut off, empty, wrong schema, two different ones.
+
+    Attributes:
+        text: The raw answer.
+    """
+
+    flag = "model_grader_parse_error"
+
+    def __init__(self, message: str, text: str = "") -> None:
+        super().__init__(message)
+        self.text = text
