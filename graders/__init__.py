@@ -1,0 +1,63 @@
+"""Run and validate OpenAI-style graders on your own machine.
+
+    import graders
+
+    result = graders.run(spec, sample, item)
+    result.reward, result.ok, result.metadata
+
+Importing this module loads light standard-library modules only; a name's home is loaded when it is first touched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from graders._version import __version__
+
+if TYPE_CHECKING:
+    from graders.backends import Backends
+    from graders.engine import Grader, arun, compile, run, validate
+    from graders.errors import GradeError, Problem, SpecError
+    from graders.result import RunResult
+
+_HOMES = {
+    "Backends": "graders.backends",
+    "GradeError": "graders.errors",
+    "Grader": "graders.engine",
+    "Problem": "graders.errors",
+    "RunResult": "graders.result",
+    "SpecError": "graders.errors",
+    "arun": "graders.engine",
+    "compile": "graders.engine",
+    "run": "graders.engine",
+    "validate": "graders.engine",
+}
+
+__all__ = [
+    "Backends",
+    "GradeError",
+    "Grader",
+    "Problem",
+    "RunResult",
+    "SpecError",
+    "__version__",
+    "arun",
+    "compile",
+    "run",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'graders' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,313 @@
+"""Who answers asks: judges, the sandbox, an embedder. The only layer that touches networks, processes and clocks.
+
+Every ask becomes a Future that ends in an Answer: the reply, or the GradeError that came instead. Sync callers wait
+for it, async callers await it, a batch keeps many under way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from graders.ask import Answer, Ask, CodeAsk, CodeReply, EmbedAsk, EmbedReply, ModelAsk
+from graders.errors import (
+    GradeError,
+    ModelServerError,
+    PythonRuntimeError,
+    PythonServerError,
+    SampleParseError,
+)
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from graders.background import Loop
+    from graders.embed import Embedder
+    from graders.models import Config, ModelClient
+    from graders.spec import Options
+    from graders_sandbox import Outcome, Sandbox
+
+#: Sandbox outcomes that are the program's own doing -> python_grader_runtime_error. The others end in
+#: python_grader_server_error with the outcome as its type: how the service files time-outs is not published.
+RUNTIME_OUTCOMES = ("grader_error", "bad_return")
+
+
+class Backends:
+    """What compiled graders share. Cheap to make: everything starts at its first ask. Safe to use from any thread.
+
+    Args:
+        models: Who answers ModelAsk; None: what the configuration says, at the first ask.
+        sandbox: Who runs python graders; None: what the configuration says.
+        embedder: Who makes vectors for cosine; None: what the configuration says (by default nobody does).
+        cache: Path of a file in which judges' verdicts are kept; None: no cache.
+        config: Path of graders.toml; None: GRADERS_CONFIG, else found upward from the working directory.
+        unsandboxed: Run python graders without a jail. Only for programs that you wrote; marks every result.
+    """
+
+    def __init__(
+        self,
+        *,
+        models: ModelClient | None = None,
+        sandbox: Sandbox | None = None,
+        embedder: Embedder | None = None,
+        cache: str | None = None,
+        config: str | Config | None = None,
+        unsandboxed: bool = False,
+    ) -> None:
+        self._models = models
+        self._sandbox = sandbox
+        self._embedder = embedder
+        self._cache = cache
+        self._config = config
+        self._unsandboxed = unsandboxed
+        self._loop: Loop | None = None
+        self._embedding: ThreadPoolExecutor | None = None
+        self._lock = _lock()
+
+    @classmethod
+    def from_env(cls) -> Backends:
+        """What graders.toml and the environment say."""
+        return cls()
+
+    # --- the parts, made when first needed ---
+
+    @property
+    def config(self) -> Config:
+        """The configuration. Raises ConfigError when its file is not valid."""
+        with self._lock:
+            if self._config is None or isinstance(self._config, str):
+                from graders.models import load_config
+
+                self._config = load_config(self._config)
+            return self._config
+
+    @property
+    def options(self) -> Options:
+        """How the configuration wants graders compiled."""
+        from graders.spec import Options
+
+        metrics = dict(self.config.table("metrics"))
+        return Options(
+            metrics=metrics.pop("implementation", "fast"),
+            metric_options={name: table for name, table in metrics.items() if isinstance(table, Mapping)},
+            values=self.config.table("templates").get("values", "json"),
+            judge_steps=self.config.table("judge").get("steps", True),
+            embedder=self.has_embedder,
+        )
+
+    @property
+    def models(self) -> ModelClient:
+        config = self.config
+        with self._lock:
+            if self._models is None:
+                from graders.models import connect
+
+                self._models = connect(config, cache=self._cache)
+            return self._models
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The sandbox. Raises ValueError when the configuration's [sandbox] table is not valid."""
+        if self._sandbox is None:
+            table = dict(self.config.table("sandbox"))
+            with self._lock:
+                if self._sandbox is None:
+                    from graders_sandbox import Limits, Sandbox
+
+                    limits = Limits(**table.pop("limits", {}))
+                    self._sandbox = Sandbox(limits=limits, **{"unsandboxed": self._unsandboxed, **table})
+        return self._sandbox
+
+    @property
+    def has_embedder(self) -> bool:
+        return self._embedder is not None or bool(self.config.table("embeddings"))
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder. Raises ValueError when none is configured."""
+        if self._embedder is None:
+            table = self.config.table("embeddings")
+            with self._lock:
+                if self._embedder is None:
+                    from graders.embed import embedder_from
+
+                    self._embedder = embedder_from(table)
+        return self._embedder
+
+    # --- asking ---
+
+    def submit(
+        self, asks: Sequence[Ask | GradeError], *, deadline: float | None = None
+    ) -> list[Future[Answer]]:
+        """Send asks off, in one go where that is cheaper (texts to embed); one Future for each, in order.
+
+        Args:
+            asks: A GradeError among them is its own answer.
+            deadline: time.monotonic() seconds after which nobody waits any more.
+        """
+        futures: list[Future[Answer]] = [Future() for _ in asks]
+        embeds: list[tuple[EmbedAsk, Future[Answer]]] = []
+        for ask, future in zip(asks, futures, strict=True):
+            try:
+                if isinstance(ask, GradeError):
+                    future.set_result(ask)
+                elif isinstance(ask, ModelAsk):
+                    self._submit_model(ask, future, deadline)
+                elif isinstance(ask, CodeAsk):
+                    self._submit_code(ask, future, deadline)
+                else:
+                    embeds.append((ask, future))
+            except GradeError as error:
+                future.set_result(error)
+        if embeds:
+            self._submit_embeds(embeds)
+        return futures
+
+    def fetch(self, asks: Sequence[Ask | GradeError], *, deadline: float | None = None) -> list[Answer]:
+        """All answers, in order. An interrupt cancels what is under way."""
+        futures = self.submit(asks, deadline=deadline)
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            cancel(futures)
+            raise
+
+    async def afetch(
+        self, asks: Sequence[Ask | GradeError], *, deadline: float | None = None
+    ) -> list[Answer]:
+        """As fetch. Cancelling the caller cancels what is under way."""
+        import asyncio
+
+        futures = self.submit(asks, deadline=deadline)
+        try:
+            return [await asyncio.wrap_future(future) for future in futures]
+        except BaseException:
+            cancel(futures)
+            raise
+
+    def _submit_model(self, ask: ModelAsk, future: Future[Answer], deadline: float | None) -> None:
+        try:
+            models = self.models
+        except ValueError as error:
+            raise ModelServerError(str(error)) from None
+        with self._lock:
+            if self._loop is None:
+                from graders.background import Loop
+
+                self._loop = Loop()
+        follow(self._loop.start(models.answer(ask, deadline=deadline)), future, _same)
+
+    def _submit_code(self, ask: CodeAsk, future: Future[Answer], deadline: float | None) -> None:
+        timeout_s = None if deadline is None else max(0.001, deadline - time.monotonic())
+        try:
+            sandbox = self.sandbox
+        except (ValueError, TypeError) as error:
+            raise PythonServerError(
+                f"the [sandbox] configuration is not valid: {error}", "infrastructure"
+            ) from None
+        try:
+            running = sandbox.submit(ask.source, ask.sample, ask.item, key=ask.key, timeout_s=timeout_s)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise SampleParseError(f"the row cannot be sent to the program as JSON: {error}") from None
+        follow(running, future, _code_answer)
+
+    def _submit_embeds(self, embeds: list[tuple[EmbedAsk, Future[Answer]]]) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with self._lock:
+            if self._embedding is None:
+                self._embedding = ThreadPoolExecutor(1, thread_name_prefix="graders-embed")
+        self._embedding.submit(self._embed, embeds)
+
+    def _embed(self, embeds: list[tuple[EmbedAsk, Future[Answer]]]) -> None:
+        """One call for the texts of many rows."""
+        live = [(ask, future) for ask, future in embeds if future.set_running_or_notify_cancel()]
+        try:
+            embedder = self.embedder
+            vectors = embedder.embed([text for ask, _ in live for text in ask.texts])
+        except Exception as error:
+            failure = (
+                error if isinstance(error, GradeError) else ModelServerError(f"the embedder failed: {error}")
+            )
+            for _, future in live:
+                future.set_result(failure)
+            return
+        at = 0
+        for ask, future in live:
+            future.set_result(EmbedReply(vectors[at : at + len(ask.texts)], embedder.provenance))
+            at += len(ask.texts)
+
+    def close(self) -> None:
+        """End what was started: connections, sandbox processes, threads."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+            models, sandbox, embedding = self._models, self._sandbox, self._embedding
+            self._embedding = None
+        if loop is not None:
+            if models is not None:
+                loop.finish(models.aclose())
+            loop.close()
+        if sandbox is not None:
+            sandbox.close()
+        if embedding is not None:
+            embedding.shutdown(wait=False, cancel_futures=True)
+
+    def __enter__(self) -> Backends:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _lock() -> Any:
+    import threading
+
+    return threading.RLock()
+
+
+def cancel(futures: Sequence[Future[Any]]) -> None:
+    """Give up on what is under way; what has ended keeps its answer."""
+    for future in futures:
+        future.cancel()
+
+
+def follow(source: Future[Any], target: Future[Answer], read: Callable[[Any], Answer]) -> None:
+    """End `target` with what `read` makes of `source`'s result; a GradeError raised by it is the answer.
+
+    Cancelling `target` cancels `source`.
+    """
+
+    def done(source: Future[Any]) -> None:
+        if not target.set_running_or_notify_cancel():
+            return
+        if source.cancelled():
+            target.set_result(GradeError("cancelled before an answer came"))
+            return
+        error = source.exception()
+        if error is None:
+            target.set_result(read(source.result()))
+        elif isinstance(error, GradeError):
+            target.set_result(error)
+        else:
+            target.set_result(GradeError(f"{type(error).__name__}: {error}"))
+
+    def give_up(target: Future[Answer]) -> None:
+        if target.cancelled():
+            source.cancel()
+
+    target.add_done_callback(give_up)
+    source.add_done_callback(done)
+
+
+def _same(reply: Answer) -> Answer:
+    return reply
+
+
+def _code_answer(outcome: Outcome) -> Answer:
+    if outcome.value is not None:
+        return CodeReply(outcome.value, outcome.tier)
+    if outcome.status in RUNTIME_OUTCOMES:
+        return PythonRuntimeError(outcome.text or outcome.error_type)
+    return PythonServerError(outcome.text or outcome.status, outcome.status)

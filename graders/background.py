@@ -1,0 +1,50 @@
+"""One event loop on a thread of its own, so that sync and async callers share connections and limits."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+CLOSE_S = 2.0  # how long closing waits for connections to end
+
+
+class Loop:
+    """A running event loop. The thread is a daemon: it never keeps a program alive."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="graders-models", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run it on the loop. Cancelling the Future cancels the work."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def finish(self, work: Coroutine[Any, Any, object]) -> None:
+        """Run it and wait for it, briefly."""
+        try:
+            self.start(work).result(CLOSE_S)
+        except (Exception, asyncio.CancelledError):
+            return  # closing is best effort: there is nobody left to tell
+
+    def close(self) -> None:
+        """Cancel what is under way and end the thread."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._cancel_all)
+            self._thread.join(CLOSE_S)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+    def _cancel_all(self) -> None:
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.call_soon(self._loop.stop)

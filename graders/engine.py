@@ -1,0 +1,315 @@
+"""Compile once, run many: the one way through the code for a row.
+
+row = Row(sample, item)
+asks = kind.ask(row)                    () for local kinds
+answers = backends.fetch(asks)          the only step that differs between run, arun and run_batch
+settle(kind.grade(row, answers))        the only place that turns a GradeError into flags
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from itertools import islice
+from typing import Any
+
+from graders._version import __version__
+from graders.ask import Answer, Ask, ModelAsk
+from graders.backends import Backends, cancel
+from graders.errors import GradeError, ModelStop, Problem, SpecError
+from graders.kinds.text_similarity import NO_EMBEDDER
+from graders.result import Identity, RunResult, Score
+from graders.row import Row
+from graders.spec import Options, SpecModel, load, read
+
+WINDOW = (
+    512  # rows under way in a batch: enough to keep judges and sandbox busy, little enough to hold in memory
+)
+CHUNK = 64  # rows whose asks are sent off together
+MERGED = 8192  # answers to repeatable asks that a batch remembers
+
+_NO_SCORE = Score(0.0)
+
+
+class Grader:
+    """A compiled spec. Safe to use from several threads.
+
+    Attributes:
+        spec: The checked spec.
+        warnings: What `validate` says beside errors.
+        name, type: As results carry them.
+        digest: sha256 of the normalised spec, the engine's version left out.
+        backends: Who answers its asks.
+    """
+
+    def __init__(
+        self, spec: SpecModel, backends: Backends, options: Options, warnings: Sequence[Problem] = ()
+    ) -> None:
+        self.spec = spec
+        self.warnings = tuple(warnings)
+        self.type = spec.type
+        self.name = spec.name or spec.type
+        self.backends = backends
+        self.digest = digest(spec.to_json())
+        self.kind = spec.build(options)
+        self.identity = Identity(
+            self.name, self.type, {"engine": f"local-graders {__version__}", **self.kind.provenance}
+        )
+
+    def __repr__(self) -> str:
+        return f"Grader({self.name!r}, type={self.type!r})"
+
+    def run(
+        self,
+        sample: object,
+        item: Mapping[str, Any] | None = None,
+        *,
+        id: str = "",
+        timeout_s: float | None = None,
+    ) -> RunResult:
+        """Grade one row. Never raises for the row: what went wrong is in the result's flags.
+
+        Args:
+            sample: The model's text, a sample object, chat messages, a completion or a response (see Row).
+            item: The dataset row, a JSON object; None is {}.
+            id: A name for the row; it also seeds a python grader's randomness.
+            timeout_s: How long the answers may take in all; None: as long as the backends' own limits.
+        """
+        started = time.perf_counter()
+        try:
+            row = Row(sample, item, id)
+            answers: Sequence[Answer] = ()
+            if self.kind.n_asks:
+                answers = self.backends.fetch(self.kind.ask(row), deadline=_deadline(timeout_s))
+            return self._settle(row, answers, started)
+        except GradeError as error:
+            return self._failed(error, started, id)
+
+    async def arun(
+        self,
+        sample: object,
+        item: Mapping[str, Any] | None = None,
+        *,
+        id: str = "",
+        timeout_s: float | None = None,
+    ) -> RunResult:
+        """As `run`, without blocking the caller's event loop. Cancelling it cancels what is under way."""
+        started = time.perf_counter()
+        try:
+            row = Row(sample, item, id)
+            answers: Sequence[Answer] = ()
+            if self.kind.n_asks:
+                answers = await self.backends.afetch(self.kind.ask(row), deadline=_deadline(timeout_s))
+            return self._settle(row, answers, started)
+        except GradeError as error:
+            return self._failed(error, started, id)
+
+    def run_batch(
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        merge: bool | None = None,
+        window: int = WINDOW,
+    ) -> Iterator[RunResult]:
+        """Grade many rows, lazily and in order, with at most `window` rows in memory.
+
+        Args:
+            rows: Mappings with "sample", and perhaps "item" and "id".
+            merge: Whether equal questions to a judge are asked once: None where the spec makes them repeatable
+                (a seed, or temperature 0), True always, False never.
+            window: Rows under way at once.
+
+        Raises:
+            ModelStop: a judge's endpoint refused the key or has no quota left, so that no later row can be graded.
+                The results up to that row have been yielded.
+        """
+        if self.kind.n_asks == 0:
+            return self._local_batch(iter(rows), window)
+        return self._asking_batch(iter(rows), merge, window)
+
+    def _local_batch(self, rows: Iterator[Mapping[str, Any]], window: int) -> Iterator[RunResult]:
+        while chunk := list(islice(rows, window)):
+            started = time.perf_counter()
+            results = [self._local(row) for row in chunk]
+            each = (time.perf_counter() - started) / len(results)
+            for result in results:
+                result.execution_time = each
+                yield result
+
+    def _local(self, fields: Mapping[str, Any]) -> RunResult:
+        id = fields.get("id", "")
+        try:
+            score = self.kind.grade(Row(fields["sample"], fields.get("item"), id), ())
+        except GradeError as error:
+            return RunResult(self.identity, _NO_SCORE, (error,), 0.0, id)
+        return RunResult(self.identity, score, score.failures, 0.0, id)
+
+    def _asking_batch(
+        self, rows: Iterator[Mapping[str, Any]], merge: bool | None, window: int
+    ) -> Iterator[RunResult]:
+        waiting: deque[tuple[Row | GradeError, list[Future[Answer]], float, str]] = deque()
+        shared: dict[Ask, Future[Answer]] = {}
+        try:
+            while True:
+                while len(waiting) < window and (
+                    chunk := list(islice(rows, min(CHUNK, window - len(waiting))))
+                ):
+                    waiting.extend(self._send(chunk, shared, merge))
+                if not waiting:
+                    return
+                row, futures, started, id = waiting.popleft()
+                if isinstance(row, GradeError):
+                    yield self._failed(row, started, id)
+                    continue
+                answers = [future.result() for future in futures]
+                for answer in answers:
+                    if isinstance(answer, ModelStop):
+                        raise answer
+                yield self._settle(row, answers, started)
+        finally:  # also when the caller stops early, or an interrupt arrives
+            for _, futures, _, _ in waiting:
+                cancel(futures)
+
+    def _send(
+        self, chunk: Sequence[Mapping[str, Any]], shared: dict[Ask, Future[Answer]], merge: bool | None
+    ) -> Iterator[tuple[Row | GradeError, list[Future[Answer]], float, str]]:
+        """Send off the asks of a few rows together, equal ones once where that is allowed."""
+        started = time.perf_counter()
+        asked: list[tuple[Row | GradeError, Sequence[Ask | GradeError], str]] = []
+        new: dict[int, Ask | GradeError] = {}  # by identity: only what may be merged is compared
+        for fields in chunk:
+            id = fields.get("id", "")
+            try:
+                row = Row(fields["sample"], fields.get("item"), id)
+                asks = self.kind.ask(row)
+            except GradeError as error:
+                asked.append((error, (), id))
+                continue
+            asked.append((row, asks, id))
+            for ask in asks:
+                if not (_mergeable(ask, merge) and ask in shared):
+                    new[id_of(ask)] = ask
+                    if _mergeable(ask, merge):
+                        shared[ask] = Future()  # holds the place until all of the chunk is known
+        futures = dict(zip(new, self.backends.submit(list(new.values())), strict=True))
+        for key, ask in new.items():
+            if _mergeable(ask, merge):
+                shared[ask] = futures[key]  # type: ignore[index]  # only asks are mergeable
+        for row_or_error, asks, id in asked:
+            mine = [futures[id_of(ask)] if id_of(ask) in futures else shared[ask] for ask in asks]  # type: ignore[index]
+            yield row_or_error, mine, started, id
+        while len(shared) > MERGED:
+            del shared[next(iter(shared))]
+
+    def _settle(self, row: Row, answers: Sequence[Answer], started: float) -> RunResult:
+        """The result of a row whose answers are there: the one place where failures become flags."""
+        try:
+            score = self.kind.grade(row, answers)
+        except GradeError as error:
+            return self._failed(error, started, row.id)
+        return RunResult(self.identity, score, score.failures, time.perf_counter() - started, row.id)
+
+    def _failed(self, error: GradeError, started: float, id: str) -> RunResult:
+        return RunResult(self.identity, _NO_SCORE, (error,), time.perf_counter() - started, id)
+
+
+id_of = id  # the built-in: `id` is also what a row's name is called here
+
+
+def _mergeable(ask: Ask | GradeError, merge: bool | None) -> bool:
+    return isinstance(ask, ModelAsk) and (ask.sampling.repeatable if merge is None else merge)
+
+
+def _deadline(timeout_s: float | None) -> float | None:
+    return None if timeout_s is None else time.monotonic() + timeout_s
+
+
+def digest(spec: Mapping[str, Any]) -> str:
+    """sha256, in hex, of a spec's canonical JSON: key order and blanks do not matter."""
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+_default_backends: Backends | None = None
+
+
+def default_backends() -> Backends:
+    """The backends of graders compiled without their own, from graders.toml and the environment, made once."""
+    global _default_backends
+    if _default_backends is None:
+        import atexit
+
+        _default_backends = Backends.from_env()
+        atexit.register(_default_backends.close)
+    return _default_backends
+
+
+def compile(spec: object, *, backends: Backends | None = None, strict: bool = False) -> Grader:
+    """Check a spec and make the Grader that runs it.
+
+    Args:
+        spec: A dict, JSON text, a path, an object with `model_dump()`, or a Grader, which is returned as it is.
+        backends: Who answers its asks; None: what graders.toml and the environment say.
+        strict: Refuse what the service would refuse but we accept.
+
+    Raises:
+        SpecError: with every problem of the spec; or the spec needs what is not configured (cosine an embedder).
+    """
+    if isinstance(spec, Grader):
+        return spec
+    checked = read(load(spec), strict=strict)
+    backends = backends or default_backends()
+    try:
+        options = backends.options
+    except ValueError as error:
+        raise SpecError(
+            [Problem("", f"the configuration is not valid: {error}", "invalid_config")]
+        ) from error
+    if not options.embedder:
+        _refuse_cosine(checked.spec)
+    try:
+        return Grader(checked.spec, backends, options, checked.warnings)
+    except (
+        ValueError,
+        ImportError,
+    ) as error:  # metric options of the configuration; a library that is not there
+        raise SpecError([Problem("", str(error), "invalid_config")]) from error
+
+
+def _refuse_cosine(spec: SpecModel, path: str = "") -> None:
+    members = getattr(spec, "graders", {})
+    for key, member in members.items():
+        _refuse_cosine(member, f"graders.{key}.")
+    if getattr(spec, "evaluation_metric", None) == "cosine":
+        raise SpecError([Problem(f"{path}evaluation_metric", NO_EMBEDDER, "no_embedder")])
+
+
+def validate(spec: object, *, strict: bool = False) -> dict[str, Any]:
+    """The normalised spec: canonical words, the service's defaults filled in.
+
+    Raises:
+        SpecError: with every problem at once, each with its path, message and code.
+    """
+    if isinstance(spec, Grader):
+        return spec.spec.to_json()
+    return read(load(spec), strict=strict).spec.to_json()
+
+
+def run(
+    spec: object, sample: object, item: Mapping[str, Any] | None = None, *,
+    backends: Backends | None = None, strict: bool = False,
+) -> RunResult:  # fmt: skip
+    """Compile and grade one row. For many rows compile once and use `Grader.run` or `Grader.run_batch`."""
+    return compile(spec, backends=backends, strict=strict).run(sample, item)
+
+
+async def arun(
+    spec: object, sample: object, item: Mapping[str, Any] | None = None, *,
+    backends: Backends | None = None, strict: bool = False,
+) -> RunResult:  # fmt: skip
+    """As `run`, from async code."""
+    return await compile(spec, backends=backends, strict=strict).arun(sample, item)

@@ -1,0 +1,63 @@
+"""What score_model and label_model share: a model, its messages, one ask, one verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from graders.ask import Answer, Ask, ModelAsk, ModelReply, Verdict, unwrap
+from graders.errors import GradeError
+from graders.kinds.messages import (
+    Messages,
+    MessageSpec,
+    SamplingParams,
+    check_messages,
+    check_model,
+    lenient_sampling,
+)
+from graders.result import Score, Spent
+from graders.row import Row
+from graders.spec import Field, Json, Options, Report, SpecModel
+
+
+class JudgeSpec(SpecModel):
+    model: str = Field(description="Any name; the model map of graders.toml says where it goes.")
+    input: list[MessageSpec]
+    sampling_params: SamplingParams = SamplingParams()
+
+    @classmethod
+    def lenient(cls, raw: dict[str, Json], report: Report) -> dict[str, Json]:
+        return lenient_sampling(super().lenient(raw, report), report)
+
+    @classmethod
+    def check(cls, raw: dict[str, Json], report: Report) -> None:
+        check_model(raw.get("model"), report)
+        check_messages(raw.get("input"), report)
+
+
+class Judge:
+    """Asks a model once a row; subclasses turn its verdict into a score."""
+
+    n_asks = 1
+    provenance: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, spec: JudgeSpec, verdict: Verdict, options: Options) -> None:
+        self.model = spec.model
+        self.messages = Messages(spec.input, options)
+        self._verdict = verdict
+        self._sampling = spec.sampling_params.build()
+
+    def ask(self, row: Row) -> Sequence[Ask | GradeError]:
+        return (ModelAsk(self.model, self.messages.render(row), self._verdict, self._sampling),)
+
+    def grade(self, row: Row, answers: Sequence[Answer]) -> Score:
+        reply = unwrap(answers[0], ModelReply)
+        return Score(
+            self.value(reply.verdict),
+            spent=(Spent(self.model, reply.model, reply.usage),),
+            provenance={"judge": {"verdict": reply.verdict, "text": reply.text, **reply.provenance}},
+        )
+
+    def value(self, verdict: float | str) -> float:
+        """The reward for a verdict."""
+        raise NotImplementedError(f"{type(self).__name__} has no value")

@@ -1,0 +1,59 @@
+"""label_model: a judge picks a label."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from graders.ask import Verdict
+from graders.kinds.judge import Judge, JudgeSpec
+from graders.spec import Field, Json, Options, Report, did_you_mean
+
+
+class LabelModelSpec(JudgeSpec):
+    """1.0 when the label that the judge picks is among `passing_labels`, else 0.0."""
+
+    type: Literal["label_model"]
+    labels: list[str] = Field(description="What the judge may answer.")
+    passing_labels: list[str] = Field(description="Those that pass; all of them must be in labels.")
+
+    @classmethod
+    def check(cls, raw: dict[str, Json], report: Report) -> None:
+        super().check(raw, report)
+        labels, passing = raw.get("labels"), raw.get("passing_labels")
+        if not _texts(labels):
+            return
+        if not labels:
+            report.error(
+                "Invalid 'labels': it is empty; the judge has nothing to pick.", "empty_array", "labels"
+            )
+        for index, label in enumerate(labels):
+            if label in labels[:index]:
+                report.error(f"Invalid 'labels': {label!r} stands twice.", "duplicate_value", "labels", index)
+        if not _texts(passing):
+            return
+        for index, label in enumerate(passing):
+            if label not in labels:
+                report.error(
+                    f"Invalid 'passing_labels': {label!r} is not one of the labels.",
+                    "invalid_value", "passing_labels", index, suggestion=did_you_mean(label, labels),
+                )  # fmt: skip
+        if labels and not passing:
+            report.warn("No label passes, so every reward is 0.", "no_passing_label", "passing_labels")
+        elif labels and set(passing) >= set(labels):
+            report.warn("Every label passes, so every reward is 1.", "all_labels_pass", "passing_labels")
+
+    def build(self, options: Options) -> LabelModel:
+        return LabelModel(self, options)
+
+
+def _texts(value: Json) -> bool:
+    return isinstance(value, list) and all(isinstance(label, str) for label in value)
+
+
+class LabelModel(Judge):
+    def __init__(self, spec: LabelModelSpec, options: Options) -> None:
+        super().__init__(spec, Verdict(labels=tuple(spec.labels), steps=options.judge_steps), options)
+        self._passing = frozenset(spec.passing_labels)
+
+    def value(self, verdict: float | str) -> float:
+        return 1.0 if verdict in self._passing else 0.0

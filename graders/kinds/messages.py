@@ -1,0 +1,195 @@
+"""The messages of score_model and label_model: every form that real specs use, and their rendering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator
+
+from graders.ask import AudioPart, ImagePart, Message, Part, Sampling, TextPart
+from graders.row import Row
+from graders.spec import Field, Json, Options, Report, TemplateText, tagged
+from graders.template import Template
+
+#: Spellings of the token limit found in the service's own documents -> the schema's.
+TOKEN_LIMIT = "max_completions_tokens"
+TOKEN_LIMIT_SPELLINGS = ("max_completion_tokens", "max_tokens")
+
+#: Judges named in the service's guides -> the day it switches them off (its deprecations page, November 2026).
+RETIRED = {
+    "o1": "2026-10-23", "o3-mini": "2026-10-23", "o4-mini": "2026-10-23", "gpt-4.1-nano": "2026-10-23",
+    "o3": "2026-12-11", "gpt-5": "2026-12-11", "gpt-5-mini": "2026-12-11", "gpt-5-nano": "2026-12-11",
+    "gpt-4o": "2027-01-14", "gpt-4o-mini": "2027-01-14", "gpt-4.1": "2027-01-14", "gpt-4.1-mini": "2027-01-14",
+}  # fmt: skip
+
+
+class _Wire(BaseModel):
+    # unknown keys are ignored: official examples carry `file_id: null`, newer ones `prompt_cache_breakpoint`
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+
+class TextPartSpec(_Wire):
+    type: Literal["input_text", "output_text"]
+    text: TemplateText
+
+
+class ImagePartSpec(_Wire):
+    type: Literal["input_image"]
+    image_url: TemplateText
+    detail: str | None = None
+
+
+class AudioSpec(_Wire):
+    data: TemplateText
+    format: Literal["mp3", "wav"]
+
+
+class AudioPartSpec(_Wire):
+    type: Literal["input_audio"]
+    input_audio: AudioSpec
+
+
+def _part_tag(value: Json) -> str:
+    return "#" + str(value.get("type") if isinstance(value, Mapping) else getattr(value, "type", None))
+
+
+def _content_tag(value: Json) -> str | None:
+    if isinstance(value, str):
+        return "#text"
+    if isinstance(value, (list, tuple)):
+        return "#parts"
+    return "#part" if isinstance(value, (Mapping, BaseModel)) else "#none"
+
+
+PartSpec = Annotated[
+    Annotated[TextPartSpec, tagged("input_text")]
+    | Annotated[TextPartSpec, tagged("output_text")]
+    | Annotated[ImagePartSpec, tagged("input_image")]
+    | Annotated[AudioPartSpec, tagged("input_audio")],
+    Discriminator(_part_tag),
+]
+TextOrPart = Annotated[
+    Annotated[TemplateText, tagged("text")] | Annotated[PartSpec, tagged("part")], Discriminator(_content_tag)
+]
+Content = Annotated[
+    Annotated[TemplateText, tagged("text")]
+    | Annotated[PartSpec, tagged("part")]
+    | Annotated[list[TextOrPart], tagged("parts")],
+    Discriminator(_content_tag),
+]
+
+
+class MessageSpec(_Wire):
+    role: Literal["user", "assistant", "system", "developer"]
+    content: Content = Field(description="Text, one part, or an array of parts and plain texts.")
+    type: Literal["message"] = "message"
+
+
+class SamplingParams(BaseModel):
+    """How the judge samples; what is absent or null is not sent."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    seed: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_completions_tokens: int | None = Field(None, ge=1)
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+
+    def build(self) -> Sampling:
+        return Sampling(**self.model_dump())
+
+
+def lenient_sampling(raw: dict[str, Json], report: Report) -> dict[str, Json]:
+    """`sampling_params` with one spelling of the token limit."""
+    sampling = raw.get("sampling_params")
+    if sampling is None:
+        return {key: value for key, value in raw.items() if key != "sampling_params"}
+    if not isinstance(sampling, dict):
+        return raw
+    given = [name for name in (TOKEN_LIMIT, *TOKEN_LIMIT_SPELLINGS) if sampling.get(name) is not None]
+    if len({str(sampling[name]) for name in given}) > 1:
+        limits = " and ".join(f"{name}={sampling[name]}" for name in given)
+        report.error(f"Two different token limits: {limits}.", "conflicting_parameters", "sampling_params")
+    renamed = {key: value for key, value in sampling.items() if key not in TOKEN_LIMIT_SPELLINGS}
+    for name in given:
+        if name != TOKEN_LIMIT:
+            message = f"'{name}' is read as '{TOKEN_LIMIT}', the schema's spelling."
+            report.lenient(message, "token_limit_spelling", "sampling_params", name)
+        renamed[TOKEN_LIMIT] = sampling[name]
+    return {**raw, "sampling_params": renamed}
+
+
+def check_model(model: Json, report: Report) -> None:
+    if model == "":
+        report.error("Invalid value: ''. Name the judge model.", "invalid_value", "model")
+    for name, day in RETIRED.items() if isinstance(model, str) else ():
+        # a dated snapshot is retired with its alias; another model that begins alike is not
+        if model == name or (
+            model.startswith(name + "-20") and model[len(name) + 1 :].replace("-", "").isdigit()
+        ):
+            report.warn(
+                f"OpenAI retires '{model}' on {day}; a [models.\"{model}\"] table in graders.toml sends it elsewhere.",
+                "model_retired", "model",
+            )  # fmt: skip
+
+
+def check_messages(messages: Json, report: Report) -> None:
+    if messages == []:
+        report.error(
+            "Invalid 'input': it holds no message; a judge needs at least one.", "empty_array", "input"
+        )
+    for index, message in enumerate(messages if isinstance(messages, list) else ()):
+        content = message.get("content") if isinstance(message, dict) else None
+        here = report.at("input", index, "content")
+        if content == []:
+            here.error("Invalid 'content': it holds no part.", "empty_array")
+        if isinstance(content, list):
+            for place, part in enumerate(content):
+                _check_part(part, here.at(place))
+        else:
+            _check_part(content, here)
+
+
+def _check_part(part: Json, report: Report) -> None:
+    report.template(part)
+    if isinstance(part, dict):
+        report.template(part.get("text"), "text")
+        report.template(part.get("image_url"), "image_url")
+        audio = part.get("input_audio")
+        report.template(audio.get("data") if isinstance(audio, dict) else None, "input_audio", "data")
+
+
+class Messages:
+    """Compiled messages. `render` puts one row's values in; roles and the number of messages never change.
+
+    Attributes:
+        templates: Every template in them.
+    """
+
+    def __init__(self, specs: Sequence[MessageSpec], options: Options) -> None:
+        self.templates: list[Template] = []
+        self._messages = [(spec.role, self._content(spec.content, options)) for spec in specs]
+
+    def _content(self, content: Any, options: Options) -> list[Callable[[Row], Part]]:
+        parts = content if isinstance(content, list) else [content]
+        return [self._part(part, options) for part in parts]
+
+    def _part(self, part: Any, options: Options) -> Callable[[Row], Part]:
+        def compiled(text: str) -> Template:
+            self.templates.append(Template(text, options.values))
+            return self.templates[-1]
+
+        if isinstance(part, ImagePartSpec):
+            url = compiled(part.image_url)
+            return lambda row: ImagePart(url.render(row), part.detail)
+        if isinstance(part, AudioPartSpec):
+            data = compiled(part.input_audio.data)
+            return lambda row: AudioPart(data.render(row), part.input_audio.format)
+        text = compiled(part if isinstance(part, str) else part.text)
+        output = isinstance(part, TextPartSpec) and part.type == "output_text"
+        return lambda row: TextPart(text.render(row), output)
+
+    def render(self, row: Row) -> tuple[Message, ...]:
+        return tuple(Message(role, tuple(part(row) for part in parts)) for role, parts in self._messages)

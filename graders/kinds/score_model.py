@@ -1,0 +1,53 @@
+"""score_model: a judge gives a number."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from graders.ask import Verdict
+from graders.kinds.judge import Judge, JudgeSpec
+from graders.spec import Field, Json, Options, Report
+
+
+class ScoreModelSpec(JudgeSpec):
+    """The number that the judge answers with, truncated to `range`."""
+
+    type: Literal["score_model"]
+    range: list[float] = Field(
+        [0.0, 1.0], description="Lowest and highest score; the judge's number is cut to it."
+    )
+
+    @classmethod
+    def lenient(cls, raw: dict[str, Json], report: Report) -> dict[str, Json]:
+        raw = super().lenient(raw, report)
+        if raw.get("range", ...) is None:  # the service's default, written out
+            del raw["range"]
+        return raw
+
+    @classmethod
+    def check(cls, raw: dict[str, Json], report: Report) -> None:
+        super().check(raw, report)
+        bounds = raw.get("range", [0, 1])
+        if not isinstance(bounds, list) or any(type(bound) not in (int, float) for bound in bounds):
+            return
+        if len(bounds) != 2:
+            message = f"Invalid 'range': expected two numbers, lowest and highest, but got {len(bounds)}."
+            report.error(message, "invalid_range", "range")
+        elif not all(abs(bound) < math.inf for bound in bounds):
+            report.error(f"Invalid 'range': {bounds} is not finite.", "invalid_range", "range")
+        elif bounds[0] >= bounds[1]:
+            message = f"Invalid 'range': {bounds[0]} is not below {bounds[1]}."
+            report.error(message, "invalid_range", "range")
+
+    def build(self, options: Options) -> ScoreModel:
+        return ScoreModel(self, options)
+
+
+class ScoreModel(Judge):
+    def __init__(self, spec: ScoreModelSpec, options: Options) -> None:
+        self._low, self._high = spec.range
+        super().__init__(spec, Verdict(range=(self._low, self._high), steps=options.judge_steps), options)
+
+    def value(self, verdict: float | str) -> float:
+        return min(max(float(verdict), self._low), self._high)

@@ -1,0 +1,219 @@
+"""What comes out: Score (inside), RunResult (for callers), and the service's JSON at the edge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from graders.ask import Usage
+from graders.errors import GradeError
+
+#: The wire's `metadata.errors`, in its order: every flag and details field, as it stands when nothing failed.
+NO_ERRORS: Mapping[str, bool | str | None] = MappingProxyType(
+    {
+        "formula_parse_error": False,
+        "sample_parse_error": False,
+        "truncated_observation_error": False,
+        "unresponsive_reward_error": False,
+        "invalid_variable_error": False,
+        "other_error": False,
+        "python_grader_server_error": False,
+        "python_grader_server_error_type": None,
+        "python_grader_runtime_error": False,
+        "python_grader_runtime_error_details": None,
+        "model_grader_server_error": False,
+        "model_grader_refusal_error": False,
+        "model_grader_parse_error": False,
+        "model_grader_server_error_details": None,
+    }
+)
+#: Its true-or-false fields.
+FLAGS = tuple(name for name, value in NO_ERRORS.items() if value is False)
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Tokens of one judge call: the model that was asked for, the one that answered, and what it used."""
+
+    model: str
+    sampled_model: str
+    usage: Usage
+
+
+class Score(NamedTuple):
+    """What a kind makes of one row. A tuple, since one is made for every row and a tuple is the cheapest value.
+
+    Attributes:
+        value: The reward, finite, never clamped here.
+        sub_rewards: multi only: key -> reward of that grader (0.0 where it failed).
+        failures: multi only: what went wrong in its graders.
+        spent: One entry a judge call.
+        provenance: What made the number and is not known from the spec alone (sandbox tier, judge, rung ...).
+    """
+
+    value: float
+    sub_rewards: Mapping[str, float] = _NOTHING
+    failures: tuple[GradeError, ...] = ()
+    spent: tuple[Spent, ...] = ()
+    provenance: Mapping[str, Any] = _NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The wire's `metadata`, as the run endpoint documents it.
+
+    Attributes:
+        errors: Every flag and details field of the wire (see NO_ERRORS).
+        execution_time: Seconds. In a batch of local graders: the window's time over its rows.
+        token_usage: Over all judge calls; None when no judge was asked.
+        sampled_model_name: The judge that answered last; None when none did.
+    """
+
+    name: str
+    type: str
+    errors: Mapping[str, bool | str | None]
+    execution_time: float
+    scores: Mapping[str, float]
+    token_usage: Usage | None
+    sampled_model_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What all results of one compiled grader share."""
+
+    name: str
+    type: str
+    provenance: Mapping[str, Any]
+
+
+class RunResult:
+    """One graded row.
+
+    Attributes:
+        reward: A finite float. 0.0 when the row failed - so look at `ok` before you learn from it.
+        failures: What went wrong, as errors; empty when nothing did.
+        sub_rewards: key -> reward; {} unless the grader is a multi.
+        id: The row's id, "" when it has none.
+    """
+
+    __slots__ = ("_identity", "_score", "execution_time", "failures", "id", "reward")
+
+    def __init__(
+        self,
+        identity: Identity,
+        score: Score,
+        failures: tuple[GradeError, ...],
+        execution_time: float,
+        id: str = "",
+    ) -> None:
+        self.reward = score.value
+        self.failures = failures
+        self.execution_time = execution_time
+        self.id = id
+        self._identity = identity
+        self._score = score
+
+    def __repr__(self) -> str:
+        flags = f", flags={list(self.flags)}" if self.failures else ""
+        subs = f", sub_rewards={dict(self.sub_rewards)}" if self.sub_rewards else ""
+        return f"RunResult(reward={self.reward!r}{subs}{flags})"
+
+    @property
+    def ok(self) -> bool:
+        """False when any flag is set: then `reward` says nothing about the sample."""
+        return not self.failures
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The wire flags that are set, in the wire's order."""
+        raised = {failure.flag for failure in self.failures}
+        return tuple(flag for flag in FLAGS if flag in raised)
+
+    @property
+    def sub_rewards(self) -> dict[str, float]:
+        return dict(self._score.sub_rewards)
+
+    @property
+    def errors(self) -> dict[str, bool | str | None]:
+        """The wire's `metadata.errors`, every field present."""
+        errors = dict(NO_ERRORS)
+        for failure in self.failures:
+            errors[failure.flag] = True
+            if failure.details_field and errors[failure.details_field] is None:
+                errors[failure.details_field] = failure.details
+        return errors
+
+    @property
+    def spent(self) -> tuple[Spent, ...]:
+        """Tokens of every judge call of this row, those that failed included."""
+        return self._score.spent + tuple(spent_before(self.failures))
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What made the number: engine and metric versions and options, sandbox tier, judge, rung. Not on the wire."""
+        return {**self._identity.provenance, **self._score.provenance}
+
+    @property
+    def metadata(self) -> Metadata:
+        spent = self.spent
+        return Metadata(
+            name=self._identity.name,
+            type=self._identity.type,
+            errors=self.errors,
+            execution_time=self.execution_time,
+            scores={},
+            token_usage=_total(spent),
+            sampled_model_name=spent[-1].sampled_model if spent else None,
+        )
+
+    @property
+    def model_grader_token_usage_per_model(self) -> dict[str, Usage]:
+        """model -> its tokens in this row; {} when no judge was asked."""
+        totals: dict[str, Usage] = {}
+        for one in self.spent:
+            totals[one.sampled_model] = totals.get(one.sampled_model, Usage()) + one.usage
+        return totals
+
+    def to_wire(self) -> dict[str, Any]:
+        """The run endpoint's JSON, every field present."""
+        metadata = self.metadata
+        usage = metadata.token_usage
+        return {
+            "reward": self.reward,
+            "metadata": {
+                "name": metadata.name,
+                "type": metadata.type,
+                "errors": dict(metadata.errors),
+                "execution_time": metadata.execution_time,
+                "scores": dict(metadata.scores),
+                "token_usage": usage.to_wire() if usage else None,
+                "sampled_model_name": metadata.sampled_model_name,
+            },
+            "sub_rewards": self.sub_rewards,
+            "model_grader_token_usage_per_model": {
+                model: usage.to_wire() for model, usage in self.model_grader_token_usage_per_model.items()
+            },
+        }
+
+
+def spent_before(failures: Iterable[GradeError]) -> list[Spent]:
+    """What the judge calls that failed had used by then."""
+    return [
+        Spent(failure.model or "", failure.model or "", failure.usage)
+        for failure in failures
+        if failure.usage is not None
+    ]
+
+
+def _total(spent: tuple[Spent, ...]) -> Usage | None:
+    if not spent:
+        return None
+    total = Usage()
+    for one in spent:
+        total += one.usage
+    return total

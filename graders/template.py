@@ -1,0 +1,222 @@
+"""Templates: text with `{{ item.path }}` and `{{ sample.path }}` in it, and nothing else.
+
+The text is split once. A path is dict keys and list indexes, never attributes, and may step into a string that
+holds a JSON object or list. Values are put in as they are and never rendered again. Every other brace is text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graders.errors import MissingVariable, SampleParseError
+from graders.row import Row, parse_json
+
+NAMESPACES = ("item", "sample")
+
+_KEY = r"[^\s.\[\]{}]+"
+_PATH = re.compile(rf"(?:\.{_KEY}|\[\d{{1,9}}\])*\Z")
+_STEP = re.compile(rf"\.({_KEY})|\[(\d+)\]")
+# A variable: double braces around item or sample and a path. Blanks inside the braces are optional.
+_VARIABLE = re.compile(rf"\{{\{{\s*(item|sample)((?:\.{_KEY}|\[\d{{1,9}}\])*)\s*\}}\}}")
+# What was probably meant as one: a word, then perhaps something that begins like a path.
+_LOOKALIKE = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*([.\[][^{}]*?)?\s*\}\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Where a value is: `item` or `sample`, then keys (str) and list indexes (int)."""
+
+    namespace: str
+    steps: tuple[str | int, ...]
+
+    def __str__(self) -> str:
+        return self.namespace + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in self.steps)
+
+    def value(self, row: Row) -> Any:
+        """The value in this row.
+
+        Raises:
+            MissingVariable: the row does not have it; the message lists what is there instead.
+        """
+        value: Any = row.item if self.namespace == "item" else row.sample
+        for depth, step in enumerate(self.steps):
+            if isinstance(value, str):
+                value = _inside(value)
+            try:
+                if isinstance(value, list if isinstance(step, int) else Mapping):
+                    value = value[step]
+                    continue
+            except (KeyError, IndexError):
+                pass
+            raise MissingVariable(str(Path(self.namespace, self.steps[: depth + 1])), _names(value))
+        return value
+
+
+def _inside(text: str) -> Any:
+    """What a string holds when it is a JSON object or list; the string itself when it is not."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return text
+    try:
+        return parse_json(text)
+    except ValueError:
+        return text
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, Mapping):
+        return tuple(map(str, value))[:20]
+    if isinstance(value, list):
+        return (f"a list of {len(value)}",)
+    return (f"a {type(value).__name__}",)
+
+
+def json_text(value: Any) -> str:
+    """How a value that is not a string is put into a text: as JSON, non-ASCII kept (`true`, `null`, `1.0`).
+
+    Raises:
+        SampleParseError: the value has no JSON form.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SampleParseError(f"a {type(value).__name__} has no JSON form: {error}") from None
+
+
+#: How values that are not strings are rendered. The service's way is not published; JSON is ours (docs/parity.md).
+RENDERERS: dict[str, Callable[[Any], str]] = {"json": json_text, "python": repr}
+
+
+class Template:
+    """A text, split once at its variables.
+
+    Attributes:
+        text: As written.
+        paths: The variables in order, repeats included.
+        constant: The text when it has no variable, else None.
+    """
+
+    __slots__ = ("_pieces", "_to_text", "constant", "paths", "render", "text")
+
+    def __init__(self, text: str, values: str = "json") -> None:
+        """
+        Args:
+            text: Any text; what is not a variable stays as it is.
+            values: How values that are not strings are rendered, a key of RENDERERS.
+        """
+        self.text = text
+        self._to_text = RENDERERS[values]
+        pieces: list[str | Path] = []
+        end = 0
+        for match in _VARIABLE.finditer(text):
+            pieces += [text[end : match.start()], Path(match[1], parse_steps(match[2]))]
+            end = match.end()
+        pieces.append(text[end:])
+        self._pieces = tuple(piece for piece in pieces if piece != "")
+        self.paths = tuple(piece for piece in pieces if isinstance(piece, Path))
+        self.constant: str | None = None if self.paths else text
+        #: Put this row's values in; raises MissingVariable or SampleParseError.
+        self.render: Callable[[Row], str] = self._renderer()
+
+    def _renderer(self) -> Callable[[Row], str]:
+        """The cheapest function for this shape: most templates are a constant, or one variable one step deep."""
+        to_text = self._to_text
+        if self.constant is not None:
+            constant = self.constant
+            return lambda row: constant
+        if len(self._pieces) > 1:
+            return self._render_pieces
+        path = self.paths[0]
+        if len(path.steps) != 1 or not isinstance(path.steps[0], str):
+            return self._render_pieces
+        key: Any = path.steps[0]
+
+        if path.namespace == "sample":
+
+            def render(row: Row) -> str:
+                try:
+                    value = row.sample[key]
+                except KeyError:
+                    value = path.value(row)
+                return value if value.__class__ is str else to_text(value)
+        else:
+
+            def render(row: Row) -> str:
+                try:
+                    value = row.item[key]
+                except KeyError:
+                    value = path.value(row)
+                return value if value.__class__ is str else to_text(value)
+
+        return render
+
+    def _render_pieces(self, row: Row) -> str:
+        to_text = self._to_text
+        texts = []
+        for piece in self._pieces:
+            value = piece if piece.__class__ is str else piece.value(row)  # type: ignore[union-attr]  # only Path is left
+            texts.append(value if isinstance(value, str) else to_text(value))
+        return "".join(texts)
+
+
+def parse_steps(path: str) -> tuple[str | int, ...]:
+    """`.a[0].b` as ("a", 0, "b")."""
+    return tuple(int(index) if index else key for key, index in _STEP.findall(path))
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """Something in a text that looks like a variable and is not one (`fatal`), or is one we only tolerate."""
+
+    text: str
+    message: str
+    code: str
+    fatal: bool
+
+
+def mistakes(text: str) -> list[Mistake]:
+    """What `validate` says about a template, in the order of the text. Braces around anything else are text."""
+    found = []
+    for match in _LOOKALIKE.finditer(text):
+        namespace, path = match[1], match[2] or ""
+        written = match[0]
+        if namespace not in NAMESPACES:
+            found.append(
+                Mistake(
+                    written,
+                    f"Invalid template '{written}': a variable begins with 'item.' or 'sample.', not '{namespace}'.",
+                    "invalid_template_namespace",
+                    True,
+                )
+            )
+        elif not _PATH.match(path):
+            found.append(
+                Mistake(
+                    written,
+                    f"Invalid template '{written}': a path is made of '.key' and '[0]' steps, not '{path}'.",
+                    "invalid_template_path",
+                    True,
+                )
+            )
+        elif not path:
+            found.append(
+                Mistake(
+                    written,
+                    f"'{written}' puts the whole {namespace} in as JSON; name a field if one was meant.",
+                    "bare_namespace",
+                    False,
+                )
+            )
+        elif namespace == "sample" and parse_steps(path) == ("output",):
+            found.append(
+                Mistake(
+                    written,
+                    f"'{written}' is read as '{{{{ sample.output_text }}}}', the documented name.",
+                    "sample_output_alias",
+                    False,
+                )
+            )
+    return found
