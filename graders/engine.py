@@ -152,7 +152,7 @@ class Grader:
         self, rows: Iterator[Mapping[str, Any]], merge: bool | None, window: int
     ) -> Iterator[RunResult]:
         waiting: deque[tuple[Row | GradeError, list[Future[Answer]], float, str]] = deque()
-        shared: dict[Ask, Future[Answer]] = {}
+        shared: dict[Ask | GradeError, Future[Answer]] = {}
         try:
             while True:
                 while len(waiting) < window and (
@@ -175,7 +175,7 @@ class Grader:
                 cancel(futures)
 
     def _send(
-        self, chunk: Sequence[Mapping[str, Any]], shared: dict[Ask, Future[Answer]], merge: bool | None
+        self, chunk: Sequence[Mapping[str, Any]], shared: dict[Ask | GradeError, Future[Answer]], merge: bool | None
     ) -> Iterator[tuple[Row | GradeError, list[Future[Answer]], float, str]]:
         """Send off the asks of a few rows together, equal ones once where that is allowed."""
         started = time.perf_counter()
@@ -198,9 +198,9 @@ class Grader:
         futures = dict(zip(new, self.backends.submit(list(new.values())), strict=True))
         for key, ask in new.items():
             if _mergeable(ask, merge):
-                shared[ask] = futures[key]  # type: ignore[index]  # only asks are mergeable
+                shared[ask] = futures[key]
         for row_or_error, asks, id in asked:
-            mine = [futures[id_of(ask)] if id_of(ask) in futures else shared[ask] for ask in asks]  # type: ignore[index]
+            mine = [futures[id_of(ask)] if id_of(ask) in futures else shared[ask] for ask in asks]
             yield row_or_error, mine, started, id
         while len(shared) > MERGED:
             del shared[next(iter(shared))]

@@ -8,7 +8,6 @@ in the user's own words and, where the text is known, the line.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from pydantic import Field as Field
 from graders.errors import Problem, SpecError
 from graders.kinds import KINDS, spec_of
 from graders.positions import Positions, locate
+from graders.suggest import did_you_mean
 from graders.template import mistakes
 
 if TYPE_CHECKING:
@@ -340,11 +340,6 @@ def one_of(allowed: Sequence[str]) -> str:
 def quoted(value: Json) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(word), list(known), 1, 0.6)
-    return f"Did you mean '{close[0]}'?" if close else ""
 
 
 # What pydantic calls an error -> what was expected, in the service's words.

@@ -43,6 +43,7 @@ class Path:
             MissingVariable: the row does not have it; the message lists what is there instead.
         """
         value: Any = row.item if self.namespace == "item" else row.sample
+        step: Any
         for depth, step in enumerate(self.steps):
             if isinstance(value, str):
                 value = _inside(value)

@@ -38,16 +38,19 @@ KINDS: dict[str, str] = {
 class Kind(Protocol):
     """A compiled grader of one type."""
 
-    n_asks: int
-    provenance: Mapping[str, Any]
+    @property
+    def n_asks(self) -> int: ...
+
+    @property
+    def provenance(self) -> Mapping[str, Any]: ...
 
     def ask(self, row: Row) -> Sequence[Ask | GradeError]: ...
 
     def grade(self, row: Row, answers: Sequence[Answer]) -> Score: ...
 
 
-def spec_of(type: str) -> type[SpecModel]:
+def spec_of(kind: str) -> type[SpecModel]:
     """The spec model of a type of KINDS."""
-    module, _, name = KINDS[type].partition(":")
+    module, _, name = KINDS[kind].partition(":")
     model: type[SpecModel] = getattr(import_module(module), name)
     return model

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from graders.ask import Verdict
 from graders.kinds.judge import Judge, JudgeSpec
-from graders.spec import Field, Json, Options, Report, did_you_mean
+from graders.spec import Field, Json, Options, Report
+from graders.suggest import did_you_mean
 
 
 class LabelModelSpec(JudgeSpec):
@@ -46,7 +47,7 @@ class LabelModelSpec(JudgeSpec):
         return LabelModel(self, options)
 
 
-def _texts(value: Json) -> bool:
+def _texts(value: Json) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(label, str) for label in value)
 
 

@@ -94,7 +94,7 @@ class SamplingParams(BaseModel):
     seed: int | None = None
     temperature: float | None = None
     top_p: float | None = None
-    max_completions_tokens: int | None = Field(None, ge=1)
+    max_completions_tokens: int | None = Field(default=None, ge=1)
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
 
     def build(self) -> Sampling:

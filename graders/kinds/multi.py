@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from graders.ask import Answer, Ask
 from graders.errors import FormulaError, GradeError
@@ -17,14 +17,17 @@ from graders.spec import (
     Options,
     Report,
     SpecModel,
-    did_you_mean,
     missing,
     union_of,
     wrong_type,
 )
+from graders.suggest import did_you_mean
 
 MEMBERS = tuple(kind for kind in KINDS if kind != "multi")
-Member = union_of(MEMBERS)
+if TYPE_CHECKING:
+    Member: TypeAlias = SpecModel
+else:
+    Member = union_of(MEMBERS)
 
 
 class MultiSpec(SpecModel):

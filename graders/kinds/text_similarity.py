@@ -36,9 +36,9 @@ class TextSimilaritySpec(SpecModel):
     def check(cls, raw: dict[str, Json], report: Report) -> None:
         report.template(raw.get("input"), "input")
         report.template(raw.get("reference"), "reference")
-        metric, reference = raw.get("evaluation_metric"), raw.get("reference")
-        reference = Template(reference).constant if isinstance(reference, str) else None
-        if metric not in get_args(MetricName):
+        metric, text = raw.get("evaluation_metric"), raw.get("reference")
+        reference = Template(text).constant if isinstance(text, str) else None
+        if not isinstance(metric, str) or metric not in get_args(MetricName):
             return
         if metric == "meteor" and raw.get("pass_threshold") == 1:
             report.warn(

@@ -1,0 +1,82 @@
+"""The `grader` command. Each subcommand is a module of its own, imported when it is called.
+
+A command is a function that returns its exit code. Results go to stdout, talk goes to stderr, `-` is stdin.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from graders._version import __version__
+
+OK = 0  # fine
+NOT_MET = 1  # checked and not met: an invalid spec, a flagged row, a gate missed
+USAGE = 2  # the command line is wrong (click's own code)
+BROKEN = 3  # the grading itself broke: judge, sandbox, files
+INTERRUPTED = 130  # Ctrl-C; what was written can be resumed
+
+#: command -> one line for `grader --help`; the module graders.cli.<command> holds a click command `command`.
+COMMANDS = {
+    "run": "Grade one row and print the result.",
+    "validate": "List every problem of specs.",
+    "batch": "Grade a dataset.",
+    "doctor": "Say what works on this machine.",
+    "schema": "Print the JSON Schema of specs, for editors.",
+}
+
+
+class Lazy(click.Group):
+    """A group that imports a command's module when the command is called, so that --help answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"graders.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from graders.suggest import did_you_mean
+
+            raise click.UsageError(f"{error.message} {did_you_mean(args[0], COMMANDS)}".rstrip(), ctx) from None
+
+
+@click.group(
+    cls=Lazy,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: grader run SPEC --sample 'some text' --item '{\"answer\": \"some text\"}'",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="grader")
+def group() -> None:
+    """Run and validate OpenAI-style graders on your own machine."""
+
+
+def main(argv: list[str] | None = None) -> Any:
+    """Run the command line and exit with its code."""
+    try:
+        code = group.main(argv, prog_name="grader", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        code = INTERRUPTED
+    except BrokenPipeError:  # the reader of stdout has gone, as `head` does
+        sys.stderr.close()
+        code = OK
+    sys.exit(code or OK)
