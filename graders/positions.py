@@ -1,4 +1,4 @@
-"""Where in a JSON text a path stands: line and column for messages. Scanned only when there is something to say."""
+"""Where in a JSON or YAML text a path stands: line and column for messages. Scanned only when there is something to say."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ _SCALAR = re.compile(r"[^\s,\]}]+")
 
 
 class Positions:
-    """The offsets of every value in a valid JSON text, found on first use.
+    """The offsets of every value in a valid text, found on first use.
 
     An object's member is placed at its key, so that a message points at the word to change.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, yaml: bool = False) -> None:
         self.text = text
+        self._walk = _walk_yaml if yaml else _walk
         self._offsets: dict[str, int] | None = None
 
     def offset(self, path: str) -> int | None:
         if self._offsets is None:
-            self._offsets = dict(_walk(self.text))
+            self._offsets = dict(self._walk(self.text))
         return self._offsets.get(path)
 
 
@@ -32,6 +33,26 @@ def locate(positions: Positions, path: str) -> tuple[int, int]:
         path = path[: max(path.rfind("."), path.rfind("["), 0)]
     before = positions.text[:offset]
     return before.count("\n") + 1, offset - before.rfind("\n")
+
+
+def _walk_yaml(text: str) -> Iterator[tuple[str, int]]:
+    import yaml
+
+    def nodes(node: yaml.Node, path: str) -> Iterator[tuple[str, int]]:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                here = f"{path}.{key.value}" if path else str(key.value)
+                yield here, key.start_mark.index
+                yield from nodes(value, here)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, value in enumerate(node.value):
+                here = f"{path}[{index}]"
+                yield here, value.start_mark.index
+                yield from nodes(value, here)
+
+    root = yaml.compose(text)
+    yield "", root.start_mark.index
+    yield from nodes(root, "")
 
 
 def _walk(text: str) -> Iterator[tuple[str, int]]:

@@ -209,7 +209,7 @@ def parse_text(text: str, file: str = "", *, yaml: bool = False) -> Source:
         SpecError: it is not JSON (not YAML), with line and column; or the `[yaml]` extra is not installed.
     """
     if yaml:
-        return Source(_parse_yaml(text, file), None, file)
+        return Source(_parse_yaml(text, file), Positions(text, yaml=True), file)
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
@@ -252,6 +252,7 @@ def read(source: Source, *, strict: bool = False) -> Checked:
     report = Report(strict)
     spec = _read(source.value, report)
     problems = [_placed(problem, source) for problem in report.problems]
+    problems.sort(key=lambda problem: (problem.line, problem.column))
     if spec is None or any(problem.severity == "error" for problem in problems):
         raise SpecError(problems)
     return Checked(spec, tuple(problems))

@@ -53,7 +53,9 @@ class Lazy(click.Group):
         except click.UsageError as error:
             from graders.suggest import did_you_mean
 
-            raise click.UsageError(f"{error.message} {did_you_mean(args[0], COMMANDS)}".rstrip(), ctx) from None
+            raise click.UsageError(
+                f"{error.message} {did_you_mean(args[0], COMMANDS)}".rstrip(), ctx
+            ) from None
 
 
 @click.group(

@@ -1,0 +1,105 @@
+"""What several commands share: reading arguments, and saying what is wrong with a spec."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from graders.engine import Grader
+    from graders.errors import Problem
+
+config_option = click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False),
+    help="graders.toml with endpoints and limits; default: GRADERS_CONFIG, else found upward from here.",
+)
+strict_option = click.option("--strict", is_flag=True, help="Refuse what the hosted service would refuse.")
+unsandboxed_option = click.option(
+    "--unsandboxed", is_flag=True, help="Run python graders without a jail; only for programs that you wrote."
+)
+
+
+def read_text(argument: str) -> str:
+    """TEXT as it is, @FILE's text, or - for standard input.
+
+    Raises:
+        click.BadParameter: the file cannot be read.
+    """
+    if argument == "-":
+        return sys.stdin.read()
+    if argument.startswith("@"):
+        try:
+            return Path(argument[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise click.BadParameter(f"cannot read {argument[1:]!r}: {error}") from None
+    return argument
+
+
+def read_object(argument: str, what: str) -> dict[str, Any]:
+    """The JSON object in TEXT, @FILE or -.
+
+    Raises:
+        click.BadParameter: it is not JSON, or not an object.
+    """
+    try:
+        value = json.loads(read_text(argument))
+    except json.JSONDecodeError as error:
+        raise click.BadParameter(f"{what} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise click.BadParameter(f"{what} is a JSON {type(value).__name__}; expected an object like {{}}")
+    return value
+
+
+def spec_argument(argument: str) -> object:
+    """A spec as compile and validate take it: a path, or the text on standard input for -."""
+    if argument != "-":
+        return Path(argument)
+    from graders.spec import parse_text
+
+    return parse_text(sys.stdin.read(), "<stdin>").value
+
+
+def compile_spec(
+    argument: str, *, strict: bool, config: str | None = None, unsandboxed: bool = False, **more: Any
+) -> Grader:
+    """The compiled grader of a SPEC argument; its warnings go to stderr.
+
+    Raises:
+        SpecError: it is not valid; a command prints it with `show_problems` and exits 1.
+    """
+    import graders
+
+    backends = graders.Backends(config=config, unsandboxed=unsandboxed, **more)
+    grader = graders.compile(spec_argument(argument), backends=backends, strict=strict)
+    show_problems(grader.warnings)
+    return grader
+
+
+def show_problems(problems: Iterable[Problem]) -> None:
+    """One line a problem on stderr: place, severity, path, what is wrong, what was probably meant."""
+    for problem in problems:
+        place = ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part)
+        severity = click.style(
+            problem.severity, fg="red" if problem.severity == "error" else "yellow", bold=True
+        )
+        hint = f" {problem.suggestion}" if problem.suggestion else ""
+        prefix = f"{place}: " if place else ""
+        click.echo(
+            f"{prefix}{severity}: {problem.message}{hint} [{problem.code}]",
+            err=True,
+            color=colors(sys.stderr),
+        )
+
+
+def colors(stream: Any) -> bool:
+    """Whether to colour: on a terminal, unless NO_COLOR is set; always when FORCE_COLOR is."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or bool(stream.isatty())

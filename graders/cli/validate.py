@@ -1,0 +1,82 @@
+"""grader validate: every problem of specs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from graders.cli import NOT_MET, OK
+from graders.cli.common import colors, show_problems, strict_option
+
+if TYPE_CHECKING:
+    from graders.errors import Problem
+
+FORMATS = ("text", "json", "github")
+
+
+@click.command()
+@click.argument("specs", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@click.option(
+    "--output-format",
+    type=click.Choice(FORMATS),
+    default="text",
+    help="github: annotations for a pull request.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Same as --output-format json.")
+@strict_option
+def command(specs: tuple[str, ...], output_format: str, as_json: bool, strict: bool) -> int:
+    """List every problem of specs, with file, line and path.
+
+    Exits 1 when a spec has an error; warnings alone are fine. Nothing is run and no model is asked.
+
+    \b
+    grader validate examples/*.grader.json
+    grader validate --strict spec.yaml
+    """
+    from graders.errors import SpecError
+    from graders.spec import load, parse_text, read
+
+    problems: list[Problem] = []
+    for spec in specs:
+        try:
+            source = parse_text(sys.stdin.read(), "<stdin>") if spec == "-" else load(_path(spec))
+            problems += read(source, strict=strict).warnings
+        except SpecError as error:
+            problems += error.problems
+    invalid = {problem.file for problem in problems if problem.severity == "error"}
+    _PRINT["json" if as_json else output_format](problems)
+    if not as_json and output_format == "text":
+        n_valid = len(specs) - len(invalid)
+        word = click.style(f"{n_valid} of {len(specs)} valid", fg="red" if invalid else "green")
+        click.echo(word, color=colors(sys.stdout))
+    return NOT_MET if invalid else OK
+
+
+def _path(argument: str) -> object:
+    from pathlib import Path
+
+    return Path(argument)
+
+
+def _json(problems: list[Problem]) -> None:
+    click.echo(
+        json.dumps({"problems": [asdict(problem) for problem in problems]}, indent=2, ensure_ascii=False)
+    )
+
+
+def _github(problems: list[Problem]) -> None:
+    """Workflow commands; percent signs, line ends, and in properties colons and commas, are escaped as GitHub asks."""
+    for problem in problems:
+        message = f"{problem.message} {problem.suggestion}".rstrip()
+        message = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+        name = problem.file.replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
+        click.echo(
+            f"::{problem.severity} file={name},line={problem.line or 1},col={problem.column or 1}::{message}"
+        )
+
+
+_PRINT = {"text": show_problems, "json": _json, "github": _github}
