@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from graders.errors import FormulaError
 
 MAX_CHARS = 10_000  # far beyond any formula seen; bounds the work of compiling
-MAX_TERMS = 1_000  # numbers and names; also bounds how deep a chain of operators nests
+MAX_TERMS = 250  # numbers and names; also bounds how deep a chain of operators nests
 MAX_DEPTH = 60  # of parentheses, signs and powers
 
 #: A parsed formula: ("number", 1.0), ("name", 0), ("neg", x), ("+", x, y), ("call", "min", (x, y)).

@@ -38,7 +38,12 @@ def locate(positions: Positions, path: str) -> tuple[int, int]:
 def _walk_yaml(text: str) -> Iterator[tuple[str, int]]:
     import yaml
 
+    seen: set[int] = set()  # an alias is another node's place, and may even be around itself
+
     def nodes(node: yaml.Node, path: str) -> Iterator[tuple[str, int]]:
+        if id(node) in seen:
+            return
+        seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 here = f"{path}.{key.value}" if path else str(key.value)
@@ -51,8 +56,9 @@ def _walk_yaml(text: str) -> Iterator[tuple[str, int]]:
                 yield from nodes(value, here)
 
     root = yaml.compose(text)
-    yield "", root.start_mark.index
-    yield from nodes(root, "")
+    yield "", 0
+    if root is not None:
+        yield from nodes(root, "")
 
 
 def _walk(text: str) -> Iterator[tuple[str, int]]:

@@ -1,0 +1,210 @@
+"""Specs: every problem at once, with its place; nothing but SpecError for any JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import graders
+from graders.kinds import KINDS, spec_of
+from graders.spec import json_schema, load, read
+from tests.specs import label_model, multi, python, score_model, string_check, text_similarity
+
+VALID = [string_check(), text_similarity(), python(), score_model(), label_model(), multi()]
+KEYS = sorted({field for kind in KINDS for field in spec_of(kind).model_fields} | {"text", "role", "content", "data"})
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10) | st.sampled_from([*KINDS, "user"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), inner, max_size=6),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_any_json_is_a_spec_or_a_spec_error(value: Any) -> None:
+    """validate raises nothing else, and a text is treated like the value it holds."""
+    if isinstance(value, str):
+        return  # a path
+
+    try:
+        graders.validate(value)
+    except graders.SpecError as error:
+        assert error.problems
+
+
+@given(st.sampled_from(VALID), st.sampled_from(KEYS), JSON)
+def test_one_field_replaced_by_anything(spec: dict[str, Any], key: str, value: Any) -> None:
+    """The same for specs that are almost right."""
+    try:
+        graders.validate({**spec, key: value})
+    except graders.SpecError as error:
+        assert error.problems
+
+
+@pytest.mark.parametrize("spec", VALID, ids=lambda spec: spec["type"])
+def test_normalised_specs_validate_again(spec: dict[str, Any]) -> None:
+    """What validate returns is a spec, and the same one."""
+    normalised = graders.validate(spec)
+
+    assert graders.validate(normalised) == normalised
+
+
+def test_defaults_the_service_fills_in() -> None:
+    """image_tag is filled in; nothing else is added."""
+    assert graders.validate(python())["image_tag"] == "2025-05-08"
+    assert graders.validate(string_check()) == string_check()
+
+
+def test_places_in_a_file(tmp_path: Path) -> None:
+    """Each problem of a file has its line and column, in the order of the file."""
+    file = tmp_path / "spec.json"
+    file.write_text('{\n  "type": "string_check",\n  "operation": "is",\n  "input": 5,\n  "reference": "{{ x.y }}"\n}')
+
+    with pytest.raises(graders.SpecError) as caught:
+        graders.validate(file)
+
+    places = [(problem.line, problem.column, problem.path) for problem in caught.value.problems]
+    assert places == [(3, 3, "operation"), (4, 3, "input"), (5, 3, "reference")]
+    assert str(caught.value).startswith(f"{file}:3:3: Invalid value: 'is'.")
+
+
+def test_places_in_yaml(tmp_path: Path) -> None:
+    """YAML specs are read, and have lines too."""
+    pytest.importorskip("yaml")
+    file = tmp_path / "spec.yaml"
+    file.write_text("type: multi\ngraders:\n  a:\n    type: string_check\n    operation: is\ncalculate_output: a\n")
+
+    with pytest.raises(graders.SpecError) as caught:
+        graders.validate(file)
+
+    assert ("graders.a.operation", 5) in [(problem.path, problem.line) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        pytest.param('{"type": "string_check",}', "invalid_json", id="a comma too many"),
+        pytest.param("{", "invalid_json", id="cut off"),
+        pytest.param('{"a": ' * 100_000, "invalid_json", id="very deep"),
+        pytest.param("no-such-file.json", "unreadable_file", id="no file"),
+        pytest.param("x" * 5000, "unreadable_file", id="a name too long"),
+        pytest.param("a\0b", "unreadable_file", id="NUL in a name"),
+    ],
+)
+def test_texts_that_are_no_spec(text: str, code: str) -> None:
+    """A text is JSON or a path; what it is not is said."""
+    with pytest.raises(graders.SpecError) as caught:
+        graders.validate(text)
+
+    assert caught.value.problems[0].code == code
+
+
+def test_yaml_that_refers_to_itself(tmp_path: Path) -> None:
+    """Aliases neither hang nor crash."""
+    pytest.importorskip("yaml")
+    bomb = "a: &a [x, x]\n" + "".join(f"{c}: &{c} [*{p}, *{p}]\n" for p, c in zip("abcdefghijklmnopqrst", "bcdefghijklmnopqrstu"))
+    for text in ("type: multi\ngraders: &g\n  a: *g\n", bomb):
+        file = tmp_path / "spec.yml"
+        file.write_text(text)
+
+        with pytest.raises(graders.SpecError):
+            graders.validate(file)
+
+
+class HasDump:
+    def model_dump(self, mode: str, exclude_unset: bool) -> dict[str, Any]:
+        return string_check()
+
+
+@pytest.mark.parametrize("form", ["dict", "text", "path", "object", "grader"])
+def test_forms_of_a_spec(form: str, tmp_path: Path) -> None:
+    """dict, JSON text, path, an object with model_dump, and a compiled grader all compile."""
+    file = tmp_path / "s.json"
+    file.write_text(json.dumps(string_check()))
+    forms = {
+        "dict": string_check(),
+        "text": json.dumps(string_check()),
+        "path": str(file),
+        "object": HasDump(),
+        "grader": graders.compile(string_check()),
+    }
+
+    assert graders.run(forms[form], "x", {"answer": "x"}).reward == 1.0
+
+
+def test_the_schema_accepts_what_we_accept() -> None:
+    """The printed JSON Schema validates every valid spec and refuses what pydantic's shape refuses."""
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+
+    for spec in VALID:
+        assert validator.is_valid(spec), spec["type"]
+        assert not validator.is_valid({**spec, "surprise": 1})
+        assert not validator.is_valid({key: value for key, value in spec.items() if key != "type"})
+    assert not validator.is_valid(multi(graders={"a": multi()}))
+
+
+def test_the_schema_names_every_field() -> None:
+    """Made from the models: each kind's fields are in it, and each kind is told apart by a constant."""
+    definitions = json_schema()["$defs"]
+
+    for kind in KINDS:
+        model = spec_of(kind)
+        assert set(definitions[model.__name__]["properties"]) == set(model.model_fields)
+        assert definitions[model.__name__]["properties"]["type"]["const"] == kind
+
+
+@pytest.mark.parametrize("example", sorted(Path("examples").glob("*.grader.json")), ids=lambda path: path.name)
+def test_examples_are_valid(example: Path) -> None:
+    """Every example spec passes strict validation and the printed schema."""
+    jsonschema = pytest.importorskip("jsonschema")
+
+    checked = read(load(example), strict=True)
+
+    jsonschema.validate(json.loads(example.read_text()), json_schema())
+    assert checked.spec.type in KINDS
+
+
+@pytest.mark.parametrize(
+    ("spec", "code"),
+    [
+        pytest.param(text_similarity(evaluation_metric="meteor", pass_threshold=1), "meteor_never_one", id="meteor"),
+        pytest.param(text_similarity(evaluation_metric="rouge_l", reference="你好"), "rouge_blind", id="rouge, Chinese"),
+        pytest.param(text_similarity(evaluation_metric="rouge_3", reference="two words"), "rouge_short", id="rouge, short"),
+        pytest.param(score_model(model="o3-mini"), "model_retired", id="retired alias"),
+        pytest.param(score_model(model="o3-mini-2025-01-31"), "model_retired", id="retired snapshot"),
+        pytest.param(label_model(passing_labels=[]), "no_passing_label", id="nothing passes"),
+        pytest.param(label_model(passing_labels=["good", "bad"]), "all_labels_pass", id="everything passes"),
+        pytest.param(python("def grade(x):\n    return 1\n"), "invalid_source", id="one parameter"),
+        pytest.param(python("async def grade(s, i):\n    return 1\n"), "invalid_source", id="async"),
+    ],
+)
+def test_warnings(spec: dict[str, Any], code: str) -> None:
+    """A warning does not refuse the spec, and names what to look at."""
+    assert [warning.code for warning in read(load(spec)).warnings] == [code]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param("def grade(sample, item):\n    return 1\n", id="plain"),
+        pytest.param("def grade(s, i, /):\n    return 1\n", id="positional only"),
+        pytest.param("def grade(s, i, verbose=False):\n    return 1\n", id="a default"),
+        pytest.param("def grade(*args):\n    return 1\n", id="star"),
+        pytest.param("def grade(s, *rest):\n    return 1\n", id="one and star"),
+        pytest.param("grade = lambda s, i: 1\n", id="assigned"),
+        pytest.param("from math import pow as grade\n", id="imported"),
+        pytest.param("if True:\n    def grade(s, i):\n        return 1\n", id="in a block"),
+        pytest.param("class G:\n    pass\ntry:\n    grade = G()\nfinally:\n    pass\n", id="in a try"),
+        pytest.param("x = '\\d'\ndef grade(s, i):\n    return 1\n", id="an odd escape"),
+    ],
+)
+def test_sources_that_may_work_are_not_accused(source: str) -> None:
+    """Only what is certainly wrong is warned of."""
+    assert read(load(python(source))).warnings == ()
