@@ -79,7 +79,7 @@ def judge_server() -> Iterator[Judge]:
         server.daemon_threads = True
         base_url = f"http://127.0.0.1:{server.server_address[1]}/v1"
         config = Path(folder, "graders.toml")
-        config.write_text(f'[models."*"]\nbase_url = "{base_url}"\n')
+        config.write_text(f'[models."*"]\nbase_url = "{base_url}"\nstructured = "json_schema"\n')
         judge = Judge(config, base_url)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:

@@ -1,7 +1,7 @@
 """Judges: a wire client for any OpenAI-compatible endpoint, and what stands in for one.
 
-    config = load_config()          graders.toml and the environment
-    client = connect(config)        a ModelClient; nothing is opened before the first question
+config = load_config()          graders.toml and the environment
+client = connect(config)        a ModelClient; nothing is opened before the first question
 """
 
 from __future__ import annotations

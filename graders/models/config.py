@@ -84,7 +84,11 @@ class Route:
         return os.environ.get(self.api_key_env, "") if self.api_key_env else ""
 
 
-CHOICES = {"api": ("chat", "responses"), "structured": ("auto", "json_schema", "json_object", "prompt"), "out_of_range": ("clip", "error")}
+CHOICES = {
+    "api": ("chat", "responses"),
+    "structured": ("auto", "json_schema", "json_object", "prompt"),
+    "out_of_range": ("clip", "error"),
+}
 _ROUTE_FIELDS = {f.name: f for f in fields(Route) if f.name != "name"}
 _NUMBERS = (int, float)
 
@@ -105,14 +109,21 @@ class Config:
         self._tables = dict(tables or {})
         for name, table in self._tables.items():
             if name not in TABLES:
-                raise self._wrong(name, f"unknown table; the tables are {', '.join(TABLES)}. {did_you_mean(name, TABLES)}")
+                raise self._wrong(
+                    name, f"unknown table; the tables are {', '.join(TABLES)}. {did_you_mean(name, TABLES)}"
+                )
             if not isinstance(table, Mapping):
                 raise self._wrong(name, f"expected a table, found {table!r}")
-        judge = {key: value for key, value in self.table("judge").items()}
-        self._models = {name: self._route(name, {**judge, **self._table_of(name, table)}) for name, table in self.table("models").items()}
+        judge = dict(self.table("judge"))
+        self._models = {
+            name: self._route(name, {**judge, **self._table_of(name, table)})
+            for name, table in self.table("models").items()
+        }
         self._judge = judge
         if "*" not in self._models:
-            self._models["*"] = self._route("*", {"base_url": os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, **judge})
+            self._models["*"] = self._route(
+                "*", {"base_url": os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, **judge}
+            )
 
     def table(self, name: str) -> Mapping[str, Any]:
         """A top-level table as it stands in the file; {} when it is not there."""
@@ -138,12 +149,18 @@ class Config:
             where = f'models."{name}".{key}'
             if key not in _ROUTE_FIELDS:
                 known = ", ".join(_ROUTE_FIELDS)
-                raise self._wrong(where, f"unknown key; the keys are {known}. {did_you_mean(key, _ROUTE_FIELDS)}")
+                raise self._wrong(
+                    where, f"unknown key; the keys are {known}. {did_you_mean(key, _ROUTE_FIELDS)}"
+                )
             default = getattr(_DEFAULT, key)
             if isinstance(default, bool) or isinstance(value, bool):
                 fits = isinstance(default, bool) and isinstance(value, bool)
             elif isinstance(default, _NUMBERS):
-                fits = isinstance(value, _NUMBERS) and value >= 0 and (isinstance(default, float) or isinstance(value, int))
+                fits = (
+                    isinstance(value, _NUMBERS)
+                    and value >= 0
+                    and (isinstance(default, float) or isinstance(value, int))
+                )
             elif isinstance(default, Mapping):
                 fits = isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values())
             else:
@@ -155,7 +172,9 @@ class Config:
         if not table.get("votes", 1) % 2:
             raise self._wrong(f'models."{name}".votes', f"expected an odd number, found {table['votes']}")
         if "://" not in table.get("base_url", OPENAI_URL):
-            raise self._wrong(f'models."{name}".base_url', f"expected an http(s) URL, found {table['base_url']!r}")
+            raise self._wrong(
+                f'models."{name}".base_url', f"expected an http(s) URL, found {table['base_url']!r}"
+            )
         return Route(name, **table)
 
     def _wrong(self, key: str, message: str) -> ConfigError:
@@ -163,7 +182,13 @@ class Config:
 
 
 _DEFAULT = Route("")
-_KIND = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", dict: "a table of texts"}
+_KIND = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    dict: "a table of texts",
+}
 
 
 def load_config(path: str | Path | None = None) -> Config:

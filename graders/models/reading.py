@@ -1,0 +1,93 @@
+"""Reading a judge's answer: strict first, tolerant where no schema was enforced, never a guess."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from graders.ask import Ambiguous, Verdict
+
+_THINK = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+_FENCE = re.compile(r"\A\s*```[A-Za-z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
+
+
+def read_verdict(text: str, verdict: Verdict, *, key: str = "result", tolerant: bool = False) -> float | str:
+    """The one valid verdict in an answer.
+
+    Args:
+        text: The answer.
+        verdict: What is valid.
+        key: The key that holds the result; where no schema is enforced, a name made up for this request, so that
+            a sample's own {"result": 1}, echoed by the judge, is not taken for its verdict.
+        tolerant: Also look behind a <think> block, inside a code fence, and at objects within prose. All that are
+            valid must agree.
+
+    Raises:
+        Ambiguous: there is none, or two that differ.
+    """
+    if not text.strip():
+        raise Ambiguous("it is empty")
+    try:
+        return verdict.read(_renamed(_decode(text), key))
+    except ValueError as error:
+        if not tolerant:
+            raise Ambiguous(str(error)) from None
+    text = _THINK.sub("", text, count=1)
+    if fenced := _FENCE.match(text):
+        text = fenced[1]
+    found: set[float | str] = set()
+    for value in _objects(text):
+        try:
+            found.add(verdict.read(_renamed(value, key)))
+        except Ambiguous:
+            continue
+    if len(found) == 1:
+        return found.pop()
+    if found:
+        raise Ambiguous(f"it holds different verdicts: {', '.join(sorted(map(repr, found)))}")
+    raise Ambiguous("it holds no valid verdict")
+
+
+def _decode(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_unique)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    whole: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in whole and whole[key] != value:
+            raise Ambiguous(f"{key!r} stands twice with different values")
+        whole[key] = value
+    return whole
+
+
+def _renamed(value: Any, key: str) -> Any:
+    """The answer with its result under `result`; an object that has another result key has none."""
+    if key == "result" or not isinstance(value, dict):
+        return value
+    return {("result" if name == key else name): v for name, v in value.items() if name != "result"}
+
+
+def _objects(text: str) -> Iterator[Any]:
+    """Every JSON object in a text that does not lie within another."""
+    decoder = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=_unique)
+    at = text.find("{")
+    tries = 0
+    while at >= 0 and tries < 1000:  # a text of open braces must not take quadratic time
+        tries += 1
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            end = at + 1
+        else:
+            yield value
+        at = text.find("{", end)
