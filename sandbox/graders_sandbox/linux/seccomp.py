@@ -1,0 +1,149 @@
+"""seccomp: which system calls a process may make.
+
+Two filters hold a sample. The server loads the long allow-list once and every child inherits it. A child then adds a
+short filter that takes away what only the server needs and pins signals and limits to the child's own pid.
+What is not allowed fails with EPERM, so that libraries degrade instead of dying; a foreign architecture is killed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import struct
+from collections.abc import Sequence
+
+from .sys import AUDIT_ARCH, MACHINE, NR, call
+
+_LD, _JEQ, _JGE, _JSET, _AND, _RET = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
+_KILL, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
+
+CLONE_THREAD_BITS = 0x00010000 | 0x00000100 | 0x00000800  # THREAD | VM | SIGHAND
+CLONE_NEW_BITS = 0x7E020000 | 0x00000080  # every namespace
+
+_FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1034)  # duplicates, flags, locks; no owner, no pipe size
+_IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX
+_PRCTL_NAME = (15, 16)  # set and get the thread's name
+
+#: Arguments are checked for these, so they are not in the plain list.
+_CHECKED = frozenset(("ioctl", "fcntl", "socketpair", "clone", "clone3", "prctl", "prlimit64", "kill", "tgkill"))
+#: What the server needs and a sample must not have; the child's own filter takes it away.
+SERVER_ONLY = ("seccomp", "landlock_restrict_self", "landlock_create_ruleset", "landlock_add_rule", "kill")
+#: Never allowed, to anybody behind the filter.
+_NEVER = frozenset(
+    ("fork", "vfork", "tkill", "socket", "execve", "execveat", "mount", "umount2", "pivot_root", "unshare", "setns",
+     "mount_setattr", "capset", "memfd_create", "pidfd_open", "pidfd_send_signal", "chroot", "io_uring_setup")
+)  # fmt: skip
+#: Calls that name a path: refused in the tier that has nothing else to hold files.
+_PATHS = (
+    "open", "openat", "creat", "stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2", "readlink",
+    "readlinkat", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "link", "linkat", "unlink", "unlinkat",
+    "symlink", "symlinkat", "chmod", "fchmodat", "chdir", "truncate", "utime", "utimes", "utimensat", "futimesat",
+    "statfs", "getxattr", "lgetxattr", "listxattr", "llistxattr",
+)  # fmt: skip
+
+
+def _op(code: int, k: int, yes: int = 0, no: int = 0) -> bytes:
+    return struct.pack("HBBI", code, yes, no, k)
+
+
+def _argument(index: int) -> bytes:
+    """Load the low half of an argument: pids, commands and flags are 32-bit for the kernel too."""
+    return _op(_LD, 16 + 8 * index)
+
+
+def _refuse(number: int = errno.EPERM) -> bytes:
+    return _op(_RET, _ERRNO | number)
+
+
+def _when(name: str, block: bytes) -> bytes:
+    """Run the block, which returns on every way, when this call is made. A call this machine lacks is skipped."""
+    if name not in NR:
+        return b""
+    return _op(_JEQ, NR[name], 0, len(block) // 8) + block
+
+
+def _one_of(index: int, values: Sequence[int], mask: int = 0xFFFFFFFF) -> bytes:
+    """Allow when the masked argument is one of the values, else EPERM."""
+    load = _argument(index) + (b"" if mask == 0xFFFFFFFF else _op(_AND, mask))
+    tests = b"".join(_op(_JEQ, value, len(values) - at, 0) for at, value in enumerate(values))
+    return load + tests + _refuse() + _op(_RET, _ALLOW)
+
+
+_THREADS_ONLY = (
+    _argument(0)
+    + _op(_JSET, CLONE_NEW_BITS, 3, 0)
+    + _op(_AND, CLONE_THREAD_BITS)
+    + _op(_JEQ, CLONE_THREAD_BITS, 0, 1)
+    + _op(_RET, _ALLOW)
+    + _refuse()
+)
+_NO_NAMESPACES = _argument(0) + _op(_JSET, CLONE_NEW_BITS, 0, 1) + _refuse() + _op(_RET, _ALLOW)
+# A datagram pair could be aimed at an abstract address; asyncio needs only streams.
+_STREAM_PAIRS = _argument(0) + _op(_JEQ, 1, 0, 3) + _argument(1) + _op(_AND, 0xF) + _op(_JEQ, 1, 1, 0) + _refuse() + _op(_RET, _ALLOW)
+
+
+def _head() -> bytes:
+    """Kill a foreign architecture, refuse x32's numbers, then have the call's number loaded."""
+    head = _op(_LD, 4) + _op(_JEQ, AUDIT_ARCH, 1, 0) + _op(_RET, _KILL) + _op(_LD, 0)
+    if MACHINE == "x86_64":
+        head += _op(_JGE, 0x40000000, 0, 1) + _refuse(errno.ENOSYS)
+    return head
+
+
+def server_filter() -> bytes:
+    """The allow-list that the server and all its children live under."""
+    code = _head()
+    code += _when("clone3", _refuse(errno.ENOSYS))  # its flags lie behind a pointer; libc falls back to clone
+    code += _when("clone", _NO_NAMESPACES)
+    code += _when("socketpair", _STREAM_PAIRS)
+    code += _when("ioctl", _one_of(1, _IOCTL))
+    code += _when("fcntl", _one_of(1, _FCNTL))
+    plain = [name for name in NR if name not in _CHECKED and name not in _NEVER]
+    for name in [*plain, "prctl", "prlimit64", "kill", "tgkill"]:
+        code += _when(name, _op(_RET, _ALLOW))
+    return code + _refuse()
+
+
+class SampleFilter:
+    """The child's filter, made once; `load` puts the child's pid in and loads it.
+
+    Args:
+        paths: False refuses every call that names a path.
+        forks: True lets the child fork (it runs nobody's code itself, see `runner`).
+    """
+
+    def __init__(self, *, paths: bool = True, forks: bool = False) -> None:
+        marker = 0x7FEDCBA9  # stands for the pid until it is known
+        code = _head()
+        if not forks:
+            code += _when("clone", _THREADS_ONLY)
+            code += _when("kill", _one_of(0, (marker,)))
+            for name in SERVER_ONLY:
+                if name != "kill":
+                    code += _when(name, _refuse())
+            code += _when("prctl", _one_of(0, _PRCTL_NAME))
+        code += _when("tgkill", _one_of(0, (marker,)))
+        code += _when("prlimit64", _one_of(0, (0, marker)))
+        if not paths:
+            for name in _PATHS:
+                code += _when(name, _refuse())
+        code += _op(_RET, _ALLOW)
+        self._code = ctypes.create_string_buffer(code, len(code))
+        pattern = struct.pack("I", marker)
+        self._pids = [at for at in range(4, len(code), 8) if code[at : at + 4] == pattern]
+        self._program = _program(self._code, len(code))
+
+    def load(self, pid: int) -> None:
+        for at in self._pids:
+            struct.pack_into("I", self._code, at, pid)
+        call("seccomp", 1, 0, self._program)
+
+
+def _program(code: ctypes.Array[ctypes.c_char], size: int) -> bytes:
+    return struct.pack("HxxxxxxP", size // 8, ctypes.addressof(code))
+
+
+def load(code: bytes) -> None:
+    """Live under this filter from now on. Needs no_new_privs."""
+    buffer = ctypes.create_string_buffer(code, len(code))
+    call("seccomp", 1, 0, _program(buffer, len(code)))
