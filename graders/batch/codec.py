@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
+_orjson: Any
 try:
     import orjson as _orjson
 except ImportError:  # the [speed] extra is not installed
@@ -29,14 +31,26 @@ def _plain_loads(text: bytes) -> Any:
 
 def _plain_dumps(value: Any) -> bytes:
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_refuse)
-        return text.encode()
+        return _ENCODE(value).encode()
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell and UTF-8 cannot
-        return json.dumps(value, separators=(",", ":"), allow_nan=False, default=_refuse).encode()
+        return json.dumps(value, separators=(",", ":"), default=_refuse).encode()
+    except ValueError:  # NaN and infinities have no JSON form; here they are null, as orjson has it
+        return _ENCODE(_finite(value)).encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def _refuse(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} has no JSON form")
+
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_refuse).encode
 
 
 def _fast_loads(text: bytes) -> Any:

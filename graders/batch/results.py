@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,9 @@ from graders.batch.codec import loads
 #: The key that marks a header line, and the version of the format it stands for.
 MARK, VERSION = "graders_results", 1
 
+#: The field of an exported Evals output item that holds the item.
+EXPORTED_ITEM = "datasource_item"
+
 
 class ResultsError(ValueError):
     """A results file cannot be read or written: what was found, where, and what to do."""
@@ -26,7 +30,7 @@ class ResultsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """Where a data row keeps its parts.
+    """Where a data row keeps its parts. A field is a key, or a path like `model_a.solution` or `outputs[0]`.
 
     Attributes:
         sample: Field of the sample.
@@ -131,7 +135,7 @@ def read_results(path: str | Path) -> Results:
         ResultsError: there is no such file, it has no header, or (while reading) a line is not a result.
     """
     try:
-        file = Path(path).open("rb")
+        file = Path(path).open("rb")  # noqa: SIM115  # closed when the rows have been read
     except OSError as error:
         raise ResultsError(f"cannot read {path}: {error.strerror}") from None
     try:
@@ -186,16 +190,56 @@ def _row(fields: dict[str, Any], mapped: Mapped) -> ResultRow:
         seconds=fields.get("seconds"),
         usage=fields.get("usage", {}),
         provenance=fields.get("provenance", {}),
-        sample=row.get(mapped.sample),
-        item=item_of(row, mapped),
+        sample=sample_of(row, mapped) if row else None,
+        item=item if isinstance(item := item_of(row, mapped), Mapping) else {},
         row=row,
         cut=fields.get("cut", False),
     )
 
 
-def item_of(row: Mapping[str, Any], mapped: Mapped) -> Mapping[str, Any]:
-    """The item of a data row: the field that holds it, or the row itself."""
+def sample_of(row: Mapping[str, Any], mapped: Mapped) -> Any:
+    """The sample of a data row; None when it has none."""
+    sample = field_of(row, mapped.sample, None)
+    if isinstance(sample, Mapping) and mapped.item.startswith(EXPORTED_ITEM) and "output_text" not in sample:
+        return sample.get("output", sample)  # an exported output item: the conversation's last messages
+    return sample
+
+
+def item_of(row: Mapping[str, Any], mapped: Mapped) -> Any:
+    """The item of a data row: the field that holds it (JSON text is read), or the row itself; {} when it has none."""
     if not mapped.item:
         return row
-    item = row.get(mapped.item)
-    return item if isinstance(item, Mapping) else {}
+    item = field_of(row, mapped.item, None)
+    if item is None:
+        return {}
+    if isinstance(item, str) and item.lstrip().startswith("{"):  # a table's column
+        try:
+            return loads(item.encode())
+        except ValueError:
+            return item
+    return item
+
+
+def field_of(row: Mapping[str, Any], field: str, default: Any) -> Any:
+    """The value of a field, which is a key of the row or a path into it."""
+    if field in row:
+        return row[field]
+    value: Any = row
+    for step in steps_of(field):
+        if isinstance(step, int):
+            if not isinstance(value, list) or step >= len(value):
+                return default
+            value = value[step]
+        else:
+            if not isinstance(value, Mapping) or step not in value:
+                return default
+            value = value[step]
+    return value
+
+
+@cache
+def steps_of(field: str) -> tuple[str | int, ...]:
+    """`a[0].b` as ("a", 0, "b")."""
+    from graders.template import parse_steps
+
+    return parse_steps(field if field.startswith("[") else f".{field}")
