@@ -1,0 +1,315 @@
+"""grader batch: a dataset."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from graders.cli import BROKEN, INTERRUPTED, NOT_MET, OK
+from graders.cli.common import (
+    compile_spec,
+    config_option,
+    show_problems,
+    strict_option,
+    unsandboxed_option,
+)
+
+if TYPE_CHECKING:
+    from graders.batch.run import Run
+    from graders.batch.write import Tally
+    from graders.engine import Grader
+
+LINE_EVERY_S = 5.0  # between two progress lines where stderr is not a terminal
+
+
+@click.command()
+@click.argument("spec", type=click.Path(allow_dash=True))
+@click.argument("data", type=click.Path(allow_dash=True))
+@click.option("-o", "--output", required=True, metavar="OUT", help="Results, a JSON line a row; - is stdout.")
+@click.option("--resume", is_flag=True, help="Go on with OUT: grade the rows that it does not have.")
+@click.option("--retry-failed", is_flag=True, help="As --resume, and grade the failed rows again.")
+@click.option("--force", is_flag=True, help="Overwrite OUT.")
+@click.option(
+    "--sample-field", metavar="FIELD", help="Where a row keeps the model's output: a field or a path."
+)
+@click.option("--item-field", metavar="FIELD", help="Where it keeps the item; '' is the whole row.")
+@click.option("--id-field", metavar="FIELD", help="Where it keeps its id; '' makes ids from the content.")
+@click.option(
+    "--format", "format_", type=click.Choice(("jsonl", "json", "csv", "tsv", "parquet")),
+    help="DATA's format; default: by its ending.",
+)  # fmt: skip
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Rows under way at once; default 512.")
+@click.option(
+    "--merge/--no-merge", default=None, help="Ask a judge equal questions once; default: where repeatable."
+)
+@click.option(
+    "--cache",
+    type=click.Path(dir_okay=False),
+    help="Keep judges' verdicts in this file, and use those in it.",
+)
+@click.option(
+    "--max-calls", type=click.IntRange(0), metavar="N", help="Stop after this many calls of judges."
+)
+@click.option(
+    "--max-cost",
+    type=click.FloatRange(0),
+    metavar="X",
+    help="Stop when the judges have cost this, by [prices].",
+)
+@click.option(
+    "--no-texts", is_flag=True, help="Leave the data rows out of OUT: smaller, but the report has no texts."
+)
+@click.option(
+    "--sorted", "sorted_", metavar="FILE", help="In the end write a copy sorted by id, .jsonl or .parquet."
+)
+@click.option(
+    "--fail-under", type=float, metavar="X", help="Exit 1 unless the mean reward is surely at least X."
+)
+@click.option(
+    "--min-coverage",
+    type=click.FloatRange(0, 1),
+    metavar="X",
+    help="Exit 1 when fewer than this part of the rows were scored.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
+@strict_option
+@config_option
+@unsandboxed_option
+def command(
+    spec: str,
+    data: str,
+    output: str,
+    resume: bool,
+    retry_failed: bool,
+    force: bool,
+    sample_field: str | None,
+    item_field: str | None,
+    id_field: str | None,
+    format_: str | None,
+    jobs: int | None,
+    merge: bool | None,
+    cache: str | None,
+    max_calls: int | None,
+    max_cost: float | None,
+    no_texts: bool,
+    sorted_: str | None,
+    fail_under: float | None,
+    min_coverage: float | None,
+    quiet: bool,
+    strict: bool,
+    config: str | None,
+    unsandboxed: bool,
+) -> int:
+    """Grade every row of DATA with SPEC and write the results to OUT.
+
+    DATA is JSONL (also gzip, zstd, or - for standard input), JSON, CSV or Parquet. Rows like {"sample": ..., "item": ...}
+    and the hosted service's exports are understood; for others name the fields. Each row is known by its id. OUT can
+    be followed while it grows; after Ctrl-C or a crash, --resume grades what is missing.
+
+    \b
+    grader batch spec.json answers.jsonl -o results.jsonl
+    grader batch spec.json answers.parquet -o results.jsonl --sample-field completion --resume
+    """
+    from graders.batch.read import DataError, open_data
+    from graders.batch.results import ResultsError
+    from graders.batch.run import Stop, grade_data, header_of, look
+    from graders.batch.write import Writer, write_sorted
+    from graders.errors import SpecError
+    from graders.models import ConfigError
+
+    if spec == "-" == data:
+        raise click.UsageError("SPEC and DATA cannot both be standard input.")
+    if output == "-" and (
+        resume or retry_failed or sorted_ or fail_under is not None or min_coverage is not None
+    ):
+        raise click.UsageError("--resume, --retry-failed, --sorted and the gates need OUT to be a file.")
+    if data != "-" and output != "-" and _same_file(data, output):
+        raise click.UsageError(f"OUT is DATA: {output}")
+    try:
+        judges = _judges(config, cache, max_calls, max_cost)
+        grader = compile_spec(spec, strict=strict, config=config, unsandboxed=unsandboxed, **judges)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from None
+    except SpecError as error:
+        show_problems(error.problems)
+        return NOT_MET
+    talk = _Talk(quiet, grader)
+    with grader.backends:
+        try:
+            opened = look(open_data(data, format_), sample=sample_field, item=item_field, id=id_field)
+        except DataError as error:
+            raise click.UsageError(str(error)) from None
+        try:
+            header = header_of(grader, opened, texts=not no_texts, merge=merge)
+            writer = Writer(output, header, resume=resume, retry_failed=retry_failed, force=force)
+        except ResultsError as error:
+            raise click.UsageError(str(error)) from None
+        talk.begin(opened.data.total)
+        try:
+            with writer, Stop(talk.from_signal) as stop:
+                run = grade_data(
+                    grader,
+                    opened,
+                    writer,
+                    texts=not no_texts,
+                    jobs=jobs,
+                    merge=merge,
+                    progress=talk.progress,
+                    stop=stop,
+                )
+            if sorted_ and not run.interrupted and not run.broken:
+                write_sorted(output, sorted_)
+        except (ResultsError, DataError) as error:
+            talk.end()
+            talk.say(f"error: {error}. {_how_to_go_on(output)}")
+            return BROKEN
+    talk.end()
+    talk.summary(run, output)
+    if run.interrupted:
+        talk.say(f"interrupted. {_how_to_go_on(output)}")
+        return INTERRUPTED
+    if run.broken:
+        talk.say(f"error: {run.broken}. {_how_to_go_on(output, '--retry-failed')}")
+        return BROKEN
+    if run.graded and not run.tally.scored:
+        talk.say("error: no row could be graded; `grader check` says what is wrong with spec or data")
+        return BROKEN
+    return _gates(output, fail_under, min_coverage, talk)
+
+
+def _judges(
+    config: str | None, cache: str | None, max_calls: int | None, max_cost: float | None
+) -> dict[str, Any]:
+    """How Backends gets its judges: by the configuration, or connected here when the run has limits of its own."""
+    if max_calls is None and max_cost is None:
+        return {"cache": cache}
+    from graders.models import connect, load_config
+
+    limits = {"max_calls": max_calls, "max_cost": max_cost}
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    return {"models": connect(load_config(config), cache=cache, **given)}
+
+
+def _same_file(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def _how_to_go_on(output: str, option: str = "--resume") -> str:
+    """The command that grades what is missing."""
+    if output == "-":
+        return ""
+    arguments = [
+        argument for argument in sys.argv[1:] if argument not in ("--resume", "--retry-failed", "--force")
+    ]
+    return f"Go on with: {shlex.join(['grader', *arguments, option])}"
+
+
+def _gates(output: str, fail_under: float | None, min_coverage: float | None, talk: _Talk) -> int:
+    return OK
+
+
+class _Talk:
+    """Everything on stderr: a line that renews itself on a terminal, one every LINE_EVERY_S elsewhere; the summary."""
+
+    def __init__(self, quiet: bool, grader: Grader) -> None:
+        self._quiet = quiet
+        self._prices: Mapping[str, Any] = getattr(grader.backends.config, "prices", {})
+        self._terminal = sys.stderr.isatty() and not quiet
+        self._total: int | None = None
+        self._started = self._told = time.monotonic()
+        self._shown = False
+
+    def begin(self, total: int | None) -> None:
+        self._total = total
+        self._started = self._told = time.monotonic()
+
+    def say(self, text: str) -> None:
+        click.echo(text, err=True)
+
+    def from_signal(self, text: str) -> None:
+        """As `say`, from inside a signal handler, where a buffered stream may be in use."""
+        os.write(2, f"\n{text}\n".encode())
+
+    def progress(self, tally: Tally, graded: int, fraction: float | None) -> None:
+        """Called several times a second."""
+        now = time.monotonic()
+        if self._quiet or not (self._terminal or now - self._told > LINE_EVERY_S):
+            return
+        self._told = now
+        line = self._line(tally, graded, fraction, now - self._started)
+        if self._terminal:
+            self._shown = True
+            sys.stderr.write(f"\r\x1b[K{line}")
+            sys.stderr.flush()
+        else:
+            self.say(line)
+
+    def _line(self, tally: Tally, graded: int, fraction: float | None, seconds: float) -> str:
+        if self._total:
+            fraction = min(1.0, tally.rows / self._total)
+        parts = [f"{tally.rows:,} rows", f"{graded / max(seconds, 0.001):,.0f}/s", f"{tally.failed:,} failed"]
+        parts += self._spent(tally)
+        if fraction and graded and seconds > 1:
+            parts += [f"{fraction:.0%}", f"{_clock(seconds * (1 - fraction) / fraction)} left"]
+        return "  ".join(parts)
+
+    def _spent(self, tally: Tally) -> list[str]:
+        if not tally.tokens:
+            return []
+        parts = [f"{sum(prompt + completion for prompt, completion in tally.tokens.values()):,} tokens"]
+        cost = cost_of(tally.tokens, self._prices)
+        return parts if cost is None else [*parts, f"cost {cost:.4g}"]
+
+    def end(self) -> None:
+        """Leave the progress line."""
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def summary(self, run: Run, output: str) -> None:
+        if self._quiet:
+            return
+        tally = run.tally
+        for note in run.notes:
+            self.say(f"note: {note}")
+        flags = ", ".join(
+            f"{flag} {n:,}" for flag, n in sorted(tally.flags.items(), key=lambda pair: -pair[1])
+        )
+        failed = f"{tally.failed:,} failed ({flags})" if tally.failed else "0 failed"
+        lines = [f"{tally.rows:,} rows: {tally.scored:,} scored, {failed}"]
+        if run.graded < tally.rows:
+            lines[0] += f"; {run.graded:,} of them graded now"
+        if tally.scored:
+            lines.append(f"mean reward of the scored rows: {tally.total / tally.scored:.6g}")
+        lines += self._spent(tally)
+        if run.stray:
+            lines.append(f"note: {run.stray:,} rows of {output} are not in this data")
+        rate = run.graded / max(run.seconds, 1e-6)
+        lines.append(f"{run.seconds:.2f} s, {rate:,.0f} rows/s -> {output}")
+        # the results themselves may be what goes to stdout
+        click.echo("\n".join(lines), err=output == "-")
+
+
+def cost_of(tokens: Mapping[str, tuple[int, int]], prices: Mapping[str, Any]) -> float | None:
+    """What judges' tokens cost by the [prices] table; None when a model has no price."""
+    if not all(model in prices for model in tokens):
+        return None
+    return sum(
+        (prompt * prices[model].input + completion * prices[model].output) / 1e6
+        for model, (prompt, completion) in tokens.items()
+    )
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
