@@ -76,7 +76,9 @@ def test_refused(case: dict[str, Any], backends: Backends) -> None:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refused_on_the_command_line(case: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refused_on_the_command_line(
+    case: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """`grader validate --json` exits 1 and lists the same problems."""
     if case.get("compile"):
         pytest.skip("a matter of configuration, which validate does not look at")
@@ -126,7 +128,9 @@ def test_run_batch(case: dict[str, Any], backends: Backends, judge: Judge) -> No
 
 
 @pytest.mark.parametrize("case", [case for case in GRADED if "timeout_s" not in case.values[0]])
-def test_command_line(case: dict[str, Any], judge: Judge, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line(
+    case: dict[str, Any], judge: Judge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The same row through `grader run`."""
     if case["spec"]["type"] == "python":
         pytest.skip("one sandbox a call is slow; `grader batch` on the python examples covers the command")
@@ -136,7 +140,15 @@ def test_command_line(case: dict[str, Any], judge: Judge, tmp_path: Path, capsys
         file.write_text(json.dumps(value), encoding="utf-8")
 
     code = command(
-        "run", str(spec), "--sample", f"@{sample}", "--sample-json", "--item", f"@{item}", "--config", str(judge.config)
+        "run",
+        str(spec),
+        "--sample",
+        f"@{sample}",
+        "--sample-json",
+        "--item",
+        f"@{item}",
+        "--config",
+        str(judge.config),
     )
 
     expect(case, json.loads(capsys.readouterr().out))

@@ -1,10 +1,18 @@
 """graders.toml: where judges' names go, and the settings of the other parts.
 
-    [models."o3-mini"]                  # a name as specs have it; "*" is every other name
+    [endpoints.local]
     base_url = "http://127.0.0.1:8000/v1"
-    model = "Qwen/Qwen3-8B"             # left out: the spec's own name
     api_key_env = "MY_KEY"              # left out: OPENAI_API_KEY; "" sends none
 
+    [models]
+    "o3-mini" = "local"                 # a name as specs have it -> an endpoint
+    "gpt-4o" = { endpoint = "local", model = "Qwen/Qwen3-8B" }
+    "*" = "local"                       # every other name
+
+    [judge]                             # for all of them
+    attempt_timeout_s = 60
+
+A model's table may hold an endpoint's keys itself. What it says goes before its endpoint, which goes before [judge].
 Without a file, OPENAI_BASE_URL and OPENAI_API_KEY say where every name goes.
 """
 
@@ -23,7 +31,7 @@ FILE_NAME = "graders.toml"
 OPENAI_URL = "https://api.openai.com/v1"
 
 #: Top-level tables of the file; the other parts read theirs through Config.table.
-TABLES = ("models", "judge", "sandbox", "metrics", "embeddings", "templates", "prices")
+TABLES = ("endpoints", "models", "judge", "prices", "sandbox", "metrics", "embeddings", "templates")
 
 
 class ConfigError(ValueError):
@@ -35,32 +43,42 @@ class Route:
     """Where one model name goes, and how it is asked there.
 
     Attributes:
-        base_url: Up to and including `/v1`; for Azure deployment URLs up to the deployment.
+        name: The spec's model name, or "*".
+        endpoint: The name of its [endpoints] table, "" when it has none.
+        mapped: Whether the configuration or OPENAI_BASE_URL says where it goes; else it goes to OpenAI.
+        base_url: Up to and including `/v1`; `{model}` in it becomes the model's name.
         model: The name sent; "" is the spec's own.
         api: "chat" (/chat/completions) or "responses" (/responses). Never chosen automatically.
         api_key_env: The environment variable that holds the key; "" sends none.
         azure: Send the key as `api-key` instead of a bearer token.
+        api_version: Azure's deployment URLs: base_url is the resource's, the model's name is the deployment's.
         headers, query: Added to every request.
+        transport: "auto", "direct" or "httpx2": how requests leave (see models/transport.py).
         max_in_flight: Requests under way at once; also where adaptive concurrency starts.
         requests_per_minute, tokens_per_minute: Own limits beside the server's; 0 is none.
         attempt_timeout_s, timeout_s: For one attempt, and for a question with all its attempts.
-        max_attempts: HTTP attempts for one question, the first included.
+        max_attempts: Tries for one question, the first included. Learning what a server lacks is not counted.
         structured: "auto" starts with json_schema and steps down where the server lacks it; or one rung by name.
         steps: Whether reasoning steps are asked for before the result, as the hosted service does.
         out_of_range: "clip" as the service does, or "error".
         votes: Questions asked for one verdict; their median or majority counts. Odd.
-        logprobs: Score by the expected value over a 0..9 grid of token probabilities.
-        harden: Put delimiters around the sample's text and neutralise chat control strings in it.
+        expected_score: Score by the probabilities of whole numbers instead of the one sampled: "off", "auto" (where
+            the server gives log-probabilities) or "required" (a parse error where it does not). The range has to be
+            one of whole numbers with at most 10 steps.
     """
 
     name: str
+    endpoint: str = ""
+    mapped: bool = False
     base_url: str = OPENAI_URL
     model: str = ""
     api: str = "chat"
     api_key_env: str = "OPENAI_API_KEY"
     azure: bool = False
+    api_version: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+    transport: str = "auto"
     max_in_flight: int = 32
     requests_per_minute: int = 0
     tokens_per_minute: int = 0
@@ -71,26 +89,53 @@ class Route:
     steps: bool = True
     out_of_range: str = "clip"
     votes: int = 1
-    logprobs: bool = False
-    harden: bool = False
-
-    @property
-    def mapped(self) -> bool:
-        """Whether the configuration says where this name goes, or only OpenAI's own address is left."""
-        return self.base_url != OPENAI_URL
+    expected_score: str = "off"
 
     def key(self) -> str:
         """The API key, "" when there is none."""
-        return os.environ.get(self.api_key_env, "") if self.api_key_env else ""
+        return os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
+
+    def url(self, model: str) -> str:
+        """Where questions for this spec's model are posted."""
+        base, query = self.base_url.rstrip("/"), dict(self.query)
+        if self.api_version:
+            query = {"api-version": self.api_version, **query}
+            if "/deployments/" not in base:
+                base += "/openai/deployments/{model}"
+        url = base.replace("{model}", self.model or model)
+        url += "/responses" if self.api == "responses" else "/chat/completions"
+        if query:
+            from urllib.parse import urlencode
+
+            url += "?" + urlencode(query)
+        return url
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs, in a currency of yours per million tokens.
+
+    Attributes:
+        cached: For prompt tokens the server had cached; None: as `input`.
+    """
+
+    input: float
+    output: float
+    cached: float | None = None
 
 
 CHOICES = {
     "api": ("chat", "responses"),
+    "transport": ("auto", "direct", "httpx2"),
     "structured": ("auto", "json_schema", "json_object", "prompt"),
     "out_of_range": ("clip", "error"),
+    "expected_score": ("off", "auto", "required"),
 }
-_ROUTE_FIELDS = {f.name: f for f in fields(Route) if f.name != "name"}
-_NUMBERS = (int, float)
+_LEAST = {"max_in_flight": 1, "max_attempts": 1, "votes": 1, "attempt_timeout_s": 0.001, "timeout_s": 0.001}
+_NOT_KEYS = ("name", "endpoint", "mapped")
+_KEYS = {f.name: f for f in fields(Route) if f.name not in _NOT_KEYS}
+#: Keys of [judge] that are not a route's: budgets of a run, and how graders are compiled.
+JUDGE_KEYS: Mapping[str, Any] = {"max_cost": 0.0, "max_calls": 0, "recording": "", "harden": False}
 
 
 class Config:
@@ -98,6 +143,7 @@ class Config:
 
     Attributes:
         path: The file it came from; None without one.
+        prices: Spec's or server's model name -> its price.
     """
 
     def __init__(self, tables: Mapping[str, Any] | None = None, path: Path | None = None) -> None:
@@ -112,18 +158,21 @@ class Config:
                 raise self._wrong(
                     name, f"unknown table; the tables are {', '.join(TABLES)}. {did_you_mean(name, TABLES)}"
                 )
-            if not isinstance(table, Mapping):
-                raise self._wrong(name, f"expected a table, found {table!r}")
+            self._mapping(name, table)
         judge = dict(self.table("judge"))
-        self._models = {
-            name: self._route(name, {**judge, **self._table_of(name, table)})
-            for name, table in self.table("models").items()
+        for key in JUDGE_KEYS:
+            if key in judge:
+                self._check("judge", key, judge.pop(key), JUDGE_KEYS[key])
+        self._judge = self._checked("judge", judge)
+        self._endpoints = {
+            name: self._checked(f"endpoints.{name}", table) for name, table in self.table("endpoints").items()
         }
-        self._judge = judge
-        if "*" not in self._models:
-            self._models["*"] = self._route(
-                "*", {"base_url": os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, **judge}
-            )
+        self._routes = {name: self._route(name, where) for name, where in self.table("models").items()}
+        if "*" not in self._routes:
+            from_env = os.environ.get("OPENAI_BASE_URL", "")
+            base = {"base_url": from_env, "mapped": True} if from_env else {}
+            self._routes["*"] = Route("*", **{**base, "mapped": bool(from_env or "base_url" in judge), **self._judge})
+        self.prices = {name: self._price(name, table) for name, table in self.table("prices").items()}
 
     def table(self, name: str) -> Mapping[str, Any]:
         """A top-level table as it stands in the file; {} when it is not there."""
@@ -131,64 +180,82 @@ class Config:
         return table
 
     def route(self, model: str) -> Route:
-        """Where this model name goes: its own table, else "*"."""
-        return self._models.get(model) or self._models["*"]
+        """Where this model name goes: its own entry, else "*"."""
+        return self._routes.get(model) or self._routes["*"]
 
     @property
     def routes(self) -> Mapping[str, Route]:
         """Every configured name, "*" included."""
-        return self._models
+        return self._routes
 
-    def _table_of(self, name: str, table: Any) -> Mapping[str, Any]:
+    def _route(self, name: str, where: Any) -> Route:
+        key = f'models."{name}"'
+        if isinstance(where, str):
+            where = {"endpoint": where}
+        table = dict(self._mapping(key, where))
+        endpoint = table.pop("endpoint", "")
+        if endpoint and endpoint not in self._endpoints:
+            known = ", ".join(self._endpoints) or "none"
+            hint = did_you_mean(str(endpoint), self._endpoints)
+            raise self._wrong(key, f"there is no [endpoints.{endpoint}]; there are: {known}. {hint}")
+        merged = {**self._judge, **self._endpoints.get(endpoint, {}), **self._checked(key, table)}
+        if "base_url" not in merged:
+            merged["base_url"] = os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+        return Route(name, endpoint, True, **merged)
+
+    def _price(self, name: str, table: Any) -> Price:
+        where = f'prices."{name}"'
+        table = self._mapping(where, table)
+        for key, value in table.items():
+            if key not in ("input", "output", "cached"):
+                raise self._wrong(f"{where}.{key}", "unknown key; the keys are input, output, cached")
+            self._check(where, key, value, 0.0)
+        if not {"input", "output"} <= set(table):
+            raise self._wrong(where, "expected at least input and output, each for a million tokens")
+        return Price(**table)
+
+    def _mapping(self, where: str, table: Any) -> Mapping[str, Any]:
         if not isinstance(table, Mapping):
-            raise self._wrong(f'models."{name}"', f"expected a table, found {table!r}")
+            raise self._wrong(where, f"expected a table, found {table!r}")
         return table
 
-    def _route(self, name: str, table: Mapping[str, Any]) -> Route:
+    def _checked(self, where: str, table: Any) -> Mapping[str, Any]:
+        """A table of a route's keys, every one checked."""
+        table = self._mapping(where, table)
         for key, value in table.items():
-            where = f'models."{name}".{key}'
-            if key not in _ROUTE_FIELDS:
-                known = ", ".join(_ROUTE_FIELDS)
-                raise self._wrong(
-                    where, f"unknown key; the keys are {known}. {did_you_mean(key, _ROUTE_FIELDS)}"
-                )
-            default = getattr(_DEFAULT, key)
-            if isinstance(default, bool) or isinstance(value, bool):
-                fits = isinstance(default, bool) and isinstance(value, bool)
-            elif isinstance(default, _NUMBERS):
-                fits = (
-                    isinstance(value, _NUMBERS)
-                    and value >= 0
-                    and (isinstance(default, float) or isinstance(value, int))
-                )
-            elif isinstance(default, Mapping):
-                fits = isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values())
-            else:
-                fits = isinstance(value, str)
-            if not fits:
-                raise self._wrong(where, f"expected {_KIND[type(default)]}, found {value!r}")
-            if key in CHOICES and value not in CHOICES[key]:
-                raise self._wrong(where, f"expected one of {', '.join(CHOICES[key])}, found {value!r}")
-        if not table.get("votes", 1) % 2:
-            raise self._wrong(f'models."{name}".votes', f"expected an odd number, found {table['votes']}")
-        if "://" not in table.get("base_url", OPENAI_URL):
-            raise self._wrong(
-                f'models."{name}".base_url', f"expected an http(s) URL, found {table['base_url']!r}"
-            )
-        return Route(name, **table)
+            if key not in _KEYS:
+                keys = [*_KEYS, *(JUDGE_KEYS if where == "judge" else ())]
+                hint = did_you_mean(key, keys)
+                raise self._wrong(f"{where}.{key}", f"unknown key; the keys are {', '.join(keys)}. {hint}")
+            self._check(where, key, value, getattr(_DEFAULT, key))
+        return table
+
+    def _check(self, where: str, key: str, value: Any, default: Any) -> None:
+        where = f"{where}.{key}"
+        if isinstance(default, bool) or isinstance(value, bool):
+            fits = isinstance(default, bool) and isinstance(value, bool)
+        elif isinstance(default, (int, float)):
+            fits = isinstance(value, int if isinstance(default, int) else (int, float)) and value >= _LEAST.get(key, 0)
+        elif isinstance(default, Mapping):
+            fits = isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values())
+        else:
+            fits = isinstance(value, str)
+        if not fits:
+            least = f" of at least {_LEAST[key]:g}" if key in _LEAST else ""
+            raise self._wrong(where, f"expected {_KIND[type(default)]}{least}, found {value!r}")
+        if key in CHOICES and value not in CHOICES[key]:
+            raise self._wrong(where, f"expected one of {', '.join(CHOICES[key])}, found {value!r}")
+        if key == "votes" and value % 2 == 0:
+            raise self._wrong(where, f"expected an odd number, found {value}")
+        if key == "base_url" and not value.startswith(("http://", "https://")):
+            raise self._wrong(where, f"expected an address with http:// or https://, found {value!r}")
 
     def _wrong(self, key: str, message: str) -> ConfigError:
         return ConfigError(f"{self.path or 'configuration'}: {key}: {message}".rstrip())
 
 
 _DEFAULT = Route("")
-_KIND = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    dict: "a table of texts",
-}
+_KIND = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", dict: "a table of texts"}
 
 
 def load_config(path: str | Path | None = None) -> Config:

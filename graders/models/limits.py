@@ -2,69 +2,110 @@
 
 from __future__ import annotations
 
-import email.utils
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
 
 FEWEST = 1  # in flight, however often the server says 429
-CUT = 0.8  # of the limit after a 429 ...
-COOLDOWN_S = 15.0  # ... at most this often, since one burst brings many of them
-GROWTH = 1.05  # of the limit after that many successes while it was reached
+CUT = 0.5  # of the limit after a 429, as TCP does after a loss: it finds any server's limit in a few rounds
+
+
+class Closed(Exception):
+    """There is no way in before the deadline. `wait_s`: until there would be, 0.0 when nobody can say."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(wait_s)
+        self.wait_s = wait_s
 
 
 class Gate:
-    """Admission to one endpoint, shared by all graders. Used on one event loop."""
+    """Admission to one endpoint, shared by all graders and the children of multi. Used on one event loop.
+
+    Attributes:
+        most: In flight at most, ever.
+        limit: In flight at most, now: halved by a 429, one more after that many answers.
+        open_at: Nobody starts before this time of the clock: one pause for all after a 429.
+    """
 
     def __init__(
-        self, most: int, per_minute: int, tokens_per_minute: int, clock: Callable[[], float]
+        self,
+        most: int,
+        requests_per_minute: int = 0,
+        tokens_per_minute: int = 0,
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self.most = max(FEWEST, most)
         self.limit = float(self.most)
         self.in_flight = 0
         self.peak = 0
-        self.open_at = 0.0  # nobody starts before: set by a 429, one pause for all
+        self.open_at = float("-inf")
         self._clock = clock
+        self._sleep = sleep
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._cut_at = -COOLDOWN_S
-        self._successes = 0
-        self._buckets = [Bucket(amount, clock) for amount in (per_minute, tokens_per_minute)]
+        self._cut_at = float("-inf")
+        self._requests = Bucket(requests_per_minute, clock)
+        self._tokens = Bucket(tokens_per_minute, clock)
 
-    async def enter(self, sleep: Callable[[float], object], tokens: int = 0) -> None:
-        """Wait for a place. Cancelling the wait gives it up."""
-        import asyncio
+    async def enter(self, deadline: float, tokens: float = 0) -> None:
+        """Wait for a place and take it; `leave` gives it back. Cancelling the wait gives it up.
 
-        while True:
-            wait = max(self.open_at - self._clock(), self._buckets[0].wait(1), self._buckets[1].wait(tokens))
-            if wait > 0:
-                await sleep(wait)  # type: ignore[misc]  # asyncio.sleep, or a test's
-                continue
-            if self.in_flight < int(self.limit):
-                break
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(future)
-            try:
-                await future
-            except asyncio.CancelledError:
-                if future.done() and not future.cancelled():
-                    self._wake()
-                elif future in self._waiting:
-                    self._waiting.remove(future)
-                raise
+        Raises:
+            Closed: the deadline comes first.
+        """
+        woken = False
+        try:
+            while True:
+                now = self._clock()
+                wait = max(self.open_at - now, self._requests.wait(1), self._tokens.wait(tokens))
+                if now + max(wait, 0.0) >= deadline:
+                    raise Closed(max(wait, 0.0))
+                if wait > 0:
+                    await self._sleep(wait)
+                elif self.in_flight < int(self.limit) and (woken or not self._waiting):
+                    break
+                else:
+                    await self._wake_up(deadline - now)
+                    woken = True
+        except BaseException:
+            if woken:
+                self._wake()  # the place that woke this one is another's now
+            raise
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
-        self._buckets[0].take(1)
-        self._buckets[1].take(tokens)
+        self._requests.take(1)
+        self._tokens.take(tokens)
+        self._wake()
+
+    async def _wake_up(self, left: float) -> None:
+        import asyncio
+
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        try:
+            async with asyncio.timeout(left):
+                await future
+        except BaseException as error:
+            if future.done() and not future.cancelled():
+                self._wake()
+            elif future in self._waiting:
+                self._waiting.remove(future)
+            if isinstance(error, TimeoutError):
+                raise Closed(0.0) from None
+            raise
 
     def leave(self) -> None:
         self.in_flight -= 1
         self._wake()
 
     def _wake(self) -> None:
+        if self.in_flight >= int(self.limit):
+            return
         while self._waiting:
             future = self._waiting.popleft()
             if not future.done():
@@ -72,25 +113,29 @@ class Gate:
                 return
 
     def succeeded(self) -> None:
-        if self.limit < self.most and self.in_flight >= int(self.limit):
-            self._successes += 1
-            if self._successes >= self.limit:
-                self._successes = 0
-                self.limit = min(float(self.most), max(self.limit * GROWTH, self.limit + 1))
-                self._wake()
+        """An answer came: after as many as there are places, one place more."""
+        if self.limit < self.most:
+            self.limit = min(float(self.most), self.limit + 1 / self.limit)
+            self._wake()
 
-    def throttled(self, pause_s: float) -> None:
-        """A 429: fewer in flight, and nobody starts for a while."""
+    def throttled(self, sent_at: float, pause_s: float) -> None:
+        """A 429 for a request sent at `sent_at`: half as many in flight, and nobody starts for a while.
+
+        A burst brings many of them; only one for a request sent after the last cut cuts again.
+        """
         now = self._clock()
         self.open_at = max(self.open_at, now + pause_s)
-        self._successes = 0
-        if now - self._cut_at >= COOLDOWN_S:
+        if sent_at >= self._cut_at:
             self._cut_at = now
-            self.limit = max(float(FEWEST), min(self.limit, self.in_flight or self.limit) * CUT)
+            self.limit = max(float(FEWEST), min(self.limit, float(max(self.in_flight, FEWEST))) * CUT)
+
+    def settle(self, expected: float, used: float) -> None:
+        """Correct the tokens taken on entering by those that were used."""
+        self._tokens.take(used - expected)
 
 
 class Bucket:
-    """At most `per_minute` a minute, spread evenly; 0 is no limit."""
+    """At most `per_minute` a minute, refilled evenly; 0 is no limit."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
         self.rate = per_minute / 60
@@ -100,7 +145,7 @@ class Bucket:
         self._at = clock()
 
     def wait(self, amount: float) -> float:
-        """Seconds until `amount` may be taken."""
+        """Seconds until `amount` may be taken; more than the bucket holds counts as all of it."""
         if not self.rate:
             return 0.0
         now = self._clock()
@@ -111,33 +156,39 @@ class Bucket:
 
     def take(self, amount: float) -> None:
         if self.rate:
-            self._level -= min(amount, self.size)
+            self._level = min(self.size, self._level - amount)
 
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+MOST_WAIT_S = 366 * 86400.0  # of what a server can mean
 
 
 def retry_after(headers: Mapping[str, str], now_wall: float) -> float:
     """How long the server asks to wait, in seconds; 0.0 when it does not say.
 
-    Read are retry-after-ms, Retry-After as seconds or as a date, and x-ratelimit-reset-* durations ("6m0s").
+    Read are retry-after-ms, Retry-After as seconds or as a date, and x-ratelimit-reset-requests and -tokens as
+    durations ("6m0s") where nothing remains of them.
 
     Args:
         headers: With lower-case names.
         now_wall: Seconds since the epoch, for dates.
     """
-    if (ms := headers.get("retry-after-ms")) and _number(ms) is not None:
-        return max(0.0, (_number(ms) or 0.0) / 1000)
-    if after := headers.get("retry-after"):
+    if (ms := _number(headers.get("retry-after-ms", ""))) is not None:
+        return ms / 1000
+    if after := headers.get("retry-after", ""):
         if (seconds := _number(after)) is not None:
-            return max(0.0, seconds)
+            return seconds
+        from email.utils import parsedate_to_datetime
+
         try:
-            return max(0.0, email.utils.parsedate_to_datetime(after).timestamp() - now_wall)
-        except (TypeError, ValueError):
+            wait = parsedate_to_datetime(after).timestamp() - now_wall
+        except (TypeError, ValueError, OverflowError):
             pass
+        else:
+            return min(max(0.0, wait), MOST_WAIT_S)
     waits = [
-        sum(float(n) * _SECONDS[unit] for n, unit in _DURATION.findall(value))
+        _duration(value)
         for name, value in headers.items()
         if name.startswith("x-ratelimit-reset-")
         and headers.get(name.replace("reset", "remaining")) in (None, "0")
@@ -145,9 +196,16 @@ def retry_after(headers: Mapping[str, str], now_wall: float) -> float:
     return max(waits, default=0.0)
 
 
+def _duration(text: str) -> float:
+    """ "6m0s", "250ms", or plain seconds."""
+    if (seconds := _number(text)) is not None:
+        return seconds
+    return min(sum(float(n) * _SECONDS[unit] for n, unit in _DURATION.findall(text)), MOST_WAIT_S)
+
+
 def _number(text: str) -> float | None:
     try:
         value = float(text)
     except ValueError:
         return None
-    return value if value == value and abs(value) != float("inf") else None
+    return min(max(0.0, value), MOST_WAIT_S) if value == value else None

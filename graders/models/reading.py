@@ -9,6 +9,8 @@ from typing import Any
 
 from graders.ask import Ambiguous, Verdict
 
+MAX_CHARS = 1_000_000  # a verdict with its steps has thousands; searching more for JSON takes too long
+
 _THINK = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 _FENCE = re.compile(r"\A\s*```[A-Za-z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 
@@ -29,25 +31,42 @@ def read_verdict(text: str, verdict: Verdict, *, key: str = "result", tolerant: 
     """
     if not text.strip():
         raise Ambiguous("it is empty")
+    if len(text) > MAX_CHARS:
+        raise Ambiguous(f"it has {len(text)} characters")
     try:
-        return verdict.read(_renamed(_decode(text), key))
+        return _read(_decode(text), verdict, key)
+    except Ambiguous:
+        if not tolerant:
+            raise
     except ValueError as error:
         if not tolerant:
-            raise Ambiguous(str(error)) from None
+            raise Ambiguous(f"it is not one JSON object ({error}): {_start(text)}") from None
     text = _THINK.sub("", text, count=1)
     if fenced := _FENCE.match(text):
         text = fenced[1]
     found: set[float | str] = set()
     for value in _objects(text):
         try:
-            found.add(verdict.read(_renamed(value, key)))
+            found.add(_read(value, verdict, key))
         except Ambiguous:
             continue
     if len(found) == 1:
         return found.pop()
     if found:
         raise Ambiguous(f"it holds different verdicts: {', '.join(sorted(map(repr, found)))}")
-    raise Ambiguous("it holds no valid verdict")
+    raise Ambiguous(f"it holds no valid verdict: {_start(text)}")
+
+
+def _read(value: Any, verdict: Verdict, key: str) -> float | str:
+    try:
+        return verdict.read(_renamed(value, key))
+    except OverflowError:  # a whole number beyond every float
+        raise Ambiguous("'result' is too large") from None
+
+
+def _start(text: str) -> str:
+    text = text.strip()
+    return repr(text if len(text) <= 80 else text[:77] + "...")
 
 
 def _decode(text: str) -> Any:
@@ -86,6 +105,8 @@ def _objects(text: str) -> Iterator[Any]:
         tries += 1
         try:
             value, end = decoder.raw_decode(text, at)
+        except Ambiguous:
+            raise
         except (ValueError, RecursionError):
             end = at + 1
         else:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from graders.ask import AudioPart, ImagePart, Message, ModelAsk, Part, TextPart, Usage
+from graders.ask import AudioPart, ImagePart, Message, ModelAsk, Part, TextPart, Usage, Verdict
 from graders.models.config import Route
 
 #: The ladder of structured output, best first.
@@ -21,12 +23,14 @@ class Form:
     Attributes:
         rung: One of RUNGS.
         key: The result's key in the answer; "result" under json_schema.
-        dropped: Parameters the server refused.
+        dropped: Parameters the server refused, and "developer" where it refused that role.
+        grid: Ask for one of these whole numbers with its log-probabilities; () asks for the verdict as it is.
     """
 
     rung: str = "json_schema"
     key: str = "result"
     dropped: frozenset[str] = frozenset()
+    grid: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,65 +54,105 @@ class Answered:
     logprobs: Any = None
 
 
+class NotSendable(ValueError):
+    """A question that the chosen API cannot carry."""
+
+
 class NotAnAnswer(ValueError):
-    """A response body with status 200 that is not what the API describes."""
+    """A response body with status 200 that is not what the API describes.
+
+    Attributes:
+        status: The status it should have had, where the body is an error that names one; else 0.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def body_of(ask: ModelAsk, route: Route, form: Form) -> dict[str, Any]:
-    """The request body."""
-    messages = _hint(ask.messages, ask, form)
-    sampling = ask.sampling
-    model = route.model or ask.model
+    """The request body.
+
+    Raises:
+        NotSendable: the API cannot carry what is asked.
+    """
+    messages = [*ask.messages]
+    if form.rung != "json_schema":
+        messages.append(_instruction(ask.verdict, form))
+    sampling, model = ask.sampling, route.model or ask.model
+    body: dict[str, Any]
     if route.api == "responses":
-        body: dict[str, Any] = {
+        effort = None if "reasoning_effort" in form.dropped else sampling.reasoning_effort
+        body = {
             "model": model,
-            "input": [_response_message(m, form) for m in messages],
-            "store": False,
+            "input": [_response_message(message, form) for message in messages],
+            "store": False,  # the service keeps them otherwise
+            "stream": False,
             "max_output_tokens": sampling.max_completions_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
+            "reasoning": effort and {"effort": effort},
+            "text": {"format": _format(ask.verdict, form, nested=False)},
         }
-        if sampling.reasoning_effort is not None and "reasoning_effort" not in form.dropped:
-            body["reasoning"] = {"effort": sampling.reasoning_effort}
-        if form.rung != "prompt":
-            body["text"] = {"format": _format(ask, form, nested=False)}
     else:
         limit = "max_tokens" if "max_completion_tokens" in form.dropped else "max_completion_tokens"
         body = {
             "model": model,
-            "messages": [_chat_message(m, form) for m in messages],
+            "messages": [_chat_message(message, form) for message in messages],
+            "stream": False,
             limit: sampling.max_completions_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": sampling.seed,
             "reasoning_effort": sampling.reasoning_effort,
-            "stream": False,
+            "response_format": _format(ask.verdict, form, nested=True),
         }
-        if form.rung != "prompt":
-            body["response_format"] = _format(ask, form, nested=True)
-        if route.logprobs:
+        if form.grid:
             body |= {"logprobs": True, "top_logprobs": 20}
+    if form.rung == "prompt":
+        body.pop("text" if route.api == "responses" else "response_format")
     return {name: value for name, value in body.items() if value is not None and name not in form.dropped}
 
 
-def _format(ask: ModelAsk, form: Form, *, nested: bool) -> dict[str, Any]:
-    if form.rung == "json_object":
+def not_applied(ask: ModelAsk, route: Route, form: Form) -> list[str]:
+    """Sampling parameters that the spec sets and this server does not get."""
+    dropped = form.dropped | ({"seed"} if route.api == "responses" else set())
+    if "max_tokens" not in dropped:  # the limit went out under its older name
+        dropped -= {"max_completion_tokens"}
+    names = {"max_completion_tokens": "max_completions_tokens", "max_tokens": "max_completions_tokens"}
+    return sorted(
+        {
+            names.get(name, name)
+            for name in dropped
+            if getattr(ask.sampling, names.get(name, name), None) is not None
+        }
+    )
+
+
+@lru_cache(maxsize=256)
+def _schema(verdict: Verdict, form: Form) -> dict[str, Any]:
+    """The answer's schema, with the result under the form's key. Shared: not to be changed."""
+    schema = verdict.json_schema()
+    properties = dict(schema["properties"])
+    result = properties.pop("result")
+    if form.grid:
+        result = {"type": "integer", "enum": list(form.grid), "description": result["description"]}
+    properties[form.key] = result
+    return {**schema, "properties": properties, "required": list(properties)}
+
+
+def _format(verdict: Verdict, form: Form, *, nested: bool) -> dict[str, Any]:
+    if form.rung != "json_schema":
         return {"type": "json_object"}
-    schema = {"name": ask.verdict.schema_name, "strict": True, "schema": ask.verdict.json_schema()}
+    schema = {"name": verdict.schema_name, "strict": True, "schema": _schema(verdict, form)}
     return {"type": "json_schema", "json_schema": schema} if nested else {"type": "json_schema", **schema}
 
 
-def _hint(messages: tuple[Message, ...], ask: ModelAsk, form: Form) -> tuple[Message, ...]:
-    """The messages as they are, and below json_schema one more that says what form the answer must have."""
-    if form.rung == "json_schema":
-        return messages
-    schema = ask.verdict.json_schema()
-    properties = {(form.key if name == "result" else name): v for name, v in schema["properties"].items()}
-    schema = {**schema, "properties": properties, "required": list(properties)}
-    text = "Answer with one JSON object and nothing else. It must match this JSON Schema:\n" + json.dumps(
-        schema
-    )
-    return (*messages, Message("user", (TextPart(text),)))
+def _instruction(verdict: Verdict, form: Form) -> Message:
+    """The one message that is added, and only where the server cannot be given the schema."""
+    schema = json.dumps(_schema(verdict, form), ensure_ascii=False)
+    text = f"Answer with one JSON object and nothing else. It must match this JSON Schema:\n{schema}"
+    return Message("user", (TextPart(text),))
 
 
 def _role(message: Message, form: Form) -> str:
@@ -145,7 +189,7 @@ def _response_message(message: Message, form: Form) -> dict[str, Any]:
                 {"type": "input_image", "image_url": part.image_url, "detail": part.detail or "auto"}
             )
         elif isinstance(part, AudioPart):
-            raise NotAnAnswer('audio cannot be sent to /responses; use api = "chat" for this model')
+            raise NotSendable('audio cannot be sent to /responses; use api = "chat" for this model')
     return {"role": role, "content": content}
 
 
@@ -162,69 +206,81 @@ def read_answer(body: bytes, api: str) -> Answered:
         raise NotAnAnswer(f"status 200, but the body is not JSON: {start!r}") from None
     if not isinstance(data, dict):
         raise NotAnAnswer(f"status 200, but the body is a JSON {type(data).__name__}")
-    if data.get("error"):
-        raise NotAnAnswer(f"status 200, but the body is an error: {json.dumps(data['error'])[:300]}")
-    try:
-        return _read_response(data) if api == "responses" else _read_chat(data)
-    except (AttributeError, TypeError, KeyError) as error:
-        raise NotAnAnswer(f"status 200, but the body is not the API's: {error!r}") from None
+    if error := data.get("error"):
+        code = error.get("code") if isinstance(error, dict) else None
+        status = code if type(code) is int and 400 <= code <= 599 else 0
+        raise NotAnAnswer(f"status 200, but the body is an error: {json.dumps(error)[:300]}", status)
+    return _read_response(data) if api == "responses" else _read_chat(data)
 
 
 def _read_chat(data: Mapping[str, Any]) -> Answered:
     choices = data.get("choices")
-    if not isinstance(choices, list) or not choices:
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise NotAnAnswer("status 200, but without a choice")
     choice = choices[0]
-    message = choice.get("message") or {}
-    finish = choice.get("finish_reason") or ""
-    content = message.get("content")
-    if isinstance(content, list):
-        content = "".join(part.get("text") or "" for part in content)
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise NotAnAnswer("status 200, but its choice has no message")
+    finish, content, logprobs = choice.get("finish_reason"), message.get("content"), choice.get("logprobs")
+    if finish == "error" or choice.get("error"):
+        raise NotAnAnswer(f"status 200, but its choice is an error: {json.dumps(choice.get('error'))[:300]}")
+    if isinstance(content, list):  # some servers answer in parts
+        content = "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
     return Answered(
-        text=content or "",
-        refusal=message.get("refusal") or "",
+        text=_text(content),
+        refusal=_text(message.get("refusal")),
         cut=finish if finish in ("length", "content_filter") else "",
-        model=data.get("model") or "",
+        model=_text(data.get("model")),
         usage=_usage(data.get("usage"), "prompt_tokens", "completion_tokens"),
-        logprobs=(choice.get("logprobs") or {}).get("content"),
+        logprobs=logprobs.get("content") if isinstance(logprobs, dict) else None,
     )
 
 
 def _read_response(data: Mapping[str, Any]) -> Answered:
-    texts, refusals = [], []
-    for output in data.get("output") or ():
-        for part in output.get("content") or ():
-            texts.append(part.get("text") or "" if part.get("type") == "output_text" else "")
-            refusals.append(part.get("refusal") or "" if part.get("type") == "refusal" else "")
-    reason = (data.get("incomplete_details") or {}).get("reason") or ""
+    outputs = data.get("output")
+    if not isinstance(outputs, list):
+        raise NotAnAnswer("status 200, but without an output")
+    contents = [output.get("content") for output in outputs if isinstance(output, dict)]
+    parts = [part for content in contents for part in content or () if isinstance(part, dict)]
+    reason = _object(data.get("incomplete_details")).get("reason")
+    if reason is None and data.get("status") in ("incomplete", "failed", "cancelled"):
+        reason = data["status"]
     return Answered(
-        text="".join(texts),
-        refusal="".join(refusals),
-        cut={"max_output_tokens": "length"}.get(reason, reason),
-        model=data.get("model") or "",
+        text="".join(_text(part.get("text")) for part in parts if part.get("type") == "output_text"),
+        refusal="".join(_text(part.get("refusal")) for part in parts if part.get("type") == "refusal"),
+        cut={"max_output_tokens": "length"}.get(_text(reason), _text(reason)),
+        model=_text(data.get("model")),
         usage=_usage(data.get("usage"), "input_tokens", "output_tokens"),
     )
 
 
-def _usage(usage: Any, prompt: str, completion: str) -> Usage:
-    if not isinstance(usage, dict):
-        return Usage()
-    details = usage.get(f"{prompt}_details") or {}
-    out_details = usage.get(f"{completion}_details") or {}
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _usage(value: Any, prompt: str, completion: str) -> Usage:
+    usage = _object(value)
     counts = (
         usage.get(prompt),
         usage.get(completion),
         usage.get("total_tokens"),
-        details.get("cached_tokens"),
-        out_details.get("reasoning_tokens"),
+        _object(usage.get(f"{prompt}_details")).get("cached_tokens"),
+        _object(usage.get(f"{completion}_details")).get("reasoning_tokens"),
     )
-    return Usage(*(count if type(count) is int else None for count in counts))
+    return Usage(*(count if type(count) is int and count >= 0 else None for count in counts))
 
 
-#: Words by which servers name a parameter they refuse -> what to drop.
-_REFUSABLE: tuple[tuple[str, str], ...] = (
+#: Parameters that are dropped where a server refuses them, with the words it may use for them.
+REFUSABLE: tuple[tuple[str, str], ...] = (
     ("max_completion_tokens", "max_completion_tokens"),
+    ("max_output_tokens", "max_output_tokens"),
+    ("max_tokens", "max_tokens"),
     ("reasoning_effort", "reasoning_effort"),
+    ("reasoning.effort", "reasoning_effort"),
     ("temperature", "temperature"),
     ("top_logprobs", "top_logprobs"),
     ("logprobs", "logprobs"),
@@ -232,30 +288,58 @@ _REFUSABLE: tuple[tuple[str, str], ...] = (
     ("seed", "seed"),
     ("developer", "developer"),
 )
-_STRUCTURE_WORDS = (
-    "response_format",
-    "json_schema",
-    "json_object",
-    "input should be 'text'",
-    "text.format",
-    "grammar",
+_STRUCTURE = ("response_format", "json_schema", "json_object", "text.format", "structured output", "grammar")
+_SCHEMA_ONLY = "input should be 'text'"  # llama-cpp-python's words for: no json_schema here
+_UNSUPPORTED = re.compile(
+    r"unsupported|support|unrecogni[sz]ed|unknown|unexpected|not (?:permitted|allowed|available|implemented|compatible)"
+    r"|incompatible|unavailable|extra (?:inputs|fields)|input should be|only the default|does not accept|invalid role"
 )
+UNSUPPORTED_STATUS = (400, 404, 415, 422, 500, 501)  # 500: see docs/models.md for who answers that
 
 
-def refused_part(status: int, text: str, asked: Mapping[str, Any], tried: Collection[str]) -> str:
-    """What of the request an error names as unsupported: "structure", a parameter, or "" when it is something else.
+def refused_part(status: int, text: str, body: Mapping[str, Any]) -> str:
+    """What of the request an error names as unsupported: "structure", one of REFUSABLE, or "" when neither.
 
-    Servers answer 400, 404, 415, 422, 501 for it, and some 500 with the field's name in the text.
+    Args:
+        text: The response's body.
+        body: The request's, so that only what was sent can be refused.
     """
-    if status not in (400, 404, 415, 422, 500, 501):
+    lower = text.lower()
+    if status not in UNSUPPORTED_STATUS or not _UNSUPPORTED.search(lower):
         return ""
-    text = text.lower()
-    if any(word in text for word in _STRUCTURE_WORDS):
-        return "structure"
-    for word, part in _REFUSABLE:
-        sent = part in asked or (
-            part == "developer" and '"developer"' in json.dumps(asked.get("messages", ""))
-        )
-        if word in text and sent and part not in tried:
-            return part
+    parameter = str(_error_field(text, "param") or "").lower()
+    for words in (parameter, lower):  # what the error names as its parameter goes before what it also mentions
+        if words and any(word in words for word in (*_STRUCTURE, _SCHEMA_ONLY)):
+            return "structure" if "response_format" in body or "text" in body else ""
+        for word, part in REFUSABLE:
+            if words and word in words and _sent(part, body):
+                return part
     return ""
+
+
+def unsupported(status: int, text: str) -> bool:
+    """Whether an error with a server's status says that asking again is of no use."""
+    return status == 501 or (status == 500 and "support" in text.lower() and bool(_UNSUPPORTED.search(text.lower())))
+
+
+def _sent(part: str, body: Mapping[str, Any]) -> bool:
+    if part == "developer":
+        messages = body.get("messages") or body.get("input") or ()
+        return any(message["role"] == "developer" for message in messages)
+    return ("reasoning" if part == "reasoning_effort" and "input" in body else part) in body
+
+
+def _error_field(text: str, name: str) -> Any:
+    try:
+        error = json.loads(text).get("error")
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    return error.get(name) if isinstance(error, dict) else error if name == "message" else None
+
+
+def said(status: int, text: str) -> str:
+    """The status and the server's own message, short."""
+    message, code = _error_field(text, "message"), _error_field(text, "code")
+    if not isinstance(message, str):
+        message = text[:200]
+    return f"status {status}" + (f" {code}" if code else "") + (f": {message[:500]}" if message else "")

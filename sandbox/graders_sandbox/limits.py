@@ -9,7 +9,16 @@ from typing import Any, Literal
 TIERS = ("linux-full", "linux-landlock", "linux-ns", "linux-strict")
 
 Status = Literal[
-    "value", "grader_error", "bad_return", "timeout", "memory", "disk", "crash", "no_result", "protocol", "infrastructure"
+    "value",
+    "grader_error",
+    "bad_return",
+    "timeout",
+    "memory",
+    "disk",
+    "crash",
+    "no_result",
+    "protocol",
+    "infrastructure",
 ]
 
 

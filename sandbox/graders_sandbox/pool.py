@@ -143,7 +143,9 @@ class Sandbox:
             raise SandboxUnavailable(self._refusal or "the sandbox could not be started")
         return self._tier
 
-    def run(self, source: str, sample: Any, item: Any, *, key: str = "", timeout_s: float | None = None) -> Outcome:
+    def run(
+        self, source: str, sample: Any, item: Any, *, key: str = "", timeout_s: float | None = None
+    ) -> Outcome:
         """Grade one sample and wait. Never raises for the sample or for a broken jail: see Outcome.status.
 
         Raises:
@@ -156,7 +158,9 @@ class Sandbox:
             future.cancel()
             raise
 
-    async def arun(self, source: str, sample: Any, item: Any, *, key: str = "", timeout_s: float | None = None) -> Outcome:
+    async def arun(
+        self, source: str, sample: Any, item: Any, *, key: str = "", timeout_s: float | None = None
+    ) -> Outcome:
         """As run, for async callers. Cancelling it stops the sample."""
         return await asyncio.wrap_future(self.submit(source, sample, item, key=key, timeout_s=timeout_s))
 
@@ -167,7 +171,9 @@ class Sandbox:
         try:
             while True:
                 for job in islice(source, 4 * self.in_flight - len(waiting)):
-                    waiting.append(self.submit(job.source, job.sample, job.item, key=job.key, timeout_s=job.timeout_s))
+                    waiting.append(
+                        self.submit(job.source, job.sample, job.item, key=job.key, timeout_s=job.timeout_s)
+                    )
                 if not waiting:
                     return
                 yield waiting.popleft().result()
@@ -188,14 +194,22 @@ class Sandbox:
         size = len(source.encode("utf-8", "surrogatepass"))
         if size > self.limits.source_bytes:
             text = f"the source has {size} bytes; the limit is {self.limits.source_bytes}"
-            future.set_result(Outcome("grader_error", stage="compile", error_type="SourceTooLarge", text=text))
+            future.set_result(
+                Outcome("grader_error", stage="compile", error_type="SourceTooLarge", text=text)
+            )
         elif len(payload) > self.limits.payload_bytes:
-            text = f"sample and item have {len(payload)} bytes as JSON; the limit is {self.limits.payload_bytes}"
-            future.set_result(Outcome("grader_error", stage="payload", error_type="PayloadTooLarge", text=text))
+            text = (
+                f"sample and item have {len(payload)} bytes as JSON; the limit is {self.limits.payload_bytes}"
+            )
+            future.set_result(
+                Outcome("grader_error", stage="payload", error_type="PayloadTooLarge", text=text)
+            )
         elif self._refusal:
             future.set_result(Outcome("infrastructure", text=self._refusal))
         else:
-            digest = hashlib.blake2b(f"{self.seed}:{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+            digest = hashlib.blake2b(
+                f"{self.seed}:{key}".encode("utf-8", "surrogatepass"), digest_size=8
+            ).digest()
             wall_s = min(self.limits.wall_s, timeout_s if timeout_s is not None else self.limits.wall_s)
             modules = imports.named(source)
             task = Task(0, source, payload, int.from_bytes(digest, "little"), wall_s, modules, future)
@@ -218,7 +232,9 @@ class Sandbox:
             self._closing = False
             self._wake, inside = socket.socketpair()
             self._wake.setblocking(False)
-            self._thread = threading.Thread(target=self._loop, args=(inside,), name="graders-sandbox", daemon=True)
+            self._thread = threading.Thread(
+                target=self._loop, args=(inside,), name="graders-sandbox", daemon=True
+            )
             self._thread.start()
         assert self._wake is not None
         with suppress(BlockingIOError):
@@ -312,7 +328,9 @@ class Sandbox:
                 f"there is no jail for {sys.platform}: run the grader in a Linux container (or WSL on Windows), or say "
                 "unsandboxed=True for programs that you wrote"
             )
-        slots = 1 if tier == "linux-ns" else self.in_flight  # without Landlock a neighbour's folder would be in reach
+        slots = (
+            1 if tier == "linux-ns" else self.in_flight
+        )  # without Landlock a neighbour's folder would be in reach
         scratch = None
         if tier in ("linux-full", "linux-ns"):
             names = [f"/tmp/{n}" for n in range(slots)]
@@ -365,7 +383,9 @@ class Sandbox:
             _close(task)
             text = protocol.clean(data[protocol.START.size :].decode("utf-8", "replace"))
             name = text.strip().rpartition("\n")[2].partition(":")[0]
-            _finish(task, Outcome("grader_error", tier=self._tier, stage="compile", error_type=name, text=text))
+            _finish(
+                task, Outcome("grader_error", tier=self._tier, stage="compile", error_type=name, text=text)
+            )
 
     def _failed(self, selector: selectors.BaseSelector, server: Server, reason: str) -> None:
         """A server says that its tier does not work here: try the next one, or refuse."""
@@ -421,7 +441,9 @@ class Sandbox:
             task.watchdog = time.monotonic() + task.wall_s + GRACE_S
             server.running[task.number] = task
             protocol.send(
-                server.control, protocol.JOB.pack(b"J", task.number, number, task.wall_s, task.seed), [payload, write]
+                server.control,
+                protocol.JOB.pack(b"J", task.number, number, task.wall_s, task.seed),
+                [payload, write],
             )
         except OSError as error:
             if server.running.get(task.number) is not task:
@@ -440,7 +462,9 @@ class Sandbox:
             frame = b""
         _close(task)
         outcome = _outcome(frame, status, ended, task.wall_s)
-        _finish(task, replace(outcome, tier=self._tier, wall_s=wall_s, cpu_s=cpu_s, attempts=task.attempts + 1))
+        _finish(
+            task, replace(outcome, tier=self._tier, wall_s=wall_s, cpu_s=cpu_s, attempts=task.attempts + 1)
+        )
 
     def _drop_cancelled(self) -> None:
         while self._cancelled:
@@ -487,24 +511,28 @@ def _outcome(frame: bytes, status: int, ended: int, wall_s: float) -> Outcome:
         number = os.WTERMSIG(status)
         name = signal.Signals(number).name if number in signal.valid_signals() else str(number)
         if number == signal.SIGXCPU:
-            return Outcome("timeout", error_type="cpu", text="the program used more processor time than its limit")
+            return Outcome(
+                "timeout", error_type="cpu", text="the program used more processor time than its limit"
+            )
         if number == signal.SIGXFSZ:
             return Outcome("disk", error_type=name, text="the program wrote a larger file than its limit")
         if number == signal.SIGKILL:
             # nobody inside can: the CPU limit's last word, or the kernel short of memory
-            return Outcome("memory", error_type=name, text="the program was killed by the kernel, out of memory")
+            return Outcome(
+                "memory", error_type=name, text="the program was killed by the kernel, out of memory"
+            )
         return Outcome("crash", error_type=name, text=f"the program was ended by {name}")
     if os.WEXITSTATUS(status) == 70 and not frame:
         return Outcome("infrastructure", text="the jail of this sample could not be entered")
     if not frame:
-        return Outcome("no_result", text=f"the program left with exit code {os.WEXITSTATUS(status)} before it had a result")
+        return Outcome(
+            "no_result",
+            text=f"the program left with exit code {os.WEXITSTATUS(status)} before it had a result",
+        )
     read = protocol.read_result(frame)
     if read is None or os.WEXITSTATUS(status):
         return Outcome("protocol", text=f"the program wrote {len(frame)} bytes that are not one result")
     return read
-
-
-
 
 
 def _finish(task: Task, outcome: Outcome) -> None:
@@ -564,7 +592,14 @@ def _python_paths() -> list[str]:
 
 def _shown() -> list[str]:
     """What samples may read: Python, its packages, shared libraries, time zones."""
-    libraries = [sysconfig.get_config_var("LIBDIR"), "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib"]
+    libraries = [
+        sysconfig.get_config_var("LIBDIR"),
+        "/lib",
+        "/lib64",
+        "/usr/lib",
+        "/usr/lib64",
+        "/usr/local/lib",
+    ]
     others = ["/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime"]
     paths = [*_python_paths(), *libraries, *others]
     return [path for path in dict.fromkeys(paths) if path and os.path.exists(path)]

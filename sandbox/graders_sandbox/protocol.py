@@ -41,7 +41,10 @@ TEXT_MAX = 4096  # of a traceback, after cleaning
 
 def clean(text: str) -> str:
     """Text from a sample, safe to print and to log: control characters and surrogates escaped, the middle cut."""
-    safe = "".join(c if c == "\n" or (c.isprintable() and not "\ud800" <= c <= "\udfff") else _escaped(c) for c in text[:RESULT_MAX])
+    safe = "".join(
+        c if c == "\n" or (c.isprintable() and not "\ud800" <= c <= "\udfff") else _escaped(c)
+        for c in text[:RESULT_MAX]
+    )
     if len(safe) > TEXT_MAX:
         safe = safe[: TEXT_MAX // 2] + "\n... cut ...\n" + safe[-TEXT_MAX // 2 :]
     return safe
@@ -63,7 +66,12 @@ def read_result(frame: bytes) -> Outcome | None:
         error_type, _, text = frame[2:].partition(b"\0")
         name = clean(error_type.decode("utf-8", "backslashreplace"))[:200]
         status = _STATUS_OF.get(name, "grader_error")
-        return Outcome(status, stage=STAGES[frame[1:2]], error_type=name, text=clean(text.decode("utf-8", "backslashreplace")))  # type: ignore[arg-type]  # the table's values are statuses
+        return Outcome(
+            status,
+            stage=STAGES[frame[1:2]],
+            error_type=name,
+            text=clean(text.decode("utf-8", "backslashreplace")),
+        )  # type: ignore[arg-type]  # the table's values are statuses
     return None
 
 
@@ -81,7 +89,9 @@ def send(to: socket.socket, message: bytes, descriptors: list[int] | None = None
 def receive(source: socket.socket, size: int = 65536, most: int = 2) -> tuple[bytes, list[int]]:
     """One datagram and its descriptors, close-on-exec; b"" when the other side is gone."""
     fds = array.array("i")
-    message, ancillary, _, _ = source.recvmsg(size, socket.CMSG_SPACE(most * fds.itemsize), socket.MSG_CMSG_CLOEXEC)
+    message, ancillary, _, _ = source.recvmsg(
+        size, socket.CMSG_SPACE(most * fds.itemsize), socket.MSG_CMSG_CLOEXEC
+    )
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             fds.frombytes(data[: len(data) - len(data) % fds.itemsize])

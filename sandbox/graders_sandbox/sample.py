@@ -17,7 +17,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from .linux import landlock, sys as kernel
+from .linux import landlock
+from .linux import sys as kernel
 from .linux.seccomp import SampleFilter
 
 RESULT, PAYLOAD = 3, 4  # the only descriptors a sample has beside 0-2, which are /dev/null
@@ -29,7 +30,15 @@ NAME = "grader_program"  # the module's __name__, so that a main block does not 
 class Jail:
     """What every sample of one server goes through, worked out once."""
 
-    def __init__(self, *, landlocked: bool, filtered: bool, paths: bool, limits: list[tuple[int, int]], death_signal: bool) -> None:
+    def __init__(
+        self,
+        *,
+        landlocked: bool,
+        filtered: bool,
+        paths: bool,
+        limits: list[tuple[int, int]],
+        death_signal: bool,
+    ) -> None:
         self.landlocked = landlocked
         self.filter = SampleFilter(paths=paths) if filtered else None
         self.limits = limits
@@ -37,7 +46,9 @@ class Jail:
         self.death_signal = death_signal
 
 
-def run(jail: Jail, rules: int, folder: str, payload: int, result: int, code: types.CodeType, seed: int) -> None:
+def run(
+    jail: Jail, rules: int, folder: str, payload: int, result: int, code: types.CodeType, seed: int
+) -> None:
     """Never returns.
 
     Args:
@@ -70,10 +81,14 @@ def run(jail: Jail, rules: int, folder: str, payload: int, result: int, code: ty
     _grade(code, seed, os.write, os._exit)
 
 
-def _grade(code: types.CodeType, seed: int, write: Callable[[int, bytes], int], leave: Callable[[int], Any]) -> None:
+def _grade(
+    code: types.CodeType, seed: int, write: Callable[[int, bytes], int], leave: Callable[[int], Any]
+) -> None:
     stage = b"p"
     try:
-        row = json.loads(os.pread(PAYLOAD, os.lseek(PAYLOAD, 0, os.SEEK_END), 0))  # fstat would need a path call
+        row = json.loads(
+            os.pread(PAYLOAD, os.lseek(PAYLOAD, 0, os.SEEK_END), 0)
+        )  # fstat would need a path call
         os.close(PAYLOAD)
         _seed(seed)
         stage = b"i"
@@ -98,8 +113,8 @@ def _seed(seed: int) -> None:
     """Reproducible randomness, in whatever is loaded already."""
     if (random := sys.modules.get("random")) is not None:
         random.seed(seed)
-    if (numpy := sys.modules.get("numpy")) is not None:
-        numpy.random.seed(seed & 0xFFFFFFFF)
+    if (random := sys.modules.get("numpy.random")) is not None:
+        random.seed(seed & 0xFFFFFFFF)
 
 
 def _frame(value: object) -> bytes:
@@ -111,7 +126,9 @@ def _frame(value: object) -> bytes:
             except OverflowError:
                 return b"B" + b"grade returned an integer too large for a float"
         else:
-            return b"B" + f"grade returned a {kind.__name__}, expected a number".encode("utf-8", "backslashreplace")
+            return b"B" + f"grade returned a {kind.__name__}, expected a number".encode(
+                "utf-8", "backslashreplace"
+            )
     if not math.isfinite(value):  # type: ignore[arg-type]  # a float by now
         return b"B" + f"grade returned {value!r}, expected a finite number".encode()
     from .protocol import VALUE
@@ -128,7 +145,11 @@ def _described(error: BaseException) -> bytes:
     """The exception's class, NUL, and its traceback without our own frames."""
     try:
         gc.enable()
-        name = "DiskFull" if isinstance(error, OSError) and error.errno in (27, 28, 122) else type(error).__name__
+        name = (
+            "DiskFull"
+            if isinstance(error, OSError) and error.errno in (27, 28, 122)
+            else type(error).__name__
+        )
         if isinstance(error, MemoryError):
             return name.encode() + b"\0the program ran out of memory"
         import traceback
@@ -140,6 +161,10 @@ def _described(error: BaseException) -> bytes:
             text = f"RecursionError: {error}"
         else:
             text = "".join(traceback.format_exception(type(error), error, trace, limit=-20))
-        return name.encode("utf-8", "backslashreplace") + b"\0" + text.encode("utf-8", "backslashreplace")[-60_000:]
+        return (
+            name.encode("utf-8", "backslashreplace")
+            + b"\0"
+            + text.encode("utf-8", "backslashreplace")[-60_000:]
+        )
     except BaseException:  # a hostile __str__: the class is all that can be said
         return b"Exception\0the exception could not be printed"

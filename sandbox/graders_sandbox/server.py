@@ -25,13 +25,14 @@ from typing import Any
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # Everything the server and its samples need is loaded now: afterwards there may be no file to load it from.
-import importlib  # noqa: E402
-import linecache  # noqa: E402, F401  # traceback's, in samples
-import shutil  # noqa: E402
-import traceback  # noqa: E402, F401
+import importlib
+import linecache  # noqa: F401  # traceback's, in samples
+import shutil
+import traceback
 
-from graders_sandbox import protocol, sample  # noqa: E402
-from graders_sandbox.linux import landlock, namespaces, seccomp, sys as kernel  # noqa: E402
+from graders_sandbox import protocol, sample
+from graders_sandbox.linux import landlock, namespaces, seccomp
+from graders_sandbox.linux import sys as kernel
 
 sys.path.pop(0)
 
@@ -113,7 +114,9 @@ class Server:
         gc.collect()
         gc.freeze()
         if len(os.listdir(tasks)) > 1:
-            raise RuntimeError(f"one of {', '.join(self.modules)} started a thread; a server with threads must not fork")
+            raise RuntimeError(
+                f"one of {', '.join(self.modules)} started a thread; a server with threads must not fork"
+            )
         size = int(os.read(statm, 200).split()[0]) * resource.getpagesize()
         os.close(statm)
         os.close(tasks)
@@ -139,6 +142,8 @@ class Server:
         for name in self.modules:
             with suppress(Exception):
                 importlib.import_module(name)
+        if "numpy" in sys.modules:  # loaded late by itself, and then not seeded
+            importlib.import_module("numpy.random")
 
     def lock(self) -> None:
         version = landlock.abi()
@@ -149,14 +154,19 @@ class Server:
         writable = [(slot, landlock.WRITE) for slot in self.slots]
         # A sample's own domain: everything the server's still grants may be read, one folder may be written.
         self.rules = [
-            landlock.ruleset([("/", landlock.READ), *devices, (slot, landlock.WRITE)], version) for slot in self.slots
+            landlock.ruleset([("/", landlock.READ), *devices, (slot, landlock.WRITE)], version)
+            for slot in self.slots
         ]
         if not self.namespaced:  # behind a private root there is nothing else to read
             landlock.restrict(landlock.ruleset([*readable, *devices, *writable], version))
 
     def witness(self) -> None:
         """What must not be possible is tried once: a layer that was set up and does not hold counts as absent."""
-        for act, name in ((_open_host_file, "opening a file of the host"), (_open_socket, "opening a socket"), (_execute, "executing a program")):
+        for act, name in (
+            (_open_host_file, "opening a file of the host"),
+            (_open_socket, "opening a socket"),
+            (_execute, "executing a program"),
+        ):
             if act is _open_host_file and self.tier == "linux-strict":
                 continue  # held by the sample's own filter there
             try:
@@ -175,7 +185,9 @@ class Server:
             (resource.RLIMIT_CORE, 0),
         ]
         if self.namespaced:  # elsewhere it would count everything else that this user runs
-            pairs.append((resource.RLIMIT_NPROC, limits["threads"] + len(self.free) * (limits["threads"] + 1)))
+            pairs.append(
+                (resource.RLIMIT_NPROC, limits["threads"] + len(self.free) * (limits["threads"] + 1))
+            )
         return pairs
 
     # --- the loop ---

@@ -14,11 +14,16 @@ LOADED = "import json, sys; {}; print(json.dumps(sorted(sys.modules)))"
 
 
 def modules_after(statement: str, *flags: str) -> set[str]:
-    out = subprocess.run([sys.executable, *flags, "-c", LOADED.format(statement)], capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, *flags, "-c", LOADED.format(statement)], capture_output=True, text=True, check=True
+    )
     return set(json.loads(out.stdout))
 
 
-@pytest.mark.parametrize("statement", ["import graders", "import graders.metrics", "import graders_sandbox", "import graders.models"])
+@pytest.mark.parametrize(
+    "statement",
+    ["import graders", "import graders.metrics", "import graders_sandbox", "import graders.models"],
+)
 def test_brings_in_no_third_party_module(statement: str) -> None:
     """Only the standard library and our own modules are loaded."""
     new = {name.partition(".")[0] for name in modules_after(statement) - modules_after("pass")}
@@ -30,7 +35,17 @@ def test_import_brings_in_no_heavy_standard_module() -> None:
     """The modules that cost milliseconds come with the function that needs them."""
     new = modules_after("import graders") - modules_after("pass")
 
-    assert not new & {"asyncio", "socket", "ssl", "http.client", "email", "subprocess", "sqlite3", "importlib.metadata", "pathlib"}
+    assert not new & {
+        "asyncio",
+        "socket",
+        "ssl",
+        "http.client",
+        "email",
+        "subprocess",
+        "sqlite3",
+        "importlib.metadata",
+        "pathlib",
+    }
 
 
 def cpu_ms(command: list[str], repeats: int) -> float:
@@ -69,7 +84,9 @@ def test_a_strangers_sandbox_is_not_ours(stranger: str, tmp_path: Path) -> None:
     file.write_text("raise SystemExit('the stranger was imported')")
 
     code = "import graders, graders_sandbox; graders.compile; print(graders_sandbox.Sandbox.__name__)"
-    out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
 
     assert out.stdout.strip() == "Sandbox"
 

@@ -16,10 +16,20 @@ from graders.spec import json_schema, load, read
 from tests.specs import label_model, multi, python, score_model, string_check, text_similarity
 
 VALID = [string_check(), text_similarity(), python(), score_model(), label_model(), multi()]
-KEYS = sorted({field for kind in KINDS for field in spec_of(kind).model_fields} | {"text", "role", "content", "data"})
+KEYS = sorted(
+    {field for kind in KINDS for field in spec_of(kind).model_fields} | {"text", "role", "content", "data"}
+)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10) | st.sampled_from([*KINDS, "user"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), inner, max_size=6),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=10)
+    | st.sampled_from([*KINDS, "user"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), inner, max_size=6)
+    ),
     max_leaves=12,
 )
 
@@ -62,7 +72,9 @@ def test_defaults_the_service_fills_in() -> None:
 def test_places_in_a_file(tmp_path: Path) -> None:
     """Each problem of a file has its line and column, in the order of the file."""
     file = tmp_path / "spec.json"
-    file.write_text('{\n  "type": "string_check",\n  "operation": "is",\n  "input": 5,\n  "reference": "{{ x.y }}"\n}')
+    file.write_text(
+        '{\n  "type": "string_check",\n  "operation": "is",\n  "input": 5,\n  "reference": "{{ x.y }}"\n}'
+    )
 
     with pytest.raises(graders.SpecError) as caught:
         graders.validate(file)
@@ -76,7 +88,9 @@ def test_places_in_yaml(tmp_path: Path) -> None:
     """YAML specs are read, and have lines too."""
     pytest.importorskip("yaml")
     file = tmp_path / "spec.yaml"
-    file.write_text("type: multi\ngraders:\n  a:\n    type: string_check\n    operation: is\ncalculate_output: a\n")
+    file.write_text(
+        "type: multi\ngraders:\n  a:\n    type: string_check\n    operation: is\ncalculate_output: a\n"
+    )
 
     with pytest.raises(graders.SpecError) as caught:
         graders.validate(file)
@@ -106,7 +120,9 @@ def test_texts_that_are_no_spec(text: str, code: str) -> None:
 def test_yaml_that_refers_to_itself(tmp_path: Path) -> None:
     """Aliases neither hang nor crash."""
     pytest.importorskip("yaml")
-    bomb = "a: &a [x, x]\n" + "".join(f"{c}: &{c} [*{p}, *{p}]\n" for p, c in zip("abcdefghijklmnopqrst", "bcdefghijklmnopqrstu"))
+    bomb = "a: &a [x, x]\n" + "".join(
+        f"{c}: &{c} [*{p}, *{p}]\n" for p, c in zip("abcdefghijklmnopqrst", "bcdefghijklmnopqrstu")
+    )
     for text in ("type: multi\ngraders: &g\n  a: *g\n", bomb):
         file = tmp_path / "spec.yml"
         file.write_text(text)
@@ -160,7 +176,9 @@ def test_the_schema_names_every_field() -> None:
         assert definitions[model.__name__]["properties"]["type"]["const"] == kind
 
 
-@pytest.mark.parametrize("example", sorted(Path("examples").glob("*.grader.json")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "example", sorted(Path("examples").glob("*.grader.json")), ids=lambda path: path.name
+)
 def test_examples_are_valid(example: Path) -> None:
     """Every example spec passes strict validation and the printed schema."""
     jsonschema = pytest.importorskip("jsonschema")
@@ -174,9 +192,17 @@ def test_examples_are_valid(example: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "code"),
     [
-        pytest.param(text_similarity(evaluation_metric="meteor", pass_threshold=1), "meteor_never_one", id="meteor"),
-        pytest.param(text_similarity(evaluation_metric="rouge_l", reference="你好"), "rouge_blind", id="rouge, Chinese"),
-        pytest.param(text_similarity(evaluation_metric="rouge_3", reference="two words"), "rouge_short", id="rouge, short"),
+        pytest.param(
+            text_similarity(evaluation_metric="meteor", pass_threshold=1), "meteor_never_one", id="meteor"
+        ),
+        pytest.param(
+            text_similarity(evaluation_metric="rouge_l", reference="你好"), "rouge_blind", id="rouge, Chinese"
+        ),
+        pytest.param(
+            text_similarity(evaluation_metric="rouge_3", reference="two words"),
+            "rouge_short",
+            id="rouge, short",
+        ),
         pytest.param(score_model(model="o3-mini"), "model_retired", id="retired alias"),
         pytest.param(score_model(model="o3-mini-2025-01-31"), "model_retired", id="retired snapshot"),
         pytest.param(label_model(passing_labels=[]), "no_passing_label", id="nothing passes"),

@@ -19,7 +19,10 @@ JSON = st.recursive(
 )
 
 
-@given(st.text() | st.text("{}item.sample[0] ab", max_size=80), st.dictionaries(st.text(max_size=5), JSON, max_size=5))
+@given(
+    st.text() | st.text("{}item.sample[0] ab", max_size=80),
+    st.dictionaries(st.text(max_size=5), JSON, max_size=5),
+)
 def test_any_text_renders_or_says_why(text: str, item: dict[str, object]) -> None:
     """No text and no item make rendering raise anything but a GradeError."""
     template = Template(text)
@@ -75,7 +78,11 @@ def test_a_value_without_json_form() -> None:
         pytest.param(5, "sample is a int", id="a number"),
         pytest.param(None, "sample is a NoneType", id="nothing"),
         pytest.param([], "no message with role", id="no messages"),
-        pytest.param([{"role": "user", "content": "x"}, {"role": "user", "content": "y"}], "no message", id="users only"),
+        pytest.param(
+            [{"role": "user", "content": "x"}, {"role": "user", "content": "y"}],
+            "no message",
+            id="users only",
+        ),
         pytest.param({"object": "chat.completion", "choices": []}, "no choices", id="empty completion"),
         pytest.param([{"role": "assistant", "content": 5}], "content is a int", id="content that is no text"),
     ],

@@ -43,7 +43,9 @@ def ruleset(grants: Iterable[tuple[str, int]], version: int) -> int:
         OSError: the kernel refused a rule; a path that does not exist is skipped.
     """
     handled = _ALL_BY_ABI.get(version, _ALL)
-    attributes = struct.pack("QQQ", handled, _NET if version >= 4 else 0, _SCOPES if version >= SCOPES_ABI else 0)
+    attributes = struct.pack(
+        "QQQ", handled, _NET if version >= 4 else 0, _SCOPES if version >= SCOPES_ABI else 0
+    )
     size = 8 if version < 4 else 16 if version < SCOPES_ABI else 24
     rules = call("landlock_create_ruleset", attributes, size, 0)
     for path, rights in grants:

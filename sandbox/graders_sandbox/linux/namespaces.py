@@ -50,7 +50,9 @@ def private_root(shown: Iterable[str], slots: Sequence[str], size: int, inodes: 
     Raises:
         OSError: a mount failed.
     """
-    shown = sorted({os.path.realpath(path) for path in shown} | {path for path in shown if not os.path.islink(path)})
+    shown = sorted(
+        {os.path.realpath(path) for path in shown} | {path for path in shown if not os.path.islink(path)}
+    )
     call("mount", b"none", b"/", None, _REC | _PRIVATE, None)
     stage = next(
         folder for folder in _STAGES
@@ -70,7 +72,11 @@ def private_root(shown: Iterable[str], slots: Sequence[str], size: int, inodes: 
             os.close(os.open(target, os.O_CREAT | os.O_RDONLY, 0o444))
         call("mount", path.encode(), target.encode(), None, _BIND | _REC, None)
         _read_only(target, path in DEVICES)
-    for link in ("/lib", "/lib64", "/bin"):  # merged into /usr on most systems: keep the names that programs use
+    for link in (
+        "/lib",
+        "/lib64",
+        "/bin",
+    ):  # merged into /usr on most systems: keep the names that programs use
         if os.path.islink(link) and not os.path.lexists(stage + link):
             os.symlink(os.readlink(link), stage + link)
     for slot in slots:
@@ -90,7 +96,14 @@ def _mount_tmpfs(target: str, options: str) -> None:
 def _read_only(target: str, device: bool) -> None:
     attributes = _ATTR_RDONLY | _ATTR_NOSUID | (0 if device else _ATTR_NODEV)
     try:
-        call("mount_setattr", _AT_FDCWD, target.encode(), _AT_RECURSIVE, struct.pack("QQQQ", attributes, 0, 0, 0), 32)
+        call(
+            "mount_setattr",
+            _AT_FDCWD,
+            target.encode(),
+            _AT_RECURSIVE,
+            struct.pack("QQQQ", attributes, 0, 0, 0),
+            32,
+        )
     except OSError:  # before Linux 5.12: only the top of the mount, with the flags that may not be taken off
         kept = os.statvfs(target).f_flag & (_NOSUID | _NODEV | _NOEXEC)
         call("mount", None, target.encode(), None, _REMOUNT | _BIND | _RDONLY | kept, None)

@@ -20,12 +20,36 @@ _KILL, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 CLONE_THREAD_BITS = 0x00010000 | 0x00000100 | 0x00000800  # THREAD | VM | SIGHAND
 CLONE_NEW_BITS = 0x7E020000 | 0x00000080  # every namespace
 
-_FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1034)  # duplicates, flags, locks; no owner, no pipe size
-_IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX
+_FCNTL = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    36,
+    37,
+    38,
+    1030,
+    1032,
+    1034,
+)  # duplicates, flags, locks; no owner, no pipe size
+_IOCTL = (
+    0x5401,
+    0x5413,
+    0x541B,
+    0x5421,
+    0x5450,
+    0x5451,
+)  # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX
 _PRCTL_NAME = (15, 16)  # set and get the thread's name
 
 #: Arguments are checked for these, so they are not in the plain list.
-_CHECKED = frozenset(("ioctl", "fcntl", "socketpair", "clone", "clone3", "prctl", "prlimit64", "kill", "tgkill"))
+_CHECKED = frozenset(
+    ("ioctl", "fcntl", "socketpair", "clone", "clone3", "prctl", "prlimit64", "kill", "tgkill")
+)
 #: What the server needs and a sample must not have; the child's own filter takes it away.
 SERVER_ONLY = ("seccomp", "landlock_restrict_self", "landlock_create_ruleset", "landlock_add_rule", "kill")
 #: Never allowed, to anybody behind the filter.
@@ -79,7 +103,15 @@ _THREADS_ONLY = (
 )
 _NO_NAMESPACES = _argument(0) + _op(_JSET, CLONE_NEW_BITS, 0, 1) + _refuse() + _op(_RET, _ALLOW)
 # A datagram pair could be aimed at an abstract address; asyncio needs only streams.
-_STREAM_PAIRS = _argument(0) + _op(_JEQ, 1, 0, 3) + _argument(1) + _op(_AND, 0xF) + _op(_JEQ, 1, 1, 0) + _refuse() + _op(_RET, _ALLOW)
+_STREAM_PAIRS = (
+    _argument(0)
+    + _op(_JEQ, 1, 0, 3)
+    + _argument(1)
+    + _op(_AND, 0xF)
+    + _op(_JEQ, 1, 1, 0)
+    + _refuse()
+    + _op(_RET, _ALLOW)
+)
 
 
 def _head() -> bytes:

@@ -115,7 +115,9 @@ def drop_capabilities() -> None:
     for number in range(64):
         try:
             prctl(PR_CAPBSET_DROP, number)
-        except OSError:  # beyond the last one the kernel knows, or not ours to drop: then it is not held either
+        except (
+            OSError
+        ):  # beyond the last one the kernel knows, or not ours to drop: then it is not held either
             continue
     try:
         prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)

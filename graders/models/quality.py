@@ -1,0 +1,118 @@
+"""What makes one verdict of several answers, or of a distribution. All off unless configured, all named in the result."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graders.ask import ModelReply, Usage, Verdict
+from graders.errors import GradeError, ModelParseError
+
+MOST_GRID = 10  # whole numbers 0..9: the ones that every tokenizer has as a single token ("10" is often two)
+
+
+def decide(answers: Sequence[ModelReply | GradeError]) -> ModelReply:
+    """The median number, or the label with most votes, of several answers to one question.
+
+    Raises:
+        GradeError: half of the votes or more failed (the first failure), or two labels lead with equally many.
+    """
+    votes = [answer for answer in answers if isinstance(answer, ModelReply)]
+    failures = [answer for answer in answers if isinstance(answer, GradeError)]
+    usage = Usage()
+    for answer in answers:
+        usage += answer.usage or Usage()
+    values = [vote.verdict for vote in votes]
+    provenance: dict[str, Any] = {"votes": values}
+    if failures:
+        provenance["votes_failed"] = [failure.flag for failure in failures]
+    try:
+        if 2 * len(votes) <= len(answers):
+            raise failures[0]
+        chosen, spread = _label(values) if isinstance(values[0], str) else _number(values)
+    except GradeError as error:
+        error.usage, error.model = usage, error.model or (votes[0].model if votes else None)
+        error.provenance = {**error.provenance, **provenance}
+        raise
+    nearest = next((vote for vote in votes if vote.verdict == chosen), votes[0])
+    return ModelReply(
+        chosen, nearest.text, nearest.model, usage, {**nearest.provenance, **provenance, "spread": spread}
+    )
+
+
+def _number(values: Sequence[float | str]) -> tuple[float, float]:
+    """The median, and how far the votes lie apart."""
+    numbers = [float(value) for value in values]
+    return statistics.median(numbers), max(numbers) - min(numbers)
+
+
+def _label(values: Sequence[float | str]) -> tuple[str, float]:
+    """The label with most votes, and the share of votes that went to others."""
+    (label, most), *others = Counter(map(str, values)).most_common()
+    if others and others[0][1] == most:
+        raise ModelParseError(f"the judge's votes are split: {', '.join(map(str, values))}")
+    return label, 1 - most / len(values)
+
+
+def grid_of(verdict: Verdict) -> tuple[int, ...]:
+    """The whole numbers of a score's range, when they are among 0..9; () when there is no such grid."""
+    low, high = verdict.range
+    if verdict.labels or low != int(low) or high != int(high) or not 0 <= low < high < MOST_GRID:
+        return ()
+    return tuple(range(int(low), int(high) + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Attributes:
+    value: The mean of the grid under the token probabilities, normalised over the grid.
+    mass: The probability that the grid had in all, before that: near 1 when the judge was answering the question.
+    """
+
+    value: float
+    mass: float
+
+
+def expected_score(text: str, logprobs: Any, grid: Sequence[int], key: str = "result") -> Expected | None:
+    """The expected score at the token that holds the result; None where it cannot be told.
+
+    Args:
+        text: The whole answer.
+        logprobs: chat.completion's `choices[0].logprobs.content`.
+        grid: The values that count.
+        key: The result's key. Its last place in the answer counts: reasoning may mention it before.
+    """
+    places = list(re.finditer(rf'"{re.escape(key)}"\s*:\s*(\d)(?!\d|\.)', text))
+    if not places or not isinstance(logprobs, list):
+        return None
+    at, sampled = places[-1].start(1), places[-1][1]
+    end = 0
+    for token in logprobs:
+        shown = token.get("token") if isinstance(token, dict) else None
+        if not isinstance(shown, str):
+            return None
+        end += len(shown)
+        if end > at:
+            if shown.strip() != sampled:
+                return None  # the digit shares its token with other text, or tokens and text do not belong together
+            return _expected(token.get("top_logprobs"), grid)
+    return None
+
+
+def _expected(top: Any, grid: Sequence[int]) -> Expected | None:
+    weights = dict.fromkeys(grid, 0.0)
+    for candidate in top if isinstance(top, list) else ():
+        token, logprob = candidate.get("token"), candidate.get("logprob")
+        if isinstance(token, str) and isinstance(logprob, (int, float)) and logprob <= 0:
+            digit = token.strip()
+            if digit.isdecimal() and len(digit) == 1 and int(digit) in weights:
+                weights[int(digit)] += math.exp(logprob)
+    mass = math.fsum(weights.values())
+    if not mass:
+        return None
+    return Expected(math.fsum(value * weight for value, weight in weights.items()) / mass, min(1.0, mass))
