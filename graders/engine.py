@@ -175,7 +175,10 @@ class Grader:
                 cancel(futures)
 
     def _send(
-        self, chunk: Sequence[Mapping[str, Any]], shared: dict[Ask | GradeError, Future[Answer]], merge: bool | None
+        self,
+        chunk: Sequence[Mapping[str, Any]],
+        shared: dict[Ask | GradeError, Future[Answer]],
+        merge: bool | None,
     ) -> Iterator[tuple[Row | GradeError, list[Future[Answer]], float, str]]:
         """Send off the asks of a few rows together, equal ones once where that is allowed."""
         started = time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,11 @@ def test_there_are_enough() -> None:
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(case: dict[str, Any], backends: Backends) -> None:
     """The spec is refused with the problems named, in the words named."""
+    strict = case.get("strict", False)
+    read_it = partial(graders.compile, backends=backends) if case.get("compile") else graders.validate
+
     with pytest.raises(graders.SpecError) as caught:
-        if case.get("compile"):
-            graders.compile(case["spec"], backends=backends)
-        else:
-            graders.validate(case["spec"], strict=case.get("strict", False))
+        read_it(case["spec"], strict=strict)
 
     problems = caught.value.problems
     found = {(problem.path, problem.code) for problem in problems if problem.severity == "error"}

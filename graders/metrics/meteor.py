@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any
 
 from graders.metrics import Metric, chosen
@@ -151,7 +152,7 @@ class _Aligner:
         mean = (precision * recall) / (ALPHA * precision + (1 - ALPHA) * recall)
         matched.sort()
         chunks = 1
-        for (left, right), (next_left, next_right) in zip(matched, matched[1:], strict=False):
+        for (left, right), (next_left, next_right) in pairwise(matched):
             if next_left != left + 1 or next_right != right + 1:
                 chunks += 1
         penalty = GAMMA * (chunks / n_matched) ** BETA

@@ -84,7 +84,7 @@ class Sandbox:
     Safe to use from any thread and after a fork of the caller. A context manager.
 
     Args:
-        limits: What one sample may use.
+        limits: What one sample may use; None: the hosted service's.
         require: The weakest tier that will do, of TIERS; None: any of them.
         tier: Exactly this tier (for tests and diagnosis).
         unsandboxed: No jail at all. Only for programs that you wrote; every outcome says so.
@@ -96,7 +96,7 @@ class Sandbox:
     def __init__(
         self,
         *,
-        limits: Limits = Limits(),
+        limits: Limits | None = None,
         require: str | None = None,
         tier: str | None = None,
         unsandboxed: bool = False,
@@ -107,7 +107,7 @@ class Sandbox:
         for name in (require, tier):
             if name is not None and name not in TIERS:
                 raise ValueError(f"{name!r} is not a tier; the tiers are {', '.join(TIERS)}")
-        self.limits = limits
+        self.limits = limits = limits or Limits()
         self.seed = seed
         self.in_flight = in_flight or _admitted(limits)
         self.kept = max(1, servers)

@@ -364,10 +364,9 @@ class Server:
             os.kill(pid, signal.SIGKILL)
 
     def too_much(self, folder: str) -> bool:
-        size = count = 0
-        for length in _sizes(folder):
+        size = 0
+        for count, length in enumerate(_sizes(folder), 1):
             size += length
-            count += 1
             if size > self.limits["disk_bytes"] or count > self.limits["inodes"]:
                 return True
         return False

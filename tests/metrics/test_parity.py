@@ -17,7 +17,53 @@ from tests.metrics.pairs import pairs
 
 WORDNET = Path("/usr/share/wordnet")  # Debian's wordnet-base and wordnet-sense-index, WordNet 3.0
 # lexnames(5WN): number, name, part of speech; nltk's reader wants the file, Debian's package does not have it
-_LEXNAMES = ["adj.all", "adj.pert", "adv.all", "noun.Tops", "noun.act", "noun.animal", "noun.artifact", "noun.attribute", "noun.body", "noun.cognition", "noun.communication", "noun.event", "noun.feeling", "noun.food", "noun.group", "noun.location", "noun.motive", "noun.object", "noun.person", "noun.phenomenon", "noun.plant", "noun.possession", "noun.process", "noun.quantity", "noun.relation", "noun.shape", "noun.state", "noun.substance", "noun.time", "verb.body", "verb.change", "verb.cognition", "verb.communication", "verb.competition", "verb.consumption", "verb.contact", "verb.creation", "verb.emotion", "verb.motion", "verb.perception", "verb.possession", "verb.social", "verb.stative", "verb.weather", "adj.ppl"]
+_LEXNAMES = [
+    "adj.all",
+    "adj.pert",
+    "adv.all",
+    "noun.Tops",
+    "noun.act",
+    "noun.animal",
+    "noun.artifact",
+    "noun.attribute",
+    "noun.body",
+    "noun.cognition",
+    "noun.communication",
+    "noun.event",
+    "noun.feeling",
+    "noun.food",
+    "noun.group",
+    "noun.location",
+    "noun.motive",
+    "noun.object",
+    "noun.person",
+    "noun.phenomenon",
+    "noun.plant",
+    "noun.possession",
+    "noun.process",
+    "noun.quantity",
+    "noun.relation",
+    "noun.shape",
+    "noun.state",
+    "noun.substance",
+    "noun.time",
+    "verb.body",
+    "verb.change",
+    "verb.cognition",
+    "verb.communication",
+    "verb.competition",
+    "verb.consumption",
+    "verb.contact",
+    "verb.creation",
+    "verb.emotion",
+    "verb.motion",
+    "verb.perception",
+    "verb.possession",
+    "verb.social",
+    "verb.stative",
+    "verb.weather",
+    "adj.ppl",
+]
 _PART_NUMBER = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
 
 NAMES = [name for name in METRICS if name != "meteor"]
@@ -116,4 +162,6 @@ def test_any_two_texts(name: str, left: str, right: str) -> None:
     value = score(bind(name).score, left, right)
 
     assert value == score(bind(name, implementation="reference").score, left, right)
-    assert isinstance(value, str) or 0.0 <= value <= 1.0 + 1e-9  # sacrebleu of equal texts is one step above 1
+    assert (
+        isinstance(value, str) or 0.0 <= value <= 1.0 + 1e-9
+    )  # sacrebleu of equal texts is one step above 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from contextlib import suppress
 
 X86_64: dict[str, int] = {
     "read": 0, "write": 1, "open": 2, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8,
@@ -113,15 +114,11 @@ def prctl(option: int, *arguments: int) -> int:
 def drop_capabilities() -> None:
     """Give up every capability, also for what this process may become."""
     for number in range(64):
-        try:
-            prctl(PR_CAPBSET_DROP, number)
-        except (
+        with suppress(
             OSError
-        ):  # beyond the last one the kernel knows, or not ours to drop: then it is not held either
-            continue
-    try:
+        ):  # beyond the last the kernel knows, or not ours to drop: then it is not held either
+            prctl(PR_CAPBSET_DROP, number)
+    with suppress(OSError):  # before Linux 4.3 there is no ambient set
         prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
-    except OSError:
-        pass  # before Linux 4.3 there is no ambient set
     header = (0x20080522).to_bytes(4, "little") + bytes(4)  # _LINUX_CAPABILITY_VERSION_3, this process
     call("capset", header, bytes(24))
