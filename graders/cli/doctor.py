@@ -1,0 +1,199 @@
+"""grader doctor: what works on this machine."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from graders import __version__
+from graders.cli import NOT_MET, OK
+from graders.cli.common import colors, config_option, spec_argument
+
+if TYPE_CHECKING:
+    from graders.backends import Backends
+    from graders.models import Config
+
+#: What each optional library brings. The distribution's name, and what does not work without it.
+OPTIONAL = {
+    "orjson": "faster JSON for batches and judges ([speed])",
+    "rouge-score-rs": "faster rouge ([speed])",
+    "uvloop": "faster serving ([speed])",
+    "httptools": "faster serving ([speed])",
+    "pyyaml": "specs in YAML ([yaml])",
+    "pyarrow": "Parquet datasets ([parquet])",
+    "zstandard": "zstd datasets ([zstd])",
+    "onnxruntime": "cosine with a local model ([embeddings])",
+    "ray": "batches over many machines ([ray])",
+}
+REQUIRED = (
+    "pydantic",
+    "click",
+    "rich",
+    "rapidfuzz",
+    "numpy",
+    "sacrebleu",
+    "rouge-score",
+    "nltk",
+    "httpx2",
+    "starlette",
+    "uvicorn",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: ok is None for what is optional and absent."""
+
+    part: str
+    name: str
+    ok: bool | None
+    text: str
+
+
+@click.command()
+@click.argument("specs", nargs=-1, type=click.Path(allow_dash=True))
+@click.option(
+    "--probe", is_flag=True, help="Ask each judge of the specs (or of graders.toml) one tiny question."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@config_option
+def command(specs: tuple[str, ...], probe: bool, as_json: bool, config: str | None) -> int:
+    """Say what works on this machine: sandbox, libraries, judges.
+
+    With SPECS it shows where each of their judge models would go. Exits 1 when something that is needed does not work.
+
+    \b
+    grader doctor
+    grader doctor examples/judge.grader.json --probe
+    """
+    import graders
+
+    with graders.Backends(config=config) as backends:
+        findings = [*_python(), *_libraries(), *_sandbox(backends), *_judges(backends, specs, probe)]
+    if as_json:
+        click.echo(
+            json.dumps(
+                [{"part": f.part, "name": f.name, "ok": f.ok, "text": f.text} for f in findings], indent=2
+            )
+        )
+    else:
+        _print(findings)
+    return NOT_MET if any(finding.ok is False for finding in findings) else OK
+
+
+def _python() -> Iterator[Finding]:
+    where = f"Python {platform.python_version()} on {platform.system()} {platform.release()}, {platform.machine()}"
+    yield Finding("engine", f"local-graders {__version__}", sys.version_info >= (3, 11), where)
+
+
+def _libraries() -> Iterator[Finding]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name in (*REQUIRED, *OPTIONAL):
+        try:
+            yield Finding("libraries", name, True, version(name))
+        except PackageNotFoundError:
+            needed = name in REQUIRED
+            what = "pip install local-graders again" if needed else f"not installed: {OPTIONAL[name]}"
+            yield Finding("libraries", name, False if needed else None, what)
+
+
+def _sandbox(backends: Backends) -> Iterator[Finding]:
+    """Whether python graders can run here, and each protection as a program inside finds it."""
+    from graders_sandbox import SandboxUnavailable
+    from graders_sandbox.doctor import witness
+
+    try:
+        sandbox = backends.sandbox
+        yield Finding("sandbox", "tier", True, sandbox.tier)
+    except (SandboxUnavailable, ValueError) as error:
+        yield Finding("sandbox", "tier", False, str(error))
+        return
+    for protection in witness(sandbox):
+        yield Finding("sandbox", protection.name, protection.held, protection.text)
+
+
+def _judges(backends: Backends, specs: Iterable[str], probe: bool) -> Iterator[Finding]:
+    """Where judge models go, and with --probe whether they answer."""
+    try:
+        config = backends.config
+    except ValueError as error:
+        yield Finding("judges", "graders.toml", False, str(error))
+        return
+    yield Finding(
+        "judges",
+        "configuration",
+        None if config.path is None else True,
+        str(config.path or "no graders.toml found"),
+    )
+    models = sorted({model for spec in specs for model in _models_of(spec)}) or [
+        name for name in config.routes if name != "*"
+    ]
+    for model in models:
+        yield _probed(config, model) if probe else _routed(config, model)
+
+
+def _models_of(spec: str) -> Iterator[str]:
+    import graders
+
+    checked: dict[str, Any] = graders.validate(spec_argument(spec))
+    for grader in (checked, *checked.get("graders", {}).values()):
+        if "model" in grader:
+            yield grader["model"]
+
+
+def _routed(config: Config, model: str) -> Finding:
+    route = config.route(model)
+    key = (
+        "no key" if not route.api_key_env else route.api_key_env + (" (set)" if route.key() else " (not set)")
+    )
+    return Finding("judges", model, None, f"{route.base_url}, model {route.model or model}, {key}")
+
+
+def _probed(config: Config, model: str) -> Finding:
+    import asyncio
+
+    from graders.ask import Message, ModelAsk, Sampling, TextPart, Verdict
+    from graders.errors import GradeError
+    from graders.models import connect
+
+    question = Message("user", (TextPart("Answer with the result 1."),))
+    ask = ModelAsk(model, (question,), Verdict(steps=False), Sampling(max_completions_tokens=256))
+
+    async def one() -> Finding:
+        client = connect(config)
+        try:
+            reply = await client.answer(ask)
+        except GradeError as error:
+            return Finding("judges", model, False, f"{config.route(model).base_url}: {error}")
+        finally:
+            await client.aclose()
+        return Finding(
+            "judges",
+            model,
+            True,
+            f"{config.route(model).base_url} answered as {reply.model}: {dict(reply.provenance)}",
+        )
+
+    return asyncio.run(one())
+
+
+_MARKS = {True: ("ok", "green"), False: ("no", "red"), None: ("--", "yellow")}
+
+
+def _print(findings: list[Finding]) -> None:
+    part = ""
+    for finding in findings:
+        if finding.part != part:
+            part = finding.part
+            click.echo(click.style(part, bold=True), color=colors(sys.stdout))
+        mark, colour = _MARKS[finding.ok]
+        click.echo(
+            f"  {click.style(mark, fg=colour)}  {finding.name:<24} {finding.text}", color=colors(sys.stdout)
+        )
