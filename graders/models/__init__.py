@@ -10,18 +10,36 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from graders.ask import ModelAsk, ModelReply
-    from graders.models.client import connect
-    from graders.models.config import Config, ConfigError, Route, load_config
+    from graders.models.adapters import from_callable, from_openai
+    from graders.models.client import Client, connect
+    from graders.models.config import Config, ConfigError, Price, Route, load_config
+    from graders.models.probing import Probe, probe
+    from graders.models.recorded import Recorded
+    from graders.models.scripted import ScriptedJudge
+    from graders.models.spending import Estimate, estimate
 
 _HOMES = {
+    "Client": "graders.models.client",
     "Config": "graders.models.config",
     "ConfigError": "graders.models.config",
+    "Estimate": "graders.models.spending",
+    "Price": "graders.models.config",
+    "Probe": "graders.models.probing",
+    "Recorded": "graders.models.recorded",
     "Route": "graders.models.config",
+    "ScriptedJudge": "graders.models.scripted",
     "connect": "graders.models.client",
+    "estimate": "graders.models.spending",
+    "from_callable": "graders.models.adapters",
+    "from_openai": "graders.models.adapters",
     "load_config": "graders.models.config",
+    "probe": "graders.models.probing",
 }
 
-__all__ = ["Config", "ConfigError", "ModelClient", "Route", "connect", "load_config"]
+__all__ = [
+    "Client", "Config", "ConfigError", "Estimate", "ModelClient", "Price", "Probe", "Recorded", "Route",
+    "ScriptedJudge", "connect", "estimate", "from_callable", "from_openai", "load_config", "probe",
+]  # fmt: skip
 
 
 class ModelClient(Protocol):

@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +171,9 @@ class Config:
         if "*" not in self._routes:
             from_env = os.environ.get("OPENAI_BASE_URL", "")
             base = {"base_url": from_env, "mapped": True} if from_env else {}
-            self._routes["*"] = Route("*", **{**base, "mapped": bool(from_env or "base_url" in judge), **self._judge})
+            self._routes["*"] = Route(
+                "*", **{**base, "mapped": bool(from_env or "base_url" in judge), **self._judge}
+            )
         self.prices = {name: self._price(name, table) for name, table in self.table("prices").items()}
 
     def table(self, name: str) -> Mapping[str, Any]:
@@ -182,6 +184,20 @@ class Config:
     def route(self, model: str) -> Route:
         """Where this model name goes: its own entry, else "*"."""
         return self._routes.get(model) or self._routes["*"]
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Config:
+        """This configuration with other values in [judge]; endpoints and models that say otherwise still do.
+
+        Raises:
+            ConfigError: a setting is unknown or has the wrong type.
+        """
+        return Config({**self._tables, "judge": {**self.table("judge"), **settings}}, self.path)
+
+    def with_routes(self, **changes: Any) -> Config:
+        """This configuration with the same changes to every route (see Route)."""
+        changed = Config(self._tables, self.path)
+        changed._routes = {name: replace(route, **changes) for name, route in self._routes.items()}
+        return changed
 
     @property
     def routes(self) -> Mapping[str, Route]:
@@ -221,21 +237,23 @@ class Config:
 
     def _checked(self, where: str, table: Any) -> Mapping[str, Any]:
         """A table of a route's keys, every one checked."""
-        table = self._mapping(where, table)
-        for key, value in table.items():
+        checked = self._mapping(where, table)
+        for key, value in checked.items():
             if key not in _KEYS:
                 keys = [*_KEYS, *(JUDGE_KEYS if where == "judge" else ())]
                 hint = did_you_mean(key, keys)
                 raise self._wrong(f"{where}.{key}", f"unknown key; the keys are {', '.join(keys)}. {hint}")
             self._check(where, key, value, getattr(_DEFAULT, key))
-        return table
+        return checked
 
     def _check(self, where: str, key: str, value: Any, default: Any) -> None:
         where = f"{where}.{key}"
         if isinstance(default, bool) or isinstance(value, bool):
             fits = isinstance(default, bool) and isinstance(value, bool)
         elif isinstance(default, (int, float)):
-            fits = isinstance(value, int if isinstance(default, int) else (int, float)) and value >= _LEAST.get(key, 0)
+            fits = isinstance(
+                value, int if isinstance(default, int) else (int, float)
+            ) and value >= _LEAST.get(key, 0)
         elif isinstance(default, Mapping):
             fits = isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values())
         else:
@@ -255,7 +273,13 @@ class Config:
 
 
 _DEFAULT = Route("")
-_KIND = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", dict: "a table of texts"}
+_KIND = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    dict: "a table of texts",
+}
 
 
 def load_config(path: str | Path | None = None) -> Config:

@@ -69,9 +69,11 @@ def grid_of(verdict: Verdict) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Attributes:
-    value: The mean of the grid under the token probabilities, normalised over the grid.
-    mass: The probability that the grid had in all, before that: near 1 when the judge was answering the question.
+    """A score as the mean over what the judge might have said.
+
+    Attributes:
+        value: The mean of the grid under the token probabilities, normalised over the grid.
+        mass: The grid's probability in all, before that: near 1 when the judge was answering the question.
     """
 
     value: float
@@ -90,13 +92,14 @@ def expected_score(text: str, logprobs: Any, grid: Sequence[int], key: str = "re
     places = list(re.finditer(rf'"{re.escape(key)}"\s*:\s*(\d)(?!\d|\.)', text))
     if not places or not isinstance(logprobs, list):
         return None
-    at, sampled = places[-1].start(1), places[-1][1]
+    at, sampled = len(text[: places[-1].start(1)].encode("utf-8", "replace")), places[-1][1]
     end = 0
     for token in logprobs:
         shown = token.get("token") if isinstance(token, dict) else None
         if not isinstance(shown, str):
             return None
-        end += len(shown)
+        raw = token.get("bytes")  # a token may be part of a character
+        end += len(raw if isinstance(raw, list) else shown.encode("utf-8", "replace"))
         if end > at:
             if shown.strip() != sampled:
                 return None  # the digit shares its token with other text, or tokens and text do not belong together
@@ -107,6 +110,8 @@ def expected_score(text: str, logprobs: Any, grid: Sequence[int], key: str = "re
 def _expected(top: Any, grid: Sequence[int]) -> Expected | None:
     weights = dict.fromkeys(grid, 0.0)
     for candidate in top if isinstance(top, list) else ():
+        if not isinstance(candidate, dict):
+            continue
         token, logprob = candidate.get("token"), candidate.get("logprob")
         if isinstance(token, str) and isinstance(logprob, (int, float)) and logprob <= 0:
             digit = token.strip()

@@ -95,7 +95,9 @@ def completion(
     model = model or received.model
     if "/responses" in received.path:
         part = (
-            {"type": "refusal", "refusal": refusal} if refusal else {"type": "output_text", "text": content or ""}
+            {"type": "refusal", "refusal": refusal}
+            if refusal
+            else {"type": "output_text", "text": content or ""}
         )
         body: dict[str, Any] = {
             "id": "resp_1", "object": "response", "model": model,
@@ -120,7 +122,13 @@ def completion(
     }  # fmt: skip
     if logprobs is not None:
         choice["logprobs"] = {"content": logprobs}
-    body = {"id": "chatcmpl-1", "object": "chat.completion", "created": 0, "model": model, "choices": [choice]}
+    body = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": model,
+        "choices": [choice],
+    }
     if usage is not None:
         body["usage"] = dict(usage)
     return body
@@ -203,7 +211,9 @@ class ScriptedJudge:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(self._loop.create_server(lambda: _Connection(self), sock=self._socket))
+        server = self._loop.run_until_complete(
+            self._loop.create_server(lambda: _Connection(self), sock=self._socket)
+        )
         self._loop.run_forever()
         server.close()
         tasks = asyncio.all_tasks(self._loop)

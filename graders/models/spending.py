@@ -215,7 +215,9 @@ def prompt_tokens(ask: ModelAsk) -> int:
             elif isinstance(part, ImagePart):
                 tokens += IMAGE_TOKENS
             elif isinstance(part, AudioPart):
-                tokens += len(part.data) // 1000  # 10 tokens and, as base64 of 64 kbit/s speech, 10 kB a second
+                tokens += (
+                    len(part.data) // 1000
+                )  # 10 tokens and, as base64 of 64 kbit/s speech, 10 kB a second
     return tokens
 
 

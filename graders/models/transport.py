@@ -109,8 +109,10 @@ def _fresh_enough(idle: list[_Connection]) -> _Connection | None:
 
 def _broken(error: BaseException) -> str:
     if isinstance(error, EOFError):  # IncompleteReadError
-        return "the connection ended within the response" if getattr(error, "partial", b"") else (
-            "the connection ended without a response"
+        return (
+            "the connection ended within the response"
+            if getattr(error, "partial", b"")
+            else ("the connection ended without a response")
         )
     return f"the response is not HTTP: {error}"
 
@@ -165,7 +167,9 @@ class _Connection:
         protocol, _, code = first.partition(" ")
         if not protocol.startswith("HTTP/1."):
             raise ValueError(f"it starts with {first[:40]!r}")
-        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
+        headers = {
+            name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)
+        }
         return protocol[5:], int(code[:3]), headers
 
     async def _chunks(self) -> bytes:

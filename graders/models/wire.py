@@ -308,7 +308,10 @@ def refused_part(status: int, text: str, body: Mapping[str, Any]) -> str:
     if status not in UNSUPPORTED_STATUS or not _UNSUPPORTED.search(lower):
         return ""
     parameter = str(_error_field(text, "param") or "").lower()
-    for words in (parameter, lower):  # what the error names as its parameter goes before what it also mentions
+    for words in (
+        parameter,
+        lower,
+    ):  # what the error names as its parameter goes before what it also mentions
         if words and any(word in words for word in (*_STRUCTURE, _SCHEMA_ONLY)):
             return "structure" if "response_format" in body or "text" in body else ""
         for word, part in REFUSABLE:
@@ -319,7 +322,9 @@ def refused_part(status: int, text: str, body: Mapping[str, Any]) -> str:
 
 def unsupported(status: int, text: str) -> bool:
     """Whether an error with a server's status says that asking again is of no use."""
-    return status == 501 or (status == 500 and "support" in text.lower() and bool(_UNSUPPORTED.search(text.lower())))
+    return status == 501 or (
+        status == 500 and "support" in text.lower() and bool(_UNSUPPORTED.search(text.lower()))
+    )
 
 
 def _sent(part: str, body: Mapping[str, Any]) -> bool:
