@@ -25,6 +25,7 @@ COMMANDS = {
     "validate": "List every problem of specs.",
     "batch": "Grade a dataset.",
     "doctor": "Say what works on this machine.",
+    "convert": "Take graders out of jobs and evals, or write them in another form.",
     "schema": "Print the JSON Schema of specs, for editors.",
 }
 

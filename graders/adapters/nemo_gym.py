@@ -1,0 +1,47 @@
+"""NeMo Gym: a resources server whose `/verify` is a grader.
+
+    app = graders.adapters.nemo_gym.app("spec.json", item={"answer": "expected_answer"})
+
+`POST /verify` gets `responses_create_params` and `response` (a Responses API object) and whatever else the dataset row
+holds; it answers with the same body, `reward`, and `reward_components` for a multi. `POST /seed_session` is answered with
+{}. A failed row is a 422 that says why: a number would be learned from.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import graders
+from graders.adapters import ItemMap, RowFailed, item_of, reward_of
+from graders.backends import Backends
+
+
+def app(spec: object, *, item: ItemMap = None, backends: Backends | None = None) -> Any:
+    """The ASGI app."""
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    grader = graders.compile(spec, backends=backends)
+
+    async def verify(request: Request) -> JSONResponse:
+        body = await request.json()
+        fields = {key: value for key, value in body.items() if key != "response"}
+        result = await grader.arun({"object": "response", **body["response"]}, item_of(fields, item))
+        try:
+            graded = {**body, "reward": reward_of(result)}
+        except RowFailed as error:
+            return JSONResponse({"error": str(error)}, 422)
+        if result.sub_rewards:
+            graded["reward_components"] = result.sub_rewards
+        return JSONResponse(graded)
+
+    async def seed_session(request: Request) -> JSONResponse:
+        return JSONResponse({})
+
+    routes = [
+        Route("/verify", verify, methods=["POST"]),
+        Route("/seed_session", seed_session, methods=["POST"]),
+    ]
+    return Starlette(routes=routes)

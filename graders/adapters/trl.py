@@ -1,0 +1,66 @@
+"""TRL (GRPO, RLOO): `reward_funcs=reward_func(spec, item={"answer": "answer"})`.
+
+TRL calls reward functions by keyword with the prompts, the completions (texts, or lists of chat messages) and every
+column of the dataset, and wants one float or None a completion. A failed row is None, which TRL leaves out of the sum.
+
+    from graders.adapters.trl import reward_func
+    trainer = GRPOTrainer(..., reward_funcs=reward_func("spec.json", item={"answer": "solution"}))
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import graders
+from graders.adapters import ItemMap, rows_of
+from graders.backends import Backends
+from graders.result import RunResult
+
+
+def reward_func(
+    spec: object, *, item: ItemMap = None, name: str = "", backends: Backends | None = None
+) -> Callable[..., list[float | None]]:
+    """A synchronous reward function.
+
+    Args:
+        spec: As for graders.compile.
+        item: Where the item comes from: {item key: dataset column}, a function of the columns, None for all columns.
+        name: What TRL logs it under; the grader's name when left out. Sub-rewards are logged as name/key.
+    """
+    grader = graders.compile(spec, backends=backends)
+
+    def reward(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
+        results = list(grader.run_batch(rows_of(completions, {"prompt": prompts, **columns}, item)))
+        return _rewards(results, reward.__name__, columns)
+
+    reward.__name__ = name or grader.name
+    return reward
+
+
+def async_reward_func(
+    spec: object, *, item: ItemMap = None, name: str = "", backends: Backends | None = None
+) -> Callable[..., Awaitable[list[float | None]]]:
+    """As reward_func, awaitable: TRL runs several of these at the same time."""
+    grader = graders.compile(spec, backends=backends)
+
+    async def reward(
+        prompts: Sequence[Any], completions: Sequence[Any], **columns: Any
+    ) -> list[float | None]:
+        rows = rows_of(completions, {"prompt": prompts, **columns}, item)
+        results = await asyncio.gather(*(grader.arun(row["sample"], row["item"]) for row in rows))
+        return _rewards(results, reward.__name__, columns)
+
+    reward.__name__ = name or grader.name
+    return reward
+
+
+def _rewards(results: Sequence[RunResult], name: str, columns: dict[str, Any]) -> list[float | None]:
+    log = columns.get("log_metric")
+    if callable(log):
+        graded = [result for result in results if result.ok]
+        log(f"{name}/failed", (len(results) - len(graded)) / max(1, len(results)))
+        for key in graded[0].sub_rewards if graded else ():
+            log(f"{name}/{key}", sum(result.sub_rewards[key] for result in graded) / len(graded))
+    return [result.reward if result.ok else None for result in results]

@@ -1,0 +1,41 @@
+"""verl: a file whose `compute_score` is the reward.
+
+    # my_reward.py, named in reward.custom_reward_function.path
+    from graders.adapters.verl import compute_score_of
+    compute_score = compute_score_of("spec.json")
+
+The item holds `ground_truth`, `data_source` and everything in `extra_info`, unless a map says otherwise. A failed row
+raises RowFailed: verl has no way to leave a row out, and a made-up number would be learned from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import graders
+from graders.adapters import ItemMap, item_of, reward_of
+from graders.backends import Backends
+
+
+def compute_score_of(
+    spec: object, *, item: ItemMap = None, backends: Backends | None = None
+) -> Callable[..., dict[str, float]]:
+    """verl's compute_score(data_source, solution_str, ground_truth, extra_info=None, **kwargs).
+
+    Returns a function whose result has `score` and one key a sub-reward, the same keys for every row, as verl wants.
+    """
+    grader = graders.compile(spec, backends=backends)
+
+    def compute_score(
+        data_source: str,
+        solution_str: str,
+        ground_truth: Any,
+        extra_info: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> dict[str, float]:
+        fields = {**(extra_info or {}), **more, "data_source": data_source, "ground_truth": ground_truth}
+        result = grader.run(solution_str, item_of(fields, item))
+        return {"score": reward_of(result), **result.sub_rewards}
+
+    return compute_score

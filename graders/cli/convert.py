@@ -1,0 +1,51 @@
+"""grader convert: graders in other documents."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from graders.cli import NOT_MET, OK
+from graders.cli.common import show_problems
+
+
+@click.command()
+@click.argument("document", type=click.Path(allow_dash=True))
+@click.option(
+    "--to",
+    type=click.Choice(("local", "rft", "evals", "promptfoo", "eval-protocol")),
+    default="local",
+    show_default=True,
+    help="The form to write.",
+)
+def command(document: str, to: str) -> int:
+    """Take graders out of a document, or write them in another form.
+
+    Reads grader specs, fine-tuning jobs (method.reinforcement.grader), evals (testing_criteria) and promptfoo tests
+    (assert). The result goes to stdout; what could not be carried over is listed on stderr.
+
+    \b
+    grader convert job.json > spec.json
+    grader convert spec.json --to evals
+    """
+    import sys
+    from pathlib import Path
+
+    from graders.convert import convert
+    from graders.errors import SpecError
+    from graders.spec import load, parse_text
+
+    try:
+        source = parse_text(sys.stdin.read(), "<stdin>") if document == "-" else load(Path(document))
+        converted = convert(source.value, to)
+    except SpecError as error:
+        show_problems(error.problems)
+        return NOT_MET
+    if isinstance(converted.document, str):
+        click.echo(converted.document, nl=False)
+    else:
+        click.echo(json.dumps(converted.document, indent=2, ensure_ascii=False))
+    for sentence in converted.lost:
+        click.echo(f"not carried over: {sentence}", err=True)
+    return OK
