@@ -13,6 +13,7 @@ DIGEST_BYTES = (
     8  # of a content id: two of a million rows fall together with probability 3e-8, and are then told apart
 )
 SMALL = 50_000  # ids kept as they are; beyond, only 8 bytes of each
+TABLE_MIN = 1 << 17  # places in the first table; it is never more than half full
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
 
@@ -27,7 +28,7 @@ class Seen:
 
     def __init__(self) -> None:
         self._texts: set[str] = set()
-        self._table: Any = None  # uint64 array, a power of two long, 0 where free
+        self._table: Any = None  # int64 array, a power of two long, 0 where free
         self._n = 0
 
     def __len__(self) -> int:
@@ -37,37 +38,23 @@ class Seen:
         """Add all of them if all are new and differ; say whether they were added."""
         if len(set(texts)) < len(texts):
             return False
-        if self._table is None:
-            if not self._texts.isdisjoint(texts):
-                return False
-            self._texts.update(texts)
-            if len(self._texts) > SMALL:
-                self._pack()
-            return True
-        hashes = _hashes(texts)
-        if self._find(hashes).any():
+        if self._table is not None:
+            return self._insert(_hashes(texts))
+        if not self._texts.isdisjoint(texts):
             return False
-        self._insert(hashes)
+        self._texts.update(texts)
+        if len(self._texts) > SMALL:
+            self._pack()
         return True
 
     def contains(self, texts: Sequence[str]) -> list[bool]:
         """Whether each is in the set."""
         if self._table is None:
             return [text in self._texts for text in texts]
-        found: list[bool] = self._find(_hashes(texts)).tolist()
-        return found
-
-    def _pack(self) -> None:
         import numpy as np
 
-        texts, self._texts = self._texts, set()
-        self._table = np.zeros(1 << 17, np.uint64)
-        self._insert(np.unique(_hashes(list(texts))))
-
-    def _find(self, hashes: Any) -> Any:
-        import numpy as np
-
-        table, mask = self._table, np.uint64(len(self._table) - 1)
+        table, mask = self._table, np.int64(len(self._table) - 1)
+        hashes = _hashes(texts)
         found = np.zeros(len(hashes), bool)
         left = np.arange(len(hashes))
         places = hashes & mask
@@ -76,31 +63,49 @@ class Seen:
             same = there == hashes[left]
             found[left[same]] = True
             go_on = ~same & (there != 0)
-            left, places = left[go_on], (places[go_on] + np.uint64(1)) & mask
-        return found
+            left, places = left[go_on], (places[go_on] + 1) & mask
+        answer: list[bool] = found.tolist()
+        return answer
 
-    def _insert(self, hashes: Any) -> None:
-        """Put in hashes that differ and are not there yet."""
+    def _pack(self) -> None:
+        import numpy as np
+
+        texts, self._texts = self._texts, set()
+        self._table = np.zeros(TABLE_MIN, np.int64)
+        self._insert(np.unique(_hashes(list(texts))))
+
+    def _insert(self, hashes: Any) -> bool:
+        """Put in hashes that differ if none of them is there; say whether they were put in."""
         import numpy as np
 
         if (self._n + len(hashes)) * 2 > len(self._table):
             old, self._n = self._table[self._table != 0], 0
-            self._table = np.zeros(len(self._table) * 4, np.uint64)
+            self._table = np.zeros(len(self._table) * 4, np.int64)
             self._insert(old)
-        self._n += len(hashes)
-        table, mask = self._table, np.uint64(len(self._table) - 1)
+        table, mask = self._table, np.int64(len(self._table) - 1)
+        n = len(hashes)
         places = hashes & mask
+        taken: list[Any] = []  # where the new ones went, in case one turns out to be known
         while len(hashes):
-            free = table[places] == 0
-            table[places[free]] = hashes[free]  # of those that want the same place, the last gets it
+            there = table[places]
+            if (there == hashes).any():
+                for some in taken:
+                    table[some] = 0
+                return False
+            free = there == 0
+            wanted = places[free]
+            table[wanted] = hashes[free]  # of those that want the same place, the last gets it
             left = table[places] != hashes
-            hashes, places = hashes[left], (places[left] + np.uint64(1)) & mask
+            taken.append(wanted)
+            hashes, places = hashes[left], (places[left] + 1) & mask
+        self._n += n
+        return True
 
 
 def _hashes(texts: Sequence[str]) -> Any:
     import numpy as np
 
-    hashes = np.fromiter(map(hash, texts), np.int64, len(texts)).view(np.uint64)
+    hashes = np.fromiter(map(hash, texts), np.int64, len(texts))
     hashes[hashes == 0] = 1  # 0 marks a free place
     return hashes
 

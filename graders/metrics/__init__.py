@@ -1,104 +1,124 @@
-"""The metrics of text_similarity: one file a family, one line a metric.
+"""Text similarity: the wire's metrics, each equal to its reference library to the last bit.
 
-Each equals its reference library bit for bit: the plain definition, which is the library's own call, can be selected
-(`implementation="reference"`), and tests hold the fast version to it. docs/metrics.md defines each.
+    metric = bind("rouge_l")
+    metric.score("the cat sat", "a cat sat")            # hypothesis first, reference second
+    metric.scores(hypotheses, references)               # many pairs; a pair that cannot be graded is an error value
+    score = metric.against("a cat sat")                 # one reference, prepared once
+    metric.provenance                                   # which metric, implementation, version and options
+
+The definitions are in docs/metrics.md. `cosine` is not here: it needs vectors, see graders.metrics.cosine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
+from typing import Any, TypeAlias
 
 from graders.errors import GradeError
-from graders.suggest import did_you_mean
 
-#: wire name -> what makes it: make(name, options, implementation) -> Metric
+#: Metric's name on the wire -> who makes it. A maker takes (name, options, implementation).
 METRICS: dict[str, str] = {
-    "fuzzy_match": "graders.metrics.fuzzy:make",
-    "bleu": "graders.metrics.bleu:make",
-    "gleu": "graders.metrics.gleu:make",
-    "meteor": "graders.metrics.meteor:make",
-    "rouge_1": "graders.metrics.rouge:make",
-    "rouge_2": "graders.metrics.rouge:make",
-    "rouge_3": "graders.metrics.rouge:make",
-    "rouge_4": "graders.metrics.rouge:make",
-    "rouge_5": "graders.metrics.rouge:make",
-    "rouge_l": "graders.metrics.rouge:make",
+    "fuzzy_match": "graders.metrics.fuzzy",
+    "bleu": "graders.metrics.bleu",
+    "gleu": "graders.metrics.gleu",
+    "meteor": "graders.metrics.meteor",
+    "rouge_1": "graders.metrics.rouge",
+    "rouge_2": "graders.metrics.rouge",
+    "rouge_3": "graders.metrics.rouge",
+    "rouge_4": "graders.metrics.rouge",
+    "rouge_5": "graders.metrics.rouge",
+    "rouge_l": "graders.metrics.rouge",
 }
 
 IMPLEMENTATIONS = ("fast", "reference")
 
+#: (hypothesis, reference) -> a fraction from 0 to 1. Raises TextTooLong.
+Score: TypeAlias = Callable[[str, str], float]
+#: The same against a reference that is known.
+Against: TypeAlias = Callable[[str], Callable[[str], float]]
+#: The same for many pairs; the error stands in the place of a pair that has no score.
+Scores: TypeAlias = Callable[[Sequence[str], Sequence[str]], Sequence[float | GradeError]]
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric with its options bound.
+    """A metric with its options, ready to be called from any thread.
 
     Attributes:
-        score: (hypothesis, reference) -> a fraction in [0, 1]. Raises TextTooLong for a pair whose comparison could
-            not be interrupted in time.
-        provenance: What makes the number: metric, implementation and its version, the reference it equals, options.
-        many: The batch form where one is faster: (hypotheses, references) -> one value a pair, or None.
+        score: (hypothesis, reference) -> 0..1. Raises TextTooLong where the computation could not be interrupted.
+        against: reference -> a function of the hypothesis; what can be prepared is prepared once.
+        scores: (hypotheses, references) -> what `score` gives for each pair, to the bit; a GradeError is a value.
+        provenance: `metric`, `implementation` (a library, or "graders" for our own), its `version`, the `reference`
+            it equals, and the `options`, defaults included.
     """
 
-    score: Callable[[str, str], float]
-    provenance: Mapping[str, Any]
-    many: Callable[[Sequence[str], Sequence[str]], Sequence[float]] | None = None
-
-    def scores(self, hypotheses: Sequence[str], references: Sequence[str]) -> Sequence[float | GradeError]:
-        """One value a pair, equal to `score`; a pair that fails has its error as its value."""
-        if self.many is not None:
-            try:
-                return self.many(hypotheses, references)
-            except GradeError:
-                pass  # one of them is too long: find out which
-        return [
-            self._one(hypothesis, reference)
-            for hypothesis, reference in zip(hypotheses, references, strict=True)
-        ]
-
-    def _one(self, hypothesis: str, reference: str) -> float | GradeError:
-        try:
-            return self.score(hypothesis, reference)
-        except GradeError as error:
-            return error
+    score: Score
+    against: Against
+    scores: Scores
+    provenance: Mapping[str, str]
 
 
 def bind(name: str, options: Mapping[str, Any] | None = None, implementation: str = "fast") -> Metric:
-    """The metric, ready to score; its library is imported now.
+    """The metric, with its library imported.
 
     Args:
-        name: A key of METRICS.
-        options: Beyond the wire format, from the configuration only; docs/metrics.md lists each metric's.
-        implementation: "fast", or "reference" for the library's own call.
+        name: As on the wire.
+        options: Beyond the wire, from the configuration: docs/metrics.md lists each metric's.
+        implementation: "fast", or "reference": the reference library's own call, many times slower.
 
     Raises:
-        ValueError: the implementation, an option or its value is unknown.
+        ValueError: the name, an option, its value or the implementation is unknown; the message has the allowed ones.
+        ImportError: `implementation` needs a library or data that is not installed; the message says how to get it.
     """
+    from importlib import import_module
+
+    from graders.suggest import did_you_mean
+
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name!r}; there are {', '.join(METRICS)}. {did_you_mean(name, METRICS)}")
     if implementation not in IMPLEMENTATIONS:
-        raise ValueError(
-            f"metrics.implementation is {implementation!r}; expected one of {', '.join(IMPLEMENTATIONS)}"
-        )
-    module, _, function = METRICS[name].partition(":")
-    make: Callable[[str, Mapping[str, Any], str], Metric] = getattr(import_module(module), function)
-    return make(name, options or {}, implementation)
+        raise ValueError(f"metrics.implementation: expected one of {', '.join(IMPLEMENTATIONS)}, found {implementation!r}")
+    family = import_module(METRICS[name])
+    made: Metric = family.make(name, _checked(name, options or {}, family.OPTIONS), implementation)
+    return made
 
 
-def chosen(name: str, options: Mapping[str, Any], allowed: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    """The options with defaults filled in: each is the first of its allowed values.
+def _checked(name: str, options: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
+    """All options, those not given at their defaults: the first of the allowed values."""
+    from graders.suggest import did_you_mean
 
-    Raises:
-        ValueError: an option or its value is unknown; the message names what is allowed.
-    """
-    for option, value in options.items():
-        if option not in allowed:
-            known = ", ".join(allowed) or "none"
-            raise ValueError(
-                f"metrics.{name}.{option} is unknown; the options are {known}. {did_you_mean(option, allowed)}"
-            )
-        if value not in allowed[option]:
-            raise ValueError(
-                f"metrics.{name}.{option} is {value!r}; expected one of {', '.join(map(repr, allowed[option]))}"
-            )
-    return {option: options.get(option, values[0]) for option, values in allowed.items()}
+    for key, value in options.items():
+        if key not in allowed:
+            raise ValueError(f"metrics.{name}.{key}: unknown option; the options are {', '.join(allowed)}. {did_you_mean(key, allowed)}")
+        if not any(value is choice or (value == choice and type(value) is type(choice)) for choice in allowed[key]):
+            raise ValueError(f"metrics.{name}.{key}: expected one of {', '.join(map(_word, allowed[key]))}, found {_word(value)}")
+    return {key: options.get(key, choices[0]) for key, choices in allowed.items()}
+
+
+def provenance(
+    name: str, options: Mapping[str, Any], *, implementation: str, version: str, reference: str
+) -> dict[str, str]:
+    """Metric.provenance."""
+    words = " ".join(f"{key}={_word(value)}" for key, value in options.items())
+    return {"metric": name, "implementation": implementation, "version": version, "reference": reference, "options": words}
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def each(score: Score) -> Scores:
+    """The batch form of a metric that gains nothing from a batch."""
+
+    def scores(hypotheses: Sequence[str], references: Sequence[str]) -> list[float | GradeError]:
+        done: list[float | GradeError] = []
+        for hypothesis, reference in zip(hypotheses, references, strict=True):
+            try:
+                done.append(score(hypothesis, reference))
+            except GradeError as error:
+                done.append(error)
+        return done
+
+    return scores
+

@@ -1,112 +1,175 @@
-"""bleu: sacrebleu's sentence BLEU with effective order."""
+"""bleu: sentence BLEU of sacrebleu, as a fraction.
+
+Source: Papineni et al. 2002, "BLEU: a Method for Automatic Evaluation of Machine Translation", as computed by
+`sacrebleu.BLEU(effective_order=True).sentence_score(hypothesis, [reference]).score / 100`: 13a tokens, case kept,
+1- to 4-grams, "exp" smoothing, brevity penalty.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from importlib.metadata import version
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
-from graders.metrics import Metric, chosen
-from graders.metrics.tokens import tokens_13a
+from graders.metrics import Metric, each, provenance
+from graders.metrics.limits import MAX_CHARS, Prepared, TooManyCharacters
+from graders.metrics.ngrams import count_to_4, shared_to_4
+from graders.metrics.tokens import Tokenize, tokens_13a
 
-OPTIONS: Mapping[str, Sequence[Any]] = {
-    "tokenize": ("13a", "intl", "zh", "char", "none"),
+OPTIONS: dict[str, tuple[Any, ...]] = {
+    "tokenizer": ("13a", "intl", "zh", "char", "none"),
     "lowercase": (False, True),
+    "smoothing": ("exp", "floor", "add-k", "none"),
     "effective_order": (True, False),
 }
-_LOG_OF_ZERO = -9999999999  # sacrebleu's stand-in
-REFERENCES = 4096  # references whose n-grams are kept
+
+REFERENCE = "sacrebleu 2.6.0"
+SMOOTHING_VALUE = {"floor": 0.1, "add-k": 1}  # sacrebleu's defaults
+LOG_ZERO = -9999999999  # sacrebleu's logarithm of 0
+
+#: Tokens of a reference -> (tokens of a hypothesis -> shared n-grams for n = 1 to 4).
+Matcher: TypeAlias = Callable[[list[str]], Callable[[list[str]], list[int]]]
 
 
 def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
-    """Sentence BLEU over 1..4-grams of 13a tokens, exponential smoothing, brevity penalty; sacrebleu's value / 100.
+    """As METRICS wants it."""
+    if implementation == "reference":
+        return _reference(name, options)
+    from graders import __version__
 
-    Range: [0, 1]; 0 when either side is empty. Cost: linear in tokens.
+    tokenize = _tokenizer(options["tokenizer"], options["lowercase"])
+    matcher, counted_by = best_matcher()
+    finish = partial(bleu, smoothing=options["smoothing"], effective_order=options["effective_order"])
 
-    Source: Papineni et al. 2002; sacrebleu.metrics.BLEU.sentence_score with effective_order=True. Options other than
-    the default are computed by sacrebleu itself.
-    """
-    option = chosen(name, options, OPTIONS)
-    library = f"sacrebleu {version('sacrebleu')}"
-    provenance = {"metric": name, "implementation": library, "reference": library, "options": option}
-    if implementation == "fast" and option["tokenize"] == "13a" and option["effective_order"]:
-        ours = {**provenance, "implementation": "graders"}
-        return Metric(_lowered if option["lowercase"] else bleu, ours)
-    from sacrebleu.metrics import BLEU
+    def tokens(text: str) -> list[str]:
+        if len(text) > MAX_CHARS:
+            raise TooManyCharacters(name, len(text))
+        return tokenize(text)
 
-    scorer = BLEU(**option)
+    def prepare(reference: str) -> tuple[Callable[[list[str]], list[int]], int]:
+        words = tokens(reference)
+        return matcher(words), len(words)
+
+    prepared = Prepared(prepare)
+
+    def compare(matches: Callable[[list[str]], list[int]], length: int, hypothesis: str) -> float:
+        words = tokens(hypothesis)
+        return finish(matches(words), len(words), length)
+
+    return Metric(
+        score=lambda hypothesis, reference: compare(*prepared(reference), hypothesis),
+        against=lambda reference: partial(compare, *prepare(reference)),
+        scores=each(lambda hypothesis, reference: compare(*prepared(reference), hypothesis)),
+        provenance=provenance(name, options, implementation=counted_by, version=__version__, reference=REFERENCE),
+    )
+
+
+def bleu(
+    matches: Sequence[float], hypothesis: int, reference: int, *, smoothing: str = "exp", effective_order: bool = True
+) -> float:
+    """BLEU from what was counted, in the order of operations of sacrebleu.
+
+    Args:
+        matches: Shared n-grams for n = 1 to 4.
+        hypothesis, reference: Tokens of each.
+
+    Returns:
+        0..1, up to rounding: equal texts give 1.0000000000000004. 0.0 when nothing is shared.
+    """  # fmt: skip
+    if not any(matches):
+        return 0.0
+    logs: list[float] = []
+    halved = 1.0
+    for n, found in enumerate(matches):
+        total: float = hypothesis - n
+        if smoothing == "add-k" and n > 0:
+            found += SMOOTHING_VALUE["add-k"]
+            total = max(0, total) + SMOOTHING_VALUE["add-k"]
+        if total <= 0:
+            break
+        if found:
+            logs.append(math.log(100.0 * found / total))
+        elif smoothing == "exp":
+            halved *= 2
+            logs.append(math.log(100.0 / (halved * total)))
+        elif smoothing == "floor":
+            logs.append(math.log(100.0 * SMOOTHING_VALUE["floor"] / total))
+        else:
+            logs.append(LOG_ZERO)
+    if not effective_order:
+        logs += [LOG_ZERO] * (4 - len(logs))
+    penalty = math.exp(1 - reference / hypothesis) if hypothesis < reference else 1.0
+    return penalty * math.exp(sum(logs) / len(logs)) / 100
+
+
+def best_matcher() -> tuple[Matcher, str]:
+    """The faster way to count that is installed, and its name for provenance."""
+    try:
+        from rouge_score_rs import _rougers
+    except ImportError:
+        return _own, "graders"
+    return partial(_compiled, _rougers.Scorer(ORDERS, False).score_documents), "graders, n-grams by rouge-score-rs"
+
+
+def _own(reference: list[str]) -> Callable[[list[str]], list[int]]:
+    counts = count_to_4(reference)
+    return lambda hypothesis: shared_to_4(hypothesis, counts)
+
+
+ORDERS = ["rouge1", "rouge2", "rouge3", "rouge4"]
+
+
+def _compiled(score: Callable[..., Mapping[str, Any]], reference: list[str]) -> Callable[[list[str]], list[int]]:
+    """Counts taken back out of the precisions, which are count / total: exact below 2**52 n-grams."""
+    own: list[Callable[[list[str]], list[int]]] = []
+
+    def matches(hypothesis: list[str]) -> list[int]:
+        try:
+            found = score(reference, [], hypothesis, [])
+        except UnicodeEncodeError:  # lone surrogates, which Rust's strings cannot hold
+            if not own:
+                own.append(_own(reference))
+            return own[0](hypothesis)
+        total = len(hypothesis)
+        return [round(found[kind].precision * (total - n)) for n, kind in enumerate(ORDERS)]
+
+    return matches
+
+
+def _tokenizer(name: str, lowercase: bool) -> Tokenize:
+    tokenize = tokens_13a if name == "13a" else _sacrebleu_tokens(name)
+    return (lambda text: tokenize(text.lower())) if lowercase else tokenize
+
+
+def _sacrebleu_tokens(name: str) -> Tokenize:
+    from sacrebleu.metrics.bleu import BLEU
+
+    tokenizer = BLEU(tokenize=name).tokenizer
+    # past its cache, which keeps 65,536 whole texts
+    call = getattr(type(tokenizer).__call__, "__wrapped__", type(tokenizer).__call__)
+    return lambda text: call(tokenizer, text.rstrip()).split()
+
+
+def _reference(name: str, options: Mapping[str, Any]) -> Metric:
+    import sacrebleu
+
+    call = sacrebleu.BLEU(
+        tokenize=options["tokenizer"],
+        lowercase=options["lowercase"],
+        smooth_method=options["smoothing"],
+        effective_order=True,
+    )
+    call.effective_order = options["effective_order"]  # set here, for False in the constructor warns at each call
 
     def score(hypothesis: str, reference: str) -> float:
-        value: float = scorer.sentence_score(hypothesis, [reference]).score / 100
-        return value
+        return float(call.sentence_score(hypothesis, [reference]).score / 100)
 
-    return Metric(score, provenance)
-
-
-def _lowered(hypothesis: str, reference: str) -> float:
-    return bleu(hypothesis.lower(), reference.lower())
-
-
-@lru_cache(maxsize=REFERENCES)
-def _counted(reference: str) -> tuple[int, tuple[dict[Any, int], ...]]:
-    """The reference's length, and how often each of its 1..4-grams occurs."""
-    tokens = tokens_13a(reference)
-    return len(tokens), tuple(_counts(grams(tokens, n)) for n in (1, 2, 3, 4))
-
-
-def grams(tokens: list[str], n: int) -> Any:
-    """The n-grams in order; a 1-gram is the token itself."""
-    return tokens if n == 1 else zip(*(tokens[start:] for start in range(n)), strict=False)
-
-
-def _counts(values: Any) -> dict[Any, int]:
-    counts: dict[Any, int] = {}
-    for value in values:
-        counts[value] = counts.get(value, 0) + 1
-    return counts
-
-
-def matches(found: Any, wanted: Mapping[Any, int]) -> int:
-    """How many of `found` are in the multiset `wanted`, each taken at most as often as it is there."""
-    left: dict[Any, int] = {}
-    n = 0
-    for value in found:
-        have = left.get(value)
-        if have is None:
-            have = wanted.get(value, 0)
-        if have > 0:
-            n += 1
-            left[value] = have - 1
-    return n
-
-
-def bleu(hypothesis: str, reference: str) -> float:
-    """Sentence BLEU as a fraction; see make."""
-    tokens = tokens_13a(hypothesis)
-    length = len(tokens)
-    wanted_length, wanted = _counted(reference)
-    correct = [0, 0, 0, 0]
-    for n in (1, 2, 3, 4):
-        correct[n - 1] = matches(grams(tokens, n), wanted[n - 1])
-        if not correct[n - 1]:  # nor can a longer run match
-            break
-    if not correct[0]:
-        return 0.0
-    penalty = 1.0
-    if length < wanted_length:
-        penalty = math.exp(1 - wanted_length / length)
-    smooth = 1.0
-    logs: list[float] = []
-    for n in (1, 2, 3, 4):
-        total = max(0, length - n + 1)
-        if not total:
-            break
-        if correct[n - 1]:
-            precision = 100.0 * correct[n - 1] / total
-        else:
-            smooth *= 2
-            precision = 100.0 / (smooth * total)
-        logs.append(math.log(precision) if precision else _LOG_OF_ZERO)
-    return penalty * math.exp(sum(logs) / len(logs)) / 100
+    return Metric(
+        score=score,
+        against=lambda reference: lambda hypothesis: score(hypothesis, reference),
+        scores=each(score),
+        provenance=provenance(
+            name, options, implementation="sacrebleu", version=sacrebleu.__version__, reference=f"sacrebleu {sacrebleu.__version__}"
+        ),
+    )  # fmt: skip

@@ -1,72 +1,78 @@
-"""gleu: Google's sentence BLEU, nltk's sentence_gleu."""
+"""gleu: matches of all 1- to 4-grams, divided by the larger of the two texts' counts of them.
+
+Source: Wu et al. 2016, "Google's Neural Machine Translation System", section 5.2, as computed by nltk's
+`sentence_gleu([reference], hypothesis)` on tokens: the smaller of precision and recall. The tokens are BLEU's, 13a with
+case kept; 0 when either side has none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from importlib.metadata import version
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from graders.metrics import Metric, chosen
-from graders.metrics.bleu import REFERENCES, grams, matches
-from graders.metrics.tokens import TOKENIZERS
+from graders.metrics import Metric, each, provenance
+from graders.metrics.bleu import best_matcher
+from graders.metrics.limits import MAX_CHARS, Prepared, TooManyCharacters
+from graders.metrics.tokens import WORDS
 
-OPTIONS: Mapping[str, Sequence[Any]] = {"tokenize": tuple(TOKENIZERS)}
+OPTIONS: dict[str, tuple[Any, ...]] = {"tokenizer": tuple(WORDS)}
+
+REFERENCE = "nltk 3.10.4"
 
 
 def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
-    """Matching 1..4-grams over the larger of the two texts' n-gram counts: the minimum of precision and recall.
-
-    Range: [0, 1]; 0 when both sides are empty. Cost: linear in tokens.
-
-    Source: Wu et al. 2016, section 6; nltk.translate.gleu_score.sentence_gleu on 13a tokens (nltk leaves the tokens
-    to the caller).
-    """
-    option = chosen(name, options, OPTIONS)
-    tokenize = TOKENIZERS[option["tokenize"]]
-    reference_library = f"nltk {version('nltk')}"
-    provenance = {
-        "metric": name,
-        "implementation": "graders",
-        "reference": reference_library,
-        "options": option,
-    }
+    """As METRICS wants it."""
     if implementation == "reference":
-        from nltk.translate.gleu_score import sentence_gleu
+        return _reference(name, options)
+    from graders import __version__
 
-        def plain(hypothesis: str, reference: str) -> float:
-            return float(sentence_gleu([tokenize(reference)], tokenize(hypothesis)))
+    tokenize = WORDS[options["tokenizer"]]
+    matcher, counted_by = best_matcher()
 
-        return Metric(plain, {**provenance, "implementation": reference_library})
+    def tokens(text: str) -> list[str]:
+        if len(text) > MAX_CHARS:
+            raise TooManyCharacters(name, len(text))
+        return tokenize(text)
 
-    @lru_cache(maxsize=REFERENCES)
-    def counted(reference: str) -> tuple[int, tuple[dict[Any, int], ...]]:
-        tokens = tokenize(reference)
-        tables: list[dict[Any, int]] = []
-        for n in (1, 2, 3, 4):
-            counts: dict[Any, int] = {}
-            for gram in grams(tokens, n):
-                counts[gram] = counts.get(gram, 0) + 1
-            tables.append(counts)
-        return _n_grams(len(tokens)), tuple(tables)
+    def prepare(reference: str) -> tuple[Callable[[list[str]], list[int]], int]:
+        words = tokens(reference)
+        return matcher(words), len(words)
+
+    prepared = Prepared(prepare)
+
+    def compare(matches: Callable[[list[str]], list[int]], length: int, hypothesis: str) -> float:
+        words = tokens(hypothesis)
+        found = sum(matches(words))
+        return found / grams(max(len(words), length)) if found else 0.0
+
+    return Metric(
+        score=lambda hypothesis, reference: compare(*prepared(reference), hypothesis),
+        against=lambda reference: partial(compare, *prepare(reference)),
+        scores=each(lambda hypothesis, reference: compare(*prepared(reference), hypothesis)),
+        provenance=provenance(name, options, implementation=counted_by, version=__version__, reference=REFERENCE),
+    )
+
+
+def grams(tokens: int) -> int:
+    """How many 1- to 4-grams that many tokens have."""
+    return 4 * tokens - 6 if tokens > 2 else tokens * (tokens + 1) // 2
+
+
+def _reference(name: str, options: Mapping[str, Any]) -> Metric:
+    import nltk
+    from nltk.translate.gleu_score import sentence_gleu
+
+    tokenize = WORDS[options["tokenizer"]]
 
     def score(hypothesis: str, reference: str) -> float:
-        tokens = tokenize(hypothesis)
-        n_wanted, wanted = counted(reference)
-        most = max(_n_grams(len(tokens)), n_wanted)
-        if not most:
-            return 0.0
-        n_matches = 0
-        for n in (1, 2, 3, 4):
-            found = matches(grams(tokens, n), wanted[n - 1])
-            if not found:
-                break
-            n_matches += found
-        return n_matches / most
+        return float(sentence_gleu([tokenize(reference)], tokenize(hypothesis)))
 
-    return Metric(score, provenance)
-
-
-def _n_grams(length: int) -> int:
-    """How many 1..4-grams a text of so many tokens has."""
-    return sum(max(0, length - n + 1) for n in (1, 2, 3, 4))
+    return Metric(
+        score=score,
+        against=lambda reference: lambda hypothesis: score(hypothesis, reference),
+        scores=each(score),
+        provenance=provenance(
+            name, options, implementation="nltk", version=nltk.__version__, reference=f"nltk {nltk.__version__}"
+        ),
+    )

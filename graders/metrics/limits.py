@@ -1,24 +1,99 @@
-"""How much text one comparison may take: a C call in progress cannot be interrupted."""
+"""What is bounded: work that cannot be interrupted, and memory that is kept."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
 from graders.errors import GradeError
 
-CHAR_CELLS = 10**10  # characters times characters for edit distances: about 0.3 s
-WORD_CELLS = 2 * 10**9  # words times words for common subsequences: about 0.6 s
+#: Characters x characters (or bits of the pattern) that one call of rapidfuzz may compare: about 0.3 s.
+MAX_CELLS = 10**10
+#: Words x words for a longest common subsequence: about 0.3 s.
+MAX_WORD_CELLS = 2 * 10**9
+#: The same for rouge-score's own table of Python lists: about 3 s, and 200 MB.
+MAX_TABLE_CELLS = 25 * 10**6
+#: Characters of one text for the metrics that count n-grams or align words: about 3 s, and 1 GB.
+MAX_CHARS = 4 * 10**6
+
+#: Words kept with what was found out about them (tokens, stem, synonyms), in each of those memos ...
+MEMO_WORDS = 1 << 16
+#: ... and how long a word may be to be kept; longer ones are worked out every time.
+MEMO_WORD_CHARS = 64
+#: References kept prepared in each bound metric: how many, and how many characters they may have together.
+MEMO_REFERENCES = 1024
+MEMO_REFERENCE_CHARS = 200_000
+
+T = TypeVar("T")
 
 
 class TextTooLong(GradeError):
-    """The product of the two lengths is beyond what one comparison may take."""
+    """The texts are longer than the metric can compare in reasonable time without being interruptible."""
 
-
-def bounded(metric: str, left: int, right: int, most: int, unit: str) -> None:
-    """Refuse a pair whose table of comparisons is too large.
-
-    Raises:
-        TextTooLong: with both sizes and the bound.
-    """
-    if left * right > most:
-        raise TextTooLong(
-            f"{metric} of {left:,} by {right:,} {unit} takes more than {most:,} comparisons; shorten the texts"
+    def __init__(self, metric: str, hypothesis: int, reference: int, limit: int, unit: str) -> None:
+        """Args: the two lengths in `unit`, and the largest product of them that is computed."""
+        super().__init__(
+            f"{metric}: texts of {hypothesis:,} and {reference:,} {unit} are too long to compare "
+            f"(the product of the lengths may be {limit:,} at most); cut them before they are graded"
         )
+
+
+class TooManyCharacters(TextTooLong):
+    """One of the texts alone is too long."""
+
+    def __init__(self, metric: str, chars: int) -> None:
+        GradeError.__init__(
+            self,
+            f"{metric}: a text of {chars:,} characters is too long (at most {MAX_CHARS:,}); cut it before it is graded",
+        )
+
+
+class WordMemo(dict[str, T], Generic[T]):
+    """A function of a word as a dict that fills itself, and starts anew when it is full."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[str], T]) -> None:
+        self._make = make
+
+    def __missing__(self, word: str) -> T:
+        made = self._make(word)
+        if len(word) <= MEMO_WORD_CHARS:
+            if len(self) >= MEMO_WORDS:
+                self.clear()
+            self[word] = made
+        return made
+
+
+class Prepared(Generic[T]):
+    """A function of a reference text that remembers: from the second time a text comes, its result is kept.
+
+    The first time only its hash is: rows whose references all differ leave nothing behind.
+    """
+
+    __slots__ = ("_chars", "_kept", "_make", "_seen")
+
+    def __init__(self, make: Callable[[str], T]) -> None:
+        self._make = make
+        self._kept: dict[str, T] = {}
+        self._seen: set[int] = set()
+        self._chars = 0
+
+    def __call__(self, reference: str) -> T:
+        kept = self._kept.get(reference)
+        return self._first(reference) if kept is None else kept
+
+    def _first(self, reference: str) -> T:
+        made = self._make(reference)
+        mark = hash(reference)
+        if mark not in self._seen:
+            if len(self._seen) >= MEMO_REFERENCES:
+                self._seen.clear()
+            self._seen.add(mark)
+        elif len(reference) <= MEMO_REFERENCE_CHARS:
+            if len(self._kept) >= MEMO_REFERENCES or self._chars + len(reference) > MEMO_REFERENCE_CHARS:
+                self._kept.clear()
+                self._chars = 0
+            self._kept[reference] = made
+            self._chars += len(reference)
+        return made

@@ -1,128 +1,216 @@
-"""rouge_1 .. rouge_5 and rouge_l: rouge-score's F1."""
+"""rouge_1 to rouge_5 and rouge_l: F1 over shared n-grams, and over the longest common subsequence of words.
+
+Source: Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries", sections 2 and 3, as computed by
+rouge-score 0.1.2: precision = matches / hypothesis, recall = matches / reference, F1 their harmonic mean; 0 when
+nothing matches. Words are runs of [a-z0-9] in the lower-cased text (see tokens.py), without stemming.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
-from importlib.metadata import version
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
-from graders.metrics import Metric, chosen
-from graders.metrics.bleu import grams, matches
-from graders.metrics.limits import WORD_CELLS, bounded
+from graders.errors import GradeError
+from graders.metrics import Metric, Score, Scores, each, provenance
+from graders.metrics.limits import (
+    MAX_CHARS,
+    MAX_TABLE_CELLS,
+    MAX_WORD_CELLS,
+    Prepared,
+    TextTooLong,
+    TooManyCharacters,
+)
+from graders.metrics.ngrams import GRAMS, count, shared
+from graders.metrics.tokens import ROUGE, Tokenize
 
-OPTIONS: Mapping[str, Sequence[Any]] = {"stemmer": (False, True)}
-REFERENCES = 4096
-_WORD = re.compile("[a-z0-9]+")
+OPTIONS: dict[str, tuple[Any, ...]] = {
+    "stemmer": (False, True),
+    "tokenizer": tuple(ROUGE),
+    "measure": ("fmeasure", "precision", "recall"),
+}
+
+REFERENCE = "rouge-score 0.1.2"
+BATCH = 512  # pairs in one call into rouge-score-rs: results of more at once slow the garbage collector down
+
+#: (matches, hypothesis's n-grams, reference's) -> the score.
+Measure: TypeAlias = Callable[[int, int, int], float]
+
+
+def f1(matches: int, hypothesis: int, reference: int) -> float:
+    """Harmonic mean of precision and recall, in the order of operations of rouge-score."""
+    if not matches:
+        return 0.0
+    precision = matches / hypothesis
+    recall = matches / reference
+    return 2 * precision * recall / (precision + recall)
+
+
+MEASURES: dict[str, Measure] = {
+    "fmeasure": f1,
+    "precision": lambda matches, hypothesis, reference: matches / hypothesis if matches else 0.0,
+    "recall": lambda matches, hypothesis, reference: matches / reference if matches else 0.0,
+}
 
 
 def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
-    """F1 of shared n-grams (rouge_n) or of the longest common subsequence of words (rouge_l).
-
-    Words are runs of a-z and 0-9 in the lowered text and nothing else: a text without them scores 0, and so does
-    rouge_n of fewer than n words.
-
-    Range: [0, 1]. Cost: rouge_n linear, rouge_l O(n * m / 64) in words.
-
-    Source: Lin 2004; rouge_score.rouge_scorer.RougeScorer without a stemmer, fmeasure.
-    """
-    option = chosen(name, options, OPTIONS)
-    kind = "rougeL" if name == "rouge_l" else f"rouge{name[-1]}"
-    reference_library = f"rouge-score {version('rouge-score')}"
-    provenance = {"metric": name, "reference": reference_library, "options": option}
-    if implementation == "fast" and not option["stemmer"]:
-        score, many, by = _native(kind) or (_ours(name), None, "graders")
-        return Metric(score, {**provenance, "implementation": by}, many)
-    from rouge_score.rouge_scorer import RougeScorer
-
-    scorer = RougeScorer([kind], use_stemmer=option["stemmer"])
-
-    def plain(hypothesis: str, reference: str) -> float:
-        _check(name, hypothesis, reference)
-        return float(scorer.score(reference, hypothesis)[kind].fmeasure)
-
-    return Metric(plain, {**provenance, "implementation": reference_library})
-
-
-def _check(name: str, hypothesis: str, reference: str) -> None:
-    """Bound the words; a word and its gap take at least two characters."""
-    if name == "rouge_l" and (len(hypothesis) // 2 + 1) * (len(reference) // 2 + 1) > WORD_CELLS:
-        bounded(
-            name,
-            len(_WORD.findall(hypothesis.lower())),
-            len(_WORD.findall(reference.lower())),
-            WORD_CELLS,
-            "words",
-        )
-
-
-def _native(kind: str) -> tuple[Callable[[str, str], float], Any, str] | None:
-    """rouge-score-rs, from the [speed] extra; None when it is not installed."""
-    try:
-        from rouge_score_rs import RougeScorer
-    except ImportError:
-        return None
-    scorer = RougeScorer([kind])
-    name = "rouge_l" if kind == "rougeL" else f"rouge_{kind[-1]}"
-    ours = _ours(name)
-
-    def score(hypothesis: str, reference: str) -> float:
+    """As METRICS wants it: rouge-score-rs where it is installed and its tokens are wanted, else our own."""
+    if implementation == "reference":
+        return _reference(name, options)
+    if options["tokenizer"] == "rouge-score":
         try:
-            _check(name, hypothesis, reference)
-            value: float = scorer.score(reference, hypothesis)[kind].fmeasure
-        except UnicodeEncodeError:  # lone surrogates have no form in Rust
-            return ours(hypothesis, reference)
-        return value
-
-    def many(hypotheses: Sequence[str], references: Sequence[str]) -> Sequence[float]:
-        for hypothesis, reference in zip(hypotheses, references, strict=True):
-            _check(name, hypothesis, reference)
-        try:
-            return [scores[kind].fmeasure for scores in scorer.score_batch(references, hypotheses)]
-        except UnicodeEncodeError:
-            return [
-                score(hypothesis, reference)
-                for hypothesis, reference in zip(hypotheses, references, strict=True)
-            ]
-
-    return score, many, f"rouge-score-rs {version('rouge-score-rs')}"
+            from rouge_score_rs import _rougers
+        except ImportError:
+            pass
+        else:
+            return _compiled(name, options, _rougers)
+    return _own(name, options)
 
 
-def _ours(name: str) -> Callable[[str, str], float]:
-    return _rouge_l if name == "rouge_l" else _rouge_n(int(name[-1]))
+def _type(name: str) -> str:
+    return "rougeL" if name == "rouge_l" else name.replace("_", "")
 
 
-def _rouge_n(n: int) -> Callable[[str, str], float]:
-    @lru_cache(maxsize=REFERENCES)
-    def counted(reference: str) -> tuple[int, dict[Any, int]]:
-        words = _WORD.findall(reference.lower())
-        counts: dict[Any, int] = {}
-        for gram in grams(words, n):
-            counts[gram] = counts.get(gram, 0) + 1
-        return max(0, len(words) - n + 1), counts
+def _own(name: str, options: Mapping[str, Any]) -> Metric:
+    from graders import __version__
 
-    def score(hypothesis: str, reference: str) -> float:
-        words = _WORD.findall(hypothesis.lower())
-        n_wanted, wanted = counted(reference)
-        return _f1(matches(grams(words, n), wanted), max(0, len(words) - n + 1), n_wanted)
-
-    return score
+    tokenize = stemmed(ROUGE[options["tokenizer"]]) if options["stemmer"] else ROUGE[options["tokenizer"]]
+    make = _own_l if name == "rouge_l" else partial(_own_n, int(name[-1]) if name != "rouge_l" else 0)
+    score, against = make(name, tokenize, MEASURES[options["measure"]])
+    return Metric(
+        score, against, each(score),
+        provenance(name, options, implementation="graders", version=__version__, reference=REFERENCE),
+    )  # fmt: skip
 
 
-def _rouge_l(hypothesis: str, reference: str) -> float:
+def stemmed(tokenize: Tokenize) -> Tokenize:
+    """Words of more than three letters by their Porter stems, as rouge-score has it."""
+    from graders.metrics.porter import stems
+
+    return lambda text: [stems[word] if len(word) > 3 else word for word in tokenize(text)]
+
+
+def _own_n(
+    n: int, name: str, tokenize: Tokenize, measure: Measure
+) -> tuple[Score, Callable[[str], Callable[[str], float]]]:
+    grams = GRAMS[n]
+
+    def prepare(reference: str) -> tuple[Mapping[Any, int], int]:
+        _check(name, reference)
+        tokens = tokenize(reference)
+        return count(grams(tokens)), max(0, len(tokens) - n + 1)
+
+    prepared = Prepared(prepare)
+
+    def compare(counts: Mapping[Any, int], total: int, hypothesis: str) -> float:
+        _check(name, hypothesis)
+        tokens = tokenize(hypothesis)
+        return measure(shared(grams(tokens), counts), len(tokens) - n + 1, total)
+
+    return (
+        lambda hypothesis, reference: compare(*prepared(reference), hypothesis),
+        lambda reference: partial(compare, *prepare(reference)),
+    )
+
+
+def _own_l(
+    name: str, tokenize: Tokenize, measure: Measure
+) -> tuple[Score, Callable[[str], Callable[[str], float]]]:
     from rapidfuzz.distance import LCSseq
 
-    found = _WORD.findall(hypothesis.lower())
-    wanted = _WORD.findall(reference.lower())
-    bounded("rouge_l", len(found), len(wanted), WORD_CELLS, "words")
-    return _f1(LCSseq.similarity(found, wanted), len(found), len(wanted))
+    similarity = LCSseq.similarity
+    prepared = Prepared(tokenize)
+
+    def compare(reference: list[str], hypothesis: str) -> float:
+        tokens = tokenize(hypothesis)
+        if len(tokens) * len(reference) > MAX_WORD_CELLS:
+            raise TextTooLong(name, len(tokens), len(reference), MAX_WORD_CELLS, "words")
+        # words, not numbers for them: rapidfuzz compares hashes, and -1 and -2 hash alike
+        return measure(similarity(tokens, reference), len(tokens), len(reference))
+
+    return (
+        lambda hypothesis, reference: compare(prepared(reference), hypothesis),
+        lambda reference: partial(compare, tokenize(reference)),
+    )
 
 
-def _f1(n_matches: int, n_found: int, n_wanted: int) -> float:
-    """The harmonic mean of precision and recall, in rouge-score's order of operations."""
-    if not n_matches:
-        return 0.0
-    precision = n_matches / n_found
-    recall = n_matches / n_wanted
-    return 2 * precision * recall / (precision + recall)
+def _check(name: str, text: str) -> None:
+    if len(text) > MAX_CHARS:
+        raise TooManyCharacters(name, len(text))
+
+
+def _compiled(name: str, options: Mapping[str, Any], library: Any) -> Metric:
+    kind, measure = _type(name), options["measure"]
+    call = library.Scorer([kind], options["stemmer"]).score
+    batch = library.Scorer([kind], options["stemmer"]).score_batch
+    # Compared by its own words where that many characters could hold too many of them.
+    most = 4 * MAX_WORD_CELLS if name == "rouge_l" else MAX_CHARS * MAX_CHARS
+    own = _own(name, options).score
+
+    def score(hypothesis: str, reference: str) -> float:
+        if len(hypothesis) * len(reference) > most:
+            return own(hypothesis, reference)
+        try:
+            f: float = getattr(call(reference, hypothesis)[kind], measure)
+        except UnicodeEncodeError:  # lone surrogates, which Rust's strings cannot hold
+            return own(hypothesis, reference)
+        return f
+
+    one_by_one = each(score)
+
+    def scores(hypotheses: Sequence[str], references: Sequence[str]) -> Sequence[float | GradeError]:
+        done: list[float | GradeError] = []
+        for at in range(0, max(len(hypotheses), len(references)), BATCH):
+            some, their = hypotheses[at : at + BATCH], references[at : at + BATCH]
+            try:
+                if max(map(len, some), default=0) * max(map(len, their), default=0) > most:
+                    done += one_by_one(some, their)
+                else:
+                    done += [getattr(found[kind], measure) for found in batch(their, some)]
+            except UnicodeEncodeError:
+                done += one_by_one(some, their)
+        return done
+
+    return Metric(
+        score=score,
+        against=lambda reference: lambda hypothesis: score(hypothesis, reference),
+        scores=scores,
+        provenance=provenance(
+            name, options, implementation="rouge-score-rs", version=library.__version__, reference=REFERENCE
+        ),
+    )
+
+
+class _Tokenizer:
+    """A tokenizer as rouge-score takes it."""
+
+    def __init__(self, tokenize: Tokenize) -> None:
+        self.tokenize = tokenize
+
+
+def _reference(name: str, options: Mapping[str, Any]) -> Metric:
+    from importlib.metadata import version
+
+    from rouge_score.rouge_scorer import RougeScorer
+
+    kind, measure = _type(name), options["measure"]
+    tokenize = ROUGE[options["tokenizer"]]
+    given = None if options["tokenizer"] == "rouge-score" else _Tokenizer(stemmed(tokenize) if options["stemmer"] else tokenize)
+    call = RougeScorer([kind], use_stemmer=options["stemmer"], tokenizer=given).score
+
+    def score(hypothesis: str, reference: str) -> float:
+        if name == "rouge_l":
+            words, theirs = len(tokenize(hypothesis)), len(tokenize(reference))
+            if words * theirs > MAX_TABLE_CELLS:
+                raise TextTooLong(name, words, theirs, MAX_TABLE_CELLS, "words")
+        found: float = getattr(call(reference, hypothesis)[kind], measure)
+        return found
+
+    return Metric(
+        score=score,
+        against=lambda reference: lambda hypothesis: score(hypothesis, reference),
+        scores=each(score),
+        provenance=provenance(
+            name, options, implementation="rouge-score", version=version("rouge-score"), reference=f"rouge-score {version('rouge-score')}"
+        ),
+    )  # fmt: skip

@@ -1,53 +1,100 @@
-"""Tokens of bleu, gleu and meteor: sacrebleu's 13a, remembered word by word."""
+"""Tokens, remembered word by word.
+
+13a (mteval-v13a as in sacrebleu) works on a whole line, but what it does to a word between white space does not depend
+on the next word, once line breaks and entities are dealt with. So the pieces of a word can be kept: a text costs one
+dict look-up a word. tests/metrics holds this equal to sacrebleu's own.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
+from itertools import chain
+from typing import TypeAlias
 
-MEMO = 200_000  # words remembered, then forgotten all at once: about 40 MB
+from graders.metrics.limits import WordMemo
 
-_RULES = (
-    (re.compile(r"([\{-\~\[-\` -\&\(-\+\:-\@\/])"), r" \1 "),
-    (re.compile(r"([^0-9])([\.,])"), r"\1 \2 "),
-    (re.compile(r"([\.,])([^0-9])"), r" \1 \2"),
-    (re.compile(r"([0-9])(-)"), r"\1 \2 "),
+Tokenize: TypeAlias = Callable[[str], list[str]]
+
+# mteval-v13a's rules: split off symbols; split . and , unless between digits; split - after a digit.
+_RULES: tuple[tuple[Callable[[str, str], str], str], ...] = tuple(
+    (re.compile(pattern).sub, replacement)
+    for pattern, replacement in [
+        (r"([ -&(-+/:-@\[-`{-~])", r" \1 "),
+        (r"([^0-9])([.,])", r"\1 \2 "),
+        (r"([.,])([^0-9])", r" \1 \2"),
+        (r"([0-9])(-)", r"\1 \2 "),
+    ]
 )
-_memo: dict[str, tuple[str, ...]] = {}
+_ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))  # in this order: &amp;lt; becomes <
+_ROUGE = re.compile("[a-z0-9]+").findall
+_UNICODE = re.compile(r"[^\W_]+").findall
+
+
+def _pieces(word: str) -> tuple[str, ...]:
+    line = f" {word} "
+    for substitute, replacement in _RULES:
+        line = substitute(replacement, line)
+    return tuple(line.split())
+
+
+_pieces_of = WordMemo(_pieces)
+_lower_pieces_of = WordMemo(lambda word: tuple(map(str.lower, _pieces(word))))
+
+
+def _words(text: str) -> list[str]:
+    """White-space words of a line as 13a sees them, before its rules."""
+    text = text.rstrip()
+    if "<skipped>" in text:
+        text = text.replace("<skipped>", "")
+    if "-\n" in text:
+        text = text.replace("-\n", "")
+    if "&" in text:
+        for entity, char in _ENTITIES:
+            text = text.replace(entity, char)
+    return text.split()
 
 
 def tokens_13a(text: str) -> list[str]:
-    """mteval-v13a tokens, as sacrebleu's tokenizer_13a has them.
-
-    Its rules look no further than the neighbouring character, and blanks stay blanks, so words can be split one by
-    one and remembered.
-
-    Source: sacrebleu.tokenizers.tokenizer_13a, which follows mteval-v13a.pl.
-    """
-    text = text.rstrip().replace("<skipped>", "").replace("-\n", "").replace("\n", " ")
-    if "&" in text:
-        text = text.replace("&quot;", '"').replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">")
-    memo = _memo
-    tokens: list[str] = []
-    for word in text.split():
-        known = memo.get(word)
-        if known is None:
-            known = _remember(word)
-        tokens += known
-    return tokens
+    """What `sacrebleu.BLEU()` counts: its 13a tokens, case kept. One token or more for every word; [] for white space."""
+    return list(chain.from_iterable(map(_pieces_of.__getitem__, _words(text))))
 
 
-def _remember(word: str) -> tuple[str, ...]:
-    if len(_memo) >= MEMO:
-        _memo.clear()
-    line = f" {word} "
-    for rule, replacement in _RULES:
-        line = rule.sub(replacement, line)
-    tokens = tuple(line.split())
-    if len(word) <= 64:  # longer words hardly repeat, and would make the bound meaningless
-        _memo[word] = tokens
-    return tokens
+def lower_13a(text: str) -> list[str]:
+    """tokens_13a, each in lower case."""
+    return list(chain.from_iterable(map(_lower_pieces_of.__getitem__, _words(text))))
 
 
-#: Tokenizers that gleu and meteor offer.
-TOKENIZERS: dict[str, Callable[[str], list[str]]] = {"13a": tokens_13a, "split": str.split}
+@cache
+def _nltk() -> Tokenize:
+    from nltk.tokenize.destructive import NLTKWordTokenizer
+
+    tokenize: Tokenize = NLTKWordTokenizer().tokenize
+    return tokenize
+
+
+def tokens_nltk(text: str) -> list[str]:
+    """nltk's word tokens of the text as one sentence (splitting it into sentences would need a download)."""
+    return _nltk()(text)
+
+
+def tokens_rouge(text: str) -> list[str]:
+    """rouge-score's: runs of a to z and 0 to 9 in the lower-cased text; every other character parts words."""
+    return _ROUGE(text.lower())
+
+
+def tokens_unicode(text: str) -> list[str]:
+    """Runs of letters and digits of any script, in lower case."""
+    return _UNICODE(text.lower())
+
+
+def tokens_char(text: str) -> list[str]:
+    """Every character that is not white space, in lower case: for scripts without spaces."""
+    return [char for char in text.lower() if not char.isspace()]
+
+
+#: Option `tokenizer` of gleu and meteor.
+WORDS: dict[str, Tokenize] = {"13a": tokens_13a, "split": str.split, "nltk": tokens_nltk}
+#: Option `tokenizer` of rouge_*.
+ROUGE: dict[str, Tokenize] = {"rouge-score": tokens_rouge, "unicode": tokens_unicode, "char": tokens_char}

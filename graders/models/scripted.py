@@ -61,11 +61,12 @@ class Step:
         delay_s: Before the first byte.
         cut_at: Bytes of the body after which the connection ends, whatever content-length promised.
         stall_at: Bytes of the body after which nothing more comes, with the connection left open.
-        trickle_s: Between single bytes of the body.
+        trickle_s: Between pieces of seven bytes of the body.
         reset: End with a TCP reset; with cut_at after those bytes, else instead of any response.
         drop: End the connection without a response.
         close: Say `connection: close` and do it.
         chunked: Send the body in chunks, without a content-length.
+        raw: Sent as it is, instead of an HTTP response.
     """
 
     status: int = 200
@@ -79,6 +80,7 @@ class Step:
     drop: bool = False
     close: bool = False
     chunked: bool = False
+    raw: bytes | None = None
 
     def data(self) -> bytes:
         return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
@@ -278,9 +280,12 @@ class _Connection(asyncio.Protocol):
             await asyncio.sleep(step.delay_s)
         if step.drop or (step.reset and step.cut_at is None):
             return self._end(step.reset)
+        if step.raw is not None:
+            self._transport.write(step.raw)
+            return self._end(reset=False)
         data = step.data()
-        head = {"content-type": "application/json", **{k.lower(): v for k, v in step.headers.items()}}
-        head |= {"transfer-encoding": "chunked"} if step.chunked else {"content-length": str(len(data))}
+        framing = {"transfer-encoding": "chunked"} if step.chunked else {"content-length": str(len(data))}
+        head = {"content-type": "application/json", **framing, **{k.lower(): v for k, v in step.headers.items()}}
         if step.close:
             head["connection"] = "close"
         lines = [f"HTTP/1.1 {step.status} Scripted", *(f"{name}: {value}" for name, value in head.items())]
@@ -293,9 +298,9 @@ class _Connection(asyncio.Protocol):
             part += b"0\r\n\r\n" if stop is None else b""
         if step.trickle_s:
             self._transport.write(start)
-            for byte in part:
+            for at in range(0, len(part), 7):
                 await asyncio.sleep(step.trickle_s)
-                self._transport.write(bytes((byte,)))
+                self._transport.write(part[at : at + 7])
         else:
             self._transport.write(start + part)
         if step.stall_at is not None:

@@ -347,4 +347,4 @@ def said(status: int, text: str) -> str:
     message, code = _error_field(text, "message"), _error_field(text, "code")
     if not isinstance(message, str):
         message = text[:200]
-    return f"status {status}" + (f" {code}" if code else "") + (f": {message[:500]}" if message else "")
+    return f"status {status}" + (f" {code}" if isinstance(code, str) and code else "") + (f": {message[:500]}" if message else "")

@@ -1,0 +1,1 @@
+"""The pytest plugin: fixtures, markers and options for checking rewards."""
