@@ -156,7 +156,7 @@ class RunResult:
     @property
     def provenance(self) -> dict[str, Any]:
         """What made the number: engine and metric versions and options, sandbox tier, judge, rung. Not on the wire."""
-        return {**self._identity.provenance, **self._score.provenance}
+        return _joined(self._identity.provenance, self._score.provenance)
 
     @property
     def metadata(self) -> Metadata:
@@ -208,6 +208,15 @@ def spent_before(failures: Iterable[GradeError]) -> list[Spent]:
         for failure in failures
         if failure.usage is not None
     ]
+
+
+def _joined(known: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Two nested mappings as one: of a multi's graders, some say what made the number at compile time, some per row."""
+    joined = dict(known)
+    for key, value in found.items():
+        nested = isinstance(value, Mapping) and isinstance(joined.get(key), Mapping)
+        joined[key] = _joined(joined[key], value) if nested else value
+    return joined
 
 
 def _total(spent: tuple[Spent, ...]) -> Usage | None:

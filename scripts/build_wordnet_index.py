@@ -85,7 +85,9 @@ def main() -> int:
         print(f"build_wordnet_index: {error}", file=sys.stderr)
         return 1
     args.output.write_bytes(zlib.compress(text, 9))
-    print(f"{args.output}: {args.output.stat().st_size:,} bytes ({len(text):,} uncompressed)", file=sys.stderr)
+    print(
+        f"{args.output}: {args.output.stat().st_size:,} bytes ({len(text):,} uncompressed)", file=sys.stderr
+    )
     return 0
 
 

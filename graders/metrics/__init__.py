@@ -76,9 +76,13 @@ def bind(name: str, options: Mapping[str, Any] | None = None, implementation: st
     from graders.suggest import did_you_mean
 
     if name not in METRICS:
-        raise ValueError(f"unknown metric {name!r}; there are {', '.join(METRICS)}. {did_you_mean(name, METRICS)}")
+        raise ValueError(
+            f"unknown metric {name!r}; there are {', '.join(METRICS)}. {did_you_mean(name, METRICS)}"
+        )
     if implementation not in IMPLEMENTATIONS:
-        raise ValueError(f"metrics.implementation: expected one of {', '.join(IMPLEMENTATIONS)}, found {implementation!r}")
+        raise ValueError(
+            f"metrics.implementation: expected one of {', '.join(IMPLEMENTATIONS)}, found {implementation!r}"
+        )
     family = import_module(METRICS[name])
     made: Metric = family.make(name, _checked(name, options or {}, family.OPTIONS), implementation)
     return made
@@ -90,9 +94,15 @@ def _checked(name: str, options: Mapping[str, Any], allowed: Mapping[str, tuple[
 
     for key, value in options.items():
         if key not in allowed:
-            raise ValueError(f"metrics.{name}.{key}: unknown option; the options are {', '.join(allowed)}. {did_you_mean(key, allowed)}")
-        if not any(value is choice or (value == choice and type(value) is type(choice)) for choice in allowed[key]):
-            raise ValueError(f"metrics.{name}.{key}: expected one of {', '.join(map(_word, allowed[key]))}, found {_word(value)}")
+            raise ValueError(
+                f"metrics.{name}.{key}: unknown option; the options are {', '.join(allowed)}. {did_you_mean(key, allowed)}"
+            )
+        if not any(
+            value is choice or (value == choice and type(value) is type(choice)) for choice in allowed[key]
+        ):
+            raise ValueError(
+                f"metrics.{name}.{key}: expected one of {', '.join(map(_word, allowed[key]))}, found {_word(value)}"
+            )
     return {key: options.get(key, choices[0]) for key, choices in allowed.items()}
 
 
@@ -101,7 +111,13 @@ def provenance(
 ) -> dict[str, str]:
     """Metric.provenance."""
     words = " ".join(f"{key}={_word(value)}" for key, value in options.items())
-    return {"metric": name, "implementation": implementation, "version": version, "reference": reference, "options": words}
+    return {
+        "metric": name,
+        "implementation": implementation,
+        "version": version,
+        "reference": reference,
+        "options": words,
+    }
 
 
 def _word(value: object) -> str:
@@ -121,4 +137,3 @@ def each(score: Score) -> Scores:
         return done
 
     return scores
-

@@ -61,12 +61,19 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
         score=lambda hypothesis, reference: compare(*prepared(reference), hypothesis),
         against=lambda reference: partial(compare, *prepare(reference)),
         scores=each(lambda hypothesis, reference: compare(*prepared(reference), hypothesis)),
-        provenance=provenance(name, options, implementation=counted_by, version=__version__, reference=REFERENCE),
+        provenance=provenance(
+            name, options, implementation=counted_by, version=__version__, reference=REFERENCE
+        ),
     )
 
 
 def bleu(
-    matches: Sequence[float], hypothesis: int, reference: int, *, smoothing: str = "exp", effective_order: bool = True
+    matches: Sequence[float],
+    hypothesis: int,
+    reference: int,
+    *,
+    smoothing: str = "exp",
+    effective_order: bool = True,
 ) -> float:
     """BLEU from what was counted, in the order of operations of sacrebleu.
 
@@ -109,7 +116,9 @@ def best_matcher() -> tuple[Matcher, str]:
         from rouge_score_rs import _rougers
     except ImportError:
         return _own, "graders"
-    return partial(_compiled, _rougers.Scorer(ORDERS, False).score_documents), "graders, n-grams by rouge-score-rs"
+    return partial(
+        _compiled, _rougers.Scorer(ORDERS, False).score_documents
+    ), "graders, n-grams by rouge-score-rs"
 
 
 def _own(reference: list[str]) -> Callable[[list[str]], list[int]]:
@@ -120,7 +129,9 @@ def _own(reference: list[str]) -> Callable[[list[str]], list[int]]:
 ORDERS = ["rouge1", "rouge2", "rouge3", "rouge4"]
 
 
-def _compiled(score: Callable[..., Mapping[str, Any]], reference: list[str]) -> Callable[[list[str]], list[int]]:
+def _compiled(
+    score: Callable[..., Mapping[str, Any]], reference: list[str]
+) -> Callable[[list[str]], list[int]]:
     """Counts taken back out of the precisions, which are count / total: exact below 2**52 n-grams."""
     own: list[Callable[[list[str]], list[int]]] = []
 
@@ -160,7 +171,9 @@ def _reference(name: str, options: Mapping[str, Any]) -> Metric:
         smooth_method=options["smoothing"],
         effective_order=True,
     )
-    call.effective_order = options["effective_order"]  # set here, for False in the constructor warns at each call
+    call.effective_order = options[
+        "effective_order"
+    ]  # set here, for False in the constructor warns at each call
 
     def score(hypothesis: str, reference: str) -> float:
         return float(call.sentence_score(hypothesis, [reference]).score / 100)

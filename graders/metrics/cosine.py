@@ -26,7 +26,9 @@ def cosine(u: ArrayLike, v: ArrayLike) -> float:
 
     a, b = np.asarray(u, dtype=np.float64), np.asarray(v, dtype=np.float64)
     if a.ndim != 1 or a.shape != b.shape:
-        raise ValueError(f"cosine: vectors of shapes {a.shape} and {b.shape}; expected two of the same length")
+        raise ValueError(
+            f"cosine: vectors of shapes {a.shape} and {b.shape}; expected two of the same length"
+        )
     top, norms = float(a @ b), float(np.sqrt(a @ a) * np.sqrt(b @ b))
     return _fraction(top, norms)
 

@@ -50,7 +50,9 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
         score=lambda hypothesis, reference: compare(*prepared(reference), hypothesis),
         against=lambda reference: partial(compare, *prepare(reference)),
         scores=each(lambda hypothesis, reference: compare(*prepared(reference), hypothesis)),
-        provenance=provenance(name, options, implementation=counted_by, version=__version__, reference=REFERENCE),
+        provenance=provenance(
+            name, options, implementation=counted_by, version=__version__, reference=REFERENCE
+        ),
     )
 
 
@@ -73,6 +75,10 @@ def _reference(name: str, options: Mapping[str, Any]) -> Metric:
         against=lambda reference: lambda hypothesis: score(hypothesis, reference),
         scores=each(score),
         provenance=provenance(
-            name, options, implementation="nltk", version=nltk.__version__, reference=f"nltk {nltk.__version__}"
+            name,
+            options,
+            implementation="nltk",
+            version=nltk.__version__,
+            reference=f"nltk {nltk.__version__}",
         ),
     )

@@ -51,7 +51,9 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
         score=score,
         against=lambda reference: partial(compare, prepare(reference)),
         scores=each(score),
-        provenance=provenance(name, options, implementation="graders", version=__version__, reference=REFERENCE),
+        provenance=provenance(
+            name, options, implementation="graders", version=__version__, reference=REFERENCE
+        ),
     )
 
 
@@ -87,7 +89,9 @@ def align(hypothesis: Sequence[str], reference: Sequence[str]) -> list[int]:
     """For each word of the hypothesis the index of its match in the reference, or -1."""
     pairs = [-1] * len(hypothesis)
     free = _places(zip(reference, range(len(reference)), strict=True))
-    words: Iterable[tuple[int, str]] = zip(range(len(hypothesis) - 1, -1, -1), reversed(hypothesis), strict=True)
+    words: Iterable[tuple[int, str]] = zip(
+        range(len(hypothesis) - 1, -1, -1), reversed(hypothesis), strict=True
+    )
 
     left = _match(words, free, pairs)
     rest = sorted(chain.from_iterable(free.values()))
@@ -146,8 +150,8 @@ def _reference(name: str, options: Mapping[str, Any]) -> Metric:
         corpus.ensure_loaded()
     except LookupError:
         raise ImportError(
-            "metrics.implementation = \"reference\" reads nltk's own WordNet corpus, which is not here: "
-            "run python -m nltk.downloader wordnet, or leave the implementation at \"fast\""
+            'metrics.implementation = "reference" reads nltk\'s own WordNet corpus, which is not here: '
+            'run python -m nltk.downloader wordnet, or leave the implementation at "fast"'
         ) from None
 
     def score(hypothesis: str, reference: str) -> float:

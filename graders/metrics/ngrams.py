@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TypeAlias
 
 Gram: TypeAlias = Hashable  # the token itself for n = 1, else a tuple of n tokens
@@ -15,7 +15,7 @@ Gram: TypeAlias = Hashable  # the token itself for n = 1, else a tuple of n toke
 #: n -> (tokens -> its n-grams, in order).
 GRAMS: dict[int, Callable[[Sequence[str]], Iterable[Gram]]] = {
     1: lambda t: t,
-    2: lambda t: zip(t, t[1:], strict=False),
+    2: pairwise,
     3: lambda t: zip(t, t[1:], t[2:], strict=False),
     4: lambda t: zip(t, t[1:], t[2:], t[3:], strict=False),
     5: lambda t: zip(t, t[1:], t[2:], t[3:], t[4:], strict=False),

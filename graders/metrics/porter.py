@@ -7,9 +7,6 @@ stems of two letters. tests/metrics compares it with nltk's own, word by word.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-
 from graders.metrics.limits import WordMemo
 
 IRREGULAR = {

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from graders.errors import GradeError
-from graders.metrics import Metric, Score, Scores, each, provenance
+from graders.metrics import Metric, Score, each, provenance
 from graders.metrics.limits import (
     MAX_CHARS,
     MAX_TABLE_CELLS,
@@ -195,7 +195,11 @@ def _reference(name: str, options: Mapping[str, Any]) -> Metric:
 
     kind, measure = _type(name), options["measure"]
     tokenize = ROUGE[options["tokenizer"]]
-    given = None if options["tokenizer"] == "rouge-score" else _Tokenizer(stemmed(tokenize) if options["stemmer"] else tokenize)
+    given = (
+        None
+        if options["tokenizer"] == "rouge-score"
+        else _Tokenizer(stemmed(tokenize) if options["stemmer"] else tokenize)
+    )
     call = RougeScorer([kind], use_stemmer=options["stemmer"], tokenizer=given).score
 
     def score(hypothesis: str, reference: str) -> float:

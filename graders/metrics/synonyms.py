@@ -58,7 +58,9 @@ class WordNet:
 @cache
 def wordnet() -> WordNet:
     """The index, loaded at the first call (about 50 ms)."""
-    blocks = [block.split("\n") for block in zlib.decompress(INDEX.read_bytes()).decode("ascii").split("\n\n")]
+    blocks = [
+        block.split("\n") for block in zlib.decompress(INDEX.read_bytes()).decode("ascii").split("\n\n")
+    ]
     lemmas, fields, *exceptions = blocks
     return WordNet(
         dict(zip(lemmas, fields, strict=True)),

@@ -27,7 +27,12 @@ _RULES: tuple[tuple[Callable[[str, str], str], str], ...] = tuple(
         (r"([0-9])(-)", r"\1 \2 "),
     ]
 )
-_ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))  # in this order: &amp;lt; becomes <
+_ENTITIES = (
+    ("&quot;", '"'),
+    ("&amp;", "&"),
+    ("&lt;", "<"),
+    ("&gt;", ">"),
+)  # in this order: &amp;lt; becomes <
 _ROUGE = re.compile("[a-z0-9]+").findall
 _UNICODE = re.compile(r"[^\W_]+").findall
 
