@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -85,9 +85,9 @@ class Grader:
             answers: Sequence[Answer] = ()
             if self.kind.n_asks:
                 answers = self.backends.fetch(self.kind.ask(row), deadline=_deadline(timeout_s))
-            return self._settle(row, answers, started)
+            return self._settle(row, answers, time.perf_counter() - started)
         except GradeError as error:
-            return self._failed(error, started, id)
+            return self._failed(error, time.perf_counter() - started, id)
 
     async def arun(
         self,
@@ -104,9 +104,9 @@ class Grader:
             answers: Sequence[Answer] = ()
             if self.kind.n_asks:
                 answers = await self.backends.afetch(self.kind.ask(row), deadline=_deadline(timeout_s))
-            return self._settle(row, answers, started)
+            return self._settle(row, answers, time.perf_counter() - started)
         except GradeError as error:
-            return self._failed(error, started, id)
+            return self._failed(error, time.perf_counter() - started, id)
 
     def run_batch(
         self,
@@ -114,6 +114,7 @@ class Grader:
         *,
         merge: bool | None = None,
         window: int = WINDOW,
+        in_order: bool = True,
     ) -> Iterator[RunResult]:
         """Grade many rows, lazily and in order, with at most `window` rows in memory.
 
@@ -122,14 +123,16 @@ class Grader:
             merge: Whether equal questions to a judge are asked once: None where the spec makes them repeatable
                 (a seed, or temperature 0), True always, False never.
             window: Rows under way at once.
+            in_order: False: results come as they are ready, to be told apart by their ids. One slow row then holds
+                up nobody.
 
         Raises:
             ModelStop: a judge's endpoint refused the key or has no quota left, so that no later row can be graded.
-                The results up to that row have been yielded.
+                The results up to that row have been yielded; without `in_order` all that could still be had.
         """
         if self.kind.n_asks == 0:
             return self._local_batch(iter(rows), window)
-        return self._asking_batch(iter(rows), merge, window)
+        return self._asking_batch(iter(rows), merge, window, in_order)
 
     def _local_batch(self, rows: Iterator[Mapping[str, Any]], window: int) -> Iterator[RunResult]:
         while chunk := list(islice(rows, window)):
@@ -149,37 +152,56 @@ class Grader:
         return RunResult(self.identity, score, score.failures, 0.0, id)
 
     def _asking_batch(
-        self, rows: Iterator[Mapping[str, Any]], merge: bool | None, window: int
+        self, rows: Iterator[Mapping[str, Any]], merge: bool | None, window: int, in_order: bool
     ) -> Iterator[RunResult]:
-        waiting: deque[tuple[Row | GradeError, list[Future[Answer]], float, str]] = deque()
+        from queue import SimpleQueue
+
+        together = max(1, min(CHUNK, window // 8))  # fewer at a time than may wait, so that nobody runs dry
+        waiting: dict[int, _Sent] = {}
+        ready: SimpleQueue[int] = SimpleQueue()
+        early: set[int] = set()  # ready before those in front of them
         shared: dict[Ask | GradeError, Future[Answer]] = {}
+        number = 0
+        stop: ModelStop | None = None
         try:
             while True:
-                while len(waiting) < window and (
-                    chunk := list(islice(rows, min(CHUNK, window - len(waiting))))
-                ):
-                    waiting.extend(self._send(chunk, shared, merge))
+                while not stop and len(waiting) + together <= window:
+                    if not (chunk := list(islice(rows, together))):
+                        break
+                    for sent in self._send(chunk, shared, merge):
+                        waiting[number] = sent
+                        sent.when_done(partial(ready.put, number))
+                        number += 1
                 if not waiting:
-                    return
-                row, futures, started, id = waiting.popleft()
-                if isinstance(row, GradeError):
-                    yield self._failed(row, started, id)
+                    break
+                place = next(iter(waiting)) if in_order else ready.get()
+                while in_order and place not in early:
+                    early.add(ready.get())
+                early.discard(place)
+                sent = waiting.pop(place)
+                if isinstance(sent.row, GradeError):
+                    yield self._failed(sent.row, 0.0, sent.id)
                     continue
-                answers = [future.result() for future in futures]
-                for answer in answers:
-                    if isinstance(answer, ModelStop):
-                        raise answer
-                yield self._settle(row, answers, started)
+                answers = [future.result() for future in sent.futures]
+                stopped = next((answer for answer in answers if isinstance(answer, ModelStop)), None)
+                if stopped is None:
+                    yield self._settle(sent.row, answers, sent.seconds)
+                elif in_order:
+                    raise stopped
+                else:
+                    stop = stop or stopped
+            if stop:
+                raise stop
         finally:  # also when the caller stops early, or an interrupt arrives
-            for _, futures, _, _ in waiting:
-                cancel(futures)
+            for sent in waiting.values():
+                cancel(sent.futures)
 
     def _send(
         self,
         chunk: Sequence[Mapping[str, Any]],
         shared: dict[Ask | GradeError, Future[Answer]],
         merge: bool | None,
-    ) -> Iterator[tuple[Row | GradeError, list[Future[Answer]], float, str]]:
+    ) -> Iterator[_Sent]:
         """Send off the asks of a few rows together, equal ones once where that is allowed."""
         started = time.perf_counter()
         asked: list[tuple[Row | GradeError, Sequence[Ask | GradeError], str]] = []
@@ -204,20 +226,54 @@ class Grader:
                 shared[ask] = futures[key]
         for row_or_error, asks, id in asked:
             mine = [futures[id_of(ask)] if id_of(ask) in futures else shared[ask] for ask in asks]
-            yield row_or_error, mine, started, id
+            yield _Sent(row_or_error, mine, started, id)
         while len(shared) > MERGED:
             del shared[next(iter(shared))]
 
-    def _settle(self, row: Row, answers: Sequence[Answer], started: float) -> RunResult:
+    def _settle(self, row: Row, answers: Sequence[Answer], seconds: float) -> RunResult:
         """The result of a row whose answers are there: the one place where failures become flags."""
         try:
             score = self.kind.grade(row, answers)
         except GradeError as error:
-            return self._failed(error, started, row.id)
-        return RunResult(self.identity, score, score.failures, time.perf_counter() - started, row.id)
+            return self._failed(error, seconds, row.id)
+        return RunResult(self.identity, score, score.failures, seconds, row.id)
 
-    def _failed(self, error: GradeError, started: float, id: str) -> RunResult:
-        return RunResult(self.identity, _NO_SCORE, (error,), time.perf_counter() - started, id)
+    def _failed(self, error: GradeError, seconds: float, id: str) -> RunResult:
+        return RunResult(self.identity, _NO_SCORE, (error,), seconds, id)
+
+
+class _Sent:
+    """A row of a batch whose asks are under way.
+
+    Attributes:
+        row: A GradeError where the row could not even ask.
+        seconds: From sending its asks off to the last answer; set once that is there.
+    """
+
+    __slots__ = ("_started", "futures", "id", "row", "seconds")
+
+    def __init__(
+        self, row: Row | GradeError, futures: Sequence[Future[Answer]], started: float, id: str
+    ) -> None:
+        self.row = row
+        self.futures = futures
+        self.id = id
+        self.seconds = 0.0
+        self._started = started
+
+    def when_done(self, then: Callable[[], object]) -> None:
+        """Call `then` once, on whatever thread brings the last answer."""
+        left = iter(self.futures)
+
+        def look(done: object = None) -> None:
+            for future in left:
+                if not future.done():
+                    future.add_done_callback(look)
+                    return
+            self.seconds = time.perf_counter() - self._started
+            then()
+
+        look()
 
 
 id_of = id  # the built-in: `id` is also what a row's name is called here

@@ -191,6 +191,39 @@ def test_a_bad_key_stops_a_batch(backends: Backends, client: Scripted) -> None:
     assert len(client.asked) < 200
 
 
+def test_a_slow_row_holds_up_nobody_out_of_order(backends: Backends, client: Scripted) -> None:
+    """Without in_order every row comes once, the slow one last, with the time that it took."""
+
+    async def answer(ask: ModelAsk, *, deadline: float | None = None) -> ModelReply:
+        client.delay_s = 1.0 if ask.messages[0].parts[0] == TextPart("Rate this: 7") else 0.0
+        return await Scripted.answer(client, ask)
+
+    client.answer = answer  # type: ignore[method-assign]
+    grader = graders.compile(score_model(range=[0, 1000]), backends=backends)
+    rows = [{"id": str(n), "sample": "fail" if n % 10 == 3 else str(n)} for n in range(200)]
+
+    results = list(grader.run_batch(rows, window=16, in_order=False))
+
+    assert sorted(int(result.id) for result in results) == list(range(200))
+    assert results[-1].id == "7"
+    assert results[-1].execution_time >= 1.0
+    assert all(result.reward == float(result.id) for result in results if result.ok)
+
+
+def test_a_used_up_budget_costs_no_answer_that_came(backends: Backends, client: Scripted) -> None:
+    """Without in_order all that was under way and got an answer is yielded before the stop is raised."""
+    grader = graders.compile(score_model(), backends=backends)
+    rows = ({"id": str(n), "sample": "stop" if n % 50 == 20 else "1"} for n in range(10_000))
+    done: list[graders.RunResult] = []
+
+    with pytest.raises(ModelStop, match="401"):
+        done.extend(grader.run_batch(rows, window=64, in_order=False))
+    assert len(done) == len(client.asked) - sum(
+        ask.messages[0].parts[0] == TextPart("Rate this: stop") for ask in client.asked
+    )
+    assert len(client.asked) < 200
+
+
 def test_a_batch_is_lazy(backends: Backends, client: Scripted) -> None:
     """No more rows are taken than the window holds, and leaving early cancels the rest."""
     client.delay_s = 5.0
