@@ -20,7 +20,7 @@ from typing import Any
 from graders._version import __version__
 from graders.ask import Answer, Ask, ModelAsk
 from graders.backends import Backends, cancel
-from graders.errors import GradeError, ModelStop, Problem, SpecError
+from graders.errors import GradeError, ModelStop, Problem, SampleParseError, SpecError
 from graders.kinds.text_similarity import NO_EMBEDDER
 from graders.result import Identity, RunResult, Score
 from graders.row import Row
@@ -86,8 +86,8 @@ class Grader:
             if self.kind.n_asks:
                 answers = self.backends.fetch(self.kind.ask(row), deadline=_deadline(timeout_s))
             return self._settle(row, answers, time.perf_counter() - started)
-        except GradeError as error:
-            return self._failed(error, time.perf_counter() - started, id)
+        except Exception as error:
+            return self._failed(_failure(error), time.perf_counter() - started, id)
 
     async def arun(
         self,
@@ -105,8 +105,8 @@ class Grader:
             if self.kind.n_asks:
                 answers = await self.backends.afetch(self.kind.ask(row), deadline=_deadline(timeout_s))
             return self._settle(row, answers, time.perf_counter() - started)
-        except GradeError as error:
-            return self._failed(error, time.perf_counter() - started, id)
+        except Exception as error:
+            return self._failed(_failure(error), time.perf_counter() - started, id)
 
     def run_batch(
         self,
@@ -146,9 +146,9 @@ class Grader:
     def _local(self, fields: Mapping[str, Any]) -> RunResult:
         id = fields.get("id", "")
         try:
-            score = self.kind.grade(Row(fields["sample"], fields.get("item"), id), ())
-        except GradeError as error:
-            return RunResult(self.identity, _NO_SCORE, (error,), 0.0, id)
+            score = self.kind.grade(_row(fields, id), ())
+        except Exception as error:
+            return RunResult(self.identity, _NO_SCORE, (_failure(error),), 0.0, id)
         return RunResult(self.identity, score, score.failures, 0.0, id)
 
     def _asking_batch(
@@ -209,10 +209,10 @@ class Grader:
         for fields in chunk:
             id = fields.get("id", "")
             try:
-                row = Row(fields["sample"], fields.get("item"), id)
+                row = _row(fields, id)
                 asks = self.kind.ask(row)
-            except GradeError as error:
-                asked.append((error, (), id))
+            except Exception as error:
+                asked.append((_failure(error), (), id))
                 continue
             asked.append((row, asks, id))
             for ask in asks:
@@ -234,8 +234,8 @@ class Grader:
         """The result of a row whose answers are there: the one place where failures become flags."""
         try:
             score = self.kind.grade(row, answers)
-        except GradeError as error:
-            return self._failed(error, seconds, row.id)
+        except Exception as error:
+            return self._failed(_failure(error), seconds, row.id)
         return RunResult(self.identity, score, score.failures, seconds, row.id)
 
     def _failed(self, error: GradeError, seconds: float, id: str) -> RunResult:
@@ -274,6 +274,23 @@ class _Sent:
             then()
 
         look()
+
+
+def _row(fields: Mapping[str, Any], id: str) -> Row:
+    """The row of a batch's mapping; raises SampleParseError when it has no sample."""
+    if "sample" not in fields:
+        have = ", ".join(map(repr, fields)) or "nothing"
+        raise SampleParseError(f"the row has no 'sample'; it has {have}")
+    return Row(fields["sample"], fields.get("item"), id)
+
+
+def _failure(error: Exception) -> GradeError:
+    """What nobody foresaw becomes `other_error`: one odd row must not end a run of a million."""
+    if isinstance(error, GradeError):
+        return error
+    failure = GradeError(f"{type(error).__name__}: {error}")
+    failure.__cause__ = error
+    return failure
 
 
 id_of = id  # the built-in: `id` is also what a row's name is called here

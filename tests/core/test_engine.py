@@ -107,6 +107,28 @@ def test_run_never_raises_for_a_row(sample: Any) -> None:
     assert graders.run(string_check(), "x", [1]).flags == ("sample_parse_error",)  # type: ignore[arg-type]
 
 
+class Trap(dict[str, Any]):
+    """An item whose every look-up fails in a way that nobody foresees."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise ZeroDivisionError("a trap")
+
+
+@pytest.mark.parametrize("spec", [string_check(), multi("a", {"a": string_check(), "s": score_model()})])
+def test_a_batch_survives_odd_rows(spec: dict[str, Any], backends: Backends) -> None:
+    """A row without a sample and an exception of unknown kind are flags of their rows; the others are graded."""
+    grader = graders.compile(spec, backends=backends)
+    good = {"sample": "0.5", "item": {"answer": "0.5"}}
+
+    results = list(grader.run_batch([good, {"item": {}}, {"sample": "x", "item": Trap()}, good]))
+
+    assert [result.ok for result in results] == [True, False, False, True]
+    assert results[1].flags == ("sample_parse_error",)
+    assert "it has 'item'" in str(results[1].failures[0])
+    assert "other_error" in results[2].flags
+    assert str(results[2].failures[0]) == "ZeroDivisionError: a trap"
+
+
 @given(st.lists(st.tuples(st.sampled_from(["x", "y", ""]), st.sampled_from(["x", None, 1])), max_size=40))
 def test_batch_equals_run(rows: list[tuple[str, Any]]) -> None:
     """run_batch gives what run gives, in order, whatever fails between."""
