@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
 from graders.ask import Answer, Ask, CodeAsk, CodeReply, EmbedAsk, EmbedReply, ModelAsk
@@ -18,6 +18,7 @@ from graders.errors import (
     PythonRuntimeError,
     PythonServerError,
     SampleParseError,
+    UnresponsiveReward,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 #: Sandbox outcomes that are the program's own doing -> python_grader_runtime_error. The others end in
 #: python_grader_server_error with the outcome as its type: how the service files time-outs is not published.
 RUNTIME_OUTCOMES = ("grader_error", "bad_return")
+
+#: How long after a deadline those who keep it themselves (judges, the sandbox) may take to say what became of it.
+LATE_S = 1.0
 
 
 class Backends:
@@ -166,10 +170,15 @@ class Backends:
         return futures
 
     def fetch(self, asks: Sequence[Ask | GradeError], *, deadline: float | None = None) -> list[Answer]:
-        """All answers, in order. An interrupt cancels what is under way."""
+        """All answers, in order. An interrupt cancels what is under way.
+
+        What has not come LATE_S after the deadline is given up: its answer is an UnresponsiveReward.
+        """
         futures = self.submit(asks, deadline=deadline)
         try:
-            return [future.result() for future in futures]
+            if deadline is not None:
+                wait(futures, _left(deadline))
+            return [_answer_of(future, deadline) for future in futures]
         except BaseException:
             cancel(futures)
             raise
@@ -182,7 +191,10 @@ class Backends:
 
         futures = self.submit(asks, deadline=deadline)
         try:
-            return [await asyncio.wrap_future(future) for future in futures]
+            waiting = [asyncio.wrap_future(future) for future in futures]
+            if waiting:
+                await asyncio.wait(waiting, timeout=None if deadline is None else _left(deadline))
+            return [_answer_of(future, deadline) for future in futures]
         except BaseException:
             cancel(futures)
             raise
@@ -271,6 +283,18 @@ def cancel(futures: Sequence[Future[Any]]) -> None:
     """Give up on what is under way; what has ended keeps its answer."""
     for future in futures:
         future.cancel()
+
+
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic()) + LATE_S
+
+
+def _answer_of(future: Future[Answer], deadline: float | None) -> Answer:
+    """The answer that came; after the deadline, that none did."""
+    if deadline is None or future.done():
+        return future.result()
+    future.cancel()
+    return UnresponsiveReward("no answer came within the time that this row was given")
 
 
 def follow(source: Future[Any], target: Future[Answer], read: Callable[[Any], Answer]) -> None:

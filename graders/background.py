@@ -16,9 +16,9 @@ CLOSE_S = 2.0  # how long closing waits for connections to end
 class Loop:
     """A running event loop. The thread is a daemon: it never keeps a program alive."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "graders-models") -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="graders-models", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:

@@ -1,0 +1,63 @@
+"""A deadline holds whoever answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import Future
+
+import pytest
+
+import graders
+from graders import backends as backends_module
+from graders.ask import Answer
+from graders.backends import Backends
+from tests.specs import multi, python, string_check
+
+
+class Silent(Backends):
+    """Nobody ever answers; remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.futures: list[Future[Answer]] = []
+
+    def submit(self, asks, *, deadline=None):
+        self.futures = [Future() for _ in asks]
+        return self.futures
+
+
+@pytest.mark.parametrize("how", ["run", "arun"])
+def test_a_deadline_ends_the_wait(monkeypatch, how) -> None:
+    """A row whose answer does not come in time is flagged, and what was under way is given up."""
+    monkeypatch.setattr(backends_module, "LATE_S", 0.05)
+    silent = Silent()
+    spec = multi("a + b", {"a": python(), "b": string_check()})
+    grader = graders.compile(spec, backends=silent)
+
+    started = time.monotonic()
+    if how == "run":
+        result = grader.run("x", {"answer": "x"}, timeout_s=0.1)
+    else:
+        result = asyncio.run(grader.arun("x", {"answer": "x"}, timeout_s=0.1))
+
+    assert time.monotonic() - started < 5
+    assert result.flags == ("unresponsive_reward_error",)
+    assert result.sub_rewards == {"a": 0.0, "b": 1.0}
+    assert [future.cancelled() for future in silent.futures] == [True]
+
+
+def test_cancelling_the_caller_cancels_the_asks() -> None:
+    """A caller that goes away leaves nothing under way."""
+    silent = Silent()
+    grader = graders.compile(python(), backends=silent)
+
+    async def go_away() -> None:
+        task = asyncio.ensure_future(grader.arun("x"))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(go_away())
+
+    assert [future.cancelled() for future in silent.futures] == [True]
