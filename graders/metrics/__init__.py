@@ -3,7 +3,6 @@
     metric = bind("rouge_l")
     metric.score("the cat sat", "a cat sat")            # hypothesis first, reference second
     metric.scores(hypotheses, references)               # many pairs; a pair that cannot be graded is an error value
-    score = metric.against("a cat sat")                 # one reference, prepared once
     metric.provenance                                   # which metric, implementation, version and options
 
 The definitions are in docs/metrics.md. `cosine` is not here: it needs vectors, see graders.metrics.cosine.
@@ -35,8 +34,6 @@ IMPLEMENTATIONS = ("fast", "reference")
 
 #: (hypothesis, reference) -> a fraction from 0 to 1. Raises TextTooLong.
 Score: TypeAlias = Callable[[str, str], float]
-#: The same against a reference that is known.
-Against: TypeAlias = Callable[[str], Callable[[str], float]]
 #: The same for many pairs; the error stands in the place of a pair that has no score.
 Scores: TypeAlias = Callable[[Sequence[str], Sequence[str]], Sequence[float | GradeError]]
 
@@ -46,15 +43,14 @@ class Metric:
     """A metric with its options, ready to be called from any thread.
 
     Attributes:
-        score: (hypothesis, reference) -> 0..1. Raises TextTooLong where the computation could not be interrupted.
-        against: reference -> a function of the hypothesis; what can be prepared is prepared once.
+        score: (hypothesis, reference) -> 0..1. A reference that comes again is prepared once (see limits.py).
+            Raises TextTooLong where the computation could not be interrupted.
         scores: (hypotheses, references) -> what `score` gives for each pair, to the bit; a GradeError is a value.
         provenance: `metric`, `implementation` (a library, or "graders" for our own), its `version`, the `reference`
             it equals, and the `options`, defaults included.
     """
 
     score: Score
-    against: Against
     scores: Scores
     provenance: Mapping[str, str]
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from graders.metrics import Metric, each, provenance
 from graders.metrics.limits import MAX_CHARS, Prepared, TooManyCharacters
-from graders.metrics.ngrams import count_to_4, shared_to_4
+from graders.metrics.ngrams import ORDERS, Shared, shared_with
 from graders.metrics.tokens import Tokenize, tokens_13a
 
 OPTIONS: dict[str, tuple[Any, ...]] = {
@@ -28,9 +28,6 @@ REFERENCE = "sacrebleu 2.6.0"
 SMOOTHING_VALUE = {"floor": 0.1, "add-k": 1}  # sacrebleu's defaults
 LOG_ZERO = -9999999999  # sacrebleu's logarithm of 0
 
-#: Tokens of a reference -> (tokens of a hypothesis -> shared n-grams for n = 1 to 4).
-Matcher: TypeAlias = Callable[[list[str]], Callable[[list[str]], list[int]]]
-
 
 def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
     """As METRICS wants it."""
@@ -39,28 +36,28 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
     from graders import __version__
 
     tokenize = _tokenizer(options["tokenizer"], options["lowercase"])
-    matcher, counted_by = best_matcher()
-    finish = partial(bleu, smoothing=options["smoothing"], effective_order=options["effective_order"])
+    shared_with, counted_by = best_counting()
+    smoothing, effective_order = options["smoothing"], options["effective_order"]
 
     def tokens(text: str) -> list[str]:
         if len(text) > MAX_CHARS:
             raise TooManyCharacters(name, len(text))
         return tokenize(text)
 
-    def prepare(reference: str) -> tuple[Callable[[list[str]], list[int]], int]:
+    def prepare(reference: str) -> tuple[Shared, int]:
         words = tokens(reference)
-        return matcher(words), len(words)
+        return shared_with(words), len(words)
 
     prepared = Prepared(prepare)
 
-    def compare(matches: Callable[[list[str]], list[int]], length: int, hypothesis: str) -> float:
+    def score(hypothesis: str, reference: str) -> float:
+        shared, length = prepared(reference)
         words = tokens(hypothesis)
-        return finish(matches(words), len(words), length)
+        return bleu(shared(words), len(words), length, smoothing, effective_order)
 
     return Metric(
-        score=lambda hypothesis, reference: compare(*prepared(reference), hypothesis),
-        against=lambda reference: partial(compare, *prepare(reference)),
-        scores=each(lambda hypothesis, reference: compare(*prepared(reference), hypothesis)),
+        score=score,
+        scores=each(score),
         provenance=provenance(
             name, options, implementation=counted_by, version=__version__, reference=REFERENCE
         ),
@@ -71,7 +68,6 @@ def bleu(
     matches: Sequence[float],
     hypothesis: int,
     reference: int,
-    *,
     smoothing: str = "exp",
     effective_order: bool = True,
 ) -> float:
@@ -110,42 +106,32 @@ def bleu(
     return penalty * math.exp(sum(logs) / len(logs)) / 100
 
 
-def best_matcher() -> tuple[Matcher, str]:
-    """The faster way to count that is installed, and its name for provenance."""
+def best_counting() -> tuple[Callable[[list[str]], Shared], str]:
+    """The faster way to count shared n-grams that is installed, and its name for provenance."""
     try:
         from rouge_score_rs import _rougers
     except ImportError:
-        return _own, "graders"
+        return shared_with, "graders"
     return partial(
-        _compiled, _rougers.Scorer(ORDERS, False).score_documents
+        _compiled, _rougers.Scorer(KINDS, False).score_documents
     ), "graders, n-grams by rouge-score-rs"
 
 
-def _own(reference: list[str]) -> Callable[[list[str]], list[int]]:
-    counts = count_to_4(reference)
-    return lambda hypothesis: shared_to_4(hypothesis, counts)
+KINDS = [f"rouge{n}" for n in ORDERS]
 
 
-ORDERS = ["rouge1", "rouge2", "rouge3", "rouge4"]
-
-
-def _compiled(
-    score: Callable[..., Mapping[str, Any]], reference: list[str]
-) -> Callable[[list[str]], list[int]]:
+def _compiled(score: Callable[..., Mapping[str, Any]], reference: list[str]) -> Shared:
     """Counts taken back out of the precisions, which are count / total: exact below 2**52 n-grams."""
-    own: list[Callable[[list[str]], list[int]]] = []
 
-    def matches(hypothesis: list[str]) -> list[int]:
+    def shared(hypothesis: Sequence[str]) -> list[int]:
         try:
             found = score(reference, [], hypothesis, [])
         except UnicodeEncodeError:  # lone surrogates, which Rust's strings cannot hold
-            if not own:
-                own.append(_own(reference))
-            return own[0](hypothesis)
+            return list(shared_with(reference)(hypothesis))
         total = len(hypothesis)
-        return [round(found[kind].precision * (total - n)) for n, kind in enumerate(ORDERS)]
+        return [round(found[kind].precision * (total - n)) for n, kind in enumerate(KINDS)]
 
-    return matches
+    return shared
 
 
 def _tokenizer(name: str, lowercase: bool) -> Tokenize:
@@ -180,7 +166,6 @@ def _reference(name: str, options: Mapping[str, Any]) -> Metric:
 
     return Metric(
         score=score,
-        against=lambda reference: lambda hypothesis: score(hypothesis, reference),
         scores=each(score),
         provenance=provenance(
             name, options, implementation="sacrebleu", version=sacrebleu.__version__, reference=f"sacrebleu {sacrebleu.__version__}"

@@ -48,7 +48,6 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
     plain = score if processor is None else processed
     return Metric(
         score=plain,
-        against=lambda reference: lambda hypothesis: plain(hypothesis, reference),
         scores=each(plain) if implementation == "reference" else _columns(plain, scorer, processor, max_cells),
         provenance=provenance(
             name, options, implementation="rapidfuzz", version=rapidfuzz.__version__, reference=f"rapidfuzz {rapidfuzz.__version__}"

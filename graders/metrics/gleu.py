@@ -7,14 +7,14 @@ case kept; 0 when either side has none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 from graders.metrics import Metric, each, provenance
-from graders.metrics.bleu import best_matcher
+from graders.metrics.bleu import best_counting
 from graders.metrics.limits import MAX_CHARS, Prepared, TooManyCharacters
-from graders.metrics.tokens import WORDS
+from graders.metrics.ngrams import Shared
+from graders.metrics.tokens import WORDS, reference_words
 
 OPTIONS: dict[str, tuple[Any, ...]] = {"tokenizer": tuple(WORDS)}
 
@@ -28,28 +28,28 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
     from graders import __version__
 
     tokenize = WORDS[options["tokenizer"]]
-    matcher, counted_by = best_matcher()
+    shared_with, counted_by = best_counting()
 
     def tokens(text: str) -> list[str]:
         if len(text) > MAX_CHARS:
             raise TooManyCharacters(name, len(text))
         return tokenize(text)
 
-    def prepare(reference: str) -> tuple[Callable[[list[str]], list[int]], int]:
+    def prepare(reference: str) -> tuple[Shared, int]:
         words = tokens(reference)
-        return matcher(words), len(words)
+        return shared_with(words), len(words)
 
     prepared = Prepared(prepare)
 
-    def compare(matches: Callable[[list[str]], list[int]], length: int, hypothesis: str) -> float:
+    def score(hypothesis: str, reference: str) -> float:
+        shared, length = prepared(reference)
         words = tokens(hypothesis)
-        found = sum(matches(words))
+        found = sum(shared(words))
         return found / grams(max(len(words), length)) if found else 0.0
 
     return Metric(
-        score=lambda hypothesis, reference: compare(*prepared(reference), hypothesis),
-        against=lambda reference: partial(compare, *prepare(reference)),
-        scores=each(lambda hypothesis, reference: compare(*prepared(reference), hypothesis)),
+        score=score,
+        scores=each(score),
         provenance=provenance(
             name, options, implementation=counted_by, version=__version__, reference=REFERENCE
         ),
@@ -65,14 +65,13 @@ def _reference(name: str, options: Mapping[str, Any]) -> Metric:
     import nltk
     from nltk.translate.gleu_score import sentence_gleu
 
-    tokenize = WORDS[options["tokenizer"]]
+    tokenize = reference_words(options["tokenizer"])
 
     def score(hypothesis: str, reference: str) -> float:
         return float(sentence_gleu([tokenize(reference)], tokenize(hypothesis)))
 
     return Metric(
         score=score,
-        against=lambda reference: lambda hypothesis: score(hypothesis, reference),
         scores=each(score),
         provenance=provenance(
             name,

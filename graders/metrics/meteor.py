@@ -9,20 +9,35 @@ stems, not for words; a text against itself scores 1 - 0.5 / n**3 for n words, s
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from itertools import chain
-from typing import Any
+from operator import sub
+from typing import Any, NamedTuple
 
 from graders.metrics import Metric, each, provenance
 from graders.metrics.limits import MAX_CHARS, Prepared, TooManyCharacters
 from graders.metrics.porter import stems
 from graders.metrics.synonyms import synonyms, wordnet
-from graders.metrics.tokens import WORDS, Tokenize, lower_13a
+from graders.metrics.tokens import WORDS, Tokenize, lower_13a, reference_words
 
 OPTIONS: dict[str, tuple[Any, ...]] = {"tokenizer": tuple(WORDS)}
 
 REFERENCE = "nltk 3.10.4, WordNet 3.0"
 ALPHA, BETA, GAMMA = 0.9, 3.0, 0.5  # nltk's defaults
+
+NONE = -2  # no place; two apart from every place, so that it never looks like the neighbour of one
+
+
+class Places(NamedTuple):
+    """Where words stand in a text.
+
+    Attributes:
+        words: In order.
+        last: Word -> its last place.
+        before: Place -> the place before it of the same word, or NONE.
+    """
+
+    words: Sequence[str]
+    last: dict[str, int]
+    before: Sequence[int]
 
 
 def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
@@ -34,22 +49,18 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
     wordnet()
     tokenize = _lower(options["tokenizer"])
 
-    def prepare(text: str) -> list[str]:
+    def tokens(text: str) -> list[str]:
         if len(text) > MAX_CHARS:
             raise TooManyCharacters(name, len(text))
         return tokenize(text)
 
-    prepared = Prepared(prepare)
-
-    def compare(reference: list[str], hypothesis: str) -> float:
-        return meteor(prepare(hypothesis), reference)
+    prepared = Prepared(lambda reference: places(tokens(reference)))
 
     def score(hypothesis: str, reference: str) -> float:
-        return meteor(prepare(hypothesis), prepared(reference))
+        return meteor(tokens(hypothesis), prepared(reference))
 
     return Metric(
         score=score,
-        against=lambda reference: partial(compare, prepare(reference)),
         scores=each(score),
         provenance=provenance(
             name, options, implementation="graders", version=__version__, reference=REFERENCE
@@ -65,76 +76,71 @@ def _lower(tokenizer: str) -> Tokenize:
     return lambda text: [token.lower() for token in tokenize(text)]
 
 
-def meteor(hypothesis: Sequence[str], reference: Sequence[str]) -> float:
+def meteor(hypothesis: Sequence[str], reference: Places) -> float:
     """The score of tokens in lower case; 0.0 when none match. Time is linear in tokens and their synonyms."""
-    matches = chunks = 0
-    expected = -1
-    for at in align(hypothesis, reference):
-        if at < 0:
-            expected = -1
-        else:
-            matches += 1
-            if at != expected:
-                chunks += 1
-            expected = at + 1
+    pairs = align(hypothesis, reference)
+    matches = len(pairs) - pairs.count(NONE)
     if not matches:
         return 0.0
+    chunks = matches - list(map(sub, pairs[1:], pairs)).count(1)
     precision = matches / len(hypothesis)
-    recall = matches / len(reference)
+    recall = matches / len(reference.words)
     mean = (precision * recall) / (ALPHA * precision + (1 - ALPHA) * recall)
     return float((1 - GAMMA * (chunks / matches) ** BETA) * mean)
 
 
-def align(hypothesis: Sequence[str], reference: Sequence[str]) -> list[int]:
-    """For each word of the hypothesis the index of its match in the reference, or -1."""
-    pairs = [-1] * len(hypothesis)
-    free = _places(zip(reference, range(len(reference)), strict=True))
-    words: Iterable[tuple[int, str]] = zip(
-        range(len(hypothesis) - 1, -1, -1), reversed(hypothesis), strict=True
-    )
-
-    left = _match(words, free, pairs)
-    rest = sorted(chain.from_iterable(free.values()))
-    if not left or not rest:
+def align(hypothesis: Sequence[str], reference: Places) -> list[int]:
+    """For each word of the hypothesis the place of its match in the reference, or NONE."""
+    pairs = [NONE] * len(hypothesis)
+    everywhere = range(len(reference.words))
+    from_the_right = zip(range(len(hypothesis) - 1, -1, -1), reversed(hypothesis), strict=True)
+    left = _match(from_the_right, reference.last.copy(), reference.before, everywhere, pairs)
+    rest = sorted(set(everywhere).difference(pairs)) if left else []
+    if not rest:
         return pairs
 
-    free = _places([(stems[reference[at]], at) for at in rest])
-    left = _match([(at, stems[word]) for at, word in left], free, pairs)
-    free = {word: places for word, places in free.items() if places}
-    if not free:
-        return pairs
+    _, last, before = places([stems[reference.words[place]] for place in rest])
+    left = _match([(at, stems[word]) for at, word in left], last, before, rest, pairs)
+    free = {stem: index for stem, index in last.items() if index >= 0}
 
-    for at, word in left:
-        known = synonyms[word]
+    for at, stem in left:
+        known = synonyms[stem]
         if known and not free.keys().isdisjoint(known):
-            last, best = max((places[-1], word) for word in free.keys() & known if (places := free[word]))
-            pairs[at] = last
-            free[best].pop()
-            if not free[best]:
+            index, best = max((free[word], word) for word in free.keys() & known)
+            pairs[at] = rest[index]
+            free[best] = before[index]
+            if free[best] < 0:
                 del free[best]
     return pairs
 
 
-def _places(words: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
-    """Word -> where it stands, ascending."""
-    places: dict[str, list[int]] = {}
-    for word, at in words:
-        if word in places:
-            places[word].append(at)
-        else:
-            places[word] = [at]
-    return places
+def places(words: Sequence[str]) -> Places:
+    """The places of a text's words."""
+    last = dict(zip(words, range(len(words)), strict=True))
+    if len(last) == len(words):  # no word stands twice
+        return Places(words, last, [NONE] * len(words))
+    last.clear()
+    before = []
+    for place, word in enumerate(words):
+        before.append(last.get(word, NONE))
+        last[word] = place
+    return Places(words, last, before)
 
 
 def _match(
-    words: Iterable[tuple[int, str]], free: dict[str, list[int]], pairs: list[int]
+    words: Iterable[tuple[int, str]],
+    last: dict[str, int],
+    before: Sequence[int],
+    where: Sequence[int],
+    pairs: list[int],
 ) -> list[tuple[int, str]]:
-    """Give each word the last free place of the same word; return those that got none."""
+    """Give each word the last free place of the same word, out of `last`; return those that got none."""
     left = []
     for at, word in words:
-        places = free.get(word)
-        if places:
-            pairs[at] = places.pop()
+        place = last.get(word, NONE)
+        if place >= 0:
+            pairs[at] = where[place]
+            last[word] = before[place]
         else:
             left.append((at, word))
     return left
@@ -145,7 +151,7 @@ def _reference(name: str, options: Mapping[str, Any]) -> Metric:
     from nltk.corpus import wordnet as corpus
     from nltk.translate.meteor_score import single_meteor_score
 
-    tokenize = WORDS[options["tokenizer"]]
+    tokenize = reference_words(options["tokenizer"])
     try:
         corpus.ensure_loaded()
     except LookupError:
@@ -157,11 +163,11 @@ def _reference(name: str, options: Mapping[str, Any]) -> Metric:
     def score(hypothesis: str, reference: str) -> float:
         return float(single_meteor_score(tokenize(reference), tokenize(hypothesis)))
 
+    library = f"nltk {nltk.__version__}, WordNet {corpus.get_version()}"
     return Metric(
         score=score,
-        against=lambda reference: lambda hypothesis: score(hypothesis, reference),
         scores=each(score),
         provenance=provenance(
-            name, options, implementation="nltk", version=nltk.__version__, reference=f"nltk {nltk.__version__}, WordNet {corpus.get_version()}"
+            name, options, implementation="nltk", version=nltk.__version__, reference=library
         ),
-    )  # fmt: skip
+    )

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from itertools import chain, pairwise
-from typing import TypeAlias
+from functools import partial
+from itertools import chain, pairwise, repeat
+from typing import Any, TypeAlias
 
 Gram: TypeAlias = Hashable  # the token itself for n = 1, else a tuple of n tokens
 
@@ -20,43 +21,74 @@ GRAMS: dict[int, Callable[[Sequence[str]], Iterable[Gram]]] = {
     4: lambda t: zip(t, t[1:], t[2:], t[3:], strict=False),
     5: lambda t: zip(t, t[1:], t[2:], t[3:], t[4:], strict=False),
 }
+ORDERS = (1, 2, 3, 4)  # of BLEU and GLEU
 
+#: A reference's tokens from which on sorting numbers is cheaper than hashing tuples (measured: 50), and the
+#: distinct ones up to which four of them make a number below 2**63.
+SORT_FROM, SORT_DISTINCT = 64, 55_000
 
-def count(grams: Iterable[Gram]) -> Mapping[Gram, int]:
-    """n-gram -> how often."""
-    grams = list(grams)
-    once = dict.fromkeys(grams, 1)
-    return once if len(once) == len(grams) else Counter(grams)
-
-
-def count_to_4(tokens: Sequence[str]) -> Mapping[Gram, int]:
-    """All n-grams of one to four tokens -> how often."""
-    after, later = tokens[1:], tokens[2:]
-    return Counter(
-        chain(
-            tokens,
-            zip(tokens, after, strict=False),
-            zip(tokens, after, later, strict=False),
-            zip(tokens, after, later, tokens[3:], strict=False),
-        )
-    )
+#: Tokens of a hypothesis -> n-grams shared with a known reference, for n = 1 to 4.
+Shared: TypeAlias = Callable[[Sequence[str]], Sequence[int]]
 
 
 def shared(grams: Iterable[Gram], counts: Mapping[Gram, int]) -> int:
     """How many of `grams` are in `counts` too, each at most as often as there."""
-    found = list(filter(counts.__contains__, grams))
-    distinct = set(found)
-    if len(distinct) == len(found):
-        return len(found)
-    return sum([n if n <= (most := counts[gram]) else most for gram, n in Counter(found).items()])
+    return _take(grams, dict(counts))
 
 
-def shared_to_4(tokens: Sequence[str], counts: Mapping[Gram, int]) -> list[int]:
-    """`shared` for n = 1 to 4; where no n-gram is shared, no longer one can be."""
-    done = []
-    for n in (1, 2, 3, 4):
-        matches = shared(GRAMS[n](tokens), counts)
-        done.append(matches)
-        if not matches:
+def shared_with(reference: Sequence[str]) -> Shared:
+    """The function that counts what a hypothesis shares with this reference."""
+    if len(reference) >= SORT_FROM:
+        number = {token: at for at, token in enumerate(dict.fromkeys(reference))}
+        if len(number) < SORT_DISTINCT:
+            return partial(_shared_numbers, number, _numbers(reference, number))
+    counts = dict(Counter(chain.from_iterable([GRAMS[n](reference) for n in ORDERS])))
+    return partial(_shared_tuples, counts)
+
+
+def _shared_tuples(counts: dict[Gram, int], tokens: Sequence[str]) -> list[int]:
+    left = counts.copy()
+    done = [0, 0, 0, 0]
+    for at, n in enumerate(ORDERS):
+        done[at] = _take(GRAMS[n](tokens), left)
+        if not done[at]:  # then no longer one can be shared
             break
-    return done + [0] * (4 - len(done))
+    return done
+
+
+def _take(grams: Iterable[Gram], left: dict[Gram, int]) -> int:
+    """Count each gram that is left, and take it out."""
+    found = 0
+    for gram in grams:
+        if gram in left:
+            count = left[gram]
+            if count:
+                left[gram] = count - 1
+                found += 1
+    return found
+
+
+def _shared_numbers(number: Mapping[str, int], reference: Sequence[Any], tokens: Sequence[str]) -> list[int]:
+    return list(map(_common, reference, _numbers(tokens, number)))
+
+
+def _numbers(tokens: Sequence[str], number: Mapping[str, int]) -> list[Any]:
+    """For n = 1 to 4 the n-grams as numbers, sorted. Tokens without a number of their own share one."""
+    import numpy as np
+
+    base = len(number) + 1
+    single = np.fromiter(map(number.get, tokens, repeat(base - 1)), np.int64, len(tokens))
+    grams = [single]
+    for n in ORDERS[1:]:
+        grams.append(grams[-1][:-1] * base + single[n - 1 :])
+    return [np.sort(codes) for codes in grams]
+
+
+def _common(reference: Any, hypothesis: Any) -> int:
+    """How many numbers two sorted arrays share: the k-th of its kind in one meets the k-th in the other."""
+    import numpy as np
+
+    which = np.arange(len(hypothesis)) - hypothesis.searchsorted(hypothesis)
+    place = reference.searchsorted(hypothesis) + which
+    inside = place < len(reference)
+    return int(np.count_nonzero(reference[place[inside]] == hypothesis[inside]))

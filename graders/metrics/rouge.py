@@ -7,8 +7,8 @@ nothing matches. Words are runs of [a-z0-9] in the lower-cased text (see tokens.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, TypeAlias
 
 from graders.errors import GradeError
@@ -21,7 +21,7 @@ from graders.metrics.limits import (
     TextTooLong,
     TooManyCharacters,
 )
-from graders.metrics.ngrams import GRAMS, count, shared
+from graders.metrics.ngrams import GRAMS, shared
 from graders.metrics.tokens import ROUGE, Tokenize
 
 OPTIONS: dict[str, tuple[Any, ...]] = {
@@ -75,12 +75,21 @@ def _own(name: str, options: Mapping[str, Any]) -> Metric:
     from graders import __version__
 
     tokenize = stemmed(ROUGE[options["tokenizer"]]) if options["stemmer"] else ROUGE[options["tokenizer"]]
-    make = _own_l if name == "rouge_l" else partial(_own_n, int(name[-1]) if name != "rouge_l" else 0)
-    score, against = make(name, tokenize, MEASURES[options["measure"]])
+
+    def tokens(text: str) -> list[str]:
+        if len(text) > MAX_CHARS:
+            raise TooManyCharacters(name, len(text))
+        return tokenize(text)
+
+    measure = MEASURES[options["measure"]]
+    score = _own_l(tokens, measure) if name == "rouge_l" else _own_n(int(name[-1]), tokens, measure)
     return Metric(
-        score, against, each(score),
-        provenance(name, options, implementation="graders", version=__version__, reference=REFERENCE),
-    )  # fmt: skip
+        score=score,
+        scores=each(score),
+        provenance=provenance(
+            name, options, implementation="graders", version=__version__, reference=REFERENCE
+        ),
+    )
 
 
 def stemmed(tokenize: Tokenize) -> Tokenize:
@@ -90,53 +99,37 @@ def stemmed(tokenize: Tokenize) -> Tokenize:
     return lambda text: [stems[word] if len(word) > 3 else word for word in tokenize(text)]
 
 
-def _own_n(
-    n: int, name: str, tokenize: Tokenize, measure: Measure
-) -> tuple[Score, Callable[[str], Callable[[str], float]]]:
+def _own_n(n: int, tokens: Tokenize, measure: Measure) -> Score:
     grams = GRAMS[n]
 
     def prepare(reference: str) -> tuple[Mapping[Any, int], int]:
-        _check(name, reference)
-        tokens = tokenize(reference)
-        return count(grams(tokens)), max(0, len(tokens) - n + 1)
+        words = tokens(reference)
+        return Counter(grams(words)), len(words) - n + 1
 
     prepared = Prepared(prepare)
 
-    def compare(counts: Mapping[Any, int], total: int, hypothesis: str) -> float:
-        _check(name, hypothesis)
-        tokens = tokenize(hypothesis)
-        return measure(shared(grams(tokens), counts), len(tokens) - n + 1, total)
+    def score(hypothesis: str, reference: str) -> float:
+        counts, total = prepared(reference)
+        words = tokens(hypothesis)
+        return measure(shared(grams(words), counts), len(words) - n + 1, total)
 
-    return (
-        lambda hypothesis, reference: compare(*prepared(reference), hypothesis),
-        lambda reference: partial(compare, *prepare(reference)),
-    )
+    return score
 
 
-def _own_l(
-    name: str, tokenize: Tokenize, measure: Measure
-) -> tuple[Score, Callable[[str], Callable[[str], float]]]:
+def _own_l(tokens: Tokenize, measure: Measure) -> Score:
     from rapidfuzz.distance import LCSseq
 
     similarity = LCSseq.similarity
-    prepared = Prepared(tokenize)
+    prepared = Prepared(tokens)
 
-    def compare(reference: list[str], hypothesis: str) -> float:
-        tokens = tokenize(hypothesis)
-        if len(tokens) * len(reference) > MAX_WORD_CELLS:
-            raise TextTooLong(name, len(tokens), len(reference), MAX_WORD_CELLS, "words")
+    def score(hypothesis: str, reference: str) -> float:
+        words, theirs = tokens(hypothesis), prepared(reference)
+        if len(words) * len(theirs) > MAX_WORD_CELLS:
+            raise TextTooLong("rouge_l", len(words), len(theirs), MAX_WORD_CELLS, "words")
         # words, not numbers for them: rapidfuzz compares hashes, and -1 and -2 hash alike
-        return measure(similarity(tokens, reference), len(tokens), len(reference))
+        return measure(similarity(words, theirs), len(words), len(theirs))
 
-    return (
-        lambda hypothesis, reference: compare(prepared(reference), hypothesis),
-        lambda reference: partial(compare, tokenize(reference)),
-    )
-
-
-def _check(name: str, text: str) -> None:
-    if len(text) > MAX_CHARS:
-        raise TooManyCharacters(name, len(text))
+    return score
 
 
 def _compiled(name: str, options: Mapping[str, Any], library: Any) -> Metric:
@@ -173,7 +166,6 @@ def _compiled(name: str, options: Mapping[str, Any], library: Any) -> Metric:
 
     return Metric(
         score=score,
-        against=lambda reference: lambda hypothesis: score(hypothesis, reference),
         scores=scores,
         provenance=provenance(
             name, options, implementation="rouge-score-rs", version=library.__version__, reference=REFERENCE
@@ -212,7 +204,6 @@ def _reference(name: str, options: Mapping[str, Any]) -> Metric:
 
     return Metric(
         score=score,
-        against=lambda reference: lambda hypothesis: score(hypothesis, reference),
         scores=each(score),
         provenance=provenance(
             name, options, implementation="rouge-score", version=version("rouge-score"), reference=f"rouge-score {version('rouge-score')}"

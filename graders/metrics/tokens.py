@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
-from itertools import chain
 from typing import TypeAlias
 
 from graders.metrics.limits import WordMemo
@@ -33,7 +32,8 @@ _ENTITIES = (
     ("&lt;", "<"),
     ("&gt;", ">"),
 )  # in this order: &amp;lt; becomes <
-_ROUGE = re.compile("[a-z0-9]+").findall
+#: Bytes of ASCII text -> the letters and digits that ROUGE sees, and blanks.
+_ROUGE = bytes(code if chr(code) in "abcdefghijklmnopqrstuvwxyz0123456789" else 32 for code in range(256))
 _UNICODE = re.compile(r"[^\W_]+").findall
 
 
@@ -63,12 +63,18 @@ def _words(text: str) -> list[str]:
 
 def tokens_13a(text: str) -> list[str]:
     """What `sacrebleu.BLEU()` counts: its 13a tokens, case kept. One token or more for every word; [] for white space."""
-    return list(chain.from_iterable(map(_pieces_of.__getitem__, _words(text))))
+    tokens: list[str] = []
+    for word in _words(text):
+        tokens += _pieces_of[word]
+    return tokens
 
 
 def lower_13a(text: str) -> list[str]:
     """tokens_13a, each in lower case."""
-    return list(chain.from_iterable(map(_lower_pieces_of.__getitem__, _words(text))))
+    tokens: list[str] = []
+    for word in _words(text):
+        tokens += _lower_pieces_of[word]
+    return tokens
 
 
 @cache
@@ -86,7 +92,7 @@ def tokens_nltk(text: str) -> list[str]:
 
 def tokens_rouge(text: str) -> list[str]:
     """rouge-score's: runs of a to z and 0 to 9 in the lower-cased text; every other character parts words."""
-    return _ROUGE(text.lower())
+    return text.lower().encode("ascii", "replace").translate(_ROUGE).decode("ascii").split()
 
 
 def tokens_unicode(text: str) -> list[str]:
@@ -101,5 +107,17 @@ def tokens_char(text: str) -> list[str]:
 
 #: Option `tokenizer` of gleu and meteor.
 WORDS: dict[str, Tokenize] = {"13a": tokens_13a, "split": str.split, "nltk": tokens_nltk}
+
+
+def reference_words(name: str) -> Tokenize:
+    """The same tokens as WORDS[name] by the library that defines them: sacrebleu for 13a."""
+    if name != "13a":
+        return WORDS[name]
+    from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
+
+    tokenize = Tokenizer13a()
+    return lambda text: tokenize(text.rstrip()).split()
+
+
 #: Option `tokenizer` of rouge_*.
 ROUGE: dict[str, Tokenize] = {"rouge-score": tokens_rouge, "unicode": tokens_unicode, "char": tokens_char}
