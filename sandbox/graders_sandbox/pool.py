@@ -38,9 +38,9 @@ GRACE_S = 5.0  # beyond a sample's wall time, before its server counts as hung
 EXIT_S = 2.0  # for a server to leave by itself when closed
 _SERVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "server.py")
 #: All that a server has in its environment: nothing of the caller's. Numerical libraries get one thread each, since a
-#: server with threads must not fork; the hash seed is fixed, since all samples share it anyway.
+#: server with threads must not fork.
 _ENVIRONMENT = {
-    "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
+    "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
     "NUMEXPR_NUM_THREADS": "1", "JOBLIB_MULTIPROCESSING": "0", "PYTHONDONTWRITEBYTECODE": "1",
 }  # fmt: skip
 #: Settings of numerical libraries that describe the processor: without them some crash on some machines.
@@ -89,6 +89,7 @@ class Sandbox:
         tier: Exactly this tier (for tests and diagnosis).
         unsandboxed: No jail at all. Only for programs that you wrote; every outcome says so.
         seed: The run's seed; with a sample's key it seeds random and numpy.
+        hash_seed: Of the programs' str hashes, and so of the order of their sets: the same in every run unless changed.
         in_flight: Samples at once; None: twice the cores, fewer where memory is short.
         servers: Import sets kept ready; the least recently used are closed.
     """
@@ -101,6 +102,7 @@ class Sandbox:
         tier: str | None = None,
         unsandboxed: bool = False,
         seed: int = 0,
+        hash_seed: int = 0,
         in_flight: int | None = None,
         servers: int = 4,
     ) -> None:
@@ -109,6 +111,7 @@ class Sandbox:
                 raise ValueError(f"{name!r} is not a tier; the tiers are {', '.join(TIERS)}")
         self.limits = limits = limits or Limits()
         self.seed = seed
+        self.hash_seed = hash_seed
         self.in_flight = in_flight or _admitted(limits)
         self.kept = max(1, servers)
         self._candidates = ("unsandboxed",) if unsandboxed else (tier,) if tier else _at_least(require)
@@ -129,6 +132,18 @@ class Sandbox:
         self._servers: OrderedDict[frozenset[str], Server] = OrderedDict()
 
     # --- callers ---
+
+    def sibling(self, *, hash_seed: int) -> Sandbox:
+        """A sandbox of its own with the same limits and the same jail, whose programs hash by another seed."""
+        other = Sandbox(
+            limits=self.limits,
+            seed=self.seed,
+            hash_seed=hash_seed,
+            in_flight=self.in_flight,
+            servers=self.kept,
+        )
+        other._candidates, other._require = self._candidates, self._require
+        return other
 
     @property
     def tier(self) -> str:
@@ -342,9 +357,10 @@ class Sandbox:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
         process = subprocess.Popen(
-            [sys.executable, "-I", "-B", "-X", "utf8", _SERVER, str(theirs.fileno())],
+            # not -I: that would leave PYTHONHASHSEED unread; nothing else in this environment is the caller's
+            [sys.executable, "-s", "-P", "-B", "-X", "utf8", _SERVER, str(theirs.fileno())],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()], env={**_ENVIRONMENT, **kept}, cwd="/",
+            pass_fds=[theirs.fileno()], env={**_ENVIRONMENT, "PYTHONHASHSEED": str(self.hash_seed), **kept}, cwd="/",
         )  # fmt: skip
         theirs.close()
         settings = {

@@ -1,6 +1,6 @@
 """The fork server: jailed once, then one fork a sample. It never runs untrusted code and never reads a payload.
 
-Started by the host as `python -I -B server.py FD`, with nothing in its environment. Its lifetime is the control
+Started by the host as `python -s -P -B server.py FD`, with nothing of the host's in its environment. Its lifetime is the control
 socket's: when the host is gone, the socket ends and so do the server and everything below it.
 """
 
