@@ -128,7 +128,7 @@ class Namer:
         if ids is None:
             ids = [self._id(row) for row in chunk.rows]
         if not self._seen.add_new(ids):
-            ids = [self._unique(id) for id in ids]
+            ids = self._numbered(ids)
         return ids
 
     def _plain(self, rows: list[DataRow]) -> list[str] | None:
@@ -163,15 +163,30 @@ class Namer:
             content = sample_of(row, self._mapped)
         return _digest(_canonical(content).encode())
 
-    def _unique(self, id: str) -> str:
-        """The id itself the first time, then ID#2, ID#3 ..., past those that the data has itself."""
-        if self._seen.add_new((id,)):
-            return id
-        n = self._times.get(id, 1) + 1
-        while not self._seen.add_new((f"{id}#{n}",)):
-            n += 1
-        self._times[id] = n
-        return f"{id}#{n}"
+    def _numbered(self, ids: list[str]) -> list[str]:
+        """Each id itself the first time, then ID#2, ID#3 ..., past those that the data has itself."""
+        before = dict(zip(ids, map(int, self._seen.contains(ids)), strict=True))
+        for id in before.keys() & self._times.keys():
+            before[id] = self._times[id]
+        times = dict(before)
+        names = []
+        for id in ids:
+            times[id] = n = times[id] + 1
+            names.append(_nth(id, n))
+        if not self._seen.add_new(names):  # the data has an id like `x#2` of its own
+            times, names = before, []
+            for id in ids:
+                n = times[id] + 1
+                while not self._seen.add_new((_nth(id, n),)):
+                    n += 1
+                times[id] = n
+                names.append(_nth(id, n))
+        self._times.update((id, n) for id, n in times.items() if n > 1)
+        return names
+
+
+def _nth(id: str, n: int) -> str:
+    return id if n == 1 else f"{id}#{n}"
 
 
 def _digest(content: bytes) -> str:

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
-from graders.batch.codec import loads, quick_loads
+from graders.batch.codec import dumps, loads, quick_loads
 from graders.batch.results import EXPORTED_ITEM, Mapped, field_of
 from graders.suggest import did_you_mean
 
@@ -48,11 +48,11 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A line that is not a JSON object: a row that can only fail.
+    """A line or record that is not a row: it can only fail, and costs the others nothing.
 
     Attributes:
-        message: Which line, and what is wrong with it.
-        raw: Its bytes.
+        message: Which one, and what is wrong with it.
+        raw: Its bytes, or a text that stands for it.
     """
 
     message: str
@@ -237,7 +237,7 @@ def _json_document(file: IO[bytes], name: str) -> Iterator[Chunk]:
         raise DataError(
             f"{name} is a JSON {type(rows).__name__}; expected an array of objects, or JSON lines"
         )
-    yield from _mapped_chunks(iter(rows), name)
+    yield from _row_chunks(rows)
 
 
 # --- tables -------------------------------------------------------------------------------------------------------
@@ -255,19 +255,26 @@ def _csv(file: IO[bytes], name: str, delimiter: str) -> Iterator[Chunk]:
     import csv
 
     csv.field_size_limit(2**31 - 1)
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    table = csv.DictReader(text, delimiter=delimiter)
+    table = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), delimiter=delimiter)
+    filled = filter(None, table)  # a blank line is no record
+    first = 1
     try:
-        while rows := list(islice(table, CHUNK_ROWS)):
-            for place, row in enumerate(rows):
-                if None in row:
-                    raise DataError(
-                        f"{name}: record {table.line_num - len(rows) + place + 1} has more fields than the header"
-                    )
-            first = table.line_num - len(rows) + 1
-            yield Chunk(list(rows), None, range(first, first + len(rows)))
+        header = next(filled, [])
+        if len(set(header)) < len(header):
+            raise DataError(f"{name}: the header names a field twice: {', '.join(header)}")
+        while records := list(islice(filled, CHUNK_ROWS)):
+            rows = [_record(record, header, number) for number, record in enumerate(records, first)]
+            yield Chunk(rows, None, range(first, first + len(rows)))
+            first += len(rows)
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{name}:{table.line_num}: not CSV in UTF-8: {error}") from None
+
+
+def _record(record: list[str], header: list[str], number: int) -> DataRow:
+    if len(record) == len(header):
+        return dict(zip(header, record, strict=True))
+    message = f"record {number} has {len(record)} fields; the header has {len(header)}"
+    return Unreadable(message, dumps(record))
 
 
 _TEXT: dict[str, Callable[[IO[bytes], str], Iterator[Chunk]]] = {
@@ -280,7 +287,7 @@ _TEXT: dict[str, Callable[[IO[bytes], str], Iterator[Chunk]]] = {
 
 def _open_parquet(name: str, file: IO[bytes]) -> Data:
     try:
-        from pyarrow import ArrowInvalid
+        from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
     except ImportError:
         raise DataError(f"reading {name} needs pyarrow: pip install 'local-graders[parquet]'") from None
@@ -290,16 +297,19 @@ def _open_parquet(name: str, file: IO[bytes]) -> Data:
         )
     try:
         table = ParquetFile(file)
-    except ArrowInvalid as error:
+    except (ArrowException, OSError) as error:
         raise DataError(f"{name} is not a Parquet file: {error}") from None
 
     def chunks() -> Iterator[Chunk]:
         first = 1
         with file:
-            for batch in table.iter_batches(CHUNK_ROWS):
-                rows = [plain(row) for row in batch.to_pylist()]
-                yield Chunk(rows, None, range(first, first + len(rows)))
-                first += len(rows)
+            try:
+                for batch in table.iter_batches(CHUNK_ROWS):
+                    rows = [plain(row) for row in batch.to_pylist()]
+                    yield Chunk(rows, None, range(first, first + len(rows)))
+                    first += len(rows)
+            except (ArrowException, OSError) as error:  # a damaged page
+                raise DataError(f"{name} breaks off after row {first - 1}: {error}") from error
 
     return Data(name, chunks, table.metadata.num_rows)
 
@@ -340,38 +350,35 @@ def _open_iterable(source: Any) -> Data:
             f"{name} is a mapping; pass the rows, for a dataset of several splits one of them ({splits})"
         )
     total = len(source) if hasattr(source, "__len__") else None
+    rows: Iterable[Any] = source
     if hasattr(source, "to_batches"):  # an Arrow table or dataset
-        batches = (batch.to_pylist() for batch in source.to_batches(max_chunksize=CHUNK_ROWS))
-        return _once(name, (plain(row) for batch in batches for row in batch), total)
-    if hasattr(source, "column_names") and callable(getattr(source, "iter", None)):  # Hugging Face datasets
-        return _once(
-            name, (plain(row) for batch in source.iter(batch_size=CHUNK_ROWS) for row in _rows(batch)), total
-        )
-    if hasattr(source, "columns") and callable(getattr(source, "to_dict", None)):  # a data frame
+        rows = (row for batch in source.to_batches() for row in _arrow_rows(batch))
+    elif hasattr(source, "column_names") and callable(getattr(source, "iter", None)):  # Hugging Face datasets
+        rows = (row for batch in source.iter(batch_size=CHUNK_ROWS) for row in _rows(batch))
+    elif hasattr(source, "columns") and callable(getattr(source, "to_dict", None)):  # a data frame
         raise DataError(f"{name} iterates over its columns; pass its rows: frame.to_dict('records')")
-    if not isinstance(source, Iterable):
+    elif not isinstance(source, Iterable):
         raise DataError(f"{name} is not a dataset: expected a path, or an iterable of mappings")
-    return _once(name, source, total)
+    return Data(name, lambda: _row_chunks(map(plain, rows)), total)
+
+
+def _arrow_rows(batch: Any) -> Iterator[dict[str, Any]]:
+    for start in range(0, batch.num_rows, CHUNK_ROWS):
+        yield from batch.slice(start, CHUNK_ROWS).to_pylist()
 
 
 def _rows(columns: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
     return (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
 
 
-def _once(name: str, rows: Iterable[Any], total: int | None) -> Data:
-    return Data(name, lambda: _mapped_chunks(iter(rows), name), total)
-
-
-def _mapped_chunks(rows: Iterator[Any], name: str) -> Iterator[Chunk]:
+def _row_chunks(rows: Iterable[Any]) -> Iterator[Chunk]:
     first = 1
-    while some := list(islice(rows, CHUNK_ROWS)):
+    source = iter(rows)
+    while some := list(islice(source, CHUNK_ROWS)):
         for place, row in enumerate(some):
             if not isinstance(row, dict):
-                if not isinstance(row, Mapping):
-                    raise DataError(
-                        f"{name}: row {first + place} is a {type(row).__name__}; expected a mapping"
-                    )
-                some[place] = dict(row)
+                message = f"row {first + place} is a {type(row).__name__}; expected an object"
+                some[place] = Unreadable(message, dumps(row))
         yield Chunk(some, None, range(first, first + len(some)))
         first += len(some)
 

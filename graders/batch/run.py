@@ -1,8 +1,12 @@
 """One dataset through one grader, from file to file.
 
-Graders that ask nobody are run in this process, a chunk of rows at a time and over columns where the rows are plain.
-The others go through `Grader.run_batch`, which keeps rows under way in the sandbox and at the judges, each within its
-own limits; their results are written one by one, since each of them cost something.
+    run = grade_dataset(spec, "answers.jsonl", "results.jsonl", resume=True)
+    run.tally.rows, run.interrupted, run.broken
+
+Graders that ask nobody are run in this process, a chunk of rows at a time and over columns where the rows are plain;
+where a row costs more than sending it away, in worker processes. The others go through `Grader.run_batch`, which keeps
+rows under way in the sandbox and at the judges, each within its own limits; their results are written one by one as
+they are ready, since each of them cost something.
 """
 
 from __future__ import annotations
@@ -12,33 +16,64 @@ import os
 import signal
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, repeat
-from json.encoder import encode_basestring_ascii
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from graders.batch.codec import dumps
-from graders.batch.columns import GradeColumns, Graded, Uneven, columns_of
 from graders.batch.ids import Namer
-from graders.batch.read import Chunk, Data, DataError, DataRow, Unreadable, map_fields
-from graders.batch.results import Header, Mapped, item_of, sample_of
-from graders.batch.write import Tally, Writer
-from graders.engine import WINDOW, digest
-from graders.errors import GradeError, ModelServerError, ModelStop, PythonServerError, SampleParseError
+from graders.batch.lines import Lines, Piece, Tally
+from graders.batch.read import Chunk, Data, DataError, DataRow, Unreadable, map_fields, open_data
+from graders.batch.results import Header, Mapped, ResultsError
+from graders.batch.write import Writer
+from graders.engine import WINDOW, compile, digest
+from graders.errors import GradeError, ModelServerError, ModelStop, PythonServerError
 
 if TYPE_CHECKING:
+    from graders.backends import Backends
     from graders.engine import Grader
     from graders.result import RunResult
 
-ROW_MAX_BYTES = 8 * 1024  # a data row larger than this is kept as an excerpt in the results
-TEXT_MAX_CHARS = 1000  # of each text in an excerpt
-LIST_MAX = 20  # elements of each list in an excerpt
-DRAIN_S = 10.0  # how long an interrupted run waits for what is under way
+DRAIN_S = 20.0  # how long an interrupted run waits for what is under way; Kubernetes kills after 30
 STOP_AFTER = 50  # rows in a row that fail without the sample's doing: then it is the machinery that is broken
 PROGRESS_S = 0.2  # between two calls of the progress function
+PART_S = 0.5  # of work of local graders between two writes
+WORKERS_ROW_S = 0.0003  # a row that costs less is graded sooner than sent to another process
+WORKERS_LEFT_S = 4.0  # of work left, below which starting processes (about 0.5 s) does not pay
+
+#: Rows, and their ids.
+Part: TypeAlias = tuple[Chunk, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        rows: Rows in the results file, those of earlier runs included.
+        failed: Those of them with a flag.
+        graded: Rows graded by this run.
+        total: Rows of the data: known, or estimated from how much has been read; None when neither is possible.
+        seconds: Since the run began.
+        tokens: Judges' tokens in the results file, prompts and answers.
+        cost: What judges cost in this run, by the [prices] table; None without prices.
+    """
+
+    rows: int
+    failed: int
+    graded: int
+    total: int | None
+    seconds: float
+    tokens: int
+    cost: float | None
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds to go at the rate so far; None when that cannot be told."""
+        if self.total is None or not self.graded:
+            return None
+        return max(0, self.total - self.rows) * self.seconds / self.graded
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +86,9 @@ class Run:
         stray: Rows of the file that the data does not have.
         seconds: How long it took.
         interrupted: Whether it was told to stop; what is missing can be graded with `resume`.
-        broken: Why it stopped of itself; "" when it did not.
+        broken: Why it stopped of itself; "" when it did not. What was graded is in the file.
         notes: What the user should know beside that.
+        cost: What judges cost in this run, by the [prices] table; None without prices.
     """
 
     tally: Tally
@@ -62,12 +98,13 @@ class Run:
     interrupted: bool
     broken: str
     notes: tuple[str, ...]
+    cost: float | None = None
 
 
 class Stop:
     """Ctrl-C and SIGTERM, taken as "finish what is under way, then stop"; a second one, or DRAIN_S, stops at once.
 
-    As a context manager it installs itself, in the main thread only.
+    As a context manager it installs itself, in the main thread only. A program may set `requested` itself.
     """
 
     def __init__(self, say: Callable[[str], None] = lambda text: None) -> None:
@@ -96,6 +133,65 @@ class Stop:
         self._timer = threading.Timer(DRAIN_S, os.kill, (os.getpid(), signal.SIGINT))
         self._timer.daemon = True
         self._timer.start()
+
+
+class Workers(Protocol):
+    """Whoever grades parts elsewhere: processes of this machine (workers.py), a cluster (ray.py)."""
+
+    def grade(self, parts: Iterator[Part]) -> Iterator[Piece]:
+        """The parts, graded, in any order; takes as many at once as keep it busy."""
+        ...
+
+
+def grade_dataset(
+    spec: object,
+    data: object,
+    output: str,
+    *,
+    resume: bool = False,
+    retry_failed: bool = False,
+    force: bool = False,
+    sample_field: str | None = None,
+    item_field: str | None = None,
+    id_field: str | None = None,
+    format: str | None = None,
+    texts: bool = True,
+    jobs: int | None = None,
+    merge: bool | None = None,
+    backends: Backends | None = None,
+    workers: Workers | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    stop: Stop | None = None,
+) -> Run:
+    """Grade every row of a dataset that the results file does not have yet.
+
+    Args:
+        spec: As `graders.compile` takes it.
+        data: A path, "-" for standard input, or an iterable of mappings (see `open_data`).
+        output: The results file; "-" is standard output.
+        resume: Go on with a file that is there.
+        retry_failed: As resume, and grade the failed rows again.
+        force: Overwrite a file that is there.
+        sample_field, item_field, id_field: Where rows keep these; None: by the hosted shapes (see `map_fields`).
+        format: The data's format; None: by the file's ending.
+        texts: Whether result lines carry their data row.
+        jobs: Rows under way at once at judges and sandbox; for graders that ask nobody, processes. None: enough to
+            keep everything busy.
+        merge: As in `Grader.run_batch`.
+        backends: As in `graders.compile`.
+        workers: Who grades, when not this process.
+        progress: Called a few times a second, from a thread of its own, and once in the end.
+        stop: Asked between rows whether to end; without it Ctrl-C raises KeyboardInterrupt, as everywhere.
+
+    Raises:
+        SpecError, DataError, ResultsError: before the first row: the spec is not valid, the data cannot be read,
+            the results cannot be written or are another run's. What breaks later is in `Run.broken`.
+    """
+    grader = compile(spec, backends=backends)
+    opened = look(open_data(data, format), sample=sample_field, item=item_field, id=id_field)
+    header = header_of(grader, opened, texts=texts, merge=merge)
+    writer = Writer(output, header, resume=resume, retry_failed=retry_failed, force=force)
+    return _Batch(grader, opened, writer, texts, jobs, merge, workers, progress, stop).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +233,7 @@ def header_of(grader: Grader, opened: Opened, *, texts: bool, merge: bool | None
     """The header of this grader's results on this dataset."""
     mapped = opened.mapped
     spec = grader.spec.to_json()
+    options = grader.backends.options
     return Header(
         digest=digest(spec),
         spec=spec,
@@ -149,36 +246,10 @@ def header_of(grader: Grader, opened: Opened, *, texts: bool, merge: bool | None
             "fields": {"sample": mapped.sample, "item": mapped.item, "id": mapped.id},
             "texts": texts,
             "merge": merge,
+            "values": options.values,
+            "steps": options.judge_steps,
         },
     )
-
-
-def grade_data(
-    grader: Grader,
-    opened: Opened,
-    writer: Writer,
-    *,
-    texts: bool = True,
-    jobs: int | None = None,
-    merge: bool | None = None,
-    progress: Callable[[Tally, int, float | None], None] = lambda tally, graded, fraction: None,
-    stop: Stop | None = None,
-) -> Run:
-    """Grade every row of the dataset that the writer's file does not have yet.
-
-    Args:
-        texts: Whether result lines carry their data row.
-        jobs: Rows under way at once; None: enough to keep judges and sandbox busy.
-        merge: As in `Grader.run_batch`.
-        progress: Called now and then with the counts, the rows graded so far, and how much of the data has been
-            read (0 to 1, None when that cannot be told).
-        stop: Asked between rows whether to end.
-
-    Raises:
-        ResultsError, DataError: the results cannot be written, the data cannot be read; what has been graded is
-            in the file.
-    """
-    return _Batch(grader, opened, writer, texts, jobs or WINDOW, merge, progress, stop or Stop()).run()
 
 
 class _Batch:
@@ -188,168 +259,193 @@ class _Batch:
         opened: Opened,
         writer: Writer,
         texts: bool,
-        window: int,
+        jobs: int | None,
         merge: bool | None,
-        progress: Callable[[Tally, int, float | None], None],
-        stop: Stop,
+        workers: Workers | None,
+        progress: Callable[[Progress], None] | None,
+        stop: Stop | None,
     ) -> None:
         self.grader, self.opened, self.writer = grader, opened, writer
-        self.texts, self.window, self.merge = texts, window, merge
+        self.jobs, self.merge, self.workers = jobs, merge, workers
         self.progress, self.stop = progress, stop
-        self.mapped = opened.mapped
-        self.namer = Namer(self.mapped)
+        self.lines = Lines(grader, opened.mapped, texts=texts)
+        self.namer = Namer(opened.mapped)
         self.before = len(writer.done)
         self.found = 0  # rows of the data that the file had already
+        self.read: float | None = 0.0  # how much of the data has been read
         self.in_vain = 0  # rows in a row that failed without the sample's doing
-        self.told = 0.0
+        self.started = time.monotonic()
 
     def run(self) -> Run:
-        started = time.monotonic()
         broken, complete = "", False
         try:
-            (self._ask if self.grader.kind.n_asks else self._local)()
-            complete = not self.stop.requested
+            with self.writer, self._ticking():
+                self._grade()
+                complete = not self._stopped()
         except KeyboardInterrupt:
-            self.stop.requested = True
+            if self.stop is None:
+                raise
         except ModelStop as error:
             broken = f"a judge cannot be asked any more: {error}"
-        except _Broken as error:
+        except (_Broken, ResultsError, DataError) as error:
             broken = str(error)
-        finally:
-            self._tell(now=True)
+        if self.progress:
+            self.progress(self._progress())
         return Run(
             self.writer.tally,
             self._graded(),
             self.before - self.found if complete else 0,
-            time.monotonic() - started,
+            time.monotonic() - self.started,
             not complete and not broken,
             broken,
             tuple(self.writer.notes),
+            self._cost(),
+        )
+
+    def _grade(self) -> None:
+        if self.workers is not None:
+            self._elsewhere(self.workers, self._parts())
+        elif self.grader.kind.n_asks:
+            self._ask()
+        else:
+            with _no_collector():
+                self._local()
+
+    def _stopped(self) -> bool:
+        return self.stop is not None and self.stop.requested
+
+    # --- progress ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _ticking(self) -> Iterator[None]:
+        """Tell the progress function from a thread, so that it hears of a run that waits as well."""
+        progress = self.progress
+        if progress is None:
+            yield
+            return
+        ended = threading.Event()
+
+        def tick() -> None:
+            while not ended.wait(PROGRESS_S):
+                progress(self._progress())
+
+        thread = threading.Thread(target=tick, name="graders-progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(1)
+
+    def _progress(self) -> Progress:
+        tally = self.writer.tally
+        total = self.opened.data.total
+        if total is None and self.read:
+            total = max(tally.rows, int(len(self.namer) / self.read))
+        return Progress(
+            rows=tally.rows,
+            failed=tally.failed,
+            graded=self._graded(),
+            total=total,
+            seconds=time.monotonic() - self.started,
+            tokens=sum(prompt + completion for prompt, completion in tuple(tally.tokens.values())),
+            cost=self._cost(),
         )
 
     def _graded(self) -> int:
         return self.writer.tally.rows - self.before
 
-    def _tell(self, now: bool = False) -> None:
-        if now or time.monotonic() - self.told > PROGRESS_S:
-            self.progress(self.writer.tally, self._graded(), self.opened.data.fraction())
-            self.told = time.monotonic()
+    def _cost(self) -> float | None:
+        totals = getattr(self.grader.backends.models, "totals", None) if self.grader.kind.n_asks else None
+        cost: float | None = getattr(totals, "cost", None)
+        return cost
 
-    def _chunks(self) -> Iterator[tuple[Chunk, list[str]]]:
+    # --- rows -------------------------------------------------------------------------------------------------
+
+    def _parts(self) -> Iterator[Part]:
         """The rows that are still to be graded, with their ids."""
         for chunk in self.opened.chunks:
-            if self.stop.requested:
+            if self._stopped():
                 return
+            self.read = self.opened.data.fraction()
             ids = self.namer.names(chunk)
             if self.before:
                 chunk, ids = self._missing(chunk, ids)
             if ids:
                 yield chunk, ids
 
-    def _missing(self, chunk: Chunk, ids: list[str]) -> tuple[Chunk, list[str]]:
+    def _missing(self, chunk: Chunk, ids: list[str]) -> Part:
         done = self.writer.done.contains(ids)
         self.found += sum(done)
-        left = [place for place, there in enumerate(done) if not there]
-        rows = [chunk.rows[place] for place in left]
-        raw = None if chunk.raw is None else [chunk.raw[place] for place in left]
-        return Chunk(rows, raw, [chunk.numbers[place] for place in left]), [ids[place] for place in left]
-
-    # --- graders that ask nobody ------------------------------------------------------------------------------
+        return _some(chunk, ids, [place for place, there in enumerate(done) if not there])
 
     def _local(self) -> None:
-        grade = columns_of(self.grader)
-        with _no_collector():
-            self._local_chunks(grade)
-
-    def _local_chunks(self, grade: GradeColumns | None) -> None:
-        for chunk, ids in self._chunks():
-            try:
-                if grade is None:
-                    raise Uneven
-                samples, items = _columns(chunk.rows, self.mapped)
-                graded = grade(samples, items)
-            except Uneven:
-                self._one_by_one(chunk, ids)
-            else:
-                self._write_columns(chunk, ids, graded)
-            chunk.rows.clear()  # freed before the next ones are made, which then take their place in the cache
-            self._tell()
-
-    def _write_columns(self, chunk: Chunk, ids: list[str], graded: Graded) -> None:
-        tally = self.writer.tally
-        parts = [_column(_OPEN, "\n".join(map(encode_basestring_ascii, ids)).encode().split(b"\n"))]
-        parts.append(_column(_REWARD, _numbers(graded.rewards)))
-        parts.append((_OK,))
-        if graded.sub_rewards:
-            keys = [dumps(key) for key in graded.sub_rewards]
-            for place, (key, values) in enumerate(zip(keys, graded.sub_rewards.values(), strict=True)):
-                parts.append(_column((b"," if place else _SUBS) + key + b":", _numbers(values)))
-            parts.append((b"}",))
-        if self.texts:
-            parts.append(_column(_ROW, self._row_texts(chunk)))
-        parts.append((_CLOSE,))
-        columns = [column for part in parts for column in part]
-        self.writer.append(
-            b"".join(
-                chain.from_iterable(
-                    zip(*(repeat(c, len(ids)) if isinstance(c, bytes) else c for c in columns), strict=True)
+        """Graders that ask nobody, here, as long as nothing else is quicker."""
+        row_s = 0.0
+        parts = self._parts()
+        for chunk, ids in parts:
+            start = 0
+            while start < len(ids):
+                if self._stopped():
+                    return
+                n = len(ids) if row_s * len(ids) <= PART_S else max(1, int(PART_S / row_s))
+                part = (
+                    (chunk, ids)
+                    if n >= len(ids)
+                    else _some(chunk, ids, range(start, min(start + n, len(ids))))
                 )
-            )
-        )
-        tally.rows += len(ids)
-        tally.total += sum(graded.rewards)
+                before = time.perf_counter()
+                self.writer.append(self.lines.grade(*part))
+                row_s = (time.perf_counter() - before) / len(part[1])
+                start += n
+                if row_s > WORKERS_ROW_S and self._many_left(row_s) and (workers := self._processes()):
+                    rest = _some(chunk, ids, range(start, len(ids)))
+                    with workers:
+                        self._elsewhere(workers, chain((rest,), parts))
+                    return
+            chunk.rows.clear()  # freed before the next ones are made, which then take their place in the cache
 
-    def _row_texts(self, chunk: Chunk) -> Sequence[bytes]:
-        if chunk.raw is not None and max(map(len, chunk.raw)) <= ROW_MAX_BYTES:
-            return chunk.raw
-        raws: Sequence[bytes | None] = chunk.raw or [None] * len(chunk.rows)
-        return [_row_text(row, raw) for row, raw in zip(chunk.rows, raws, strict=True)]
+    def _many_left(self, row_s: float) -> bool:
+        total = self._progress().total
+        return total is None or (total - self.writer.tally.rows) * row_s > WORKERS_LEFT_S
 
-    def _one_by_one(self, chunk: Chunk, ids: list[str]) -> None:
-        lines: list[bytes] = []
-        asked: list[tuple[str, DataRow, bytes | None]] = []
-        raws: Sequence[bytes | None] = chunk.raw or [None] * len(ids)
-        for id, row, raw in zip(ids, chunk.rows, raws, strict=True):
-            if isinstance(row, Unreadable):
-                lines.append(self._unreadable(id, row))
-            else:
-                asked.append((id, row, raw))
-        results = self.grader.run_batch(self._fields(id, row) for id, row, _ in asked)
-        for (id, row, raw), result in zip(asked, results, strict=True):
-            lines.append(self._line(id, row, raw, result, local=True))
-        self.writer.append(b"".join(lines))
+    def _processes(self) -> Any:
+        from graders.batch.workers import Processes
 
-    # --- graders that ask -------------------------------------------------------------------------------------
+        n = self.jobs or len(os.sched_getaffinity(0))
+        return Processes(self.lines, n) if n > 1 else None
+
+    def _elsewhere(self, workers: Workers, parts: Iterator[Part]) -> None:
+        for piece in workers.grade(parts):
+            self.writer.append(piece)
 
     def _ask(self) -> None:
-        under_way: deque[tuple[str, DataRow, bytes | None]] = deque()
-        chunks = self._chunks()
+        """Graders that ask: a window of rows under way, each written when it is ready."""
+        under_way: dict[str, tuple[DataRow, bytes | None]] = {}
         cut_off: list[DataError] = []
 
         def feed() -> Iterator[Mapping[str, Any]]:
-            while True:
-                try:
-                    chunk, ids = next(chunks)
-                except StopIteration:
-                    return
-                except DataError as error:  # first what is under way is waited for and written
-                    cut_off.append(error)
-                    return
-                raws: Sequence[bytes | None] = chunk.raw or [None] * len(ids)
-                for id, row, raw in zip(ids, chunk.rows, raws, strict=True):
-                    if self.stop.requested:
-                        return
-                    if isinstance(row, Unreadable):
-                        self.writer.append(self._unreadable(id, row))
-                        continue
-                    under_way.append((id, row, raw))
-                    yield self._fields(id, row)
+            try:
+                for chunk, ids in self._parts():
+                    for id, row, raw in zip(ids, chunk.rows, chunk.raw or repeat(None), strict=False):
+                        if self._stopped():
+                            return
+                        if isinstance(row, Unreadable):
+                            tally = Tally()
+                            self.writer.append(Piece(self.lines.unreadable(id, row, tally), tally))
+                            continue
+                        under_way[id] = (row, raw)
+                        yield self.lines.fields(id, row)
+            except DataError as error:  # first what is under way is waited for and written
+                cut_off.append(error)
 
-        for result in self.grader.run_batch(feed(), merge=self.merge, window=self.window):
-            id, row, raw = under_way.popleft()
-            self.writer.append(self._line(id, row, raw, result, local=False))
+        for result in self.grader.run_batch(
+            feed(), merge=self.merge, window=self.jobs or WINDOW, in_order=False
+        ):
+            tally = Tally()
+            line = self.lines.line(result.id, *under_way.pop(result.id), result, tally)
+            self.writer.append(Piece(line, tally))
             self._count_vain(result)
-            self._tell()
         if cut_off:
             raise cut_off[0]
 
@@ -364,44 +460,12 @@ class _Batch:
                 f"the last {STOP_AFTER} rows all failed for no fault of theirs: {result.failures[0]}"
             )
 
-    # --- lines ------------------------------------------------------------------------------------------------
 
-    def _fields(self, id: str, row: DataRow) -> Mapping[str, Any]:
-        assert isinstance(row, dict)
-        return {"sample": sample_of(row, self.mapped), "item": item_of(row, self.mapped), "id": id}
-
-    def _line(self, id: str, row: DataRow, raw: bytes | None, result: RunResult, *, local: bool) -> bytes:
-        fields: dict[str, Any] = {"id": id, "reward": result.reward if result.ok else None, "ok": result.ok}
-        flags = result.flags
-        if flags:
-            fields["flags"] = flags
-            fields["errors"] = [str(failure) for failure in result.failures]
-        if result.sub_rewards:
-            fields["sub_rewards"] = result.sub_rewards
-        if not local:
-            fields["seconds"] = round(result.execution_time, 6)
-            usage = result.model_grader_token_usage_per_model
-            if usage:
-                fields["usage"] = {model: used.to_wire() for model, used in usage.items()}
-            shared = self.grader.identity.provenance
-            own = {name: value for name, value in result.provenance.items() if shared.get(name) != value}
-            if own:
-                fields["provenance"] = own
-        self.writer.tally.add(result.reward, flags, fields.get("usage"))
-        return self._closed(fields, row, raw)
-
-    def _unreadable(self, id: str, row: Unreadable) -> bytes:
-        error = SampleParseError(row.message)
-        self.writer.tally.add(None, (error.flag,))
-        return self._closed(
-            {"id": id, "reward": None, "ok": False, "flags": [error.flag], "errors": [row.message]}, row, None
-        )
-
-    def _closed(self, fields: dict[str, Any], row: DataRow, raw: bytes | None) -> bytes:
-        line = dumps(fields)
-        if not self.texts or isinstance(row, Unreadable):
-            return line + b"\n"
-        return line[:-1] + _ROW + _row_text(row, raw) + _CLOSE
+def _some(chunk: Chunk, ids: list[str], places: Any) -> Part:
+    """Rows of a chunk, by their places in it."""
+    rows = [chunk.rows[place] for place in places]
+    raw = None if chunk.raw is None else [chunk.raw[place] for place in places]
+    return Chunk(rows, raw, [chunk.numbers[place] for place in places]), [ids[place] for place in places]
 
 
 @contextmanager
@@ -424,48 +488,3 @@ def _in_vain(failure: GradeError) -> bool:
     if isinstance(failure, PythonServerError):
         return failure.infrastructure
     return isinstance(failure, ModelServerError)
-
-
-_OPEN, _REWARD, _OK = b'{"id":', b',"reward":', b',"ok":true'
-_SUBS, _ROW, _CLOSE = b',"sub_rewards":{', b',"row":', b"}\n"
-
-
-def _column(before: bytes, values: Sequence[bytes]) -> tuple[bytes | Sequence[bytes], ...]:
-    return before, values
-
-
-_NUMBERS = {0.0: b"0.0", 1.0: b"1.0"}  # also False and True, which comparisons give
-
-
-def _numbers(values: Sequence[float]) -> list[bytes]:
-    known = _NUMBERS.get
-    return [known(value) or repr(value).encode() for value in values]
-
-
-def _columns(rows: list[DataRow], mapped: Mapped) -> tuple[list[str], list[Any]]:
-    """The samples, all texts, and the items of rows that keep them in plain fields; else raises Uneven."""
-    try:
-        samples: list[Any] = [row[mapped.sample] for row in rows]  # type: ignore[index]  # TypeError for Unreadable
-        items: list[Any] = [row[mapped.item] for row in rows] if mapped.item else rows  # type: ignore[index]
-    except (KeyError, TypeError):
-        raise Uneven from None
-    if set(map(type, samples)) != {str} or set(map(type, items)) != {dict}:
-        raise Uneven
-    return samples, items
-
-
-def _row_text(row: DataRow, raw: bytes | None) -> bytes:
-    """The JSON of a data row as results carry it; an excerpt ends the line with "cut" set."""
-    text = dumps(row) if raw is None else raw
-    if len(text) <= ROW_MAX_BYTES:
-        return text
-    return dumps(_excerpt(row)) + b',"cut":true'
-
-
-def _excerpt(value: Any) -> Any:
-    if isinstance(value, str):
-        return value if len(value) <= TEXT_MAX_CHARS else value[:TEXT_MAX_CHARS] + "…"
-    if isinstance(value, dict):
-        return {key: _excerpt(inner) for key, inner in value.items()}
-    # of a long list the end: in a conversation that is the answer
-    return [_excerpt(inner) for inner in value[-LIST_MAX:]] if isinstance(value, list) else value

@@ -6,60 +6,27 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from graders.batch.codec import dumps, loads
 from graders.batch.ids import Seen
+from graders.batch.lines import Piece, Tally
 from graders.batch.results import Header, ResultsError, parse_header
 
 SYNC_S = (
     1.0  # the most seconds of work that a power cut may cost; a killed process costs none of what was written
 )
-SORT_ROWS = 50_000  # rows sorted in memory at a time when a sorted copy is made
-
-
-@dataclass(slots=True)
-class Tally:
-    """Counts of a run as it goes; `stats` has the figures worth reading afterwards.
-
-    Attributes:
-        rows: Rows in the results file.
-        failed: Those with a flag.
-        total: Sum of the rewards of the others.
-        flags: wire flag -> rows that have it.
-        tokens: judge model -> (prompt tokens, completion tokens).
-    """
-
-    rows: int = 0
-    failed: int = 0
-    total: float = 0.0
-    flags: dict[str, int] = field(default_factory=dict)
-    tokens: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-    @property
-    def scored(self) -> int:
-        return self.rows - self.failed
-
-    def add(
-        self, reward: float | None, flags: Sequence[str] = (), usage: dict[str, Any] | None = None
-    ) -> None:
-        """Count one row; `usage` as in a result line."""
-        self.rows += 1
-        if flags:
-            self.failed += 1
-            for flag in flags:
-                self.flags[flag] = self.flags.get(flag, 0) + 1
-        elif reward is not None:
-            self.total += reward
-        for model, used in (usage or {}).items():
-            prompt, completion = self.tokens.get(model, (0, 0))
-            self.tokens[model] = (
-                prompt + (used["prompt_tokens"] or 0),
-                completion + (used["completion_tokens"] or 0),
-            )
+SORT_BYTES = 32 * 2**20  # of lines sorted in memory at a time when a sorted copy is made
+PARQUET_ROWS = 20_000  # rows a row group of a Parquet copy
+INDEX_ROWS = 10_000  # ids of a file that is gone on with are taken in this many at a time
+_NEXT_STEP = {
+    errno.ENOSPC: ": make room, then go on with --resume",
+    errno.EDQUOT: ": make room, then go on with --resume",
+    errno.EFBIG: ": raise the limit on file sizes (ulimit -f), then go on with --resume",
+    errno.ENOENT: ": its folder has to be made first",
+}
 
 
 class Writer:
@@ -104,7 +71,7 @@ class Writer:
         try:
             self._fd = _open_locked(path)
         except OSError as error:
-            raise ResultsError(f"cannot write {path}: {error.strerror}") from None
+            raise ResultsError(_cannot_write(path, error)) from None
         try:
             self._size = os.fstat(self._fd).st_size
             if self._size and (resume or retry_failed):
@@ -118,9 +85,11 @@ class Writer:
                 self._size = 0
             if not self._size:
                 self._append(dumps(header.to_json()) + b"\n")
+                _sync_folder(path)
         except OSError as error:
+            self._undo()
             self._close_fd()
-            raise ResultsError(f"cannot write {path}: {error.strerror}") from None
+            raise ResultsError(_cannot_write(path, error)) from None
         except BaseException:
             self._close_fd()
             raise
@@ -131,14 +100,15 @@ class Writer:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def append(self, lines: bytes) -> None:
-        """Add whole lines. They outlive this process at once, and a power cut within SYNC_S.
+    def append(self, piece: Piece) -> None:
+        """Add rows. They outlive this process at once, and a power cut within SYNC_S.
 
         Raises:
             ResultsError: they could not be written (disk full, quota, gone); what was there before stays whole.
         """
         try:
-            self._append(lines)
+            self._append(piece.text)
+            self.tally.join(piece.tally)
             now = time.monotonic()
             if now - self._synced > SYNC_S:
                 self._sync()
@@ -183,7 +153,7 @@ class Writer:
             return  # then the torn line is dropped on resume
 
     def _broken(self, error: OSError) -> ResultsError:
-        return ResultsError(f"cannot write {self.path}: {error.strerror}; the rows written so far are safe")
+        return ResultsError(f"{_cannot_write(self.path, error)} (the rows written so far are kept)")
 
     def _close_fd(self) -> None:
         fd, self._fd = self._fd, -1
@@ -196,18 +166,18 @@ class Writer:
         with open(os.dup(self._fd), "rb") as file:
             file.seek(0)
             first = file.readline()
-            if not first.endswith(b"\n"):  # the run died before its first row
-                os.ftruncate(self._fd, 0)
+            if not first.endswith(b"\n") and (dumps(header.to_json()) + b"\n").startswith(first):
+                os.ftruncate(self._fd, 0)  # the run died while it wrote its header
                 self._size = 0
                 return
             self._check_same(parse_header(first, self.path), header)
             end = self._index(file, len(first), retry_failed)
-            if retry_failed and len(self.done) < self.tally.rows:
-                self._drop_failed(file, end)
-            elif end < self._size:
+            if end < self._size:
                 os.ftruncate(self._fd, end)
                 self._size = end
                 self.notes.append(f"a torn last line of {self.path} was dropped; its row is graded again")
+            if retry_failed and self.tally.failed:
+                self._drop_failed(file, end)
 
     def _check_same(self, old: Header, new: Header) -> None:
         if old.digest != new.digest:
@@ -215,19 +185,21 @@ class Writer:
                 f"{self.path} holds results of another spec ('{old.name}', digest {old.digest[:12]}, not "
                 f"{new.digest[:12]}): one file holds one spec's results, so choose another -o"
             )
-        for option in ("fields", "texts"):
-            was, now = old.options.get(option), new.options.get(option)
-            if was != now:
+        was, now = _decisive(old), _decisive(new)
+        for option in was.keys() | now.keys():
+            if was.get(option) != now.get(option):
                 raise ResultsError(
-                    f"{self.path} was written with {option} {was}, now it is {now}: resume with the same "
-                    "options, or choose another -o"
+                    f"{self.path} was written with {option} {was.get(option)}, now it is {now.get(option)}: go on "
+                    "with the same options, or choose another -o"
                 )
-        if old.engine != new.engine:
-            self.notes.append(f"{self.path} was begun by {old.engine} and goes on with {new.engine}")
+        if (old.engine, old.provenance) != (new.engine, new.provenance):
+            changed = _changes(old.provenance, new.provenance)
+            self.notes.append(f"{self.path} was begun with other versions: {'; '.join(changed)}")
 
     def _index(self, file: IO[bytes], end: int, only_ok: bool) -> int:
         """Fill `done` and `tally` from the rows; return where the last whole line ends."""
         torn = 0
+        ids: list[str] = []
         for number, line in enumerate(file, 2):
             try:
                 fields = loads(line)
@@ -240,31 +212,86 @@ class Writer:
             if not line.endswith(b"\n"):
                 break
             end += len(line)
-            if ok or not only_ok:
-                self.done.add_new((id,))
             self.tally.add(reward, fields.get("flags", ()), fields.get("usage"))
+            if ok or not only_ok:
+                ids.append(id)
+            if len(ids) == INDEX_ROWS:
+                self._take_in(ids)
+        self._take_in(ids)
         return end
+
+    def _take_in(self, ids: list[str]) -> None:
+        if not self.done.add_new(ids):
+            twice = next(
+                id for place, id in enumerate(ids) if id in ids[:place] or self.done.contains([id])[0]
+            )
+            raise ResultsError(f"{self.path} has the id {twice!r} twice; each row's id stands once")
+        ids.clear()
 
     def _drop_failed(self, file: IO[bytes], end: int) -> None:
         """Rewrite the file without the rows that failed: beside it, then renamed over it."""
-        self.tally = Tally()
+        tally = Tally()
         file.seek(0)
         temporary = f"{self.path}.tmp"
-        with open(temporary, "wb") as kept:
-            kept.write(file.readline())
-            while file.tell() < end:
-                line = file.readline()
-                fields = loads(line)
-                if fields["ok"]:
-                    kept.write(line)
-                    self.tally.add(fields["reward"], (), fields.get("usage"))
-            kept.flush()
-            os.fsync(kept.fileno())
-            size = kept.tell()
-        fd = _lock(os.open(temporary, os.O_RDWR | os.O_APPEND), self.path)
-        os.replace(temporary, self.path)
+        try:
+            with open(temporary, "wb") as kept:
+                kept.write(file.readline())
+                while file.tell() < end:
+                    line = file.readline()
+                    fields = loads(line)
+                    if fields["ok"]:
+                        kept.write(line)
+                        tally.add(fields["reward"], (), fields.get("usage"))
+                kept.flush()
+                os.fsync(kept.fileno())
+                size = kept.tell()
+            fd = _lock(os.open(temporary, os.O_RDWR | os.O_APPEND), self.path)
+            os.replace(temporary, self.path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        _sync_folder(self.path)
         self._close_fd()
-        self._fd, self._size = fd, size
+        self._fd, self._size, self.tally = fd, size, tally
+
+
+def _cannot_write(path: str, error: OSError) -> str:
+    return f"cannot write {path}: {error.strerror}{_NEXT_STEP.get(error.errno or 0, '')}"
+
+
+def _sync_folder(path: str) -> None:
+    """A new name outlives a power cut once its folder is on the disk."""
+    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no such call
+            raise
+    finally:
+        os.close(fd)
+
+
+def _decisive(header: Header) -> dict[str, Any]:
+    """What changes rewards or lines beside the spec: the fields, the texts, options of templates and metrics."""
+    options = {option: value for option, value in header.options.items() if option != "merge"}
+    return options | {path: value for path, value in _leaves(header.provenance) if path.endswith("options")}
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    was, now = dict(_leaves(old)), dict(_leaves(new))
+    return [
+        f"{path} {was.get(path)}, now {now.get(path)}"
+        for path in sorted(was.keys() | now.keys())
+        if was.get(path) != now.get(path)
+    ]
+
+
+def _leaves(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from _leaves(inner, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", inner
 
 
 def _open_locked(path: str) -> int:
@@ -295,7 +322,7 @@ def write_sorted(results: str, target: str) -> int:
     """Write a copy of a results file, sorted by id: JSON lines, or Parquet where `target` ends in .parquet.
 
     The copy is made beside `target` and renamed, so it is there whole or not at all. Memory stays bounded: sorted
-    runs of SORT_ROWS lines are merged.
+    runs of SORT_BYTES are merged.
 
     Returns:
         How many rows it has.
@@ -309,32 +336,35 @@ def write_sorted(results: str, target: str) -> int:
         with open(results, "rb") as file:
             header = file.readline()
             parse_header(header, results)
-            n = save(header, _sorted(file), temporary)
+            n = save(header, _sorted(file, os.path.dirname(target) or "."), temporary)
         os.replace(temporary, target)
         return n
     except OSError as error:
-        raise ResultsError(f"cannot write {target}: {error.strerror}") from error
+        raise ResultsError(_cannot_write(target, error)) from error
     finally:
         Path(temporary).unlink(missing_ok=True)
 
 
-def _sorted(lines: Iterable[bytes]) -> Iterator[bytes]:
+def _sorted(file: IO[bytes], folder: str) -> Iterator[bytes]:
+    """The whole lines of a file, sorted by id."""
     import heapq
     import tempfile
     from contextlib import ExitStack
-    from itertools import islice
 
-    whole = (line for line in lines if line.endswith(b"\n"))
     with ExitStack() as runs:
         sources: list[Iterable[bytes]] = []
-        while run := sorted(islice(whole, SORT_ROWS), key=_id_of):
-            if len(run) < SORT_ROWS:
-                sources.append(run)
-                break
-            kept = runs.enter_context(tempfile.TemporaryFile())
-            kept.writelines(run)
-            kept.seek(0)
-            sources.append(kept)
+        while lines := file.readlines(SORT_BYTES):
+            if not lines[-1].endswith(b"\n"):
+                del lines[-1]
+            lines.sort(key=_id_of)
+            if not sources and not file.peek(1):  # type: ignore[attr-defined]  # a buffered reader
+                yield from lines
+                return
+            run = runs.enter_context(tempfile.TemporaryFile(dir=folder))
+            run.writelines(lines)
+            run.seek(0)
+            sources.append(run)
+        del lines
         yield from heapq.merge(*sources, key=_id_of)
 
 
@@ -380,7 +410,7 @@ def _save_parquet(header: bytes, lines: Iterable[bytes], path: str) -> int:
     lines = iter(lines)
     n = 0
     with pq.ParquetWriter(path, schema) as writer:
-        while rows := [_flat(loads(line), keys) for line in islice(lines, SORT_ROWS)]:
+        while rows := [_flat(loads(line), keys) for line in islice(lines, PARQUET_ROWS)]:
             writer.write_table(pa.Table.from_pylist(rows, schema))
             n += len(rows)
     return n

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,8 +21,7 @@ from graders.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from graders.batch.run import Run
-    from graders.batch.write import Tally
+    from graders.batch.run import Progress, Run, Workers
     from graders.engine import Grader
 
 LINE_EVERY_S = 5.0  # between two progress lines where stderr is not a terminal
@@ -44,7 +43,15 @@ LINE_EVERY_S = 5.0  # between two progress lines where stderr is not a terminal
     "--format", "format_", type=click.Choice(("jsonl", "json", "csv", "tsv", "parquet")),
     help="DATA's format; default: by its ending.",
 )  # fmt: skip
-@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Rows under way at once; default 512.")
+@click.option(
+    "--jobs", type=click.IntRange(1), metavar="N",
+    help="Rows under way at judges and sandbox, default 512; for slow metrics, processes, default one a core.",
+)  # fmt: skip
+@click.option(
+    "--engine", type=click.Choice(("local", "ray")), default="local", show_default=True,
+    help="Where rows are graded: here, or by actors on a Ray cluster.",
+)  # fmt: skip
+@click.option("--address", metavar="ADDRESS", help="The Ray cluster's; default: a new one on this machine.")
 @click.option(
     "--merge/--no-merge", default=None, help="Ask a judge equal questions once; default: where repeatable."
 )
@@ -93,6 +100,8 @@ def command(
     id_field: str | None,
     format_: str | None,
     jobs: int | None,
+    engine: str,
+    address: str | None,
     merge: bool | None,
     cache: str | None,
     max_calls: int | None,
@@ -116,10 +125,10 @@ def command(
     grader batch spec.json answers.jsonl -o results.jsonl
     grader batch spec.json answers.parquet -o results.jsonl --sample-field completion --resume
     """
-    from graders.batch.read import DataError, open_data
+    from graders.batch.read import DataError
     from graders.batch.results import ResultsError
-    from graders.batch.run import Stop, grade_data, header_of, look
-    from graders.batch.write import Writer, write_sorted
+    from graders.batch.run import Stop, grade_dataset
+    from graders.batch.write import write_sorted
     from graders.errors import SpecError
     from graders.models import ConfigError
 
@@ -139,37 +148,33 @@ def command(
     except SpecError as error:
         show_problems(error.problems)
         return NOT_MET
-    talk = _Talk(quiet, grader)
-    with grader.backends:
-        try:
-            opened = look(open_data(data, format_), sample=sample_field, item=item_field, id=id_field)
-        except DataError as error:
-            raise click.UsageError(str(error)) from None
-        try:
-            header = header_of(grader, opened, texts=not no_texts, merge=merge)
-            writer = Writer(output, header, resume=resume, retry_failed=retry_failed, force=force)
-        except ResultsError as error:
-            raise click.UsageError(str(error)) from None
-        talk.begin(opened.data.total)
-        try:
-            with writer, Stop(talk.from_signal) as stop:
-                run = grade_data(
-                    grader,
-                    opened,
-                    writer,
-                    texts=not no_texts,
-                    jobs=jobs,
-                    merge=merge,
-                    progress=talk.progress,
-                    stop=stop,
-                )
-            if sorted_ and not run.interrupted and not run.broken:
-                write_sorted(output, sorted_)
-        except (ResultsError, DataError) as error:
-            talk.end()
-            talk.say(f"error: {error}. {_how_to_go_on(output)}")
-            return BROKEN
-    talk.end()
+    talk = _Talk(quiet)
+    try:
+        with (
+            grader.backends,
+            _engine(engine, address, grader, jobs) as workers,
+            Stop(talk.from_signal) as stop,
+        ):
+            run = grade_dataset(
+                grader,
+                data,
+                output,
+                resume=resume,
+                retry_failed=retry_failed,
+                force=force,
+                sample_field=sample_field,
+                item_field=item_field,
+                id_field=id_field,
+                format=format_,
+                texts=not no_texts,
+                jobs=jobs,
+                merge=merge,
+                workers=workers,
+                progress=talk.progress,
+                stop=stop,
+            )
+    except (DataError, ResultsError) as error:
+        raise click.UsageError(str(error)) from None
     talk.summary(run, output)
     if run.interrupted:
         talk.say(f"interrupted. {_how_to_go_on(output)}")
@@ -180,6 +185,12 @@ def command(
     if run.graded and not run.tally.scored:
         talk.say("error: no row could be graded; `grader check` says what is wrong with spec or data")
         return BROKEN
+    if sorted_:
+        try:
+            write_sorted(output, sorted_)
+        except ResultsError as error:
+            talk.say(f"error: {error}")
+            return BROKEN
     return _gates(output, fail_under, min_coverage, talk)
 
 
@@ -192,8 +203,19 @@ def _judges(
     from graders.models import connect, load_config
 
     limits = {"max_calls": max_calls, "max_cost": max_cost}
-    given = {name: limit for name, limit in limits.items() if limit is not None}
+    given: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
     return {"models": connect(load_config(config), cache=cache, **given)}
+
+
+def _engine(
+    engine: str, address: str | None, grader: Grader, jobs: int | None
+) -> AbstractContextManager[Workers | None]:
+    """Who grades, when not this process."""
+    if engine == "local":
+        return nullcontext()
+    from graders.batch.ray import Actors
+
+    return Actors(grader, jobs, address=address)
 
 
 def _same_file(one: str, other: str) -> bool:
@@ -220,17 +242,10 @@ def _gates(output: str, fail_under: float | None, min_coverage: float | None, ta
 class _Talk:
     """Everything on stderr: a line that renews itself on a terminal, one every LINE_EVERY_S elsewhere; the summary."""
 
-    def __init__(self, quiet: bool, grader: Grader) -> None:
+    def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
-        self._prices: Mapping[str, Any] = getattr(grader.backends.config, "prices", {})
         self._terminal = sys.stderr.isatty() and not quiet
-        self._total: int | None = None
-        self._started = self._told = time.monotonic()
-        self._shown = False
-
-    def begin(self, total: int | None) -> None:
-        self._total = total
-        self._started = self._told = time.monotonic()
+        self._told = time.monotonic()
 
     def say(self, text: str) -> None:
         click.echo(text, err=True)
@@ -239,45 +254,24 @@ class _Talk:
         """As `say`, from inside a signal handler, where a buffered stream may be in use."""
         os.write(2, f"\n{text}\n".encode())
 
-    def progress(self, tally: Tally, graded: int, fraction: float | None) -> None:
+    def progress(self, now: Progress) -> None:
         """Called several times a second."""
-        now = time.monotonic()
-        if self._quiet or not (self._terminal or now - self._told > LINE_EVERY_S):
+        if self._quiet:
             return
-        self._told = now
-        line = self._line(tally, graded, fraction, now - self._started)
         if self._terminal:
-            self._shown = True
-            sys.stderr.write(f"\r\x1b[K{line}")
+            columns = os.get_terminal_size(2).columns
+            sys.stderr.write(f"\r\x1b[K{_line(now)[: columns - 1]}")
             sys.stderr.flush()
-        else:
-            self.say(line)
-
-    def _line(self, tally: Tally, graded: int, fraction: float | None, seconds: float) -> str:
-        if self._total:
-            fraction = min(1.0, tally.rows / self._total)
-        parts = [f"{tally.rows:,} rows", f"{graded / max(seconds, 0.001):,.0f}/s", f"{tally.failed:,} failed"]
-        parts += self._spent(tally)
-        if fraction and graded and seconds > 1:
-            parts += [f"{fraction:.0%}", f"{_clock(seconds * (1 - fraction) / fraction)} left"]
-        return "  ".join(parts)
-
-    def _spent(self, tally: Tally) -> list[str]:
-        if not tally.tokens:
-            return []
-        parts = [f"{sum(prompt + completion for prompt, completion in tally.tokens.values()):,} tokens"]
-        cost = cost_of(tally.tokens, self._prices)
-        return parts if cost is None else [*parts, f"cost {cost:.4g}"]
-
-    def end(self) -> None:
-        """Leave the progress line."""
-        if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+        elif time.monotonic() - self._told > LINE_EVERY_S:
+            self._told = time.monotonic()
+            self.say(_line(now))
 
     def summary(self, run: Run, output: str) -> None:
         if self._quiet:
             return
+        if self._terminal:
+            sys.stderr.write("\r\x1b[K")  # in place of the progress line
+            sys.stderr.flush()
         tally = run.tally
         for note in run.notes:
             self.say(f"note: {note}")
@@ -290,7 +284,10 @@ class _Talk:
             lines[0] += f"; {run.graded:,} of them graded now"
         if tally.scored:
             lines.append(f"mean reward of the scored rows: {tally.total / tally.scored:.6g}")
-        lines += self._spent(tally)
+        for model, (prompt, completion) in tally.tokens.items():
+            lines.append(f"{model}: {prompt:,} tokens asked, {completion:,} answered")
+        if run.cost is not None:
+            lines.append(f"cost of this run: {run.cost:.4g}")
         if run.stray:
             lines.append(f"note: {run.stray:,} rows of {output} are not in this data")
         rate = run.graded / max(run.seconds, 1e-6)
@@ -299,14 +296,21 @@ class _Talk:
         click.echo("\n".join(lines), err=output == "-")
 
 
-def cost_of(tokens: Mapping[str, tuple[int, int]], prices: Mapping[str, Any]) -> float | None:
-    """What judges' tokens cost by the [prices] table; None when a model has no price."""
-    if not all(model in prices for model in tokens):
-        return None
-    return sum(
-        (prompt * prices[model].input + completion * prices[model].output) / 1e6
-        for model, (prompt, completion) in tokens.items()
-    )
+def _line(now: Progress) -> str:
+    """`1,234 rows of 5,000 (24 %)  310/s  12 failed  45,678 tokens  cost 0.1234  0:12 left`."""
+    of = f" of {now.total:,} ({now.rows / now.total:.0%})" if now.total else ""
+    parts = [
+        f"{now.rows:,} rows{of}",
+        f"{now.graded / max(now.seconds, 0.001):,.0f}/s",
+        f"{now.failed:,} failed",
+    ]
+    if now.tokens:
+        parts.append(f"{now.tokens:,} tokens")
+    if now.cost is not None:
+        parts.append(f"cost {now.cost:.4g}")
+    if now.left_s is not None and now.seconds > 1:
+        parts.append(f"{_clock(now.left_s)} left")
+    return "  ".join(parts)
 
 
 def _clock(seconds: float) -> str:

@@ -1,0 +1,124 @@
+"""Local graders in processes of their own, for metrics that cost more than sending the row there.
+
+Each worker runs `main`: it is told the grader once, then reads parts and writes pieces, pickled, over its pipes. It
+imports nothing of the caller's program, and ends when its input does, however its parent died.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any
+
+from graders.batch.results import ResultsError
+
+if TYPE_CHECKING:
+    from graders.batch.lines import Lines, Piece
+    from graders.batch.run import Part
+
+CLOSE_S = 2.0  # how long a worker may take to end after its input has
+
+
+class Processes:
+    """A few worker processes.
+
+    Args:
+        lines: What they do.
+        n: How many.
+    """
+
+    def __init__(self, lines: Lines, n: int) -> None:
+        told = pickle.dumps(
+            (lines.grader.spec.to_json(), lines.grader.backends.options, lines.mapped, lines.texts)
+        )
+        self._workers = [_start(told) for _ in range(n)]
+
+    def grade(self, parts: Iterator[Part]) -> Iterator[Piece]:
+        """Each part, graded, in any order; every worker holds one.
+
+        Raises:
+            ResultsError: a worker died; the others have graded what they could.
+        """
+        ready: SimpleQueue[Piece | BaseException | None] = SimpleQueue()
+        taking = Lock()
+
+        def serve(worker: subprocess.Popen[bytes]) -> None:
+            assert worker.stdin
+            assert worker.stdout
+            try:
+                while True:
+                    with taking:
+                        part = next(parts, None)
+                    if part is None:
+                        break
+                    pickle.dump(part, worker.stdin, pickle.HIGHEST_PROTOCOL)
+                    worker.stdin.flush()
+                    ready.put(pickle.load(worker.stdout))
+            except (OSError, EOFError):
+                ready.put(ResultsError(f"a worker process died (exit {worker.wait(CLOSE_S)})"))
+            except BaseException as error:  # of the parts: the data breaks off
+                ready.put(error)
+            ready.put(None)
+
+        for worker in self._workers:
+            Thread(target=serve, args=(worker,), name="graders-worker", daemon=True).start()
+        failure: BaseException | None = None
+        for _ in self._workers:
+            while (piece := ready.get()) is not None:
+                if isinstance(piece, BaseException):
+                    failure = failure or piece
+                else:
+                    yield piece
+        if failure is not None:
+            raise failure
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for worker in self._workers:
+            worker.kill()
+            worker.wait()
+            for pipe in (worker.stdin, worker.stdout):
+                assert pipe
+                pipe.close()
+
+
+def _start(told: bytes) -> subprocess.Popen[bytes]:
+    code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main()"
+    worker = subprocess.Popen(
+        [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert worker.stdin
+    worker.stdin.write(told)
+    worker.stdin.flush()
+    return worker
+
+
+def main() -> None:
+    """The worker."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a terminal's Ctrl-C reaches the whole group; the parent drains
+    from graders.backends import Backends
+    from graders.batch.lines import Lines
+    from graders.engine import Grader
+    from graders.spec import load, read
+
+    into, out = sys.stdin.buffer, sys.stdout.buffer
+    spec, options, mapped, texts = pickle.load(into)
+    grader = Grader(read(load(spec)).spec, Backends(), options)
+    lines = Lines(grader, mapped, texts=texts)
+    while True:
+        try:
+            part: Any = pickle.load(into)
+            pickle.dump(lines.grade(*part), out, pickle.HIGHEST_PROTOCOL)
+            out.flush()
+        except (EOFError, BrokenPipeError):
+            os._exit(0)  # nothing is left to flush, and to whom
