@@ -27,17 +27,15 @@ NONE = -2  # no place; two apart from every place, so that it never looks like t
 
 
 class Places(NamedTuple):
-    """Where words stand in a text.
+    """Where the words of a text stand.
 
     Attributes:
-        words: In order.
         last: Word -> its last place.
         before: Place -> the place before it of the same word, or NONE.
     """
 
-    words: Sequence[str]
     last: dict[str, int]
-    before: Sequence[int]
+    before: dict[int, int]
 
 
 def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
@@ -54,10 +52,14 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
             raise TooManyCharacters(name, len(text))
         return tokenize(text)
 
-    prepared = Prepared(lambda reference: places(tokens(reference)))
+    def prepare(reference: str) -> tuple[list[str], Places]:
+        words = tokens(reference)
+        return words, places(enumerate(words))
+
+    prepared = Prepared(prepare)
 
     def score(hypothesis: str, reference: str) -> float:
-        return meteor(tokens(hypothesis), prepared(reference))
+        return meteor(tokens(hypothesis), *prepared(reference))
 
     return Metric(
         score=score,
@@ -76,70 +78,62 @@ def _lower(tokenizer: str) -> Tokenize:
     return lambda text: [token.lower() for token in tokenize(text)]
 
 
-def meteor(hypothesis: Sequence[str], reference: Places) -> float:
-    """The score of tokens in lower case; 0.0 when none match. Time is linear in tokens and their synonyms."""
-    pairs = align(hypothesis, reference)
+def meteor(hypothesis: Sequence[str], reference: Sequence[str], where: Places) -> float:
+    """The score of tokens in lower case; 0.0 when none match. Time is linear in tokens and their synonyms.
+
+    Args:
+        where: The reference's places, as `places` finds them; left as they are.
+    """
+    pairs = align(hypothesis, reference, where)
     matches = len(pairs) - pairs.count(NONE)
     if not matches:
         return 0.0
     chunks = matches - list(map(sub, pairs[1:], pairs)).count(1)
     precision = matches / len(hypothesis)
-    recall = matches / len(reference.words)
+    recall = matches / len(reference)
     mean = (precision * recall) / (ALPHA * precision + (1 - ALPHA) * recall)
     return float((1 - GAMMA * (chunks / matches) ** BETA) * mean)
 
 
-def align(hypothesis: Sequence[str], reference: Places) -> list[int]:
+def align(hypothesis: Sequence[str], reference: Sequence[str], where: Places) -> list[int]:
     """For each word of the hypothesis the place of its match in the reference, or NONE."""
     pairs = [NONE] * len(hypothesis)
-    everywhere = range(len(reference.words))
     from_the_right = zip(range(len(hypothesis) - 1, -1, -1), reversed(hypothesis), strict=True)
-    left = _match(from_the_right, reference.last.copy(), reference.before, everywhere, pairs)
-    rest = sorted(set(everywhere).difference(pairs)) if left else []
+    left = _match(from_the_right, Places(where.last.copy(), where.before), pairs)
+    rest = sorted(set(range(len(reference))).difference(pairs)) if left else []
     if not rest:
         return pairs
 
-    _, last, before = places([stems[reference.words[place]] for place in rest])
-    left = _match([(at, stems[word]) for at, word in left], last, before, rest, pairs)
-    free = {stem: index for stem, index in last.items() if index >= 0}
-
+    free, before = stemmed = places([(place, stems[reference[place]]) for place in rest])
+    left = _match([(at, stems[word]) for at, word in left], stemmed, pairs)
     for at, stem in left:
         known = synonyms[stem]
         if known and not free.keys().isdisjoint(known):
-            index, best = max((free[word], word) for word in free.keys() & known)
-            pairs[at] = rest[index]
-            free[best] = before[index]
-            if free[best] < 0:
-                del free[best]
+            place, word = max((free[word], word) for word in free.keys() & known)
+            if place >= 0:
+                pairs[at] = place
+                free[word] = before[place]
     return pairs
 
 
-def places(words: Sequence[str]) -> Places:
-    """The places of a text's words."""
-    last = dict(zip(words, range(len(words)), strict=True))
-    if len(last) == len(words):  # no word stands twice
-        return Places(words, last, [NONE] * len(words))
-    last.clear()
-    before = []
-    for place, word in enumerate(words):
-        before.append(last.get(word, NONE))
+def places(words: Iterable[tuple[int, str]]) -> Places:
+    """What is known of numbered words, ascending."""
+    last: dict[str, int] = {}
+    before: dict[int, int] = {}
+    for place, word in words:
+        before[place] = last.get(word, NONE)
         last[word] = place
-    return Places(words, last, before)
+    return Places(last, before)
 
 
-def _match(
-    words: Iterable[tuple[int, str]],
-    last: dict[str, int],
-    before: Sequence[int],
-    where: Sequence[int],
-    pairs: list[int],
-) -> list[tuple[int, str]]:
-    """Give each word the last free place of the same word, out of `last`; return those that got none."""
+def _match(words: Iterable[tuple[int, str]], free: Places, pairs: list[int]) -> list[tuple[int, str]]:
+    """Give each word the last free place of the same word, which is then taken; return those that got none."""
+    last, before = free
     left = []
     for at, word in words:
         place = last.get(word, NONE)
         if place >= 0:
-            pairs[at] = where[place]
+            pairs[at] = place
             last[word] = before[place]
         else:
             left.append((at, word))
