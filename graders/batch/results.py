@@ -9,7 +9,7 @@ Rows come in the order they were written, one at a time; each id stands once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -156,6 +156,23 @@ def read_results(path: str | Path) -> Results:
                     raise ResultsError(f"{path}:{number}: not a result line: {error}") from None
 
     return Results(header, rows())
+
+
+def read_rows(path: str | Path, places: Collection[int]) -> Iterator[tuple[int, ResultRow]]:
+    """The rows at these places of a results file (0 is the first row), in the file's order; the others are not parsed.
+
+    Raises:
+        ResultsError: the file cannot be read.
+    """
+    try:
+        file = Path(path).open("rb")  # noqa: SIM115  # closed when the rows have been read
+    except OSError as error:
+        raise ResultsError(f"cannot read {path}: {error.strerror}") from None
+    with file:
+        mapped = Mapped(**parse_header(file.readline(), str(path)).options.get("fields", {}))
+        for place, line in enumerate(file):
+            if place in places:
+                yield place, _row(loads(line), mapped)
 
 
 def parse_header(line: bytes, path: str) -> Header:

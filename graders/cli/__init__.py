@@ -24,6 +24,8 @@ COMMANDS = {
     "run": "Grade one row and print the result.",
     "validate": "List every problem of specs.",
     "batch": "Grade a dataset.",
+    "report": "Make a page, or a short summary, of results.",
+    "compare": "Say whether one results file is better than another.",
     "doctor": "Say what works on this machine.",
     "convert": "Take graders out of jobs and evals, or write them in another form.",
     "schema": "Print the JSON Schema of specs, for editors.",
