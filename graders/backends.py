@@ -42,7 +42,8 @@ class Backends:
     """What compiled graders share. Cheap to make: everything starts at its first ask. Safe to use from any thread.
 
     Args:
-        models: Who answers ModelAsk; None: what the configuration says, at the first ask.
+        models: Who answers ModelAsk: a ModelClient, any function, or an openai client (see graders.models.adapters);
+            None: what the configuration says, at the first ask.
         sandbox: Who runs python graders; None: what the configuration says.
         embedder: Who makes vectors for cosine; None: what the configuration says (by default nobody does).
         cache: Path of a file in which judges' verdicts are kept; None: no cache.
@@ -53,14 +54,18 @@ class Backends:
     def __init__(
         self,
         *,
-        models: ModelClient | None = None,
+        models: ModelClient | Callable[[dict[str, Any]], Any] | Any = None,
         sandbox: Sandbox | None = None,
         embedder: Embedder | None = None,
         cache: str | None = None,
         config: str | Config | None = None,
         unsandboxed: bool = False,
     ) -> None:
-        self._models = models
+        self._models: ModelClient | None = models
+        if models is not None and not hasattr(models, "answer"):
+            from graders.models.adapters import client_of
+
+            self._models = client_of(models)
         self._sandbox = sandbox
         self._embedder = embedder
         self._cache = cache
@@ -98,6 +103,7 @@ class Backends:
             metric_options={name: table for name, table in metrics.items() if isinstance(table, Mapping)},
             values=self.config.table("templates").get("values", "json"),
             judge_steps=self.config.table("judge").get("steps", True),
+            harden=self.config.table("judge").get("harden", False),
             embedder=self.has_embedder,
         )
 
@@ -331,7 +337,7 @@ def _same(reply: Answer) -> Answer:
 
 def _code_answer(outcome: Outcome) -> Answer:
     if outcome.value is not None:
-        return CodeReply(outcome.value, outcome.tier)
+        return CodeReply(outcome.value, outcome.held_by)
     if outcome.status in RUNTIME_OUTCOMES:
         return PythonRuntimeError(outcome.text or outcome.error_type)
     return PythonServerError(outcome.text or outcome.status, outcome.status)

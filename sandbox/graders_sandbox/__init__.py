@@ -2,7 +2,32 @@
 
 from __future__ import annotations
 
-from .limits import TIERS, Job, Limits, Outcome, SandboxUnavailable
-from .pool import Sandbox
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = ["TIERS", "Job", "Limits", "Outcome", "Sandbox", "SandboxUnavailable"]
+if TYPE_CHECKING:
+    from .limits import TIERS, Job, Limits, Outcome, SandboxUnavailable
+    from .pool import Sandbox
+    from .untrusted import Verdict, run_untrusted
+
+#: Loaded on first touch: the fork server imports parts of this package, and each page it holds costs every fork.
+_HOMES = {
+    "TIERS": "limits",
+    "Job": "limits",
+    "Limits": "limits",
+    "Outcome": "limits",
+    "Sandbox": "pool",
+    "SandboxUnavailable": "limits",
+    "Verdict": "untrusted",
+    "run_untrusted": "untrusted",
+}
+
+__all__ = ["TIERS", "Job", "Limits", "Outcome", "Sandbox", "SandboxUnavailable", "Verdict", "run_untrusted"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value

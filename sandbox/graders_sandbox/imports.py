@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import os
 import sys
 import warnings
+from dataclasses import dataclass
 from functools import lru_cache
+from importlib.machinery import all_suffixes
 from importlib.util import find_spec
 
 #: The packages of the hosted image (OpenAI graders guide, image 2025-05-08): import names. Those installed are loaded.
@@ -17,41 +20,77 @@ HOSTED = frozenset(
 #: Standard modules that do something when imported, want a screen, or are no use inside.
 _LEFT_OUT = frozenset(
     ("antigravity", "this", "idlelib", "lib2to3", "tkinter", "turtle", "turtledemo", "test", "ensurepip", "venv", "pip",
-     "webbrowser", "__main__", "__future__", "multiprocessing", "graders_sandbox", "site", "sitecustomize", "usercustomize")
+     "webbrowser", "__main__", "__future__", "multiprocessing", "site", "sitecustomize", "usercustomize")
+)  # fmt: skip
+
+#: What a model's code tends to import: loaded for graders that run such code, since nobody has read it yet.
+_FOR_UNTRUSTED = frozenset(
+    ("bisect", "collections", "copy", "datetime", "decimal", "fractions", "functools", "hashlib", "heapq", "io",
+     "itertools", "json", "math", "operator", "random", "re", "statistics", "string", "typing")
 )  # fmt: skip
 
 
-@lru_cache(maxsize=1024)
-def named(source: str) -> frozenset[str]:
-    """The modules to load before the fork: what the source imports anywhere, functions included, if it is known.
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What to load before the fork.
 
-    Submodules count (`scipy.stats`). A source that does not parse names none.
+    Attributes:
+        packages: Modules of installed packages; a server is kept for each such set.
+        standard: Modules of the standard library; any server loads them when first asked.
+        untrusted: Whether it runs other people's code (`run_untrusted`).
     """
+
+    packages: frozenset[str] = frozenset()
+    standard: frozenset[str] = frozenset()
+    untrusted: bool = False
+
+
+@lru_cache(maxsize=1024)
+def named(source: str) -> Named:
+    """What the source imports anywhere, functions included, if it is known. A source that does not parse names nothing."""
+    if "import" not in source:
+        return Named()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return frozenset()
+        return Named()
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return frozenset(name for name in names if _loadable(name))
+    untrusted = "graders_sandbox" in names
+    standard = {
+        n for n in names if n.partition(".")[0] in sys.stdlib_module_names - _LEFT_OUT and _is_module(n)
+    }
+    return Named(
+        frozenset(name for name in names if name.partition(".")[0] in HOSTED and _is_module(name)),
+        frozenset(standard | _FOR_UNTRUSTED if untrusted else standard),
+        untrusted,
+    )
 
 
-def _loadable(name: str) -> bool:
-    top = name.partition(".")[0]
-    if top in _LEFT_OUT or not all(part.isidentifier() for part in name.split(".")):
-        return False
-    return top in sys.stdlib_module_names or (top in HOSTED and _installed(top))
-
-
-@lru_cache(maxsize=64)
-def _installed(top: str) -> bool:
+@lru_cache(maxsize=4096)
+def _is_module(name: str) -> bool:
+    """Whether there is a module of this name, found without importing anything."""
+    top, *parts = name.split(".")
     try:
-        return find_spec(top) is not None
+        spec = find_spec(top)
     except (ImportError, ValueError):
         return False
+    if spec is None:
+        return False
+    folders = list(spec.submodule_search_locations or ())
+    for part in parts:
+        if not part.isidentifier():
+            return False
+        bases = [os.path.join(folder, part) for folder in folders]
+        folders = [base for base in bases if os.path.isdir(base)]
+        if not folders and not any(
+            os.path.exists(base + suffix) for base in bases for suffix in all_suffixes()
+        ):
+            return False
+    return True

@@ -86,6 +86,7 @@ class Outcome:
         text: A traceback or an explanation, control characters escaped, at most 4 kB.
         wall_s, cpu_s: From the fork on.
         attempts: 1 unless infrastructure failed under it.
+        samples_per_process: 1; more when it shared its process with others, as the caller allowed.
     """
 
     status: Status
@@ -97,7 +98,16 @@ class Outcome:
     wall_s: float = 0.0
     cpu_s: float = 0.0
     attempts: int = 1
+    samples_per_process: int = 1
 
     @property
     def ok(self) -> bool:
         return self.status == "value"
+
+    @property
+    def held_by(self) -> str:
+        """The tier, and that the process was shared where it was."""
+        shared = (
+            f", {self.samples_per_process} samples in one process" if self.samples_per_process > 1 else ""
+        )
+        return self.tier + shared

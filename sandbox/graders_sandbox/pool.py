@@ -1,81 +1,41 @@
-"""The host's side: servers by import set, samples in flight, deadlines, retries.
+"""The host's side: samples in, outcomes out; servers by import set, deadlines, retries.
 
-One thread of each Sandbox talks to its servers. Callers on any thread hand it tasks and wait for futures.
+One thread for each Sandbox in use talks to its servers. Callers on any thread hand it tasks and wait for futures.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
-import fcntl
 import hashlib
 import json
 import os
 import selectors
 import signal
-import site
 import socket
-import subprocess
-import sys
-import sysconfig
 import threading
 import time
+import traceback
 import weakref
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from . import folders, imports, protocol
-from .limits import TIERS, Job, Limits, Outcome, SandboxUnavailable
+from . import imports, processes, protocol
+from .limits import Job, Limits, Outcome, SandboxUnavailable
+from .processes import Choice, Run, Server, Task
 
-ATTEMPTS = 3  # servers that may die under a sample before it is given up as infrastructure
+ATTEMPTS = 5  # servers that may die under a sample before it is given up as infrastructure
 START_S = 60.0  # for a server with the largest packages on a busy machine
+COMPILE_S = 25.0  # for a source that its server has not seen: more than it takes before it says no
 GRACE_S = 5.0  # beyond a sample's wall time, before its server counts as hung
 EXIT_S = 2.0  # for a server to leave by itself when closed
-_SERVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "server.py")
-#: All that a server has in its environment: nothing of the caller's. Numerical libraries get one thread each, since a
-#: server with threads must not fork.
-_ENVIRONMENT = {
-    "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
-    "NUMEXPR_NUM_THREADS": "1", "JOBLIB_MULTIPROCESSING": "0", "PYTHONDONTWRITEBYTECODE": "1",
-}  # fmt: skip
-#: Settings of numerical libraries that describe the processor: without them some crash on some machines.
-_KEPT_ENVIRONMENT = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "NVPL_BLAS_DEBUG_CPU_TYPE")
-
-
-@dataclass(eq=False, slots=True)
-class Task:
-    """One sample on its way."""
-
-    number: int
-    source: str
-    payload: bytes
-    seed: int
-    wall_s: float
-    modules: frozenset[str]
-    future: Future[Outcome]
-    attempts: int = 0
-    result: int = -1  # our end of the result pipe
-    watchdog: float = 0.0
-
-
-@dataclass(eq=False, slots=True)
-class Server:
-    """A running server and what it has been told."""
-
-    process: subprocess.Popen[bytes]
-    control: socket.socket
-    modules: frozenset[str]
-    started: float
-    scratch: folders.Scratch | None
-    ready: bool = False
-    sources: dict[str, int] = field(default_factory=dict)
-    waiting: deque[Task] = field(default_factory=deque)
-    running: dict[int, Task] = field(default_factory=dict)
+MEMORY_S = 1.0  # between looks at how much memory is free
+_AHEAD = 4  # times what is in flight: how far run_many reads on
 
 
 class Sandbox:
@@ -89,9 +49,11 @@ class Sandbox:
         tier: Exactly this tier (for tests and diagnosis).
         unsandboxed: No jail at all. Only for programs that you wrote; every outcome says so.
         seed: The run's seed; with a sample's key it seeds random and numpy.
-        hash_seed: Of the programs' str hashes, and so of the order of their sets: the same in every run unless changed.
         in_flight: Samples at once; None: twice the cores, fewer where memory is short.
         servers: Import sets kept ready; the least recently used are closed.
+        samples_per_process: How many samples of one source may share a process, for speed. More than 1 gives up what
+            keeps them apart: modules, globals and files of one are seen by the next, and a crash or time-out costs a
+            second run of all that shared it. Every outcome says so.
     """
 
     def __init__(
@@ -102,48 +64,27 @@ class Sandbox:
         tier: str | None = None,
         unsandboxed: bool = False,
         seed: int = 0,
-        hash_seed: int = 0,
         in_flight: int | None = None,
-        servers: int = 4,
+        servers: int = 8,
+        samples_per_process: int = 1,
     ) -> None:
-        for name in (require, tier):
-            if name is not None and name not in TIERS:
-                raise ValueError(f"{name!r} is not a tier; the tiers are {', '.join(TIERS)}")
-        self.limits = limits = limits or Limits()
+        for name, number in (
+            ("in_flight", in_flight),
+            ("servers", servers),
+            ("samples_per_process", samples_per_process),
+        ):
+            if number is not None and number < 1:
+                raise ValueError(f"{name} must be at least 1, not {number}")
+        self.limits = limits or Limits()
         self.seed = seed
-        self.hash_seed = hash_seed
-        self.in_flight = in_flight or _admitted(limits)
-        self.kept = max(1, servers)
-        self._candidates = ("unsandboxed",) if unsandboxed else (tier,) if tier else _at_least(require)
-        self._require = require
-        self._tier = ""
-        self._refusal = ""
-        self._reset()
-        _ALL.add(self)
-
-    def _reset(self) -> None:
+        self.in_flight = in_flight or _fitting(self.limits)
+        self.samples_per_process = samples_per_process
+        self._grows = in_flight is None
+        self._kept = servers
+        self._choice = Choice(require=require, tier=tier, unsandboxed=unsandboxed)
         self._lock = threading.Lock()
-        self._queue: deque[Task] = deque()
-        self._cancelled: deque[Task] = deque()
-        self._thread: threading.Thread | None = None
-        self._wake: socket.socket | None = None
-        self._closing = False
-        self._number = 0
-        self._servers: OrderedDict[frozenset[str], Server] = OrderedDict()
-
-    # --- callers ---
-
-    def sibling(self, *, hash_seed: int) -> Sandbox:
-        """A sandbox of its own with the same limits and the same jail, whose programs hash by another seed."""
-        other = Sandbox(
-            limits=self.limits,
-            seed=self.seed,
-            hash_seed=hash_seed,
-            in_flight=self.in_flight,
-            servers=self.kept,
-        )
-        other._candidates, other._require = self._candidates, self._require
-        return other
+        self._pool: _Pool | None = None
+        _ALL.add(self)
 
     @property
     def tier(self) -> str:
@@ -152,11 +93,16 @@ class Sandbox:
         Raises:
             SandboxUnavailable: no tier works, or none as strong as required.
         """
-        if not self._tier and not self._refusal:
-            self.run("def grade(sample, item):\n    return 1.0\n", None, None)
-        if not self._tier:
-            raise SandboxUnavailable(self._refusal or "the sandbox could not be started")
-        return self._tier
+        if not self._choice.tier:
+            outcome = self.run("def grade(sample, item):\n    return 1.0\n", None, None)
+            if not self._choice.tier:
+                raise SandboxUnavailable(self._choice.refusal or outcome.text)
+        return self._choice.tier
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is thinner here than the tier's name says; () before the first sample."""
+        return self._choice.notes
 
     def run(
         self, source: str, sample: Any, item: Any, *, key: str = "", timeout_s: float | None = None
@@ -164,7 +110,7 @@ class Sandbox:
         """Grade one sample and wait. Never raises for the sample or for a broken jail: see Outcome.status.
 
         Raises:
-            TypeError, ValueError: sample or item has no JSON form.
+            TypeError, ValueError, RecursionError: sample or item has no JSON form.
         """
         future = self.submit(source, sample, item, key=key, timeout_s=timeout_s)
         try:
@@ -180,21 +126,41 @@ class Sandbox:
         return await asyncio.wrap_future(self.submit(source, sample, item, key=key, timeout_s=timeout_s))
 
     def run_many(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Grade many, lazily and in order, with a bounded number under way."""
+        """Grade many, lazily and in order, with a bounded number under way. Closing it stops what is under way."""
         waiting: deque[Future[Outcome]] = deque()
         source = iter(jobs)
         try:
             while True:
-                for job in islice(source, 4 * self.in_flight - len(waiting)):
-                    waiting.append(
-                        self.submit(job.source, job.sample, job.item, key=job.key, timeout_s=job.timeout_s)
-                    )
+                waiting.extend(map(self._submit, islice(source, self._ahead - len(waiting))))
                 if not waiting:
                     return
-                yield waiting.popleft().result()
+                yield waiting[0].result()
+                waiting.popleft()
         finally:
             for future in waiting:
                 future.cancel()
+
+    async def arun_many(self, jobs: Iterable[Job]) -> AsyncIterator[Outcome]:
+        """As run_many, for async callers."""
+        waiting: deque[Future[Outcome]] = deque()
+        source = iter(jobs)
+        try:
+            while True:
+                waiting.extend(map(self._submit, islice(source, self._ahead - len(waiting))))
+                if not waiting:
+                    return
+                yield await asyncio.wrap_future(waiting[0])
+                waiting.popleft()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    @property
+    def _ahead(self) -> int:
+        return _AHEAD * self.in_flight * self.samples_per_process
+
+    def _submit(self, job: Job) -> Future[Outcome]:
+        return self.submit(job.source, job.sample, job.item, key=job.key, timeout_s=job.timeout_s)
 
     def submit(
         self, source: str, sample: Any, item: Any, *, key: str = "", timeout_s: float | None = None
@@ -202,69 +168,47 @@ class Sandbox:
         """Grade one sample without waiting. Cancelling the future drops or stops it.
 
         Raises:
-            TypeError, ValueError: sample or item has no JSON form.
+            TypeError, ValueError, RecursionError: sample or item has no JSON form.
         """
         payload = json.dumps({"sample": sample, "item": item}).encode()
         future: Future[Outcome] = Future()
-        size = len(source.encode("utf-8", "surrogatepass"))
-        if size > self.limits.source_bytes:
-            text = f"the source has {size} bytes; the limit is {self.limits.source_bytes}"
+        limits = self.limits
+        size = len(source) if source.isascii() else len(source.encode("utf-8", "surrogatepass"))
+        if size > limits.source_bytes:
+            text = f"the source has {size} bytes; the limit is {limits.source_bytes}"
             future.set_result(
                 Outcome("grader_error", stage="compile", error_type="SourceTooLarge", text=text)
             )
-        elif len(payload) > self.limits.payload_bytes:
-            text = (
-                f"sample and item have {len(payload)} bytes as JSON; the limit is {self.limits.payload_bytes}"
-            )
+            return future
+        if len(payload) > limits.payload_bytes:
+            text = f"sample and item have {len(payload)} bytes as JSON; the limit is {limits.payload_bytes}"
             future.set_result(
                 Outcome("grader_error", stage="payload", error_type="PayloadTooLarge", text=text)
             )
-        elif self._refusal:
-            future.set_result(Outcome("infrastructure", text=self._refusal))
-        else:
-            digest = hashlib.blake2b(
-                f"{self.seed}:{key}".encode("utf-8", "surrogatepass"), digest_size=8
-            ).digest()
-            wall_s = min(self.limits.wall_s, timeout_s if timeout_s is not None else self.limits.wall_s)
-            modules = imports.named(source)
-            task = Task(0, source, payload, int.from_bytes(digest, "little"), wall_s, modules, future)
-            future.add_done_callback(lambda done: self._give_up(task) if done.cancelled() else None)
-            with self._lock:
-                self._number += 1
-                task.number = self._number & 0xFFFFFFFF
-                self._queue.append(task)
-                self._awake()
+            return future
+        digest = hashlib.blake2b(
+            f"{self.seed}:{key}".encode("utf-8", "surrogatepass"), digest_size=8
+        ).digest()
+        wall_s = limits.wall_s if timeout_s is None else min(limits.wall_s, timeout_s)
+        seed = int.from_bytes(digest, "little")
+        task = Task(source, payload, seed, wall_s, imports.named(source), future)
+        with self._lock:
+            if self._choice.refusal:
+                future.set_result(Outcome("infrastructure", text=self._choice.refusal))
+                return future
+            if self._pool is None or not self._pool.takes:
+                self._pool = _Pool(self)
+            pool = self._pool
+            pool.add(task)
+        future.add_done_callback(lambda done: pool.cancelled(task) if done.cancelled() else None)
         return future
-
-    def _give_up(self, task: Task) -> None:
-        self._cancelled.append(task)
-        if self._wake is not None:
-            with suppress(OSError):
-                self._wake.send(b"c")
-
-    def _awake(self) -> None:
-        if self._thread is None:
-            self._closing = False
-            self._wake, inside = socket.socketpair()
-            self._wake.setblocking(False)
-            self._thread = threading.Thread(
-                target=self._loop, args=(inside,), name="graders-sandbox", daemon=True
-            )
-            self._thread.start()
-        assert self._wake is not None
-        with suppress(BlockingIOError):
-            self._wake.send(b"q")
 
     def close(self) -> None:
         """End all servers and what runs in them. The sandbox may be used again after."""
         with self._lock:
-            thread, self._thread = self._thread, None
-            self._closing = True
-            if thread is not None and self._wake is not None:
-                with suppress(OSError):
-                    self._wake.send(b"x")
-        if thread is not None:
-            thread.join(EXIT_S + 3)
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
 
     def __enter__(self) -> Sandbox:
         return self
@@ -272,252 +216,434 @@ class Sandbox:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def _after_fork_in_child(self) -> None:
+        """A forked caller has no thread of ours, and must not keep our servers alive."""
+        self._lock = threading.Lock()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.forget()
+
+
+class _Pool:
+    """The thread of a sandbox in use, and all that only this thread touches."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._choice = sandbox._choice
+        self._limits = sandbox.limits
+        self._in_flight = sandbox.in_flight
+        self._grows = sandbox._grows
+        self._kept = sandbox._kept
+        self._per_process = sandbox.samples_per_process
+        self._queue: deque[Task] = deque()
+        self._cancelled: deque[Task] = deque()
+        self._servers: list[Server] = []  # the least recently used first
+        self._ending: list[Server] = []
+        self._bare: set[frozenset[str]] = set()  # packages that no server can load before the fork
+        self._number = 0
+        self._allowed = self._in_flight
+        self._looked = 0.0  # when at free memory
+        self._paused = 0.0  # until when nothing is started, since the kernel could not
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._inside = socket.socketpair()
+        self._wake.setblocking(False)
+        self._selector.register(self._inside, selectors.EVENT_READ)
+        self._awake = False
+        self.takes = True  # tasks
+        self._thread = threading.Thread(target=self._loop, name="graders-sandbox", daemon=True)
+        self._thread.start()
+
+    # --- from other threads ---
+
+    def add(self, task: Task) -> None:
+        self._queue.append(task)
+        self._wake_up()
+
+    def cancelled(self, task: Task) -> None:
+        self._cancelled.append(task)
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        if not self._awake:
+            self._awake = True
+            with suppress(OSError):  # full, or closed: then nobody sleeps
+                self._wake.send(b"w")
+
+    def close(self) -> None:
+        self.takes = False
+        self._awake = False
+        self._wake_up()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def forget(self) -> None:
+        """In a forked child: let go of everything without ending it."""
+        self._wake.close()
+        self._inside.close()
+        self._selector.close()
+        for server in (*self._servers, *self._ending):
+            server.control.close()
+            os.close(server.said)
+            server.process.returncode = 0  # not our child: never waited for
+            if server.scratch is not None:
+                os.close(server.scratch.lock)
+            for run in server.running.values():
+                _close(run)
+
     # --- the thread ---
 
-    def _loop(self, inside: socket.socket) -> None:
-        selector = selectors.DefaultSelector()
-        selector.register(inside, selectors.EVENT_READ)
+    def _loop(self) -> None:
+        failure = "the sandbox was closed"
         try:
-            while not self._closing:
-                for key, _ in selector.select(self._timeout()):
-                    if key.fileobj is inside:
-                        inside.recv(4096)
-                    else:
-                        self._message(selector, key.data)
+            while self.takes:
+                for key, _ in self._selector.select(self._timeout()):
+                    if key.fileobj is self._inside:
+                        self._awake = False  # before looking at the queue: who comes later wakes us again
+                        self._inside.recv(4096)
+                    elif isinstance(key.data, Run):
+                        self._read(key.data)
+                    elif key.data in self._servers:  # it may have been ended by what came before
+                        self._message(key.data)
                 self._drop_cancelled()
-                self._dispatch(selector)
-                self._watch(selector)
+                self._dispatch()
+                self._watch()
+        except BaseException:
+            failure = f"the sandbox's thread failed: {traceback.format_exc(limit=-3)}"
+            raise
         finally:
-            for server in list(self._servers.values()):
-                self._end(selector, server)
-            for task in self._queue:
-                _finish(task, Outcome("infrastructure", text="the sandbox was closed"))
-            self._queue.clear()
-            selector.close()
-            inside.close()
-            if self._wake is not None:
-                self._wake.close()
+            self.takes = False
+            self._finish_all(failure)
+
+    def _finish_all(self, why: str) -> None:
+        runs = [run for server in self._servers for run in (*server.running.values(), *server.waiting)]
+        for server in list(self._servers):
+            self._end(server)
+        for run in runs:
+            _close(run)
+        limit = time.monotonic() + EXIT_S
+        for server in self._ending:
+            with suppress(Exception):
+                server.process.wait(max(0.0, limit - time.monotonic()))
+            server.ends = 0.0
+        self._tidy()
+        self._selector.close()
+        self._wake.close()
+        self._inside.close()
+        for task in (*(task for run in runs for task in run.tasks), *self._queue):
+            _finish(task, Outcome("infrastructure", tier=self._choice.tier, text=why))
+        self._queue.clear()
 
     def _timeout(self) -> float | None:
         """Until the next watchdog."""
-        ends = [task.watchdog for server in self._servers.values() for task in server.running.values()]
-        ends += [server.started + START_S for server in self._servers.values() if not server.ready]
-        return max(0.0, min(ends) - time.monotonic()) + 0.01 if ends else None
+        now = time.monotonic()
+        ends = [run.watchdog for server in self._servers for run in server.running.values()]
+        ends += [server.started + START_S for server in self._servers if not server.ready]
+        ends += [now + 0.02 for _ in self._ending[:1]]
+        if self._queue and self._paused > now:
+            ends.append(self._paused)
+        return max(0.0, min(ends) - now) + 0.001 if ends else None
 
-    def _dispatch(self, selector: selectors.BaseSelector) -> None:
-        under_way = sum(len(server.running) + len(server.waiting) for server in self._servers.values())
-        while self._queue and under_way < self.in_flight:
+    # --- handing out ---
+
+    def _dispatch(self) -> None:
+        if not self._queue or time.monotonic() < self._paused:
+            return
+        under_way = sum(server.load for server in self._servers)
+        while self._queue and under_way < self._bound():
             task = self._queue.popleft()
             if task.future.done():
                 continue
-            try:
-                server = self._server(selector, task.modules)
-            except SandboxUnavailable as error:
-                self._refusal = str(error)
-                _finish(task, Outcome("infrastructure", text=self._refusal))
+            if self._choice.refusal:
+                _finish(task, Outcome("infrastructure", text=self._choice.refusal))
                 continue
+            try:
+                server = self._server(task.named.packages)
+            except SandboxUnavailable as error:
+                self._choice.refusal = str(error)
+                self._queue.appendleft(task)
+                continue
+            except OSError as error:  # no descriptors, no memory, no processes left in the host
+                self._again([task], f"a sandbox server could not be started: {error}")
+                self._paused = time.monotonic() + 0.05 * task.attempts
+                return
             under_way += 1
+            self._number = (self._number + 1) & 0xFFFFFFFF
+            run = Run(self._number, [task, *self._companions(task)])
             if server.ready:
-                self._send(selector, server, task)
+                self._send(server, run)
             else:
-                server.waiting.append(task)
+                server.waiting.append(run)
 
-    def _server(self, selector: selectors.BaseSelector, modules: frozenset[str]) -> Server:
-        server = self._servers.get(modules)
-        if server is not None:
-            self._servers.move_to_end(modules)
-            return server
-        while len(self._servers) >= self.kept:
-            idle = next((s for s in self._servers.values() if not s.running and not s.waiting), None)
-            if idle is None:
-                break
-            self._end(selector, idle)
-        server = self._start(self._tier or self._candidates[0], modules)
-        selector.register(server.control, selectors.EVENT_READ, server)
-        self._servers[modules] = server
+    def _bound(self) -> int:
+        """Samples at once: as asked, or as many as fit in the memory that is free now."""
+        now = time.monotonic()
+        if self._grows and now > self._looked + MEMORY_S:
+            self._looked = now
+            self._allowed = _fitting(self._limits, self._choice.tier)
+        return self._allowed
+
+    def _companions(self, task: Task) -> Iterator[Task]:
+        """Who shares a process with the task, where that is allowed: those behind it with the same source."""
+        for _ in range(self._per_process - 1):
+            if not self._queue or task.alone:
+                return
+            other = self._queue[0]
+            if other.source != task.source or other.wall_s != task.wall_s or other.alone:
+                return
+            yield self._queue.popleft()
+
+    def _server(self, packages: frozenset[str]) -> Server:
+        """One with room for a sample, started if need be."""
+        for server in self._servers:
+            if server.packages == packages and server.load < server.capacity:
+                self._servers.remove(server)
+                self._servers.append(server)
+                return server
+        idle = [server for server in self._servers if not server.load]
+        for server in idle[: len(self._servers) - self._kept + 1]:
+            self._end(server)
+        server = processes.start(
+            self._choice, self._limits, packages, self._in_flight, bare=packages in self._bare
+        )
+        self._selector.register(server.control, selectors.EVENT_READ, server)
+        self._servers.append(server)
         return server
 
-    def _start(self, tier: str, modules: frozenset[str]) -> Server:
-        if not sys.platform.startswith("linux"):
-            raise SandboxUnavailable(
-                f"there is no jail for {sys.platform}: run the grader in a Linux container (or WSL on Windows), or say "
-                "unsandboxed=True for programs that you wrote"
-            )
-        slots = (
-            1 if tier == "linux-ns" else self.in_flight
-        )  # without Landlock a neighbour's folder would be in reach
-        scratch = None
-        if tier in ("linux-full", "linux-ns"):
-            names = [f"/tmp/{n}" for n in range(slots)]
-        elif tier == "linux-strict":
-            names = []
-        else:
-            scratch = folders.Scratch(slots)
-            names = scratch.slots
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-        process = subprocess.Popen(
-            # not -I: that would leave PYTHONHASHSEED unread; nothing else in this environment is the caller's
-            [sys.executable, "-s", "-P", "-B", "-X", "utf8", _SERVER, str(theirs.fileno())],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()], env={**_ENVIRONMENT, "PYTHONHASHSEED": str(self.hash_seed), **kept}, cwd="/",
-        )  # fmt: skip
-        theirs.close()
-        settings = {
-            "tier": tier,
-            "limits": asdict(self.limits),
-            "slots": names,
-            "in_flight": slots,
-            "modules": sorted(modules),
-            "shown": _shown(),
-            "paths": _python_paths(),
-        }
-        ours.send(json.dumps(settings).encode())
-        return Server(process, ours, modules, time.monotonic(), scratch)
+    def _send(self, server: Server, run: Run) -> None:
+        """Hand a run to a ready server: its source once, then the payload and our pipe."""
+        run.tasks = [task for task in run.tasks if not task.future.done()]
+        if not run.tasks:
+            return
+        first = run.tasks[0]
+        opened: list[int] = []
+        server.running[run.number] = run
+        run.watchdog = time.monotonic() + first.wall_s + GRACE_S
+        try:
+            number = server.sources.get(first.source)
+            if number is None:
+                number = server.n_sources
+                opened.append(_memory(first.source.encode("utf-8", "surrogatepass")))
+                modules = ",".join(sorted(first.named.standard)).encode()
+                protocol.send(server.control, protocol.NUMBER.pack(b"S", number) + modules, opened)
+                server.sources[first.source] = number
+                server.n_sources += 1
+                run.watchdog += COMPILE_S
+                if len(server.sources) > processes.SOURCES:
+                    forgotten = server.sources.popitem(last=False)[1]
+                    protocol.send(server.control, protocol.NUMBER.pack(b"D", forgotten))
+            else:
+                server.sources.move_to_end(first.source)
+            rows = [protocol.ROW.pack(task.seed, len(task.payload)) + task.payload for task in run.tasks]
+            payload = _memory(b"".join(rows))
+            opened.append(payload)
+            run.result, write = os.pipe2(os.O_CLOEXEC)
+            opened.append(write)
+            os.set_blocking(run.result, False)
+            if len(rows) == 1:
+                os.set_blocking(write, False)  # one frame fits: who writes more is not waited for
+            else:
+                self._selector.register(run.result, selectors.EVENT_READ, run)
+            job = protocol.JOB.pack(b"J", run.number, number, len(rows), first.wall_s, first.named.untrusted)
+            protocol.send(server.control, job, [payload, write])
+        except OSError as error:
+            if isinstance(error, (BrokenPipeError, ConnectionError)):
+                self._died(server, "the sandbox server ended unexpectedly")
+            else:  # of the host: the server is fine
+                del server.running[run.number]
+                self._let_go(run)
+                self._paused = time.monotonic() + 0.05
+                self._again(run.tasks, f"a sample could not be sent: {error}")
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
 
-    def _message(self, selector: selectors.BaseSelector, server: Server) -> None:
+    def _let_go(self, run: Run) -> None:
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(run.result)
+        _close(run)
+
+    # --- answers ---
+
+    def _message(self, server: Server) -> None:
         try:
             data = server.control.recv(65536)
         except OSError:
             data = b""
         kind = data[:1]
-        if not data:
-            self._died(selector, server, "the sandbox server ended unexpectedly")
+        if kind == b"X":
+            _, number, status, ended, wall_s, cpu_s = protocol.EXIT.unpack(data)
+            self._ended(server.running.pop(number), status, ended, wall_s, cpu_s)
+        elif kind == b"C":
+            run = server.running.pop(protocol.NUMBER.unpack_from(data)[1])
+            self._let_go(run)
+            text = protocol.clean(data[protocol.NUMBER.size :].decode("utf-8", "replace"))
+            name = text.strip().rpartition("\n")[2].partition(":")[0]
+            for task in run.tasks:
+                _finish(
+                    task,
+                    Outcome("grader_error", tier=server.tier, stage="compile", error_type=name, text=text),
+                )
+        elif kind == b"N":
+            run = server.running.pop(protocol.NUMBER.unpack_from(data)[1])
+            self._let_go(run)
+            self._paused = time.monotonic() + 0.05
+            self._again(run.tasks, data[protocol.NUMBER.size :].decode())
         elif kind == b"R":
             server.ready = True
-            self._tier = data[1:].decode()
+            ready = json.loads(data[1:])
+            self._choice.works(ready["tier"], ready["notes"])
             while server.waiting:
-                self._send(selector, server, server.waiting.popleft())
+                self._send(server, server.waiting.popleft())
+        elif kind == b"T":
+            self._cannot_load(server, data[1:].decode("utf-8", "replace"))
         elif kind == b"F":
-            self._failed(selector, server, data[1:].decode())
-        elif kind == b"X":
-            _, number, status, ended, wall_s, cpu_s = protocol.EXIT.unpack(data)
-            task = server.running.pop(number)
-            self._ended(task, status, ended, wall_s, cpu_s)
-        elif kind == b"C":
-            task = server.running.pop(protocol.START.unpack(data[: protocol.START.size])[1])
-            _close(task)
-            text = protocol.clean(data[protocol.START.size :].decode("utf-8", "replace"))
-            name = text.strip().rpartition("\n")[2].partition(":")[0]
-            _finish(
-                task, Outcome("grader_error", tier=self._tier, stage="compile", error_type=name, text=text)
-            )
-
-    def _failed(self, selector: selectors.BaseSelector, server: Server, reason: str) -> None:
-        """A server says that its tier does not work here: try the next one, or refuse."""
-        tasks = list(server.waiting)
-        self._end(selector, server)
-        if not self._tier:
-            tried, *rest = self._candidates
-            self._refusals = [*getattr(self, "_refusals", []), f"{tried}: {reason}"]
-            if rest:
-                self._candidates = tuple(rest)
-            else:
-                self._refusal = _refused(self._refusals, self._require)
-        for task in reversed(tasks):
-            if self._refusal:
-                _finish(task, Outcome("infrastructure", text=self._refusal))
-            else:
-                self._again(task, reason)
-
-    def _died(self, selector: selectors.BaseSelector, server: Server, reason: str) -> None:
-        tasks = [*server.running.values(), *server.waiting]
-        self._end(selector, server)
-        for task in reversed(tasks):
-            task.attempts += 1
-            self._again(task, reason)
-
-    def _again(self, task: Task, reason: str) -> None:
-        _close(task)
-        if task.attempts >= ATTEMPTS:
-            text = f"{reason}, {task.attempts} times under this sample"
-            _finish(task, Outcome("infrastructure", tier=self._tier, text=text, attempts=task.attempts))
+            self._failed(server, data[1:].decode("utf-8", "replace"))
+        elif server.ready:
+            self._died(server, "the sandbox server ended unexpectedly")
+        elif server.packages and server.packages not in self._bare:
+            self._cannot_load(server, f"the sandbox server did not start: {server.last_words()}")
         else:
-            self._queue.appendleft(task)
+            with suppress(Exception):
+                server.process.wait(EXIT_S)
+            self._failed(server, f"its server did not start: {server.last_words()}")
 
-    def _send(self, selector: selectors.BaseSelector, server: Server, task: Task) -> None:
-        """Hand a task to a ready server: its source once, then the payload and our pipe."""
-        if task.future.done():
-            return
-        opened: list[int] = []
-        try:
-            number = server.sources.get(task.source)
-            if number is None:
-                number = len(server.sources)
-                server.sources[task.source] = number
-                text = _memory(task.source.encode("utf-8", "surrogatepass"))
-                opened.append(text)
-                protocol.send(server.control, protocol.START.pack(b"S", number), [text])
-            payload = _memory(task.payload)
-            opened.append(payload)
-            read, write = os.pipe2(os.O_CLOEXEC)
-            opened.append(write)
-            task.result = read
-            os.set_blocking(read, False)
-            task.watchdog = time.monotonic() + task.wall_s + GRACE_S
-            server.running[task.number] = task
-            protocol.send(
-                server.control,
-                protocol.JOB.pack(b"J", task.number, number, task.wall_s, task.seed),
-                [payload, write],
-            )
-        except OSError as error:
-            if server.running.get(task.number) is not task:
-                task.attempts += 1
-                self._again(task, f"a sample could not be sent: {error}")
-            self._died(selector, server, f"a sample could not be sent: {error}")
-        finally:
-            for descriptor in opened:
-                os.close(descriptor)
-
-    def _ended(self, task: Task, status: int, ended: int, wall_s: float, cpu_s: float) -> None:
-        """What became of a sample whose process has ended."""
-        try:
-            frame = os.read(task.result, protocol.RESULT_MAX + 1)
-        except OSError:
-            frame = b""
-        _close(task)
-        outcome = _outcome(frame, status, ended, task.wall_s)
-        _finish(
-            task, replace(outcome, tier=self._tier, wall_s=wall_s, cpu_s=cpu_s, attempts=task.attempts + 1)
+    def _cannot_load(self, server: Server, reason: str) -> None:
+        """Its packages do not bear a fork server: samples import them for themselves, in a server without."""
+        processes.log.warning(
+            "%s are imported by every sample anew, which is slow: %s",
+            ", ".join(sorted(server.packages)),
+            reason,
         )
+        self._bare.add(server.packages)
+        self._requeue(server, reason, counts=False)
+
+    def _failed(self, server: Server, reason: str) -> None:
+        """A server says that its tier does not work here: on to the next, or refuse."""
+        known = bool(self._choice.tier)
+        self._choice.failed(server.tier, reason)
+        self._requeue(server, reason, counts=known)
+        if known:
+            self._paused = time.monotonic() + 0.05
+
+    def _died(self, server: Server, reason: str) -> None:
+        self._requeue(server, reason, counts=True)
+
+    def _requeue(self, server: Server, reason: str, *, counts: bool) -> None:
+        """End a server; what it had is done again elsewhere."""
+        runs = [*server.running.values(), *server.waiting]
+        self._end(server)
+        for run in reversed(runs):
+            self._let_go(run)
+            self._again(run.tasks, reason, counts=counts)
+
+    def _again(self, tasks: list[Task], reason: str, *, counts: bool = True) -> None:
+        for task in reversed(tasks):
+            task.attempts += counts
+            if task.attempts >= ATTEMPTS:
+                text = f"{reason}, {task.attempts} times under this sample"
+                _finish(
+                    task, Outcome("infrastructure", tier=self._choice.tier, text=text, attempts=task.attempts)
+                )
+            else:
+                self._queue.appendleft(task)
+
+    def _read(self, run: Run) -> None:
+        """What samples that share a process have written so far."""
+        with suppress(BlockingIOError):
+            while data := os.read(run.result, 65536):
+                run.written += data
+                if len(run.written) > len(run.tasks) * (protocol.FRAME_MAX + protocol.LENGTH.size) + 1:
+                    break  # not what we wait for; it ends by the deadline, and then each runs alone
+            self._selector.unregister(run.result)
+
+    def _ended(self, run: Run, status: int, ended: int, wall_s: float, cpu_s: float) -> None:
+        """What became of a run whose process has ended."""
+        if len(run.tasks) > 1:
+            with suppress(KeyError, ValueError):
+                self._read(run)
+            self._let_go(run)
+            self._ended_together(run, status, ended, wall_s, cpu_s)
+            return
+        try:
+            written = os.read(run.result, protocol.FRAME_MAX + len(protocol.JAILED) + 1)
+        except OSError:
+            written = b""
+        _close(run)
+        task = run.tasks[0]
+        if not written and ended == protocol.BY_ITSELF and status == protocol.NOT_JAILED << 8:
+            self._again(run.tasks, "the jail of this sample could not be entered")
+            return
+        outcome = _outcome(written[len(protocol.JAILED) :], status, ended, task.wall_s, cpu_s, self._limits)
+        _finish(
+            task,
+            replace(outcome, tier=self._choice.tier, wall_s=wall_s, cpu_s=cpu_s, attempts=task.attempts + 1),
+        )
+
+    def _ended_together(self, run: Run, status: int, ended: int, wall_s: float, cpu_s: float) -> None:
+        count = len(run.tasks)
+        outcomes = protocol.read_results(bytes(run.written), count) if not status and not ended else None
+        if outcomes is None:
+            for task in run.tasks:
+                task.alone = True
+            self._again(run.tasks, "", counts=False)
+            return
+        for task, outcome in zip(run.tasks, outcomes, strict=True):
+            _finish(
+                task,
+                replace(
+                    outcome, tier=self._choice.tier, wall_s=wall_s / count, cpu_s=cpu_s / count,
+                    attempts=task.attempts + 1, samples_per_process=count,
+                ),
+            )  # fmt: skip
+
+    # --- ends ---
 
     def _drop_cancelled(self) -> None:
         while self._cancelled:
             task = self._cancelled.popleft()
-            for server in self._servers.values():
-                if server.running.get(task.number) is task:
-                    with suppress(OSError):
-                        server.control.send(protocol.START.pack(b"K", task.number))
+            for server in self._servers:
+                for run in server.running.values():
+                    if task in run.tasks and all(other.future.cancelled() for other in run.tasks):
+                        with suppress(OSError):
+                            server.control.send(protocol.NUMBER.pack(b"K", run.number))
 
-    def _watch(self, selector: selectors.BaseSelector) -> None:
+    def _watch(self) -> None:
         """A server that does not end its samples in time is hung: end it."""
         now = time.monotonic()
-        for server in list(self._servers.values()):
-            late = [task for task in server.running.values() if now > task.watchdog]
-            if late or (not server.ready and now > server.started + START_S):
-                self._died(selector, server, "the sandbox server did not answer in time")
+        for server in list(self._servers):
+            if any(now > run.watchdog for run in server.running.values()):
+                server.process.kill()
+                self._died(server, "the sandbox server did not answer in time")
+            elif not server.ready and now > server.started + START_S:
+                server.process.kill()
+                if server.packages and server.packages not in self._bare:
+                    self._cannot_load(server, f"it took longer than {START_S:g} s")
+                else:
+                    self._failed(server, f"its server was not ready after {START_S:g} s")
+        self._tidy()
 
-    def _end(self, selector: selectors.BaseSelector, server: Server) -> None:
-        """Close a server; what runs in it ends with it."""
+    def _end(self, server: Server) -> None:
+        """Close a server; what runs in it ends with it. It is waited for later."""
         with suppress(KeyError, ValueError):
-            selector.unregister(server.control)
+            self._selector.unregister(server.control)
         server.control.close()
-        self._servers.pop(server.modules, None)
-        for task in server.running.values():
-            if self._closing:
-                _close(task)
-                _finish(task, Outcome("infrastructure", text="the sandbox was closed"))
-        try:
-            server.process.wait(EXIT_S)
-        except subprocess.TimeoutExpired:
-            server.process.send_signal(signal.SIGKILL)
-            server.process.wait()
-        if server.scratch is not None:
-            server.scratch.remove()
+        self._servers.remove(server)
+        server.ends = time.monotonic() + EXIT_S
+        self._ending.append(server)
+
+    def _tidy(self) -> None:
+        for server in list(self._ending):
+            if server.process.poll() is None:
+                if time.monotonic() < server.ends:
+                    continue
+                server.process.kill()
+                server.process.wait()
+            self._ending.remove(server)
+            os.close(server.said)
+            if server.scratch is not None:
+                server.scratch.remove()
 
 
-def _outcome(frame: bytes, status: int, ended: int, wall_s: float) -> Outcome:
+def _outcome(frame: bytes, status: int, ended: int, wall_s: float, cpu_s: float, limits: Limits) -> Outcome:
     """What a sample's frame, its exit and who ended it say together."""
     if ended == protocol.BY_DEADLINE:
         return Outcome("timeout", error_type="wall", text=f"the program ran longer than {wall_s:g} s")
@@ -526,28 +652,22 @@ def _outcome(frame: bytes, status: int, ended: int, wall_s: float) -> Outcome:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         name = signal.Signals(number).name if number in signal.valid_signals() else str(number)
-        if number == signal.SIGXCPU:
-            return Outcome(
-                "timeout", error_type="cpu", text="the program used more processor time than its limit"
-            )
+        if number == signal.SIGXCPU or (number == signal.SIGKILL and cpu_s >= limits.cpu_s):
+            text = f"the program used more than {limits.cpu_s:g} s of processor time"
+            return Outcome("timeout", error_type="cpu", text=text)
         if number == signal.SIGXFSZ:
             return Outcome("disk", error_type=name, text="the program wrote a larger file than its limit")
-        if number == signal.SIGKILL:
-            # nobody inside can: the CPU limit's last word, or the kernel short of memory
-            return Outcome(
-                "memory", error_type=name, text="the program was killed by the kernel, out of memory"
-            )
+        if number == signal.SIGKILL:  # nobody inside can: the kernel, short of memory
+            text = "the program was killed by the kernel, out of memory"
+            return Outcome("memory", error_type=name, text=text)
         return Outcome("crash", error_type=name, text=f"the program was ended by {name}")
-    if os.WEXITSTATUS(status) == 70 and not frame:
-        return Outcome("infrastructure", text="the jail of this sample could not be entered")
+    code = os.WEXITSTATUS(status)
     if not frame:
-        return Outcome(
-            "no_result",
-            text=f"the program left with exit code {os.WEXITSTATUS(status)} before it had a result",
-        )
+        return Outcome("no_result", text=f"the program left with exit code {code} before it had a result")
     read = protocol.read_result(frame)
-    if read is None or os.WEXITSTATUS(status):
-        return Outcome("protocol", text=f"the program wrote {len(frame)} bytes that are not one result")
+    if read is None or code:
+        text = f"the program wrote {len(frame)} bytes that are not one result"
+        return Outcome("protocol", text=f"{text}, and left with exit code {code}")
     return read
 
 
@@ -556,14 +676,16 @@ def _finish(task: Task, outcome: Outcome) -> None:
         task.future.set_result(outcome)
 
 
-def _close(task: Task) -> None:
-    if task.result >= 0:
-        os.close(task.result)
-        task.result = -1
+def _close(run: Run) -> None:
+    if run.result >= 0:
+        os.close(run.result)
+        run.result = -1
 
 
 def _memory(data: bytes) -> int:
     """A descriptor of bytes in memory that its reader can neither change nor grow."""
+    import fcntl  # not on every system that may import this module
+
     descriptor = os.memfd_create("graders", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     view = memoryview(data)
     while view:
@@ -573,64 +695,35 @@ def _memory(data: bytes) -> int:
     return descriptor
 
 
-def _at_least(require: str | None) -> tuple[str, ...]:
-    return TIERS if require is None else TIERS[: TIERS.index(require) + 1]
-
-
-def _admitted(limits: Limits) -> int:
-    """Samples at once: twice the cores, as long as half of what is free holds their memory limits."""
+def _fitting(limits: Limits, tier: str = "") -> int:
+    """Samples at once: twice the cores, as long as what is free holds all that they may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        with open("/proc/meminfo") as file:
-            free = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return 2 * cores
-    return max(1, min(2 * cores, free // max(1, limits.memory_bytes)))
+    each = limits.memory_bytes
+    if tier in ("linux-full", "linux-ns"):
+        each += limits.disk_bytes  # their disk is memory
+    return max(1, min(2 * cores, _free_bytes() // max(1, each)))
 
 
-def _refused(reasons: list[str], require: str | None) -> str:
-    wanted = f" as strong as {require!r}" if require else ""
-    return (
-        f"no sandbox{wanted} works here ({'; '.join(reasons)}). What helps: Linux 6.12 or newer with Landlock; in "
-        "Docker or Kubernetes the default seccomp profile is fine; `python -m graders_sandbox doctor` names each "
-        "protection. For programs that you wrote, unsandboxed=True runs them without any."
-    )
-
-
-def _python_paths() -> list[str]:
-    """sys.path of the samples: the standard library and the installed packages, nothing of the caller's."""
-    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    paths += [path for path in sys.path if path.endswith("lib-dynload") or path.endswith(".zip")]
-    with suppress(AttributeError):
-        paths += site.getsitepackages()
-    return [path for path in dict.fromkeys(paths) if os.path.exists(path)]
-
-
-def _shown() -> list[str]:
-    """What samples may read: Python, its packages, shared libraries, time zones."""
-    libraries = [
-        sysconfig.get_config_var("LIBDIR"),
-        "/lib",
-        "/lib64",
-        "/usr/lib",
-        "/usr/lib64",
-        "/usr/local/lib",
-    ]
-    others = ["/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime"]
-    paths = [*_python_paths(), *libraries, *others]
-    return [path for path in dict.fromkeys(paths) if path and os.path.exists(path)]
+def _free_bytes() -> int:
+    """Memory that may still be used: of the machine, and of the container where it has less."""
+    free = [1 << 62]
+    with suppress(OSError, StopIteration), open("/proc/meminfo") as file:
+        free.append(next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable")))
+    with (
+        suppress(OSError, ValueError),  # "max" is no number: then there is no bound
+        open("/sys/fs/cgroup/memory.max") as most,
+        open("/sys/fs/cgroup/memory.current") as used,
+    ):
+        free.append(max(0, int(most.read()) - int(used.read())))
+    return min(free)
 
 
 _ALL: weakref.WeakSet[Sandbox] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
-    """A forked caller has no thread of ours, and must not keep our servers alive."""
     for sandbox in list(_ALL):
-        for server in sandbox._servers.values():
-            server.control.close()
-            server.process.returncode = 0  # not our child: never waited for
-        sandbox._reset()
+        sandbox._after_fork_in_child()
 
 
 def _close_all() -> None:

@@ -2,19 +2,28 @@
 
 host <-> server, one datagram each on a SOCK_SEQPACKET pair:
 
-    to the server     S source        + descriptor of the source
-                      J job source wall_s seed     + descriptors of the payload and of the result pipe
-                      K job           stop it
-    from the server   R tier          ready
-                      F text          it could not start
-                      X job wait_status ended wall_s cpu_s
-                      C job text      the source does not compile
+    to the server     S source modules               + descriptor of the source; modules: names to load, by commas
+                      (asks: whether it may start children for code of others)
+                      D source                       forget it
+                      J run source count wall_s asks + descriptors of the payload and of the result pipe
+                      K run                          stop it
+    from the server   R json                         ready: {"tier": ..., "notes": [...]}
+                      F text                         its tier does not work here
+                      T text                         what it was told to load does not bear a fork server
+                      X run wait_status ended wall_s cpu_s
+                      C run text                     the source does not compile
+                      N run text                     it could not be started
 
-sample -> host, on the result pipe, once:
+A payload is `count` rows, each: seed (u64), length (u32), JSON of sample and item.
 
-    V double                          the value
-    E stage type NUL text             an exception
-    B text                            what came back is no finite number
+sample -> host, on the result pipe:
+
+    J                   written by the child between entering its jail and reading its row
+    V double            the value
+    E stage type NUL text   an exception
+    B text              what came back is no finite number
+
+One sample writes J and one frame. Several in one process write J and for each a length (u32) and a frame.
 """
 
 from __future__ import annotations
@@ -23,19 +32,31 @@ import array
 import math
 import socket
 import struct
+from collections.abc import Sequence
 
-from .limits import Outcome
+from .limits import Outcome, Status
 
-START = struct.Struct("<cI")  # S, K
-JOB = struct.Struct("<cIIdQ")
+NUMBER = struct.Struct("<cI")  # S, D, K, C, N
+JOB = struct.Struct("<cIIId?")
 EXIT = struct.Struct("<cIiBdd")
 VALUE = struct.Struct("<cd")
+ROW = struct.Struct("<QI")
+LENGTH = struct.Struct("<I")
+#: Between a sample and the server, about the child that runs a model's code (see untrusted.py).
+ASK = struct.Struct("<cdQ")  # U wall_s memory_bytes: start one; K 0 0: stop it
+TOLD = struct.Struct(
+    "<ciB"
+)  # O 0 0 + descriptor: started; X wait_status ended: it ended; N 0 0: it could not start
 
-#: EXIT's `ended`: by itself, or by the server for one of these reasons.
+#: EXIT's and TOLD's `ended`: by itself, or by the server for one of these reasons.
 BY_ITSELF, BY_DEADLINE, BY_HOST, BY_DISK = range(4)
 
+JAILED = b"J"
+NOT_JAILED = 70  # exit code of a child that could not enter its jail: nobody's code has run
 STAGES = {b"c": "compile", b"i": "import", b"g": "grade", b"p": "payload"}
-RESULT_MAX = 64 * 1024  # more than any frame; the pipe holds no more either
+FRAME_MAX = (
+    4000  # with the mark before it less than a page: a pipe takes it whole, also where pipes are short
+)
 TEXT_MAX = 4096  # of a traceback, after cleaning
 
 
@@ -43,11 +64,18 @@ def clean(text: str) -> str:
     """Text from a sample, safe to print and to log: control characters and surrogates escaped, the middle cut."""
     safe = "".join(
         c if c == "\n" or (c.isprintable() and not "\ud800" <= c <= "\udfff") else _escaped(c)
-        for c in text[:RESULT_MAX]
+        for c in text[: 4 * TEXT_MAX]
     )
     if len(safe) > TEXT_MAX:
-        safe = safe[: TEXT_MAX // 2] + "\n... cut ...\n" + safe[-TEXT_MAX // 2 :]
+        safe = cut(safe, TEXT_MAX)
     return safe
+
+
+def cut(text: str, most: int) -> str:
+    """Head and tail of a text that is too long."""
+    mark = "\n... cut ...\n"
+    half = (most - len(mark)) // 2
+    return text if len(text) <= most else text[:half] + mark + text[-half:]
 
 
 def _escaped(character: str) -> str:
@@ -60,39 +88,59 @@ def read_result(frame: bytes) -> Outcome | None:
     if kind == b"V" and len(frame) == VALUE.size:
         value = VALUE.unpack(frame)[1]
         return Outcome("value", value) if math.isfinite(value) else None
+    if len(frame) > FRAME_MAX:
+        return None
     if kind == b"B":
         return Outcome("bad_return", text=clean(frame[1:].decode("utf-8", "backslashreplace")))
     if kind == b"E" and frame[1:2] in STAGES and b"\0" in frame:
         error_type, _, text = frame[2:].partition(b"\0")
         name = clean(error_type.decode("utf-8", "backslashreplace"))[:200]
-        status = _STATUS_OF.get(name, "grader_error")
         return Outcome(
-            status,
+            _STATUS_OF.get(name, "grader_error"),
             stage=STAGES[frame[1:2]],
             error_type=name,
             text=clean(text.decode("utf-8", "backslashreplace")),
-        )  # type: ignore[arg-type]  # the table's values are statuses
+        )
     return None
 
 
-_STATUS_OF = {"MemoryError": "memory", "DiskFull": "disk"}
+_STATUS_OF: dict[str, Status] = {"MemoryError": "memory", "DiskFull": "disk"}
 
 
-def send(to: socket.socket, message: bytes, descriptors: list[int] | None = None) -> None:
-    """One datagram with descriptors."""
-    if descriptors:
-        socket.send_fds(to, [message], descriptors)
-    else:
-        to.send(message)
+def read_results(written: bytes, count: int) -> list[Outcome] | None:
+    """What `count` samples of one process wrote; None when it is not exactly that many frames."""
+    outcomes = []
+    at = len(JAILED)
+    for _ in range(count):
+        if len(written) < at + LENGTH.size:
+            return None
+        (length,) = LENGTH.unpack_from(written, at)
+        at += LENGTH.size
+        outcome = read_result(written[at : at + length])
+        if outcome is None:
+            return None
+        outcomes.append(outcome)
+        at += length
+    return outcomes if at == len(written) else None
 
 
-def receive(source: socket.socket, size: int = 65536, most: int = 2) -> tuple[bytes, list[int]]:
+def receive(
+    source: socket.socket, size: int = 65536, most: int = 3, flags: int = 0
+) -> tuple[bytes, list[int]]:
     """One datagram and its descriptors, close-on-exec; b"" when the other side is gone."""
     fds = array.array("i")
     message, ancillary, _, _ = source.recvmsg(
-        size, socket.CMSG_SPACE(most * fds.itemsize), socket.MSG_CMSG_CLOEXEC
+        size, socket.CMSG_SPACE(most * fds.itemsize), socket.MSG_CMSG_CLOEXEC | flags
     )
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
     return message, list(fds)
+
+
+def send(to: socket.socket, message: bytes, descriptors: Sequence[int] = ()) -> None:
+    """One message with descriptors."""
+    if descriptors:
+        socket.send_fds(to, [message], list(descriptors))
+    else:
+        to.send(message)

@@ -6,107 +6,156 @@ of a sample.
 
 from __future__ import annotations
 
-import gc
 import json
 import math
 import os
 import resource
 import signal
+import socket
+import struct
 import sys
 import types
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
+from . import protocol, untrusted
 from .linux import landlock
 from .linux import sys as kernel
 from .linux.seccomp import SampleFilter
 
-RESULT, PAYLOAD = 3, 4  # the only descriptors a sample has beside 0-2, which are /dev/null
+#: The only descriptors a sample has beside 0-2, which are /dev/null. An idle child has its channel in RESULT's place.
+RESULT, PAYLOAD, REQUEST = 3, 4, 5
 _HIGH = 200  # where descriptors wait while their places are taken
 
 NAME = "grader_program"  # the module's __name__, so that a main block does not run
+WORK = struct.Struct("<II")  # to an idle child: source, count; + descriptors in RESULT's order
 
 
 class Jail:
-    """What every sample of one server goes through, worked out once."""
-
-    def __init__(
-        self,
-        *,
-        landlocked: bool,
-        filtered: bool,
-        paths: bool,
-        limits: list[tuple[int, int]],
-        death_signal: bool,
-    ) -> None:
-        self.landlocked = landlocked
-        self.filter = SampleFilter(paths=paths) if filtered else None
-        self.limits = limits
-        self.memory_bytes = dict(limits)[resource.RLIMIT_AS]
-        self.death_signal = death_signal
-
-
-def run(
-    jail: Jail, rules: int, folder: str, payload: int, result: int, code: types.CodeType, seed: int
-) -> None:
-    """Never returns.
+    """What every child of one server goes through, worked out once.
 
     Args:
-        rules: The Landlock ruleset of this sample's folder; -1 for none.
-        folder: Its own folder; "" for none.
-        payload, result: Descriptors.
-        code: The compiled source.
-        seed: For random and numpy.
+        landlocked: Whether `rules` given to `enter` are entered.
+        filter: The child's seccomp filter; None for none.
+        limits: Pairs for setrlimit.
+        parent: The server's pid where the child must be told to end with it; 0 where its namespace does that.
     """
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    if jail.death_signal:
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    if folder:
-        os.chdir(folder)
-        os.environ["TMPDIR"] = folder
-    # First high, then into place: a descriptor must not be closed by another that takes its number.
-    os.dup2(payload, _HIGH)
-    os.dup2(result, _HIGH + 1)
-    if jail.landlocked:
-        landlock.restrict(rules)
-    os.dup2(_HIGH + 1, RESULT)
-    os.dup2(_HIGH, PAYLOAD)
-    os.closerange(PAYLOAD + 1, 65536)
-    for which, amount in jail.limits:
-        resource.setrlimit(which, (amount, amount))
-    if jail.filter is not None:
-        jail.filter.load(os.getpid())
-    _grade(code, seed, os.write, os._exit)
+
+    def __init__(
+        self, *, landlocked: bool, filter: SampleFilter | None, limits: list[tuple[int, int]], parent: int
+    ) -> None:
+        self.landlocked = landlocked
+        self.filter = filter
+        self.limits = limits
+        self.memory_bytes = dict(limits)[resource.RLIMIT_AS]
+        self.parent = parent
+
+    def enter(self, rules: int, folder: str, descriptors: Sequence[int]) -> None:
+        """Go into the jail for good.
+
+        Args:
+            rules: The Landlock ruleset of this child's folder; -1 for none.
+            folder: Its own folder; "" for none.
+            descriptors: They become 3, 4, ...; the others are closed.
+
+        Raises:
+            OSError: a layer could not be set up.
+        """
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        if self.parent:
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != self.parent:  # it went before it could be tied to us
+                os._exit(0)
+        if self.filter is None:
+            os.setsid()  # without a jail it may start processes: they end as a group
+        if folder:
+            os.chdir(folder)
+            os.environ["TMPDIR"] = folder
+        # First high, then into place: a descriptor must not be closed by another that takes its number.
+        for at, descriptor in enumerate(descriptors, _HIGH):
+            os.dup2(descriptor, at)
+        if self.landlocked and rules >= 0:
+            landlock.restrict(rules)
+        for at in range(len(descriptors)):
+            os.dup2(_HIGH + at, RESULT + at)
+        os.closerange(RESULT + len(descriptors), 65536)
+        for which, amount in self.limits:
+            hard = amount + 1 if which == resource.RLIMIT_CPU else amount  # its signal first, then the end
+            resource.setrlimit(which, (amount, hard))
+        if self.filter is not None:
+            self.filter.load(os.getpid())
 
 
-def _grade(
-    code: types.CodeType, seed: int, write: Callable[[int, bytes], int], leave: Callable[[int], Any]
-) -> None:
+def await_work(codes: Mapping[int, types.CodeType]) -> NoReturn:
+    """As a jailed idle child: wait for a sample on RESULT, then grade it."""
+    with socket.socket(fileno=RESULT) as channel:
+        message, received = protocol.receive(channel)
+        if not message:
+            os._exit(0)
+        source, count = WORK.unpack(message)
+        channel.detach()
+    # They came as 4, 5, 6 in RESULT's order, since nothing else was open: each moves down by one.
+    for at, descriptor in enumerate(received, RESULT):
+        os.dup2(descriptor, at)
+    os.closerange(RESULT + len(received), 128)
+    grade(codes[source], count, len(received) > 2)
+
+
+def grade(code: types.CodeType, count: int, may_ask: bool) -> NoReturn:
+    """Grade the rows on PAYLOAD and leave."""
+    write, leave = (
+        os.write,
+        os._exit,
+    )  # programs patch modules; it would only be their own sample, but say why
+    write(RESULT, protocol.JAILED)
+    if may_ask:
+        untrusted.connect(REQUEST)
+    data = os.pread(PAYLOAD, os.lseek(PAYLOAD, 0, os.SEEK_END), 0)  # fstat would need a path call
+    os.close(PAYLOAD)
+    if count == 1:
+        write(RESULT, _frame(code, data[protocol.ROW.size :], protocol.ROW.unpack_from(data)[0], None))
+        leave(0)
+    at = 0
+    module: types.ModuleType | None = None
+    for _ in range(count):
+        seed, length = protocol.ROW.unpack_from(data, at)
+        at += protocol.ROW.size
+        if module is None:
+            module = types.ModuleType(NAME)
+        frame = _frame(code, data[at : at + length], seed, module)
+        at += length
+        frame = protocol.LENGTH.pack(len(frame)) + frame
+        while frame:
+            frame = frame[write(RESULT, frame) :]
+    leave(0)
+
+
+def _frame(code: types.CodeType, row_text: bytes, seed: int, module: types.ModuleType | None) -> bytes:
+    """What became of one row. A module that several rows share is run by the first."""
     stage = b"p"
     try:
-        row = json.loads(
-            os.pread(PAYLOAD, os.lseek(PAYLOAD, 0, os.SEEK_END), 0)
-        )  # fstat would need a path call
-        os.close(PAYLOAD)
+        row = json.loads(row_text)
         _seed(seed)
         stage = b"i"
-        module = types.ModuleType(NAME)
-        sys.modules[NAME] = module
-        exec(code, module.__dict__)
+        if module is None:
+            module = types.ModuleType(NAME)
+        if NAME not in sys.modules or sys.modules[NAME] is not module:
+            sys.modules[NAME] = module
+            numpy = sys.modules.get("numpy")
+            exec(code, module.__dict__)
+            if numpy is None and "numpy" in sys.modules:
+                _seed(seed)  # it came with something that was not loaded before the fork
         stage = b"g"
         grade = module.__dict__.get("grade")
         if grade is None:
             raise NameError("the source does not define grade(sample, item)")
-        value = grade(row["sample"], row["item"])
+        return _valued(grade(row["sample"], row["item"]))
     except BaseException as error:
-        write(RESULT, b"E" + stage + _described(error))
-        leave(0)
-    try:
-        write(RESULT, _frame(value))
-    finally:
-        leave(0)
+        if stage == b"i":
+            sys.modules.pop(NAME, None)  # so that a row that shares this process runs it for itself
+        return b"E" + stage + _described(error)
 
 
 def _seed(seed: int) -> None:
@@ -117,7 +166,7 @@ def _seed(seed: int) -> None:
         random.seed(seed & 0xFFFFFFFF)
 
 
-def _frame(value: object) -> bytes:
+def _valued(value: object) -> bytes:
     kind = type(value)
     if kind is not float:
         if kind is int or kind is bool or _numpy_number(value):
@@ -126,14 +175,11 @@ def _frame(value: object) -> bytes:
             except OverflowError:
                 return b"B" + b"grade returned an integer too large for a float"
         else:
-            return b"B" + f"grade returned a {kind.__name__}, expected a number".encode(
-                "utf-8", "backslashreplace"
-            )
+            name = kind.__name__.encode("utf-8", "backslashreplace")[:200]
+            return b"Bgrade returned a " + name + b", expected a number"
     if not math.isfinite(value):  # type: ignore[arg-type]  # a float by now
         return b"B" + f"grade returned {value!r}, expected a finite number".encode()
-    from .protocol import VALUE
-
-    return VALUE.pack(b"V", value)
+    return protocol.VALUE.pack(b"V", value)
 
 
 def _numpy_number(value: object) -> bool:
@@ -144,7 +190,6 @@ def _numpy_number(value: object) -> bool:
 def _described(error: BaseException) -> bytes:
     """The exception's class, NUL, and its traceback without our own frames."""
     try:
-        gc.enable()
         name = (
             "DiskFull"
             if isinstance(error, OSError) and error.errno in (27, 28, 122)
@@ -161,10 +206,14 @@ def _described(error: BaseException) -> bytes:
             text = f"RecursionError: {error}"
         else:
             text = "".join(traceback.format_exception(type(error), error, trace, limit=-20))
-        return (
-            name.encode("utf-8", "backslashreplace")
-            + b"\0"
-            + text.encode("utf-8", "backslashreplace")[-60_000:]
-        )
+        return name.encode("utf-8", "backslashreplace")[:200] + b"\0" + _short(text)
     except BaseException:  # a hostile __str__: the class is all that can be said
         return b"Exception\0the exception could not be printed"
+
+
+def _short(text: str) -> bytes:
+    most = protocol.FRAME_MAX - 300
+    data = text.encode("utf-8", "backslashreplace")
+    if len(data) > most:
+        data = data[: most // 2] + b"\n... cut ...\n" + data[-(most // 2) + 20 :]
+    return data

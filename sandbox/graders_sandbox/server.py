@@ -1,7 +1,7 @@
 """The fork server: jailed once, then one fork a sample. It never runs untrusted code and never reads a payload.
 
-Started by the host as `python -s -P -B server.py FD`, with nothing of the host's in its environment. Its lifetime is the control
-socket's: when the host is gone, the socket ends and so do the server and everything below it.
+Started by the host as `python -I -S -B server.py FD PARENT`, with nothing in its environment. Its lifetime is the
+control socket's: when the host is gone, the socket ends and so do the server and everything below it.
 """
 
 from __future__ import annotations
@@ -16,40 +16,37 @@ import socket
 import sys
 import time
 import types
-from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # Everything the server and its samples need is loaded now: afterwards there may be no file to load it from.
+import _sitebuiltins
+import builtins
 import importlib
 import linecache  # noqa: F401  # traceback's, in samples
-import shutil
+import random  # noqa: F401  # seeded in every sample, so that it is not missed when a program loads it late
 import traceback
 
-from graders_sandbox import protocol, sample
+from graders_sandbox import folders, protocol, sample, untrusted, watcher
 from graders_sandbox.linux import landlock, namespaces, seccomp
 from graders_sandbox.linux import sys as kernel
 
 sys.path.pop(0)
 
-CODES = 64  # compiled sources kept
 COMPILE_S = 20.0  # for a source of any allowed size; more is an attack on the compiler
-WATCH_S = 0.05  # between looks at what samples have on disk, where no file system bounds it
+IDLE = 2  # children that wait for a sample, jailed already
+SPARE_UIDS = range(61184, 65520)  # what systemd gives to services for a while, and nobody logs in as
+NO_SLOT = -1
+_FAILED = 3  # exit code of a server that could not start
 
 
-@dataclass(slots=True)
-class Running:
-    """A child and what ends it."""
-
-    job: int
-    slot: int
-    started: float
-    deadline: float
-    ended: int = protocol.BY_ITSELF
+class Unfit(Exception):
+    """A module was loaded with which a server must not fork."""
 
 
 @dataclass(slots=True)
@@ -62,37 +59,97 @@ class Source:
     probe: int = 0  # pid of the child that tries the compiler first
     pipe: int = -1
     deadline: float = 0.0
-    waiting: list[tuple[int, float, int, int, int]] = field(default_factory=list)
+    made: int = 0  # which change of the template brought it
+    waiting: list[Work] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Work:
+    """A run that the host asked for."""
+
+    run: int
+    source: int
+    count: int
+    wall_s: float
+    payload: int
+    result: int
+    may_ask: bool
+    dropped: bool = False
+
+
+@dataclass(slots=True)
+class Asker:
+    """The server's end of a sample's request socket, and the child started over it."""
+
+    channel: socket.socket
+    sample: int
+    child: int = 0
+
+
+@dataclass(slots=True)
+class Running:
+    """A child and what ends it. `asker` is that of the sample itself, or of who asked for the child if run is -1."""
+
+    run: int
+    slot: int
+    started: float
+    deadline: float
+    asker: Asker | None = None
+    ended: int = protocol.BY_ITSELF
+
+
+@dataclass(slots=True)
+class Idle:
+    """A jailed child without work."""
+
+    pid: int
+    slot: int
+    channel: socket.socket
+    made: int
 
 
 class Server:
-    """The loop. `settings` is the host's first message (see pool.py)."""
+    """The loop. `settings` is the host's first message (see processes.py)."""
 
-    def __init__(self, control: socket.socket, settings: dict[str, Any]) -> None:
+    def __init__(self, control: socket.socket, parent: int, settings: dict[str, Any]) -> None:
         self.control = control
+        self.parent = parent
         self.tier: str = settings["tier"]
         self.limits: dict[str, Any] = settings["limits"]
         self.slots: list[str] = settings["slots"]
         self.shown: list[str] = settings["shown"]
         self.modules: list[str] = settings["modules"]
         self.paths: list[str] = settings["paths"]
+        self.idle_kept: int = settings["idle"]
         self.namespaced = self.tier in ("linux-full", "linux-ns")
         self.landlocked = self.tier in ("linux-full", "linux-landlock")
         self.jailed = self.tier != "unsandboxed"
-        self.watched = self.tier in ("linux-landlock", "unsandboxed")
-        self.free = list(range(len(self.slots))) if self.slots else list(range(settings["in_flight"]))
+        self.alone = self.namespaced  # whether nobody else's processes count as this user's
+        self.free = list(range(settings["in_flight"]))
+        self.notes: list[str] = []
+        self.sources: dict[int, Source] = {}
         self.running: dict[int, Running] = {}
+        self.queue: deque[tuple[Source, Work]] = deque()  # until a slot is free
+        self.idle: list[Idle] = []
         self.janitors: dict[int, int] = {}
-        self.probes: dict[int, int] = {}
-        self.sources: OrderedDict[int, Source] = OrderedDict()
+        self.discarded: dict[int, int] = {}  # idle children on their way out
+        self.probes: dict[int, Source] = {}
+        self.askers: dict[int, Asker] = {}
         self.rules: list[int] = []
+        self.jails: dict[int, sample.Jail] = {}  # of children for code of others, by memory
+        self.made = 0
+        self.watch_notes = self.watch_found = -1
+        self.poll = select.poll()
 
     # --- the jail, once ---
 
     def enter(self) -> None:
         """Go into the jail of this tier. What cannot be set up raises: there is no weaker way on."""
+        self.die_with(self.parent)
         if self.namespaced:
-            namespaces.enter()
+            with _step("namespaces"):
+                namespaces.enter()
+            self.die_with(self.parent)  # new credentials have cleared it
             child = os.fork()
             if child:
                 self.control.close()
@@ -105,16 +162,17 @@ class Server:
         statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         tasks = os.open("/proc/self/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         if self.namespaced:
-            namespaces.private_root(
-                [*self.shown, *filter(os.path.exists, namespaces.DEVICES)], self.slots,
-                self.limits["disk_bytes"], self.limits["inodes"],
-            )  # fmt: skip
+            with _step("private root"):
+                namespaces.private_root(
+                    [*self.shown, *filter(os.path.exists, namespaces.DEVICES)], self.slots,
+                    self.limits["disk_bytes"], self.limits["inodes"],
+                )  # fmt: skip
+        elif self.jailed and os.getuid() == 0:
+            self.become_nobody()
         sys.path[:] = self.paths
-        self.preload()
-        gc.collect()
-        gc.freeze()
+        self.load(self.modules)
         if len(os.listdir(tasks)) > 1:
-            raise RuntimeError(
+            raise Unfit(
                 f"one of {', '.join(self.modules)} started a thread; a server with threads must not fork"
             )
         size = int(os.read(statm, 200).split()[0]) * resource.getpagesize()
@@ -123,42 +181,105 @@ class Server:
         if self.jailed:
             kernel.drop_capabilities()
             kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-            kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+            watched = bool(self.slots) and not self.namespaced
+            kernel.prctl(kernel.PR_SET_DUMPABLE, int(watched))  # the watcher must be able to look at samples
+        if self.slots and not self.namespaced:
+            self.start_watcher()
         if self.landlocked:
-            self.lock()
+            with _step("Landlock"):
+                self.lock()
         if self.jailed:
-            seccomp.load(seccomp.server_filter())
+            with _step("seccomp"):
+                seccomp.load(seccomp.server_filter())
             self.witness()
-        self.jail = sample.Jail(
-            landlocked=self.landlocked,
-            filtered=self.jailed,
-            paths=self.tier != "linux-strict",
-            limits=self.child_limits(size),
-            death_signal=not self.namespaced,
-        )
+        self.jail = self.make_jail(size, self.limits["memory_bytes"], files=self.tier != "linux-strict")
+        self.size = size
 
-    def preload(self) -> None:
+    def die_with(self, parent: int) -> None:
+        """End when the parent does, whatever this process is doing then."""
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(_FAILED)
+
+    def become_nobody(self) -> None:
+        """Leave root for a user that owns nothing, if Python can be read as one; else say why root stays."""
+        uid = SPARE_UIDS[os.getpid() % len(SPARE_UIDS)]
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                _become(uid)
+                for path in (*self.paths, __file__, json.__file__):
+                    if os.path.isdir(path):
+                        os.scandir(path).close()
+                    else:
+                        open(path, "rb").close()
+            except OSError as error:
+                os.write(write, str(error).encode()[:1000])
+            os._exit(0)
+        os.close(write)
+        os.waitpid(child, 0)
+        why = os.read(read, 1000).decode()
+        os.close(read)
+        if why:
+            self.notes.append(f"samples run as root without capabilities: as another user {why}")
+            return
+        for slot in self.slots:
+            os.chown(slot, uid, uid)
+        _become(uid)
+        self.die_with(self.parent)
+        self.alone = True
+
+    def load(self, modules: list[str]) -> None:
         """Import what programs name; what fails here fails in them, with their own traceback."""
-        for name in self.modules:
-            with suppress(Exception):
-                importlib.import_module(name)
+        for name in modules:
+            if name not in sys.modules:
+                with suppress(Exception):
+                    importlib.import_module(name)
         if "numpy" in sys.modules:  # loaded late by itself, and then not seeded
             importlib.import_module("numpy.random")
+        gc.collect()
+        gc.freeze()
+        self.made += 1
+
+    def start_watcher(self) -> None:
+        notes, self.watch_notes = os.pipe2(os.O_CLOEXEC)
+        self.watch_found, found = os.pipe2(os.O_CLOEXEC)
+        server = os.getpid()
+        if not os.fork():
+            try:
+                low, high = sorted((notes, found))
+                os.closerange(0, low)
+                os.closerange(low + 1, high)
+                os.closerange(high + 1, 65536)
+                watcher.watch(
+                    notes, found, self.slots, self.limits["disk_bytes"], self.limits["inodes"], server
+                )
+            finally:
+                os._exit(1)
+        os.close(notes)
+        os.close(found)
+        os.set_blocking(self.watch_found, False)
+        self.poll.register(self.watch_found, select.POLLIN)
 
     def lock(self) -> None:
         version = landlock.abi()
         if not version:
-            raise RuntimeError("the kernel has no Landlock")
+            raise OSError("the kernel has none")
         devices = [(path, landlock.READ_FILE | landlock.WRITE_FILE) for path in namespaces.DEVICES]
         readable = [(path, landlock.READ) for path in self.shown]
-        writable = [(slot, landlock.WRITE) for slot in self.slots]
-        # A sample's own domain: everything the server's still grants may be read, one folder may be written.
+        # A child's own domain. Its neighbours' folders are not in it, not even to be read.
         self.rules = [
-            landlock.ruleset([("/", landlock.READ), *devices, (slot, landlock.WRITE)], version)
-            for slot in self.slots
+            landlock.ruleset([*readable, *devices, (slot, landlock.WRITE)], version) for slot in self.slots
         ]
         if not self.namespaced:  # behind a private root there is nothing else to read
+            writable = [(slot, landlock.WRITE) for slot in self.slots]
             landlock.restrict(landlock.ruleset([*readable, *devices, *writable], version))
+        if version < landlock.SCOPES_ABI:
+            self.notes.append(
+                f"Landlock here has version {version}: signals and abstract sockets are held by seccomp alone "
+                f"(version {landlock.SCOPES_ABI}, Linux 6.12, would hold them too)"
+            )
 
     def witness(self) -> None:
         """What must not be possible is tried once: a layer that was set up and does not hold counts as absent."""
@@ -175,20 +296,23 @@ class Server:
                 continue
             raise RuntimeError(f"{name} was possible inside the jail")
 
-    def child_limits(self, template_bytes: int) -> list[tuple[int, int]]:
+    def make_jail(self, template_bytes: int, memory_bytes: int, *, files: bool) -> sample.Jail:
         limits = self.limits
         pairs = [
-            (resource.RLIMIT_AS, template_bytes + limits["memory_bytes"]),
+            (resource.RLIMIT_AS, template_bytes + memory_bytes),
             (resource.RLIMIT_CPU, max(1, round(limits["cpu_s"]))),
             (resource.RLIMIT_FSIZE, limits["disk_bytes"]),
             (resource.RLIMIT_NOFILE, limits["descriptors"]),
             (resource.RLIMIT_CORE, 0),
         ]
-        if self.namespaced:  # elsewhere it would count everything else that this user runs
-            pairs.append(
-                (resource.RLIMIT_NPROC, limits["threads"] + len(self.free) * (limits["threads"] + 1))
-            )
-        return pairs
+        if self.alone:  # elsewhere it would count everything else that this user runs
+            pairs.append((resource.RLIMIT_NPROC, (len(self.free) + 4) * (limits["threads"] + 1)))
+        return sample.Jail(
+            landlocked=self.landlocked,
+            filter=seccomp.SampleFilter(paths=files, own_root=self.namespaced) if self.jailed else None,
+            limits=pairs,
+            parent=0 if self.namespaced else os.getpid(),
+        )
 
     # --- the loop ---
 
@@ -196,61 +320,89 @@ class Server:
         wake, wakened = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(wakened, warn_on_full_buffer=False)
-        poll = select.poll()
-        poll.register(self.control, select.POLLIN)
-        poll.register(wake, select.POLLIN)
+        self.poll.register(self.control, select.POLLIN)
+        self.poll.register(wake, select.POLLIN)
+        control = self.control.fileno()
         while True:
-            for descriptor, _ in poll.poll(self.timeout_ms()):
+            ready = self.poll.poll(0) if self.wants_idle() else self.poll.poll(self.timeout_ms())
+            if not ready and self.wants_idle():
+                self.start_idle()
+                continue
+            for descriptor, _ in ready:
                 if descriptor == wake:
                     with suppress(BlockingIOError):
                         os.read(wake, 4096)
-                elif not self.message():
-                    return
-            self.reap()
+                    self.reap()
+                elif descriptor == control:
+                    if not self.message():
+                        return
+                elif descriptor == self.watch_found:
+                    self.found()
+                else:
+                    self.asked(descriptor)
             self.enforce()
 
     def timeout_ms(self) -> float | None:
         ends = [running.deadline for running in self.running.values() if not running.ended]
-        ends += [self.sources[number].deadline for number in self.probes.values()]
-        if not ends:
-            return None
-        wait = max(0.0, min(ends) - time.monotonic()) * 1000 + 1
-        return min(wait, WATCH_S * 1000) if self.watched and self.running else wait
+        ends += [source.deadline for source in self.probes.values()]
+        return max(0.0, min(ends) - time.monotonic()) * 1000 + 1 if ends else None
 
     def message(self) -> bool:
         """Act on one message; False when the host is gone."""
-        data, descriptors = protocol.receive(self.control)
-        if not data:
+        try:
+            data, descriptors = protocol.receive(self.control)
+        except OSError:
             return False
         kind = data[:1]
-        if kind == b"S":
-            number = protocol.START.unpack(data)[1]
-            self.sources[number] = Source(descriptors[0])
-            self.probe(number)
-            while len(self.sources) > CODES and next(iter(self.sources)) != number:
-                self.sources.popitem(last=False)
-        elif kind == b"J":
-            _, job, number, wall_s, seed = protocol.JOB.unpack(data)
+        if kind == b"J":
+            _, run, number, count, wall_s, may_ask = protocol.JOB.unpack(data)
             source = self.sources[number]
-            self.sources.move_to_end(number)
+            payload, result = descriptors
+            work = Work(run, number, count, wall_s, payload, result, may_ask)
             if source.probe:
-                source.waiting.append((job, wall_s, seed, *descriptors))
+                source.waiting.append(work)
             else:
-                self.start(source, job, wall_s, seed, *descriptors)
+                self.start(source, work)
+        elif kind == b"S":
+            number = protocol.NUMBER.unpack_from(data)[1]
+            modules = data[protocol.NUMBER.size :].decode()
+            if modules and not set(modules.split(",")) <= sys.modules.keys():
+                self.load(modules.split(","))
+            self.sources[number] = source = Source(descriptors[0])
+            self.probe(source)
+        elif kind == b"D":
+            del self.sources[protocol.NUMBER.unpack(data)[1]]
         elif kind == b"K":
-            job = protocol.START.unpack(data)[1]
-            for pid, running in self.running.items():
-                if running.job == job:
-                    self.kill(pid, running, protocol.BY_HOST)
-        return True
+            self.stop(protocol.NUMBER.unpack(data)[1])
+        return bool(data)
 
-    def probe(self, number: int) -> None:
+    def stop(self, run: int) -> None:
+        for pid, running in self.running.items():
+            if running.run == run:
+                return self.kill(pid, running, protocol.BY_HOST)
+        waiting = [work for source in self.sources.values() for work in source.waiting]
+        for work in (*waiting, *(work for _, work in self.queue)):
+            work.dropped = work.dropped or work.run == run
+        return None
+
+    def drop(self, work: Work) -> None:
+        os.close(work.payload)
+        os.close(work.result)
+
+    def probe(self, source: Source) -> None:
         """Try the compiler in a child first: hostile text may crash it or keep it busy."""
-        source = self.sources[number]
         read, write = os.pipe2(os.O_CLOEXEC)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(read)
+            os.close(write)
+            source.error = f"the compiler could not be started: {error}"
+            return
         if not pid:
             try:
+                if self.jail.parent:
+                    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
                 resource.setrlimit(resource.RLIMIT_CPU, (int(COMPILE_S), int(COMPILE_S)))
                 resource.setrlimit(resource.RLIMIT_AS, (self.jail.memory_bytes, self.jail.memory_bytes))
                 _compile(source.text)
@@ -262,43 +414,195 @@ class Server:
                 os._exit(0)
         os.close(write)
         source.probe, source.pipe, source.deadline = pid, read, time.monotonic() + COMPILE_S
-        self.probes[pid] = number
+        self.probes[pid] = source
 
-    def probed(self, number: int) -> None:
+    def probed(self, source: Source) -> None:
         """The probe has ended: compile for good, or remember why not."""
-        source = self.sources[number]
         said = os.read(source.pipe, 8192)
         os.close(source.pipe)
         source.probe = 0
         if said == b"ok":
             source.code = _compile(source.text)
+            self.made += 1
+            source.made = self.made
         else:
-            source.error = said[1:].decode() or "the compiler crashed or took too long on this source"
+            source.error = (
+                said[1:].decode("utf-8", "replace") or "the compiler crashed or took too long on this source"
+            )
         os.close(source.text)
         waiting, source.waiting = source.waiting, []
-        for job, wall_s, seed, payload, result in waiting:
-            self.start(source, job, wall_s, seed, payload, result)
+        for work in waiting:
+            self.start(source, work)
 
-    def start(self, source: Source, job: int, wall_s: float, seed: int, payload: int, result: int) -> None:
+    def start(self, source: Source, work: Work) -> None:
+        """Give the work to an idle child, or fork one, or keep it until a slot is free."""
+        if work.dropped:
+            self.drop(work)
+            ended = protocol.EXIT.pack(b"X", work.run, signal.SIGKILL, protocol.BY_HOST, 0.0, 0.0)
+            self.control.send(ended)
+            return
         if source.code is None:
-            os.close(payload)
-            os.close(result)
+            self.drop(work)
             text = source.error.encode("utf-8", "backslashreplace")[:8000]
-            self.control.send(protocol.START.pack(b"C", job) + text)
+            self.control.send(protocol.NUMBER.pack(b"C", work.run) + text)
+            return
+        while self.idle:
+            idle = self.idle.pop()
+            if idle.made >= source.made and self.hand_over(idle, work):
+                return
+            self.discard(idle)
+        if not self.free:
+            self.queue.append((source, work))
             return
         slot = self.free.pop()
+        asker = self.asker() if work.may_ask else None
+        descriptors = [work.result, work.payload, *([asker[1].fileno()] if asker else ())]
+        code = source.code
         started = time.monotonic()
-        pid = os.fork()
+        pid = self.fork(self.jail, slot, descriptors, lambda: sample.grade(code, work.count, work.may_ask))
+        if pid:
+            self.started(pid, slot, work, started, asker)
+        else:
+            self.free.append(slot)
+            self.control.send(protocol.NUMBER.pack(b"N", work.run) + b"the kernel started no process")
+        self.drop(work)
+
+    def fork(self, jail: sample.Jail, slot: int, descriptors: list[int], then: Callable[[], object]) -> int:
+        """A jailed child that goes on with `then`; its pid, or 0 when there can be none."""
+        try:
+            pid = os.fork()
+        except OSError:
+            return 0
         if not pid:
             try:
-                rules = self.rules[slot] if self.rules else -1
-                folder = self.slots[slot] if self.slots else ""
-                sample.run(self.jail, rules, folder, payload, result, source.code, seed)
+                rules = self.rules[slot] if self.rules and slot >= 0 else -1
+                jail.enter(rules, self.slots[slot] if self.slots and slot >= 0 else "", descriptors)
+                then()
             finally:
-                os._exit(70)  # the jail could not be entered: nothing has run
-        os.close(payload)
-        os.close(result)
-        self.running[pid] = Running(job, slot, started, started + wall_s)
+                os._exit(protocol.NOT_JAILED)
+        return pid
+
+    def started(
+        self, pid: int, slot: int, work: Work, started: float,
+        asker: tuple[socket.socket, socket.socket] | None,
+    ) -> None:  # fmt: skip
+        running = Running(work.run, slot, started, started + work.wall_s)
+        if asker:
+            ours, theirs = asker
+            theirs.close()
+            running.asker = self.askers[ours.fileno()] = Asker(ours, pid)
+            self.poll.register(ours, select.POLLIN)
+        self.running[pid] = running
+        self.note(slot, pid)
+
+    # --- idle children ---
+
+    def wants_idle(self) -> bool:
+        """Only when there is nothing else to do: under load a child that waited first is no gain."""
+        return (
+            len(self.idle) < self.idle_kept and len(self.free) > 1 and not self.queue and not self.running
+            and not self.probes and bool(self.sources)
+        )  # fmt: skip
+
+    def start_idle(self) -> None:
+        ours, theirs = socket.socketpair()
+        slot = self.free.pop()
+        codes = {number: source.code for number, source in self.sources.items() if source.code is not None}
+        pid = self.fork(self.jail, slot, [theirs.fileno()], lambda: sample.await_work(codes))
+        theirs.close()
+        if pid:
+            self.idle.append(Idle(pid, slot, ours, self.made))
+        else:
+            ours.close()
+            self.free.append(slot)
+            self.idle_kept = 0  # where processes are short, none waits
+
+    def hand_over(self, idle: Idle, work: Work) -> bool:
+        asker = self.asker() if work.may_ask else None
+        descriptors = [work.result, work.payload, *([asker[1].fileno()] if asker else ())]
+        started = time.monotonic()
+        try:
+            protocol.send(idle.channel, sample.WORK.pack(work.source, work.count), descriptors)
+        except OSError:  # it did not get into its jail
+            return False
+        idle.channel.close()
+        self.started(idle.pid, idle.slot, work, started, asker)
+        self.drop(work)
+        return True
+
+    def discard(self, idle: Idle) -> None:
+        idle.channel.close()
+        with suppress(ProcessLookupError):
+            os.kill(idle.pid, signal.SIGKILL)
+        self.discarded[idle.pid] = idle.slot
+
+    # --- children of samples, for code of others ---
+
+    def asker(self) -> tuple[socket.socket, socket.socket]:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        return ours, theirs
+
+    def asked(self, descriptor: int) -> None:
+        """A sample asks for a child, or to have it ended."""
+        asker = self.askers.get(descriptor)
+        if asker is None:
+            return
+        try:
+            data = asker.channel.recv(protocol.ASK.size)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        running = self.running.get(asker.child)
+        if len(data) != protocol.ASK.size:  # gone, or nonsense
+            self.unask(asker)
+        elif data[:1] == b"K":
+            if running is not None:
+                self.kill(asker.child, running, protocol.BY_HOST)
+        else:
+            _, wall_s, memory_bytes = protocol.ASK.unpack(data)
+            if running is not None or not self.start_untrusted(asker, wall_s, memory_bytes):
+                self.tell(asker, protocol.TOLD.pack(b"N", 0, 0))
+
+    def start_untrusted(self, asker: Asker, wall_s: float, memory_bytes: int) -> bool:
+        parent = self.running.get(asker.sample)
+        # Without Landlock its neighbours' folders would be in reach: then it has no files, and needs no slot.
+        files = bool(self.slots) and (self.landlocked or not self.jailed)
+        if parent is None or parent.ended or (files and not self.free) or not wall_s > 0:
+            return False
+        memory_bytes = min(memory_bytes, self.limits["memory_bytes"])
+        if memory_bytes not in self.jails:
+            self.jails[memory_bytes] = self.make_jail(self.size, memory_bytes, files=files)
+        slot = self.free.pop() if files else NO_SLOT
+        ours, theirs = socket.socketpair()
+        started = time.monotonic()
+        pid = self.fork(self.jails[memory_bytes], slot, [theirs.fileno()], untrusted.serve)
+        theirs.close()
+        if pid:
+            asker.child = pid
+            self.running[pid] = Running(-1, slot, started, min(parent.deadline, started + wall_s), asker)
+            self.note(slot, pid)
+            self.tell(asker, protocol.TOLD.pack(b"O", 0, 0), [ours.fileno()])
+        elif files:
+            self.free.append(slot)
+        ours.close()
+        return bool(pid)
+
+    def tell(self, asker: Asker, message: bytes, descriptors: list[int] | None = None) -> None:
+        with suppress(OSError):  # a sample that does not read its answers gets none
+            protocol.send(asker.channel, message, descriptors or ())
+
+    def unask(self, asker: Asker) -> None:
+        """The sample has ended or lost its right to ask: so does its child."""
+        if self.askers.pop(asker.channel.fileno(), None) is None:
+            return
+        self.poll.unregister(asker.channel)
+        asker.channel.close()
+        if (running := self.running.get(asker.child)) is not None:
+            self.kill(asker.child, running, protocol.BY_HOST)
+
+    # --- ends ---
 
     def reap(self) -> None:
         while True:
@@ -309,96 +613,132 @@ class Server:
             if not pid:
                 return
             if pid in self.running:
-                running = self.running.pop(pid)
-                wall_s = time.monotonic() - running.started
-                self.clear(running.slot)
-                cpu_s = used.ru_utime + used.ru_stime
-                self.control.send(protocol.EXIT.pack(b"X", running.job, status, running.ended, wall_s, cpu_s))
+                self.over(pid, status, used.ru_utime + used.ru_stime)
             elif pid in self.probes:
-                number = self.probes.pop(pid)
-                if number in self.sources:
-                    self.probed(number)
+                self.probed(self.probes.pop(pid))
             elif pid in self.janitors:
-                self.free.append(self.janitors.pop(pid))
+                slot = self.janitors.pop(pid)
+                if status:
+                    self.retire(slot)
+                else:
+                    self.give_back(slot)
+            elif pid in self.discarded:
+                self.give_back(self.discarded.pop(pid))
+            else:
+                self.idle_ended(pid)
+
+    def over(self, pid: int, status: int, cpu_s: float) -> None:
+        running = self.running.pop(pid)
+        wall_s = time.monotonic() - running.started
+        if not self.jailed:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)  # what it started
+        self.note(running.slot, 0)
+        if running.run >= 0:
+            self.control.send(protocol.EXIT.pack(b"X", running.run, status, running.ended, wall_s, cpu_s))
+            if running.asker is not None:
+                self.unask(running.asker)
+        elif running.asker is not None:
+            running.asker.child = 0
+            self.tell(running.asker, protocol.TOLD.pack(b"X", status, running.ended))
+        self.clear(running.slot)
+
+    def idle_ended(self, pid: int) -> None:
+        for idle in self.idle:
+            if idle.pid == pid:  # it could not enter its jail: the fork under a sample will say why
+                self.idle.remove(idle)
+                idle.channel.close()
+                self.idle_kept = 0
+                self.give_back(idle.slot)
+                return
 
     def clear(self, slot: int) -> None:
         """Give a slot back, empty. Deleting many files takes long, so a child does it."""
+        if slot < 0:
+            return
         if not self.slots:
-            self.free.append(slot)
+            self.give_back(slot)
             return
         folder = self.slots[slot]
         try:
-            with os.scandir(folder) as found:
-                empty = next(found, None) is None
+            if not os.listdir(folder):
+                self.give_back(slot)
+                return
         except OSError:
-            empty = False
-        if empty:
-            self.free.append(slot)
+            pass
+        try:
+            pid = os.fork()
+        except OSError:
+            self.retire(slot)
             return
-        pid = os.fork()
         if not pid:
             try:
-                with os.scandir(folder) as found:
-                    for entry in list(found):
-                        _delete(entry)
+                if self.jail.parent:
+                    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+                os._exit(0 if folders.empty(folder) else 1)
             finally:
-                os._exit(0)
+                os._exit(1)
         self.janitors[pid] = slot
+
+    def give_back(self, slot: int) -> None:
+        self.free.append(slot)
+        while self.queue and self.free:
+            self.start(*self.queue.popleft())
+
+    def retire(self, slot: int) -> None:
+        """A folder that cannot be emptied is not given to anybody. Without any left the host starts another server."""
+        self.slots[slot] = ""
+        if not self.free and not self.running and not self.janitors and not self.idle:
+            os._exit(_FAILED)
 
     def enforce(self) -> None:
         now = time.monotonic()
         for pid, running in self.running.items():
-            if running.ended:
-                continue
-            if now >= running.deadline:
+            if not running.ended and now >= running.deadline:
                 self.kill(pid, running, protocol.BY_DEADLINE)
-            elif self.watched and self.slots and self.too_much(self.slots[running.slot]):
-                self.kill(pid, running, protocol.BY_DISK)
-        for pid, number in self.probes.items():
-            if now >= self.sources[number].deadline:
+        for pid, source in self.probes.items():
+            if now >= source.deadline:
                 os.kill(pid, signal.SIGKILL)
 
     def kill(self, pid: int, running: Running, why: int) -> None:
         if not running.ended:
             running.ended = why
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
-    def too_much(self, folder: str) -> bool:
-        size = 0
-        for count, length in enumerate(_sizes(folder), 1):
-            size += length
-            if size > self.limits["disk_bytes"] or count > self.limits["inodes"]:
-                return True
-        return False
+    def note(self, slot: int, pid: int) -> None:
+        if self.watch_notes >= 0 and slot >= 0:
+            os.write(self.watch_notes, watcher.NOTE.pack(slot, pid))
+
+    def found(self) -> None:
+        """The watcher says that a sample has too much on disk."""
+        with suppress(BlockingIOError):
+            data = os.read(self.watch_found, 4096 // watcher.NOTE.size * watcher.NOTE.size)
+            if not data:  # without a watcher there is no bound
+                os._exit(_FAILED)
+            for slot, pid in watcher.NOTE.iter_unpack(data):
+                running = self.running.get(pid)
+                if running is not None and running.slot == slot:
+                    self.kill(pid, running, protocol.BY_DISK)
 
 
-def _sizes(folder: str) -> Iterator[int]:
-    """The bytes on disk of everything below, links not followed. Things may vanish meanwhile."""
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    """Name the layer that could not be set up."""
     try:
-        with os.scandir(folder) as found:
-            for entry in found:
-                with suppress(OSError):
-                    yield entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        yield from _sizes(entry.path)
-    except OSError:
-        return
+        yield
+    except (OSError, StopIteration) as error:
+        raise RuntimeError(f"{name}: {error}") from error
 
 
-def _delete(entry: os.DirEntry[str]) -> None:
-    with suppress(OSError):
-        if entry.is_dir(follow_symlinks=False):
-            for root, folders, _ in os.walk(entry.path):
-                for name in [".", *folders]:
-                    with suppress(OSError):
-                        os.chmod(os.path.join(root, name), 0o700)
-            shutil.rmtree(entry.path, ignore_errors=True)
-        else:
-            os.unlink(entry.path)
+def _become(uid: int) -> None:
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
 
 
 def _compile(text: int) -> types.CodeType:
-    size = os.fstat(text).st_size
+    size = os.lseek(text, 0, os.SEEK_END)
     return compile(os.pread(text, size, 0), "<grader>", "exec", dont_inherit=True)
 
 
@@ -417,18 +757,25 @@ def _execute() -> None:
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     settings = json.loads(control.recv(1 << 20))
-    server = Server(control, settings)
+    # `site` does this, and more that takes longer than all the rest.
+    sys.prefix, sys.exec_prefix = settings["prefixes"]
+    builtins.exit = builtins.quit = _sitebuiltins.Quitter("exit", "exit()")
+    server = Server(control, int(sys.argv[2]), settings)
     try:
         server.enter()
+    except Unfit as error:
+        control.send(b"T" + str(error).encode()[:4000])
+        os._exit(_FAILED)
     except BaseException as error:
         reason = str(error) or type(error).__name__
         control.send(b"F" + reason.encode("utf-8", "backslashreplace")[:4000])
-        os._exit(3)
-    control.send(b"R" + server.tier.encode())
+        os._exit(_FAILED)
+    os.dup2(1, 2)  # until now the host could read what went wrong
+    control.send(b"R" + json.dumps({"tier": server.tier, "notes": server.notes}).encode())
     try:
         server.serve()
     finally:
-        for pid in (*server.running, *server.probes, *server.janitors):
+        for pid in (*server.running, *server.probes, *server.janitors, *(idle.pid for idle in server.idle)):
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         os._exit(0)

@@ -52,6 +52,15 @@ _CHECKED = frozenset(
 )
 #: What the server needs and a sample must not have; the child's own filter takes it away.
 SERVER_ONLY = ("seccomp", "landlock_restrict_self", "landlock_create_ruleset", "landlock_add_rule", "kill")
+#: What hides a file from the disk watcher: a descriptor on its way through a socket is in nobody's table.
+_SAMPLE_NEVER = ("sendmsg",)
+#: What Landlock does not hold and a read-only mount would: mode, times and length of the caller's own files.
+_UNHELD = (
+    "chmod", "fchmod", "fchmodat", "utime", "utimes", "utimensat", "futimesat", "truncate",
+)  # fmt: skip
+_XATTRS = ("getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr")
+_OPEN_FLAGS = {"open": 1, "openat": 2}
+_ACCMODE, _TRUNC = 0o3, 0o1000
 #: Never allowed, to anybody behind the filter.
 _NEVER = frozenset(
     ("fork", "vfork", "tkill", "socket", "execve", "execveat", "mount", "umount2", "pivot_root", "unshare", "setns",
@@ -102,6 +111,11 @@ _THREADS_ONLY = (
     + _refuse()
 )
 _NO_NAMESPACES = _argument(0) + _op(_JSET, CLONE_NEW_BITS, 0, 1) + _refuse() + _op(_RET, _ALLOW)
+# Before ABI 3 Landlock lets a file that may be read be truncated by opening it.
+_TRUNCATE_ONLY_TO_WRITE = {
+    index: _argument(index) + _op(_JSET, _TRUNC, 0, 3) + _op(_AND, _ACCMODE) + _op(_JEQ, 0, 0, 1) + _refuse() + _op(_RET, _ALLOW)
+    for index in _OPEN_FLAGS.values()
+}  # fmt: skip
 # A datagram pair could be aimed at an abstract address; asyncio needs only streams.
 _STREAM_PAIRS = (
     _argument(0)
@@ -141,24 +155,29 @@ class SampleFilter:
 
     Args:
         paths: False refuses every call that names a path.
-        forks: True lets the child fork (it runs nobody's code itself, see `runner`).
+        own_root: Whether mounts hold the files; without them Landlock does, and what it leaves open is refused here.
     """
 
-    def __init__(self, *, paths: bool = True, forks: bool = False) -> None:
+    def __init__(self, *, paths: bool = True, own_root: bool = True) -> None:
         marker = 0x7FEDCBA9  # stands for the pid until it is known
         code = _head()
-        if not forks:
-            code += _when("clone", _THREADS_ONLY)
-            code += _when("kill", _one_of(0, (marker,)))
-            for name in SERVER_ONLY:
-                if name != "kill":
-                    code += _when(name, _refuse())
-            code += _when("prctl", _one_of(0, _PRCTL_NAME))
+        code += _when("clone", _THREADS_ONLY)
+        code += _when("kill", _one_of(0, (marker,)))
         code += _when("tgkill", _one_of(0, (marker,)))
         code += _when("prlimit64", _one_of(0, (0, marker)))
+        code += _when("prctl", _one_of(0, _PRCTL_NAME))
+        refused = [*_SAMPLE_NEVER, *(name for name in SERVER_ONLY if name != "kill")]
         if not paths:
-            for name in _PATHS:
-                code += _when(name, _refuse())
+            refused += _PATHS
+        if not own_root:
+            refused += [name for name in _UNHELD if name not in refused]
+            for name in _XATTRS:
+                code += _when(name, _refuse(errno.ENOTSUP))  # which shutil takes for "there are none"
+            if paths:
+                for name, index in _OPEN_FLAGS.items():
+                    code += _when(name, _TRUNCATE_ONLY_TO_WRITE[index])
+        for name in refused:
+            code += _when(name, _refuse())
         code += _op(_RET, _ALLOW)
         self._code = ctypes.create_string_buffer(code, len(code))
         pattern = struct.pack("I", marker)

@@ -6,6 +6,8 @@ import ctypes
 import os
 import platform
 from contextlib import suppress
+from functools import cache
+from typing import Any
 
 X86_64: dict[str, int] = {
     "read": 0, "write": 1, "open": 2, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8,
@@ -74,13 +76,19 @@ AARCH64: dict[str, int] = {
 }  # fmt: skip
 
 MACHINE = platform.machine()
-#: The numbers of this machine; {} on one that is not supported.
-NR: dict[str, int] = {"x86_64": X86_64, "aarch64": AARCH64}.get(MACHINE, {})
+#: By machine. NR: those of this one; {} on one that is not supported.
+TABLES = {"x86_64": X86_64, "aarch64": AARCH64}
+NR: dict[str, int] = TABLES.get(MACHINE, {})
 #: How seccomp names this machine (AUDIT_ARCH_*).
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}.get(MACHINE, 0)
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
+
+@cache
+def _syscall() -> Any:
+    """libc's, at the first call: the host imports this module on every system."""
+    syscall = ctypes.CDLL(None, use_errno=True).syscall
+    syscall.restype = ctypes.c_long
+    return syscall
 
 
 def call(name: str, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None) -> int:
@@ -90,7 +98,7 @@ def call(name: str, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None
         OSError: with the call's errno and name.
     """
     converted = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
-    result: int = _libc.syscall(ctypes.c_long(NR[name]), *converted)
+    result: int = _syscall()(ctypes.c_long(NR[name]), *converted)
     if result == -1:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
