@@ -50,6 +50,22 @@ class Message:
     parts: tuple[Part, ...]
 
 
+def with_text(messages: tuple[Message, ...], text: str) -> tuple[Message, ...]:
+    """The messages with one more text of the user at their end.
+
+    It goes into the last message where that is the user's: many chat templates refuse two of one role in a row.
+    """
+    last = messages[-1] if messages else None
+    if last is None or last.role != "user":
+        return (*messages, Message("user", (TextPart(text),)))
+    *before, end = last.parts
+    if isinstance(end, TextPart):  # a single text goes out as a plain string, which has the widest support
+        parts = (*before, TextPart(f"{end.text}\n\n{text}"))
+    else:
+        parts = (*last.parts, TextPart(text))
+    return (*messages[:-1], Message("user", parts))
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """`sampling_params` in canonical spelling; None means not sent."""

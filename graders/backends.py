@@ -54,18 +54,18 @@ class Backends:
     def __init__(
         self,
         *,
-        models: ModelClient | Callable[[dict[str, Any]], Any] | Any = None,
+        models: Any = None,
         sandbox: Sandbox | None = None,
         embedder: Embedder | None = None,
         cache: str | None = None,
         config: str | Config | None = None,
         unsandboxed: bool = False,
     ) -> None:
-        self._models: ModelClient | None = models
         if models is not None and not hasattr(models, "answer"):
             from graders.models.adapters import client_of
 
-            self._models = client_of(models)
+            models = client_of(models)
+        self._models: ModelClient | None = models
         self._sandbox = sandbox
         self._embedder = embedder
         self._cache = cache

@@ -22,8 +22,15 @@ class Loop:
         self._thread.start()
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+        loop = self._loop
+        asyncio.set_event_loop(loop)
+        loop.run_forever()
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:  # those that do not end are left: the thread is a daemon
+            loop.run_until_complete(asyncio.wait(tasks, timeout=CLOSE_S))
+        loop.close()
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Run it on the loop. Cancelling the Future cancels the work."""
@@ -39,12 +46,5 @@ class Loop:
     def close(self) -> None:
         """Cancel what is under way and end the thread."""
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._cancel_all)
-            self._thread.join(CLOSE_S)
-        if not self._thread.is_alive():
-            self._loop.close()
-
-    def _cancel_all(self) -> None:
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.call_soon(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(2 * CLOSE_S)

@@ -49,6 +49,7 @@ class Options:
         metric_options: wire metric name -> options beyond the wire, such as {"rouge_l": {"stemmer": True}}.
         values: "json" or "python": how values that are not strings are rendered in templates.
         judge_steps: Whether judges are asked for reasoning steps before the result, as the service does.
+        harden: Whether judges get the row's texts between marks that no text can forge, chat markup in them broken.
         embedder: Whether an embedder is configured; without one, cosine is refused.
     """
 
@@ -56,6 +57,7 @@ class Options:
     metric_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     values: str = "json"
     judge_steps: bool = True
+    harden: bool = False
     embedder: bool = False
 
 

@@ -100,16 +100,18 @@ class Template:
         constant: The text when it has no variable, else None.
     """
 
-    __slots__ = ("_pieces", "_to_text", "constant", "paths", "render", "text")
+    __slots__ = ("_around", "_pieces", "_to_text", "constant", "paths", "render", "text")
 
-    def __init__(self, text: str, values: str = "json") -> None:
+    def __init__(self, text: str, values: str = "json", around: Callable[[str], str] | None = None) -> None:
         """
         Args:
             text: Any text; what is not a variable stays as it is.
             values: How values that are not strings are rendered, a key of RENDERERS.
+            around: What is made of each value's text before it is put in; None: it stays as it is.
         """
         self.text = text
         self._to_text = RENDERERS[values]
+        self._around = around
         pieces: list[str | Path] = []
         end = 0
         for match in _VARIABLE.finditer(text):
@@ -128,6 +130,8 @@ class Template:
         if self.constant is not None:
             constant = self.constant
             return lambda row: constant
+        if self._around is not None:
+            return self._render_around
         if len(self._pieces) > 1:
             return self._render_pieces
         path = self.paths[0]
@@ -160,6 +164,17 @@ class Template:
         for piece in self._pieces:
             value = piece if piece.__class__ is str else piece.value(row)  # type: ignore[union-attr]  # only Path is left
             texts.append(value if isinstance(value, str) else to_text(value))
+        return "".join(texts)
+
+    def _render_around(self, row: Row) -> str:
+        around, texts = self._around, []
+        assert around is not None
+        for piece in self._pieces:
+            if isinstance(piece, str):
+                texts.append(piece)
+                continue
+            value = piece.value(row)
+            texts.append(around(value if isinstance(value, str) else self._to_text(value)))
         return "".join(texts)
 
 

@@ -14,6 +14,7 @@ import click
 from graders import __version__
 from graders.cli import NOT_MET, OK
 from graders.cli.common import colors, config_option, spec_argument
+from graders.errors import SpecError
 
 if TYPE_CHECKING:
     from graders.backends import Backends
@@ -132,20 +133,27 @@ def _judges(backends: Backends, specs: Iterable[str], probe: bool) -> Iterator[F
         None if config.path is None else True,
         str(config.path or "no graders.toml found"),
     )
-    models = sorted({model for spec in specs for model in _models_of(spec)}) or [
-        name for name in config.routes if name != "*"
-    ]
-    for model in models:
-        yield _probed(config, model) if probe else _routed(config, model)
+    models: dict[str, bool] = {} if specs else {name: False for name in config.routes if name != "*"}
+    for spec in specs:
+        try:
+            found = list(_models_of(spec))
+        except SpecError as error:
+            yield Finding("judges", spec, False, f"not a valid spec: {error}")
+            continue
+        for model, images in found:
+            models[model] = models.get(model, False) or images
+    for model, images in sorted(models.items()):
+        yield from _probed(config, model, images) if probe else (_routed(config, model),)
 
 
-def _models_of(spec: str) -> Iterator[str]:
+def _models_of(spec: str) -> Iterator[tuple[str, bool]]:
+    """The judge models that a spec names, and whether they are shown images."""
     import graders
 
     checked: dict[str, Any] = graders.validate(spec_argument(spec))
     for grader in (checked, *checked.get("graders", {}).values()):
         if "model" in grader:
-            yield grader["model"]
+            yield grader["model"], '"input_image"' in json.dumps(grader["input"])
 
 
 def _routed(config: Config, model: str) -> Finding:
@@ -153,35 +161,32 @@ def _routed(config: Config, model: str) -> Finding:
     key = (
         "no key" if not route.api_key_env else route.api_key_env + (" (set)" if route.key() else " (not set)")
     )
-    return Finding("judges", model, None, f"{route.base_url}, model {route.model or model}, {key}")
+    address = f"{route.base_url}{' (Azure)' if route.azure or route.api_version else ''}"
+    return Finding(
+        "judges", model, None, f"{address}, /{_API[route.api]}, model {route.model or model}, {key}"
+    )
 
 
-def _probed(config: Config, model: str) -> Finding:
-    import asyncio
+_API = {"chat": "chat/completions", "responses": "responses"}
 
-    from graders.ask import Message, ModelAsk, Sampling, TextPart, Verdict
-    from graders.errors import GradeError
-    from graders.models import connect
 
-    question = Message("user", (TextPart("Answer with the result 1."),))
-    ask = ModelAsk(model, (question,), Verdict(steps=False), Sampling(max_completions_tokens=256))
+def _probed(config: Config, model: str, images: bool) -> Iterator[Finding]:
+    """One tiny question; where the spec shows images, one about a tiny image, too."""
+    from graders.models import probe
 
-    async def one() -> Finding:
-        client = connect(config)
-        try:
-            reply = await client.answer(ask)
-        except GradeError as error:
-            return Finding("judges", model, False, f"{config.route(model).base_url}: {error}")
-        finally:
-            await client.aclose()
-        return Finding(
-            "judges",
-            model,
-            True,
-            f"{config.route(model).base_url} answered as {reply.model}: {dict(reply.provenance)}",
-        )
-
-    return asyncio.run(one())
+    found = probe(config, model, image=images)
+    where = config.route(model).base_url
+    if not found.ok:
+        yield Finding("judges", model, False, f"{where}: {found.message}")
+        return
+    tokens = found.usage.total_tokens
+    parts = (
+        f"{where} {found.message}", f"as {found.sampled_model}", found.structured, f"{found.latency_s:.2f} s",
+        "usage not reported" if tokens is None else f"{tokens} tokens",
+    )  # fmt: skip
+    yield Finding("judges", model, True, ", ".join(parts))
+    if found.sees_images is not None:
+        yield Finding("judges", f"{model}, images", found.sees_images, found.image_message)
 
 
 _MARKS = {True: ("ok", "green"), False: ("no", "red"), None: ("--", "yellow")}

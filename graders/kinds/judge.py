@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from graders.ask import Answer, Ask, ModelAsk, ModelReply, Verdict, unwrap
 from graders.errors import GradeError
@@ -39,13 +39,13 @@ class Judge:
     """Asks a model once a row; subclasses turn its verdict into a score."""
 
     n_asks = 1
-    provenance: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, spec: JudgeSpec, verdict: Verdict, options: Options) -> None:
         self.model = spec.model
         self.messages = Messages(spec.input, options)
         self._verdict = verdict
         self._sampling = spec.sampling_params.build()
+        self.provenance: Mapping[str, Any] = {"harden": True} if options.harden else {}
 
     def ask(self, row: Row) -> Sequence[Ask | GradeError]:
         return (ModelAsk(self.model, self.messages.render(row), self._verdict, self._sampling),)

@@ -46,6 +46,21 @@ def from_openai(client: Any, *, api: str = "chat", **settings: Any) -> Client:
     return _client("openai client", _Sdk(create), {"api": api, **settings})
 
 
+def client_of(judge: Any) -> Client:
+    """Whatever can stand behind a judge: an openai client, or a function.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if hasattr(judge, "chat"):
+        return from_openai(judge)
+    if callable(judge):
+        return from_callable(judge)
+    raise TypeError(
+        f"models: expected a ModelClient, a function or an openai client, got {type(judge).__name__}"
+    )
+
+
 def _client(name: str, transport: Transport, settings: Mapping[str, Any]) -> Client:
     # the address is never used: the transport decides where requests go
     endpoint = {"base_url": f"http://{name.replace(' ', '-')}.invalid", "api_key_env": ""}

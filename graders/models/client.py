@@ -17,6 +17,7 @@ import itertools
 import json
 import os
 import random
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -178,19 +179,14 @@ class Client:
         deadline = ends if deadline is None else min(deadline, ends)
         if route.votes == 1:
             return await self._one(ask, target, deadline, 0)
-        async with asyncio.TaskGroup() as group:
-            votes = [
-                group.create_task(self._settled(ask, target, deadline, vote)) for vote in range(route.votes)
-            ]
-        return decide([vote.result() for vote in votes])
+        votes = range(route.votes)
+        return decide(await asyncio.gather(*(self._settled(ask, target, deadline, vote) for vote in votes)))
 
     async def _settled(
         self, ask: ModelAsk, target: _Target, deadline: float, vote: int
     ) -> ModelReply | GradeError:
         try:
             return await self._one(ask, target, deadline, vote)
-        except ModelStop:
-            raise
         except GradeError as error:
             return error
 
@@ -241,12 +237,9 @@ class Client:
     def _target(self, model: str) -> _Target:
         route = self.config.route(model)
         url = route.url(model)
-        origin = route.base_url.rstrip("/")
+        origin = route.origin
         if origin not in self._gates:
-            self._gates[origin] = Gate(
-                route.max_in_flight, route.requests_per_minute, route.tokens_per_minute,
-                clock=self._clock, sleep=self._sleep,
-            )  # fmt: skip
+            self._gates[origin] = Gate(*self.config.limits_of(origin), clock=self._clock, sleep=self._sleep)
         start = _Known(0 if route.structured == "auto" else RUNGS.index(route.structured))
         target = _Target(
             route=route,
@@ -459,6 +452,11 @@ class _Question:
             return await self._target.transport.post(self._target.url, headers, data, timeout_s)
         except TimeoutError:
             raise _Again(f"no answer within {timeout_s:.3g} s") from None
+        except ssl.SSLCertVerificationError as error:
+            raise ModelStop(
+                f"the certificate of {self._target.origin} is not trusted: {error.verify_message}; name your own "
+                "authority's certificates in SSL_CERT_FILE"
+            ) from None
         except OSError as error:
             raise _Again(f"no response: {error}") from None
 

@@ -2,7 +2,7 @@
 
     [endpoints.local]
     base_url = "http://127.0.0.1:8000/v1"
-    api_key_env = "MY_KEY"              # left out: OPENAI_API_KEY; "" sends none
+    api_key_env = "MY_KEY"              # the variable that holds the key; a key goes nowhere it is not named for
 
     [models]
     "o3-mini" = "local"                 # a name as specs have it -> an endpoint
@@ -49,13 +49,16 @@ class Route:
         base_url: Up to and including `/v1`; `{model}` in it becomes the model's name.
         model: The name sent; "" is the spec's own.
         api: "chat" (/chat/completions) or "responses" (/responses). Never chosen automatically.
-        api_key_env: The environment variable that holds the key; "" sends none.
+        api_key_env: The environment variable that holds the key; "" sends none. Left out it is OPENAI_API_KEY for
+            OpenAI's address and for that in OPENAI_BASE_URL, AZURE_OPENAI_API_KEY with `azure`, and else "": a key
+            goes to no address that it is not meant for.
         azure: Send the key as `api-key` instead of a bearer token.
         api_version: Azure's deployment URLs: base_url is the resource's, the model's name is the deployment's.
         headers, query: Added to every request.
         transport: "auto", "direct" or "httpx2": how requests leave (see models/transport.py).
         max_in_flight: Requests under way at once; also where adaptive concurrency starts.
-        requests_per_minute, tokens_per_minute: Own limits beside the server's; 0 is none.
+        requests_per_minute, tokens_per_minute: Own limits beside the server's; 0 is none. Where models of one address
+            set different limits, the smallest holds for all of them.
         attempt_timeout_s, timeout_s: For one attempt, and for a question with all its attempts.
         max_attempts: Tries for one question, the first included. Learning what a server lacks is not counted.
         structured: "auto" starts with json_schema and steps down where the server lacks it; or one rung by name.
@@ -95,9 +98,14 @@ class Route:
         """The API key, "" when there is none."""
         return os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
 
+    @property
+    def origin(self) -> str:
+        """The endpoint that limits are shared for."""
+        return self.base_url.rstrip("/")
+
     def url(self, model: str) -> str:
         """Where questions for this spec's model are posted."""
-        base, query = self.base_url.rstrip("/"), dict(self.query)
+        base, query = self.origin, dict(self.query)
         if self.api_version:
             query = {"api-version": self.api_version, **query}
             if "/deployments/" not in base:
@@ -171,8 +179,8 @@ class Config:
         if "*" not in self._routes:
             from_env = os.environ.get("OPENAI_BASE_URL", "")
             base = {"base_url": from_env, "mapped": True} if from_env else {}
-            self._routes["*"] = Route(
-                "*", **{**base, "mapped": bool(from_env or "base_url" in judge), **self._judge}
+            self._routes["*"] = _keyed(
+                "*", {**base, "mapped": bool(from_env or "base_url" in judge), **self._judge}
             )
         self.prices = {name: self._price(name, table) for name, table in self.table("prices").items()}
 
@@ -184,6 +192,15 @@ class Config:
     def route(self, model: str) -> Route:
         """Where this model name goes: its own entry, else "*"."""
         return self._routes.get(model) or self._routes["*"]
+
+    def limits_of(self, origin: str) -> tuple[int, int, int]:
+        """In flight, requests and tokens a minute at one address; 0 is no limit."""
+        routes = [route for route in self._routes.values() if route.origin == origin]
+        return (
+            min(route.max_in_flight for route in routes),
+            min((r.requests_per_minute for r in routes if r.requests_per_minute), default=0),
+            min((r.tokens_per_minute for r in routes if r.tokens_per_minute), default=0),
+        )
 
     def with_settings(self, settings: Mapping[str, Any]) -> Config:
         """This configuration with other values in [judge]; endpoints and models that say otherwise still do.
@@ -217,7 +234,7 @@ class Config:
         merged = {**self._judge, **self._endpoints.get(endpoint, {}), **self._checked(key, table)}
         if "base_url" not in merged:
             merged["base_url"] = os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-        return Route(name, endpoint, True, **merged)
+        return _keyed(name, {"endpoint": endpoint, "mapped": True, **merged})
 
     def _price(self, name: str, table: Any) -> Price:
         where = f'prices."{name}"'
@@ -267,9 +284,23 @@ class Config:
             raise self._wrong(where, f"expected an odd number, found {value}")
         if key == "base_url" and not value.startswith(("http://", "https://")):
             raise self._wrong(where, f"expected an address with http:// or https://, found {value!r}")
+        if key == "base_url" and "@" in value.split("/")[2]:
+            raise self._wrong(
+                where, "a user or password in an address is shown in results; send it in headers instead"
+            )
 
     def _wrong(self, key: str, message: str) -> ConfigError:
         return ConfigError(f"{self.path or 'configuration'}: {key}: {message}".rstrip())
+
+
+def _keyed(name: str, fields: Mapping[str, Any]) -> Route:
+    """The route, with the variable that its key is in where the file does not say."""
+    route = Route(name, **fields)
+    if "api_key_env" in fields:
+        return route
+    ours = (OPENAI_URL, os.environ.get("OPENAI_BASE_URL", "").rstrip("/"))
+    env = "AZURE_OPENAI_API_KEY" if route.azure else "OPENAI_API_KEY" if route.origin in ours else ""
+    return replace(route, api_key_env=env)
 
 
 _DEFAULT = Route("")

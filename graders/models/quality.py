@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graders.ask import ModelReply, Usage, Verdict
-from graders.errors import GradeError, ModelParseError
+from graders.errors import GradeError, ModelParseError, ModelStop
 
 MOST_GRID = 10  # whole numbers 0..9: the ones that every tokenizer has as a single token ("10" is often two)
 
@@ -20,7 +20,8 @@ def decide(answers: Sequence[ModelReply | GradeError]) -> ModelReply:
     """The median number, or the label with most votes, of several answers to one question.
 
     Raises:
-        GradeError: half of the votes or more failed (the first failure), or two labels lead with equally many.
+        GradeError: a ModelStop among them; half of the votes or more failed (the first failure); two labels lead
+            with equally many.
     """
     votes = [answer for answer in answers if isinstance(answer, ModelReply)]
     failures = [answer for answer in answers if isinstance(answer, GradeError)]
@@ -32,8 +33,9 @@ def decide(answers: Sequence[ModelReply | GradeError]) -> ModelReply:
     if failures:
         provenance["votes_failed"] = [failure.flag for failure in failures]
     try:
-        if 2 * len(votes) <= len(answers):
-            raise failures[0]
+        for failure in failures:
+            if isinstance(failure, ModelStop) or 2 * len(votes) <= len(answers):
+                raise failure
         chosen, spread = _label(values) if isinstance(values[0], str) else _number(values)
     except GradeError as error:
         error.usage, error.model = usage, error.model or (votes[0].model if votes else None)

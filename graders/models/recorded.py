@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from graders.ask import ModelAsk, ModelReply, Usage
+from graders.ask import Ambiguous, ModelAsk, ModelReply, Usage
 from graders.errors import GradeError, ModelParseError, ModelRefusal, ModelServerError
 from graders.models import ModelClient
 from graders.models.config import ConfigError
@@ -126,11 +126,14 @@ def _question(ask: ModelAsk) -> dict[str, Any]:
 
 
 def _replayed(entry: Mapping[str, Any], ask: ModelAsk) -> ModelReply:
-    usage = Usage(**entry["usage"]) if entry.get("usage") else Usage()
-    for name, failure in _FAILURES.items():
-        if name in entry:
-            error = failure(entry[name]["message"], entry[name]["text"])
-            error.usage, error.model, error.provenance = usage, entry["model"], {"recorded": True}
-            raise error
-    verdict = ask.verdict.read({"result": entry.get("verdict")})
-    return ModelReply(verdict, entry["text"], entry["model"], usage, {"recorded": True})
+    try:
+        usage = Usage(**entry["usage"]) if entry.get("usage") else Usage()
+        for name, failure in _FAILURES.items():
+            if name in entry:
+                error = failure(entry[name]["message"], entry[name]["text"])
+                error.usage, error.model, error.provenance = usage, entry["model"], {"recorded": True}
+                raise error
+        verdict = ask.verdict.read({"result": entry["verdict"]})
+        return ModelReply(verdict, entry["text"], entry["model"], usage, {"recorded": True})
+    except (TypeError, KeyError, Ambiguous) as error:  # edited by hand
+        raise ModelServerError(f"the recorded answer {entry['key']} cannot be used: {error}") from None

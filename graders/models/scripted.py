@@ -285,7 +285,11 @@ class _Connection(asyncio.Protocol):
             return self._end(reset=False)
         data = step.data()
         framing = {"transfer-encoding": "chunked"} if step.chunked else {"content-length": str(len(data))}
-        head = {"content-type": "application/json", **framing, **{k.lower(): v for k, v in step.headers.items()}}
+        head = {
+            "content-type": "application/json",
+            **framing,
+            **{k.lower(): v for k, v in step.headers.items()},
+        }
         if step.close:
             head["connection"] = "close"
         lines = [f"HTTP/1.1 {step.status} Scripted", *(f"{name}: {value}" for name, value in head.items())]

@@ -85,6 +85,8 @@ class Direct:
                 )
         except TimeoutError:
             raise ConnectionError(f"no connection to {parts.netloc} within {CONNECT_S:g} s") from None
+        except ssl.SSLCertVerificationError:  # asking again will not help
+            raise
         except OSError as error:
             raise ConnectionError(f"no connection to {parts.netloc}: {error.strerror or error}") from None
         return _Connection(reader, writer)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from graders.ask import AudioPart, ImagePart, Message, ModelAsk, Part, TextPart, Usage, Verdict
+from graders.ask import AudioPart, ImagePart, Message, ModelAsk, Part, TextPart, Usage, Verdict, with_text
 from graders.models.config import Route
 
 #: The ladder of structured output, best first.
@@ -76,9 +76,9 @@ def body_of(ask: ModelAsk, route: Route, form: Form) -> dict[str, Any]:
     Raises:
         NotSendable: the API cannot carry what is asked.
     """
-    messages = [*ask.messages]
+    messages = ask.messages
     if form.rung != "json_schema":
-        messages.append(_instruction(ask.verdict, form))
+        messages = with_text(messages, _instruction(ask.verdict, form))
     sampling, model = ask.sampling, route.model or ask.model
     body: dict[str, Any]
     if route.api == "responses":
@@ -148,11 +148,10 @@ def _format(verdict: Verdict, form: Form, *, nested: bool) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": schema} if nested else {"type": "json_schema", **schema}
 
 
-def _instruction(verdict: Verdict, form: Form) -> Message:
-    """The one message that is added, and only where the server cannot be given the schema."""
+def _instruction(verdict: Verdict, form: Form) -> str:
+    """The one text that is added, and only where the server cannot be given the schema."""
     schema = json.dumps(_schema(verdict, form), ensure_ascii=False)
-    text = f"Answer with one JSON object and nothing else. It must match this JSON Schema:\n{schema}"
-    return Message("user", (TextPart(text),))
+    return f"Answer with one JSON object and nothing else. It must match this JSON Schema:\n{schema}"
 
 
 def _role(message: Message, form: Form) -> str:
@@ -347,4 +346,8 @@ def said(status: int, text: str) -> str:
     message, code = _error_field(text, "message"), _error_field(text, "code")
     if not isinstance(message, str):
         message = text[:200]
-    return f"status {status}" + (f" {code}" if isinstance(code, str) and code else "") + (f": {message[:500]}" if message else "")
+    return (
+        f"status {status}"
+        + (f" {code}" if isinstance(code, str) and code else "")
+        + (f": {message[:500]}" if message else "")
+    )

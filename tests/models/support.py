@@ -55,7 +55,15 @@ def judge_spec(type: str = "score_model", **fields: Any) -> dict[str, Any]:
     return spec | fields
 
 
-def ask(text: str = "Is it right?", *, model: str = "m", labels: tuple[str, ...] = (), steps: bool = True, range: tuple[float, float] = (0.0, 1.0), **sampling: Any) -> ModelAsk:
+def ask(
+    text: str = "Is it right?",
+    *,
+    model: str = "m",
+    labels: tuple[str, ...] = (),
+    steps: bool = True,
+    range: tuple[float, float] = (0.0, 1.0),
+    **sampling: Any,
+) -> ModelAsk:
     """A question of one message."""
     message = Message("user", (TextPart(text),))
     return ModelAsk(model, (message,), Verdict(labels=labels, range=range, steps=steps), Sampling(**sampling))

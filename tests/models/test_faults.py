@@ -9,7 +9,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.models.fault_server import ATTEMPT_TIMEOUT_S, BEHAVIOURS, LABEL, MAX_ATTEMPTS, SCORE, Behaviour, Kind
+from tests.models.fault_server import (
+    ATTEMPT_TIMEOUT_S,
+    BEHAVIOURS,
+    LABEL,
+    MAX_ATTEMPTS,
+    SCORE,
+    Behaviour,
+    Kind,
+)
 from tests.models.support import SAMPLE, Clock, config_of, judge_spec
 
 import graders
@@ -38,7 +46,12 @@ def graded(way: str, grader: graders.Grader) -> dict[str, Any]:
         result = asyncio.run(grader.arun(SAMPLE, {}))
     else:
         (result,) = grader.run_batch([{"sample": SAMPLE, "item": {}}])
-    return {"wire": result.to_wire(), "ok": result.ok, "provenance": result.provenance, "failures": result.failures}
+    return {
+        "wire": result.to_wire(),
+        "ok": result.ok,
+        "provenance": result.provenance,
+        "failures": result.failures,
+    }
 
 
 @pytest.mark.parametrize("way", ["run", "arun", "batch"])
@@ -47,7 +60,9 @@ def graded(way: str, grader: graders.Grader) -> dict[str, Any]:
 def test_behaviour(judge: ScriptedJudge, behaviour: Behaviour, kind: Kind, way: str) -> None:
     """The verdict or exactly one flag, the attempts, the waits between them, and the text of the failure."""
     clock = Clock()
-    config = config_of(judge, attempt_timeout_s=ATTEMPT_TIMEOUT_S, max_attempts=MAX_ATTEMPTS, api_key_env="JUDGE_KEY")
+    config = config_of(
+        judge, attempt_timeout_s=ATTEMPT_TIMEOUT_S, max_attempts=MAX_ATTEMPTS, api_key_env="JUDGE_KEY"
+    )
     client = Client(config, clock=clock.now, sleep=clock.sleep, jitter=lambda: 0.5)
     judge.clear()
     judge.default = kind.ok
@@ -77,7 +92,10 @@ def test_behaviour(judge: ScriptedJudge, behaviour: Behaviour, kind: Kind, way: 
         assert isinstance(result["failures"][0], ModelStop) == behaviour.stops
     assert len(judge.received) == behaviour.attempts
     assert len(clock.slept) == len(behaviour.waits)
-    assert all(slept > 0 if least is ... else slept >= least for slept, least in zip(clock.slept, behaviour.waits, strict=True))
+    assert all(
+        slept > 0 if least is ... else slept >= least
+        for slept, least in zip(clock.slept, behaviour.waits, strict=True)
+    )
     assert behaviour.last(judge.received[-1].json)
     assert result["provenance"].get("judge", {}).items() >= behaviour.provenance.items()
     used = metadata["token_usage"]
