@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from graders.ask import Answer, Ask, CodeAsk, CodeReply, EmbedAsk, EmbedReply, ModelAsk
 from graders.errors import (
     GradeError,
+    Interrupted,
     ModelServerError,
     PythonRuntimeError,
     PythonServerError,
@@ -257,6 +258,12 @@ class Backends:
             future.set_result(EmbedReply(vectors[at : at + len(ask.texts)], embedder.provenance))
             at += len(ask.texts)
 
+    def interrupt(self) -> None:
+        """Call off the questions to judges that are under way: their answers are Interrupted."""
+        loop = self._loop
+        if loop is not None:
+            loop.cancel()
+
     def close(self) -> None:
         """End what was started: connections, sandbox processes, threads."""
         with self._lock:
@@ -313,7 +320,7 @@ def follow(source: Future[Any], target: Future[Answer], read: Callable[[Any], An
         if not target.set_running_or_notify_cancel():
             return
         if source.cancelled():
-            target.set_result(GradeError("cancelled before an answer came"))
+            target.set_result(Interrupted("called off before an answer came"))
             return
         error = source.exception()
         if error is None:

@@ -36,6 +36,14 @@ class Loop:
         """Run it on the loop. Cancelling the Future cancels the work."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
+    def cancel(self) -> None:
+        """Cancel what is under way; the loop goes on."""
+        self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+
     def finish(self, work: Coroutine[Any, Any, object]) -> None:
         """Run it and wait for it, briefly."""
         try:

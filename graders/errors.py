@@ -5,6 +5,7 @@ GradeError: one row could not be graded; there is one subclass per flag of the w
 `engine.settle` turns one into flags. `run` never raises a GradeError.
 
     GradeError                        other_error
+    +-- Interrupted                   (called off: a batch leaves the row for later)
     +-- FormulaError                  formula_parse_error
     +-- SampleParseError              sample_parse_error
     +-- TruncatedObservation          truncated_observation_error
@@ -84,6 +85,10 @@ class GradeError(Exception):
     @property
     def details(self) -> str:
         return str(self)
+
+
+class Interrupted(GradeError):
+    """The row was called off before its answers came; it can be graded again."""
 
 
 class FormulaError(GradeError):

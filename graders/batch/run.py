@@ -28,13 +28,16 @@ from graders.batch.read import Chunk, Data, DataError, DataRow, Unreadable, map_
 from graders.batch.results import Header, Mapped, ResultsError
 from graders.batch.write import Writer
 from graders.engine import WINDOW, compile, digest
-from graders.errors import GradeError, ModelServerError, ModelStop, PythonServerError
+from graders.errors import GradeError, Interrupted, ModelServerError, ModelStop, PythonServerError
 
 if TYPE_CHECKING:
     from graders.backends import Backends
     from graders.engine import Grader
     from graders.result import RunResult
 
+JUDGES_S = (
+    0.5  # how long an interrupted run waits for judges: what they answer later is asked again on resume
+)
 DRAIN_S = 20.0  # how long an interrupted run waits for what is under way; Kubernetes kills after 30
 STOP_AFTER = 50  # rows in a row that fail without the sample's doing: then it is the machinery that is broken
 PROGRESS_S = 0.2  # between two calls of the progress function
@@ -105,13 +108,17 @@ class Stop:
     """Ctrl-C and SIGTERM, taken as "finish what is under way, then stop"; a second one, or DRAIN_S, stops at once.
 
     As a context manager it installs itself, in the main thread only. A program may set `requested` itself.
+
+    Attributes:
+        call_off: What ends the questions to judges that are still under way after JUDGES_S.
     """
 
     def __init__(self, say: Callable[[str], None] = lambda text: None) -> None:
         self.requested = False
         self._say = say
         self._old: dict[int, Any] = {}
-        self._timer: threading.Timer | None = None
+        self.call_off: Callable[[], object] = lambda: None
+        self._timers: list[threading.Timer] = []
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
@@ -120,8 +127,8 @@ class Stop:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in self._timers:
+            timer.cancel()
         for number, handler in self._old.items():
             signal.signal(number, handler)
 
@@ -130,9 +137,13 @@ class Stop:
             raise KeyboardInterrupt
         self.requested = True
         self._say("stopping: waiting for the rows under way; once more stops at once")
-        self._timer = threading.Timer(DRAIN_S, os.kill, (os.getpid(), signal.SIGINT))
-        self._timer.daemon = True
-        self._timer.start()
+        self._timers = [
+            threading.Timer(JUDGES_S, self.call_off),
+            threading.Timer(DRAIN_S, os.kill, (os.getpid(), signal.SIGINT)),
+        ]
+        for timer in self._timers:
+            timer.daemon = True
+            timer.start()
 
 
 class Workers(Protocol):
@@ -268,6 +279,8 @@ class _Batch:
         self.grader, self.opened, self.writer = grader, opened, writer
         self.jobs, self.merge, self.workers = jobs, merge, workers
         self.progress, self.stop = progress, stop
+        if stop is not None:
+            stop.call_off = grader.backends.interrupt
         self.lines = Lines(grader, opened.mapped, texts=texts)
         self.namer = Namer(opened.mapped)
         self.before = len(writer.done)
@@ -442,8 +455,11 @@ class _Batch:
         for result in self.grader.run_batch(
             feed(), merge=self.merge, window=self.jobs or WINDOW, in_order=False
         ):
+            row = under_way.pop(result.id)
+            if any(isinstance(failure, Interrupted) for failure in result.failures):
+                continue  # not graded: for the next run
             tally = Tally()
-            line = self.lines.line(result.id, *under_way.pop(result.id), result, tally)
+            line = self.lines.line(result.id, *row, result, tally)
             self.writer.append(Piece(line, tally))
             self._count_vain(result)
         if cut_off:
