@@ -85,17 +85,17 @@ def agreement(
     scores, told = rewards[there], read[there]
     distances = np.full(len(rewards), math.nan)
     whole = ratings and len(told) > 0 and bool(np.all(scores % 1 == 0) and np.all(told % 1 == 0))
-    cut, chosen, curve = None, "", _curve(scores, told == 1)
+    cut, chosen, curve = None, "", _curve(scores, told == 1, threshold)
     if ratings:
         curve = ()
         distances[there] = np.abs(ranks(scores) - ranks(told)) / max(1, len(told) - 1)
     elif len(told):
         low, high = min(0.0, float(scores.min())), max(1.0, float(scores.max()))
         distances[there] = np.abs((scores - low) / (high - low) - told)
-        chosen = "the spec's pass_threshold, or 1 where rewards are 0 and 1"
+        chosen = "the grader's own"
         if threshold is None:
             threshold = _best(curve, told == 1)
-            chosen = "where kappa is highest in these very rows, so it flatters"
+            chosen = "where kappa is highest in these very rows, which flatters it"
         cut = cut_at(threshold, scores, told == 1)
     return Agreement(
         field,
@@ -161,11 +161,13 @@ def _number(label: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _curve(rewards: Floats, yes: Any) -> tuple[tuple[float, int, int], ...]:
-    """Every reward as a threshold, or CURVE_MAX of them evenly taken."""
+def _curve(rewards: Floats, yes: Any, threshold: float | None) -> tuple[tuple[float, int, int], ...]:
+    """Every reward as a threshold, or CURVE_MAX even steps; and the spec's own."""
     thresholds = np.unique(rewards)
     if len(thresholds) > CURVE_MAX:
-        thresholds = thresholds[np.linspace(0, len(thresholds) - 1, CURVE_MAX).round().astype(int)]
+        thresholds = np.linspace(thresholds[0], thresholds[-1], CURVE_MAX)
+    if threshold is not None:
+        thresholds = np.union1d(thresholds, [threshold])
     of_yes, of_no = np.sort(rewards[yes]), np.sort(rewards[~yes])
     return tuple(
         (

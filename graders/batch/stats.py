@@ -210,9 +210,7 @@ class _Reader:
         items, repeated = self._items()
         grouping = "each row is an item of its own"
         if repeated:
-            told = (
-                f"the same '{self.group}'" if self.group else "ids `x`, `x#2`, `x#3` are repeats of one item"
-            )
+            told = f"the same '{self.group}'" if self.group else "ids x, x#2, x#3 are repeats of one item"
             grouping = f"{len(np.unique(items)):,} items ({told})"
         return Columns(
             self.header,

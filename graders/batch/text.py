@@ -26,10 +26,20 @@ _MARKS = re.compile(r"([\\`*_{}\[\]<>|#~&!])")
 
 
 def figure(value: float) -> str:
-    """A number for people: four decimals, or four digits from 10 on; – where there is none."""
+    """A number for people: five digits, at most four of them decimals; – where there is none."""
     if not math.isfinite(value):
         return "–"
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    whole = math.floor(math.log10(abs(value))) if abs(value) >= 1 else 0
+    return f"{value:,.{max(0, 4 - whole)}f}"
+
+
+def percent(part: float) -> str:
+    """Never 0 % or 100 % of what is neither."""
+    shown = f"{part:.1%}"
+    shown = (
+        "< 0.1%" if shown == "0.0%" and part > 0 else "> 99.9%" if shown == "100.0%" and part < 1 else shown
+    )
+    return shown.replace("%", "\N{NO-BREAK SPACE}%")
 
 
 def signed(value: float) -> str:
@@ -104,12 +114,7 @@ def summary_text(summary: Summary, gates: Sequence[Gate] = (), agreement: Agreem
         lines.append(_line("items", summary.grouping))
     if summary.rewards is not None:
         lines += _rewards_lines(summary, summary.rewards)
-    width = max((len(clean(sub.key)) for sub in summary.subs), default=0)
-    for place, sub in enumerate(summary.subs):
-        found = sub.spread.mean
-        text = f"{clean(sub.key):{width}} {figure(found.value)} {interval(found)}  {spark(sub.spread.bars)}"
-        text += f"  moves the total by {figure(sub.moves)}"
-        lines.append(_line("" if place else "sub-rewards", text))
+    lines += _sub_lines(summary)
     for place, (flag, n) in enumerate(summary.flags.items()):
         lines.append(_line("" if place else "failures", f"{bar_of(n / summary.failed, 12):12} {n:,} {flag}"))
     if summary.bounds is not None:
@@ -148,12 +153,35 @@ def _rewards_lines(summary: Summary, rewards: Spread) -> list[str]:
             text = f"{bar.low:>{width}g} {bar_of(bar.n / most)} {bar.n:,}"
             lines.append(_line("" if place else "rewards", text))
     else:
-        low, high = f"{rewards.bars[0].low:g}", f"{rewards.bars[-1].high:g}"
+        low, high = f"{rewards.bars[0].low:.3g}", f"{rewards.bars[-1].high:.3g}"
         median = f"median {figure(rewards.quantiles['0.5'])}"
         lines.append(
             _line("rewards", f"{low} {spark(rewards.bars)} {high}  {median}  sd {figure(rewards.sd)}")
         )
     return lines
+
+
+def _sub_lines(summary: Summary) -> list[str]:
+    cells = [
+        (
+            clean(sub.key),
+            figure(sub.spread.mean.value),
+            interval(sub.spread.mean),
+            f"moves {figure(sub.moves)}",
+        )
+        for sub in summary.subs
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        _line("" if place else "sub-rewards", f"{_padded(row, widths)}  {spark(sub.spread.bars)}")
+        for place, (row, sub) in enumerate(zip(cells, summary.subs, strict=True))
+    ]
+
+
+def _padded(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """The first to the left, the numbers to the right."""
+    first, *rest = (f"{cell:{'>' if place else '<'}{widths[place]}}" for place, cell in enumerate(cells))
+    return "  ".join((first, *rest))
 
 
 def _cost_lines(summary: Summary) -> list[str]:
@@ -269,38 +297,30 @@ def summary_markdown(summary: Summary, gates: Sequence[Gate] = (), agreement: Ag
     lines = [f"## {marked(header.name or header.type)}", "", verdict(summary)]
     lines += ["", *(f"- gate **{gate.verdict}**: {gate.name} {gate.text}" for gate in gates)] if gates else []
     rows = [
-        ("rows", f"{summary.rows:,}"),
-        ("scored", f"{summary.scored:,}"),
-        ("failed", f"{summary.failed:,}"),
+        ("rows", f"{summary.rows:,}", ""),
+        ("scored", f"{summary.scored:,}", ""),
+        ("failed", f"{summary.failed:,}", ""),
     ]
     if summary.rewards is not None:
-        rows += [
-            ("mean reward", f"{figure(summary.rewards.mean.value)} {_plain(summary.rewards.mean)}"),
-            ("median", figure(summary.rewards.quantiles["0.5"])),
-        ]
+        rows.append(("mean reward", *_cells(summary.rewards.mean)))
+        rows.append(("median", figure(summary.rewards.quantiles["0.5"]), ""))
     if summary.passed is not None:
-        rows.append(
-            (
-                f"pass rate (at least {summary.threshold:g})",
-                f"{figure(summary.passed.value)} {_plain(summary.passed)}",
-            )
-        )
+        rows.append((f"pass rate (at least {summary.threshold:g})", *_cells(summary.passed)))
     if summary.bounds is not None:
         bounds = f"{figure(summary.bounds.low)} to {figure(summary.bounds.high)}"
-        rows.append(("mean with failures at worst and best", bounds))
+        rows.append(("mean with failures at worst and best", "", bounds))
     for repeats in summary.repeats:
-        rows.append((f"pass@{repeats.k}", f"{figure(repeats.any_of_k.value)} {_plain(repeats.any_of_k)}"))
-        rows.append((f"pass^{repeats.k}", f"{figure(repeats.all_of_k.value)} {_plain(repeats.all_of_k)}"))
-    rows += [(f"latency {name}", seconds(value)) for name, value in _latency_parts(summary)]
-    lines += table(("", "value"), rows)
+        rows.append((f"pass@{repeats.k}", *_cells(repeats.any_of_k)))
+        rows.append((f"pass^{repeats.k}", *_cells(repeats.all_of_k)))
+    rows += [(f"latency {name}", seconds(value), "") for name, value in _latency_parts(summary)]
+    lines += table(("", "value", "95 % interval"), rows)
     if summary.subs:
         head = ("sub-reward", "mean", "95 % interval", "moves the total by", "correlation")
         lines += table(
             head,
             (
                 (
-                    marked(sub.key), figure(sub.spread.mean.value), _plain(sub.spread.mean),
-                    figure(sub.moves), figure(sub.correlation),
+                    marked(sub.key), *_cells(sub.spread.mean), figure(sub.moves), figure(sub.correlation),
                 )
                 for sub in summary.subs
             ),
@@ -335,8 +355,8 @@ def comparison_markdown(found: Comparison, gates: Sequence[Gate] = ()) -> str:
         ("", "file", "rows", "mean over the pairs", "95 % interval", "only here", "failed"),
         (
             (
-                letter, marked(side.path), f"{side.rows:,}", figure(side.mean.value) if side.mean else "–",
-                _plain(side.mean) if side.mean else "–", f"{side.only_here:,}", f"{side.failed:,}",
+                letter, marked(side.path), f"{side.rows:,}", *(_cells(side.mean) if side.mean else ("–", "–")),
+                f"{side.only_here:,}", f"{side.failed:,}",
             )
             for letter, side in sides
         ),
@@ -368,6 +388,10 @@ def comparison_markdown(found: Comparison, gates: Sequence[Gate] = ()) -> str:
 
 def _mover_cells(mover: Mover) -> tuple[str, str, str]:
     return marked(mover.id, 40), figure(mover.a), figure(mover.b)
+
+
+def _cells(estimate: Estimate) -> tuple[str, str]:
+    return figure(estimate.value), _plain(estimate)
 
 
 def _plain(estimate: Estimate) -> str:

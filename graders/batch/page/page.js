@@ -1,0 +1,289 @@
+"use strict";
+// Every text of the data reaches the page through textContent; nothing here makes HTML out of a string.
+const data = JSON.parse(document.getElementById("data").textContent);
+const PER_PAGE = 50, DIFF_MAX_WORDS = 1200;
+const $ = id => document.getElementById(id);
+const SVG = "http://www.w3.org/2000/svg";
+
+function make(name, attributes = {}, ...inside) {
+  const svg = name === "svg" || name === "rect" || name === "polyline" || name === "line";
+  const element = svg ? document.createElementNS(SVG, name) : document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) if (value !== null) element.setAttribute(key, value);
+  for (const one of inside) if (one !== null) element.append(one);
+  return element;
+}
+
+// Characters that would not be seen, or would turn the reading direction, are shown by name.
+const visible = text => text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]/gu,
+  c => c < " " ? String.fromCharCode(0x2400 + c.charCodeAt(0)) : "⟨U+" + c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0") + "⟩");
+const oneLine = text => visible(text.slice(0, 300).replace(/\s+/g, " "));
+
+function figure(value) {
+  if (value === null || !Number.isFinite(value)) return "–";
+  const places = Math.max(0, 4 - Math.max(0, Math.floor(Math.log10(Math.abs(value) || 1))));
+  return value.toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places });
+}
+
+// --- rows ----------------------------------------------------------------------------------------------------------
+
+const at = { text: "", show: "every", flag: "", low: null, high: null, sort: "place", down: false, page: 0, open: null };
+const rows = data.rows;
+let found = [];
+
+for (const row of rows) row.words = [row.id, row.output, row.reference, row.item, row.errors.join(" ")].join("\n").toLowerCase();
+
+const SHOWN = {
+  every: row => true,
+  failed: row => row.reward === null,
+  passed: row => row.reward !== null && row.reward >= data.threshold,
+  missed: row => row.reward !== null && row.reward < data.threshold,
+  worst: row => row.why.includes("worst"),
+  best: row => row.why.includes("best"),
+  far: row => row.distance !== null && row.distance > 0,
+};
+
+const SORTS = {
+  place: row => row.place,
+  id: row => row.id,
+  reward: row => row.reward === null ? -Infinity : row.reward,
+  label: row => row.distance === null ? -1 : row.distance,
+  text: row => row.output.length,
+};
+data.subs.forEach((_, n) => { SORTS["sub" + n] = row => row.subs[n] ?? -Infinity; });
+
+function filter() {
+  const words = at.text.toLowerCase().split(/\s+/).filter(Boolean);
+  found = rows.filter(row =>
+    SHOWN[at.show](row)
+    && (!at.flag || row.flags.includes(at.flag))
+    && (at.low === null || (row.reward !== null && row.reward >= at.low))
+    && (at.high === null || (row.reward !== null && row.reward <= at.high))
+    && words.every(word => row.words.includes(word)));
+  const key = SORTS[at.sort], way = at.down ? -1 : 1;
+  found.sort((a, b) => { const x = key(a), y = key(b); return way * (x < y ? -1 : x > y ? 1 : 0) || a.place - b.place; });
+  at.page = Math.min(at.page, Math.max(0, Math.ceil(found.length / PER_PAGE) - 1));
+}
+
+function meter(part) {
+  const svg = make("svg", { class: "meter", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
+  svg.append(make("rect", { class: "track", width: 100, height: 10 }), make("rect", { class: "bar", width: Math.max(0, Math.min(1, part)) * 100, height: 10 }));
+  return svg;
+}
+
+const part = reward => (reward - data.range[0]) / (data.range[1] - data.range[0] || 1);
+
+function line(row) {
+  const open = at.open === row.place;
+  const tr = make("tr", { class: row.reward === null ? "row failed" : "row", tabindex: "-1", "aria-expanded": String(open), "data-place": row.place });
+  tr.append(make("td", { class: "c-id", title: visible(row.id) }, make("bdi", {}, visible(row.id))));
+  const reward = make("td", { class: "num c-reward" });
+  if (row.reward === null) reward.append(make("span", { class: "flag" }, "failed"));
+  else reward.append(meter(part(row.reward)), figure(row.reward));
+  tr.append(reward);
+  data.subs.forEach((_, n) => { if (n < data.columns) tr.append(make("td", { class: "num c-sub" }, figure(row.subs[n] ?? null))); });
+  if (data.label) tr.append(make("td", { class: "c-label" }, row.label === null ? "–" : make("bdi", {}, oneLine(String(row.label)))));
+  const text = row.reward === null ? row.errors[0] || row.flags.join(", ") : row.output;
+  tr.append(make("td", { class: "c-text" }, make("bdi", {}, oneLine(text))));
+  return open ? [tr, detail(row)] : [tr];
+}
+
+function block(title, text, bad) {
+  const box = make("pre", { class: bad ? "text bad" : "text", tabindex: "0", dir: "auto" });
+  box.append(...[].concat(text));
+  return make("div", {}, make("h3", {}, title), box);
+}
+
+function detail(row) {
+  const cell = make("td", { class: "detail", colspan: String(3 + data.columns + (data.label ? 1 : 0)) });
+  if (row.errors.length) cell.append(block(row.flags.join(", "), visible(row.errors.join("\n")), true));
+  if (row.output || row.reference) {
+    if (row.reference) {
+      const both = diff(row.output, row.reference);
+      const titles = both.compared ? ["Output (underlined: not in the reference)", "Reference (struck: not in the output)"] : ["Output", "Reference"];
+      cell.append(make("div", { class: "halves" }, block(titles[0], both.output), block(titles[1], both.reference)));
+    } else cell.append(block("Output", visible(row.output)));
+  }
+  if (data.subs.length) cell.append(block("Sub-rewards", data.subs.map((key, n) => visible(key) + "  " + figure(row.subs[n] ?? null)).join("\n")));
+  if (row.item) cell.append(block("Item", visible(row.item)));
+  if (row.provenance) cell.append(block("How it was graded", visible(row.provenance)));
+  const facts = [`line ${row.place + 2} of the file`];
+  if (row.reward !== null) facts.unshift(`reward ${row.reward}`);
+  if (row.seconds !== null) facts.push(`${row.seconds} s`);
+  if (row.cut) facts.push("long texts are cut here");
+  cell.append(make("p", { class: "small soft" }, facts.join(" · ")));
+  return make("tr", {}, cell);
+}
+
+function draw(focus) {
+  filter();
+  const body = $("list").tBodies[0], from = at.page * PER_PAGE, some = found.slice(from, from + PER_PAGE);
+  body.replaceChildren(...some.flatMap(line));
+  $("none").hidden = found.length > 0;
+  $("count").textContent = found.length ? `${(from + 1).toLocaleString("en")}–${(from + some.length).toLocaleString("en")} of ${found.length.toLocaleString("en")} shown here` : "nothing";
+  $("before").disabled = at.page === 0;
+  $("after").disabled = from + PER_PAGE >= found.length;
+  for (const th of $("list").tHead.rows[0].cells) {
+    const on = th.dataset.sort === at.sort && at.sort !== "place";
+    th.setAttribute("aria-sort", on ? (at.down ? "descending" : "ascending") : "none");
+    th.querySelector(".way").textContent = on ? (at.down ? " ↓" : " ↑") : "";
+  }
+  for (const bar of document.querySelectorAll(".bar[data-low]"))
+    bar.classList.toggle("on", at.low !== null && +bar.dataset.low === at.low && +bar.dataset.high === at.high);
+  const lines = [...body.querySelectorAll("tr.row")];
+  const current = lines.find(tr => +tr.dataset.place === focus) || lines[0];
+  if (current) { current.tabIndex = 0; if (focus !== undefined) current.focus({ preventScroll: false }); }
+}
+
+function change(what) { Object.assign(at, { page: 0, open: null }, what); draw(); }
+
+function between(low, high) {
+  $("low").value = low ?? ""; $("high").value = high ?? "";
+  change({ low, high });
+}
+
+$("search").addEventListener("input", event => change({ text: event.target.value }));
+$("show").addEventListener("change", event => change({ show: event.target.value }));
+$("flag").addEventListener("change", event => change({ flag: event.target.value }));
+for (const end of ["low", "high"]) $(end).addEventListener("input", event => change({ [end]: event.target.value === "" ? null : +event.target.value }));
+$("clear").addEventListener("click", () => {
+  for (const id of ["search", "low", "high", "flag"]) $(id).value = "";
+  $("show").value = "every";
+  change({ text: "", show: "every", flag: "", low: null, high: null, sort: "place", down: false });
+});
+$("before").addEventListener("click", () => { at.page -= 1; draw(); });
+$("after").addEventListener("click", () => { at.page += 1; draw(); });
+for (const th of $("list").tHead.rows[0].cells) th.querySelector("button").addEventListener("click", () => {
+  const key = th.dataset.sort;
+  if (at.sort !== key) change({ sort: key, down: key === "label" });
+  else if (at.down === (key === "label")) change({ down: !at.down });
+  else change({ sort: "place", down: false });
+});
+$("list").tBodies[0].addEventListener("click", event => {
+  const tr = event.target.closest("tr.row");
+  if (tr && !String(getSelection())) toggle(+tr.dataset.place);
+});
+
+function toggle(place) {
+  at.open = at.open === place ? null : place;
+  const row = rows.find(row => row.place === at.open);
+  history.replaceState(null, "", row ? "#row=" + encodeURIComponent(row.id) : "#rows");
+  draw(place);
+}
+
+// report.html#row=ID is a link to a row
+function follow() {
+  if (!location.hash.startsWith("#row=")) return;
+  const row = rows.find(row => row.id === decodeURIComponent(location.hash.slice(5)));
+  if (!row) return;
+  filter();
+  const index = found.indexOf(row);
+  if (index < 0) return;
+  at.page = Math.floor(index / PER_PAGE);
+  at.open = row.place;
+  draw(row.place);
+}
+addEventListener("hashchange", follow);
+
+document.addEventListener("keydown", event => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const typing = event.target.closest("input, select, textarea");
+  if (event.key === "Escape") {
+    if (typing) typing.blur();
+    else if (at.open !== null) toggle(at.open);
+    return;
+  }
+  if (typing) return;
+  if (event.key === "/") { event.preventDefault(); $("search").focus(); return; }
+  if (event.key === "n" && !$("after").disabled) { $("after").click(); return; }
+  if (event.key === "p" && !$("before").disabled) { $("before").click(); return; }
+  const lines = [...$("list").tBodies[0].querySelectorAll("tr.row")];
+  const here = lines.indexOf(event.target.closest("tr.row"));
+  const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
+  if (step && (here >= 0 || event.key === "j" || event.key === "k")) {
+    const next = lines[here < 0 ? 0 : Math.max(0, Math.min(lines.length - 1, here + step))];
+    if (next) { event.preventDefault(); next.tabIndex = 0; next.focus(); }
+  } else if (here >= 0 && (event.key === "Enter" || event.key === " ")) {
+    event.preventDefault();
+    toggle(+lines[here].dataset.place);
+  }
+});
+
+for (const bar of document.querySelectorAll(".bar[data-low]")) {
+  const press = () => bar.classList.contains("on") ? between(null, null) : between(+bar.dataset.low, +bar.dataset.high);
+  bar.addEventListener("click", press);
+  bar.addEventListener("keydown", event => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); press(); } });
+}
+for (const button of document.querySelectorAll("button[data-flag]")) button.addEventListener("click", () => {
+  $("flag").value = button.dataset.flag;
+  change({ flag: button.dataset.flag });
+  $("rows").scrollIntoView();
+});
+
+// --- words that differ ---------------------------------------------------------------------------------------------
+
+// A longest common subsequence of words, after equal ends are set aside. Longer texts are shown as they are.
+function diff(output, reference) {
+  const a = output.match(/\s+|[^\s]+/g) || [], b = reference.match(/\s+|[^\s]+/g) || [];
+  let start = 0, end = 0;
+  while (start < a.length && start < b.length && a[start] === b[start]) start++;
+  while (end < a.length - start && end < b.length - start && a[a.length - 1 - end] === b[b.length - 1 - end]) end++;
+  const x = a.slice(start, a.length - end), y = b.slice(start, b.length - end);
+  if (x.length > DIFF_MAX_WORDS || y.length > DIFF_MAX_WORDS) return { output: visible(output), reference: visible(reference), compared: false };
+  const wide = y.length + 1, best = new Uint16Array((x.length + 1) * wide);
+  for (let i = x.length - 1; i >= 0; i--)
+    for (let j = y.length - 1; j >= 0; j--)
+      best[i * wide + j] = x[i] === y[j] ? best[(i + 1) * wide + j + 1] + 1 : Math.max(best[(i + 1) * wide + j], best[i * wide + j + 1]);
+  const inX = new Array(x.length).fill(false), inY = new Array(y.length).fill(false);
+  for (let i = 0, j = 0; i < x.length && j < y.length;) {
+    if (x[i] === y[j]) { inX[i++] = true; inY[j++] = true; }
+    else if (best[(i + 1) * wide + j] >= best[i * wide + j + 1]) i++;
+    else j++;
+  }
+  const marked = (words, kept, tag) => {
+    const pieces = [];
+    words.forEach((word, n) => {
+      const inside = n >= start && n < words.length - end;
+      const off = inside && !kept[n - start];
+      const last = pieces[pieces.length - 1];
+      if (last && last.off === off) last.text += word; else pieces.push({ off, text: word });
+    });
+    return pieces.map(piece => piece.off ? make(tag, {}, visible(piece.text)) : visible(piece.text));
+  };
+  return { output: marked(a, inX, "ins"), reference: marked(b, inY, "del"), compared: true };
+}
+
+// --- labels --------------------------------------------------------------------------------------------------------
+
+if (data.curve.length && $("cut")) {
+  const { yes, no } = data.labels, n = yes + no;
+  const kappas = data.curve.map(([, both, wrongly]) => kappa(both, wrongly));
+  function kappa(both, wrongly) {
+    const passed = both + wrongly, agreed = both + no - wrongly, byChance = (passed * yes + (n - passed) * no) / n;
+    return byChance === n ? null : (agreed - byChance) / (n - byChance);
+  }
+  const spot = make("line", { class: "mark", y1: 0, y2: 100 });
+  const heights = kappas.map(k => 100 - Math.max(0, k ?? 0) * 100);
+  const across = i => data.curve.length < 2 ? 50 : i / (data.curve.length - 1) * 100;  // as the slider above it
+  $("kappas").append(make("polyline", { class: "line", points: heights.map((y, i) => `${across(i)},${y}`).join(" ") }), spot);
+  const show = () => {
+    const i = +$("cut").value, [threshold, both, wrongly] = data.curve[i];
+    const cells = { both, wrongly, missed: yes - both, neither: no - wrongly };
+    for (const [id, count] of Object.entries(cells)) $(id).textContent = count.toLocaleString("en");
+    $("cut-at").textContent = figure(threshold);
+    $("agreed").textContent = ((both + no - wrongly) / n * 100).toFixed(1) + " %";
+    $("kappa").textContent = figure(kappas[i]);
+    spot.setAttribute("x1", across(i)); spot.setAttribute("x2", across(i));
+  };
+  $("cut").addEventListener("input", show);
+  $("cut-reset").addEventListener("click", () => { $("cut").value = data.cut; show(); });
+  show();
+}
+
+$("theme").addEventListener("click", () => {
+  const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const is = root.dataset.theme === "auto" ? (dark ? "dark" : "light") : root.dataset.theme;
+  root.dataset.theme = is === "dark" ? "light" : "dark";
+});
+
+draw();
+follow();

@@ -1,0 +1,162 @@
+"""grader report: results, to look at."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from graders.cli import NOT_MET, OK
+from graders.cli.common import config_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from graders.ask import Usage
+    from graders.batch.report import Report
+
+FORMATS = ("text", "html", "md", "json", "junit")
+ENDINGS = {".html": "html", ".htm": "html", ".md": "md", ".json": "json", ".xml": "junit", ".txt": "text"}
+
+
+@click.command()
+@click.argument("results", metavar="OUT", type=click.Path(dir_okay=False))
+@click.option("-o", "--output", metavar="FILE", help="Where to; its ending says the format. Default: stdout.")
+@click.option("--format", "format_", type=click.Choice(FORMATS), help="Default: by FILE's ending, else text.")
+@click.option(
+    "--label", metavar="FIELD", help="Field with a human's verdict: true/false, 0/1, pass/fail, a number."
+)
+@click.option(
+    "--label-threshold", type=float, metavar="X", help="Labels are numbers, and those from X on say yes."
+)
+@click.option(
+    "--group", metavar="FIELD", help="Rows with the same FIELD are of one item; default: `x`, `x#2` are."
+)
+@click.option("--reference", metavar="FIELD", help="Field with the text that outputs are compared with.")
+@click.option(
+    "--fail-under", type=float, metavar="X", help="Exit 1 unless the mean reward is surely at least X."
+)
+@click.option(
+    "--min-coverage",
+    type=click.FloatRange(0, 1),
+    metavar="X",
+    help="Exit 1 when fewer than this part of the rows were scored.",
+)
+@config_option
+def command(
+    results: str,
+    output: str | None,
+    format_: str | None,
+    label: str | None,
+    label_threshold: float | None,
+    group: str | None,
+    reference: str | None,
+    fail_under: float | None,
+    min_coverage: float | None,
+    config: str | None,
+) -> int:
+    """Say what the results file OUT of `grader batch` holds.
+
+    Without -o a short summary on the terminal. With -o report.html one page that needs nothing else: distribution,
+    sub-rewards, failures, agreement with labels, every row with its differences from the reference. md for a comment on a
+    change, json for programs, junit for a CI.
+
+    \b
+    grader report results.jsonl
+    grader report results.jsonl -o report.html --label human
+    grader report results.jsonl --format md --fail-under 0.8 --min-coverage 0.99
+    """
+    from graders.batch.report import make_report
+    from graders.batch.results import ResultsError
+    from graders.models import ConfigError
+
+    format_ = format_ or _format_of(output)
+    if label_threshold is not None and label is None:
+        raise click.UsageError("--label-threshold needs --label")
+    try:
+        report = make_report(
+            results,
+            group=group,
+            label=label,
+            label_threshold=label_threshold,
+            reference=reference,
+            fail_under=fail_under,
+            min_coverage=min_coverage,
+            price=price_by(config),
+            rows=format_ in ("html", "junit"),
+        )
+    except (ResultsError, ConfigError) as error:
+        raise click.UsageError(str(error)) from None
+    text = _written(report, format_)
+    if output in (None, "-"):
+        click.echo(text, nl=not text.endswith("\n"))
+    else:
+        _save(text, str(output), results)
+    for gate in report.gates:
+        if not gate.met:
+            click.echo(f"gate {gate.verdict}: {gate.name} {gate.text}", err=True)
+    return OK if all(gate.met for gate in report.gates) else NOT_MET
+
+
+def price_by(config: str | None) -> Callable[[str, Usage], float | None]:
+    """What a judge model's tokens cost by the [prices] of graders.toml; None without a price.
+
+    Raises:
+        ConfigError: graders.toml cannot be used.
+    """
+    from graders.models import load_config
+    from graders.models.spending import cost_of, price_of
+
+    settings = load_config(config)
+
+    def price(model: str, usage: Usage) -> float | None:
+        found = price_of(settings, model)
+        return None if found is None else cost_of(usage, found)
+
+    return price
+
+
+def _format_of(output: str | None) -> str:
+    if output in (None, "-"):
+        return "text"
+    ending = os.path.splitext(str(output))[1].lower()
+    if ending not in ENDINGS:
+        raise click.UsageError(
+            f"-o {output}: its ending does not say which format; use {', '.join(ENDINGS)}, or --format"
+        )
+    return ENDINGS[ending]
+
+
+def _written(report: Report, format_: str) -> str:
+    if format_ == "html":
+        from graders.batch.page import page
+
+        return page(report)
+    if format_ == "junit":
+        from graders.batch.report import junit
+
+        return junit(report)
+    if format_ == "json":
+        return json.dumps(report.to_json(), indent=2, ensure_ascii=False)
+    from graders.batch.text import summary_markdown, summary_text
+
+    write = summary_markdown if format_ == "md" else summary_text
+    return write(report.summary, report.gates, report.agreement)
+
+
+def _save(text: str, path: str, results: str) -> None:
+    """Whole or not at all, and never over the results themselves."""
+    if os.path.exists(path) and os.path.samefile(path, results):
+        raise click.UsageError(f"-o {path} is the results file itself")
+    temporary = Path(f"{path}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise click.UsageError(f"cannot write {path}: {error.strerror}") from None
+    click.echo(f"{path}: {len(text.encode()):,} bytes", err=True, color=sys.stderr.isatty())
