@@ -92,7 +92,7 @@ def agreement(
     elif len(told):
         low, high = min(0.0, float(scores.min())), max(1.0, float(scores.max()))
         distances[there] = np.abs((scores - low) / (high - low) - told)
-        chosen = "the grader's own"
+        chosen = "the grader's own threshold"
         if threshold is None:
             threshold = _best(curve, told == 1)
             chosen = "where kappa is highest in these very rows, which flatters it"

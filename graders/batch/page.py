@@ -380,7 +380,7 @@ def _failures(summary: Summary) -> Iterable[str]:
         "Failures", "A failure is not a score: these rows are in no mean. A row may have several flags."
     )
     rows = "".join(
-        f'<tr><th scope="row" class="name"><code>{safe(flag)}</code></th><td class="wide">{_hbar(n / summary.failed, kind="bad")}</td>'
+        f'<tr><th scope="row" class="name"><code>{safe(flag)}</code></th><td class="wide spare">{_hbar(n / summary.failed, kind="bad")}</td>'
         f'<td class="num">{n:,}</td><td class="num soft">{percent(n / summary.rows)}</td>'
         f'<td class="num"><button class="quiet" type="button" data-flag="{safe(flag)}">show rows</button></td></tr>'
         for flag, n in summary.flags.items()

@@ -47,7 +47,8 @@ def signed(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
+    number, unit = (value * 1000, "ms") if value < 1 else (value, "s")
+    return f"{number:#.3g}".rstrip(".") + f" {unit}" if number < 1000 else f"{number:,.0f} {unit}"
 
 
 def chance(p: float) -> str:

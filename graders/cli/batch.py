@@ -15,6 +15,7 @@ from graders.cli import BROKEN, INTERRUPTED, NOT_MET, OK
 from graders.cli.common import (
     compile_spec,
     config_option,
+    price_by,
     show_problems,
     strict_option,
     unsandboxed_option,
@@ -22,9 +23,14 @@ from graders.cli.common import (
 
 if TYPE_CHECKING:
     from graders.batch.run import Progress, Run, Workers
+    from graders.batch.stats import Summary
+    from graders.batch.write import Tally
     from graders.engine import Grader
 
 LINE_EVERY_S = 5.0  # between two progress lines where stderr is not a terminal
+SUMMARY_ROWS = (
+    200_000  # up to here OUT is read again for the summary, at most 0.3 s; beyond, `grader report` does it
+)
 
 
 @click.command()
@@ -175,7 +181,9 @@ def command(
             )
     except (DataError, ResultsError) as error:
         raise click.UsageError(str(error)) from None
-    talk.summary(run, output)
+    gated = fail_under is not None or min_coverage is not None
+    summary = _summary(output, config) if gated or (not quiet and run.tally.rows <= SUMMARY_ROWS) else None
+    talk.summary(run, output, summary)
     if run.interrupted:
         talk.say(f"interrupted. {_how_to_go_on(output)}")
         return INTERRUPTED
@@ -191,7 +199,7 @@ def command(
         except ResultsError as error:
             talk.say(f"error: {error}")
             return BROKEN
-    return _gates(output, fail_under, min_coverage, talk)
+    return OK if summary is None else _gates(summary, fail_under, min_coverage, talk)
 
 
 def _judges(
@@ -235,8 +243,23 @@ def _how_to_go_on(output: str, option: str = "--resume") -> str:
     return f"Go on with: {shlex.join(['grader', *arguments, option])}"
 
 
-def _gates(output: str, fail_under: float | None, min_coverage: float | None, talk: _Talk) -> int:
-    return OK
+def _summary(output: str, config: str | None) -> Summary | None:
+    """The statistics of OUT; None where it cannot be read again."""
+    if not os.path.isfile(output):
+        return None
+    from graders.batch.stats import gather, summarise
+
+    return summarise(gather(output), price_by(config))
+
+
+def _gates(summary: Summary, fail_under: float | None, min_coverage: float | None, talk: _Talk) -> int:
+    """Say what the gates come to: each is met, failed, or inconclusive, and only met ones pass."""
+    from graders.batch.stats import gates
+
+    found = gates(summary, fail_under, min_coverage)
+    for gate in found:
+        talk.say(f"gate {gate.verdict}: {gate.name} {gate.text}")
+    return OK if all(gate.met for gate in found) else NOT_MET
 
 
 class _Talk:
@@ -266,7 +289,7 @@ class _Talk:
             self._told = time.monotonic()
             self.say(_line(now))
 
-    def summary(self, run: Run, output: str) -> None:
+    def summary(self, run: Run, output: str, summary: Summary | None) -> None:
         if self._quiet:
             return
         if self._terminal:
@@ -275,17 +298,14 @@ class _Talk:
         tally = run.tally
         for note in run.notes:
             self.say(f"note: {note}")
-        flags = ", ".join(
-            f"{flag} {n:,}" for flag, n in sorted(tally.flags.items(), key=lambda pair: -pair[1])
-        )
-        failed = f"{tally.failed:,} failed ({flags})" if tally.failed else "0 failed"
-        lines = [f"{tally.rows:,} rows: {tally.scored:,} scored, {failed}"]
+        if summary is not None:
+            from graders.batch.text import summary_text
+
+            lines = [summary_text(summary)]
+        else:
+            lines = _counts(tally)
         if run.graded < tally.rows:
-            lines[0] += f"; {run.graded:,} of them graded now"
-        if tally.scored:
-            lines.append(f"mean reward of the scored rows: {tally.total / tally.scored:.6g}")
-        for model, (prompt, completion) in tally.tokens.items():
-            lines.append(f"{model}: {prompt:,} tokens asked, {completion:,} answered")
+            lines.append(f"{run.graded:,} of {tally.rows:,} rows graded now")
         if run.cost is not None:
             lines.append(f"cost of this run: {run.cost:.4g}")
         if run.stray:
@@ -294,6 +314,18 @@ class _Talk:
         lines.append(f"{run.seconds:.2f} s, {rate:,.0f} rows/s -> {output}")
         # the results themselves may be what goes to stdout
         click.echo("\n".join(lines), err=output == "-")
+
+
+def _counts(tally: Tally) -> list[str]:
+    """The summary of results that are many, or gone down a pipe."""
+    flags = ", ".join(f"{flag} {n:,}" for flag, n in sorted(tally.flags.items(), key=lambda pair: -pair[1]))
+    failed = f"{tally.failed:,} failed ({flags})" if tally.failed else "0 failed"
+    lines = [f"{tally.rows:,} rows: {tally.scored:,} scored, {failed}"]
+    if tally.scored:
+        lines.append(f"mean reward of the scored rows: {tally.total / tally.scored:.6g}")
+    for model, (prompt, completion) in tally.tokens.items():
+        lines.append(f"{model}: {prompt:,} tokens asked, {completion:,} answered")
+    return lines
 
 
 def _line(now: Progress) -> str:

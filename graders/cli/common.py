@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from graders.ask import Usage
     from graders.engine import Grader
     from graders.errors import Problem
 
@@ -80,6 +81,24 @@ def compile_spec(
     grader = graders.compile(spec_argument(argument), backends=backends, strict=strict)
     show_problems(grader.warnings)
     return grader
+
+
+def price_by(config: str | None) -> Callable[[str, Usage], float | None]:
+    """What a judge model's tokens cost by the [prices] of graders.toml; None without a price.
+
+    Raises:
+        ConfigError: graders.toml cannot be used.
+    """
+    from graders.models import load_config
+    from graders.models.spending import cost_of, price_of
+
+    settings = load_config(config)
+
+    def price(model: str, usage: Usage) -> float | None:
+        found = price_of(settings, model)
+        return None if found is None else cost_of(usage, found)
+
+    return price
 
 
 def show_problems(problems: Iterable[Problem]) -> None:

@@ -11,12 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from graders.cli import NOT_MET, OK
-from graders.cli.common import config_option
+from graders.cli.common import config_option, price_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from graders.ask import Usage
     from graders.batch.report import Report
 
 FORMATS = ("text", "html", "md", "json", "junit")
@@ -100,24 +97,6 @@ def command(
         if not gate.met:
             click.echo(f"gate {gate.verdict}: {gate.name} {gate.text}", err=True)
     return OK if all(gate.met for gate in report.gates) else NOT_MET
-
-
-def price_by(config: str | None) -> Callable[[str, Usage], float | None]:
-    """What a judge model's tokens cost by the [prices] of graders.toml; None without a price.
-
-    Raises:
-        ConfigError: graders.toml cannot be used.
-    """
-    from graders.models import load_config
-    from graders.models.spending import cost_of, price_of
-
-    settings = load_config(config)
-
-    def price(model: str, usage: Usage) -> float | None:
-        found = price_of(settings, model)
-        return None if found is None else cost_of(usage, found)
-
-    return price
 
 
 def _format_of(output: str | None) -> str:
