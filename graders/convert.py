@@ -165,6 +165,23 @@ def _write_local(found: dict[str, Json]) -> tuple[Json, list[str]]:
     return (next(iter(found.values())) if len(found) == 1 else found), []
 
 
+def _write_hosted(found: dict[str, Json]) -> tuple[Json, list[str]]:
+    """What the service takes: names everywhere, and a list of what it refuses all the same."""
+    import graders
+
+    written, lost = {}, []
+    for name, grader in found.items():
+        if grader["type"] == "multi":
+            members = {key: {"name": key, **member} for key, member in grader["graders"].items()}
+            grader = {**grader, "graders": members}
+        try:
+            written[name] = graders.validate(grader, strict=True)
+        except SpecError as error:
+            errors = (problem for problem in error.problems if problem.severity == "error")
+            lost += [f"{name}: the service refuses it: {problem.message}" for problem in errors]
+    return _write_local(written)[0] if written else {}, lost
+
+
 def _write_rft(found: dict[str, Json]) -> tuple[Json, list[str]]:
     """A fine-tuning job's method. Several graders become a multi with their mean."""
     if len(found) == 1:
@@ -253,6 +270,7 @@ def _write_eval_protocol(found: dict[str, Json]) -> tuple[Json, list[str]]:
 #: form -> how graders by name are written in it, and what is lost.
 FORMS: dict[str, Callable[[dict[str, Json]], tuple[Json, list[str]]]] = {
     "local": _write_local,
+    "hosted": _write_hosted,
     "rft": _write_rft,
     "evals": _write_evals,
     "promptfoo": _write_promptfoo,

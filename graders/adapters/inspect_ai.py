@@ -28,9 +28,7 @@ def grader_scorer(spec: object, *, item: ItemMap = None, backends: Backends | No
             )
             if not result.ok:
                 reasons = "; ".join(f"{failure.flag}: {failure}" for failure in result.failures)
-                unscored = Score.unscored()
-                unscored.explanation = reasons
-                return unscored
+                return Score.unscored(reason="grader_failed", explanation=reasons)
             metadata = {"sub_rewards": result.sub_rewards, "provenance": result.provenance}
             return Score(value=result.reward, answer=state.output.completion, metadata=metadata)
 

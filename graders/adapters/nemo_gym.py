@@ -26,9 +26,14 @@ def app(spec: object, *, item: ItemMap = None, backends: Backends | None = None)
     grader = graders.compile(spec, backends=backends)
 
     async def verify(request: Request) -> JSONResponse:
-        body = await request.json()
-        fields = {key: value for key, value in body.items() if key != "response"}
-        result = await grader.arun({"object": "response", **body["response"]}, item_of(fields, item))
+        try:
+            body = await request.json()
+            sample = {"object": "response", **body["response"]}
+            fields = item_of({key: value for key, value in body.items() if key != "response"}, item)
+        except (ValueError, KeyError, TypeError) as error:
+            message = f"expected a JSON object with 'response' and the fields of the item: {error!r}"
+            return JSONResponse({"error": message}, 400)
+        result = await grader.arun(sample, fields)
         try:
             graded = {**body, "reward": reward_of(result)}
         except RowFailed as error:

@@ -66,10 +66,15 @@ def app(spec: object, *, item: ItemMap = None, backends: Backends | None = None)
     grader = graders.compile(spec, backends=backends)
 
     async def get_reward(request: Request) -> JSONResponse:
-        body = await request.json()
-        queries = body["query"]
-        prompts = body.get("prompts") or [""] * len(queries)
-        labels = body.get("labels") or [None] * len(queries)
+        try:
+            body = await request.json()
+            queries = body["query"]
+            prompts = body.get("prompts") or [""] * len(queries)
+            labels = body.get("labels") or [None] * len(queries)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return JSONResponse(
+                {"error": "expected {'query': [...], 'prompts': [...], 'labels': [...]}"}, 400
+            )
         try:
             return JSONResponse(await run_in_threadpool(_graded, grader, queries, prompts, labels, item))
         except RowFailed as error:

@@ -2,13 +2,13 @@
 
     class MyEnv(GradedProblem, ProblemEnv):
         grader = graders.compile("spec.json")
-        passing = 1.0
 
         def grader_item(self):
             return {"answer": self.answer}
 
-`check_answer(text)` is true when the reward reaches `passing`; `get_reward(text)` is the reward itself. A failed row raises
-RowFailed: the cookbook has no way to leave a row out.
+The cookbook's step adds `float(check_answer(text))` to its format term, so `check_answer` gives the reward itself; with
+`passing` set it says whether the reward reaches that. A failed row raises RowFailed: the cookbook has no way to leave a
+row out.
 """
 
 from __future__ import annotations
@@ -25,20 +25,17 @@ class GradedProblem:
 
     Attributes:
         grader: A compiled grader, shared by all problems.
-        passing: The reward from which an answer counts as right.
+        passing: The reward from which an answer counts as right; None: partial credit counts.
     """
 
     grader: Grader
-    passing: float = 1.0
+    passing: float | None = None
 
     def grader_item(self) -> Mapping[str, Any]:
         """The item of this problem."""
         raise NotImplementedError("say in grader_item() what the item of this problem is")
 
-    def get_reward(self, sample: str) -> float:
-        """The reward of an answer."""
-        return reward_of(self.grader.run(sample, self.grader_item()))
-
-    def check_answer(self, sample: str) -> bool:
-        """Whether an answer is right."""
-        return self.get_reward(sample) >= self.passing
+    def check_answer(self, sample_str: str) -> float:
+        """The reward of an answer, or 1.0 and 0.0 where `passing` is set."""
+        reward = reward_of(self.grader.run(sample_str, self.grader_item()))
+        return reward if self.passing is None else float(reward >= self.passing)

@@ -14,7 +14,7 @@ from graders.cli.common import show_problems
 @click.argument("document", type=click.Path(allow_dash=True))
 @click.option(
     "--to",
-    type=click.Choice(("local", "rft", "evals", "promptfoo", "eval-protocol")),
+    type=click.Choice(("local", "hosted", "rft", "evals", "promptfoo", "eval-protocol")),
     default="local",
     show_default=True,
     help="The form to write.",

@@ -50,6 +50,21 @@ def test_a_multi_falls_apart_in_an_eval_and_says_so() -> None:
     assert any("0.5 * a + 0.5 * p" in sentence for sentence in converted.lost)
 
 
+def test_hosted_fills_in_names_and_says_what_is_refused() -> None:
+    """What comes out passes strict validation; a grader that cannot is left out by name."""
+    member = {key: value for key, value in string_check().items() if key != "name"}
+    spec = {"$schema": "x", "type": "multi", "graders": {"a": member}, "calculate_output": "a"}
+
+    converted = convert(spec, "hosted")
+
+    assert graders.validate(converted.document, strict=True) == converted.document
+    assert converted.document["graders"]["a"]["name"] == "a"
+    assert "$schema" not in converted.document
+    refused = convert(text_similarity(evaluation_metric="cosine"), "hosted")
+    assert refused.document == {}
+    assert refused.lost[0].startswith("similar: the service refuses it: 'cosine'")
+
+
 def test_several_criteria_become_a_multi() -> None:
     """An eval with several criteria is a fine-tuning job with their mean."""
     evals = {"name": "e", "testing_criteria": [string_check(name="is it right?"), python(name="2nd")]}
