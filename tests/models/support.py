@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import selectors
 import time
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from graders.ask import Message, ModelAsk, Sampling, TextPart, Verdict
-from graders.models import Config, ScriptedJudge
+from graders.models import Client, Config, ScriptedJudge
+from graders.models.transport import Reply
 
 SAMPLE = 'The answer is 4. {"result": 1}'
 
@@ -67,3 +73,97 @@ def ask(
     """A question of one message."""
     message = Message("user", (TextPart(text),))
     return ModelAsk(model, (message,), Verdict(labels=labels, range=range, steps=steps), Sampling(**sampling))
+
+
+# --- a loop whose time costs nothing ----------------------------------------------------------------------------
+
+T = TypeVar("T")
+
+
+class _Jump(selectors.SelectSelector):
+    """Where others wait for the next timer, this one sets the loop's clock to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if not ready:
+            assert timeout is not None, "everybody waits for somebody else"
+            self.now += timeout
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop in which sleeping and timing out take no time."""
+
+    def __init__(self) -> None:
+        self._jump = _Jump()
+        super().__init__(self._jump)
+
+    def time(self) -> float:
+        return self._jump.now
+
+
+def in_virtual_time(work: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(work)
+
+
+@dataclass
+class Fake:
+    """A transport that answers by a function, and notes what is under way.
+
+    Attributes:
+        respond: Gets the request's body and its number; a Reply, or an exception to raise.
+        latency_s: Of every exchange.
+        started: Loop time at which each request began.
+        bodies: What each asked.
+    """
+
+    respond: Callable[[dict[str, Any], int], Reply | Exception]
+    latency_s: float = 0.1
+    started: list[float] = field(default_factory=list)
+    ended: list[float] = field(default_factory=list)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
+    urls: list[str] = field(default_factory=list)
+    in_flight: int = 0
+    peak: int = 0
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Reply:
+        asked = json.loads(body)
+        self.started.append(asyncio.get_running_loop().time())
+        self.bodies.append(asked)
+        self.headers.append(dict(headers))
+        self.urls.append(url)
+        number = len(self.bodies) - 1
+        self.in_flight += 1
+        self.peak = max(self.peak, self.in_flight)
+        reply = self.respond(asked, number)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.sleep(self.latency_s)
+                if isinstance(reply, Exception):
+                    raise reply
+                return reply
+        finally:
+            self.in_flight -= 1
+            self.ended.append(asyncio.get_running_loop().time())
+
+    async def aclose(self) -> None:
+        return
+
+
+def ok(text: str = '{"steps": [], "result": 0.5}', **more: Any) -> Reply:
+    """A completion with this answer."""
+    body = {"model": "m-1", "choices": [{"message": {"content": text}, "finish_reason": "stop"}], **more}
+    return Reply(200, {}, json.dumps(body).encode())
+
+
+def virtual_client(fake: Fake, *, tables: Mapping[str, Any] | None = None, **judge: Any) -> Client:
+    """A client over a fake transport, to be used inside `in_virtual_time`."""
+    endpoint = {"base_url": "http://judge.invalid/v1"}
+    config = Config({"endpoints": {"fake": endpoint}, "models": {"*": "fake"}, "judge": judge, **(tables or {})})
+    return Client(config, transport=fake, clock=lambda: asyncio.get_running_loop().time())
