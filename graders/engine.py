@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from itertools import islice
+from itertools import chain, islice, repeat
 from typing import Any
 
 from graders._version import __version__
@@ -33,6 +33,8 @@ CHUNK = 64  # rows whose asks are sent off together
 MERGED = 8192  # answers to repeatable asks that a batch remembers
 
 _NO_SCORE = Score(0.0)
+#: The fields of a RunResult -> the result, without a call of Python's for each.
+_result: Callable[[tuple[Any, ...]], RunResult] = partial(tuple.__new__, RunResult)
 
 
 class Grader:
@@ -135,21 +137,41 @@ class Grader:
         return self._asking_batch(iter(rows), merge, window, in_order)
 
     def _local_batch(self, rows: Iterator[Mapping[str, Any]], window: int) -> Iterator[RunResult]:
-        while chunk := list(islice(rows, window)):
+        """Windows over columns where their rows are plain, else row by row; results are made as they are asked for."""
+        from graders.batch.columns import Uneven, columns_of, plain
+
+        columnar = columns_of(self)
+
+        def graded(chunk: Sequence[Mapping[str, Any]]) -> Iterable[RunResult]:
             started = time.perf_counter()
-            results = [self._local(row) for row in chunk]
-            each = (time.perf_counter() - started) / len(results)
-            for result in results:
-                result.execution_time = each
-                yield result
+            try:
+                if columnar is None:
+                    raise Uneven
+                found = columnar(*plain(chunk))
+            except Uneven:
+                return map(self._local, chunk)
+            scores: Iterable[Score] = repeat(_NO_SCORE)
+            if found.sub_rewards:
+                subs = zip(*found.sub_rewards.values(), strict=True)
+                by_key = (dict(zip(found.sub_rewards, values, strict=True)) for values in subs)
+                scores = map(Score, found.rewards, by_key)
+            each = (time.perf_counter() - started) / len(chunk)
+            ids = [fields.get("id", "") for fields in chunk]
+            return map(
+                _result, zip(found.rewards, repeat(()), repeat(each), ids, repeat(self.identity), scores)
+            )
+
+        return chain.from_iterable(map(graded, iter(lambda: list(islice(rows, window)), [])))
 
     def _local(self, fields: Mapping[str, Any]) -> RunResult:
+        started = time.perf_counter()
         id = fields.get("id", "")
         try:
             score = self.kind.grade(_row(fields, id), ())
         except Exception as error:
-            return RunResult(self.identity, _NO_SCORE, (_failure(error),), 0.0, id)
-        return RunResult(self.identity, score, score.failures, 0.0, id)
+            return self._failed(_failure(error), time.perf_counter() - started, id)
+        seconds = time.perf_counter() - started
+        return RunResult(score.value, score.failures, seconds, id, self.identity, score)
 
     def _asking_batch(
         self, rows: Iterator[Mapping[str, Any]], merge: bool | None, window: int, in_order: bool
@@ -236,10 +258,10 @@ class Grader:
             score = self.kind.grade(row, answers)
         except Exception as error:
             return self._failed(_failure(error), seconds, row.id)
-        return RunResult(self.identity, score, score.failures, seconds, row.id)
+        return RunResult(score.value, score.failures, seconds, row.id, self.identity, score)
 
     def _failed(self, error: GradeError, seconds: float, id: str) -> RunResult:
-        return RunResult(self.identity, _NO_SCORE, (error,), seconds, id)
+        return RunResult(0.0, (error,), seconds, id, self.identity, _NO_SCORE)
 
 
 class _Sent:

@@ -32,7 +32,7 @@ NO_ERRORS: Mapping[str, bool | str | None] = MappingProxyType(
 #: Its true-or-false fields.
 FLAGS = tuple(name for name, value in NO_ERRORS.items() if value is False)
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NOTHING: Mapping[str, Any] = {}  # a plain dict, so that results can be pickled
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,32 +91,24 @@ class Identity:
     provenance: Mapping[str, Any]
 
 
-class RunResult:
-    """One graded row.
+class RunResult(NamedTuple):
+    """One graded row. A tuple underneath: a batch makes one for each row, and nothing is cheaper.
 
     Attributes:
         reward: A finite float. 0.0 when the row failed - so look at `ok` before you learn from it.
         failures: What went wrong, as errors; empty when nothing did.
-        sub_rewards: key -> reward; {} unless the grader is a multi.
+        execution_time: Seconds; see Metadata.
         id: The row's id, "" when it has none.
+        identity: What it shares with every result of its grader.
+        score: Sub rewards, judge calls and provenance as the kind found them. The number itself is `reward`.
     """
 
-    __slots__ = ("_identity", "_score", "execution_time", "failures", "id", "reward")
-
-    def __init__(
-        self,
-        identity: Identity,
-        score: Score,
-        failures: tuple[GradeError, ...],
-        execution_time: float,
-        id: str = "",
-    ) -> None:
-        self.reward = score.value
-        self.failures = failures
-        self.execution_time = execution_time
-        self.id = id
-        self._identity = identity
-        self._score = score
+    reward: float
+    failures: tuple[GradeError, ...]
+    execution_time: float
+    id: str
+    identity: Identity
+    score: Score
 
     def __repr__(self) -> str:
         flags = f", flags={list(self.flags)}" if self.failures else ""
@@ -136,7 +128,8 @@ class RunResult:
 
     @property
     def sub_rewards(self) -> dict[str, float]:
-        return dict(self._score.sub_rewards)
+        """key -> reward; {} unless the grader is a multi."""
+        return dict(self.score.sub_rewards)
 
     @property
     def errors(self) -> dict[str, bool | str | None]:
@@ -151,19 +144,19 @@ class RunResult:
     @property
     def spent(self) -> tuple[Spent, ...]:
         """Tokens of every judge call of this row, those that failed included."""
-        return self._score.spent + tuple(spent_before(self.failures))
+        return self.score.spent + tuple(spent_before(self.failures))
 
     @property
     def provenance(self) -> dict[str, Any]:
         """What made the number: engine and metric versions and options, sandbox tier, judge, rung. Not on the wire."""
-        return _joined(self._identity.provenance, self._score.provenance)
+        return _joined(self.identity.provenance, self.score.provenance)
 
     @property
     def metadata(self) -> Metadata:
         spent = self.spent
         return Metadata(
-            name=self._identity.name,
-            type=self._identity.type,
+            name=self.identity.name,
+            type=self.identity.type,
             errors=self.errors,
             execution_time=self.execution_time,
             scores={},

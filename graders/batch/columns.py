@@ -47,6 +47,26 @@ _FAST: dict[str, Callable[[str, str], bool]] = {
 }
 
 
+def plain(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Any]]:
+    """The samples and the items of `Grader.run_batch`'s rows.
+
+    Raises:
+        Uneven: a sample is not a text, or an item not an object.
+    """
+    try:
+        samples = [row["sample"] for row in rows]
+        items = [row.get("item") for row in rows]
+    except (KeyError, TypeError, AttributeError):
+        raise Uneven from None
+    if set(map(type, samples)) != {str}:
+        raise Uneven
+    if set(map(type, items)) != {dict}:
+        items = [{} if item is None else item for item in items]
+        if set(map(type, items)) != {dict}:
+            raise Uneven
+    return samples, items
+
+
 def columns_of(grader: Grader) -> GradeColumns | None:
     """The columnar form of a grader; None when it has none (it asks somebody, or its type is not a local one)."""
     return _grader(grader.kind, grader.spec)
@@ -65,17 +85,19 @@ def _grader(kind: Any, spec: Any) -> GradeColumns | None:
 def _string_check(kind: StringCheck, spec: StringCheckSpec) -> GradeColumns:
     compare = _FAST.get(spec.operation, COMPARE[spec.operation])
     got, want = _column(kind.input), _column(kind.reference)
-    # map() hands out bools, which are the numbers 1 and 0
-    return lambda samples, items: Graded(list(map(compare, got(samples, items), want(samples, items))))
+    number = (0.0, 1.0).__getitem__  # False is 0 and True is 1
+    return lambda samples, items: Graded(
+        list(map(number, map(compare, got(samples, items), want(samples, items))))
+    )
 
 
 def _text_similarity(kind: TextSimilarity) -> GradeColumns:
-    score = kind.metric.score
+    scores = kind.metric.scores
     got, want = _column(kind.input), _column(kind.reference)
 
     def grade(samples: Sequence[str], items: Sequence[Any]) -> Graded:
         try:
-            return Graded(list(map(score, got(samples, items), want(samples, items))))
+            return Graded(scores(got(samples, items), want(samples, items)))
         except GradeError:
             raise Uneven from None
 
@@ -117,7 +139,7 @@ def _piece(piece: str | Path, to_text: Callable[[Any], str]) -> Texts:
     if piece.namespace == "sample":
         return _samples if piece.steps in (("output_text",), ("output",)) else _uneven
     keys = piece.steps
-    # an index would take a letter out of a text, and the whole item is rendered as JSON: the general way does both
+    # an index would take a letter out of a text, and the whole item is rendered as JSON: row by row does both
     if not keys or not all(isinstance(key, str) for key in keys):
         return _uneven
 
@@ -125,6 +147,8 @@ def _piece(piece: str | Path, to_text: Callable[[Any], str]) -> Texts:
         column = items
         try:
             for key in keys:
+                if column is not items and set(map(type, column)) != {dict}:
+                    raise Uneven
                 column = [value[key] for value in column]
             if set(map(type, column)) == {str}:
                 return column

@@ -2,7 +2,7 @@
 
     metric = bind("rouge_l")
     metric.score("the cat sat", "a cat sat")            # hypothesis first, reference second
-    metric.scores(hypotheses, references)               # many pairs; a pair that cannot be graded is an error value
+    metric.scores(hypotheses, references)               # many pairs
     metric.provenance                                   # which metric, implementation, version and options
 
 The definitions are in docs/metrics.md. `cosine` is not here: it needs vectors, see graders.metrics.cosine.
@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any, TypeAlias
-
-from graders.errors import GradeError
 
 #: Metric's name on the wire -> who makes it. A maker takes (name, options, implementation).
 METRICS: dict[str, str] = {
@@ -34,8 +33,8 @@ IMPLEMENTATIONS = ("fast", "reference")
 
 #: (hypothesis, reference) -> a fraction from 0 to 1. Raises TextTooLong.
 Score: TypeAlias = Callable[[str, str], float]
-#: The same for many pairs; the error stands in the place of a pair that has no score.
-Scores: TypeAlias = Callable[[Sequence[str], Sequence[str]], Sequence[float | GradeError]]
+#: The same for many pairs.
+Scores: TypeAlias = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Metric:
     Attributes:
         score: (hypothesis, reference) -> 0..1. A reference that comes again is prepared once (see limits.py).
             Raises TextTooLong where the computation could not be interrupted.
-        scores: (hypotheses, references) -> what `score` gives for each pair, to the bit; a GradeError is a value.
+        scores: (hypotheses, references) -> what `score` gives for each pair, to the bit. Raises what it raises.
         provenance: `metric`, `implementation` (a library, or "graders" for our own), its `version`, the `reference`
             it equals, and the `options`, defaults included.
     """
@@ -122,14 +121,4 @@ def _word(value: object) -> str:
 
 def each(score: Score) -> Scores:
     """The batch form of a metric that gains nothing from a batch."""
-
-    def scores(hypotheses: Sequence[str], references: Sequence[str]) -> list[float | GradeError]:
-        done: list[float | GradeError] = []
-        for hypothesis, reference in zip(hypotheses, references, strict=True):
-            try:
-                done.append(score(hypothesis, reference))
-            except GradeError as error:
-                done.append(error)
-        return done
-
-    return scores
+    return lambda hypotheses, references: list(starmap(score, zip(hypotheses, references, strict=True)))

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from graders.errors import GradeError
 from graders.metrics import Metric, Score, each, provenance
 from graders.metrics.limits import (
     MAX_CHARS,
@@ -151,8 +150,8 @@ def _compiled(name: str, options: Mapping[str, Any], library: Any) -> Metric:
 
     one_by_one = each(score)
 
-    def scores(hypotheses: Sequence[str], references: Sequence[str]) -> Sequence[float | GradeError]:
-        done: list[float | GradeError] = []
+    def scores(hypotheses: Sequence[str], references: Sequence[str]) -> Sequence[float]:
+        done: list[float] = []
         for at in range(0, max(len(hypotheses), len(references)), BATCH):
             some, their = hypotheses[at : at + BATCH], references[at : at + BATCH]
             try:
