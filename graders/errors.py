@@ -86,6 +86,16 @@ class GradeError(Exception):
     def details(self) -> str:
         return str(self)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # exceptions are pickled as a call with their message, which several constructors below do not take
+        return _unpickled, (type(self), str(self), self.__dict__)
+
+
+def _unpickled(kind: type[GradeError], message: str, state: dict[str, Any]) -> GradeError:
+    error = kind.__new__(kind, message)
+    error.__dict__.update(state)
+    return error
+
 
 class Interrupted(GradeError):
     """The row was called off before its answers came; it can be graded again."""
