@@ -278,7 +278,7 @@ def _few(bars: Sequence[Bar], n: int) -> str:
     """A row of the table for each value."""
     most = max(bar.n for bar in bars) or 1
     rows = "".join(
-        f'<tr><th scope="row" class="num">{bar.low:g}</th><td class="wide">{_hbar(bar.n / most, bar)}</td>'
+        f'<tr><th scope="row" class="num">{bar.low:.4g}</th><td class="wide">{_hbar(bar.n / most, bar)}</td>'
         f'<td class="num">{bar.n:,}</td><td class="num soft">{percent(bar.n / n)}</td></tr>'
         for bar in bars
     )

@@ -38,7 +38,8 @@ from graders.batch.results import Header, ResultsError, field_of, parse_header
 CHUNK_ROWS = 4096  # lines read at a time
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BARS = 20  # of a histogram of continuous rewards
-DISTINCT_BARS = 11  # up to so many different rewards get a bar each
+DISTINCT_BARS = 11  # up to so many different rewards get a bar each,
+OFTEN = 3  # if each stands for so many rows on average
 MOVED_ROWS = 10_000  # rows for which the formula is computed anew to see what a sub-reward moves
 ROW = b',"row":'  # where a result line's numbers end and its texts begin
 
@@ -93,8 +94,10 @@ def gather(path: str | Path, *, group: str | None = None, label: str | None = No
         try:
             reader.read(chunk, lines_read)
         except (ValueError, TypeError, KeyError) as error:
+            what = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+            last = lines_read + 1 + len(chunk)
             raise ResultsError(
-                f"{path}: not a result line among lines {lines_read + 2} to {lines_read + 1 + len(chunk)}: {error}"
+                f"{path}: not a result line among lines {lines_read + 2} to {last}: {what}"
             ) from None
     return reader.columns(str(path))
 
@@ -184,7 +187,8 @@ class _Reader:
 
     def _name(self, rows: list[dict[str, Any]]) -> None:
         if self.group:
-            names = [repr(self._field(row, self.group)) for row in rows]
+            values = ((row, self._field(row, self.group)) for row in rows)
+            names = [row["id"] if value is None else f"={value!r}" for row, value in values]
         else:
             names = [row["id"] for row in rows]
         hashes = list(map(hash, names))
@@ -470,22 +474,20 @@ def _spread(values: Floats, items: Ints | None, span: tuple[float, float] | None
 
 
 def histogram(values: Floats, span: tuple[float, float] | None = None) -> tuple[Bar, ...]:
-    """A bar for each value where they are few, else BARS equal steps over `span`, over 0 to 1, or over what there is.
+    """A bar for each value where they are few and come often, else BARS even steps.
 
-    Two bars always stand for 0 and 1 where those are all values.
+    Two bars stand for 0 and 1 where those are all values. The steps go over `span`, else over 0 to 1, else over the
+    values themselves: the first of these that holds them all.
     """
-    few = np.unique(values[: CHUNK_ROWS * 4])
-    if len(few) <= DISTINCT_BARS:
-        few, counts = np.unique(values, return_counts=True)
-        if len(few) <= DISTINCT_BARS:
-            seen = dict(zip(few.tolist(), counts.tolist(), strict=True))
-            if seen.keys() <= {0.0, 1.0}:
-                seen = {0.0: seen.get(0.0, 0), 1.0: seen.get(1.0, 0)}
-            return tuple(Bar(value, value, n) for value, n in seen.items())
-    low, high = float(values.min()), float(values.max())
-    low, high = next(
-        ((start, end) for start, end in (span or (0, 1), (0, 1)) if start <= low and high <= end), (low, high)
-    )
+    distinct, counts = np.unique(values, return_counts=True)
+    seen = dict(zip(distinct[:DISTINCT_BARS].tolist(), counts[:DISTINCT_BARS].tolist(), strict=True))
+    if seen.keys() <= {0.0, 1.0}:
+        return tuple(Bar(value, value, seen.get(value, 0)) for value in (0.0, 1.0))
+    if len(distinct) <= min(DISTINCT_BARS, len(values) // OFTEN):
+        return tuple(Bar(value, value, n) for value, n in seen.items())
+    least, most = float(values.min()), float(values.max())
+    spans = (span or (0.0, 1.0), (0.0, 1.0), (least, most))
+    low, high = next((low, high) for low, high in spans if low <= least and most <= high)
     counts, edges = np.histogram(values, BARS, (low, high))
     return tuple(
         Bar(float(start), float(end), int(n))

@@ -149,9 +149,9 @@ def _rewards_lines(summary: Summary, rewards: Spread) -> list[str]:
         lines.append(_line("pass rate", text))
     if all(bar.low == bar.high for bar in rewards.bars):
         most = max(bar.n for bar in rewards.bars)
-        width = max(len(f"{bar.low:g}") for bar in rewards.bars)
+        width = max(len(f"{bar.low:.4g}") for bar in rewards.bars)
         for place, bar in enumerate(rewards.bars):
-            text = f"{bar.low:>{width}g} {bar_of(bar.n / most)} {bar.n:,}"
+            text = f"{bar.low:>{width}.4g} {bar_of(bar.n / most)} {bar.n:,}"
             lines.append(_line("" if place else "rewards", text))
     else:
         low, high = f"{rewards.bars[0].low:.3g}", f"{rewards.bars[-1].high:.3g}"
