@@ -26,6 +26,7 @@ COMMANDS = {
     "batch": "Grade a dataset.",
     "report": "Make a page, or a short summary, of results.",
     "compare": "Say whether one results file is better than another.",
+    "serve": "Answer the hosted service's endpoints over HTTP.",
     "doctor": "Say what works on this machine.",
     "convert": "Take graders out of jobs and evals, or write them in another form.",
     "schema": "Print the JSON Schema of specs, for editors.",

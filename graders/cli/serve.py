@@ -1,0 +1,142 @@
+"""grader serve: the HTTP endpoints."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import sys
+
+import click
+
+from graders.cli import BROKEN, OK
+from graders.cli.common import colors, config_option, strict_option, unsandboxed_option
+
+TOKEN_ENV = "GRADERS_TOKEN"
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Any other than loopback needs a token.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8321, show_default=True, help="0: any free one."
+)
+@click.option(
+    "--token", metavar="TOKEN|@FILE", envvar=TOKEN_ENV, show_envvar=True,
+    help="What clients send as API key. As an argument it can be seen in the list of processes.",
+)  # fmt: skip
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(min=0.001), default=300.0, show_default=True, metavar="SECONDS",
+    help="For one row, judges and sandbox included.",
+)  # fmt: skip
+@click.option(
+    "--max-body-mb", type=click.FloatRange(min=0.001), default=32.0, show_default=True, metavar="MB",
+    help="Of one request.",
+)  # fmt: skip
+@click.option("--drain", "drain_s", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
+    help="For what is under way when the server is told to stop.",
+)  # fmt: skip
+@click.option(
+    "--access-log/--no-access-log", default=True, help="A line of JSON for each request, on stderr."
+)
+@strict_option
+@config_option
+@unsandboxed_option
+def command(
+    host: str,
+    port: int,
+    token: str | None,
+    timeout_s: float,
+    max_body_mb: float,
+    drain_s: float,
+    access_log: bool,
+    strict: bool,
+    config: str | None,
+    unsandboxed: bool,
+) -> int:
+    """Answer the hosted service's two endpoints, so that its clients work by changing base_url.
+
+    The page at / shows the server's state and runs a spec on a row. Ctrl-C or SIGTERM ends it after what is under way;
+    a second Ctrl-C at once.
+
+    \b
+    grader serve
+    curl http://127.0.0.1:8321/v1/fine_tuning/alpha/graders/run -H 'content-type: application/json' -d @request.json
+    OPENAI_BASE_URL=http://127.0.0.1:8321/v1 OPENAI_API_KEY=none python your_code.py
+    GRADERS_TOKEN=secret grader serve --host 0.0.0.0
+    """
+    if token and token.startswith("@"):
+        token = _read_token(token[1:])
+    if not token and not _is_loopback(host):
+        raise click.UsageError(
+            f"{host} can be reached by others, so the server needs a token: set {TOKEN_ENV}, or give --token @FILE. "
+            "Without one it listens on loopback only (--host 127.0.0.1)."
+        )
+    try:
+        listener = _listen(host, port)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        hint = "; is another server running there? --port 0 takes any free one" if port else ""
+        click.echo(f"cannot listen on {host} port {port}: {reason}{hint}", err=True)
+        return BROKEN
+
+    from dataclasses import replace
+
+    import graders
+    from graders.server import Limits, app
+    from graders.server.serving import log_to_stderr, more_descriptors, serve
+
+    limits = replace(Limits(), timeout_s=timeout_s, body_bytes=int(max_body_mb * 1024**2), drain_s=drain_s)
+    log_to_stderr()
+    more_descriptors(limits.connections)
+    with graders.Backends(config=config, unsandboxed=unsandboxed) as backends:
+        try:
+            backends.options  # noqa: B018  # a configuration that cannot be read is said now, not with the first row
+        except ValueError as error:
+            raise click.UsageError(f"the configuration is not valid: {error}") from None
+        log = sys.stderr.buffer if access_log else None
+        application = app(backends=backends, token=token, limits=limits, strict=strict, access_log=log)
+        serve(
+            application, listener, limits=limits, started=lambda: _greet(listener, bool(token), unsandboxed)
+        )
+    click.echo("stopped", err=True)
+    return OK
+
+
+def _read_token(path: str) -> str:
+    from pathlib import Path
+
+    try:
+        token = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"cannot read the token from {path!r}: {error}") from None
+    if not token:
+        raise click.BadParameter(f"{path!r} is empty; expected the token")
+    return token
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=1024)
+    listener.setblocking(False)
+    return listener
+
+
+def _greet(listener: socket.socket, token: bool, unsandboxed: bool) -> None:
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    click.echo(
+        f"listening on {click.style(url, bold=True)} (base_url {url}/v1)", err=True, color=colors(sys.stderr)
+    )
+    click.echo("clients send the token as their API key" if token else "no token: loopback only", err=True)
+    if unsandboxed:
+        warning = "python graders run WITHOUT a jail: only for programs that you wrote"
+        click.echo(click.style(warning, fg="red"), err=True, color=colors(sys.stderr))
+    click.echo("Ctrl-C to stop", err=True)

@@ -1,0 +1,78 @@
+"""The service's two endpoints, and a few of our own, as an ASGI application.
+
+    from graders.server import app
+    application = app(token="...")            # uvicorn, or any ASGI server
+    graders.server.serving.serve(...)         # what `grader serve` does: bounded connections, a clean end
+
+Each endpoint translates and calls the same Grader as everybody else. docs/serving.md has the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, BinaryIO
+
+from graders.server.limits import Limits
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from graders.backends import Backends
+
+__all__ = ["Limits", "app"]
+
+
+def app(
+    *,
+    backends: Backends | None = None,
+    token: str | None = None,
+    limits: Limits | None = None,
+    strict: bool = False,
+    access_log: BinaryIO | None = None,
+) -> Starlette:
+    """The application.
+
+    Args:
+        backends: Who answers judges' questions, runs python graders and embeds; None: what graders.toml and the
+            environment say, made for this application and closed with it.
+        token: What clients send as API key; None or "": nothing is asked for, and only loopback names are answered.
+        limits: None: the defaults.
+        strict: Refuse specs that the hosted service would refuse.
+        access_log: Where a line of JSON for each request goes, without anything that requests hold; None: nowhere.
+    """
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.middleware import Middleware
+
+    from graders.backends import Backends
+    from graders.server.edge import AccessLog, Edge
+    from graders.server.errors import ApiError, api_error, http_error
+    from graders.server.routes import Service
+
+    limits = limits or Limits()
+    own = backends is None
+    service = Service(backends or Backends.from_env(), limits, strict=strict)
+
+    log = AccessLog(access_log) if access_log else None
+
+    @asynccontextmanager
+    async def lifespan(application: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            service.close()
+            if own:
+                service.shared.close()
+            if log:
+                log.flush()
+
+    edge = Middleware(
+        Edge, token=token, limits=limits, buffered=service.buffered, metrics=service.metrics, log=log
+    )  # fmt: skip
+    return Starlette(
+        routes=service.routes(),
+        middleware=[edge],
+        exception_handlers={ApiError: api_error, HTTPException: http_error},
+        lifespan=lifespan,
+    )

@@ -1,0 +1,197 @@
+"""What holds for every request: who may ask, its id and its times, the access log, and that it gets an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import os
+import time
+import traceback
+from typing import Any, BinaryIO
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from graders.batch.codec import dumps
+from graders.server.errors import ApiError, overloaded, response
+from graders.server.limits import Buffered, Limits
+from graders.server.metrics import Metrics
+from graders.server.request import CALL, Call, ClientGone
+
+error_log = logging.getLogger("graders.server")
+
+#: What may be looked at without the token: whether the server lives, and what holds nothing of anybody's.
+OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
+#: Host headers of a server that wants no token. A page of a stranger whose name was made to point here has another.
+LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
+LOG_EVERY_S = 0.1  # a line waits at most this long
+CLIENT_LEFT = 499  # what logs and metrics call it; never sent
+
+
+class AccessLog:
+    """A line of JSON for each request, written some at a time: a write for each would cost more than a grade.
+
+    Used on one event loop.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._lines: list[bytes] = []
+
+    def add(self, fields: dict[str, Any]) -> None:
+        if not self._lines:
+            asyncio.get_running_loop().call_later(LOG_EVERY_S, self.flush)
+        self._lines.append(dumps(fields))
+
+    def flush(self) -> None:
+        lines, self._lines = self._lines, []
+        if lines:
+            try:
+                self._file.write(b"\n".join((*lines, b"")))
+                self._file.flush()
+            except OSError:  # whoever read it has gone: grading goes on without a log
+                return
+
+
+class Edge:
+    """The outermost layer. Nothing that a request holds, and no key, goes into a log."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        token: str | None,
+        limits: Limits,
+        buffered: Buffered,
+        metrics: Metrics,
+        log: AccessLog | None,
+    ) -> None:
+        self._app = app
+        self._token = token.encode() if token else None
+        self._limits = limits
+        self._buffered = buffered
+        self._metrics = metrics
+        self._log = log
+        self.under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        call = scope[CALL] = Call(f"req_{os.urandom(16).hex()}", scope["headers"], self._limits.timeout_s)
+        status, n_bytes = 0, 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status, n_bytes
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                ms = (time.perf_counter() - call.started) * 1000
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", call.id.encode()),
+                    (b"openai-processing-ms", b"%d" % ms),
+                ]
+            else:
+                n_bytes += len(message.get("body", b""))
+            await send(message)
+
+        self.under_way += 1
+        try:
+            refusal = self._refusal(scope)
+            if refusal:
+                await response(refusal)(scope, receive, answer)
+            else:
+                await self._app(scope, receive, answer)
+        except ClientGone:
+            status = status or CLIENT_LEFT
+        except BaseException as error:  # cancelled while the server stops, or a bug
+            answered = _explain(error, call)
+            if not status:
+                await response(answered)(scope, receive, answer)
+        finally:
+            self.under_way -= 1
+            self._buffered.drop(call.body_bytes)
+            self._note(scope, call, status, n_bytes)
+
+    def _refusal(self, scope: Scope) -> ApiError | None:
+        """Why this request is not looked at further; None when it is."""
+        path = scope["path"]
+        if self.under_way > self._limits.requests and path not in OPEN:
+            self._metrics.refused["requests"] += 1
+            return overloaded(f"{self._limits.requests} are under way")
+        if self._token is None:
+            return _strange_host(scope)
+        return None if path in OPEN else self._unknown_key(scope)
+
+    def _unknown_key(self, scope: Scope) -> ApiError | None:
+        """Whether neither `Authorization: Bearer` nor `api-key` carries the token; compared in constant time."""
+        assert self._token is not None
+        found = b""
+        for name, value in scope["headers"]:
+            if name == b"authorization" and value[:7].lower() == b"bearer ":
+                found = value[7:].strip()
+            elif name == b"api-key":
+                found = value.strip()
+            if found and hmac.compare_digest(found, self._token):
+                return None
+        text = (
+            "Incorrect API key provided. It is the token that the server was started with."
+            if found
+            else "You didn't provide an API key: send it as 'Authorization: Bearer KEY' or in an 'api-key' header."
+        )
+        return ApiError(
+            401, text, code="invalid_api_key" if found else None, headers={"www-authenticate": "Bearer"}
+        )
+
+    def _note(self, scope: Scope, call: Call, status: int, n_bytes: int) -> None:
+        seconds = time.perf_counter() - call.started
+        endpoint = scope.get("endpoint")
+        route = endpoint.__name__ if endpoint else "none"
+        self._metrics.request(route, status, seconds)
+        if self._log is not None:
+            fields: dict[str, Any] = {
+                "time": round(time.time(), 3),
+                "request_id": call.id,
+                "method": scope["method"],
+                "route": route,
+                "status": status,
+                "ms": round(seconds * 1000, 3),
+                "bytes_in": call.body_bytes,
+                "bytes_out": n_bytes,
+            }
+            if call.type:
+                fields["type"] = call.type
+                fields["rows"] = call.n_rows
+                if call.flags:
+                    fields["flags"] = call.flags
+            self._log.add(fields)
+
+
+def _explain(error: BaseException, call: Call) -> ApiError:
+    """The answer when something is wrong with us. A bug is logged without its message, which may quote the request."""
+    if not isinstance(error, Exception):
+        text = "The server is shutting down."
+        return ApiError(503, text, type="server_error", code="shutting_down", headers={"connection": "close"})
+    frames = [
+        f"{os.path.basename(frame.filename)}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    error_log.error("%s", _line({"request_id": call.id, "error": type(error).__name__, "at": frames}))
+    text = f"The server had an error while processing your request. Its log has it under {call.id}."
+    return ApiError(500, text, type="server_error", code="internal_error")
+
+
+def _line(fields: dict[str, Any]) -> str:
+    return dumps(fields).decode()
+
+
+def _strange_host(scope: Scope) -> ApiError | None:
+    for name, value in scope["headers"]:
+        if name == b"host":
+            host = value if value.endswith(b"]") else value.rpartition(b":")[0] or value
+            if host.lower() in LOOPBACK:
+                return None
+    return ApiError(
+        403, "Without a token this server answers on loopback names only (localhost, 127.0.0.1, [::1]). Start it with "
+        "--token, or GRADERS_TOKEN, to reach it by another name.", code="unknown_host",
+    )  # fmt: skip

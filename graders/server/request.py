@@ -1,0 +1,190 @@
+"""What a request brings: its body within bounds, its JSON, its parameters."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+
+from graders.batch.codec import loads
+from graders.server.errors import ApiError, overloaded
+from graders.server.limits import Buffered, Limits
+from graders.spec import missing, wrong_type
+from graders.suggest import did_you_mean
+
+T = TypeVar("T")
+
+CALL = "graders.call"  # where the ASGI scope keeps the Call
+DISCARD_BYTES = 256 * 1024**2  # of a body that is too large, so that its client gets to read the answer
+#: The official clients' own time-outs, in seconds.
+TIMEOUT_HEADERS = (b"x-stainless-read-timeout", b"x-stainless-timeout")
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its answer; nobody is told."""
+
+
+class Call:
+    """One request: what the access log says of it, and what has to be given back after it.
+
+    Attributes:
+        id: x-request-id.
+        started: time.perf_counter().
+        deadline: time.monotonic() when nobody waits for it any more.
+        body_bytes: Of its body, counted against what may be buffered.
+        type, flags, n_rows: Of the grader and its rows.
+    """
+
+    __slots__ = ("body_bytes", "deadline", "flags", "id", "n_rows", "started", "type")
+
+    def __init__(self, id: str, headers: list[tuple[bytes, bytes]], timeout_s: float) -> None:
+        self.id = id
+        self.started = time.perf_counter()
+        self.deadline = time.monotonic() + _timeout_s(headers, timeout_s)
+        self.body_bytes = 0
+        self.type = ""
+        self.flags: tuple[str, ...] = ()
+        self.n_rows = 0
+
+
+def _timeout_s(headers: list[tuple[bytes, bytes]], most: float) -> float:
+    for name, value in headers:
+        if name in TIMEOUT_HEADERS:
+            try:
+                wanted = float(value)
+            except ValueError:
+                continue
+            if 0 < wanted < most:
+                return wanted
+    return most
+
+
+def require_media_type(request: Request, *allowed: str) -> str:
+    """The content type, one of those allowed.
+
+    Raises:
+        ApiError: 415. A page in a browser can send the others without asking first, and must not reach a grader.
+    """
+    found = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if found not in allowed:
+        wanted = " or ".join(f"'{media_type}'" for media_type in allowed)
+        message = f"Unsupported content type: expected {wanted}, but got '{found[:80]}'."
+        raise ApiError(415, message, code="unsupported_content_type")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise ApiError(
+            415, "Compressed request bodies are not supported; send it as it is.", code="unsupported_encoding"
+        )
+    return found
+
+
+async def read_body(request: Request, limits: Limits, buffered: Buffered) -> bytes:
+    """The whole body.
+
+    Raises:
+        ApiError: 413 it is too large, 408 it does not arrive, 429 too much is in memory.
+        ClientGone: there is nobody to answer.
+    """
+    call: Call = request.scope[CALL]
+    parts: list[bytes] = []
+    try:
+        async with asyncio.timeout(limits.body_s):
+            while True:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                part = message.get("body", b"")
+                if call.body_bytes + len(part) > limits.body_bytes:
+                    raise await _too_large(request, message, limits)
+                if not buffered.add(len(part)):
+                    await _discard(request, message)
+                    raise overloaded("the bodies under way fill the memory set aside for them")
+                call.body_bytes += len(part)
+                if not message.get("more_body", False):
+                    return b"".join((*parts, part)) if parts else part
+                parts.append(part)
+    except TimeoutError:
+        message_text = f"The request's body did not arrive within {limits.body_s:g} s."
+        raise ApiError(408, message_text, code="request_timeout", headers={"connection": "close"}) from None
+
+
+async def _too_large(request: Request, message: Mapping[str, Any], limits: Limits) -> ApiError:
+    complete = await _discard(request, message)
+    text = f"The request's body is too large: the limit is {limits.body_bytes} bytes."
+    headers = {} if complete else {"connection": "close"}
+    return ApiError(413, text, code="request_too_large", headers=headers)
+
+
+async def _discard(request: Request, message: Mapping[str, Any]) -> bool:
+    """Read on without keeping anything: a client that is still writing would not see an answer. Whether all came."""
+    n_bytes = 0
+    while message.get("more_body", False) and n_bytes < DISCARD_BYTES:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        n_bytes += len(message.get("body", b""))
+    return not message.get("more_body", False)
+
+
+def read_json(body: bytes) -> Any:
+    """The body's JSON.
+
+    Raises:
+        ApiError: 400, it is not JSON.
+    """
+    try:
+        return loads(body)
+    except ValueError as error:
+        text = f"We could not parse the JSON body of your request: {error}."
+        raise ApiError(400, text, code="invalid_json") from None
+
+
+def parameters(body: Any, known: tuple[str, ...], required: tuple[str, ...]) -> dict[str, Any]:
+    """The request's JSON object, with none but known parameters and all required ones.
+
+    Raises:
+        ApiError: 400, in the service's words.
+    """
+    if not isinstance(body, dict):
+        raise ApiError(400, wrong_type("body", "an object", body), code="invalid_type")
+    for name in required:
+        if name not in body:
+            raise ApiError(400, missing(name), param=name, code="missing_required_parameter")
+    for name in body:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            text = f"Unknown parameter: '{name[:80]}'. {hint}".rstrip()
+            raise ApiError(400, text, param=name[:80], code="unknown_parameter")
+    return body
+
+
+def typed(body: Mapping[str, Any], name: str, types: type | tuple[type, ...], wanted: str) -> Any:
+    """One parameter of a known type, None when it is absent.
+
+    Raises:
+        ApiError: 400, it has another.
+    """
+    value = body.get(name)
+    if name in body and not isinstance(value, types):
+        raise ApiError(400, wrong_type(name, wanted, value), param=name, code="invalid_type")
+    return value
+
+
+async def unless_gone(request: Request, work: Awaitable[T]) -> T:
+    """What `work` brings; a client that leaves before cancels it.
+
+    Raises:
+        ClientGone: it left.
+    """
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(request.receive())  # the body has been read: all that can come is the end
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        return task.result()
+    finally:
+        gone.cancel()
+        task.cancel()

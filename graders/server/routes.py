@@ -1,0 +1,227 @@
+"""What the server answers. Every endpoint reads its request, calls the one Grader, and writes what comes out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from graders._version import __version__
+from graders.backends import LATE_S, Backends
+from graders.engine import Grader
+from graders.errors import UnresponsiveReward
+from graders.result import RunResult, Score
+from graders.server import batch, metrics, openapi, page
+from graders.server.errors import Json, overloaded
+from graders.server.grading import Compiled, Graders, Lanes
+from graders.server.limits import Borrowed, Buffered, Limits, Overloaded, Shared
+from graders.server.ready import Readiness
+from graders.server.request import (
+    CALL,
+    Call,
+    parameters,
+    read_body,
+    read_json,
+    require_media_type,
+    typed,
+    unless_gone,
+)
+
+JSON = "application/json"
+#: What stands before /fine_tuning/...: OpenAI's, Azure's, and that of Azure's clients that send an api-version.
+PREFIXES = ("/v1", "/openai/v1", "/openai")
+GRADERS = "/fine_tuning/alpha/graders"
+
+
+class Service:
+    """The endpoints and what they share."""
+
+    def __init__(self, backends: Backends, limits: Limits, *, strict: bool) -> None:
+        self.limits = limits
+        self.metrics = metrics.Metrics()
+        self.buffered = Buffered(limits.buffered_bytes)
+        self.shared = Shared(backends, limits, self.metrics)
+        self.graders = Graders(self.shared, keep=limits.compiled, strict=strict)
+        self.lanes = Lanes()
+        self.ready = Readiness(backends)
+        self.batch_threads = ThreadPoolExecutor(limits.batches, thread_name_prefix="graders-batch")
+        self.n_batches = 0
+        self.strict = strict
+
+    def routes(self) -> list[Route]:
+        run, validate = f"{GRADERS}/run", f"{GRADERS}/validate"
+        return [
+            *(Route(prefix + run, self.run, methods=["POST"]) for prefix in PREFIXES),
+            *(Route(prefix + validate, self.validate, methods=["POST"]) for prefix in PREFIXES),
+            Route("/v1/graders/batch", self.batch, methods=["POST"]),
+            Route("/v1/graders/problems", self.problems, methods=["POST"]),
+            Route("/healthz", self.healthz),
+            Route("/readyz", self.readyz),
+            Route("/metrics", self.counters),
+            Route("/openapi.json", self.openapi),
+            Route("/state", self.state),
+            Route("/", self.page),
+        ]
+
+    # --- graders ---
+
+    async def run(self, request: Request) -> Response:
+        """One row."""
+        body = await self._json(request, ("grader", "model_sample", "item"), ("grader", "model_sample"))
+        sample = typed(body, "model_sample", str, "a string")
+        item = typed(body, "item", (dict, type(None)), "an object")
+        compiled = await self.graders.get(body["grader"])
+        result = await self._grade(request, compiled, sample, item)
+        return Json(result.to_wire())
+
+    async def _grade(
+        self, request: Request, compiled: Compiled, sample: str, item: Mapping[str, Any] | None
+    ) -> RunResult:
+        call: Call = request.scope[CALL]
+        grader = compiled.grader
+        large = compiled.is_large(call.body_bytes)
+        if not large and not grader.kind.n_asks:
+            result = await grader.arun(sample, item)  # microseconds, and nothing to wait for
+        else:
+            left_s = call.deadline - time.monotonic()
+            work = grader.arun(sample, item, timeout_s=left_s)
+            try:
+                async with asyncio.timeout(left_s + 2 * LATE_S):
+                    result = await unless_gone(request, self.lanes.run(work) if large else work)
+            except TimeoutError:  # a metric over long texts: what waits for others keeps the deadline itself
+                result = _too_slow(grader, call)
+        if any(isinstance(failure, Overloaded) for failure in result.failures):
+            self.metrics.refused["rows"] += 1
+            raise overloaded(str(result.failures[0]))
+        self.graded(call, grader, result)
+        return result
+
+    def graded(self, call: Call, grader: Grader, result: RunResult) -> None:
+        """Count a row, and note it for the log."""
+        self.metrics.row(grader.type, result)
+        call.type = grader.type
+        call.n_rows += 1
+        if result.failures:
+            call.flags = tuple(dict.fromkeys((*call.flags, *result.flags)))
+
+    async def validate(self, request: Request) -> Response:
+        """The normalised spec."""
+        body = await self._json(request, ("grader",), ("grader",))
+        grader = (await self.graders.get(body["grader"])).grader
+        return Json({"grader": grader.spec.to_json()})
+
+    async def problems(self, request: Request) -> Response:
+        """Everything that can be said about the text of a spec, with lines: what editors and the page show."""
+        body = await self._json(request, ("spec",), ("spec",))
+        text = typed(body, "spec", str, "a string")
+        found, normalised = await self.graders.on_thread(self.graders.problems, text)
+        return Json({"problems": [asdict(problem) for problem in found], "grader": normalised})
+
+    async def batch(self, request: Request) -> Response:
+        """Many rows."""
+        if self.n_batches >= self.limits.batches:
+            self.metrics.refused["batches"] += 1
+            raise overloaded(f"{self.n_batches} batches are under way")
+        media_type = require_media_type(request, JSON, batch.NDJSON)
+        body = await read_body(request, self.limits, self.buffered)
+        head, rows = batch.read(body, media_type)
+        backends = Borrowed(self.shared, self.limits.timeout_s)
+        grader = await self.graders.on_thread(self.graders.compile, head["grader"], backends)
+        return batch.BatchResponse(self, grader, backends, rows, head.get("merge"))
+
+    async def _json(
+        self, request: Request, known: tuple[str, ...], required: tuple[str, ...]
+    ) -> dict[str, Any]:
+        require_media_type(request, JSON)
+        body = await read_body(request, self.limits, self.buffered)
+        return parameters(read_json(body), known, required)
+
+    # --- the server itself ---
+
+    async def healthz(self, request: Request) -> Response:
+        """It answers, so it lives."""
+        return Json({"status": "ok"})
+
+    async def readyz(self, request: Request) -> Response:
+        """Whether rows can be graded. `?exclude=sandbox` for a server that gets no python graders."""
+        checks = await self.ready.checks()
+        excluded = request.query_params.getlist("exclude")
+        ready = all(check.ok for name, check in checks.items() if name not in excluded)
+        body = {
+            "status": "ready" if ready else "not ready",
+            "checks": {name: asdict(check) for name, check in checks.items()},
+        }
+        return Json(body, 200 if ready else 503)
+
+    async def counters(self, request: Request) -> Response:
+        """Prometheus text."""
+        return Response(self.metrics.text(self._gauges), media_type=metrics.CONTENT_TYPE)
+
+    @cached_property
+    def _gauges(self) -> list[tuple[str, str, Callable[[], float]]]:
+        under_way = self.shared.under_way
+        return [
+            ("graders_compiled", "Graders kept compiled.", lambda: len(self.graders)),
+            (
+                "graders_compiled_hits_total",
+                "Requests that found theirs compiled.",
+                lambda: self.graders.hits,
+            ),
+            ("graders_compiled_misses_total", "Graders compiled.", lambda: self.graders.misses),
+            ("graders_buffered_bytes", "Request bodies in memory.", lambda: self.buffered.n_bytes),
+            ("graders_code_under_way", "Python graders that run or wait.", lambda: under_way["code"]),
+            ("graders_judge_under_way", "Questions to judges that run or wait.", lambda: under_way["judge"]),
+            ("graders_embed_under_way", "Texts being embedded.", lambda: under_way["embed"]),
+            ("graders_batches_under_way", "Batches.", lambda: self.n_batches),
+        ]
+
+    async def state(self, request: Request) -> Response:
+        """What the page shows of the server."""
+        checks = await self.ready.checks()
+        return Json(
+            {
+                "version": __version__,
+                "strict": self.strict,
+                "uptime_s": round(time.time() - self.metrics.started, 1),
+                "checks": {name: asdict(check) for name, check in checks.items()},
+                "requests": sum(self.metrics.requests.values()),
+                "rows": dict(self.metrics.rows),
+                "failures": {flag: n for flag, n in self.metrics.flags.items() if n},
+                "compiled": len(self.graders),
+                "under_way": {name: n for name, n in self.shared.under_way.items() if n},
+            }
+        )
+
+    async def openapi(self, request: Request) -> Response:
+        """This server's description."""
+        return Json(openapi.document())
+
+    async def page(self, request: Request) -> Response:
+        """For people."""
+        return page.response()
+
+    def close(self) -> None:
+        """End threads; the backends are their owner's."""
+        self.graders.close()
+        self.lanes.close()
+        self.batch_threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _too_slow(grader: Grader, call: Call) -> RunResult:
+    failure = UnresponsiveReward("the grader gave no answer within the time that this request was given")
+    return RunResult(
+        reward=0.0,
+        failures=(failure,),
+        execution_time=time.perf_counter() - call.started,
+        id="",
+        identity=grader.identity,
+        score=Score(0.0),
+    )

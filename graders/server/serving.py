@@ -1,0 +1,166 @@
+"""`grader serve`: uvicorn with bounded connections, a clean end, and quiet logs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from graders.server.errors import ApiError
+from graders.server.limits import Limits
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from starlette.types import ASGIApp
+
+
+class _Patience:
+    """What uvicorn leaves open: how long headers may take to come, how large they may be, how many connect.
+
+    Mixed into uvicorn's protocol, of which it uses what both implementations have: `connections`, `cycle`, `loop`,
+    `transport`.
+    """
+
+    limits: Limits
+    connections: set[Any]
+    cycle: Any
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    _late: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)  # type: ignore[misc]
+        if len(self.connections) > self.limits.connections:
+            transport.abort()
+            return
+        self._late = self.loop.call_later(self.limits.head_s, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)  # type: ignore[misc]
+        if self.cycle is not None and not self.cycle.response_complete:  # the headers are there
+            self._head_bytes = 0
+            if self._late is not None:
+                self._late.cancel()
+                self._late = None
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > self.limits.head_bytes:
+            self.send_400_response("The request's headers are too large.")
+        elif self._late is None:
+            self._late = self.loop.call_later(self.limits.head_s, self.transport.abort)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._late is not None:
+            self._late.cancel()
+        super().connection_lost(error)  # type: ignore[misc]
+
+    def send_400_response(self, message: str) -> None:
+        """What is not HTTP gets the service's error body as well."""
+        if not self.transport.is_closing():
+            body = ApiError(400, message, code="invalid_http").body()
+            head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+            self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
+            self.transport.close()
+
+
+def protocol(limits: Limits) -> type[asyncio.Protocol]:
+    """uvicorn's HTTP/1.1, the faster one where its parser is installed, with patience."""
+    from importlib import import_module
+
+    fast = find_spec("httptools") is not None
+    module, name = ("httptools_impl", "HttpToolsProtocol") if fast else ("h11_impl", "H11Protocol")
+    base = getattr(import_module(f"uvicorn.protocols.http.{module}"), name)
+    return type("Protocol", (_Patience, base), {"limits": limits})
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server. The first SIGTERM or Ctrl-C drains and ends well; a second Ctrl-C does not wait."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            self.force_exit = True
+        self.should_exit = True
+
+
+def server(
+    application: ASGIApp, *, limits: Limits | None = None, host: str = "127.0.0.1", port: int = 0
+) -> Server:
+    """A server that has not been started: `.run()`, or `await .serve()` on a loop of your own."""
+    limits = limits or Limits()
+    config = uvicorn.Config(
+        application,
+        host=host,
+        port=port,
+        http=protocol(limits),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # nothing here depends on who the client says it is
+        timeout_keep_alive=int(limits.keep_alive_s),
+        timeout_graceful_shutdown=int(limits.drain_s),
+        h11_max_incomplete_event_size=limits.head_bytes,
+    )
+    return Server(config)
+
+
+def serve(
+    application: ASGIApp,
+    listener: socket.socket,
+    *,
+    limits: Limits | None = None,
+    started: Callable[[], object] = lambda: None,
+) -> None:
+    """Serve on a listening socket until told to stop; what is under way then is finished.
+
+    Args:
+        started: Called once requests are answered.
+    """
+    running = server(application, limits=limits)
+
+    async def main() -> None:
+        ready = asyncio.create_task(_when_started(running, started))
+        await running.serve(sockets=[listener])
+        ready.cancel()
+
+    loop_factory = running.config.get_loop_factory()
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())
+
+
+async def _when_started(running: Server, then: Callable[[], object]) -> None:
+    while not running.started:
+        await asyncio.sleep(0.01)
+    then()
+
+
+def log_to_stderr() -> None:
+    """The server's own troubles, a line of JSON each."""
+    logger = logging.getLogger("graders.server")
+    logger.addHandler(logging.StreamHandler(sys.stderr))
+    logger.propagate = False
+    logging.getLogger("uvicorn.error").setLevel(
+        logging.CRITICAL + 1
+    )  # its tracebacks may quote what a request held
+
+
+def more_descriptors(n_descriptors: int) -> None:
+    """Raise the soft limit of open files as far as that many connections need."""
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = n_descriptors + 256
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
