@@ -297,10 +297,11 @@ class _Pool:
             while self.takes:
                 for key, _ in self._selector.select(self._timeout()):
                     if key.fileobj is self._inside:
-                        self._awake = False  # before looking at the queue: who comes later wakes us again
                         self._inside.recv(4096)
+                        self._awake = False  # before looking at the queue: who comes later wakes us again
                     elif isinstance(key.data, Run):
-                        self._read(key.data)
+                        if key.data.result >= 0:  # not closed by what came before
+                            self._read(key.data)
                     elif key.data in self._servers:  # it may have been ended by what came before
                         self._message(key.data)
                 self._drop_cancelled()
