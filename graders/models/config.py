@@ -110,11 +110,11 @@ class Route:
             query = {"api-version": self.api_version, **query}
             if "/deployments/" not in base:
                 base += "/openai/deployments/{model}"
-        url = base.replace("{model}", self.model or model)
+        from urllib.parse import quote, urlencode
+
+        url = base.replace("{model}", quote(self.model or model, safe=""))
         url += "/responses" if self.api == "responses" else "/chat/completions"
         if query:
-            from urllib.parse import urlencode
-
             url += "?" + urlencode(query)
         return url
 
