@@ -1,0 +1,34 @@
+"""Rows from a file, as a list, perhaps fewer of them: for checks and for the pytest marker."""
+
+from __future__ import annotations
+
+import random
+from os import PathLike, fspath
+from typing import Any
+
+from graders.batch.read import DataError, Unreadable, open_data
+
+
+def load_rows(path: str | PathLike[str], max_rows: int | None = None, seed: int | None = None) -> list[dict[str, Any]]:
+    """The rows of a JSONL, JSON, CSV or Parquet file.
+
+    Args:
+        max_rows: At most so many; None: all.
+        seed: Which ones: a sample drawn with this seed, in the file's order; None: the first ones.
+
+    Raises:
+        ValueError: the file cannot be read, or a line of it is no JSON object.
+    """
+    rows: list[dict[str, Any]] = []
+    for chunk in open_data(fspath(path)).chunks():
+        for row in chunk.rows:
+            if isinstance(row, Unreadable):
+                raise DataError(f"{fspath(path)}: {row.message}")
+            rows.append(row)
+        if seed is None and max_rows is not None and len(rows) >= max_rows:
+            break
+    if max_rows is None or len(rows) <= max_rows:
+        return rows
+    if seed is None:
+        return rows[:max_rows]
+    return [rows[index] for index in sorted(random.Random(seed).sample(range(len(rows)), max_rows))]
