@@ -39,6 +39,7 @@ from graders_sandbox.linux import sys as kernel
 sys.path.pop(0)
 
 COMPILE_S = 20.0  # for a source of any allowed size; more is an attack on the compiler
+NICE = 10  # a ninth of the weight of a program at the usual priority; nothing on an idle machine
 IDLE = 2  # children that wait for a sample, jailed already
 SPARE_UIDS = range(61184, 65520)  # what systemd gives to services for a while, and nobody logs in as
 NO_SLOT = -1
@@ -158,6 +159,7 @@ class Server:
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
             file.write("500")  # if memory runs out, samples go before the trainer
+        os.nice(NICE)  # and where processors are short, they yield to whoever serves and trains
         # Behind the private root there is no /proc: what is read later is opened now.
         statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         tasks = os.open("/proc/self/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
