@@ -1,0 +1,169 @@
+"""A running server, and clients that say exactly what they send."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from graders.backends import Backends
+from graders.models import load_config
+from graders.server import Limits, app
+from graders.server.serving import server
+
+RUN = "/v1/fine_tuning/alpha/graders/run"
+VALIDATE = "/v1/fine_tuning/alpha/graders/validate"
+BATCH = "/v1/graders/batch"
+PROBLEMS = "/v1/graders/problems"
+
+
+@dataclass
+class Answer:
+    """A response."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The `error` object; its four keys are there, and no other."""
+        error = self.json()["error"]
+        assert set(error) == {"message", "type", "param", "code"}, error
+        assert error["message"] and error["type"]
+        return error
+
+
+@dataclass
+class Running:
+    """A server on a thread of this process."""
+
+    port: int
+    log: io.BytesIO = field(default_factory=io.BytesIO)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def ask(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, timeout: float = 60
+    ) -> Answer:
+        """One request on a connection of its own. A body that is not bytes is sent as JSON."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            if body is not None and not isinstance(body, bytes):
+                body = json.dumps(body).encode()
+            sent = {"content-type": "application/json"} if body is not None else {}
+            connection.request(method, path, body, {**sent, **(headers or {})})
+            response = connection.getresponse()
+            return Answer(
+                response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
+            )
+        finally:
+            connection.close()
+
+    def post(self, path: str, body: Any, headers: dict[str, str] | None = None, timeout: float = 60) -> Answer:
+        return self.ask("POST", path, body, headers, timeout)
+
+    def run(self, grader: Any, sample: Any = "Paris", item: Any = None, **headers: str) -> Answer:
+        body = {"grader": grader, "model_sample": sample}
+        return self.post(RUN, body if item is None else {**body, "item": item}, headers)
+
+    def metric(self, name: str) -> float:
+        """The value of one line of /metrics, 0 when it is not there."""
+        found = re.search(rf"^{re.escape(name)} (\S+)$", self.ask("GET", "/metrics").body.decode(), re.M)
+        return float(found[1]) if found else 0.0
+
+    def wait_for(self, name: str, value: float, seconds: float = 20) -> None:
+        """Until /metrics says so."""
+        until = time.monotonic() + seconds
+        while (found := self.metric(name)) != value:
+            assert time.monotonic() < until, f"{name} is {found}, not {value}"
+            time.sleep(0.02)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+
+
+@contextmanager
+def serving(backends: Backends | None = None, *, limits: Limits | None = None, **options: Any) -> Iterator[Running]:
+    """A server that ends with the block."""
+    own = backends or Backends(config=load_config_of(""))
+    log = io.BytesIO()
+    running = server(app(backends=own, limits=limits, access_log=log, **options), limits=limits)
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    thread = threading.Thread(target=lambda: asyncio.run(running.serve(sockets=[listener])), daemon=True)
+    thread.start()
+    until = time.monotonic() + 30
+    while not running.started:
+        assert thread.is_alive() and time.monotonic() < until, "the server did not start"
+        time.sleep(0.005)
+    try:
+        yield Running(listener.getsockname()[1], log)
+    finally:
+        running.should_exit = True
+        thread.join(30)
+        if backends is None:
+            own.close()
+        assert not thread.is_alive(), "the server did not end"
+
+
+def load_config_of(text: str) -> Any:
+    """A configuration that does not depend on the machine."""
+    import tempfile
+
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(text)
+        file.flush()
+        return load_config(file.name)
+
+
+@contextmanager
+def process(*arguments: str, env: dict[str, str] | None = None, port: int = 0) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """`grader serve` as a process of its own, and its port."""
+    read, write = os.pipe()
+    command = [sys.executable, "-m", "graders.cli", "serve", "--port", str(port), *arguments]
+    child = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=write, env={**os.environ, **(env or {})}
+    )
+    os.close(write)
+    child.said = b""  # type: ignore[attr-defined]
+    heard = threading.Event()
+
+    def listen() -> None:
+        while more := os.read(read, 65536):
+            child.said += more  # type: ignore[attr-defined]
+            if b"Ctrl-C to stop" in child.said:  # type: ignore[attr-defined]
+                heard.set()
+        heard.set()
+        os.close(read)
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    try:
+        assert heard.wait(60)
+        found = re.search(rb"http://127\.0\.0\.1:(\d+)", child.said)  # type: ignore[attr-defined]
+        assert found, child.said  # type: ignore[attr-defined]
+        yield child, int(found[1])
+    finally:
+        if child.poll() is None:
+            child.send_signal(signal.SIGKILL)
+        child.wait(30)
+        thread.join(10)
