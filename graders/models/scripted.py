@@ -139,7 +139,7 @@ def completion(
 def result_key(received: Received) -> str:
     """The key that the request wants the result under: `result`, or the made-up name in its instructions."""
     for text in reversed(received.texts):
-        at = text.find('"result_')
+        at = text.rfind('"result_')  # the instructions stand at the end, after whatever a sample says
         if at >= 0:
             return text[at + 1 : text.index('"', at + 1)]
     return "result"
