@@ -143,6 +143,8 @@ class Comparison:
             return "B is worse"
         if self.up == self.down == 0:
             return "no row differs"
+        if math.isnan(self.delta.low):
+            return "no difference shown: one item alone has no interval"
         return "no difference shown: the interval holds 0"
 
     def to_json(self) -> dict[str, Any]:
