@@ -14,7 +14,7 @@ from scipy import stats as scipy_stats
 from graders.batch.compare import compare, gate
 from graders.batch.results import ResultsError
 from graders.cli import group
-from tests.batch.support import write_results
+from tests.batch.handmade import write_results
 from tests.specs import multi, python, string_check, text_similarity
 
 

@@ -25,7 +25,7 @@ from graders.batch.results import ResultsError
 from graders.batch.stats import Summary, gates, gather, histogram, summarise
 from graders.batch.text import figure, percent, seconds, summary_markdown, summary_text
 from graders.cli import group
-from tests.batch.support import write_results
+from tests.batch.handmade import write_results
 from tests.specs import multi, python, score_model, string_check, text_similarity
 
 CLOSE = {"rel": 1e-9, "abs": 1e-9}
