@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from graders.ask import CodeAsk
 from graders.batch.ids import Namer
 from graders.batch.lines import Lines, Piece, Tally
 from graders.batch.read import Chunk, Data, DataError, DataRow, Unreadable, map_fields, open_data
@@ -29,6 +30,7 @@ from graders.batch.results import Header, Mapped, ResultsError
 from graders.batch.write import Writer
 from graders.engine import WINDOW, compile, digest
 from graders.errors import GradeError, Interrupted, ModelServerError, ModelStop, PythonServerError
+from graders.row import Row
 
 if TYPE_CHECKING:
     from graders.backends import Backends
@@ -40,6 +42,7 @@ JUDGES_S = (
 )
 DRAIN_S = 20.0  # how long an interrupted run waits for what is under way; Kubernetes kills after 30
 STOP_AFTER = 50  # rows in a row that fail without the sample's doing: then it is the machinery that is broken
+SANDBOX_WINDOW = 8  # rows under way for each that runs: they are sent in bunches of an eighth of them all
 PROGRESS_S = 0.2  # between two calls of the progress function
 PART_S = 0.5  # of work of local graders between two writes
 WORKERS_ROW_S = 0.0003  # a row that costs less is graded sooner than sent to another process
@@ -211,16 +214,28 @@ class Opened:
 
     Attributes:
         mapped: Which fields hold sample, item and id.
+        first: The first row that can be read.
         chunks: All of its rows, the first ones included.
     """
 
     data: Data
     mapped: Mapped
+    first: Mapping[str, Any]
     chunks: Iterator[Chunk]
 
 
-def look(data: Data, *, sample: str | None = None, item: str | None = None, id: str | None = None) -> Opened:
+def look(
+    data: Data,
+    *,
+    sample: str | None = None,
+    item: str | None = None,
+    id: str | None = None,
+    samples: bool = True,
+) -> Opened:
     """Read the first rows, to learn where samples, items and ids are.
+
+    Args:
+        sample, item, id, samples: As for `map_fields`.
 
     Raises:
         DataError: there is nothing readable in it, or the fields cannot be found.
@@ -231,7 +246,8 @@ def look(data: Data, *, sample: str | None = None, item: str | None = None, id: 
         seen.append(chunk)
         row = next((row for row in chunk.rows if isinstance(row, dict)), None)
         if row is not None:
-            return Opened(data, map_fields(row, sample=sample, item=item, id=id), chain(seen, chunks))
+            mapped = map_fields(row, sample=sample, item=item, id=id, samples=samples)
+            return Opened(data, mapped, row, chain(seen, chunks))
         if len(seen) > 3:
             break
     unreadable = next(
@@ -452,9 +468,8 @@ class _Batch:
             except DataError as error:  # first what is under way is waited for and written
                 cut_off.append(error)
 
-        for result in self.grader.run_batch(
-            feed(), merge=self.merge, window=self.jobs or WINDOW, in_order=False
-        ):
+        window = self.jobs or self._window()
+        for result in self.grader.run_batch(feed(), merge=self.merge, window=window, in_order=False):
             row = under_way.pop(result.id)
             if any(isinstance(failure, Interrupted) for failure in result.failures):
                 continue  # not graded: for the next run
@@ -464,6 +479,19 @@ class _Batch:
             self._count_vain(result)
         if cut_off:
             raise cut_off[0]
+
+    def _window(self) -> int:
+        """Rows under way: many where judges are asked; few where only the sandbox is, which takes few at once: what
+        waits for it would count as its time, and be waited for on Ctrl-C.
+        """
+        fields = self.lines.fields("", self.opened.first)
+        try:
+            asks = self.grader.kind.ask(Row(fields["sample"], fields["item"]))
+            if all(isinstance(ask, CodeAsk) for ask in asks):
+                return SANDBOX_WINDOW * self.grader.backends.sandbox.in_flight
+        except (GradeError, ValueError):  # the row's, or the configuration's: said where it is met
+            pass
+        return WINDOW
 
     def _count_vain(self, result: RunResult) -> None:
         """Stop when nothing but the machinery's own failures comes back: the rest would be wasted."""

@@ -1,37 +1,39 @@
-"""Results files made by hand, for what reads them."""
+"""What the tests of `grader batch` share: the command as a process, datasets, and what results are compared by."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import subprocess
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from graders.batch.results import Header
-from graders.engine import digest
-from tests.specs import string_check
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "graders.cli", "batch", *map(str, arguments)]
 
 
-def write_results(
-    path: Path, rows: Iterable[Mapping[str, Any]], spec: dict[str, Any] | None = None, **options: Any
-) -> Path:
-    """Write a results file; a row has what it is about, `reward` None is a failed one."""
-    spec = spec or string_check()
-    header = Header(
-        digest=digest(spec),
-        spec=spec,
-        name=spec.get("name", ""),
-        type=spec["type"],
-        engine="local-graders 0",
-        data="data.jsonl",
-        options={"fields": {"sample": "sample", "item": "item", "id": "id"}, "texts": True, **options},
-    )
-    lines = [json.dumps(header.to_json())]
-    for number, row in enumerate(rows):
-        ok = row.get("reward", 1.0) is not None
-        fields = {"id": f"r{number}", "reward": 1.0, "ok": ok, **({} if ok else {"flags": ["other_error"]})}
-        texts = row.get("row")  # the last field, as grader batch writes it
-        fields.update({key: value for key, value in row.items() if key != "row"})
-        lines.append(json.dumps(fields if texts is None else {**fields, "row": texts}, separators=(",", ":")))
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+def batch(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """`grader batch` with these arguments, to its end."""
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=120, **options)
+
+
+def write_spec(path: Path, spec: dict[str, Any]) -> Path:
+    path.write_text(json.dumps(spec))
     return path
+
+
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def timeless(path: Path) -> list[bytes]:
+    """The lines of a results file, sorted, without the one thing that differs from run to run: `seconds`."""
+    lines = []
+    for line in path.read_bytes().splitlines(keepends=True):
+        fields = json.loads(line)
+        fields.pop("seconds", None)
+        lines.append(json.dumps(fields).encode())
+    return sorted(lines)
