@@ -92,6 +92,14 @@ class Formula:
         self.used = tuple(name for index, name in enumerate(self.names) if index in parser.used)
         self._evaluate = _compile(self.tree, len(self.names))
 
+    @classmethod
+    def of_tree(cls, tree: Node, names: Sequence[str]) -> Formula:
+        """A part of a parsed formula, over the same names."""
+        part = object.__new__(cls)
+        part.text, part.names, part.used, part.tree = "", tuple(names), (), tree
+        part._evaluate = _compile(tree, len(part.names))
+        return part
+
     def value(self, scores: Sequence[float]) -> float:
         """The formula's value for one score a name.
 

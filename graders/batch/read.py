@@ -389,12 +389,20 @@ _NOWHERE = object()
 
 
 def map_fields(
-    row: Mapping[str, Any], *, sample: str | None = None, item: str | None = None, id: str | None = None
+    row: Mapping[str, Any],
+    *,
+    sample: str | None = None,
+    item: str | None = None,
+    id: str | None = None,
+    samples: bool = True,
 ) -> Mapped:
     """Where rows like this one keep sample, item and id: as the caller says, else by the hosted shapes.
 
     Those are `{"item": ..., "sample": ...}`, exported Evals output items (`datasource_item`), training rows whose
     `messages` end with the assistant's, and flat rows with one of SAMPLE_FIELDS, where the whole row is the item.
+
+    Args:
+        samples: Whether rows must have a sample; if they need not, and have none, its field is "".
 
     Raises:
         DataError: a field that the caller names is not there, or no field holds the sample.
@@ -418,6 +426,8 @@ def map_fields(
             item = f"{EXPORTED_ITEM}.item" if inner and _is_item(source.get("item")) else item
     if sample is None and _ends_with_assistant(row.get("messages")):
         sample = "messages"
+    if sample is None and not samples:
+        sample = ""
     if sample is None:
         raise DataError(
             f"no field holds the model's output: the first row has {', '.join(row) or 'no fields'}; "

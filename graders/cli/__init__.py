@@ -23,6 +23,7 @@ INTERRUPTED = 130  # Ctrl-C; what was written can be resumed
 COMMANDS = {
     "run": "Grade one row and print the result.",
     "validate": "List every problem of specs.",
+    "check": "Say what would go wrong with a dataset, before it is graded.",
     "batch": "Grade a dataset.",
     "report": "Make a page, or a short summary, of results.",
     "compare": "Say whether one results file is better than another.",

@@ -1,0 +1,129 @@
+"""grader check: does the spec fit the data?"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from graders.cli import NOT_MET, OK
+from graders.cli.common import colors, config_option, show_problems, spec_argument, strict_option
+
+if TYPE_CHECKING:
+    from graders.batch.check import Finding, Report
+    from graders.models import Estimate
+
+
+@click.command()
+@click.argument("spec", type=click.Path(allow_dash=True))
+@click.argument("data", type=click.Path(allow_dash=True))
+@click.option(
+    "--sample-field", metavar="FIELD", help="Where a row keeps the model's output: a field or a path."
+)
+@click.option("--item-field", metavar="FIELD", help="Where it keeps the item; '' is the whole row.")
+@click.option("--id-field", metavar="FIELD", help="Where it keeps its id; '' makes ids from the content.")
+@click.option(
+    "--format", "format_", type=click.Choice(("jsonl", "json", "csv", "tsv", "parquet")),
+    help="DATA's format; default: by its ending.",
+)  # fmt: skip
+@click.option("--no-run", is_flag=True, help="Do not try python graders in the sandbox.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@strict_option
+@config_option
+def command(
+    spec: str,
+    data: str,
+    sample_field: str | None,
+    item_field: str | None,
+    id_field: str | None,
+    format_: str | None,
+    no_run: bool,
+    as_json: bool,
+    strict: bool,
+    config: str | None,
+) -> int:
+    """Say what would go wrong if DATA were graded with SPEC. No judge is asked and nothing is graded.
+
+    Every variable is looked up in every row; programs are tried on a few rows in the sandbox; formulas over what their
+    graders can give; what judges would be asked, and cost, is estimated. SPEC may also be the body of a fine-tuning job
+    or of an eval. DATA may lack outputs: then only items are looked at. Exits 1 when there is an error.
+
+    \b
+    grader check examples/answer.grader.json examples/answers.jsonl
+    grader check job.json train.jsonl
+    """
+    import graders
+    from graders.batch.check import check
+    from graders.batch.read import DataError
+    from graders.errors import SpecError
+    from graders.models import ConfigError
+
+    if spec == "-" == data:
+        raise click.UsageError("SPEC and DATA cannot both be standard input.")
+    started = time.monotonic()
+    try:
+        with graders.Backends(config=config) as backends:
+            report = check(
+                spec_argument(spec), data, sample_field=sample_field, item_field=item_field,
+                id_field=id_field, format=format_, strict=strict, run=not no_run, backends=backends,
+            )  # fmt: skip
+    except SpecError as error:
+        show_problems(error.problems)
+        return NOT_MET
+    except (DataError, ConfigError) as error:
+        raise click.UsageError(str(error)) from None
+    if as_json:
+        _json(report)
+    else:
+        _text(report, time.monotonic() - started)
+    return OK if report.ok else NOT_MET
+
+
+def _json(report: Report) -> None:
+    document = {
+        "ok": report.ok,
+        "rows": report.rows,
+        "graders": report.graders,
+        "has_samples": report.has_samples,
+        "findings": [finding.to_json() for finding in report.findings],
+        "estimates": {model: estimate.to_json() for model, estimate in report.estimates.items()},
+    }
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _text(report: Report, seconds: float) -> None:
+    for finding in report.findings:
+        click.echo(_line(finding, several=len(report.graders) > 1), color=colors(sys.stdout))
+    errors = sum(finding.severity == "error" for finding in report.findings)
+    warnings = len(report.findings) - errors
+    verdict = "fine" if not report.findings else f"{errors} errors, {warnings} warnings"
+    said = click.style(verdict, fg="red" if errors else "yellow" if warnings else "green", bold=True)
+    rows = f"{report.rows:,} rows" + (
+        "" if report.has_samples else " without outputs: only items were looked at"
+    )
+    click.echo(f"{said}  {rows}, {seconds:.2f} s", color=colors(sys.stdout))
+    _estimates(report.estimates)
+
+
+def _line(finding: Finding, several: bool) -> str:
+    severity = click.style(finding.severity, fg="red" if finding.severity == "error" else "yellow", bold=True)
+    place = ":".join(str(part) for part in (finding.file, finding.line, finding.column) if part)
+    where = ".".join(part for part in (finding.grader if several else "", finding.path) if part)
+    where = " ".join(part for part in (place, where) if part)
+    hint = f" {finding.suggestion}" if finding.suggestion else ""
+    more = ", ..." if finding.count > len(finding.rows) else ""
+    rows = f" Rows: {', '.join(finding.rows)}{more}." if finding.rows else ""
+    return f"{severity}: {where + ': ' if where else ''}{finding.message}{hint}{rows} [{finding.code}]"
+
+
+def _estimates(estimates: Mapping[str, Estimate]) -> None:
+    for model, estimate in estimates.items():
+        cost = "" if estimate.cost is None else f", about {estimate.cost:,.4g} by [prices]"
+        click.echo(
+            f"{model}: {estimate.calls:,} calls, about {estimate.prompt_tokens:,} prompt and at most "
+            f"{estimate.completion_tokens:,} answer tokens{cost}"
+        )
