@@ -20,8 +20,9 @@ import pytest
 
 from graders.batch.results import read_results
 from tests.batch.support import batch, command, timeless, write_rows, write_spec
-from tests.specs import multi, python, string_check
+from tests.specs import multi, python, string_check, text_similarity
 
+LOCAL = multi("a + b", {"a": string_check(), "b": text_similarity(evaluation_metric="bleu")})
 MIXED = multi("a + 10 * p", {
     "a": string_check(),
     "p": python("def grade(sample, item):\n    return float(len(sample['output_text']) % 7)\n"),
@@ -50,14 +51,14 @@ def kill_again_and_again(arguments: list[object], results: Path, whole: int, kil
     chance = random.Random(50)
     died = 0
     for _ in range(kills):
-        wanted = size_of(results) + chance.uniform(0, 2 * whole / (kills + 3))
+        wanted = size_of(results) + chance.uniform(0, whole / kills)  # it comes out about twice as far
         process = subprocess.Popen(
             command(*arguments, "--resume"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         ends = time.monotonic() + 60
         while size_of(results) < wanted and process.poll() is None and time.monotonic() < ends:
             time.sleep(0.0005)
-        time.sleep(chance.uniform(0, 0.003))
+        time.sleep(chance.uniform(0, 0.002))
         process.kill()
         died += process.wait() == -signal.SIGKILL
     return died
@@ -65,7 +66,7 @@ def kill_again_and_again(arguments: list[object], results: Path, whole: int, kil
 
 KILLED: list[Any] = [
     # spec, rows, bytes of filler, kills, how the lines are compared
-    pytest.param(string_check(), 20_000, 1500, 50, lambda path: sorted(path.read_bytes().splitlines()), id="local"),
+    pytest.param(LOCAL, 20_000, 2500, 50, lambda path: sorted(path.read_bytes().splitlines()), id="local"),
     pytest.param(MIXED, 1_500, 0, 12, timeless, id="sandbox"),
 ]  # fmt: skip
 
@@ -90,7 +91,7 @@ def test_killed_again_and_again(
     done = batch(spec_file, data, "-o", killed, "--resume")
 
     assert done.returncode == 0, done.stderr
-    assert died >= kills * 0.9
+    assert died >= kills * 0.8
     ids = [row.id for row in read_results(killed).rows]
     assert len(ids) == len(set(ids)) == n
     assert lines(killed) == lines(whole)
