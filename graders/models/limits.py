@@ -48,6 +48,7 @@ class Gate:
         self._clock = clock
         self._sleep = sleep
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._promised = 0  # places of those who have been woken and are about to enter
         self._cut_at = float("-inf")
         self._requests = Bucket(requests_per_minute, clock)
         self._tokens = Bucket(tokens_per_minute, clock)
@@ -58,7 +59,7 @@ class Gate:
         Raises:
             Closed: the deadline comes first.
         """
-        woken = False
+        placed = False
         try:
             while True:
                 now = self._clock()
@@ -67,22 +68,26 @@ class Gate:
                     raise Closed(max(wait, 0.0))
                 if wait > 0:
                     await self._sleep(wait)
-                elif self.in_flight < int(self.limit) and (woken or not self._waiting):
+                elif placed or (not self._waiting and self._has_place()):
                     break
                 else:
-                    await self._wake_up(deadline - now)
-                    woken = True
+                    await self._wait_in_line(deadline - now)
+                    placed = True
         except BaseException:
-            if woken:
-                self._wake()  # the place that woke this one is another's now
+            if placed:
+                self._give_back()
             raise
+        self._promised -= placed
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
         self._requests.take(1)
         self._tokens.take(tokens)
-        self._wake()
 
-    async def _wake_up(self, left: float) -> None:
+    def _has_place(self) -> bool:
+        return self.in_flight + self._promised < int(self.limit)
+
+    async def _wait_in_line(self, left: float) -> None:
+        """Until a place is promised; first come, first served."""
         import asyncio
 
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -92,7 +97,7 @@ class Gate:
                 await future
         except BaseException as error:
             if future.done() and not future.cancelled():
-                self._wake()
+                self._give_back()
             elif future in self._waiting:
                 self._waiting.remove(future)
             if isinstance(error, TimeoutError):
@@ -101,22 +106,25 @@ class Gate:
 
     def leave(self) -> None:
         self.in_flight -= 1
-        self._wake()
+        self._promise()
 
-    def _wake(self) -> None:
-        if self.in_flight >= int(self.limit):
-            return
-        while self._waiting:
+    def _give_back(self) -> None:
+        self._promised -= 1
+        self._promise()
+
+    def _promise(self) -> None:
+        """Give the free places to those who wait, in order: nobody who comes later gets one of them."""
+        while self._waiting and self._has_place():
             future = self._waiting.popleft()
             if not future.done():
+                self._promised += 1
                 future.set_result(None)
-                return
 
     def succeeded(self) -> None:
         """An answer came: after as many as there are places, one place more."""
         if self.limit < self.most:
             self.limit = min(float(self.most), self.limit + 1 / self.limit)
-            self._wake()
+            self._promise()
 
     def throttled(self, sent_at: float, pause_s: float) -> None:
         """A 429 for a request sent at `sent_at`: half as many in flight, and nobody starts for a while.
