@@ -93,6 +93,7 @@ class Run:
         seconds: How long it took.
         interrupted: Whether it was told to stop; what is missing can be graded with `resume`.
         broken: Why it stopped of itself; "" when it did not. What was graded is in the file.
+        in_vain: Rows at its end that failed only because judge or sandbox did: for `retry_failed`.
         notes: What the user should know beside that.
         cost: What judges cost in this run, by the [prices] table; None without prices.
     """
@@ -104,6 +105,7 @@ class Run:
     interrupted: bool
     broken: str
     notes: tuple[str, ...]
+    in_vain: int = 0
     cost: float | None = None
 
 
@@ -328,6 +330,7 @@ class _Batch:
             not complete and not broken,
             broken,
             tuple(self.writer.notes),
+            self.in_vain,
             self._cost(),
         )
 

@@ -29,6 +29,13 @@ _NEXT_STEP = {
 }
 
 
+class CannotWrite(ResultsError):
+    """The system does not let the file be written: no room, no permission, no such folder."""
+
+    def __init__(self, path: str, error: OSError, more: str = "") -> None:
+        super().__init__(f"cannot write {path}: {error.strerror}{_NEXT_STEP.get(error.errno or 0, '')}{more}")
+
+
 class Writer:
     """An open results file that nobody else writes.
 
@@ -71,7 +78,7 @@ class Writer:
         try:
             self._fd = _open_locked(path)
         except OSError as error:
-            raise ResultsError(_cannot_write(path, error)) from None
+            raise CannotWrite(path, error) from None
         try:
             self._size = os.fstat(self._fd).st_size
             if self._size and (resume or retry_failed):
@@ -89,7 +96,7 @@ class Writer:
         except OSError as error:
             self._undo()
             self._close_fd()
-            raise ResultsError(_cannot_write(path, error)) from None
+            raise CannotWrite(path, error) from None
         except BaseException:
             self._close_fd()
             raise
@@ -153,7 +160,7 @@ class Writer:
             return  # then the torn line is dropped on resume
 
     def _broken(self, error: OSError) -> ResultsError:
-        return ResultsError(f"{_cannot_write(self.path, error)} (the rows written so far are kept)")
+        return CannotWrite(self.path, error, " (the rows written so far are kept)")
 
     def _close_fd(self) -> None:
         fd, self._fd = self._fd, -1
@@ -255,13 +262,12 @@ class Writer:
         self._fd, self._size, self.tally = fd, size, tally
 
 
-def _cannot_write(path: str, error: OSError) -> str:
-    return f"cannot write {path}: {error.strerror}{_NEXT_STEP.get(error.errno or 0, '')}"
-
-
 def _sync_folder(path: str) -> None:
     """A new name outlives a power cut once its folder is on the disk."""
-    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    except PermissionError:  # a folder that may be written and not read
+        return
     try:
         os.fsync(fd)
     except OSError as error:
@@ -340,7 +346,7 @@ def write_sorted(results: str, target: str) -> int:
         os.replace(temporary, target)
         return n
     except OSError as error:
-        raise ResultsError(_cannot_write(target, error)) from error
+        raise CannotWrite(target, error) from error
     finally:
         Path(temporary).unlink(missing_ok=True)
 
@@ -364,7 +370,6 @@ def _sorted(file: IO[bytes], folder: str) -> Iterator[bytes]:
             run.writelines(lines)
             run.seek(0)
             sources.append(run)
-        del lines
         yield from heapq.merge(*sources, key=_id_of)
 
 

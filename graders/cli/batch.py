@@ -134,7 +134,7 @@ def command(
     from graders.batch.read import DataError
     from graders.batch.results import ResultsError
     from graders.batch.run import Stop, grade_dataset
-    from graders.batch.write import write_sorted
+    from graders.batch.write import CannotWrite, write_sorted
     from graders.errors import SpecError
     from graders.models import ConfigError
 
@@ -179,6 +179,9 @@ def command(
                 progress=talk.progress,
                 stop=stop,
             )
+    except CannotWrite as error:
+        talk.say(f"error: {error}")
+        return BROKEN
     except (DataError, ResultsError) as error:
         raise click.UsageError(str(error)) from None
     gated = fail_under is not None or min_coverage is not None
@@ -188,7 +191,9 @@ def command(
         talk.say(f"interrupted. {_how_to_go_on(output)}")
         return INTERRUPTED
     if run.broken:
-        talk.say(f"error: {run.broken}. {_how_to_go_on(output, '--retry-failed')}")
+        talk.say(
+            f"error: {run.broken}. {_how_to_go_on(output, '--retry-failed' if run.in_vain else '--resume')}"
+        )
         return BROKEN
     if run.graded and not run.tally.scored:
         talk.say("error: no row could be graded; `grader check` says what is wrong with spec or data")

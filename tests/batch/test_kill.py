@@ -189,7 +189,7 @@ grade "$1" && exit 90 || test $? = 3
 tail -c 1 "$1/disk/r.jsonl" | od -An -c | grep -q '\\\\n'
 grade "$1" --retry-failed && exit 91 || test $? = 3
 mount -o remount,ro "$1/disk"
-grade "$1" --resume && exit 92 || test $? = 2
+grade "$1" --resume && exit 92 || test $? = 3
 mount -o remount,rw,size=4m "$1/disk"
 grade "$1" --resume
 cp "$1/disk/r.jsonl" "$1/results.jsonl"
