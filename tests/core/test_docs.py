@@ -1,0 +1,89 @@
+"""What the documents show is what happens: code, output, commands, links."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from graders.cli import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("*/*/README.md")} - set(ROOT.glob(".*/**/*.md")))  # fmt: skip
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_readmes_python_prints_what_it_says() -> None:
+    """The first Python block runs, and its output is the block after it."""
+    out = subprocess.run(
+        [sys.executable, "-c", blocks("python")[0]], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert out.stdout == blocks("text")[1]
+
+
+def test_the_first_command_does_the_main_job(tmp_path: Path) -> None:
+    """What follows the install is a `grader batch` on files that are there, and it grades them."""
+    command = blocks("sh")[0].rpartition("&& ")[2].strip()
+    program, *arguments = shlex.split(command)
+    assert program == ".venv/bin/grader"
+    arguments[arguments.index("-o") + 1] = str(tmp_path / "results.jsonl")
+
+    run = subprocess.run(
+        [sys.executable, "-m", "graders.cli", *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.startswith(blocks("text")[0])
+
+
+def test_the_second_command_runs_the_tests() -> None:
+    assert blocks("sh")[1].strip() == ".venv/bin/python -m pytest -n 2"
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """A command that nobody is told of is not there."""
+    missing = [name for name in COMMANDS if f"grader {name}" not in README]
+
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_teaches(name: str) -> None:
+    """Every command says what it does, shows a call, and explains each of its options."""
+    out = subprocess.run(
+        [sys.executable, "-m", "graders.cli", name, "-h"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+
+    assert out.startswith(f"Usage: grader {name}")
+    assert f"  grader {name}" in out.partition("Options:")[0], "an example"
+    from importlib import import_module
+
+    command = import_module(f"graders.cli.{name}").command
+    assert [
+        option.name
+        for option in command.params
+        if getattr(option, "help", None) is None and option.opts[0][:1] == "-"
+    ] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    """Every relative link of a document names a file that is there."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
+
+    assert [t for t in targets if not (document.parent / t.partition("#")[0]).exists()] == []
