@@ -137,14 +137,14 @@ class Backends:
 
     @property
     def embedder(self) -> Embedder:
-        """The embedder. Raises ValueError when none is configured."""
+        """The embedder. Raises ValueError or ImportError when the configuration's [embeddings] table cannot be used."""
         if self._embedder is None:
-            table = self.config.table("embeddings")
+            config = self.config
             with self._lock:
                 if self._embedder is None:
                     from graders.embed import embedder_from
 
-                    self._embedder = embedder_from(table)
+                    self._embedder = embedder_from(config)
         return self._embedder
 
     # --- asking ---
@@ -243,20 +243,31 @@ class Backends:
     def _embed(self, embeds: list[tuple[EmbedAsk, Future[Answer]]]) -> None:
         """One call for the texts of many rows."""
         live = [(ask, future) for ask, future in embeds if future.set_running_or_notify_cancel()]
+        for answer, (_, future) in zip(self._vectors([ask for ask, _ in live]), live, strict=True):
+            future.set_result(answer)
+
+    def _vectors(self, asks: Sequence[EmbedAsk]) -> list[Answer]:
+        from graders.embed import TextsRefused
+
         try:
             embedder = self.embedder
-            vectors = embedder.embed([text for ask, _ in live for text in ask.texts])
+            vectors = embedder.embed([text for ask in asks for text in ask.texts])
+        except TextsRefused as error:
+            if len(asks) == 1:
+                return [error]
+            return [
+                answer for ask in asks for answer in self._vectors([ask])
+            ]  # only its own row fails for a text
+        except GradeError as error:
+            return [error] * len(asks)
         except Exception as error:
-            failure = (
-                error if isinstance(error, GradeError) else ModelServerError(f"the embedder failed: {error}")
-            )
-            for _, future in live:
-                future.set_result(failure)
-            return
+            return [ModelServerError(f"the embedder failed: {type(error).__name__}: {error}")] * len(asks)
+        answers: list[Answer] = []
         at = 0
-        for ask, future in live:
-            future.set_result(EmbedReply(vectors[at : at + len(ask.texts)], embedder.provenance))
+        for ask in asks:
+            answers.append(EmbedReply(vectors[at : at + len(ask.texts)], embedder.provenance))
             at += len(ask.texts)
+        return answers
 
     def interrupt(self) -> None:
         """Call off the questions to judges that are under way: their answers are Interrupted."""
@@ -270,6 +281,7 @@ class Backends:
             loop, self._loop = self._loop, None
             models, sandbox, embedding = self._models, self._sandbox, self._embedding
             self._embedding = None
+            embedder = self._embedder
         if loop is not None:
             if models is not None:
                 loop.finish(models.aclose())
@@ -278,6 +290,9 @@ class Backends:
             sandbox.close()
         if embedding is not None:
             embedding.shutdown(wait=False, cancel_futures=True)
+        end = getattr(embedder, "close", None)
+        if end is not None:
+            end()
 
     def __enter__(self) -> Backends:
         return self

@@ -367,9 +367,12 @@ def compile(spec: object, *, backends: Backends | None = None, strict: bool = Fa
         raise SpecError(
             [Problem("", f"the configuration is not valid: {error}", "invalid_config")]
         ) from error
-    if not options.embedder:
-        _refuse_cosine(checked.spec)
+    asks_for_vectors = list(_cosines(checked.spec))
+    if asks_for_vectors and not options.embedder:
+        raise SpecError([Problem(path, NO_EMBEDDER, "no_embedder") for path in asks_for_vectors])
     try:
+        if asks_for_vectors:
+            _ = backends.embedder  # whatever is wrong with its table is said now, not by every row
         return Grader(checked.spec, backends, options, checked.warnings)
     except (
         ValueError,
@@ -378,12 +381,12 @@ def compile(spec: object, *, backends: Backends | None = None, strict: bool = Fa
         raise SpecError([Problem("", str(error), "invalid_config")]) from error
 
 
-def _refuse_cosine(spec: SpecModel, path: str = "") -> None:
-    members = getattr(spec, "graders", {})
-    for key, member in members.items():
-        _refuse_cosine(member, f"graders.{key}.")
+def _cosines(spec: SpecModel, path: str = "") -> Iterator[str]:
+    """Where the spec says cosine."""
+    for key, member in getattr(spec, "graders", {}).items():
+        yield from _cosines(member, f"graders.{key}.")
     if getattr(spec, "evaluation_metric", None) == "cosine":
-        raise SpecError([Problem(f"{path}evaluation_metric", NO_EMBEDDER, "no_embedder")])
+        yield f"{path}evaluation_metric"
 
 
 def validate(spec: object, *, strict: bool = False) -> dict[str, Any]:

