@@ -19,7 +19,12 @@ from graders.cli import NOT_MET, OK
     "--group", metavar="FIELD", help="Rows with the same FIELD are of one item; default: `x`, `x#2` are."
 )
 @click.option(
-    "--format", "format_", type=click.Choice(("text", "md", "json")), default="text", show_default=True
+    "--format",
+    "format_",
+    type=click.Choice(("text", "md", "json")),
+    default="text",
+    show_default=True,
+    help="How it is printed.",
 )
 @click.option("--json", "as_json", is_flag=True, help="As --format json.")
 @click.option(

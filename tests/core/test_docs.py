@@ -43,7 +43,7 @@ def test_the_first_command_does_the_main_job(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert run.returncode == 0, run.stderr
-    assert run.stderr.startswith(blocks("text")[0])
+    assert run.stdout.startswith(blocks("text")[0])
 
 
 def test_the_second_command_runs_the_tests() -> None:
