@@ -37,9 +37,8 @@ if TYPE_CHECKING:
     from graders.engine import Grader
     from graders.result import RunResult
 
-JUDGES_S = (
-    0.5  # how long an interrupted run waits for judges: what they answer later is asked again on resume
-)
+#: How long an interrupted run waits for judges; what they would have answered later is asked again on resume.
+JUDGES_S = 0.25
 DRAIN_S = 20.0  # how long an interrupted run waits for what is under way; Kubernetes kills after 30
 STOP_AFTER = 50  # rows in a row that fail without the sample's doing: then it is the machinery that is broken
 SANDBOX_WINDOW = 8  # rows under way for each that runs: they are sent in bunches of an eighth of them all
