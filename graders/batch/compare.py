@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
@@ -336,8 +337,9 @@ def _subs(left: _Rows, right: _Rows, at_a: Ints, at_b: Ints, items: Ints | None)
 
 
 def _movers(left: _Rows, right: _Rows, rises: Floats, at_a: Ints, at_b: Ints, most: int) -> tuple[Mover, ...]:
-    """The pairs that rose most, with their texts."""
-    order = [int(pair) for pair in np.argsort(-rises, kind="stable")[:most] if rises[pair] > 0]
+    """The pairs that rose most, equal ones by id, with their texts."""
+    rising = np.flatnonzero(rises > 0).tolist()
+    order = nsmallest(most, rising, key=lambda pair: (-rises[pair], left.ids[at_a[pair]]))
     texts_a = {place: row.output_text for place, row in read_rows(left.path, set(at_a[order].tolist()))}
     texts_b = {place: row.output_text for place, row in read_rows(right.path, set(at_b[order].tolist()))}
     return tuple(

@@ -2,7 +2,7 @@
 
 Pure functions over arrays. Rows of one item are not independent, so whatever takes rows takes `items` too: an int
 array of shape [rows] that says which item (0, 1, 2 ...) each row belongs to, or None where every row is its own.
-What is drawn at random is drawn with SEED: the same rows give the same interval.
+What is drawn at random is drawn with SEED: the same rows give the same interval, in whatever order they stand.
 """
 
 from __future__ import annotations
@@ -151,6 +151,10 @@ def bootstrap(sums: Floats, sizes: Floats, level: float = LEVEL) -> tuple[float,
 
 def _resampled(sums: Floats, sizes: Floats) -> Floats:
     n, chance = len(sums), np.random.default_rng(SEED)
+    order = np.lexsort(
+        (sizes, sums)
+    )  # so that the order of the rows, which is that of their ends, does not matter
+    sums, sizes = sums[order], sizes[order]
     even = bool(np.all(sizes == sizes[0]))
     means = []
     left = DRAWS
@@ -247,7 +251,7 @@ def sign_flip(deltas: Floats) -> float:
     Args:
         deltas: The sum of differences of each item; shape [items].
     """
-    deltas = deltas[deltas != 0]
+    deltas = np.sort(deltas[deltas != 0])  # the order of the rows does not matter
     n, total = len(deltas), abs(float(deltas.sum()))
     if not n:
         return 1.0

@@ -95,7 +95,7 @@ def agreement(
         chosen = "the grader's own threshold"
         if threshold is None:
             threshold = _best(curve, told == 1)
-            chosen = "where kappa is highest in these very rows, which flatters it"
+            chosen = "the threshold where kappa is highest in these very rows, which flatters it"
         cut = cut_at(threshold, scores, told == 1)
     return Agreement(
         field,

@@ -11,14 +11,14 @@ import json
 import math
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
 from typing import Any
 
 from graders.batch.estimates import Estimate, number_or_none
-from graders.batch.labels import Agreement
+from graders.batch.labels import Agreement, Cut
 from graders.batch.report import Report, Shown
 from graders.batch.stats import Bar, Gate, Latency, Spread, Sub, Summary, reward_range
 from graders.batch.text import figure, percent, seconds, verdict
@@ -108,8 +108,8 @@ def _row(shown: Shown, summary: Summary, most: int) -> dict[str, Any]:
     texts = {
         "output": row.output_text,
         "reference": shown.reference,
-        "item": json.dumps(item or _rest(row.row), ensure_ascii=False, indent=2) if item or row.row else "",
-        "provenance": json.dumps(row.provenance, ensure_ascii=False, indent=2) if row.provenance else "",
+        "item": _fields(item or _rest(row.row)),
+        "provenance": _fields(row.provenance),
     }
     return {
         "place": shown.place,
@@ -127,11 +127,19 @@ def _row(shown: Shown, summary: Summary, most: int) -> dict[str, Any]:
     }
 
 
+def _fields(value: Mapping[str, Any]) -> str:
+    """A field a line, texts as they are: easier to read than JSON, whose line ends are marks."""
+    return "\n".join(
+        f"{key}: {inner if isinstance(inner, str) else json.dumps(inner, ensure_ascii=False, indent=2)}"
+        for key, inner in value.items()
+    )
+
+
 def _plain(label: Any) -> str:
     return label if isinstance(label, str) else json.dumps(label)
 
 
-def _rest(row: Any) -> Any:
+def _rest(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """A row that is its own item, without what stands elsewhere."""
     return {key: value for key, value in row.items() if key not in ("id", "sample")}
 
@@ -286,7 +294,7 @@ def _few(bars: Sequence[Bar], n: int) -> str:
         '<thead><tr><th scope="col" class="num">reward</th><td></td><th scope="col" class="num">rows</th>'
         '<th scope="col" class="num">share</th></tr></thead>'
     )
-    return f'<table class="figures">{head}<tbody>{rows}</tbody></table>'
+    return f'<table class="figures few">{head}<tbody>{rows}</tbody></table>'
 
 
 def _hbar(part: float, bar: Bar | None = None, kind: str = "") -> str:
@@ -415,24 +423,30 @@ def _labels(agreed: Agreement) -> Iterable[str]:
         '<thead><tr><td></td><th scope="col">grader passes</th><th scope="col">grader fails</th></tr></thead>'
     )
     yield f'<div class="card halves"><div><table class="confusion">{head}{cells}</table></div><div>'
-    yield (
-        f'<label class="small soft" for="cut">Passes from reward <b id="cut-at">{figure(cut.threshold)}</b> on '
-        f"({safe(agreed.chosen)})</label>"
-        f'<input class="slider" id="cut" type="range" min="0" max="{len(agreed.curve) - 1}" value="{_cut_index(agreed)}">'
-        '<svg class="chart low" id="kappas" viewBox="0 0 100 100" preserveAspectRatio="none" role="img" '
-        'aria-label="Kappa at each threshold"></svg>'
-        f'<div class="axis"><span>{agreed.curve[0][0]:.3g}</span><span>kappa at each threshold, 0 to 1</span>'
-        f"<span>{agreed.curve[-1][0]:.3g}</span></div>"
-    )
-    agreement = f'<span id="agreed">{percent(cut.agreement.value)}</span>'
+    if len(agreed.curve) > 2:  # with two there is nothing to choose
+        yield _slider(agreed, cut)
     facts = [
-        ("agreement", agreement),
+        ("agreement", f'<span id="agreed">{percent(cut.agreement.value)}</span>'),
         ("Cohen's kappa", f'<span id="kappa">{figure(cut.kappa)}</span>'),
         *correlations,
     ]
     items = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
-    yield f'<dl class="facts">{items}</dl><p class="small"><button class="quiet" id="cut-reset" type="button">back to the chosen one</button></p>'
-    yield "</div></div></section>"
+    yield f'<dl class="facts">{items}</dl></div></div></section>'
+
+
+def _slider(agreed: Agreement, cut: Cut) -> str:
+    """The threshold to try, above kappa at each."""
+    curve = agreed.curve
+    return (
+        f'<label class="small soft" for="cut">Passes from reward <b id="cut-at">{figure(cut.threshold)}</b> on</label>'
+        f'<input class="slider" id="cut" type="range" min="0" max="{len(curve) - 1}" value="{_cut_index(agreed)}">'
+        '<svg class="chart low" id="kappas" viewBox="0 0 100 100" preserveAspectRatio="none" role="img" '
+        'aria-label="Kappa at each threshold"></svg>'
+        f'<div class="axis"><span>{curve[0][0]:.3g}</span><span>kappa at each threshold, 0 to 1</span>'
+        f"<span>{curve[-1][0]:.3g}</span></div>"
+        f'<p class="small soft">It starts at {safe(agreed.chosen)}. '
+        '<button class="quiet" id="cut-reset" type="button">back there</button></p>'
+    )
 
 
 def _repeats(summary: Summary) -> Iterable[str]:

@@ -133,7 +133,7 @@ def test_sub_rewards_are_compared_too(tmp_path: Path) -> None:
 
 
 def test_the_biggest_movers_come_first_with_their_texts(tmp_path: Path) -> None:
-    """Up and down apart, largest first, equal ones in the file's order; rows that did not move are not there."""
+    """Up and down apart, largest first, equal ones by id; rows that did not move are not there."""
     a = rewards(
         tmp_path / "a", {"1": 0.5, "2": 0.5, "3": 0.5, "4": 0.5, "5": 0.5}, python(), row={"sample": "old"}
     )

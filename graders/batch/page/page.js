@@ -95,7 +95,7 @@ function block(title, text, bad) {
 
 function detail(row) {
   const cell = make("td", { class: "detail", colspan: String(3 + data.columns + (data.label ? 1 : 0)) });
-  if (row.errors.length) cell.append(block(row.flags.join(", "), visible(row.errors.join("\n")), true));
+  if (row.flags.length) cell.append(block(row.flags.join(", "), visible(row.errors.join("\n") || "nothing more is known"), true));
   if (row.output || row.reference) {
     if (row.reference) {
       const both = diff(row.output, row.reference);
@@ -221,13 +221,17 @@ for (const button of document.querySelectorAll("button[data-flag]")) button.addE
 
 // --- words that differ ---------------------------------------------------------------------------------------------
 
+// A word and the blanks after it; scripts that set no blanks are taken by the character.
+const WORD = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}]\s*|[^\s\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}]+\s*|^\s+/gu;
+
 // A longest common subsequence of words, after equal ends are set aside. Longer texts are shown as they are.
 function diff(output, reference) {
-  const a = output.match(/\s+|[^\s]+/g) || [], b = reference.match(/\s+|[^\s]+/g) || [];
+  const a = output.match(WORD) || [], b = reference.match(WORD) || [];
+  const left = a.map(word => word.trim()), right = b.map(word => word.trim());
   let start = 0, end = 0;
-  while (start < a.length && start < b.length && a[start] === b[start]) start++;
-  while (end < a.length - start && end < b.length - start && a[a.length - 1 - end] === b[b.length - 1 - end]) end++;
-  const x = a.slice(start, a.length - end), y = b.slice(start, b.length - end);
+  while (start < a.length && start < b.length && left[start] === right[start]) start++;
+  while (end < a.length - start && end < b.length - start && left[a.length - 1 - end] === right[b.length - 1 - end]) end++;
+  const x = left.slice(start, a.length - end), y = right.slice(start, b.length - end);
   if (x.length > DIFF_MAX_WORDS || y.length > DIFF_MAX_WORDS) return { output: visible(output), reference: visible(reference), compared: false };
   const wide = y.length + 1, best = new Uint16Array((x.length + 1) * wide);
   for (let i = x.length - 1; i >= 0; i--)
@@ -247,7 +251,8 @@ function diff(output, reference) {
       const last = pieces[pieces.length - 1];
       if (last && last.off === off) last.text += word; else pieces.push({ off, text: word });
     });
-    return pieces.map(piece => piece.off ? make(tag, {}, visible(piece.text)) : visible(piece.text));
+    return pieces.flatMap(({ off, text }) => off
+      ? [make(tag, {}, visible(text.trimEnd())), visible(text.slice(text.trimEnd().length))] : [visible(text)]);
   };
   return { output: marked(a, inX, "ins"), reference: marked(b, inY, "del"), compared: true };
 }
