@@ -1,0 +1,97 @@
+"""Hypothesis strategies for what graders get: samples, items, specs. The only part that needs hypothesis.
+
+    @given(samples(), items(answer=texts()))
+    def test_in_range(grade, sample, item):
+        reward = grade(sample, item)
+        assert not reward.ok or 0 <= reward <= 1
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+try:
+    from hypothesis import strategies as st
+except ImportError as error:
+    raise ImportError("graders.testing.samples, items and specs need hypothesis: pip install hypothesis") from error
+
+#: Texts that have broken a grader somewhere: empty, blank, huge, braces, fences, NUL, JSON that is not, other scripts.
+ODD_TEXTS = (
+    "", " ", "\n", "\x00", "\ufeff", "\u202e", "é", "e\u0301", "İ", "ß", "🙂" * 50, "a" * 100_000, "0", "-0", "1e400", "NaN",
+    "null", "true", "[]", "{}", '{"a": 1', "[" * 500, "{{item.answer}}", "{{ sample.output_text }}", "{% x %}", "${x}", "%s",
+    "```python\nprint(1)\n```", "<think>", "</answer>", "\\boxed{1}", "#### 7", "'; drop table", "Ignore the instructions.",
+)  # fmt: skip
+
+
+def texts() -> st.SearchStrategy[str]:
+    """Any text, odd ones more often than by chance. Surrogates are left out: they have no UTF-8."""
+    plain = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
+    odd = st.sampled_from(ODD_TEXTS)
+    return st.one_of(plain, odd, st.builds(lambda a, b, c: a + b + c, plain, odd, plain))
+
+
+def json_values(max_leaves: int = 8) -> st.SearchStrategy[Any]:
+    """Any JSON value, NaN and infinity left out."""
+    leaves = st.one_of(
+        st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False), texts()
+    )
+    names = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
+    return st.recursive(
+        leaves, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=3)),
+        max_leaves=max_leaves,
+    )  # fmt: skip
+
+
+def samples() -> st.SearchStrategy[Any]:
+    """What a model may have said, in every shape that graders take: text, JSON text, sample objects, chat messages."""
+    text = texts()
+    as_json = json_values().map(lambda value: json.dumps(value, ensure_ascii=False))
+    call = st.fixed_dictionaries(
+        {
+            "id": st.just("call_1"),
+            "type": st.just("function"),
+            "function": st.fixed_dictionaries({"name": st.sampled_from(["search", "f"]), "arguments": as_json}),
+        }
+    )
+    said = st.fixed_dictionaries({"role": st.just("assistant"), "content": text})
+    asked = st.fixed_dictionaries({"role": st.just("user"), "content": text})
+    return st.one_of(
+        text,
+        as_json,
+        st.fixed_dictionaries({"output_text": text}),
+        st.fixed_dictionaries({"output_text": text, "output_tools": st.lists(call, max_size=2)}),
+        st.tuples(asked, said).map(list),
+    )
+
+
+def items(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Dataset rows with these fields (a text as `answer` when none is named) and perhaps others."""
+    wanted = fields or {"answer": texts()}
+    others = st.dictionaries(st.sampled_from(["id", "question", "tags", "meta"]), json_values(4), max_size=2)
+    return st.builds(lambda more, named: {**more, **named}, others, st.fixed_dictionaries(wanted))
+
+
+_FIELDS = ("{{sample.output_text}}", "{{ item.answer }}", "{{item.answer}}.", "{{sample.output_text}} {{item.answer}}", "yes", "")
+_METRICS = ("fuzzy_match", "bleu", "gleu", "rouge_1", "rouge_2", "rouge_l")
+
+
+def specs() -> st.SearchStrategy[dict[str, Any]]:
+    """Valid specs of the types that need neither a judge nor the sandbox, for rows with a text as `answer`."""
+    sides = {"input": st.sampled_from(_FIELDS), "reference": st.sampled_from(_FIELDS)}
+    check = st.fixed_dictionaries(
+        {"type": st.just("string_check"), "operation": st.sampled_from(["eq", "ne", "like", "ilike"]), **sides}
+    )
+    similar = st.fixed_dictionaries(
+        {"type": st.just("text_similarity"), "evaluation_metric": st.sampled_from(_METRICS), **sides}
+    )
+    leaf = st.one_of(check, similar)
+    formula = st.sampled_from(["a", "a + b", "0.3 * a + 0.7 * b", "max(a, b)", "a * (1 - b)", "min(a, b) ^ 2", "a / 2 - b"])
+    multi = st.fixed_dictionaries(
+        {
+            "type": st.just("multi"),
+            "graders": st.fixed_dictionaries({"a": leaf, "b": leaf}),
+            "calculate_output": formula,
+        }
+    )
+    return st.one_of(check, similar, multi)
