@@ -145,15 +145,10 @@ class Namer:
 
     def _id(self, row: DataRow) -> str:
         if isinstance(row, Unreadable):
-            return _digest(row.raw)
-        value = field_of(row, self._mapped.id, None) if self._mapped.id else None
-        if value is None or value == "":
-            return self._content_id(row)
-        return (
-            value if isinstance(value, str) else str(value) if isinstance(value, int) else _canonical(value)
-        )
+            return content_id(row.raw)
+        return own_id(row, self._mapped) or self._item_id(row)
 
-    def _content_id(self, row: Mapping[str, Any]) -> str:
+    def _item_id(self, row: Mapping[str, Any]) -> str:
         """A hash of the item without the sample, so that two models' outputs for one item have one id."""
         content: Any = item_of(row, self._mapped)
         if content is row:
@@ -161,7 +156,7 @@ class Namer:
             content = {key: value for key, value in row.items() if key not in (root, self._mapped.sample)}
         if not content:
             content = sample_of(row, self._mapped)
-        return _digest(_canonical(content).encode())
+        return content_id(content)
 
     def _numbered(self, ids: list[str]) -> list[str]:
         """Each id itself the first time, then ID#2, ID#3 ..., past those that the data has itself."""
@@ -189,7 +184,17 @@ def _nth(id: str, n: int) -> str:
     return id if n == 1 else f"{id}#{n}"
 
 
-def _digest(content: bytes) -> str:
+def own_id(row: Mapping[str, Any], mapped: Mapped) -> str:
+    """The id that the data gives a row, as text; "" when it gives none."""
+    value = field_of(row, mapped.id, None) if mapped.id else None
+    if value is None or isinstance(value, str):
+        return value or ""
+    return str(value) if isinstance(value, int) else _canonical(value)
+
+
+def content_id(content: Any) -> str:
+    """An id made of bytes, or of any JSON value: the same for equal content, however its keys are ordered."""
     from hashlib import blake2b
 
-    return blake2b(content, digest_size=DIGEST_BYTES).hexdigest()
+    data = content if isinstance(content, bytes) else _canonical(content).encode()
+    return blake2b(data, digest_size=DIGEST_BYTES).hexdigest()

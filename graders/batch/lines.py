@@ -9,7 +9,7 @@ A piece is a function of the chunk alone, so it may be made in this process, in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from json.encoder import encode_basestring
@@ -19,7 +19,7 @@ from graders.batch.codec import dumps
 from graders.batch.columns import Graded, Uneven, columns_of
 from graders.batch.read import Chunk, DataRow, Unreadable
 from graders.batch.results import Mapped, item_of, sample_of
-from graders.errors import SampleParseError
+from graders.errors import ModelStop, SampleParseError
 
 if TYPE_CHECKING:
     from graders.engine import Grader
@@ -83,10 +83,19 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Whole lines of a results file, and the counts of their rows."""
+    """Whole lines of a results file, and the counts of their rows.
+
+    Attributes:
+        stopped: Why a judge cannot be asked any more; "" as long as it can. Rows that it would have judged are missing.
+    """
 
     text: bytes
     tally: Tally
+    stopped: str = ""
+
+
+class Broken(RuntimeError):
+    """The run cannot go on: what grades its rows is gone."""
 
 
 class Lines:
@@ -95,39 +104,40 @@ class Lines:
     Args:
         mapped: Which fields of a row hold sample, item and id.
         texts: Whether lines carry their data row.
+        merge: As in `Grader.run_batch`.
     """
 
-    def __init__(self, grader: Grader, mapped: Mapped, *, texts: bool) -> None:
-        self.grader, self.mapped, self.texts = grader, mapped, texts
+    def __init__(self, grader: Grader, mapped: Mapped, *, texts: bool, merge: bool | None = None) -> None:
+        self.grader, self.mapped, self.texts, self.merge = grader, mapped, texts, merge
         self._local = grader.kind.n_asks == 0
         self._columns = columns_of(grader) if self._local else None
 
-    def grade(self, chunk: Chunk, ids: Sequence[str], *, merge: bool | None = None) -> Piece:
-        """Grade rows that are all there; their lines, in order.
-
-        Raises:
-            ModelStop: a judge cannot be asked any more.
-        """
+    def grade(self, chunk: Chunk, ids: Sequence[str]) -> Piece:
+        """Grade rows that are all there; their lines, in order where nobody is asked."""
         if self._columns is not None:
             try:
                 samples, items = _columns(chunk.rows, self.mapped)
                 return self._of_columns(chunk, ids, self._columns(samples, items))
             except Uneven:
                 pass
-        return self._one_by_one(chunk, ids, merge)
+        return self._one_by_one(chunk, ids)
 
-    def _one_by_one(self, chunk: Chunk, ids: Sequence[str], merge: bool | None) -> Piece:
+    def _one_by_one(self, chunk: Chunk, ids: Sequence[str]) -> Piece:
         tally = Tally()
-        rows = list(zip(ids, chunk.rows, chunk.raw or repeat(None), strict=False))
-        fields = (self.fields(id, row) for id, row, _ in rows if not isinstance(row, Unreadable))
-        results = self.grader.run_batch(fields, merge=merge)
-        lines = [
-            self.unreadable(id, row, tally)
-            if isinstance(row, Unreadable)
-            else self.line(id, row, raw, next(results), tally)
-            for id, row, raw in rows
-        ]
-        return Piece(b"".join(lines), tally)
+        raws: Iterable[bytes | None] = chunk.raw or repeat(None)
+        rows = {id: (row, raw) for id, row, raw in zip(ids, chunk.rows, raws, strict=False)}
+        asking = (self.fields(id, row) for id, (row, _) in rows.items() if not isinstance(row, Unreadable))
+        lines: dict[str, bytes] = dict.fromkeys(ids, b"")
+        for id, (row, _) in rows.items():
+            if isinstance(row, Unreadable):
+                lines[id] = self.unreadable(id, row, tally)
+        stopped = ""
+        try:
+            for result in self.grader.run_batch(asking, merge=self.merge, in_order=False):
+                lines[result.id] = self.line(result.id, *rows[result.id], result, tally)
+        except ModelStop as error:
+            stopped = str(error)
+        return Piece(b"".join(lines.values()), tally, stopped)
 
     # --- one row ----------------------------------------------------------------------------------------------
 

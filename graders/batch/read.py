@@ -76,6 +76,14 @@ class Chunk:
     raw: list[bytes] | None
     numbers: Sequence[int]
 
+    def some(self, places: Sequence[int]) -> Chunk:
+        """Some of its rows, by their places in it."""
+        return Chunk(
+            [self.rows[place] for place in places],
+            None if self.raw is None else [self.raw[place] for place in places],
+            [self.numbers[place] for place in places],
+        )
+
 
 class Data:
     """A dataset, opened; it can be read once.

@@ -16,7 +16,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, repeat
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from graders.ask import CodeAsk
 from graders.batch.ids import Namer
-from graders.batch.lines import Lines, Piece, Tally
+from graders.batch.lines import Broken, Lines, Piece, Tally
 from graders.batch.read import Chunk, Data, DataError, DataRow, Unreadable, map_fields, open_data
 from graders.batch.results import Header, Mapped, ResultsError
 from graders.batch.write import Writer
@@ -153,7 +153,7 @@ class Stop:
 class Workers(Protocol):
     """Whoever grades parts elsewhere: processes of this machine (workers.py), a cluster (ray.py)."""
 
-    def grade(self, parts: Iterator[Part]) -> Iterator[Piece]:
+    def grade(self, lines: Lines, parts: Iterator[Part]) -> Iterator[Piece]:
         """The parts, graded, in any order; takes as many at once as keep it busy."""
         ...
 
@@ -298,7 +298,7 @@ class _Batch:
         self.progress, self.stop = progress, stop
         if stop is not None:
             stop.call_off = grader.backends.interrupt
-        self.lines = Lines(grader, opened.mapped, texts=texts)
+        self.lines = Lines(grader, opened.mapped, texts=texts, merge=merge)
         self.namer = Namer(opened.mapped)
         self.before = len(writer.done)
         self.found = 0  # rows of the data that the file had already
@@ -317,7 +317,7 @@ class _Batch:
                 raise
         except ModelStop as error:
             broken = f"a judge cannot be asked any more: {error}"
-        except (_Broken, ResultsError, DataError) as error:
+        except (Broken, ResultsError, DataError) as error:
             broken = str(error)
         if self.progress:
             self.progress(self._progress())
@@ -444,11 +444,13 @@ class _Batch:
         from graders.batch.workers import Processes
 
         n = self.jobs or len(os.sched_getaffinity(0))
-        return Processes(self.lines, n) if n > 1 else None
+        return Processes(n) if n > 1 else None
 
     def _elsewhere(self, workers: Workers, parts: Iterator[Part]) -> None:
-        for piece in workers.grade(parts):
+        for piece in workers.grade(self.lines, parts):
             self.writer.append(piece)
+            if piece.stopped:
+                raise ModelStop(piece.stopped)
 
     def _ask(self) -> None:
         """Graders that ask: a window of rows under way, each written when it is ready."""
@@ -502,16 +504,13 @@ class _Batch:
             return
         self.in_vain += 1
         if self.in_vain >= STOP_AFTER:
-            raise _Broken(
+            raise Broken(
                 f"the last {STOP_AFTER} rows all failed for no fault of theirs: {result.failures[0]}"
             )
 
 
-def _some(chunk: Chunk, ids: list[str], places: Any) -> Part:
-    """Rows of a chunk, by their places in it."""
-    rows = [chunk.rows[place] for place in places]
-    raw = None if chunk.raw is None else [chunk.raw[place] for place in places]
-    return Chunk(rows, raw, [chunk.numbers[place] for place in places]), [ids[place] for place in places]
+def _some(chunk: Chunk, ids: list[str], places: Sequence[int]) -> Part:
+    return chunk.some(places), [ids[place] for place in places]
 
 
 @contextmanager
@@ -524,10 +523,6 @@ def _no_collector() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-class _Broken(Exception):
-    """The run cannot go on."""
 
 
 def _in_vain(failure: GradeError) -> bool:

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from graders.batch.results import ResultsError
+from graders.batch.lines import Broken
 
 if TYPE_CHECKING:
     from graders.batch.lines import Lines, Piece
@@ -29,22 +29,21 @@ class Processes:
     """A few worker processes.
 
     Args:
-        lines: What they do.
         n: How many.
     """
 
-    def __init__(self, lines: Lines, n: int) -> None:
-        told = pickle.dumps(
-            (lines.grader.spec.to_json(), lines.grader.backends.options, lines.mapped, lines.texts)
-        )
-        self._workers = [_start(told) for _ in range(n)]
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._workers: list[subprocess.Popen[bytes]] = []
 
-    def grade(self, parts: Iterator[Part]) -> Iterator[Piece]:
+    def grade(self, lines: Lines, parts: Iterator[Part]) -> Iterator[Piece]:
         """Each part, graded, in any order; every worker holds one.
 
         Raises:
-            ResultsError: a worker died; the others have graded what they could.
+            Broken: a worker died; the others have graded what they could.
         """
+        told = (lines.grader.spec.to_json(), lines.grader.backends.options, lines.mapped, lines.texts)
+        self._workers = [_start(pickle.dumps(told)) for _ in range(self._n)]
         ready: SimpleQueue[Piece | BaseException | None] = SimpleQueue()
         taking = Lock()
 
@@ -61,7 +60,7 @@ class Processes:
                     worker.stdin.flush()
                     ready.put(pickle.load(worker.stdout))
             except (OSError, EOFError):
-                ready.put(ResultsError(f"a worker process died (exit {worker.wait(CLOSE_S)})"))
+                ready.put(Broken(f"a worker process died (exit {worker.wait(CLOSE_S)})"))
             except BaseException as error:  # of the parts: the data breaks off
                 ready.put(error)
             ready.put(None)

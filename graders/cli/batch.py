@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,9 +22,9 @@ from graders.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from graders.batch.run import Progress, Run, Workers
+    from graders.batch.lines import Tally
+    from graders.batch.run import Progress, Run
     from graders.batch.stats import Summary
-    from graders.batch.write import Tally
     from graders.engine import Grader
 
 LINE_EVERY_S = 5.0  # between two progress lines where stderr is not a terminal
@@ -144,6 +144,8 @@ def command(
         resume or retry_failed or sorted_ or fail_under is not None or min_coverage is not None
     ):
         raise click.UsageError("--resume, --retry-failed, --sorted and the gates need OUT to be a file.")
+    if engine == "ray" and (cache or max_calls is not None or max_cost is not None or unsandboxed):
+        raise click.UsageError("--cache, --max-calls, --max-cost and --unsandboxed are for --engine local.")
     if data != "-" and output != "-" and _same_file(data, output):
         raise click.UsageError(f"OUT is DATA: {output}")
     try:
@@ -220,9 +222,7 @@ def _judges(
     return {"models": connect(load_config(config), cache=cache, **given)}
 
 
-def _engine(
-    engine: str, address: str | None, grader: Grader, jobs: int | None
-) -> AbstractContextManager[Workers | None]:
+def _engine(engine: str, address: str | None, grader: Grader, jobs: int | None) -> Any:
     """Who grades, when not this process."""
     if engine == "local":
         return nullcontext()
