@@ -46,7 +46,8 @@ class Answer:
         """The `error` object; its four keys are there, and no other."""
         error = self.json()["error"]
         assert set(error) == {"message", "type", "param", "code"}, error
-        assert error["message"] and error["type"]
+        assert error["message"]
+        assert error["type"]
         return error
 
 
@@ -62,7 +63,12 @@ class Running:
         return f"http://127.0.0.1:{self.port}"
 
     def ask(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, timeout: float = 60
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        timeout: float = 60,
     ) -> Answer:
         """One request on a connection of its own. A body that is not bytes is sent as JSON."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
@@ -72,13 +78,13 @@ class Running:
             sent = {"content-type": "application/json"} if body is not None else {}
             connection.request(method, path, body, {**sent, **(headers or {})})
             response = connection.getresponse()
-            return Answer(
-                response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
-            )
+            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
         finally:
             connection.close()
 
-    def post(self, path: str, body: Any, headers: dict[str, str] | None = None, timeout: float = 60) -> Answer:
+    def post(
+        self, path: str, body: Any, headers: dict[str, str] | None = None, timeout: float = 60
+    ) -> Answer:
         return self.ask("POST", path, body, headers, timeout)
 
     def run(self, grader: Any, sample: Any = "Paris", item: Any = None, **headers: str) -> Answer:
@@ -102,7 +108,9 @@ class Running:
 
 
 @contextmanager
-def serving(backends: Backends | None = None, *, limits: Limits | None = None, **options: Any) -> Iterator[Running]:
+def serving(
+    backends: Backends | None = None, *, limits: Limits | None = None, **options: Any
+) -> Iterator[Running]:
     """A server that ends with the block."""
     own = backends or Backends(config=load_config_of(""))
     log = io.BytesIO()
@@ -113,7 +121,8 @@ def serving(backends: Backends | None = None, *, limits: Limits | None = None, *
     thread.start()
     until = time.monotonic() + 30
     while not running.started:
-        assert thread.is_alive() and time.monotonic() < until, "the server did not start"
+        assert thread.is_alive()
+        assert time.monotonic() < until, "the server did not start"
         time.sleep(0.005)
     try:
         yield Running(listener.getsockname()[1], log)
@@ -136,7 +145,9 @@ def load_config_of(text: str) -> Any:
 
 
 @contextmanager
-def process(*arguments: str, env: dict[str, str] | None = None, port: int = 0) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def process(
+    *arguments: str, env: dict[str, str] | None = None, port: int = 0
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """`grader serve` as a process of its own, and its port."""
     read, write = os.pipe()
     command = [sys.executable, "-m", "graders.cli", "serve", "--port", str(port), *arguments]

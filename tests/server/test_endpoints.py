@@ -45,7 +45,11 @@ def test_a_run_has_every_field(server: Running) -> None:
         "name", "type", "errors", "execution_time", "scores", "token_usage", "sampled_model_name",
     ]  # fmt: skip
     assert result["metadata"]["errors"] == dict(NO_ERRORS)
-    assert (result["reward"], result["metadata"]["name"], result["metadata"]["type"]) == (1.0, "check", "string_check")
+    assert (result["reward"], result["metadata"]["name"], result["metadata"]["type"]) == (
+        1.0,
+        "check",
+        "string_check",
+    )
     assert result["sub_rewards"] == result["metadata"]["scores"] == {}
     assert result["metadata"]["execution_time"] > 0
 
@@ -76,7 +80,7 @@ RESULTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("grader, sample, item, reward, flags", RESULTS)
+@pytest.mark.parametrize(("grader", "sample", "item", "reward", "flags"), RESULTS)
 def test_a_failed_row_is_an_answer(server: Running, grader, sample, item, reward, flags) -> None:
     """What a row comes to is 200, its failure a flag."""
     answer = server.run(grader, sample, item)
@@ -154,7 +158,7 @@ REFUSALS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("method, path, body, headers, status, param, code, word", REFUSALS)
+@pytest.mark.parametrize(("method", "path", "body", "headers", "status", "param", "code", "word"), REFUSALS)
 def test_refusals(server: Running, method, path, body, headers, status, param, code, word) -> None:
     """Every refusal is the service's error body, with a status that its clients do not retry."""
     answer = server.ask(method, path, body, headers)
@@ -207,7 +211,7 @@ KEYS = [
 ]
 
 
-@pytest.mark.parametrize("headers, status, code", KEYS)
+@pytest.mark.parametrize(("headers", "status", "code"), KEYS)
 def test_keys(guarded: Running, headers, status, code) -> None:
     """With a token every endpoint that grades asks for it; any host name will do then."""
     body = {"grader": string_check(), "model_sample": "a", "item": {"answer": "a"}}
@@ -220,7 +224,7 @@ def test_keys(guarded: Running, headers, status, code) -> None:
 
 
 @pytest.mark.parametrize(
-    "path, status", [("/", 200), ("/healthz", 200), ("/openapi.json", 200), ("/metrics", 401), ("/state", 401), ("/x", 401)]
+    ("path", "status"), [("/", 200), ("/healthz", 200), ("/openapi.json", 200), ("/metrics", 401), ("/state", 401), ("/x", 401)]
 )  # fmt: skip
 def test_what_is_open(guarded: Running, path: str, status: int) -> None:
     """Without the token only what holds nothing of anybody's can be seen."""
@@ -246,10 +250,15 @@ def test_problems_have_lines(server: Running) -> None:
         ("warning", "graders.a.operation"),
         ("error", "calculate_output"),
     ]
-    assert [lines[p["line"] - 1].split('"')[1] for p in found["problems"]] == ["operation", "calculate_output"]
+    assert [lines[p["line"] - 1].split('"')[1] for p in found["problems"]] == [
+        "operation",
+        "calculate_output",
+    ]
 
 
-@pytest.mark.parametrize("text", ["", "[", "null", "[]", '"/etc/passwd"', "{}", '{"type": "string_check"}', "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "[", "null", "[]", '"/etc/passwd"', "{}", '{"type": "string_check"}', "\x00"]
+)
 def test_problems_of_any_text(server: Running, text: str) -> None:
     """Whatever is typed gets a list of problems, never a refusal."""
     answer = server.post(PROBLEMS, {"spec": text})
