@@ -146,7 +146,8 @@ def _frame(code: types.CodeType, row_text: bytes, seed: int, module: types.Modul
             numpy = sys.modules.get("numpy")
             exec(code, module.__dict__)
             if numpy is None and "numpy" in sys.modules:
-                _seed(seed)  # it came with something that was not loaded before the fork
+                __import__("numpy.random")  # it came with something that was not loaded before the fork
+                _seed(seed)
         stage = b"g"
         grade = module.__dict__.get("grade")
         if grade is None:

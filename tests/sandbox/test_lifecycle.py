@@ -1,0 +1,369 @@
+"""Callers of every kind, and what is left behind: nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graders_sandbox import Job, Limits, Sandbox, folders
+from tests.sandbox.jails import PACKAGE, a_tier, alive, descendants, need, until
+
+DOUBLE = "def grade(sample, item): return item['x'] * 2.0"
+SLOW = "import time\ndef grade(sample, item):\n    time.sleep(60)\n    return 1.0"
+TIERS_TO_KILL = ["linux-full", "linux-landlock", "linux-ns"]
+
+
+def descriptors() -> set[str]:
+    gc.collect()
+    return set(os.listdir("/proc/self/fd"))
+
+
+def test_run_many_is_lazy_and_in_order() -> None:
+    """Outcomes come as the jobs did, and jobs are read as they are needed."""
+    read = []
+
+    def jobs() -> Any:
+        for x in range(200):
+            read.append(x)
+            yield Job(DOUBLE, {}, {"x": x})
+
+    with Sandbox(tier=a_tier(), in_flight=2) as sandbox:
+        outcomes = sandbox.run_many(jobs())
+        first = [next(outcomes).value for _ in range(5)]
+        ahead = len(read)
+        rest = [outcome.value for outcome in outcomes]
+
+    assert first + rest == [x * 2.0 for x in range(200)]
+    assert ahead < 20
+
+
+def test_closing_run_many_stops_what_is_under_way() -> None:
+    """Nobody waits for samples that nobody will read."""
+    with Sandbox(tier=a_tier(), in_flight=2) as sandbox:
+        outcomes = sandbox.run_many([Job(DOUBLE, {}, {"x": 1}), *[Job(SLOW, {}, {})] * 4])
+        next(outcomes)
+        outcomes.close()
+
+        started = time.monotonic()
+        assert sandbox.run(DOUBLE, {}, {"x": 4}).value == 8.0
+        assert time.monotonic() - started < 10
+
+
+def test_a_cancelled_sample_is_stopped() -> None:
+    """Its process ends and its place is free again."""
+    with Sandbox(tier=a_tier(), in_flight=1) as sandbox:
+        sandbox.run(DOUBLE, {}, {"x": 1})
+        future = sandbox.submit(SLOW, {}, {})
+        until(lambda: len(descendants(os.getpid())) > 0)
+        assert future.cancel()
+
+        assert sandbox.run(DOUBLE, {}, {"x": 4}, timeout_s=20).value == 8.0
+
+
+def test_async_callers() -> None:
+    """arun and arun_many answer, and cancelling a task cancels the sample."""
+
+    async def main(sandbox: Sandbox) -> list[float | None]:
+        several = await asyncio.gather(*[sandbox.arun(DOUBLE, {}, {"x": x}) for x in range(8)])
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(sandbox.arun(SLOW, {}, {}), 0.3)
+        many = [outcome.value async for outcome in sandbox.arun_many([Job(DOUBLE, {}, {"x": 9})])]
+        return [outcome.value for outcome in several] + many
+
+    with Sandbox(tier=a_tier(), in_flight=2) as sandbox:
+        assert asyncio.run(main(sandbox)) == [0, 2, 4, 6, 8, 10, 12, 14, 18]
+
+
+def test_any_thread() -> None:
+    """Many threads share one sandbox; a thread that starts it and ends does not take the servers along."""
+    values: dict[int, float | None] = {}
+    with Sandbox(tier=a_tier()) as sandbox:
+        first = threading.Thread(target=lambda: sandbox.run(DOUBLE, {}, {"x": 0}))
+        first.start()
+        first.join()
+        time.sleep(0.1)
+
+        def work(number: int) -> None:
+            for x in range(5):
+                values[number * 5 + x] = sandbox.run(DOUBLE, {}, {"x": number * 5 + x}).value
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert values == {x: x * 2.0 for x in range(40)}
+
+
+def test_close_leaves_nothing_and_the_sandbox_can_be_used_again() -> None:
+    """No process, no descriptor, no thread; and then it works as before."""
+    tier = a_tier()
+    sandbox = Sandbox(tier=tier)
+    sandbox.run(DOUBLE, {}, {"x": 1})
+    sandbox.close()
+    before = descriptors(), threading.active_count()
+
+    for _ in range(3):
+        waiting = [sandbox.submit(SLOW, {}, {}) for _ in range(3)]
+        assert sandbox.run(DOUBLE, {}, {"x": 3}).value == 6.0
+        below = descendants(os.getpid())
+        sandbox.close()
+
+        assert [future.result(1).status for future in waiting] == ["infrastructure"] * 3
+        assert below
+        assert not any(map(alive, below))
+    assert (descriptors(), threading.active_count()) == before
+
+
+def test_close_from_a_callback() -> None:
+    """Whoever closes on the sandbox's own thread does not wait for itself."""
+    sandbox = Sandbox(tier=a_tier())
+    future = sandbox.submit(DOUBLE, {}, {"x": 1})
+    done = threading.Event()
+    future.add_done_callback(lambda _: (sandbox.close(), done.set()))
+
+    assert done.wait(20)
+    assert future.result().value == 2.0
+
+
+def in_child(sandbox: Sandbox, answers: Any) -> None:
+    answers.put(sandbox.run(DOUBLE, {}, {"x": 21}).value)
+    sandbox.close()
+
+
+def spawned(tier: str, answers: Any) -> None:
+    with Sandbox(tier=tier) as sandbox:
+        in_child(sandbox, answers)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:This process:DeprecationWarning"
+)  # that forking with threads is unwise is the point
+@pytest.mark.parametrize("tier", TIERS_TO_KILL)
+def test_a_forked_caller_has_its_own(tier: str) -> None:
+    """The child of a caller works, does not touch the parent's servers, and does not keep them alive."""
+    need(tier)
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    with Sandbox(tier=tier) as sandbox:
+        running = sandbox.submit("import time\ndef grade(s, i):\n    time.sleep(0.5)\n    return 5.0", {}, {})
+        sandbox.run(DOUBLE, {}, {"x": 1})
+        child = context.Process(target=in_child, args=(sandbox, answers))
+        child.start()
+
+        assert answers.get(timeout=30) == 42.0
+        child.join(20)
+        assert running.result().value == 5.0
+        assert sandbox.run(DOUBLE, {}, {"x": 2}).value == 4.0
+
+
+def test_a_forked_child_does_not_keep_servers_alive() -> None:
+    """When the parent closes, its servers end although a forked child of it lives on."""
+    sandbox = Sandbox(tier=a_tier())
+    sandbox.run(DOUBLE, {}, {"x": 1})
+    servers = descendants(os.getpid())
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(write)
+        os.read(read, 1)
+        os._exit(0)
+    os.close(read)
+
+    sandbox.close()
+
+    assert not any(map(alive, servers))
+    os.close(write)
+    os.waitpid(pid, 0)
+
+
+def test_a_spawned_caller() -> None:
+    """Spawn works as well."""
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    child = context.Process(target=spawned, args=(a_tier(), answers))
+    child.start()
+
+    assert answers.get(timeout=60) == 42.0
+    child.join(20)
+
+
+HOST = f"""
+import sys, threading, time
+sys.path.insert(0, {str(PACKAGE)!r})
+from graders_sandbox import Job, Sandbox
+sandbox = Sandbox(tier=sys.argv[1], in_flight=3)
+source = "import os, time\\ndef grade(s, i):\\n    open('left', 'w').write('x')\\n    time.sleep(i['t'])\\n    return 1.0"
+print("up", flush=True)
+for outcome in sandbox.run_many(Job(source, {{}}, {{"t": 0.002 * (n % 9)}}) for n in range(10**9)):
+    pass
+"""
+
+
+def kill_a_host(tier: str, after_s: float, folder: str) -> None:
+    """Start a host that grades, kill it, and look for what is left."""
+    host = subprocess.Popen(
+        [sys.executable, "-c", HOST, tier], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "TMPDIR": folder}
+    )  # fmt: skip
+    assert host.stdout is not None
+    host.stdout.readline()
+    time.sleep(after_s)
+    below = descendants(host.pid)
+    marks = [f"/proc/{pid}" for pid in below]
+
+    host.kill()
+    host.wait()
+
+    host.stdout.close()
+    assert until(lambda: not any(map(alive, below)), 2.0), [m for m in marks if os.path.exists(m)]
+    left = os.listdir(folder)
+    assert len(left) <= (tier == "linux-landlock")
+
+
+def kill_hosts(tier: str, moments: list[float], monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    need(tier)
+    for after_s in moments:
+        kill_a_host(tier, after_s, str(folder))
+        mounts = Path("/proc/self/mounts").read_text()
+        assert "graders-sandbox" not in mounts
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        folders.sweep()
+        assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize("tier", TIERS_TO_KILL)
+def test_a_killed_host_leaves_nothing(tier: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """SIGKILL of the host: nothing is left within 2 s, and its folders go at the next start."""
+    kill_hosts(tier, [0.6], monkeypatch, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tier", TIERS_TO_KILL)
+def test_a_host_killed_at_random_moments_leaves_nothing(
+    tier: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The same at twenty moments, from before the first server is up."""
+    moments = random.Random(7)
+    kill_hosts(tier, [moments.uniform(0.0, 0.8) for _ in range(20)], monkeypatch, tmp_path)
+
+
+def servers_of(sandbox: Sandbox) -> list[int]:
+    """Server processes, outer and inner, but no sample."""
+    outer = [s.process.pid for s in list(sandbox._pool._servers)] if sandbox._pool else []
+    inner = (
+        [pid for server in outer for pid in descendants(server)[:1]]
+        if sandbox._choice.tier in ("linux-full", "linux-ns")
+        else []
+    )
+    return [*outer, *inner]
+
+
+def kill_servers_under(tier: str, count: int, every: int) -> None:
+    """Grade `count` samples; kill a server, outer or inner, whenever so many outcomes have come."""
+    need(tier)
+    choice = random.Random(3)
+    source = "import time\ndef grade(s, i):\n    time.sleep(0.01)\n    return i['x'] + 1.0"
+    values, attempts = [], []
+    with Sandbox(tier=tier, in_flight=4) as sandbox:
+        for outcome in sandbox.run_many(Job(source, {}, {"x": x}) for x in range(count)):
+            values.append(outcome.value)
+            attempts.append(outcome.attempts)
+            if len(values) % every == 0:
+                with suppress(ProcessLookupError):
+                    os.kill(choice.choice(servers_of(sandbox)), signal.SIGKILL)
+
+    assert values == [x + 1.0 for x in range(count)]
+    assert max(attempts) > 1
+
+
+@pytest.mark.parametrize("tier", TIERS_TO_KILL)
+def test_killed_servers_lose_no_sample(tier: str) -> None:
+    """What a dying server had is graded on a fresh one; no sample is lost and none scores 0."""
+    kill_servers_under(tier, 100, 20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tier", TIERS_TO_KILL)
+def test_killed_servers_lose_no_sample_at_length(tier: str) -> None:
+    """The same for longer."""
+    kill_servers_under(tier, 1000, 23)
+
+
+def test_a_hung_server_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that does not answer is ended by the host's watchdog, and its samples are graded elsewhere."""
+    monkeypatch.setattr("graders_sandbox.pool.GRACE_S", 0.3)
+    with Sandbox(tier=a_tier()) as sandbox:
+        sandbox.run(DOUBLE, {}, {"x": 1})
+        for pid in servers_of(sandbox):
+            os.kill(pid, signal.SIGSTOP)
+
+        outcome = sandbox.run(DOUBLE, {}, {"x": 2}, timeout_s=0.5)
+
+    assert (outcome.value, outcome.attempts) == (4.0, 2)
+
+
+def test_the_least_recently_used_server_ends() -> None:
+    """Servers are kept by the packages that sources name; plain sources share one."""
+    pytest.importorskip("numpy")
+    pytest.importorskip("yaml")
+    pytest.importorskip("rapidfuzz")
+    sources = [
+        f"import {name}\ndef grade(s, i): return 1.0"
+        for name in ("json", "numpy", "yaml", "csv", "rapidfuzz", "numpy")
+    ]
+    with Sandbox(tier=a_tier(), servers=2) as sandbox:
+        kept = []
+        for source in sources:
+            assert sandbox.run(source, {}, {}).ok
+            kept.append([",".join(sorted(server.packages)) for server in sandbox._pool._servers])  # type: ignore[union-attr]
+
+    assert kept == [
+        [""],
+        ["", "numpy"],
+        ["numpy", "yaml"],
+        ["yaml", ""],
+        ["", "rapidfuzz"],
+        ["rapidfuzz", "numpy"],
+    ]
+
+
+def test_a_host_without_descriptors_says_so() -> None:
+    """What the host cannot do is infrastructure, said with the reason, and over when the reason is."""
+    import resource
+
+    with Sandbox(tier=a_tier(), limits=Limits(wall_s=5)) as sandbox:
+        sandbox.run(DOUBLE, {}, {"x": 1})
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        used = max(map(int, os.listdir("/proc/self/fd"))) + 1
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used, hard))
+        blocks = []
+        try:
+            while True:
+                blocks.append(os.dup(0))
+        except OSError:
+            pass
+        try:
+            outcome = sandbox.run(DOUBLE, {}, {"x": 1})
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for block in blocks:
+                os.close(block)
+
+        assert outcome.status == "infrastructure"
+        assert "Too many open files" in outcome.text
+        assert sandbox.run(DOUBLE, {}, {"x": 3}).value == 6.0

@@ -1,0 +1,216 @@
+"""What becomes of a sample, on every tier that this machine gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from graders_sandbox import TIERS, Limits, Outcome, Sandbox
+from tests.sandbox.jails import need
+
+WRITE = "import os\ndef grade(s, i):\n    os.write(3, {})\n    return 1.0\n"
+#: source, status, stage, error_type, and a part of the text
+CASES = [
+    pytest.param("def grade(s, i): return 0.25", "value", "", "", "", id="a float"),
+    pytest.param("def grade(s, i): return 3", "value", "", "", "", id="an int"),
+    pytest.param("def grade(s, i): return True", "value", "", "", "", id="a bool"),
+    pytest.param("def grade(s, i): return 'x'", "bad_return", "", "", "returned a str", id="a text"),
+    pytest.param("def grade(s, i): return None", "bad_return", "", "", "NoneType", id="nothing"),
+    pytest.param("def grade(s, i): return float('nan')", "bad_return", "", "", "nan", id="nan"),
+    pytest.param("def grade(s, i): return 10**400", "bad_return", "", "", "too large", id="a huge int"),
+    pytest.param(
+        "class F(float):\n    pass\ndef grade(s, i): return F(1)", "bad_return", "", "", "returned a F", id="a float's child"
+    ),
+    pytest.param("async def grade(s, i): return 1.0", "bad_return", "", "", "coroutine", id="async"),
+    pytest.param("def grade(s, i):\n    return {}['k']", "grader_error", "grade", "KeyError", "line 2", id="raises"),
+    pytest.param("raise ValueError('top')", "grader_error", "import", "ValueError", "top", id="raises at the top"),
+    pytest.param("x = 1", "grader_error", "grade", "NameError", "does not define grade", id="no grade"),
+    pytest.param("def grade(s): return 1.0", "grader_error", "grade", "TypeError", "positional", id="one argument"),
+    pytest.param("def grade(", "grader_error", "compile", "SyntaxError", "never closed", id="does not compile"),
+    pytest.param("def grade(s, i): raise SystemExit(0)", "grader_error", "grade", "SystemExit", "", id="leaves politely"),
+    pytest.param("def grade(s, i): exit()", "grader_error", "grade", "SystemExit", "", id="exit()"),
+    pytest.param(
+        "def grade(s, i): raise KeyboardInterrupt", "grader_error", "grade", "KeyboardInterrupt", "", id="an interrupt"
+    ),
+    pytest.param(
+        "def grade(s, i): return grade(s, i)", "grader_error", "grade", "RecursionError", "", id="recursion"
+    ),
+    pytest.param(
+        "class E(Exception):\n    def __str__(self): raise self\ndef grade(s, i): raise E()",
+        "grader_error", "grade", "E", "", id="an error that cannot be printed",
+    ),
+    pytest.param(
+        "def grade(s, i): raise ValueError('a\\x1b[31m\\ud800' + 'z' * 9999)",
+        "grader_error", "grade", "ValueError", "\\x1b[31m\\ud800", id="escapes in errors",
+    ),
+    pytest.param("import os\ndef grade(s, i): os._exit(0)", "no_result", "", "", "exit code 0", id="leaves"),
+    pytest.param("import os\ndef grade(s, i): os._exit(70)", "no_result", "", "", "exit code 70", id="leaves as our own code"),
+    pytest.param("import os\nos.close(3)\ndef grade(s, i): return 1.0", "no_result", "", "", "", id="closes the pipe"),
+    pytest.param(
+        "import ctypes\ndef grade(s, i): ctypes.string_at(0)", "crash", "", "SIGSEGV", "SIGSEGV", id="segfault"
+    ),
+    pytest.param("import os\ndef grade(s, i): os.abort()", "crash", "", "SIGABRT", "", id="abort"),
+    pytest.param("def grade(s, i):\n    while True: pass", "timeout", "", "wall", "0.4 s", id="endless"),
+    pytest.param("while True: pass", "timeout", "", "wall", "0.4 s", id="endless at the top"),
+    pytest.param(
+        "import signal, os\ndef grade(s, i):\n    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\n"
+        "    os.kill(os.getpid(), signal.SIGSTOP)\n    while True: pass",
+        "timeout", "", "wall", "", id="stops itself",
+    ),
+    pytest.param(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(99,)).start()\ndef grade(s, i): return 1.0",
+        "value", "", "", "", id="a thread that stays",
+    ),
+    pytest.param("def grade(s, i): return float(len(bytearray(1 << 33)))", "memory", "grade", "MemoryError", "", id="memory"),
+    pytest.param(WRITE.format("b'V' + bytes(8)"), "protocol", "", "", "18 bytes", id="two results"),
+    pytest.param(WRITE.format("b'x' * 10**6"), "protocol", "", "", "", id="garbage"),
+    pytest.param(WRITE.format("b'E?\\0'"), "protocol", "", "", "", id="an unknown stage"),
+    pytest.param(
+        "import os, struct\ndef grade(s, i):\n    os.write(3, b'V' + struct.pack('<d', float('inf')))\n    os._exit(0)",
+        "protocol", "", "", "", id="claims infinity",
+    ),
+    pytest.param(
+        "import os, struct\ndef grade(s, i):\n    os.write(3, b'V' + struct.pack('<d', 1))\n    os._exit(1)",
+        "protocol", "", "", "exit code 1", id="a result and then a failure",
+    ),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=[*TIERS, "unsandboxed"])
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    if request.param == "unsandboxed":
+        with Sandbox(unsandboxed=True) as sandbox:
+            yield sandbox
+        return
+    need(request.param)
+    with Sandbox(tier=request.param) as sandbox:
+        yield sandbox
+
+
+def tier_of(sandbox: Sandbox, request: pytest.FixtureRequest) -> str:
+    return request.node.callspec.params["sandbox"]
+
+
+@pytest.mark.parametrize("source, status, stage, error_type, text", CASES)
+def test_each_end_has_its_outcome(
+    sandbox: Sandbox,
+    request: pytest.FixtureRequest,
+    source: str,
+    status: str,
+    stage: str,
+    error_type: str,
+    text: str,
+) -> None:
+    """The status tells what happened, the tier travels along, and only "value" carries a value."""
+    if "ctypes" in source and tier_of(sandbox, request) == "linux-strict":
+        source = "import ctypes\n" + source
+
+    outcome = sandbox.run(source, {}, {}, timeout_s=0.4 if status == "timeout" else 20.0)
+
+    assert (outcome.status, outcome.stage, outcome.error_type) == (status, stage, error_type), outcome
+    assert text in outcome.text
+    assert len(outcome.text) <= 4096
+    assert all(c == "\n" or c.isprintable() for c in outcome.text)
+    assert outcome.tier == tier_of(sandbox, request)
+    assert (outcome.value is not None) == (status == "value")
+    assert outcome.attempts == 1
+    assert outcome.samples_per_process == 1
+
+
+def test_the_processor_limit_is_a_timeout() -> None:
+    """Whoever uses up the processor time is told so, also when it ignores the signal; it is not out of memory."""
+    ignore = "import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\n"
+    with Sandbox(limits=Limits(cpu_s=1)) as short:
+        plain, stubborn = [short.submit(s + "while True: pass", {}, {}) for s in ("", ignore)]
+
+        assert [plain.result().status, plain.result().error_type] == ["timeout", "cpu"]
+        assert [stubborn.result().status, stubborn.result().error_type] == ["timeout", "cpu"]
+
+
+LIMITS = [
+    pytest.param(Limits(memory_bytes=50_000_000), "def grade(s, i): return len(bytearray(100_000_000))", "memory", id="memory"),
+    pytest.param(Limits(source_bytes=20), "def grade(s, i): return 1.0", "grader_error", id="source"),
+    pytest.param(Limits(payload_bytes=20), "def grade(s, i): return 1.0", "grader_error", id="payload"),
+    pytest.param(Limits(wall_s=0.3), "import time\ndef grade(s, i): time.sleep(9)", "timeout", id="wall"),
+    pytest.param(
+        Limits(descriptors=20), "import os\ndef grade(s, i):\n    while True: os.pipe()", "grader_error", id="descriptors"
+    ),
+    pytest.param(
+        Limits(disk_bytes=100_000), "def grade(s, i):\n    open('f', 'wb').write(b'x' * 10**6)\n    return 1", "disk", id="a file"
+    ),
+    pytest.param(
+        Limits(disk_bytes=1_000_000),
+        "import time\ndef grade(s, i):\n    for n in range(99):\n        open(f'f{n}', 'wb').write(b'x' * 100_000)\n"
+        "    time.sleep(9)\n    return 1",
+        "disk", id="many files",
+    ),
+    pytest.param(
+        Limits(inodes=50),
+        "import os, time\ndef grade(s, i):\n    for n in range(99): os.mkdir(f'd{n}')\n    time.sleep(9)\n    return 1",
+        "disk", id="inodes",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("tier", ["linux-full", "linux-landlock", "linux-ns"])
+@pytest.mark.parametrize("limits, source, status", LIMITS)
+def test_limits_can_be_set(tier: str, limits: Limits, source: str, status: str) -> None:
+    """Each limit holds in each tier that has files, by a file system or by the watcher."""
+    need(tier)
+    with Sandbox(tier=tier, limits=limits) as sandbox:
+        outcome = sandbox.run(source, {}, {})
+
+    assert outcome.status == status, outcome
+
+
+@pytest.mark.parametrize("hide", ["", "os.unlink('f')"], ids=["named", "deleted but open"])
+def test_the_watcher_sees_what_no_folder_lists(hide: str) -> None:
+    """Files that a sample has deleted and holds open are still its own."""
+    need("linux-landlock")
+    source = (
+        "import os, time\ndef grade(s, i):\n    kept = []\n    for n in range(40):\n"
+        f"        kept.append(open('f', 'wb'))\n        kept[-1].write(b'x' * 100_000)\n        kept[-1].flush()\n        {hide or 'os.rename(chr(102), str(n))'}\n"
+        "    time.sleep(9)\n    return 1"
+    )
+    with Sandbox(tier="linux-landlock", limits=Limits(disk_bytes=1_000_000)) as sandbox:
+        outcome = sandbox.run(source, {}, {})
+
+    assert (outcome.status, outcome.text) == ("disk", "the program left more on disk than its limit")
+
+
+RANDOM = "import random\ndef grade(s, i): return random.random()"
+LATE = "def grade(s, i):\n    r = __import__('random')\n    return r.random()"
+NUMPY = "import numpy\ndef grade(s, i): return numpy.random.rand()"
+LATE_NUMPY = "m = __import__('numpy')\ndef grade(s, i): return m.random.rand()"
+
+
+@pytest.mark.parametrize(
+    "source", [RANDOM, LATE, NUMPY, LATE_NUMPY], ids=["random", "late", "numpy", "numpy, late"]
+)
+def test_randomness_is_the_runs_and_the_samples(source: str) -> None:
+    """The same seed and key give the same stream; another key or another seed gives another."""
+    if "numpy" in source:
+        pytest.importorskip("numpy")
+
+    def draw(seed: int, keys: str) -> list[Outcome]:
+        with Sandbox(seed=seed) as sandbox:
+            return [sandbox.run(source, {}, {}, key=key) for key in keys]
+
+    first, again, other = draw(1, "aab"), draw(1, "ab"), draw(2, "a")
+
+    values = [outcome.value for outcome in first]
+    assert values[0] == values[1] != values[2], first
+    assert [outcome.value for outcome in again] == values[1:]
+    assert other[0].value not in values
+
+
+def test_numerical_libraries_have_one_thread() -> None:
+    """A server with threads must not fork, and samples share the machine."""
+    pytest.importorskip("numpy")
+    source = (
+        "import numpy, os, threading\ndef grade(s, i):\n    numpy.ones((300, 300)) @ numpy.ones((300, 300))\n"
+        "    import ctypes\n    return float(os.environ['OPENBLAS_NUM_THREADS']) + threading.active_count()"
+    )
+    with Sandbox() as sandbox:
+        assert sandbox.run(source, {}, {}).value == 2.0
