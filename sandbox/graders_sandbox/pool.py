@@ -49,6 +49,7 @@ class Sandbox:
         tier: Exactly this tier (for tests and diagnosis).
         unsandboxed: No jail at all. Only for programs that you wrote; every outcome says so.
         seed: The run's seed; with a sample's key it seeds random and numpy.
+        hash_seed: Of the programs' str hashes, and so of the order of their sets: the same in every run unless changed.
         in_flight: Samples at once; None: twice the cores, fewer where memory is short.
         servers: Import sets kept ready; the least recently used are closed.
         samples_per_process: How many samples of one source may share a process, for speed. More than 1 gives up what
@@ -64,6 +65,7 @@ class Sandbox:
         tier: str | None = None,
         unsandboxed: bool = False,
         seed: int = 0,
+        hash_seed: int = 0,
         in_flight: int | None = None,
         servers: int = 8,
         samples_per_process: int = 1,
@@ -77,6 +79,7 @@ class Sandbox:
                 raise ValueError(f"{name} must be at least 1, not {number}")
         self.limits = limits or Limits()
         self.seed = seed
+        self.hash_seed = hash_seed
         self.in_flight = in_flight or _fitting(self.limits)
         self.samples_per_process = samples_per_process
         self._grows = in_flight is None
@@ -85,6 +88,18 @@ class Sandbox:
         self._lock = threading.Lock()
         self._pool: _Pool | None = None
         _ALL.add(self)
+
+    def sibling(self, *, hash_seed: int) -> Sandbox:
+        """A sandbox of its own with the same limits and the same jail, whose programs hash by another seed."""
+        other = Sandbox(
+            limits=self.limits,
+            seed=self.seed,
+            hash_seed=hash_seed,
+            in_flight=self.in_flight,
+            servers=self._kept,
+        )
+        other._choice = self._choice
+        return other
 
     @property
     def tier(self) -> str:
@@ -231,6 +246,7 @@ class _Pool:
         self._choice = sandbox._choice
         self._limits = sandbox.limits
         self._in_flight = sandbox.in_flight
+        self._hash_seed = sandbox.hash_seed
         self._grows = sandbox._grows
         self._kept = sandbox._kept
         self._per_process = sandbox.samples_per_process
@@ -403,7 +419,12 @@ class _Pool:
         for server in idle[: len(self._servers) - self._kept + 1]:
             self._end(server)
         server = processes.start(
-            self._choice, self._limits, packages, self._in_flight, bare=packages in self._bare
+            self._choice,
+            self._limits,
+            packages,
+            self._in_flight,
+            bare=packages in self._bare,
+            hash_seed=self._hash_seed,
         )
         self._selector.register(server.control, selectors.EVENT_READ, server)
         self._servers.append(server)

@@ -31,9 +31,9 @@ IDLE = 2  # children of a server that wait for a sample, jailed already
 SOURCES = 64  # compiled in one server at once
 _SERVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "server.py")
 #: All that a server has in its environment: nothing of the caller's. Numerical libraries get one thread each, since a
-#: server with threads must not fork; the hash seed is fixed, since all samples share it anyway.
+#: server with threads must not fork. The hash seed is added: all samples of a server share it anyway.
 _ENVIRONMENT = {
-    "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
+    "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
     "NUMEXPR_NUM_THREADS": "1", "JOBLIB_MULTIPROCESSING": "0", "PYTHONDONTWRITEBYTECODE": "1",
 }  # fmt: skip
 #: Settings of numerical libraries that describe the processor: without them some crash on some machines. And where
@@ -182,12 +182,15 @@ def _unsupported(unsandboxed: bool) -> str:
     return ""
 
 
-def start(choice: Choice, limits: Limits, packages: frozenset[str], in_flight: int, *, bare: bool) -> Server:
+def start(
+    choice: Choice, limits: Limits, packages: frozenset[str], in_flight: int, *, bare: bool, hash_seed: int
+) -> Server:
     """Start a server of the tier that is next.
 
     Args:
         in_flight: Samples that it will be given at once; fewer where the tier holds only one.
         bare: Whether it loads nothing, since loading the packages made it unfit.
+        hash_seed: Of str hashes in it.
 
     Raises:
         SandboxUnavailable: this Python cannot be started.
@@ -222,7 +225,8 @@ def start(choice: Choice, limits: Limits, packages: frozenset[str], in_flight: i
     said = os.memfd_create("graders-said", os.MFD_CLOEXEC)
     command = [
         sys.executable,
-        "-I",
+        "-s",  # and -P: as -I, which would leave PYTHONHASHSEED unread; nothing in its environment is the caller's
+        "-P",
         "-S",
         "-B",
         "-X",
@@ -234,7 +238,7 @@ def start(choice: Choice, limits: Limits, packages: frozenset[str], in_flight: i
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, pass_fds=[theirs.fileno()],
-            env={**_ENVIRONMENT, **kept}, cwd="/",
+            env={**_ENVIRONMENT, "PYTHONHASHSEED": str(hash_seed), **kept}, cwd="/",
         )  # fmt: skip
     except OSError as error:
         ours.close()
