@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -24,10 +23,10 @@ from graders.batch.report import Reference, junit, make_report
 from graders.batch.results import ResultRow
 from graders.batch.text import summary_markdown, summary_text
 from graders.cli import group
+from tests.batch.browser import CHROMIUM, Browser
 from tests.batch.handmade import write_results
 from tests.specs import multi, python, string_check, text_similarity
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
 HOSTILE = [
@@ -322,6 +321,133 @@ def test_a_page_of_many_rows_works_in_a_browser(many: Path, tmp_path: Path) -> N
     assert file.stat().st_size < 3_000_000
     assert 'class="text bad"' in document
     assert re.search(r"1–50 of [\d,]+ shown here", document)
+
+
+@pytest.fixture(scope="module")
+def opened(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The page of the many rows, in a browser."""
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    folder = tmp_path_factory.mktemp("browser")
+    file = folder / "page.html"
+    file.write_text(page(report_of(many, label="right")), encoding="utf-8")
+    with Browser(folder / "profile") as browser:
+        browser.open(file)
+        yield browser
+        assert browser.problems == []  # no error, and no breach of the policy
+        assert browser.asked == [file.as_uri()]  # and nothing else was loaded
+
+
+def text_of(browser: Browser, id: str) -> str:
+    return str(browser.evaluate(f"document.getElementById('{id}').textContent"))
+
+
+def shown_rewards(browser: Browser) -> list[str]:
+    cells: list[str] = browser.evaluate(
+        "[...document.querySelectorAll('tr.row .c-reward')].map(td => td.textContent)"
+    )
+    return cells
+
+
+@pytest.mark.slow
+def test_the_keyboard_does(opened: Browser) -> None:
+    """Rows are walked, opened and closed, pages turned, and search reached, without a mouse."""
+    focused = "document.activeElement.querySelector('bdi')?.textContent"
+    opened.evaluate("document.getElementById('clear').click()")
+    first = opened.evaluate("document.querySelector('tr.row bdi').textContent")
+
+    opened.press("j")
+    assert opened.evaluate(focused) == first
+    opened.press("j", "Enter")
+    second = opened.evaluate(focused)
+    assert second != first
+    assert opened.evaluate("location.hash") == f"#row={second}"
+    assert opened.evaluate("document.activeElement.nextSibling.querySelector('.text') !== null")
+    opened.press("Escape", "k", "ArrowDown")
+    assert opened.evaluate("document.querySelector('.detail')") is None
+    assert opened.evaluate(focused) == second
+    opened.press("n")
+    assert text_of(opened, "count").startswith("51–100 of")
+    opened.press("p", "/", *"output 40")
+    assert opened.evaluate("document.activeElement.id") == "search"
+    found = opened.evaluate("[...document.querySelectorAll('tr.row .c-text')].map(td => td.textContent)")
+    assert found
+    assert all("40" in text for text in found)
+
+
+@pytest.mark.slow
+def test_filters_do(opened: Browser) -> None:
+    """A bar lists its rows and lets go of them again; failures, ends and limits too; headings sort."""
+    opened.evaluate("document.getElementById('clear').click()")
+    everything = text_of(opened, "count")
+
+    opened.evaluate("document.querySelectorAll('.bar[data-low]')[3].dispatchEvent(new Event('click'))")
+    rewards = shown_rewards(opened)
+    assert rewards
+    assert all(0.15 <= float(reward) <= 0.2 for reward in rewards)
+    opened.evaluate("document.querySelectorAll('.bar[data-low]')[3].dispatchEvent(new Event('click'))")
+    assert text_of(opened, "count") == everything
+    opened.evaluate("document.querySelector('button[data-flag]').click()")
+    assert set(shown_rewards(opened)) == {"failed"}
+    assert text_of(opened, "count") == "1–50 of 600 shown here"
+    opened.evaluate("document.getElementById('clear').click()")
+    opened.evaluate("document.querySelector('th[data-sort=reward] button').click()")
+    opened.evaluate("document.querySelector('th[data-sort=reward] button').click()")
+    rewards = shown_rewards(opened)
+    assert rewards == sorted(rewards, reverse=True)
+    assert opened.evaluate("document.querySelector('th[data-sort=reward]').ariaSort") == "descending"
+    opened.evaluate("document.getElementById('search').value = 'no such text'")
+    opened.evaluate("document.getElementById('search').dispatchEvent(new Event('input'))")
+    assert opened.evaluate("document.getElementById('none').hidden") is False
+
+
+@pytest.mark.slow
+def test_the_slider_counts_every_label(opened: Browser) -> None:
+    """At its ends everything, or next to nothing, passes; kappa in between is that of the file."""
+    total = opened.evaluate("data.labels.yes + data.labels.no")
+
+    def at(place: int) -> dict[str, int]:
+        opened.evaluate(
+            f"(cut => {{ cut.value = {place}; cut.dispatchEvent(new Event('input')); }})(document.getElementById('cut'))"
+        )
+        return {
+            id: int(text_of(opened, id).replace(",", "")) for id in ("both", "missed", "wrongly", "neither")
+        }
+
+    lowest, middle, highest = at(0), at(opened.evaluate("data.cut")), at(10_000)
+
+    assert {sum(cells.values()) for cells in (lowest, middle, highest)} == {total}
+    assert (lowest["missed"], lowest["neither"]) == (0, 0)
+    assert highest["both"] + highest["wrongly"] < total / 100
+    assert middle["both"] + middle["neither"] > 0.9 * total
+
+
+@pytest.mark.slow
+def test_light_and_dark(opened: Browser) -> None:
+    """The button changes both ways; ink and paper stand apart as WCAG asks of small text (4.5 to 1)."""
+    contrast = """(() => {
+        const color = value => {
+            const [r, g, b] = value.match(/[0-9a-f]{2}/gi).map(v => parseInt(v, 16) / 255)
+                .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        };
+        const style = getComputedStyle(document.documentElement);
+        const ratio = (a, b) => {
+            const [x, y] = [a, b].map(name => color(style.getPropertyValue("--" + name).trim()));
+            return (Math.max(x, y) + 0.05) / (Math.min(x, y) + 0.05);
+        };
+        return Math.min(...[["ink", "paper"], ["soft", "paper"], ["soft", "card"], ["bad", "card"], ["bad", "bad-soft"],
+            ["good", "good-soft"], ["unsure", "unsure-soft"], ["accent", "card"], ["soft", "track"]].map(pair => ratio(...pair)));
+    })()"""
+    seen = []
+    for _ in range(2):
+        seen.append(
+            (opened.evaluate("getComputedStyle(document.body).backgroundColor"), opened.evaluate(contrast))
+        )
+        opened.evaluate("document.getElementById('theme').click()")
+
+    assert seen[0][0] != seen[1][0]
+    assert all(ratio >= 4.5 for _, ratio in seen)
 
 
 # --- the other forms ----------------------------------------------------------------------------------------------
