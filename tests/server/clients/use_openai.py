@@ -14,7 +14,9 @@ from pydantic import BaseModel
 
 def unknown_and_missing(model, path=""):
     """Fields of a typed response that its type does not have, or that did not come."""
-    aliases = {field.alias for field in type(model).model_fields.values()}  # the client keeps these as extras too
+    aliases = {
+        field.alias for field in type(model).model_fields.values()
+    }  # the client keeps these as extras too
     found = [f"unknown {path}{name}" for name in (model.model_extra or {}) if name not in aliases]
     found += [
         f"missing {path}{name}" for name in type(model).model_fields if name not in model.model_fields_set
@@ -75,7 +77,7 @@ async def use(client, script):
 async def main():
     url, key = sys.argv[1:]
     script = json.load(sys.stdin)
-    bad = {"default_headers": {"content-type": "text/plain"}}
+    bad = {"default_headers": {"Content-Type": "text/plain"}}
     lost = {}
     for name, client in {
         "wrong key": openai.OpenAI(base_url=f"{url}/v1", api_key="wrong"),
