@@ -368,11 +368,13 @@ def test_the_keyboard_does(opened: Browser) -> None:
     assert opened.evaluate(focused) == second
     opened.press("n")
     assert text_of(opened, "count").startswith("51–100 of")
-    opened.press("p", "/", *"output 40")
+    opened.press("p", "/", *"r40")
     assert opened.evaluate("document.activeElement.id") == "search"
-    found = opened.evaluate("[...document.querySelectorAll('tr.row .c-text')].map(td => td.textContent)")
+    found = opened.evaluate("[...document.querySelectorAll('tr.row .c-id')].map(td => td.textContent)")
     assert found
-    assert all("40" in text for text in found)
+    assert all("r40" in id for id in found)
+    opened.press("Escape", "j")
+    assert opened.evaluate(focused) == found[0]
 
 
 @pytest.mark.slow
