@@ -7,11 +7,10 @@ what the hosted service computes: the published 0.6117136659436009 is `rapidfuzz
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import mul
 from typing import Any
 
 from graders.metrics import Metric, Score, Scores, each, provenance
-from graders.metrics.limits import MAX_CELLS, TextTooLong
+from graders.metrics.limits import MAX_CELLS, TextTooLong, pair_cells
 
 # Scorer -> how many times the work of ratio it may do, for the bound (measured on unrelated texts of 30,000 characters).
 COST = {
@@ -66,9 +65,7 @@ def _columns(
     one_by_one = each(score)
 
     def scores(hypotheses: Sequence[str], references: Sequence[str]) -> Sequence[float]:
-        cells = sum(map(len, hypotheses)) * sum(map(len, references))  # cheaper than the sum of the products
-        if cells > MANY_CELLS:
-            cells = sum(map(mul, map(len, hypotheses), map(len, references)))
+        cells = pair_cells(hypotheses, references, MANY_CELLS)
         if cells > max_cells:
             return one_by_one(hypotheses, references)
         import numpy

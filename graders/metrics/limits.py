@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import mul
 from typing import Generic, TypeVar
 
 from graders.errors import GradeError
@@ -13,8 +14,9 @@ MAX_CELLS = 10**10
 MAX_WORD_CELLS = 2 * 10**9
 #: The same for rouge-score's own table of Python lists: about 3 s, and 200 MB.
 MAX_TABLE_CELLS = 25 * 10**6
-#: Characters of one text for the metrics that count n-grams or align words: about 3 s, and 1 GB.
-MAX_CHARS = 4 * 10**6
+#: Characters of one text for the metrics that count n-grams or align words. Their work is linear, but a text of this
+#: size that is all punctuation has as many tokens: then 3 s and 0.5 GB.
+MAX_CHARS = 1 << 20
 
 #: Words kept with what was found out about them (tokens, stem, synonyms), in each of those memos ...
 MEMO_WORDS = 1 << 16
@@ -46,6 +48,14 @@ class TooManyCharacters(TextTooLong):
             self,
             f"{metric}: a text of {chars:,} characters is too long (at most {MAX_CHARS:,}); cut it before it is graded",
         )
+
+
+def pair_cells(hypotheses: Sequence[str], references: Sequence[str], most: int) -> int:
+    """Characters x characters of all pairs: exactly where that is more than `most`, else some upper bound of it."""
+    cells = sum(map(len, hypotheses)) * sum(
+        map(len, references)
+    )  # cheaper by far than the sum of the products
+    return cells if cells <= most else sum(map(mul, map(len, hypotheses), map(len, references)))
 
 
 class WordMemo(dict[str, T], Generic[T]):

@@ -19,6 +19,7 @@ from graders.metrics.limits import (
     Prepared,
     TextTooLong,
     TooManyCharacters,
+    pair_cells,
 )
 from graders.metrics.ngrams import GRAMS, shared
 from graders.metrics.tokens import ROUGE, Tokenize
@@ -30,7 +31,8 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
 }
 
 REFERENCE = "rouge-score 0.1.2"
-BATCH = 512  # pairs in one call into rouge-score-rs: results of more at once slow the garbage collector down
+BATCH = 256  # pairs in one call into rouge-score-rs: results of more at once slow the garbage collector down
+BATCH_CHARS = MAX_CHARS  # in one call, which cannot be interrupted
 
 #: (matches, hypothesis's n-grams, reference's) -> the score.
 Measure: TypeAlias = Callable[[int, int, int], float]
@@ -135,16 +137,18 @@ def _compiled(name: str, options: Mapping[str, Any], library: Any) -> Metric:
     kind, measure = _type(name), options["measure"]
     call = library.Scorer([kind], options["stemmer"]).score
     batch = library.Scorer([kind], options["stemmer"]).score_batch
-    # Compared by its own words where that many characters could hold too many of them.
-    most = 4 * MAX_WORD_CELLS if name == "rouge_l" else MAX_CHARS * MAX_CHARS
-    own = _own(name, options).score
+    own = _own(name, options).score  # for what is beyond the bounds, or may be, and for lone surrogates
+    most = (
+        4 * MAX_WORD_CELLS if name == "rouge_l" else MAX_CHARS * MAX_CHARS
+    )  # words have two characters, or more
 
     def score(hypothesis: str, reference: str) -> float:
-        if len(hypothesis) * len(reference) > most:
+        chars, theirs = len(hypothesis), len(reference)
+        if chars + theirs > MAX_CHARS or chars * theirs > most:
             return own(hypothesis, reference)
         try:
             f: float = getattr(call(reference, hypothesis)[kind], measure)
-        except UnicodeEncodeError:  # lone surrogates, which Rust's strings cannot hold
+        except UnicodeEncodeError:  # Rust's strings cannot hold lone surrogates
             return own(hypothesis, reference)
         return f
 
@@ -154,11 +158,12 @@ def _compiled(name: str, options: Mapping[str, Any], library: Any) -> Metric:
         done: list[float] = []
         for at in range(0, max(len(hypotheses), len(references)), BATCH):
             some, their = hypotheses[at : at + BATCH], references[at : at + BATCH]
+            chars = sum(map(len, some)) + sum(map(len, their))
+            if chars > BATCH_CHARS or pair_cells(some, their, most) > most:
+                done += one_by_one(some, their)
+                continue
             try:
-                if max(map(len, some), default=0) * max(map(len, their), default=0) > most:
-                    done += one_by_one(some, their)
-                else:
-                    done += [getattr(found[kind], measure) for found in batch(their, some)]
+                done += [getattr(found[kind], measure) for found in batch(their, some)]
             except UnicodeEncodeError:
                 done += one_by_one(some, their)
         return done
