@@ -111,7 +111,6 @@ class BatchResponse(Response):
             asyncio.run_coroutine_threadsafe(_send(send, message), loop).result()
 
         leaving = asyncio.ensure_future(self._watch(receive))
-        self._service.n_batches += 1
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await loop.run_in_executor(self._service.batch_threads, self._grade, call, put)

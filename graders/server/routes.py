@@ -130,11 +130,16 @@ class Service:
         if self.n_batches >= self.limits.batches:
             self.metrics.refused["batches"] += 1
             raise overloaded(f"{self.n_batches} batches are under way")
-        media_type = require_media_type(request, JSON, batch.NDJSON)
-        body = await read_body(request, self.limits, self.buffered)
-        head, rows = batch.read(body, media_type)
-        backends = Borrowed(self.shared, self.limits.timeout_s)
-        grader = await self.graders.on_thread(self.graders.compile, head["grader"], backends)
+        self.n_batches += 1  # given back when the last line has been sent
+        try:
+            media_type = require_media_type(request, JSON, batch.NDJSON)
+            body = await read_body(request, self.limits, self.buffered)
+            head, rows = batch.read(body, media_type)
+            backends = Borrowed(self.shared, self.limits.timeout_s)
+            grader = await self.graders.on_thread(self.graders.compile, head["grader"], backends)
+        except BaseException:
+            self.n_batches -= 1
+            raise
         return batch.BatchResponse(self, grader, backends, rows, head.get("merge"))
 
     async def _json(
