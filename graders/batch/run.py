@@ -426,7 +426,10 @@ class _Batch:
                     else _some(chunk, ids, range(start, min(start + n, len(ids))))
                 )
                 before = time.perf_counter()
-                self.writer.append(self.lines.grade(*part))
+                piece = self.lines.grade(*part)
+                self.writer.append(piece)
+                if piece.tally.failed:
+                    gc.collect(0)  # errors keep the frames they went through, which keep the errors
                 row_s = (time.perf_counter() - before) / len(part[1])
                 start += n
                 if row_s > WORKERS_ROW_S and self._many_left(row_s) and (workers := self._processes()):

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,8 @@ class Processes:
             worker.wait()
             for pipe in (worker.stdin, worker.stdout):
                 assert pipe
-                pipe.close()
+                with suppress(OSError):  # what could not be written to one that died
+                    pipe.close()
 
 
 def _start(told: bytes) -> subprocess.Popen[bytes]:

@@ -1,0 +1,340 @@
+"""A run in one process: the mix of graders, slow rows, broken machinery, progress, memory, worker processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import graders
+from graders.ask import ModelAsk, ModelReply, TextPart, Usage
+from graders.batch import run as running
+from graders.batch.lines import Broken
+from graders.batch.read import DataError
+from graders.batch.results import read_results
+from graders.batch.run import Progress, Run, Stop, grade_dataset
+from graders.batch.workers import Processes
+from graders.errors import ModelServerError, ModelStop
+from tests.batch.support import timeless
+from tests.specs import multi, python, score_model, string_check, text_similarity
+
+
+class Judge:
+    """Answers with the number the sample ends with; counts what is under way."""
+
+    def __init__(self, delay_s: float = 0.0) -> None:
+        self.delay_s = delay_s
+        self.asked = self.at_once = self.most = 0
+
+    async def answer(self, ask: ModelAsk, *, deadline: float | None = None) -> ModelReply:
+        import asyncio
+
+        part = ask.messages[0].parts[0]
+        assert isinstance(part, TextPart)
+        said = part.text.rpartition(" ")[2]
+        self.asked += 1
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        try:
+            await asyncio.sleep(60.0 if said == "hang" else self.delay_s)
+        finally:
+            self.at_once -= 1
+        if said == "down":
+            raise ModelServerError("status 503: busy")
+        if said == "stop":
+            raise ModelStop("status 401: no key")
+        return ModelReply(float(said), said, "judge-1", Usage(7, 3, 10))
+
+    async def aclose(self) -> None:
+        return None
+
+
+def grade(path: Path, spec: Any, rows: Any, **options: Any) -> Run:
+    return grade_dataset(spec, rows, str(path), **options)
+
+
+def rows_of(*samples: object) -> list[dict[str, Any]]:
+    return [
+        {"id": str(n), "sample": str(sample), "item": {"answer": "1"}} for n, sample in enumerate(samples)
+    ]
+
+
+def test_a_mix_is_graded_together(tmp_path: Path) -> None:
+    """Local graders, programs and judges in one multi: each row's line has all of its rewards, tokens and tier."""
+    spec = multi("a + p + s", {"a": string_check(), "p": python(), "s": score_model(range=[0, 9])})
+    judge = Judge(0.02)
+    with graders.Backends(models=judge) as backends:
+        run = grade(tmp_path / "r", spec, rows_of(*[1, 0, 1, 2] * 25), backends=backends)
+
+    read = {row.id: row for row in read_results(tmp_path / "r").rows}
+    assert (run.tally.rows, run.tally.failed, run.tally.tokens) == (100, 0, {"judge-1": (700, 300)})
+    assert [read[str(n)].reward for n in range(4)] == [3.0, 1.0, 3.0, 3.0]
+    assert read["0"].sub_rewards == {"a": 1.0, "p": 1.0, "s": 1.0}
+    assert read["0"].usage["judge-1"]["total_tokens"] == 10
+    assert read["0"].provenance["graders"]["p"]["sandbox"]
+
+
+@pytest.mark.parametrize("jobs", [1, 5, 40])
+def test_jobs_bound_what_is_under_way(jobs: int, tmp_path: Path) -> None:
+    judge = Judge(0.01)
+    with graders.Backends(models=judge) as backends:
+        grade(tmp_path / "r", score_model(), rows_of(*[1] * 80), backends=backends, jobs=jobs)
+
+    assert judge.asked == 80
+    assert judge.most <= jobs
+    assert judge.most >= jobs * 0.6
+
+
+def test_a_row_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
+    """All others are written while one waits; a stop then costs only that one."""
+    stop = Stop()
+    results = tmp_path / "r"
+
+    def enough(now: Progress) -> None:
+        if now.rows == 99 and not stop.requested:
+            stop.requested = True
+            stop.call_off()
+
+    with graders.Backends(models=Judge()) as backends:
+        run = grade(
+            results,
+            score_model(),
+            rows_of("hang", *[1] * 99),
+            backends=backends,
+            jobs=20,
+            stop=stop,
+            progress=enough,
+        )
+
+    assert run.interrupted
+    assert sorted(int(row.id) for row in read_results(results).rows) == list(range(1, 100))
+
+
+def test_a_refused_key_stops_the_run(tmp_path: Path) -> None:
+    """Rows that were answered are kept; the stop is told, and nothing is counted as failed for it."""
+    judge = Judge()
+    with graders.Backends(models=judge) as backends:
+        run = grade(
+            tmp_path / "r", score_model(), rows_of(*[1] * 30, "stop", *[1] * 5000), backends=backends, jobs=16
+        )
+
+    assert "status 401: no key" in run.broken
+    assert (run.interrupted, run.tally.failed, run.in_vain) == (False, 0, 0)
+    assert 30 <= run.tally.rows < 60
+    assert judge.asked < 100
+
+
+def test_broken_machinery_stops_the_run_and_is_tried_again(tmp_path: Path) -> None:
+    """After many failures in a row that are no row's fault the run ends; --retry-failed grades them anew."""
+    rows = rows_of(*[1] * 10, *["down"] * 3000)
+    with graders.Backends(models=Judge()) as backends:
+        run = grade(tmp_path / "r", score_model(), rows, backends=backends, jobs=16)
+    assert "for no fault of theirs: status 503" in run.broken
+    assert run.in_vain == running.STOP_AFTER
+    assert run.tally.failed < 100
+
+    with graders.Backends(models=Judge()) as backends:
+        again = grade(
+            tmp_path / "r", score_model(), rows_of(*[1] * 3010), backends=backends, retry_failed=True
+        )
+    assert (again.tally.rows, again.tally.failed, again.broken) == (3010, 0, "")
+
+
+def test_single_failures_do_not_stop_a_run(tmp_path: Path) -> None:
+    """Every third call fails: all rows are tried, and the failed ones say so."""
+    with graders.Backends(models=Judge()) as backends:
+        run = grade(tmp_path / "r", score_model(), rows_of(*[1, 1, "down"] * 100), backends=backends)
+
+    assert (run.broken, run.tally.rows, run.tally.flags) == ("", 300, {"model_grader_server_error": 100})
+
+
+def test_bad_rows_among_asked_ones(tmp_path: Path) -> None:
+    """Rows that cannot be read, or cannot ask, fail alone in the asking way too."""
+    data = tmp_path / "d.jsonl"
+    data.write_text(
+        '{"id": 1, "sample": "1"}\nnot json\n{"id": 3, "sample": {"object": "chat.completion"}}\n'
+    )
+    with graders.Backends(models=Judge()) as backends:
+        run = grade(tmp_path / "r", score_model(), str(data), backends=backends)
+
+    assert run.tally.flags == {"sample_parse_error": 2}
+    assert sorted(row.ok for row in read_results(tmp_path / "r").rows) == [False, False, True]
+
+
+def test_progress_is_told_while_rows_wait(tmp_path: Path) -> None:
+    """Counts, total and time left come several times a second, from the first row's waiting on, and at the end."""
+    told: list[Progress] = []
+    with graders.Backends(models=Judge(0.7)) as backends:
+        grade(
+            tmp_path / "r",
+            score_model(),
+            rows_of(*[1] * 40),
+            backends=backends,
+            jobs=20,
+            progress=told.append,
+        )
+
+    assert [now.rows for now in told[:2]] == [0, 0]
+    assert (told[-1].rows, told[-1].graded, told[-1].total, told[-1].tokens) == (40, 40, 40, 400)
+    halfway = next(now for now in told if now.rows == 20)
+    assert halfway.left_s == pytest.approx(halfway.seconds, rel=0.01)
+
+
+def test_progress_estimates_the_rows_of_a_file(tmp_path: Path) -> None:
+    """Where only reading tells how many rows there are, their number is estimated from how much has been read."""
+    data = tmp_path / "d.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows_of(*["x" * 300] * 20_000)))
+    told: list[Progress] = []
+
+    grade(tmp_path / "r", text_similarity(evaluation_metric="bleu"), str(data), progress=told.append, jobs=1)
+
+    estimates = [now.total for now in told if now.total]
+    assert all(16_000 < total < 24_000 for total in estimates)
+    assert told[-1].rows == 20_000
+
+
+def test_without_a_stop_an_interrupt_is_raised(tmp_path: Path) -> None:
+    """A program's own Ctrl-C is not swallowed; what was graded is in the file."""
+
+    def rows() -> Iterator[dict[str, Any]]:
+        yield from rows_of(*[1] * 3000)
+        os.kill(os.getpid(), signal.SIGINT)
+        yield from rows_of(*[1] * 3000)
+
+    with pytest.raises(KeyboardInterrupt):
+        grade(tmp_path / "r", string_check(), rows())
+
+    assert sum(1 for _ in read_results(tmp_path / "r").rows) >= 2000
+    assert grade(tmp_path / "r", string_check(), rows_of(*[1] * 3000), resume=True).tally.rows == 3000
+
+
+def test_a_program_may_stop_a_run(tmp_path: Path) -> None:
+    """Stop.requested ends a local run between two chunks; it goes on later."""
+    stop = Stop()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        yield from rows_of(*[1] * 5000)
+        stop.requested = True
+        yield {"sample": "1"}
+
+    run = grade(tmp_path / "r", string_check(), rows(), stop=stop)
+
+    assert run.interrupted
+    assert 0 < run.tally.rows <= 5000
+
+
+@pytest.mark.parametrize("rows", [[], iter(()), [5, "x"]])
+def test_nothing_to_grade(rows: Any, tmp_path: Path) -> None:
+    """An error, and no results file."""
+    with pytest.raises(DataError, match="has no rows"):
+        grade(tmp_path / "r", string_check(), rows)
+    assert not (tmp_path / "r").exists()
+
+
+# --- worker processes -----------------------------------------------------------------------------------------------
+
+
+def long_rows(n: int) -> list[dict[str, Any]]:
+    chance = random.Random(3)
+    words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    return [
+        {"id": n, "sample": " ".join(chance.choices(words, k=60)), "item": {"answer": " ".join(chance.choices(words, k=60))}}
+        for n in range(n)
+    ]  # fmt: skip
+
+
+def test_workers_give_the_same_lines(tmp_path: Path) -> None:
+    """Pieces made in other processes, in whatever order they come, are those made here."""
+    spec = text_similarity(evaluation_metric="meteor")
+    rows = [*long_rows(3000), {"id": "bad", "sample": None, "item": {}}]
+    with Processes(2) as workers:
+        grade(tmp_path / "away", spec, rows, workers=workers)
+    grade(tmp_path / "here", spec, rows, jobs=1)
+
+    assert timeless(tmp_path / "away") == timeless(tmp_path / "here")
+
+
+def test_slow_rows_go_to_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a row costs more than sending it away and enough are left, processes are started, as many as jobs says."""
+    monkeypatch.setattr(running, "WORKERS_ROW_S", 0.0)
+    monkeypatch.setattr(running, "WORKERS_LEFT_S", 0.0)
+    started: list[int] = []
+    init = Processes.__init__
+
+    def counted(self: Processes, n: int) -> None:
+        started.append(n)
+        init(self, n)
+
+    monkeypatch.setattr(Processes, "__init__", counted)
+    run = grade(tmp_path / "r", text_similarity(), long_rows(4000), jobs=2)
+
+    assert started == [2]
+    assert (run.graded, run.tally.failed) == (4000, 0)
+    assert len({row.id for row in read_results(tmp_path / "r").rows}) == 4000
+
+
+def test_a_worker_that_dies_loses_its_part_only(tmp_path: Path) -> None:
+    """The others grade on; the run says so in the end, and the next one grades what is missing."""
+    rows = long_rows(8000)
+    spec = text_similarity(evaluation_metric="meteor")
+    with Processes(2) as workers:
+
+        def kill() -> None:
+            while len(workers._workers) < 2:
+                time.sleep(0.01)
+            time.sleep(0.8)
+            workers._workers[0].kill()
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        run = grade(tmp_path / "r", spec, rows, workers=workers)
+        killer.join()
+
+    assert "a worker process died (exit -9)" in run.broken
+    assert grade(tmp_path / "r", spec, rows, resume=True).tally.rows == 8000
+    assert issubclass(Broken, RuntimeError)
+
+
+# --- memory ---------------------------------------------------------------------------------------------------------
+
+PEAK = """
+import resource, sys
+from graders.batch.run import grade_dataset
+spec, data, results = sys.argv[1:]
+grade_dataset(spec, data, results, force=True)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def peak_mb(spec: dict[str, Any], data: Path, results: Path) -> int:
+    out = subprocess.run(
+        [sys.executable, "-c", PEAK, json.dumps(spec), str(data), str(results)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return int(out.stdout)
+
+
+@pytest.mark.parametrize("answer", ['"answer": "x"', '"other": "x"'], ids=["plain rows", "failing rows"])
+def test_memory_does_not_grow_with_the_rows(answer: str, tmp_path: Path) -> None:
+    """Ten times the rows take a few bytes a row more, for their ids; also where every row fails."""
+    few, many = tmp_path / "few.jsonl", tmp_path / "many.jsonl"
+    for path, n in ((few, 10_000), (many, 100_000)):
+        with path.open("w") as file:
+            file.writelines(
+                f'{{"id": "row {k}", "sample": "x", "item": {{{answer}, "n": {k}}}}}\n' for k in range(n)
+            )
+
+    small, large = (peak_mb(string_check(), path, tmp_path / "r") for path in (few, many))
+
+    assert large < 120
+    assert large - small < 20
