@@ -111,11 +111,15 @@ def main() -> None:
     finally:
         server.terminate()
         server.wait()
-    print(f"{ROWS} rows, {DELAY_S * 1000:g} ms each, {IN_FLIGHT} in flight, {rounds} rounds; the least is {DELAY_S:g} s")
+    print(
+        f"{ROWS} rows, {DELAY_S * 1000:g} ms each, {IN_FLIGHT} in flight, {rounds} rounds; the least is {DELAY_S:g} s"
+    )
     print(f"{'':<28}{'best s':>8}{'median s':>10}{'CPU ms a call, best':>21}{'median':>8}")
     for name in WAYS:
         wall, cpu = sorted(walls[name]), sorted(c / ROWS * 1000 for c in cpus[name])
-        print(f"{name:<28}{wall[0]:>8.3f}{statistics.median(wall):>10.3f}{cpu[0]:>21.2f}{statistics.median(cpu):>8.2f}")
+        print(
+            f"{name:<28}{wall[0]:>8.3f}{statistics.median(wall):>10.3f}{cpu[0]:>21.2f}{statistics.median(cpu):>8.2f}"
+        )
     base = "local-graders, run_batch"
     for name in list(WAYS)[1:]:
         ratio = statistics.median(other / ours for other, ours in zip(walls[name], walls[base], strict=True))

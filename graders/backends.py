@@ -6,6 +6,7 @@ for it, async callers await it, a batch keeps many under way.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
@@ -212,7 +213,7 @@ class Backends:
         except ValueError as error:
             raise ModelServerError(str(error)) from None
         with self._lock:
-            if self._loop is None:
+            if self._loop is None or self._loop.pid != os.getpid():
                 from graders.background import Loop
 
                 self._loop = Loop()
@@ -282,7 +283,7 @@ class Backends:
             models, sandbox, embedding = self._models, self._sandbox, self._embedding
             self._embedding = None
             embedder = self._embedder
-        if loop is not None:
+        if loop is not None and loop.pid == os.getpid():
             if models is not None:
                 loop.finish(models.aclose())
             loop.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -17,6 +18,7 @@ class Loop:
     """A running event loop. The thread is a daemon: it never keeps a program alive."""
 
     def __init__(self, name: str = "graders-models") -> None:
+        self.pid = os.getpid()  # a forked child has no such thread
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -53,6 +55,6 @@ class Loop:
 
     def close(self) -> None:
         """Cancel what is under way and end the thread."""
-        if self._thread.is_alive():
+        if self._thread.is_alive() and self.pid == os.getpid():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(2 * CLOSE_S)

@@ -44,6 +44,7 @@ class Cache:
         self._path = path
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
+        self._of_parents: list[sqlite3.Connection | None] = []
         try:
             self._open()
         except sqlite3.Error as error:
@@ -91,6 +92,11 @@ class Cache:
         warnings.warn(
             f"{self._path}: the cache of verdicts was not used: {error}", RuntimeWarning, stacklevel=3
         )
+
+    def forked(self) -> None:
+        """In a forked child: SQLite's connections may not be carried over, nor closed there."""
+        self._of_parents.append(self._db)
+        self._lock, self._db = threading.Lock(), None
 
     def close(self) -> None:
         with self._lock:

@@ -162,6 +162,8 @@ class Client:
         self._transports: dict[str, Transport] = {}
         self._token = token
         self._clock, self._sleep, self._jitter = clock, sleep, jitter
+        self._pid = os.getpid()
+        self._of_parents: list[object] = []
         self._gates: dict[str, Gate] = {}
         self._known: dict[tuple[str, str], _Known] = {}
         self._targets: dict[str, _Target] = {}
@@ -171,6 +173,8 @@ class Client:
 
     async def answer(self, ask: ModelAsk, *, deadline: float | None = None) -> ModelReply:
         """See ModelClient."""
+        if self._pid != os.getpid():
+            self._forked()
         target = self._targets.get(ask.model) or self._target(ask.model)
         route = target.route
         if ask.verdict.steps and not route.steps:
@@ -253,6 +257,15 @@ class Client:
         )
         self._targets[model] = target
         return target
+
+    def _forked(self) -> None:
+        """In a forked child: the parent's connections, and what waits on its loop, are not to be touched."""
+        self._of_parents += [self._transports, self._targets, self._gates, self._in_flight]  # not even freed
+        self._pid = os.getpid()
+        self._transports, self._targets, self._gates, self._in_flight = {}, {}, {}, {}
+        self._budget.forked()
+        if self._cache is not None:
+            self._cache.forked()
 
     def _way(self, name: str) -> Transport:
         if name not in self._transports:

@@ -32,6 +32,9 @@ class Recorded:
         path: The file; need not be there yet when there is a client.
         client: Who is asked what the recording lacks; None: such a question is an error.
 
+    Attributes:
+        totals: The client's, None without one: what comes from the file costs nothing.
+
     Raises:
         ConfigError: the file is not a recording, or is missing while there is no client.
     """
@@ -39,6 +42,7 @@ class Recorded:
     def __init__(self, path: str | Path, client: ModelClient | None = None) -> None:
         self._path = Path(path)
         self._client = client
+        self.totals = getattr(client, "totals", None)
         self._file: IO[str] | None = None
         self._entries = self._read()
 

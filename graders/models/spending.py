@@ -151,6 +151,10 @@ class Budget:
         self.calls += 1
         self._reserved += cost
 
+    def forked(self) -> None:
+        """In a forked child nothing of the parent's is under way."""
+        self._reserved, self._waiting = 0.0, []
+
     def settle(self, reserved: float, spent: float) -> None:
         """A request has ended."""
         self._reserved -= reserved

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
+from graders.errors import ModelServerError
+
 CONNECT_S = 10.0
 MAX_ANSWER_BYTES = 16 * 1024 * 1024  # a verdict is small; more is a fault
 MAX_HEAD_BYTES = 64 * 1024
@@ -232,7 +234,10 @@ class Httpx:
                 timeout=httpx2.Timeout(None, connect=CONNECT_S),
             )
             self._client = asyncio.create_task(made)
-        client = await asyncio.shield(self._client)
+        try:
+            client = await asyncio.shield(self._client)
+        except (ValueError, ImportError) as error:
+            raise ModelServerError(f"the proxy that the environment names cannot be used: {error}") from None
         try:
             async with (
                 asyncio.timeout(timeout_s),
@@ -250,7 +255,7 @@ class Httpx:
 
     async def aclose(self) -> None:
         made, self._client = self._client, None
-        if made is not None:
+        if made is not None and not (made.done() and made.exception()):
             await (await made).aclose()
 
 

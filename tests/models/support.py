@@ -165,5 +165,7 @@ def ok(text: str = '{"steps": [], "result": 0.5}', **more: Any) -> Reply:
 def virtual_client(fake: Fake, *, tables: Mapping[str, Any] | None = None, **judge: Any) -> Client:
     """A client over a fake transport, to be used inside `in_virtual_time`."""
     endpoint = {"base_url": "http://judge.invalid/v1"}
-    config = Config({"endpoints": {"fake": endpoint}, "models": {"*": "fake"}, "judge": judge, **(tables or {})})
+    config = Config(
+        {"endpoints": {"fake": endpoint}, "models": {"*": "fake"}, "judge": judge, **(tables or {})}
+    )
     return Client(config, transport=fake, clock=lambda: asyncio.get_running_loop().time())

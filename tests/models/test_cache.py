@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.models.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
 
 import graders
 from graders.ask import ModelReply, Usage
@@ -17,12 +16,17 @@ from graders.errors import GradeError, ModelParseError, ModelRefusal, ModelServe
 from graders.models import Client, Config, ConfigError, Recorded, ScriptedJudge, connect
 from graders.models.scripted import Received, Step, completion, say
 from graders.models.transport import Reply
+from tests.models.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 
 def cached(fake: Fake, path: Path, **judge: Any) -> Client:
-    endpoint = {"base_url": "http://judge.invalid/v1", "headers": {"x-secret": "h-secret"}, "api_key_env": "K"}
+    endpoint = {
+        "base_url": "http://judge.invalid/v1",
+        "headers": {"x-secret": "h-secret"},
+        "api_key_env": "K",
+    }
     config = Config({"endpoints": {"e": endpoint}, "models": {"*": "e"}, "judge": judge})
     return Client(config, transport=fake, cache=str(path), clock=lambda: asyncio.get_running_loop().time())
 
@@ -97,7 +101,13 @@ def test_no_secret_and_no_failure_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
 
     answers_got = in_virtual_time(run())
 
-    assert [type(a) for a in answers_got] == [ModelReply, ModelRefusal, ModelParseError, ModelParseError, ModelServerError]
+    assert [type(a) for a in answers_got] == [
+        ModelReply,
+        ModelRefusal,
+        ModelParseError,
+        ModelParseError,
+        ModelServerError,
+    ]
     rows = sqlite3.connect(path).execute("SELECT key, reply FROM verdicts").fetchall()
     assert [json.loads(reply)["verdict"] for _, reply in rows] == [0.5]
     everything = b"".join(file.read_bytes() for file in tmp_path.iterdir())
@@ -106,7 +116,14 @@ def test_no_secret_and_no_failure_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    "reply", ["no json", "{}", '{"verdict": "high"}', '{"verdict": true, "text": "", "model": "", "usage": {}, "provenance": {}}', "[]"]
+    "reply",
+    [
+        "no json",
+        "{}",
+        '{"verdict": "high"}',
+        '{"verdict": true, "text": "", "model": "", "usage": {}, "provenance": {}}',
+        "[]",
+    ],
 )
 def test_what_is_read_is_checked_again(tmp_path: Path, reply: str) -> None:
     """An entry that is not a valid verdict counts as none: the question is asked."""
@@ -181,8 +198,12 @@ def test_who_gives_up_takes_nobody_along(tmp_path: Path) -> None:
     assert second.verdict == patient.verdict == 0.5
 
 
-@pytest.mark.parametrize(("seed", "merge", "requests"), [(1, None, 200), (None, None, 800), (1, False, 800), (None, True, 200)])
-def test_a_multi_of_two_judges_over_repeated_samples(seed: int | None, merge: bool | None, requests: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "merge", "requests"), [(1, None, 200), (None, None, 800), (1, False, 800), (None, True, 200)]
+)
+def test_a_multi_of_two_judges_over_repeated_samples(
+    seed: int | None, merge: bool | None, requests: int
+) -> None:
     """400 rows of 100 distinct samples: 200 requests where equal questions may be merged, else 800; usage once."""
     judges = {
         name: judge_spec(kind, sampling_params={"seed": seed}, model=name)
@@ -193,7 +214,10 @@ def test_a_multi_of_two_judges_over_repeated_samples(seed: int | None, merge: bo
     def answer(received: Received) -> Step:
         return say({"result": 0.25 if received.model == "a" else "good"})(received)  # type: ignore[operator]
 
-    with ScriptedJudge(answer) as judge, graders.Backends(config=config_of(judge, max_in_flight=100)) as backends:
+    with (
+        ScriptedJudge(answer) as judge,
+        graders.Backends(config=config_of(judge, max_in_flight=100)) as backends,
+    ):
         grader = graders.compile(spec, backends=backends)
         rows = [{"id": str(n), "sample": f"text {n % 100}"} for n in range(400)]
         results = list(grader.run_batch(rows, merge=merge))
@@ -209,7 +233,11 @@ def test_a_multi_of_two_judges_over_repeated_samples(seed: int | None, merge: bo
 def test_a_recording_is_replayed_and_filled(tmp_path: Path) -> None:
     """What is missing is asked once and added; what is there, refusals and bad answers too, comes from the file."""
     path = tmp_path / "judge.jsonl"
-    replies = {"good": ok(usage=USAGE), "no": ok("", choices=[{"message": {"refusal": "never"}}]), "bad": ok("hm", usage=USAGE)}
+    replies = {
+        "good": ok(usage=USAGE),
+        "no": ok("", choices=[{"message": {"refusal": "never"}}]),
+        "bad": ok("hm", usage=USAGE),
+    }
     fake = Fake(lambda body, n: replies[body["messages"][0]["content"].split("\n")[0]], latency_s=0.0)
 
     async def run(client: Any) -> list[Any]:
@@ -259,7 +287,9 @@ def test_a_torn_or_strange_recording(tmp_path: Path) -> None:
         Recorded(path)
     in_virtual_time(two(Recorded(path, virtual_client(fake))))
     assert len(fake.bodies) == 3
-    assert {json.loads(line)["key"] for line in path.read_text().splitlines()} == {json.loads(line)["key"] for line in whole.splitlines()}
+    assert {json.loads(line)["key"] for line in path.read_text().splitlines()} == {
+        json.loads(line)["key"] for line in whole.splitlines()
+    }
 
     path.write_bytes(whole.replace(b'"verdict": 0.5', b'"verdict": "high"'))
     with pytest.raises(ModelServerError, match="cannot be used"):

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.models.support import ask, config_of, judge_spec
 
 import graders
 from graders.cli import main
@@ -24,6 +23,7 @@ from graders.errors import ModelStop
 from graders.models import Client, Config, ScriptedJudge, from_callable, from_openai
 from graders.models.scripted import Answer, Received, Step, completion, fail, say
 from graders.models.transport import WAYS, Direct, _proxied
+from tests.models.support import ask, config_of, judge_spec
 
 # --- transports ---------------------------------------------------------------------------------------------------
 
@@ -164,7 +164,7 @@ def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     thread.start()
     client = Client(Config({"models": {"*": {"base_url": url, "transport": "direct"}}}))
 
-    with pytest.raises(ModelStop, match="is not trusted: .*SSL_CERT_FILE"):
+    with pytest.raises(ModelStop, match=r"is not trusted: .*SSL_CERT_FILE"):
         asyncio.run(_one(client))
     monkeypatch.setenv("SSL_CERT_FILE", files[1])
     assert asyncio.run(_one(Client(Config({"models": {"*": {"base_url": url}}})))).verdict == 0.5
@@ -179,7 +179,10 @@ class Model:
     """What many libraries return."""
 
     def model_dump(self, **how: Any) -> dict[str, Any]:
-        return {"choices": [{"message": {"content": '{"result": 0.5}'}, "finish_reason": "stop"}], "model": "mine"}
+        return {
+            "choices": [{"message": {"content": '{"result": 0.5}'}, "finish_reason": "stop"}],
+            "model": "mine",
+        }
 
 
 async def later(body: dict[str, Any]) -> dict[str, Any]:
@@ -247,11 +250,17 @@ SDK: list[Any] = [
     pytest.param([fail(429, headers={"retry-after-ms": "20"}), say({"result": 0.5})], "", 2, id="429"),
     pytest.param([fail(500, "oops"), say({"result": 0.5})], "", 2, id="500"),
     pytest.param([Step(200, b'{"id": "x", "choi'), say({"result": 0.5})], "", 2, id="half of the JSON"),
-    pytest.param([Step(200, b"<html>", {"content-type": "text/html"}), say({"result": 0.5})], "", 2, id="a page"),
-    pytest.param([Step(200, {"error": {"message": "x"}}), say({"result": 0.5})], "", 2, id="an error with 200"),
+    pytest.param(
+        [Step(200, b"<html>", {"content-type": "text/html"}), say({"result": 0.5})], "", 2, id="a page"
+    ),
+    pytest.param(
+        [Step(200, {"error": {"message": "x"}}), say({"result": 0.5})], "", 2, id="an error with 200"
+    ),
     pytest.param([Step(drop=True), say({"result": 0.5})], "", 2, id="dropped"),
     pytest.param([fail(400, "seed: extra fields not permitted"), say({"result": 0.5})], "", 2, id="no seed"),
-    pytest.param([fail(400, "response_format is not supported"), say({"result": 0.5})], "", 2, id="no schema"),
+    pytest.param(
+        [fail(400, "response_format is not supported"), say({"result": 0.5})], "", 2, id="no schema"
+    ),
     pytest.param([fail(429, "", "insufficient_quota")], "model_grader_server_error", 1, id="no quota"),
     pytest.param([fail(401, "bad key")], "model_grader_server_error", 1, id="bad key"),
     pytest.param([say("", refusal="never")], "model_grader_refusal_error", 1, id="refusal"),
@@ -334,12 +343,16 @@ def test_importing_and_compiling_opens_nothing() -> None:
 
 
 @pytest.fixture
-def doctored(judge: ScriptedJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, dict[str, Any]]]:
+def doctored(
+    judge: ScriptedJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, dict[str, Any]]]:
     """Runs `grader doctor` on a spec with two judges, one of them shown a picture; gives its code and judge findings."""
     spec = tmp_path / "two.json"
     picture = [{"role": "user", "content": [{"type": "input_image", "image_url": "{{item.url}}"}]}]
     members = {"a": judge_spec(model="plain"), "b": judge_spec("label_model", model="seeing", input=picture)}
-    spec.write_text(json.dumps({"type": "multi", "name": "two", "graders": members, "calculate_output": "a + b"}))
+    spec.write_text(
+        json.dumps({"type": "multi", "name": "two", "graders": members, "calculate_output": "a + b"})
+    )
     config = tmp_path / "graders.toml"
     config.write_text(
         f'[endpoints.here]\nbase_url = "{judge.base_url}"\napi_key_env = "K"\nmax_attempts = 1\n'
@@ -416,6 +429,49 @@ def test_doctor_probe_of_a_server_that_is_not_there(doctored: Any, capsys: Any, 
     code, found = doctored(capsys, "--probe")
     assert code == 1
     assert "status 401: no key ***" in found["plain"]["text"]
+
+
+def test_a_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said at once, with the reason, and not tried again."""
+    for name in ("HTTP_PROXY", "no_proxy", "NO_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "gopher://proxy:70")
+    with graders.Backends(
+        config=Config({"models": {"*": {"base_url": "http://judge.invalid/v1"}}})
+    ) as backends:
+        result = graders.compile(judge_spec(), backends=backends).run("x")
+    assert "the proxy that the environment names cannot be used" in str(result.failures[0])
+    assert result.failures[0].provenance["attempts"] == 1
+
+
+FORKS = """
+import os, sys, graders
+from graders.models import Config
+config = Config({"models": {"*": {"base_url": sys.argv[1]}}})
+with graders.Backends(config=config, cache=sys.argv[2]) as backends:
+    grader = graders.compile(%r, backends=backends)
+    assert grader.run("parent").ok
+    child = os.fork()
+    if child == 0:
+        fine = [r.reward for r in grader.run_batch([{"sample": f"child {n}"} for n in range(20)])] == [0.5] * 20
+        os._exit(0 if fine and grader.run("parent").provenance["judge"]["cached"] else 1)
+    assert [r.reward for r in grader.run_batch([{"sample": f"mine {n}"} for n in range(20)])] == [0.5] * 20
+    assert os.waitpid(child, 0)[1] == 0
+    assert grader.run("child 3").provenance["judge"]["cached"]
+print("fine")
+"""
+
+
+def test_a_forked_child_can_go_on_grading(judge: ScriptedJudge, tmp_path: Path) -> None:
+    """As data loaders fork: the child has connections and a loop of its own, parent and child share the cache's file."""
+    judge.clear()
+    judge.default = say({"steps": [], "result": 0.5})
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS % judge_spec(), judge.base_url, str(tmp_path / "c.db")],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout == "fine\n", done.stderr
+    assert len(judge.received) == 41
 
 
 def test_waiting_for_a_server_that_starts_late() -> None:

@@ -10,6 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+import graders
+from graders.errors import ModelStop
+from graders.models import Client, ScriptedJudge
+from graders.models.scripted import fail
+from graders.result import FLAGS
 from tests.models.fault_server import (
     ATTEMPT_TIMEOUT_S,
     BEHAVIOURS,
@@ -20,12 +26,6 @@ from tests.models.fault_server import (
     Kind,
 )
 from tests.models.support import SAMPLE, Clock, config_of, judge_spec
-
-import graders
-from graders.errors import ModelStop
-from graders.models import Client, ScriptedJudge
-from graders.models.scripted import fail
-from graders.result import FLAGS
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.models.support import judge_spec
 
 from graders.models import ScriptedJudge
 from graders.models.scripted import Received, Step, say
+from tests.models.support import judge_spec
 
 ROWS = 1000
 QUICK = 150  # rows that are answered at once; the others hang
@@ -37,9 +37,13 @@ def spare_s() -> float:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_batch(tmp_path: Path, number: int) -> None:
     """It ends within a second, closes what is open, keeps every verdict that came, and can be resumed."""
-    spec, data, out, config = (tmp_path / name for name in ("spec.json", "data.jsonl", "out.jsonl", "graders.toml"))
+    spec, data, out, config = (
+        tmp_path / name for name in ("spec.json", "data.jsonl", "out.jsonl", "graders.toml")
+    )
     spec.write_text(json.dumps(judge_spec()))
-    data.write_text("".join(json.dumps({"id": f"r{n}", "sample": f"row {n} ", "item": {}}) + "\n" for n in range(ROWS)))
+    data.write_text(
+        "".join(json.dumps({"id": f"r{n}", "sample": f"row {n} ", "item": {}}) + "\n" for n in range(ROWS))
+    )
     hang = True
 
     def answer(received: Received) -> Step:
@@ -49,7 +53,18 @@ def test_interrupted_batch(tmp_path: Path, number: int) -> None:
 
     with ScriptedJudge(answer) as judge:
         config.write_text(f'[models."*"]\nbase_url = "{judge.base_url}"\nmax_in_flight = 100\n')
-        command = [sys.executable, "-m", "graders.cli", "batch", str(spec), str(data), "-o", str(out), "--config", str(config)]
+        command = [
+            sys.executable,
+            "-m",
+            "graders.cli",
+            "batch",
+            str(spec),
+            str(data),
+            "-o",
+            str(out),
+            "--config",
+            str(config),
+        ]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         until = time.monotonic() + 60
         while len(judge.received) < QUICK + 100 and time.monotonic() < until:
@@ -81,9 +96,13 @@ def test_quota_that_runs_out_stops_the_batch_and_keeps_what_was_paid_for(tmp_pat
     """Few requests more than were under way; every answer that came is in the file; the exit says that it broke."""
     from graders.models.scripted import fail
 
-    spec, data, out, config = (tmp_path / name for name in ("spec.json", "data.jsonl", "out.jsonl", "graders.toml"))
+    spec, data, out, config = (
+        tmp_path / name for name in ("spec.json", "data.jsonl", "out.jsonl", "graders.toml")
+    )
     spec.write_text(json.dumps(judge_spec()))
-    data.write_text("".join(json.dumps({"id": f"r{n}", "sample": f"row {n} ", "item": {}}) + "\n" for n in range(ROWS)))
+    data.write_text(
+        "".join(json.dumps({"id": f"r{n}", "sample": f"row {n} ", "item": {}}) + "\n" for n in range(ROWS))
+    )
 
     def answer(received: Received) -> Step:
         if len(judge.received) > 300:
@@ -92,7 +111,18 @@ def test_quota_that_runs_out_stops_the_batch_and_keeps_what_was_paid_for(tmp_pat
 
     with ScriptedJudge(answer) as judge:
         config.write_text(f'[models."*"]\nbase_url = "{judge.base_url}"\nmax_in_flight = 20\n')
-        command = [sys.executable, "-m", "graders.cli", "batch", str(spec), str(data), "-o", str(out), "--config", str(config)]
+        command = [
+            sys.executable,
+            "-m",
+            "graders.cli",
+            "batch",
+            str(spec),
+            str(data),
+            "-o",
+            str(out),
+            "--config",
+            str(config),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
 
         assert done.returncode == 3, done.stderr

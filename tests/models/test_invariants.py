@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
 from collections import defaultdict
@@ -11,16 +12,20 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.models.support import Fake, ask, in_virtual_time, ok, virtual_client
 
 from graders.ask import ModelReply
 from graders.errors import GradeError, ModelStop
 from graders.models.transport import Reply
 from graders.result import FLAGS
+from tests.models.support import Fake, ask, in_virtual_time, ok, virtual_client
 
 
 def error(status: int, message: str = "", **headers: str) -> Reply:
-    return Reply(status, {k.replace("_", "-"): v for k, v in headers.items()}, json.dumps({"error": {"message": message}}).encode())
+    return Reply(
+        status,
+        {k.replace("_", "-"): v for k, v in headers.items()},
+        json.dumps({"error": {"message": message}}).encode(),
+    )
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,9 @@ retry_after = st.integers(0, 40).map(
 EVENTS = st.one_of(
     st.just(Event("ok", ok)),
     retry_after,
-    st.integers(0, 20).map(lambda s: Event(f"503 after {s}", lambda: error(503, retry_after=str(s)), waits=float(s))),
+    st.integers(0, 20).map(
+        lambda s: Event(f"503 after {s}", lambda: error(503, retry_after=str(s)), waits=float(s))
+    ),
     st.sampled_from(
         [
             Event("500", lambda: error(500, "oops")),
@@ -56,7 +63,9 @@ EVENTS = st.one_of(
             Event("prose", lambda: ok("fine, I think")),
             Event("two", lambda: ok('{"result": 1} {"result": 0}')),
             Event("refusal", lambda: ok("", choices=[{"message": {"refusal": "no"}}])),
-            Event("length", lambda: ok("", choices=[{"message": {"content": "{"}, "finish_reason": "length"}])),
+            Event(
+                "length", lambda: ok("", choices=[{"message": {"content": "{"}, "finish_reason": "length"}])
+            ),
             Event("400", lambda: error(400, "bad")),
             Event("no schema", lambda: error(400, "response_format is not supported"), lesson=True),
             Event("no seed", lambda: error(422, "seed: extra fields not permitted"), lesson=True),
@@ -113,7 +122,9 @@ def test_whatever_servers_do(
         else:
             assert answer.flag in FLAGS
             assert answer.flag.startswith("model_grader_")
-            assert not isinstance(answer, ModelStop) or timeout_s < 41  # only a pause beyond every deadline stops
+            assert (
+                not isinstance(answer, ModelStop) or timeout_s < 41
+            )  # only a pause beyond every deadline stops
     asked: defaultdict[str, list[int]] = defaultdict(list)
     for place, body in enumerate(fake.bodies):
         asked[body["messages"][0]["content"].split("\n")[0]].append(place)
@@ -171,7 +182,7 @@ def test_full_jitter() -> None:
     seen: defaultdict[str, list[float]] = defaultdict(list)
     for body, started in zip(fake.bodies, fake.started, strict=True):
         seen[body["messages"][0]["content"]].append(started)
-    delays = [[b - a for a, b in zip(times, times[1:], strict=False)] for times in seen.values()]
+    delays = [[b - a for a, b in itertools.pairwise(times)] for times in seen.values()]
     for n, bound in enumerate((0.5, 1.0, 2.0, 4.0, 8.0)):
         nth = [delay[n] for delay in delays]
         assert all(0 <= delay <= bound for delay in nth)

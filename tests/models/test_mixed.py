@@ -7,12 +7,12 @@ import re
 from collections import Counter, defaultdict, deque
 
 import pytest
-from tests.models.fault_server import ATTEMPT_TIMEOUT_S, BEHAVIOURS, LABEL, SCORE, Behaviour, Kind
-from tests.models.support import Clock, config_of, judge_spec
 
 import graders
 from graders.models import Client, ScriptedJudge
 from graders.models.scripted import Answer, Received, Step
+from tests.models.fault_server import ATTEMPT_TIMEOUT_S, BEHAVIOURS, LABEL, SCORE, Behaviour, Kind
+from tests.models.support import Clock, config_of, judge_spec
 
 ROWS = 1000
 
@@ -20,7 +20,8 @@ ROWS = 1000
 def alone(behaviour: Behaviour) -> bool:
     """Whether it concerns one question: not the endpoint's key, nor what the server supports."""
     teaches = {"structured", "dropped"} & set(behaviour.provenance) or any(
-        word in behaviour.name for word in ("prompt only", "schema", "no max_", "no token limit", "no developer")
+        word in behaviour.name
+        for word in ("prompt only", "schema", "no max_", "no token limit", "no developer")
     )
     return not (behaviour.stops or teaches or "deadline" in behaviour.name)
 
@@ -32,7 +33,9 @@ MIXED = [behaviour for behaviour in BEHAVIOURS if alone(behaviour)]
 def test_a_thousand_rows(kind: Kind) -> None:
     """Every row ends as its own fault says: no failure is a score, no success is lost, the order is kept."""
     assert len(MIXED) >= 40
-    quick = [behaviour for behaviour in MIXED if "stalled" not in behaviour.name]  # a time-out takes real time
+    quick = [
+        behaviour for behaviour in MIXED if "stalled" not in behaviour.name
+    ]  # a time-out takes real time
     plan = [*MIXED * 2, *(quick[row % len(quick)] for row in range(ROWS))][:ROWS]
     scripts: defaultdict[int, deque[Answer]] = defaultdict(deque)
     for row, behaviour in enumerate(plan):
@@ -61,10 +64,15 @@ def test_a_thousand_rows(kind: Kind) -> None:
 
     assert [result.id for result in results] == [f"r{row}" for row in range(ROWS)]
     for result, behaviour in zip(results, plan, strict=True):
-        assert result.flags == ((behaviour.flag,) if behaviour.flag else ()), (behaviour.name, result.failures)
+        assert result.flags == ((behaviour.flag,) if behaviour.flag else ()), (
+            behaviour.name,
+            result.failures,
+        )
         assert result.reward == (0.0 if behaviour.flag else kind.reward)
         assert behaviour.says in "".join(map(str, result.failures))
-    assert arrived == Counter({row: behaviour.attempts for row, behaviour in enumerate(plan)}) + Counter({-1: 1})
+    assert arrived == Counter({row: behaviour.attempts for row, behaviour in enumerate(plan)}) + Counter(
+        {-1: 1}
+    )
     totals = client.totals.models["m"]
     assert totals.calls == sum(arrived.values())
     assert totals.answers == 1 + sum(not behaviour.flag for behaviour in plan)

@@ -7,12 +7,12 @@ import json
 from typing import Any
 
 import pytest
-from tests.models.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
 
 import graders
 from graders.ask import Message, TextPart, with_text
 from graders.models import Client, Config, ConfigError, Route, ScriptedJudge, load_config
 from graders.models.transport import Reply
+from tests.models.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 
@@ -162,7 +162,9 @@ def test_addresses_and_keys(
     for name, value in {"K": "k-1", "OPENAI_API_KEY": "o-1", "AZURE_OPENAI_API_KEY": "a-1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    fake = Fake(lambda body, n: ok() if "messages" in body else Reply(200, {}, b'{"output": []}'), latency_s=0.0)
+    fake = Fake(
+        lambda body, n: ok() if "messages" in body else Reply(200, {}, b'{"output": []}'), latency_s=0.0
+    )
     client = Client(Config({"models": {"*": {**table, "headers": {"X-Team": "red"}}}}), transport=fake)
 
     async def one() -> None:
@@ -173,7 +175,9 @@ def test_addresses_and_keys(
     assert fake.urls[0] == url
     headers = dict(fake.headers[0])
     assert headers.pop("x-team") == "red"
-    assert [(n, v) for n, v in headers.items() if "key" in n or n == "authorization"] == ([key] if key else [])
+    assert [(n, v) for n, v in headers.items() if "key" in n or n == "authorization"] == (
+        [key] if key else []
+    )
 
 
 def test_where_a_model_without_a_table_goes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +263,7 @@ def test_ladder_is_remembered_for_each_model() -> None:
         ("[judge]\nmax_inflight = 3", "judge.max_inflight: unknown key; the keys are"),
         ("[judge]\nmax_inflight = 3", "Did you mean 'max_in_flight'?"),
         ("[judges]", "judges: unknown table; the tables are"),
-        ("[models]\nm = 'x'", "models.\"m\": there is no [endpoints.x]; there are: none"),
+        ("[models]\nm = 'x'", 'models."m": there is no [endpoints.x]; there are: none'),
         ("[judge]\nvotes = 2", "judge.votes: expected an odd number, found 2"),
         ("[judge]\nmax_attempts = 0", "expected a whole number of at least 1, found 0"),
         ("[judge]\ntimeout_s = true", "judge.timeout_s: expected a number of at least 0.001, found True"),
@@ -289,7 +293,9 @@ def test_config_is_found(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None
     """--config goes before GRADERS_CONFIG, that before the first graders.toml found upward."""
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
-    for number, path in enumerate((tmp_path / "graders.toml", tmp_path / "env.toml", tmp_path / "named.toml")):
+    for number, path in enumerate(
+        (tmp_path / "graders.toml", tmp_path / "env.toml", tmp_path / "named.toml")
+    ):
         path.write_text(f"[judge]\nmax_attempts = {number + 1}")
     monkeypatch.chdir(inner)
     monkeypatch.delenv("GRADERS_CONFIG", raising=False)
