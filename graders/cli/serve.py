@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
-import socket
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from graders.cli import BROKEN, OK
 from graders.cli.common import colors, config_option, strict_option, unsandboxed_option
+
+if TYPE_CHECKING:
+    import socket
 
 TOKEN_ENV = "GRADERS_TOKEN"
 
@@ -70,19 +74,20 @@ def command(
             f"{host} can be reached by others, so the server needs a token: set {TOKEN_ENV}, or give --token @FILE. "
             "Without one it listens on loopback only (--host 127.0.0.1)."
         )
-    try:
-        listener = _listen(host, port)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        hint = "; is another server running there? --port 0 takes any free one" if port else ""
-        click.echo(f"cannot listen on {host} port {port}: {reason}{hint}", err=True)
-        return BROKEN
-
     from dataclasses import replace
 
     import graders
     from graders.server import Limits, app
-    from graders.server.serving import log_to_stderr, more_descriptors, serve
+    from graders.server.serving import listen, log_to_stderr, more_descriptors, serve
+
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        taken = error.errno == errno.EADDRINUSE
+        hint = "; another server runs there (--port 0 takes any free one)" if taken else ""
+        click.echo(f"cannot listen on {host} port {port}: {reason}{hint}", err=True)
+        return BROKEN
 
     limits = replace(Limits(), timeout_s=timeout_s, body_bytes=int(max_body_mb * 1024**2), drain_s=drain_s)
     log_to_stderr()
@@ -120,13 +125,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=1024)
-    listener.setblocking(False)
-    return listener
 
 
 def _greet(listener: socket.socket, token: bool, unsandboxed: bool) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+BACKLOG = 1024  # connections that wait to be accepted
+
 
 class _Patience:
     """What uvicorn leaves open: how long headers may take to come, how large they may be, how many connect.
@@ -90,15 +92,30 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def server(
-    application: ASGIApp, *, limits: Limits | None = None, host: str = "127.0.0.1", port: int = 0
-) -> Server:
-    """A server that has not been started: `.run()`, or `await .serve()` on a loop of your own."""
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Its protocol is named: of another one asyncio would not take Nagle's delay away.
+
+    Raises:
+        OSError: the address is taken, not ours, or not an address.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
+
+
+def server(application: ASGIApp, *, limits: Limits | None = None) -> Server:
+    """A server that has not been started: `await .serve(sockets=[listen(...)])` on a loop of your own."""
     limits = limits or Limits()
     config = uvicorn.Config(
         application,
-        host=host,
-        port=port,
         http=protocol(limits),
         ws="none",
         lifespan="on",

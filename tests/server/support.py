@@ -22,7 +22,7 @@ from typing import Any
 from graders.backends import Backends
 from graders.models import load_config
 from graders.server import Limits, app
-from graders.server.serving import server
+from graders.server.serving import listen, server
 
 RUN = "/v1/fine_tuning/alpha/graders/run"
 VALIDATE = "/v1/fine_tuning/alpha/graders/validate"
@@ -115,8 +115,7 @@ def serving(
     own = backends or Backends(config=load_config_of(""))
     log = io.BytesIO()
     running = server(app(backends=own, limits=limits, access_log=log, **options), limits=limits)
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.setblocking(False)
+    listener = listen("127.0.0.1", 0)
     thread = threading.Thread(target=lambda: asyncio.run(running.serve(sockets=[listener])), daemon=True)
     thread.start()
     until = time.monotonic() + 30
