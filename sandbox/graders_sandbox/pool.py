@@ -497,8 +497,9 @@ class _Pool:
         elif kind == b"C":
             run = server.running.pop(protocol.NUMBER.unpack_from(data)[1])
             self._let_go(run)
-            text = protocol.clean(data[protocol.NUMBER.size :].decode("utf-8", "replace"))
-            name = text.strip().rpartition("\n")[2].partition(":")[0]
+            text = data[protocol.NUMBER.size :].decode("utf-8", "replace")
+            name = protocol.clean_name(text.strip().rpartition("\n")[2].partition(":")[0])
+            text = protocol.clean(text)
             for task in run.tasks:
                 _finish(
                     task,

@@ -71,6 +71,11 @@ def clean(text: str) -> str:
     return safe
 
 
+def clean_name(text: str) -> str:
+    """As `clean`, for the name of a class: one line, at most 200 characters."""
+    return clean(text[:200]).replace("\n", "\\n")[:200]
+
+
 def cut(text: str, most: int) -> str:
     """Head and tail of a text that is too long."""
     mark = "\n... cut ...\n"
@@ -94,7 +99,7 @@ def read_result(frame: bytes) -> Outcome | None:
         return Outcome("bad_return", text=clean(frame[1:].decode("utf-8", "backslashreplace")))
     if kind == b"E" and frame[1:2] in STAGES and b"\0" in frame:
         error_type, _, text = frame[2:].partition(b"\0")
-        name = clean(error_type.decode("utf-8", "backslashreplace"))[:200]
+        name = clean_name(error_type.decode("utf-8", "backslashreplace"))
         return Outcome(
             _STATUS_OF.get(name, "grader_error"),
             stage=STAGES[frame[1:2]],

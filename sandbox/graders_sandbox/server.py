@@ -169,6 +169,7 @@ class Server:
                     [*self.shown, *filter(os.path.exists, namespaces.DEVICES)], self.slots,
                     self.limits["disk_bytes"], self.limits["inodes"],
                 )  # fmt: skip
+                _reopen_null()
         elif self.jailed and os.getuid() == 0:
             self.become_nobody()
         sys.path[:] = self.paths
@@ -298,6 +299,9 @@ class Server:
                 continue
             raise RuntimeError(f"{name} was possible inside the jail")
 
+    def make_filter(self, files: bool) -> seccomp.SampleFilter:
+        return seccomp.SampleFilter(paths=files, own_root=self.namespaced, reserved_exit=protocol.NOT_JAILED)
+
     def make_jail(self, template_bytes: int, memory_bytes: int, *, files: bool) -> sample.Jail:
         limits = self.limits
         pairs = [
@@ -311,7 +315,7 @@ class Server:
             pairs.append((resource.RLIMIT_NPROC, (len(self.free) + 4) * (limits["threads"] + 1)))
         return sample.Jail(
             landlocked=self.landlocked,
-            filter=seccomp.SampleFilter(paths=files, own_root=self.namespaced) if self.jailed else None,
+            filter=self.make_filter(files) if self.jailed else None,
             limits=pairs,
             parent=0 if self.namespaced else os.getpid(),
         )
@@ -411,6 +415,7 @@ class Server:
                 os.write(write, b"ok")
             except BaseException as error:
                 text = "".join(traceback.format_exception_only(type(error), error))
+                text = protocol.cut(text, protocol.TEXT_MAX // 2)  # its last line names the error
                 os.write(write, b"!" + text.encode("utf-8", "backslashreplace")[:8000])
             finally:
                 os._exit(0)
@@ -479,9 +484,12 @@ class Server:
             try:
                 rules = self.rules[slot] if self.rules and slot >= 0 else -1
                 jail.enter(rules, self.slots[slot] if self.slots and slot >= 0 else "", descriptors)
+            except BaseException:
+                os._exit(protocol.NOT_JAILED)
+            try:
                 then()
             finally:
-                os._exit(protocol.NOT_JAILED)
+                os._exit(1)
         return pid
 
     def started(
@@ -742,6 +750,14 @@ def _become(uid: int) -> None:
 def _compile(text: int) -> types.CodeType:
     size = os.lseek(text, 0, os.SEEK_END)
     return compile(os.pread(text, size, 0), "<grader>", "exec", dont_inherit=True)
+
+
+def _reopen_null() -> None:
+    """Input, output and errors by way of the read-only mount: its owner may change the host's node, this one not."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
 
 
 def _open_host_file() -> None:

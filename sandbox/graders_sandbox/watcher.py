@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import select
 import signal
-import stat
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import NoReturn
@@ -21,6 +20,8 @@ from .linux import sys as kernel
 
 NOTE = struct.Struct("<II")  # slot, pid (0: it has ended)
 WATCH_S = 0.05  # between looks
+LOOKS = 100  # at a tree that changes under the eye; one that never holds still hides what it has
+_DEEP = 200  # folders in folders; each takes two descriptors and a frame
 
 
 def watch(
@@ -33,7 +34,6 @@ def watch(
     running: dict[int, int] = {}
     poll = select.poll()
     poll.register(notes, select.POLLIN)
-    device = os.stat(slots[0]).st_dev
     while True:
         if not running or poll.poll(0):
             data = os.read(notes, 65536 // NOTE.size * NOTE.size)
@@ -46,38 +46,93 @@ def watch(
                     running.pop(slot, None)
         time.sleep(WATCH_S)
         for slot, pid in running.items():
-            if _too_much(slots[slot], pid, device, disk_bytes, inodes):
+            if _too_much(slots[slot], pid, disk_bytes, inodes):
                 os.write(found, NOTE.pack(slot, pid))
 
 
-def _too_much(folder: str, pid: int, device: int, disk_bytes: int, inodes: int) -> bool:
-    size = 0
-    for count, length in enumerate(chain(_deleted(pid, device), _below(folder)), 1):
-        size += length
-        if size > disk_bytes or count > inodes:
-            return True
+class _Hidden(Exception):
+    """Something in the folder cannot be counted, as no honest program would have it."""
+
+
+def _too_much(folder: str, pid: int, disk_bytes: int, inodes: int) -> bool:
+    try:
+        size = 0
+        for count, length in enumerate(chain(_deleted(pid, folder), _named(folder, inodes)), 1):
+            size += length
+            if size > disk_bytes or count > inodes:
+                return True
+    except _Hidden:
+        return True
     return False
 
 
-def _below(folder: str) -> Iterator[int]:
-    """The bytes on disk of everything below, links not followed. Things may vanish meanwhile."""
-    folders = [folder]
-    while folders:
-        with suppress(OSError), os.scandir(folders.pop()) as found:
-            for entry in found:
-                with suppress(OSError):
-                    yield entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
+def _named(folder: str, inodes: int) -> list[int]:
+    """The bytes on disk of everything below, of one thing more than `inodes` at most."""
+    for _ in range(LOOKS):
+        sizes: list[int] = []
+        try:
+            top = os.open(folder, _FOLDER)
+        except OSError:  # it has gone with its owner
+            return []
+        try:
+            _collect(top, sizes, inodes, 0)
+        except FileNotFoundError:
+            continue  # what was moved meanwhile may have been missed
+        finally:
+            os.close(top)
+        return sizes
+    raise _Hidden
 
 
-def _deleted(pid: int, device: int) -> list[int]:
-    """The bytes of files on the slots' device that a process holds open and nothing names."""
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _collect(folder: int, sizes: list[int], inodes: int, depth: int) -> None:
+    """By descriptors and not by paths: those can be longer than the system bears. Links are not followed.
+
+    Raises:
+        FileNotFoundError: something vanished under the eye.
+        _Hidden: a folder lies deeper than can be followed, or may not be listed.
+    """
+    with os.scandir(folder) as found:
+        for entry in found:
+            sizes.append(entry.stat(follow_symlinks=False).st_blocks * 512)
+            if len(sizes) > inodes:
+                return
+            if not entry.is_dir(follow_symlinks=False):
+                continue
+            try:
+                inner = os.open(entry.name, _FOLDER, dir_fd=folder)
+            except NotADirectoryError:
+                raise FileNotFoundError from None  # another has taken its name
+            except PermissionError:
+                raise _Hidden from None
+            try:
+                if depth == _DEEP:
+                    raise _Hidden
+                _collect(inner, sizes, inodes, depth + 1)
+            finally:
+                os.close(inner)
+
+
+def _deleted(pid: int, folder: str) -> list[int]:
+    """The bytes of files from this folder that a process holds open and nothing names.
+
+    Raises:
+        _Hidden: it has mapped one and closed it, which leaves no way to its size.
+    """
+    start = folder + "/"
     sizes: dict[int, int] = {}
-    with suppress(OSError):
+    with suppress(OSError):  # it has ended
         for descriptor in os.listdir(f"/proc/{pid}/fd"):
-            with suppress(OSError):
-                about = os.stat(f"/proc/{pid}/fd/{descriptor}")
-                if about.st_dev == device and stat.S_ISREG(about.st_mode) and not about.st_nlink:
-                    sizes[about.st_ino] = about.st_blocks * 512
+            path = f"/proc/{pid}/fd/{descriptor}"
+            with suppress(FileNotFoundError):
+                if os.readlink(path).startswith(start):
+                    about = os.stat(path)
+                    if not about.st_nlink:
+                        sizes[about.st_ino] = about.st_blocks * 512
+        with open(f"/proc/{pid}/maps", errors="replace") as maps:
+            for line in maps:
+                if start in line and line.endswith(" (deleted)\n") and int(line.split()[4]) not in sizes:
+                    raise _Hidden
     return list(sizes.values())

@@ -15,15 +15,22 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
-from ..limits import TIERS, Job, Limits, Outcome, SandboxUnavailable
-from ..pool import Sandbox
+from graders_sandbox.limits import TIERS, Job, Limits, Outcome, SandboxUnavailable
+from graders_sandbox.pool import Sandbox
+
 from .cases import ATTACKS, ROWS, Attack, program
 from .scene import Scene
 from .together import TOGETHER, Together
 
 #: Small, so that filling them is cheap; the attacks name no other figure.
 SMALL = Limits(
-    wall_s=30.0, cpu_s=1.0, memory_bytes=256 << 20, disk_bytes=16 << 20, inodes=400, descriptors=128, threads=32
+    wall_s=30.0,
+    cpu_s=1.0,
+    memory_bytes=256 << 20,
+    disk_bytes=16 << 20,
+    inodes=400,
+    descriptors=128,
+    threads=32,
 )
 _IN_FLIGHT = 4
 ALL: tuple[Attack | Together, ...] = (*ATTACKS, *TOGETHER)
@@ -54,18 +61,14 @@ class Result:
 def reason(outcome: Outcome) -> str:
     """An outcome in a word or two.
 
-    An attack's value is the error's number, and becomes its name (EPERM); THROUGH and NOTHING are its other values, and
-    any other number is "value N". Exceptions are "stage Type" ("grade TypeError"), everything else is the status with
-    its kind ("timeout wall", "crash SIGSEGV", "no_result").
+    What an attack's body returns: the name of the error that it met (EPERM), THROUGH, NOTHING; any other number is
+    "value N". Exceptions are "stage Type" ("grade TypeError"), everything else is the status with its kind ("timeout
+    wall", "crash SIGSEGV", "no_result").
     """
-    if outcome.status == "value":
-        assert outcome.value is not None
+    if outcome.value is not None:
         special = {0.0: "THROUGH", -1.0: "NOTHING"}
-        if outcome.value in special:
-            return special[outcome.value]
-        number = int(outcome.value) if outcome.value.is_integer() else 0
-        # 1 is EPERM and 1.0 a score as well: programs that return scores expect "value 1"
-        return errno.errorcode.get(number, f"value {outcome.value:g}").replace("EOPNOTSUPP", "ENOTSUP")
+        error = errno.errorcode.get(int(-1000 - outcome.value), "").replace("EOPNOTSUPP", "ENOTSUP")
+        return special.get(outcome.value) or error or f"value {outcome.value:g}"
     if outcome.status == "grader_error":
         return f"{outcome.stage} {outcome.error_type}"
     return f"{outcome.status} {outcome.error_type}".strip()
@@ -102,19 +105,14 @@ def attempt(sandbox: Sandbox, scene: Scene, chosen: Iterable[Attack | Together])
         for attack in alone
     )
     for attack, outcome in zip(alone, sandbox.run_many(jobs), strict=True):
-        yield _result(attack, tier, _named(attack, outcome, tier), outcome.text)
+        yield _result(attack, tier, reason(outcome), outcome.text)
     for together in chosen:
         if isinstance(together, Together):
             yield _result(together, tier, together.drive(sandbox, scene))
     touched = scene.touched()
-    yield Result(0, "the scene is as it was", not touched, False, ", ".join(touched) or "untouched", ("untouched",))
-
-
-def _named(attack: Attack, outcome: Outcome, tier: str) -> str:
-    """The reason; a score of 1.0 and the error EPERM are told apart by what the attack is about."""
-    if outcome.value == 1.0 and "value 1" in attack.expected(tier):
-        return "value 1"
-    return reason(outcome)
+    yield Result(
+        0, "the scene is as it was", not touched, False, ", ".join(touched) or "untouched", ("untouched",)
+    )
 
 
 def _result(attack: Attack | Together, tier: str, found: str, text: str = "") -> Result:
@@ -141,10 +139,18 @@ def run(tier: str, *, rows: Iterable[int] = (), slow: bool = False) -> Iterator[
 
 def main(arguments: list[str] | None = None) -> int:
     """0 when all that was tried was held, 1 when something was not or no tier works, 2 for wrong usage."""
-    parser = argparse.ArgumentParser("graders_sandbox attack", description="Attack the sandbox of this machine.")
-    parser.add_argument("--tier", action="append", choices=TIERS, help="only this tier; default: all that work here")
-    parser.add_argument("--row", action="append", type=int, choices=sorted(ROWS), metavar="N", help="only this row")
-    parser.add_argument("--slow", action="store_true", help="also those that fill the default limits (minutes)")
+    parser = argparse.ArgumentParser(
+        "graders_sandbox attack", description="Attack the sandbox of this machine."
+    )
+    parser.add_argument(
+        "--tier", action="append", choices=TIERS, help="only this tier; default: all that work here"
+    )
+    parser.add_argument(
+        "--row", action="append", type=int, choices=sorted(ROWS), metavar="N", help="only this row"
+    )
+    parser.add_argument(
+        "--slow", action="store_true", help="also those that fill the default limits (minutes)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     report: list[dict[str, object]] = []
@@ -163,7 +169,9 @@ def main(arguments: list[str] | None = None) -> int:
         report.append({"tier": tier, "works": True, "attacks": [asdict(result) for result in results]})
         if not options.json:
             held = sum(result.held for result in results)
-            print(f"{tier:<15} {held} of {len(results)} held, rows {len({r.row for r in results} - {0})} of {len(ROWS)}")
+            print(
+                f"{tier:<15} {held} of {len(results)} held, rows {len({r.row for r in results} - {0})} of {len(ROWS)}"
+            )
             for result in results:
                 if result.known:
                     print(f"{'':<15} known not to be held here: row {result.row}, {result.name}")
@@ -171,5 +179,5 @@ def main(arguments: list[str] | None = None) -> int:
         json.dump(report, sys.stdout, indent=2)
         print()
     worked = [tier for tier in report if tier["works"]]
-    missed = [r for tier in worked for r in tier["attacks"] if not r["held"]]  # type: ignore[attr-defined, index]
+    missed = [r for tier in worked for r in tier["attacks"] if not r["held"]]  # type: ignore[attr-defined]
     return 0 if worked and not missed and (len(worked) == len(report) or not options.tier) else 1

@@ -139,12 +139,17 @@ def call(numbers, *arguments):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
+def number(error):
+    """An error as a value that no score looks like."""
+    return -1000.0 - error
+
+
 def met(act, *arguments, **named):
     """The number of the error that the act meets; THROUGH when it succeeds."""
     try:
         act(*arguments, **named)
     except OSError as error:
-        return float(error.errno)
+        return number(error.errno)
     return THROUGH
 
 
@@ -220,6 +225,8 @@ FRAME = struct.Struct("<cd")  # the wire's, see the package's protocol module
 NO_SOCKET = "EPERM"
 #: What is not mounted, or not granted, or not reachable by any path.
 HIDDEN = by_tier("ENOENT", "EACCES", "ENOENT", "EPERM")
+#: What some machines do not have.
+MAYBE = by_tier("ENOENT", "EACCES or ENOENT", "ENOENT", "EPERM")
 #: What may be read and not changed. For an ordinary user the file's mode comes before the mount's.
 READ_ONLY = by_tier("EROFS or EACCES", "EACCES", "EROFS or EACCES", "EPERM")
 FILES = (FULL, LANDLOCK, NS)
@@ -282,38 +289,37 @@ return NOTHING"""),
     Attack(9, "a file of this user", HIDDEN, "return met(open, item['file'])"),
     Attack(9, "its folder", HIDDEN, "return met(os.listdir, item['folder'])"),
     Attack(9, "/etc/passwd", HIDDEN, "return met(open, '/etc/passwd')"),
-    Attack(9, "/etc/hostname, resolv.conf, machine-id", HIDDEN, "return all_met([(open, '/etc/' + n) for n in ('hostname', 'resolv.conf', 'machine-id')])", known=()),
+    Attack(9, "other files below /etc", HIDDEN, "return all_met([(open, '/etc/' + name) for name in ('group', 'hosts', 'resolv.conf')])"),
     Attack(9, "keys of this user", HIDDEN, "return all_met([(open, item['folder'] + '/../' + os.path.basename(item['folder']) + '/secret'), (open, item['file'])])"),
     Attack(9, "the home folder", by_tier("ENOENT or EACCES", "EACCES", "ENOENT or EACCES or NOTHING", "EPERM"), """
 for name in ('.ssh', '.bash_history', '.aws', '.netrc', '.gitconfig', '.profile', '.bashrc', '.cache', '.config'):
     assert met(os.listdir, os.path.join(item['home'], name)) != THROUGH, name
     assert met(open, os.path.join(item['home'], name)) != THROUGH, name
-names = os.listdir
 try:
     found = os.listdir(item['home'])
 except OSError as error:
-    return float(error.errno)
+    return number(error.errno)
 return NOTHING if len(found) <= 1 else THROUGH"""),
     Attack(9, "listing /", by_tier("EACCES", "EACCES", "NOTHING", "EPERM"), """
 try:
     found = os.listdir('/')
 except OSError as error:
-    return float(error.errno)
+    return number(error.errno)
 assert not {'proc', 'sys', 'home', 'boot', 'var', 'opt'} & set(found), found
 return NOTHING"""),
     Attack(9, "listing the folder of temporary files", by_tier("EACCES", "EACCES", "NOTHING", "EPERM"), """
 try:
     found = os.listdir(os.path.dirname(TMP))
 except OSError as error:
-    return float(error.errno)
+    return number(error.errno)
 assert found == [os.path.basename(TMP)], found
 return NOTHING"""),
     Attack(9, "through many ..", HIDDEN, "return met(open, '../' * 40 + item['file'][1:])"),
-    Attack(9, "relative to a descriptor of /", HIDDEN, "root = os.open('/', os.O_PATH | os.O_DIRECTORY)\nreturn met(os.open, item['file'][1:], os.O_RDONLY, dir_fd=root)" if False else """
+    Attack(9, "relative to a descriptor of /", HIDDEN, """
 try:
     root = os.open('/', os.O_PATH | os.O_DIRECTORY)
 except OSError as error:
-    return float(error.errno)
+    return number(error.errno)
 return met(functools.partial(os.open, item['file'][1:], os.O_RDONLY, dir_fd=root))"""),
     Attack(9, "openat2", "EPERM or ENOSYS", "return met(call, 437, -100, item['file'].encode(), struct.pack('QQQ', 0, 0, 0), 24)"),
     Attack(9, "a copy by the kernel", HIDDEN, "return met(shutil.copyfile, item['file'], 'copy')"),
@@ -332,7 +338,7 @@ return NOTHING"""),
     Attack(10, "/proc/self/environ", HIDDEN, "return met(open, '/proc/self/environ')"),
     Attack(10, "any trace of the secret in memory", "NOTHING", "assert not memory(rb'[S]ECRET-[0-9a-f]{32}')\nreturn NOTHING"),
     *(
-        Attack(11, name, HIDDEN, f"return met(open, {path}, 'rb')")
+        Attack(11, name, MAYBE, f"return met(open, {path}, 'rb')")
         for name, path in (
             ("the parent's environment", "f'/proc/{os.getppid()}/environ'"), ("the parent's memory", "f'/proc/{os.getppid()}/mem'"),
             ("the own memory", "'/proc/self/mem'"), ("the own maps", "'/proc/self/maps'"), ("process 1", "'/proc/1/status'"),
@@ -344,14 +350,14 @@ return NOTHING"""),
     ),
     Attack(11, "listing /proc and /sys", HIDDEN, "return all_met([(os.listdir, '/proc'), (os.listdir, '/sys')])"),
     Attack(11, "links of another process", by_tier("ENOENT", "EACCES", "ENOENT", "EPERM"), "return all_met([(os.readlink, f'/proc/{item[\"victim\"]}/{name}') for name in ('exe', 'cwd', 'root')])"),
-    Attack(11, "the own descriptors by path", HIDDEN, "return met(os.open, '/proc/self/fd/3', os.O_RDWR)"),
+    Attack(11, "the descriptors of others by path", by_tier("ENOENT", "EACCES", "ENOENT", "EPERM"), "return all_met([(os.open, f'/proc/{pid}/fd/{fd}', os.O_RDWR) for pid in (os.getppid(), item['host'], item['victim']) for fd in (0, 1, 2)])"),
     Attack(12, "a new file in another folder", HIDDEN, "return met(open, item['folder'] + '/new', 'w')"),
     Attack(12, "a new folder", HIDDEN, "return met(os.mkdir, item['folder'] + '/new')"),
     Attack(12, "an existing file", HIDDEN, "return met(open, item['file'], 'r+')"),
-    Attack(12, "truncating by opening", HIDDEN, "return met(os.open, item['file'], os.O_RDONLY | os.O_TRUNC)"),
+    Attack(12, "truncating by opening", by_tier("ENOENT", "EPERM or EACCES", "ENOENT", "EPERM"), "return met(os.open, item['file'], os.O_RDONLY | os.O_TRUNC)"),
     Attack(12, "truncating by path", by_tier("ENOENT", "EACCES or EPERM", "ENOENT", "EPERM"), "return met(os.truncate, item['file'], 0)"),
     Attack(12, "deleting", by_tier("ENOENT", "EACCES", "ENOENT", "EPERM"), "return met(os.unlink, item['file'])"),
-    Attack(12, "deleting a folder", by_tier("ENOENT", "EACCES or ENOTEMPTY", "ENOENT", "EPERM"), "return met(os.rmdir, item['folder'])"),
+    Attack(12, "deleting a folder", by_tier("ENOENT or EROFS", "EACCES or ENOTEMPTY", "ENOENT or EROFS", "EPERM"), "return met(os.rmdir, item['folder'])"),
     Attack(12, "the mode of a file of this user", by_tier("ENOENT", "EPERM or UNCHANGED", "ENOENT", "EPERM"), "return met(os.chmod, item['file'], 0o777)"),
     Attack(12, "the mode of a folder of this user", by_tier("ENOENT", "EPERM or UNCHANGED", "ENOENT", "EPERM"), "return met(os.chmod, item['folder'], 0o777)"),
     Attack(12, "fchmodat2", "EPERM or ENOSYS", "return met(call, 452, -100, item['file'].encode(), 0o777, 0)"),
@@ -359,7 +365,7 @@ return NOTHING"""),
     Attack(12, "the owner of a file", "EPERM", "return all_met([(os.chown, item['file'], 0, 0), (os.lchown, item['file'], 0, 0), (os.fchown, 0, 0, 0)])"),
     Attack(12, "extended attributes of a file", "EPERM", "return all_met([(os.setxattr, item['file'], 'user.x', b'x'), (os.removexattr, item['file'], 'user.x')])"),
     Attack(12, "Python's library", READ_ONLY, "return met(open, json.__file__, 'a')"),
-    Attack(12, "truncating Python's library by opening", READ_ONLY, "return met(os.open, json.__file__, os.O_RDONLY | os.O_TRUNC)"),
+    Attack(12, "truncating Python's library by opening", by_tier("EROFS or EACCES", "EPERM or EACCES", "EROFS or EACCES", "EPERM"), "return met(os.open, json.__file__, os.O_RDONLY | os.O_TRUNC)"),
     Attack(12, "a module among Python's", READ_ONLY, "return met(open, os.path.dirname(json.__file__) + '/made.py', 'w')"),
     Attack(12, "compiled modules", READ_ONLY, "return met(open, os.path.dirname(json.__file__) + '/__pycache__/made.pyc', 'wb')"),
     Attack(12, "deleting from Python's library", READ_ONLY, "return met(os.unlink, json.__file__)"),
@@ -446,8 +452,8 @@ return NOTHING"""),
     Attack(18, "clone", "EPERM", "return all_met([(call, (56, 220), flags, 0, 0, 0, 0) for flags in (17, 0, 0x100 | 17, 0x4100 | 17, 0x900 | 17, 0x8000 | 17)])"),
     Attack(18, "clone3", "ENOSYS", "return met(call, 435, struct.pack('8Q', 0, 0, 0, 0, 17, 0, 0, 0), 64)"),
     Attack(18, "a daemon", "EPERM", "def act():\n    if os.fork() == 0:\n        os.setsid()\n        os.fork()\n        time.sleep(60)\nreturn met(act)"),
-    Attack(18, "multiprocessing", {tier: "EPERM" for tier in FILES}, "import multiprocessing\nprocess = multiprocessing.get_context('fork').Process(target=print)\nreturn met(process.start)"),
-    Attack(18, "a pool of processes", {tier: "EPERM or ENOSYS" for tier in FILES}, "def act():\n    with concurrent.futures.ProcessPoolExecutor(2) as pool:\n        list(pool.map(abs, [1]))\nreturn met(act)"),
+    Attack(18, "multiprocessing", dict.fromkeys(FILES, "EPERM"), "import multiprocessing\nprocess = multiprocessing.get_context('fork').Process(target=print)\nreturn met(process.start)"),
+    Attack(18, "a pool of processes", by_tier("ENOENT or EPERM", "EACCES or EPERM", "ENOENT or EPERM", ""), "def act():\n    with concurrent.futures.ProcessPoolExecutor(2) as pool:\n        list(pool.map(abs, [1]))\nreturn met(act)"),
     Attack(19, "threads without end", "NOTHING or memory or memory threads", """
 threading.stack_size(65536)
 lock = threading.Lock()
@@ -476,6 +482,8 @@ return THROUGH""", timeout_s=20),
     Attack(21, "POSIX shared memory", HIDDEN, "return met(lambda: None if libc.shm_open(b'/graders-attack', os.O_CREAT | os.O_RDWR, 0o600) >= 0 else (_ for _ in ()).throw(OSError(ctypes.get_errno(), '')))"),
     Attack(21, "memory files", "EPERM", "return met(os.memfd_create, 'x')"),
     *_raw(21, {"shmget": (29, 194), "shmat": (30, 196), "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180)}),
+    Attack(25, "a table of descriptors for one thread", "EPERM", "return all_met([(call, 436, 100, 101, 2), (call, 436, 100, 101, 6), (call, (272, 97), 0x400)])"),
+    Attack(25, "threads with tables of their own", "EPERM", "return all_met([(call, (56, 220), flags, 0, 0, 0, 0) for flags in (0x10900, 0x10b00, 0x10d00)])"),
     Attack(25, "descriptors without end", "EMFILE", "def act():\n    while True:\n        os.dup(0)\nreturn met(act)"),
     Attack(25, "pipes without end", "EMFILE", "def act():\n    while True:\n        os.pipe()\nreturn met(act)"),
     Attack(25, "larger pipes", "EPERM", "return all_met([(fcntl.fcntl, fd, 1031, 1 << 20) for fd in (3, os.pipe()[0])])"),
@@ -490,7 +498,7 @@ return THROUGH""", timeout_s=20),
     Attack(27, "reading from an empty pipe", "timeout wall", "os.read(os.pipe()[0], 1)", timeout_s=0.3),
     Attack(27, "endless handlers of exceptions", "timeout wall", "while True:\n    try:\n        while True:\n            time.sleep(0.01)\n    except BaseException:\n        pass", timeout_s=0.3),
     Attack(27, "processor time", "timeout cpu", "while True:\n    pass"),
-    Attack(27, "processor time of many threads", "timeout cpu", "def spin():\n    while True:\n        hash(b'x' * 100_000_000) if False else None\nfor _ in range(4):\n    threading.Thread(target=spin).start()\nspin()"),
+    Attack(27, "processor time of many threads", "timeout cpu", "def spin():\n    while True:\n        pass\nfor _ in range(4):\n    threading.Thread(target=spin).start()\nspin()"),
     Attack(28, "all signals ignored", "timeout wall", "for number in signal.valid_signals():\n    try:\n        signal.signal(number, signal.SIG_IGN)\n    except (OSError, ValueError):\n        pass\ntime.sleep(3600)", timeout_s=0.3),
     Attack(28, "all signals blocked", "timeout wall", "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\ntime.sleep(3600)", timeout_s=0.3),
     Attack(28, "processor time with signals ignored", "timeout cpu", "signal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True:\n    pass"),
@@ -525,14 +533,14 @@ return THROUGH""", timeout_s=20),
     Attack(38, "32-bit calls", "crash SIGSYS or crash SIGSEGV", "return float(run_code(0xB8, 20, 0, 0, 0, 0xCD, 0x80, 0xC3))", machine="x86_64"),
     Attack(38, "32-bit open", "crash SIGSYS or crash SIGSEGV", "return float(run_code(0xB8, 5, 0, 0, 0, 0x31, 0xDB, 0xCD, 0x80, 0xC3))", machine="x86_64"),
     Attack(38, "x32 numbers", "ENOSYS", "return all_met([(call, 0x40000000 | number) for number in (39, 41, 56, 59, 520, 0x3fffffff)])", machine="x86_64"),
-    Attack(38, "64-bit numbers with high bits", "ENOSYS or EPERM", "return all_met([(call, (41 if X86 else 198) | 1 << 63, 2, 1, 0)])" if False else "return met(call, -1)"),
+    Attack(38, "a number below zero", "ENOSYS or EPERM", "return met(call, -1)"),
     Attack(38, "raw 64-bit calls by own code", "value 1", """
 # mov eax, 41 (socket); mov edi, 2; mov esi, 1; xor edx, edx; syscall; ret
 got = run_code(0xB8, 41, 0, 0, 0, 0xBF, 2, 0, 0, 0, 0xBE, 1, 0, 0, 0, 0x31, 0xD2, 0x0F, 0x05, 0xC3)
 return float(got == -errno.EPERM)""", machine="x86_64"),
     Attack(39, "typing into a terminal", "EPERM", "return all_met([(fcntl.ioctl, 0, request, b'x') for request in (0x5412, 0x541c, 0x540e, 0x5422)])"),
-    Attack(39, "devices", HIDDEN, "return all_met([(open, '/dev/' + name) for name in ('kmsg', 'mem', 'tty', 'ptmx')])"),
-    Attack(39, "disks and networks", HIDDEN, "return all_met([(open, '/dev/' + name) for name in ('vda', 'sda', 'nvme0n1', 'net/tun', 'fuse', 'kvm')])" if False else "return all_met([(open, '/dev/' + name) for name in ('console', 'pts/ptmx')])"),
+    Attack(39, "devices", HIDDEN, "return all_met([(open, '/dev/' + name) for name in ('tty', 'ptmx')])"),
+    *(Attack(39, f"/dev/{name}", MAYBE, f"return met(open, '/dev/{name}', 'rb')") for name in ("kmsg", "mem", "console", "kvm", "fuse", "net/tun")),
 ]  # fmt: skip
 
 LIMITS = [
@@ -547,7 +555,12 @@ LIMITS = [
 
 def _disk(row: int, name: str, body: str, full: str = "ENOSPC", ns: str = "") -> Attack:
     """Filling the own folder; without a file system of its own, the watcher ends it."""
-    return Attack(row, name, {FULL: full, LANDLOCK: f"disk or {full}", NS: ns or full}, body + "\ntime.sleep(8)\nreturn THROUGH")
+    return Attack(
+        row,
+        name,
+        {FULL: full, LANDLOCK: f"disk or {full}", NS: ns or full},
+        body + "\ntime.sleep(4)\nreturn THROUGH",
+    )
 
 
 # The small limits: 16 MB, 400 inodes. In the container tier the watcher looks 20 times a second.
@@ -586,8 +599,27 @@ def act():
         with open('f', 'w+b', buffering=0) as file:
             os.unlink('f')
             file.write(b'x' * (4 << 20))
-            held.append(mmap.mmap(file.fileno(), 4096))
+            # as mmap.mmap does, but without keeping a descriptor
+            call((9, 222), None, 4096, 1, 1, file.fileno(), 0)
 if error := met(act):
+    return error"""),
+    _disk(23, "in folders that never stay in one place", """
+os.mkdir('d0')
+def move():
+    at = 0
+    while True:
+        os.rename(f'd{at}', f'd{at + 1}')
+        at += 1
+error = met(fill, 'd0', 15, 1 << 20)
+os.mkdir('e')
+error = error or met(fill, 'e', 1, 1 << 19)
+threading.Thread(target=move, daemon=True).start()
+for number in range(100):
+    try:
+        error = error or met(fill, 'e', number, 1 << 20)
+    except ValueError:
+        pass
+if error:
     return error"""),
     _disk(23, "through mapped pages", """
 held = []
@@ -604,9 +636,9 @@ if error := met(act):
     _disk(24, "folders", "def act():\n    for number in range(2000):\n        os.mkdir(str(number))\nif error := met(act):\n    return error"),
     _disk(24, "links", "def act():\n    for number in range(2000):\n        os.symlink('x', str(number))\nif error := met(act):\n    return error"),
     _disk(24, "a chain of folders", "def act():\n    for number in range(2000):\n        os.mkdir('d')\n        os.chdir('d')\nif error := met(act):\n    return error"),
-    Attack(23, "1.2 GB", {FULL: "ENOSPC", LANDLOCK: "disk or ENOSPC", NS: "ENOSPC"}, "if error := met(fill, '.', 19, 1 << 26):\n    return error\ntime.sleep(8)\nreturn THROUGH", timeout_s=100, default_limits=True),
+    Attack(23, "1.2 GB", {FULL: "ENOSPC", LANDLOCK: "disk or ENOSPC", NS: "ENOSPC"}, "if error := met(fill, '.', 19, 1 << 26):\n    return error\ntime.sleep(4)\nreturn THROUGH", timeout_s=100, default_limits=True),
     Attack(22, "1.2 GB", _here("EFBIG or ENOSPC"), "block = b'x' * (1 << 24)\ndef act():\n    with open('f', 'wb', buffering=0) as file:\n        for _ in range(75):\n            file.write(block)\nreturn met(act)", timeout_s=100, default_limits=True),
-    Attack(24, "60,000", {FULL: "ENOSPC", LANDLOCK: "disk or ENOSPC", NS: "ENOSPC"}, "if error := met(fill, '.', 60_000, 0):\n    return error\ntime.sleep(8)\nreturn THROUGH", timeout_s=100, default_limits=True),
+    Attack(24, "60,000", {FULL: "ENOSPC", LANDLOCK: "disk or ENOSPC", NS: "ENOSPC"}, "if error := met(fill, '.', 60_000, 0):\n    return error\ntime.sleep(4)\nreturn THROUGH", timeout_s=100, default_limits=True),
     Attack(20, "2.5 GB, touched", "memory MemoryError", "held = []\nwhile len(held) < 160:\n    held.append(b'x' * (1 << 24))\nreturn THROUGH", timeout_s=100, default_limits=True),
     Attack(43, "until memory or time ends", "timeout wall or memory MemoryError or crash SIGSEGV or timeout cpu", "sys.setrecursionlimit(10**9)\ndef deeper():\n    return deeper()\nreturn deeper()", timeout_s=20, default_limits=True),
 ]  # fmt: skip
@@ -620,7 +652,14 @@ RESULTS = [
     Attack(40, "pretending a timeout", "crash SIGXCPU or timeout cpu", "os.kill(os.getpid(), signal.SIGXCPU)\ntime.sleep(5)"),
     Attack(40, "core dumps", "NOTHING", "assert resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)\nreturn NOTHING"),
     Attack(41, "os._exit(0)", "no_result", "os._exit(0)"),
-    *(Attack(41, f"os._exit({code})", "no_result", f"os._exit({code})") for code in (1, 3, 70, 71, 255)),
+    *(Attack(41, f"os._exit({code})", "no_result", f"os._exit({code})") for code in (1, 3, 71, 255)),
+    *(Attack(41, f"the exit code of an unjailed child, {code}", "crash SIGSYS", f"os._exit({code})") for code in (70, 70 + 256)),
+    Attack(41, "the same by a thread", "crash SIGSYS", "call((60, 93), 70)"),
+    Attack(41, "the same, after taking back the mark of the jail", {FULL: "ENOENT", LANDLOCK: "crash SIGSYS", NS: "ENOENT", STRICT: "EPERM"}, """
+def act():
+    os.read(os.open('/proc/self/fd/3', os.O_RDONLY | os.O_NONBLOCK), 1)
+    os._exit(70)
+return met(act)"""),
     Attack(41, "exit_group", "no_result", "call((231, 94), 0)"),
     Attack(41, "closing the result's descriptor", "no_result", "os.close(3)\nreturn 1.0"),
     Attack(41, "putting another in its place", "no_result", "os.dup2(0, 3)\nreturn 1.0"),
@@ -636,7 +675,7 @@ RESULTS = [
     Attack(42, "a __str__ that raises", "grade Bad", "class Bad(Exception):\n    def __str__(self):\n        raise RuntimeError\nraise Bad"),
     Attack(42, "recursion", "grade RecursionError", "def deeper():\n    return deeper()\nreturn deeper()"),
     Attack(43, "unlimited recursion", "timeout wall or timeout cpu or memory MemoryError or crash SIGSEGV or grade RecursionError", "sys.setrecursionlimit(10**9)\ndef deeper():\n    return deeper()\nreturn deeper()", timeout_s=0.5),
-    Attack(43, "in C", "crash SIGSEGV or grade RecursionError or memory MemoryError or timeout wall", "sys.setrecursionlimit(10**9)\nx = []\nfor _ in range(1_000_000):\n    x = [x]\nreturn float(len(repr(x)))", timeout_s=5),
+    Attack(43, "in C", "crash SIGSEGV or grade RecursionError or memory MemoryError or timeout wall or timeout cpu", "sys.setrecursionlimit(10**9)\nx = []\nfor _ in range(1_000_000):\n    x = [x]\nreturn float(len(repr(x)))", timeout_s=5),
     *(
         Attack(44, name, "bad_return", body)
         for name, body in (
@@ -679,7 +718,7 @@ for held in list(harness()):
         if isinstance(found, socket.socket):
             assert met(found.send, b'X' * 30) != THROUGH, found
 return NOTHING"""),
-    Attack(58, "the scene's secret in any frame", "NOTHING", "for held in harness():\n    if isinstance(held, (str, dict)):\n        assert re.search('[S]ECRET-[0-9a-f]{32}', repr(held)[:100_000]) is None\nreturn NOTHING" if False else "frame = sys._getframe()\nwhile frame:\n    for name, held in frame.f_locals.items():\n        if isinstance(held, (str, bytes, dict, list)) and frame.f_code.co_filename != '<grader>':\n            assert 'SECRET-' not in str(held)[:1_000_000], name\n    frame = frame.f_back\nreturn NOTHING"),
+    Attack(58, "the scene's secret in any frame", "NOTHING", "frame = sys._getframe()\nwhile frame:\n    for name, held in frame.f_locals.items():\n        if isinstance(held, (str, bytes, dict, list)) and frame.f_code.co_filename != '<grader>':\n            assert 'SECRET-' not in str(held)[:1_000_000], name\n    frame = frame.f_back\nreturn NOTHING"),
     Attack(59, "deep parentheses", "compile RecursionError or compile MemoryError or compile SyntaxError", source="x = " + "(" * 5000 + ")" * 5000),
     Attack(59, "a deep expression", "compile RecursionError or compile MemoryError or compile SyntaxError or grade NameError or import RecursionError", source="x = " + "-" * 100_000 + "1"),
     Attack(59, "many attributes", "compile RecursionError or compile MemoryError or compile SyntaxError or grade NameError or import AttributeError or import RecursionError", source="x = 1" + ".real" * 40_000),
@@ -702,7 +741,7 @@ PROGRAMS = [
     Attack(56, "leaving at the top level", "import SystemExit", source="import sys\nsys.exit(0)\n"),
     Attack(56, "an exception at the top level", "import ZeroDivisionError", source="1 / 0\n"),
     Attack(56, "an import that is not there", "import ModuleNotFoundError", source="import no_such_module_anywhere\n"),
-    Attack(56, "an empty program", "grade NameError or import NameError", source=""),
+    Attack(56, "an empty program", "grade NameError or import NameError", source="\n"),
     Attack(56, "a main block", "value 1", source="def grade(sample, item):\n    return 1.0\nif __name__ == '__main__':\n    1 / 0\n"),
     Attack(51, "100 MB", "value 1e+08", source="def grade(sample, item):\n    return len(item)\n", item="x" * 100_000_000, timeout_s=100, default_limits=True),
 ]  # fmt: skip
@@ -717,4 +756,8 @@ def program() -> str:
         for number, attack in enumerate(ATTACKS)
         if attack.body
     ]
-    return PRELUDE + "\n\n".join(functions) + "\n\ndef grade(sample, item):\n    return globals()[f'attack_{item[\"attack\"]}'](item)\n"
+    return (
+        PRELUDE
+        + "\n\n".join(functions)
+        + "\n\ndef grade(sample, item):\n    return globals()[f'attack_{item[\"attack\"]}'](item)\n"
+    )

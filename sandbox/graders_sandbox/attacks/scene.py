@@ -137,7 +137,14 @@ _LIMITS = (resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_NOFILE, reso
 
 def _facts(path: str) -> tuple[int, ...]:
     facts = os.stat(path)
-    return stat.S_IMODE(facts.st_mode), facts.st_uid, facts.st_gid, facts.st_size, facts.st_nlink, facts.st_mtime_ns
+    return (
+        stat.S_IMODE(facts.st_mode),
+        facts.st_uid,
+        facts.st_gid,
+        facts.st_size,
+        facts.st_nlink,
+        facts.st_mtime_ns,
+    )
 
 
 def _listed(folder: str) -> list[str]:

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from ..limits import Outcome
-from ..pool import Sandbox
+from graders_sandbox.limits import Outcome
+from graders_sandbox.pool import Sandbox
+
 from .cases import FULL, LANDLOCK, NS, PRELUDE, STRICT, TIERS
 from .scene import Scene
 
@@ -81,21 +82,23 @@ return 1.0
 """)
 
 
-def beside(body: str, tries: int = 3) -> Callable[[Sandbox, Scene], str]:
+def beside(body: str, tries: int = 2) -> Callable[[Sandbox, Scene], str]:
     """An attack while another sample is under way: the reason of the attackers if they agree and the other is well."""
 
     def drive(sandbox: Sandbox, scene: Scene) -> str:
         files = sandbox.tier != STRICT
-        victim_item = {"marker": scene.secret, "lasts_s": 0.6, "files": files}
+        victim_item = {"marker": scene.secret, "lasts_s": 0.25, "files": files}
         attack = _program(body)
         alone = sandbox.tier == NS  # one sample at a time there
         victim = sandbox.submit(_VICTIM, scene.secret, victim_item)
         if not alone:
-            time.sleep(0.15)  # so that the other has begun; the attackers try until it ends anyway
+            time.sleep(0.05)  # so that the other has begun
         reasons = {_reason(sandbox.run(attack, {}, scene.item())) for _ in range(tries)}
         ended = victim.result()
         if ended.value != 1.0:
             return f"the other sample was hurt: {ended.status} {ended.text[-300:]}"
+        if len(reasons) > 1:
+            reasons.discard("ENOENT")  # one of them found nothing to attack
         return " and ".join(sorted(reasons))
 
     return drive
@@ -108,12 +111,11 @@ others = [f'{parent}/{number}' for number in range(64) if str(number) != own]
 def real(acts):
     # a folder that does not exist says nothing; at least one must, and all that do must refuse
     errors = [met(*act) for act in acts]
-    errors = [error for error in errors if error != errno.ENOENT] or [float(errno.ENOENT)]
+    errors = [error for error in errors if error != number(errno.ENOENT)] or [number(errno.ENOENT)]
     assert len(set(errors)) == 1, errors
     return errors[0]
 """
 _PIDS = "pids = [pid for pid in range(max(1, os.getpid() - 40), os.getpid() + 40) if pid != os.getpid()]\n"
-_READS = "EACCES"
 
 SIBLINGS = [
     Together(54, "listing its folder", "EACCES or ENOENT", beside(_FOLDERS + "return real([(os.listdir, other) for other in others])"), (FULL, LANDLOCK, NS)),
@@ -131,7 +133,8 @@ SIBLINGS = [
     Together(54, "its limits", "EPERM", beside(_PIDS + "return all_met([(call, (302, 261), pid, 7, struct.pack('QQ', 0, 0), None) for pid in pids])")),
     Together(54, "ptrace", "EPERM", beside(_PIDS + "return all_met([(call, (101, 117), 16, pid, 0, 0) for pid in pids])")),
     Together(54, "its memory", "EPERM", beside(_PIDS + "local = struct.pack('QQ', ctypes.addressof(ctypes.create_string_buffer(8)), 8)\nreturn all_met([(call, (310, 270), pid, local, 1, local, 1, 0) for pid in pids])")),
-    Together(54, "/proc", "EACCES or ENOENT or EPERM", beside(_PIDS + "return all_met([(open, f'/proc/{pid}/mem', 'rb') for pid in pids] + [(open, '/proc/self/mem', 'rb')])" if False else "return all_met([(open, '/proc/%d/%s' % (os.getpid(), name), 'rb') for name in ('mem', 'maps', 'environ')])")),
+    Together(54, "/proc", "EACCES or ENOENT or EPERM", beside("return all_met([(open, '/proc/%d/%s' % (os.getpid(), name), 'rb') for name in ('mem', 'maps', 'environ')])")),
+    Together(54, "its result's pipe", "EACCES or ENOENT or EPERM", beside(_PIDS + "errors = {met(os.open, f'/proc/{pid}/fd/{fd}', os.O_WRONLY) for pid in pids for fd in (3, 4, 5)} - {number(errno.ENOENT)} or {number(errno.ENOENT)}\nassert len(errors) == 1, errors\nreturn errors.pop()")),
     Together(54, "its folder by way of /proc", "EACCES or ENOENT or EPERM", beside("return met(os.listdir, '/proc/%d/cwd' % (os.getpid() - 1))")),
     Together(54, "its processor time", "EPERM", beside(_PIDS + "return all_met([(os.setpriority, os.PRIO_PROCESS, pid, 19) for pid in pids] + [(os.sched_setaffinity, pid, [0]) for pid in pids])")),
     Together(54, "its lists of locks", "EPERM or EACCES or ESRCH", beside("buffer = ctypes.create_string_buffer(16)\npointer = ctypes.addressof(buffer)\nfor pid in (os.getppid(),):\n    return met(call, (274, 100), pid, pointer, pointer + 8)")),
@@ -142,16 +145,16 @@ SIBLINGS = [
 # --- one sample after another ---
 
 
-def after(poison: str, body: str) -> Callable[[Sandbox, Scene], str]:
-    """An attack on the samples that come after it."""
+def after(poison: str, body: str, first: tuple[str, ...] = ("value",)) -> Callable[[Sandbox, Scene], str]:
+    """An attack on the samples that come after it; `first` are the statuses that it may end with itself."""
 
     def drive(sandbox: Sandbox, scene: Scene) -> str:
         item = {**scene.item(), "secret": scene.secret}
-        first: list[Future[Outcome]] = [
+        poisoned: list[Future[Outcome]] = [
             sandbox.submit(_program(poison), scene.secret, item) for _ in range(2 * sandbox.in_flight)
         ]
-        for future in first:
-            if not future.result().ok:
+        for future in poisoned:
+            if future.result().status not in first:
                 return f"the first sample: {future.result().text[-300:]}"
         item.pop("secret")
         second = [sandbox.submit(_program(body), {}, item) for _ in range(2 * sandbox.in_flight)]
@@ -160,20 +163,12 @@ def after(poison: str, body: str) -> Callable[[Sandbox, Scene], str]:
     return drive
 
 
-_CHAIN = """
-for _ in range(item.get('depth', 1500)):
-    os.mkdir('d')
-    os.chdir('d')
-open('end', 'w').close()
-return 1.0"""
-
-
 def _links_in_the_way(sandbox: Sandbox, scene: Scene) -> str:
     """What clears folders away must not follow links."""
     mode = os.stat(scene.folder).st_mode
     os.chmod(scene.folder, 0o755)
     try:
-        body = "os.makedirs('a/b')\nfor name in ('a/link', 'a/b/link', 'link'):\n    os.symlink(item['folder'], name)\nos.mkdir('a/c', 0)\nreturn 1.0"
+        body = "os.makedirs('a/b')\nfor name in ('a/link', 'a/b/link', 'link'):\n    os.symlink(item['folder'], name)\nreturn 1.0"
         clean = after(body, "assert os.listdir('.') == []\nreturn 1.0")(sandbox, scene)
         changed = os.stat(scene.folder).st_mode & 0o7777 != 0o755 or not os.path.exists(scene.file)
         return "a link was followed" if changed else clean
@@ -216,13 +211,15 @@ def _deep_item(sandbox: Sandbox, scene: Scene) -> str:
 
 def _deep_enough_item(sandbox: Sandbox, scene: Scene) -> str:
     """The deepest item that the host can still write must not harm the child."""
-    outcome = sandbox.run(CLEAN, {}, json.loads("[" * 900 + "]" * 900))
+    outcome = sandbox.run(CLEAN, {}, json.loads("[" * 500 + "]" * 500))
     return _reason(outcome)
 
 
 def _many_hostile(sandbox: Sandbox, scene: Scene) -> str:
     """Crashes and exits under load hurt no neighbour."""
-    hostile = [_program(body) for body in ("ctypes.string_at(0)", "os._exit(3)", "os.write(3, b'x')\nos._exit(0)")]
+    hostile = [
+        _program(body) for body in ("ctypes.string_at(0)", "os._exit(3)", "os.write(3, b'x')\nos._exit(0)")
+    ]
     good = [sandbox.submit(_program("return item['n']"), {}, {"n": n}) for n in range(10)]
     bad = [sandbox.submit(source, {}, {}) for source in hostile * 3]
     good += [sandbox.submit(_program("return item['n']"), {}, {"n": n}) for n in range(10, 20)]
@@ -238,9 +235,9 @@ sys.path[:0] = {path!r}
 from graders_sandbox import Sandbox
 sandbox = Sandbox(tier={tier!r}, in_flight=3)
 source = "import time\\ndef grade(sample, item):\\n    open('f', 'w').write('x') if item else None\\n    time.sleep(600)\\n"
+assert sandbox.tier
 for _ in range(3):
     sandbox.submit(source, {{}}, {files!r})
-assert sandbox.tier
 time.sleep(0.4)
 print("running", flush=True)
 time.sleep(600)
@@ -251,11 +248,11 @@ def _host_dies(sandbox: Sandbox, scene: Scene) -> str:
     """The host is killed while samples run: its processes end, and its folders are swept by the next sandbox."""
     tier = sandbox.tier
     with tempfile.TemporaryDirectory(prefix="graders-attack-") as folder:
-        mark = f"GRADERS_ATTACK_MARK={os.path.basename(folder)}"
-        name, _, value = mark.partition("=")
         source = _HOST.format(path=sys.path, tier=tier, files=tier != STRICT)
         host = subprocess.Popen(
-            [sys.executable, "-c", source], stdout=subprocess.PIPE, env={**os.environ, name: value, "TMPDIR": folder}
+            [sys.executable, "-c", source],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "TMPDIR": folder},
         )
         assert host.stdout is not None
         with host.stdout as out:
@@ -273,7 +270,8 @@ def _host_dies(sandbox: Sandbox, scene: Scene) -> str:
 
 
 def _descendants(pid: int) -> list[int]:
-    found, parents = [], {pid}
+    found: list[int] = []
+    parents = {pid}
     processes = {int(name): _parent(int(name)) for name in os.listdir("/proc") if name.isdigit()}
     while parents:
         parents = {child for child, parent in processes.items() if parent in parents}
@@ -301,7 +299,7 @@ _WITH_FILES = (FULL, LANDLOCK, NS)
 TOGETHER: list[Together] = [
     *SIBLINGS,
     Together(13, "links in the way of what clears the folder", "value 1", _links_in_the_way, _WITH_FILES),
-    Together(46, "patched modules", "value 1", after("json.loads = math.isfinite = struct.pack = os.write = None\nsys.modules['graders_sandbox.protocol'].VALUE = None\nsys.modules['graders_sandbox.sample']._frame = None\nreturn 1.0", "import graders_sandbox.protocol as wire\nassert json.loads('1') == 1 and math.isfinite(1) and wire.VALUE\nreturn 1.0")),
+    Together(46, "patched modules", "value 1", after("json.loads = struct.pack = os.write = None\nmath.isfinite = lambda value: True\nreturn 1.0", "import graders_sandbox.protocol as wire\nassert json.loads('1') == 1 and math.isfinite(1) and wire.VALUE\nreturn 1.0")),
     Together(49, "escape codes, NUL, surrogates", "clean", _text("raise ValueError('\\x1b[31m\\x00\\ud800\\u202e\\r\\x07\\x9b' * 20)")),
     Together(49, "a long text", "clean", _text("raise ValueError('x' * 10_000_000)")),
     Together(49, "the name of a class", "clean", _text("raise type('A\\nB\\x1b[31m\\u202e', (Exception,), {})('x')")),
@@ -315,9 +313,9 @@ TOGETHER: list[Together] = [
     Together(52, "the environment", "value 1", after("os.environ['POISON'] = 'x'\nlibc.setenv(b'POISON', b'x', 1)\nreturn 1.0", "assert 'POISON' not in os.environ\nlibc.getenv.restype = ctypes.c_char_p\nassert libc.getenv(b'POISON') is None\nreturn 1.0")),
     Together(52, "the template's memory", "value 1", after("ctypes.memmove(id(json.__name__) + 48, b'POISON', 0)\njson.__name__ = 'poison'\nreturn 1.0", "assert json.__name__ == 'json'\nreturn 1.0")),
     Together(52, "files", "value 1", after("fill('.', 50, 10)\nos.makedirs('a/b/c')\nos.symlink('/', 'a/link')\nreturn 1.0", "assert os.listdir('.') == [], os.listdir('.')\nreturn 1.0"), _WITH_FILES),
-    Together(52, "folders that nobody may enter", "value 1", after("os.makedirs('a/b')\nopen('a/b/f', 'w').close()\nos.mkdir('a/c', 0)\nos.mkdir('d', 0o300)\nopen('d/f', 'w').close()\nreturn 1.0", "assert os.listdir('.') == [], os.listdir('.')\nreturn 1.0"), _WITH_FILES),
-    Together(52, "a chain of folders", "value 1", after("for _ in range(380):\n    os.mkdir('d')\n    os.chdir('d')\nopen('end', 'w').close()\nreturn 1.0", "assert os.listdir('.') == [], os.listdir('.')\nreturn 1.0"), _WITH_FILES),
-    Together(52, "folders beyond the longest path", "value 1", after("for _ in range(60):\n    os.mkdir('d' * 200)\n    os.chdir('d' * 200)\nopen('end', 'w').close()\nreturn 1.0", "assert os.listdir('.') == [], os.listdir('.')\nreturn 1.0"), _WITH_FILES),
+    Together(52, "folders that nobody may enter", "value 1", after("os.makedirs('a/b')\nopen('a/b/f', 'w').close()\nos.mkdir('a/c', 0)\nos.mkdir('d', 0o300)\nopen('d/f', 'w').close()\nreturn 1.0", "assert os.listdir('.') == [], os.listdir('.')\nreturn 1.0", ("value", "disk")), _WITH_FILES),
+    Together(52, "a chain of folders", "value 1", after("for _ in range(380):\n    os.mkdir('d')\n    os.chdir('d')\nopen('end', 'w').close()\nreturn 1.0", "assert os.listdir('.') == [], os.listdir('.')\nreturn 1.0", ("value", "disk")), _WITH_FILES),
+    Together(52, "folders beyond the longest path", "value 1", after("for _ in range(60):\n    os.mkdir('d' * 200)\n    os.chdir('d' * 200)\nopen('end', 'w').close()\nreturn 1.0", "assert os.listdir('.') == [], os.listdir('.')\nreturn 1.0", ("value", "disk")), _WITH_FILES),
     Together(52, "locks on shared files", "value 1", after("file = open(json.__file__)\nfcntl.flock(file, fcntl.LOCK_EX)\nreturn 1.0", "file = open(json.__file__)\nfcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\nreturn 1.0"), _WITH_FILES),
     Together(52, "the state of /dev/null", "value 1", after("for fd in (0, 1, 2):\n    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_NONBLOCK | os.O_APPEND)\nos.close(0)\nreturn 1.0", "assert os.read(0, 10) == b'' and os.write(1, b'x') == 1\nreturn 1.0")),
     Together(53, "an earlier sample and item in memory", "NOTHING", after("assert 'SECRET' in repr(item)\nreturn 1.0", "assert not memory(rb'[S]ECRET-[0-9a-f]{32}')\nreturn NOTHING")),

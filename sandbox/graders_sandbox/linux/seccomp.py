@@ -17,7 +17,8 @@ from .sys import AUDIT_ARCH, MACHINE, NR, call
 _LD, _JEQ, _JGE, _JSET, _AND, _RET = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _KILL, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 
-CLONE_THREAD_BITS = 0x00010000 | 0x00000100 | 0x00000800  # THREAD | VM | SIGHAND
+# THREAD VM SIGHAND FILES FS: all that makes a thread; one with descriptors of its own would hide files from the watcher.
+CLONE_THREAD_BITS = 0x00010000 | 0x00000100 | 0x00000800 | 0x00000400 | 0x00000200
 CLONE_NEW_BITS = 0x7E020000 | 0x00000080  # every namespace
 
 _FCNTL = (
@@ -44,11 +45,12 @@ _IOCTL = (
     0x5450,
     0x5451,
 )  # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX
+_CLOSE_RANGE = (0, 4)  # CLOEXEC; not UNSHARE, a table of descriptors that only one thread has
 _PRCTL_NAME = (15, 16)  # set and get the thread's name
 
 #: Arguments are checked for these, so they are not in the plain list.
 _CHECKED = frozenset(
-    ("ioctl", "fcntl", "socketpair", "clone", "clone3", "prctl", "prlimit64", "kill", "tgkill")
+    ("ioctl", "fcntl", "socketpair", "clone", "clone3", "prctl", "prlimit64", "kill", "tgkill", "close_range")
 )
 #: What the server needs and a sample must not have; the child's own filter takes it away.
 SERVER_ONLY = ("seccomp", "landlock_restrict_self", "landlock_create_ruleset", "landlock_add_rule", "kill")
@@ -64,7 +66,8 @@ _ACCMODE, _TRUNC = 0o3, 0o1000
 #: Never allowed, to anybody behind the filter.
 _NEVER = frozenset(
     ("fork", "vfork", "tkill", "socket", "execve", "execveat", "mount", "umount2", "pivot_root", "unshare", "setns",
-     "mount_setattr", "capset", "memfd_create", "pidfd_open", "pidfd_send_signal", "chroot", "io_uring_setup")
+     "mount_setattr", "capset", "memfd_create", "pidfd_open", "pidfd_send_signal", "chroot", "io_uring_setup",
+     "splice", "tee")
 )  # fmt: skip
 #: Calls that name a path: refused in the tier that has nothing else to hold files.
 _PATHS = (
@@ -144,6 +147,7 @@ def server_filter() -> bytes:
     code += _when("socketpair", _STREAM_PAIRS)
     code += _when("ioctl", _one_of(1, _IOCTL))
     code += _when("fcntl", _one_of(1, _FCNTL))
+    code += _when("close_range", _one_of(2, _CLOSE_RANGE))
     plain = [name for name in NR if name not in _CHECKED and name not in _NEVER]
     for name in [*plain, "prctl", "prlimit64", "kill", "tgkill"]:
         code += _when(name, _op(_RET, _ALLOW))
@@ -156,11 +160,20 @@ class SampleFilter:
     Args:
         paths: False refuses every call that names a path.
         own_root: Whether mounts hold the files; without them Landlock does, and what it leaves open is refused here.
+        reserved_exit: The exit code by which a child says that it is not jailed. Nobody behind the filter says so.
     """
 
-    def __init__(self, *, paths: bool = True, own_root: bool = True) -> None:
+    def __init__(self, *, paths: bool = True, own_root: bool = True, reserved_exit: int) -> None:
         marker = 0x7FEDCBA9  # stands for the pid until it is known
         code = _head()
+        reserved = (
+            _argument(0)
+            + _op(_AND, 0xFF)
+            + _op(_JEQ, reserved_exit, 0, 1)
+            + _op(_RET, _KILL)
+            + _op(_RET, _ALLOW)
+        )
+        code += _when("exit", reserved) + _when("exit_group", reserved)
         code += _when("clone", _THREADS_ONLY)
         code += _when("kill", _one_of(0, (marker,)))
         code += _when("tgkill", _one_of(0, (marker,)))
