@@ -18,7 +18,7 @@ from graders.models.scripted import Answer, Received, Step, completion, fail, sa
 
 SERVER, REFUSAL, PARSE = "model_grader_server_error", "model_grader_refusal_error", "model_grader_parse_error"
 MAX_ATTEMPTS = 3  # of the configuration the table is written for
-ATTEMPT_TIMEOUT_S = 0.5  # well above what a busy machine takes for an exchange
+STALL_TIMEOUT_S = 0.5  # for an attempt, where a server stalls; well above what a busy machine takes to answer
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,10 @@ class Behaviour:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     usage: int | None = 10
     proven: bool = False
+
+    @property
+    def stalls(self) -> bool:
+        return self.name.startswith("stalled")
 
 
 def body(make: Callable[[Received, Kind], Any], **step: Any) -> Callable[[Kind], Answer]:
@@ -160,7 +164,7 @@ BEHAVIOURS = [
     Behaviour("cut within a chunk", lambda k: [raw(k, cut_at=20, chunked=True), k.ok], attempts=2, waits=(...,)),
     Behaviour("stalled before the response", lambda k: [raw(k, delay_s=60), k.ok], attempts=2, waits=(...,)),
     Behaviour("stalled within the body", lambda k: [raw(k, stall_at=20), k.ok], attempts=2, waits=(...,)),
-    Behaviour("stalled for ever", lambda k: [raw(k, delay_s=60)] * 3, SERVER, "no answer within 0.5 s; gave up after 3 attempts", 3, (..., ...), usage=None),
+    Behaviour("stalled for ever", lambda k: [raw(k, delay_s=60)] * 3, SERVER, "gave up after 3 attempts", 3, (..., ...), usage=None),
     Behaviour("200 with half of the JSON", lambda k: [lambda r: Step(body=json.dumps(completion(r, k.text)).encode()[:60]), k.ok], attempts=2, waits=(...,)),
     Behaviour("200 with a login page", lambda k: [Step(200, b"<!doctype html><title>Log in</title>", {"content-type": "text/html"})] * 3, SERVER, "the body is not JSON: '<!doctype html>", 3, (..., ...), usage=None),
     Behaviour("200 with nothing", lambda k: [Step(200, b""), k.ok], attempts=2, waits=(...,)),

@@ -17,11 +17,11 @@ from graders.models import Client, ScriptedJudge
 from graders.models.scripted import fail
 from graders.result import FLAGS
 from tests.models.fault_server import (
-    ATTEMPT_TIMEOUT_S,
     BEHAVIOURS,
     LABEL,
     MAX_ATTEMPTS,
     SCORE,
+    STALL_TIMEOUT_S,
     Behaviour,
     Kind,
 )
@@ -62,7 +62,7 @@ def test_behaviour(judge: ScriptedJudge, behaviour: Behaviour, kind: Kind, way: 
     """The verdict or exactly one flag, the attempts, the waits between them, and the text of the failure."""
     clock = Clock()
     config = config_of(
-        judge, attempt_timeout_s=ATTEMPT_TIMEOUT_S, max_attempts=MAX_ATTEMPTS, api_key_env="JUDGE_KEY"
+        judge, attempt_timeout_s=STALL_TIMEOUT_S, max_attempts=MAX_ATTEMPTS, api_key_env="JUDGE_KEY"
     )
     client = Client(config, clock=clock.now, sleep=clock.sleep, jitter=lambda: 0.5)
     judge.clear()
