@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +15,8 @@ from graders.cli.common import colors, config_option, strict_option, unsandboxed
 
 if TYPE_CHECKING:
     import socket
+
+    from graders.backends import Backends
 
 TOKEN_ENV = "GRADERS_TOKEN"
 
@@ -99,9 +102,7 @@ def command(
             raise click.UsageError(f"the configuration is not valid: {error}") from None
         log = sys.stderr.buffer if access_log else None
         application = app(backends=backends, token=token, limits=limits, strict=strict, access_log=log)
-        serve(
-            application, listener, limits=limits, started=lambda: _greet(listener, bool(token), unsandboxed)
-        )
+        serve(application, listener, limits=limits, started=lambda: _greet(listener, bool(token), backends))
     click.echo("stopped", err=True)
     return OK
 
@@ -127,14 +128,24 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _greet(listener: socket.socket, token: bool, unsandboxed: bool) -> None:
+def _greet(listener: socket.socket, token: bool, backends: Backends) -> None:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     click.echo(
         f"listening on {click.style(url, bold=True)} (base_url {url}/v1)", err=True, color=colors(sys.stderr)
     )
     click.echo("clients send the token as their API key" if token else "no token: loopback only", err=True)
-    if unsandboxed:
-        warning = "python graders run WITHOUT a jail: only for programs that you wrote"
-        click.echo(click.style(warning, fg="red"), err=True, color=colors(sys.stderr))
     click.echo("Ctrl-C to stop", err=True)
+    threading.Thread(target=_say_tier, args=(backends,), daemon=True).start()
+
+
+def _say_tier(backends: Backends) -> None:
+    """What holds python graders here; found out by running one, so it comes a little later."""
+    try:
+        tier = backends.sandbox.tier
+    except (ValueError, TypeError, RuntimeError) as error:
+        colour, text = "red", f"none: python graders are refused. {error}"
+    else:
+        bare = tier == "unsandboxed"
+        colour, text = ("red", "NONE: only for programs that you wrote") if bare else ("green", tier)
+    click.echo(f"sandbox: {click.style(text, fg=colour)}", err=True, color=colors(sys.stderr))

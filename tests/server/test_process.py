@@ -130,6 +130,7 @@ def test_a_life(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert lines[1]["flags"] == ["python_grader_runtime_error"]
     assert all(line["request_id"].startswith("req_") and line["ms"] >= 0 for line in lines)
+    assert "sandbox: linux-" in said
     assert "stopped" in said
 
 
