@@ -1,6 +1,6 @@
 """The fork server: jailed once, then one fork a sample. It never runs untrusted code and never reads a payload.
 
-Started by the host as `python -I -S -B server.py FD PARENT`, with nothing in its environment. Its lifetime is the
+Started by the host as `python -s -P -S -B server.py FD PARENT`, with nothing of the host in its environment. Its lifetime is the
 control socket's: when the host is gone, the socket ends and so do the server and everything below it.
 """
 
@@ -738,7 +738,7 @@ def _step(name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, StopIteration) as error:
-        raise RuntimeError(f"{name}: {error}") from error
+        raise RuntimeError(f"{name}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _become(uid: int) -> None:
