@@ -14,11 +14,18 @@ from graders.metrics import METRICS, Metric, bind
 from tests.metrics.pairs import GRID, REPEATS, Pair, fragments, grid, prose, repeats
 
 SPEED = ["rouge-score-rs", "without it"]
-#: Pairs by name: enough of each for every run, and more than 20,000 in all for the slow one.
+#: Pairs by name: some of each for every run, and more than 20,000 for the slow one.
 PAIRS = {
-    "some": lambda: grid() + repeats(300) + fragments(500) + prose(150, 8) + prose(80, 30) + prose(3, 300),
+    "some": lambda: (
+        grid()[::3] + repeats(300) + fragments(500) + prose(150, 8) + prose(80, 30) + prose(3, 300)
+    ),
     "many": lambda: (
-        repeats(5000, 1) + fragments(7000, 1) + prose(5000, 8, 1) + prose(3000, 30, 1) + prose(100, 300, 1)
+        grid()
+        + repeats(5000, 1)
+        + fragments(7000, 1)
+        + prose(5000, 8, 1)
+        + prose(3000, 30, 1)
+        + prose(100, 300, 1)
     ),
 }
 
@@ -36,12 +43,8 @@ def expected(name: str, which: str) -> list[float]:
 
 
 def assert_same(metric: Metric, rows: Sequence[Pair], wanted: Sequence[float]) -> None:
-    differing = [
-        (pair, metric.score(*pair), want)
-        for pair, want in zip(rows, wanted, strict=True)
-        if metric.score(*pair) != want
-    ]
-    assert not differing[:3]
+    got = [metric.score(*pair) for pair in rows]
+    assert [found for found in zip(rows, got, wanted, strict=True) if found[1] != found[2]][:3] == []
     batches = [metric.scores(*zip(*rows[at : at + 512], strict=True)) for at in range(0, len(rows), 512)]
     assert [value for batch in batches for value in batch] == list(wanted)
 
@@ -71,7 +74,7 @@ def test_equals_its_reference(name: str, which: str, speed: str, request: pytest
 
 def test_the_slow_run_has_more_than_20_000_pairs() -> None:
     """As promised in docs/metrics.md."""
-    assert len(set(pairs("some")) | set(pairs("many"))) > 20_000
+    assert len(set(pairs("many"))) > 20_000
 
 
 texts = st.one_of(
