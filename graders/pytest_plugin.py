@@ -25,7 +25,12 @@ OPTIONS = (
     ("--grader-spec", "grader_spec", "PATH", "The spec of tests that name none."),
     ("--grader-config", "grader_config", "PATH", "graders.toml: endpoints of judges and other settings."),
     ("--grader-max-rows", "grader_max_rows", "N", "At most so many rows of each file named by grader_rows."),
-    ("--grader-seed", "grader_seed", "N", "Which rows, when there are more: a sample with this seed, not the first."),
+    (
+        "--grader-seed",
+        "grader_seed",
+        "N",
+        "Which rows, when there are more: a sample with this seed, not the first.",
+    ),
 )
 MARKERS = (
     "grader(spec, *, limits={}): the spec that the fixtures of this test grade by; limits of the sandbox (wall_s, ...)",
@@ -41,9 +46,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for option, ini, metavar, text in OPTIONS:
         group.addoption(option, metavar=metavar, help=f"{text} Ini key: {ini}.")
         parser.addini(ini, text)
-    group.addoption("--grader-update", action="store_true", help="Write golden rewards instead of comparing with them.")
+    group.addoption(
+        "--grader-update", action="store_true", help="Write golden rewards instead of comparing with them."
+    )
     parser.addini("grader_limits", "Limits of the sandbox: wall_s=2 memory_bytes=500000000 ...", type="args")
-    parser.addini("grader_golden_dir", "Where golden rewards are, seen from the test's folder.", default="golden")
+    parser.addini(
+        "grader_golden_dir", "Where golden rewards are, seen from the test's folder.", default="golden"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -69,7 +78,9 @@ class State:
         self.config = config
         self.item: pytest.Item | None = None
         self.judge: ScriptedJudge | None = None  # of the test that runs now, where it has one
-        self.parts: Path | None = None  # where processes leave updates of golden files; None: one process only
+        self.parts: Path | None = (
+            None  # where processes leave updates of golden files; None: one process only
+        )
         self._backends: dict[Any, Backends] = {}
         self._graders: dict[Any, Grader] = {}
 
@@ -129,7 +140,9 @@ class State:
             if judge:
                 for name in ("endpoints", "judge"):
                     tables.pop(name, None)
-                tables["models"] = {"*": {"base_url": judge.base_url, "api_key_env": "", "structured": "json_schema"}}
+                tables["models"] = {
+                    "*": {"base_url": judge.base_url, "api_key_env": "", "structured": "json_schema"}
+                }
             self._backends[key] = Backends(config=Config(tables, config.path))
         return self._backends[key]
 
@@ -146,14 +159,19 @@ class State:
                 "ini key grader_spec"
             )
         backends = self.backends(item)
-        key = (str(spec) if isinstance(spec, Path) else json.dumps(spec, sort_keys=True, default=id), id(backends))
+        key = (
+            str(spec) if isinstance(spec, Path) else json.dumps(spec, sort_keys=True, default=id),
+            id(backends),
+        )
         if key not in self._graders:
             self._graders[key] = compile(spec, backends=backends)
         return self._graders[key]
 
     def running(self) -> pytest.Item:
         if self.item is None:
-            raise pytest.UsageError("grade and grader_batch grade by the running test's spec; no test is running")
+            raise pytest.UsageError(
+                "grade and grader_batch grade by the running test's spec; no test is running"
+            )
         return self.item
 
     def forget(self, judge: ScriptedJudge) -> None:
@@ -161,7 +179,9 @@ class State:
         self.judge = None
         for key in [key for key in self._backends if key[0] == id(judge)]:
             backends = self._backends.pop(key)
-            self._graders = {k: grader for k, grader in self._graders.items() if grader.backends is not backends}
+            self._graders = {
+                k: grader for k, grader in self._graders.items() if grader.backends is not backends
+            }
             backends.close()
 
     def close(self) -> None:
@@ -194,7 +214,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if not marker.args:
         raise pytest.UsageError(f"{metafunc.definition.nodeid}: grader_rows needs the path of a file of rows")
     if "row" not in metafunc.fixturenames:
-        raise pytest.UsageError(f"{metafunc.definition.nodeid} has grader_rows, but neither `row` nor `reward` as argument")
+        raise pytest.UsageError(
+            f"{metafunc.definition.nodeid} has grader_rows, but neither `row` nor `reward` as argument"
+        )
     from graders.testing.rows import load_rows
 
     state = metafunc.config.stash[_STATE]
@@ -269,7 +291,9 @@ def grade(request: pytest.FixtureRequest) -> Callable[..., Reward]:
     """grade(sample, item=None, *, spec=None, id=""): the Reward of one sample, by this test's spec or another."""
     state = request.config.stash[_STATE]
 
-    def grade(sample: Any, item: Mapping[str, Any] | None = None, *, spec: Any = None, id: str = "") -> Reward:
+    def grade(
+        sample: Any, item: Mapping[str, Any] | None = None, *, spec: Any = None, id: str = ""
+    ) -> Reward:
         return _reward(state.grader(state.running(), spec), sample, item, id)
 
     return grade
@@ -299,10 +323,14 @@ def grader_batch(request: pytest.FixtureRequest) -> Callable[..., list[Reward]]:
             from graders.testing.rows import load_rows
 
             rows = load_rows(state.located(rows, item))
-        whole = [{"sample": _sample_of(row), "item": row.get("item") or {}, "id": str(row.get("id", ""))} for row in rows]
+        whole = [
+            {"sample": _sample_of(row), "item": row.get("item") or {}, "id": str(row.get("id", ""))}
+            for row in rows
+        ]
         results = grader.run_batch(whole)
         return [
-            Reward(grader, result, row["sample"], row["item"]) for row, result in zip(whole, results, strict=True)
+            Reward(grader, result, row["sample"], row["item"])
+            for row, result in zip(whole, results, strict=True)
         ]
 
     return grader_batch
@@ -362,7 +390,9 @@ def grader_server(request: pytest.FixtureRequest) -> Iterator[GraderServer]:
     backends = Backends(config=state.option("--grader-config", "grader_config"))
     with socket.create_server(("127.0.0.1", 0)) as listener, backends:
         server = uvicorn.Server(uvicorn.Config(app(backends=backends), log_level="error", ws="none"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="grader-server", daemon=True)
+        thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listener]}, name="grader-server", daemon=True
+        )
         thread.start()
         while not server.started and thread.is_alive():
             time.sleep(0.005)
@@ -382,7 +412,9 @@ def grader_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
     """
     state = request.config.stash[_STATE]
 
-    def grader_golden(rewards: Reward | Iterable[Reward], *, name: str = "", tolerance: float | None = None) -> None:
+    def grader_golden(
+        rewards: Reward | Iterable[Reward], *, name: str = "", tolerance: float | None = None
+    ) -> None:
         __tracebackhide__ = True
         from graders.testing.golden import Golden
 

@@ -19,7 +19,9 @@ from graders.spec import SpecModel
 AT_ONCE = 8  # samples under way: enough for the sandbox's and a judge's parallelism
 TIMEOUT_S = 10.0  # for one sample of a program; what takes longer is failed, and a finding
 JUDGE_TIMEOUT_S = 120.0  # where a judge is asked, with its retries
-GOLD_SEEN = 0.2  # share of the scale below which a gold counts as not recognised: relative checks skip its row
+GOLD_SEEN = (
+    0.2  # share of the scale below which a gold counts as not recognised: relative checks skip its row
+)
 FULL = 0.95  # share of the gold's reward that is as good as all of it
 ROWS_HIT = 0.2  # part of the rows on which a wrong sample may be taken for gold by accident
 
@@ -60,7 +62,11 @@ class Finding:
 def shortened(sample: Any, limit: int = 160) -> str:
     """A sample on one line."""
     text = json.dumps(sample, ensure_ascii=False, default=repr) if sample != "" else ""
-    return text if len(text) <= limit else f"{text[: limit // 2]} ... {text[-limit // 4 :]} ({len(text)} characters)"
+    return (
+        text
+        if len(text) <= limit
+        else f"{text[: limit // 2]} ... {text[-limit // 4 :]} ({len(text)} characters)"
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +107,9 @@ def read_rows(rows: Iterable[Mapping[str, Any]]) -> list[CheckRow]:
         if id in read:
             raise ValueError(f"two rows have the id {id!r}; findings name rows by id")
         if "gold" not in fields:
-            raise ValueError(f"row {id!r} has no 'gold', a sample that deserves the top; it has {', '.join(fields)}")
+            raise ValueError(
+                f"row {id!r} has no 'gold', a sample that deserves the top; it has {', '.join(fields)}"
+            )
         read[id] = _read_row(id, fields)
     if not read:
         raise ValueError("there is no row to check with; give at least one, better three or more")
@@ -121,7 +129,14 @@ def _read_row(id: str, fields: Mapping[str, Any]) -> CheckRow:
     answers = tuple(leaf for leaves in hidden for leaf in leaves if _within(leaf, text))
     group = fields.get("group")
     return CheckRow(
-        id, item, fields["gold"], text, tuple(dict.fromkeys(shown)), bad, None if group is None else str(group), answers
+        id,
+        item,
+        fields["gold"],
+        text,
+        tuple(dict.fromkeys(shown)),
+        bad,
+        None if group is None else str(group),
+        answers,
     )
 
 
@@ -186,7 +201,8 @@ class Bench:
         self.grader = grader
         self.rows = rows
         self.settings = settings
-        self.scale = settings.scale or tuple(getattr(grader.spec, "range", None) or (0.0, 1.0))
+        low, high = settings.scale or getattr(grader.spec, "range", None) or (0.0, 1.0)
+        self.scale = (float(low), float(high))
         self.judged = any(hasattr(spec, "model") for _, spec in leaves(grader.spec))
         self._graded: dict[tuple[str, str], Graded] = {}
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="graders-check")
@@ -227,7 +243,9 @@ class Bench:
                 if isinstance(failure, ModelServerError) or (
                     isinstance(failure, PythonServerError) and failure.infrastructure
                 ):
-                    raise CannotCheck(f"row {result.id!r} could not be graded, so nothing is known: {failure}")
+                    raise CannotCheck(
+                        f"row {result.id!r} could not be graded, so nothing is known: {failure}"
+                    )
         return results
 
     def level(self, result: RunResult) -> float:
@@ -300,7 +318,9 @@ class Bench:
         up = [(b, a) for b, a in zip(before, after, strict=True) if a.level - b.level >= by and a.level > 0]
         if up:
             worst_before, worst = max(up, key=lambda pair: pair[1].level - pair[0].level)
-            message = f"{what} raises the reward from {worst_before.result.reward:g} to {worst.result.reward:g}"
+            message = (
+                f"{what} raises the reward from {worst_before.result.reward:g} to {worst.result.reward:g}"
+            )
             yield Finding(check, message, tuple(dict.fromkeys(a.row.id for _, a in up)), worst.sample)
 
     def ceiling(self, row: CheckRow) -> float:
@@ -319,7 +339,9 @@ class Bench:
         if not hasattr(leaf, "evaluation_metric"):
             return 1.0
         fields = leaf.to_json()
-        wanted = next((fields[side] for side in ("reference", "input") if "sample." not in str(fields[side])), None)
+        wanted = next(
+            (fields[side] for side in ("reference", "input") if "sample." not in str(fields[side])), None
+        )
         if wanted is None:
             return 1.0
         itself = compile({**fields, "input": wanted, "reference": wanted}, backends=self.grader.backends)

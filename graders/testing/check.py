@@ -11,12 +11,10 @@ from graders.backends import Backends
 from graders.engine import compile
 from graders.suggest import did_you_mean
 from graders.testing.bench import Bench, Finding, Settings, read_rows
-from graders.testing.checks import BLINDNESS, CHECKS
+from graders.testing.checks import BLINDNESS, CHECKS, WHEN_SLOW
 
 MAX_ROWS = 24  # a flaw shows on a few rows, and each costs some fifty samples
 MAX_JUDGED_ROWS = 6  # where each of them is a call
-#: Checks that are still made when a row takes too long: the others would take minutes.
-WHEN_SLOW = ("gold", "permuted", "failed")
 
 
 class RewardNotOk(AssertionError):

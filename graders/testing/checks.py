@@ -13,16 +13,22 @@ from collections.abc import Callable, Iterator, Mapping
 from graders.errors import FormulaError, PythonRuntimeError, PythonServerError
 from graders.kinds.multi import Multi
 from graders.testing import probes
-from graders.testing.bench import Bench, CheckRow, Finding, Graded, different
+from graders.testing.bench import Bench, CheckRow, Finding, Graded
 from graders.testing.programs import clock, hardcoded, hash_seeds, peeking, remembering
 
 EMPTY_LIMIT = 0.2  # of the scale: a little for good form is fine, more is a reward for nothing
 SOFT_LIMIT = 0.6  # of the scale, for whole sentences: similarity of any two English texts
-JUNK_LIMIT = 0.35  # as EMPTY_LIMIT, for junk, which shares letters with any text, and where a judge gives the number
-ECHO_LIMIT = 0.9  # of the gold's reward: a question and its answer in a full sentence share most of their words
+JUNK_LIMIT = (
+    0.35  # as EMPTY_LIMIT, for junk, which shares letters with any text, and where a judge gives the number
+)
+ECHO_LIMIT = (
+    0.9  # of the gold's reward: a question and its answer in a full sentence share most of their words
+)
 BEST = 0.9  # of what a gold can get at all
 WAVER = 0.25  # of the scale, between repeats of a judge
-PERMUTED_GAP = 0.15  # of the scale, between golds on their own rows and on others': similar sentences come close to it
+PERMUTED_GAP = (
+    0.15  # of the scale, between golds on their own rows and on others': similar sentences come close to it
+)
 PERMUTED_HITS = 0.05  # of the pairs: another row's gold may be right by accident
 
 
@@ -36,7 +42,9 @@ def gold(bench: Bench) -> Iterator[Finding]:
     if low:
         rewards = ", ".join(f"{one.result.reward:g}" for one in low[:5])
         top = f"{bench.scale[1]:g}"
-        message = f"the gold answer gets {rewards} (expected: the top of the scale, {top}, or what equal texts get)"
+        message = (
+            f"the gold answer gets {rewards} (expected: the top of the scale, {top}, or what equal texts get)"
+        )
         yield Finding("gold", message, _ids(low), low[0].sample)
 
 
@@ -110,7 +118,11 @@ def corrupted(bench: Bench) -> Iterator[Finding]:
     )
     yield from bench.rises(
         "corrupted",
-        [(row, before, after) for row, ladder in steps for before, after in zip([row.text, *ladder], ladder, strict=False)],
+        [
+            (row, before, after)
+            for row, ladder in steps
+            for before, after in zip([row.text, *ladder], ladder, strict=False)
+        ],
         "more corruption of the gold answer",
     )
 
@@ -123,17 +135,23 @@ def near_miss(bench: Bench) -> Iterator[Finding]:
     parts = [(row, sample) for row in rows if (sample := probes.fragment(row))]
     yield from bench.too_high("near_miss", parts, "a fragment of the gold answer")
     ends = [(row, sample) for row in rows for sample in probes.one_end(row.text)]
-    yield from bench.too_high("near_miss", ends, "junk that shares one letter with the gold answer", SOFT_LIMIT)
+    yield from bench.too_high(
+        "near_miss", ends, "junk that shares one letter with the gold answer", SOFT_LIMIT
+    )
     numbers = [(row, sample) for row in rows if probes.numeric(row) for sample in probes.other_numbers(row)]
     yield from bench.too_high("near_miss", numbers, "the gold answer with a digit too many", FULL_ONLY)
 
 
-FULL_ONLY = 2.0  # no average is that high: only samples that get all count (numbers may be graded by closeness)
+FULL_ONLY = (
+    2.0  # no average is that high: only samples that get all count (numbers may be graded by closeness)
+)
 
 
 def listing(bench: Bench) -> Iterator[Finding]:
     """A list of all possible answers gets little, where they can be listed: numbers, letters, yes and no, labels."""
-    yield from bench.too_high("listing", probes.listed(bench.rows), "a list of every possible answer", FULL_ONLY)
+    yield from bench.too_high(
+        "listing", probes.listed(bench.rows), "a list of every possible answer", FULL_ONLY
+    )
 
 
 def length(bench: Bench) -> Iterator[Finding]:
@@ -155,7 +173,9 @@ def stuffing(bench: Bench) -> Iterator[Finding]:
     triples = []
     for row in bench.rows:
         wrong = _text_of(bench.wrong(row))
-        if not any(answer.lower() in probes.THOROUGH.lower() for answer in [*row.answers, row.text.strip()] if answer):
+        if not any(
+            answer.lower() in probes.THOROUGH.lower() for answer in [*row.answers, row.text.strip()] if answer
+        ):
             triples += [(row, wrong, f"{probes.THOROUGH}\n{wrong}"), (row, wrong, probes.THOROUGH)]
     yield from bench.rises("stuffing", triples, "text that only looks thorough", by=0.3)
 
@@ -207,7 +227,9 @@ BLINDNESS: Mapping[str, Callable[[str], tuple[str, ...]]] = {
 def blind(bench: Bench) -> Iterator[Finding]:
     """Where it was claimed: outer white space or the case of the gold does not change its reward."""
     for claim in sorted(bench.settings.blind_to):
-        changed = [(row, text) for row in bench.recognised() if row.text for text in BLINDNESS[claim](row.text)]
+        changed = [
+            (row, text) for row in bench.recognised() if row.text for text in BLINDNESS[claim](row.text)
+        ]
         lower = [one for one, share in bench.shares(changed) if abs(share - 1) > 0.01]
         if lower:
             message = f"said to be blind to {claim}, but the gold gets {lower[0].result.reward:g} when only that changes"
@@ -253,7 +275,9 @@ def members(bench: Bench) -> Iterator[Finding]:
         return
     _ordinary(bench)
     keys = tuple(kind.children)
-    vectors = {tuple(one.result.sub_rewards[key] for key in keys) for one in bench.graded if one.result.sub_rewards}
+    vectors = {
+        tuple(one.result.sub_rewards[key] for key in keys) for one in bench.graded if one.result.sub_rewards
+    }
     for at, key in enumerate(keys):
         constants = {vector[at] for vector in vectors} | {0.0, 1.0}
         if any(
@@ -261,7 +285,11 @@ def members(bench: Bench) -> Iterator[Finding]:
             for constant in constants
         ):
             seen = sorted({vector[at] for vector in vectors})
-            gives = f"gives {seen[0]:g} to every sample" if len(seen) == 1 else f"gives {seen[0]:g} to {seen[-1]:g}"
+            gives = (
+                f"gives {seen[0]:g} to every sample"
+                if len(seen) == 1
+                else f"gives {seen[0]:g} to {seen[-1]:g}"
+            )
             yield Finding("members", f"{key!r} never moves the total of {kind.formula.text!r} (it {gives})")
 
 
@@ -274,17 +302,25 @@ def failed(bench: Bench) -> Iterator[Finding]:
         yield Finding("failed", message, _ids(lost), lost[0].sample)
     else:
         others = bench.grade((row, other.gold) for row, other in bench.others())
-        raised = [one for one in others if any(isinstance(f, PythonRuntimeError) for f in one.result.failures)]
+        raised = [
+            one for one in others if any(isinstance(f, PythonRuntimeError) for f in one.result.failures)
+        ]
         if raised:
-            message = f"a wrong answer of the right form is an error instead of a low reward: {_why(raised[0])}"
+            message = (
+                f"a wrong answer of the right form is an error instead of a low reward: {_why(raised[0])}"
+            )
             yield Finding("failed", message, _ids(raised), raised[0].sample)
     paid = [one for one in bench.graded if not one.result.ok and bench.height(one.result.reward) >= BEST]
     if paid:
         message = f"a failed row scores {paid[0].result.reward:g}: {_why(paid[0])}"
         yield Finding("failed", message, _ids(paid), paid[0].sample)
-    ended = [one for one in bench.graded if any(isinstance(f, PythonServerError) for f in one.result.failures)]
+    ended = [
+        one for one in bench.graded if any(isinstance(f, PythonServerError) for f in one.result.failures)
+    ]
     if ended:
-        yield Finding("failed", f"a sample brought the program down: {_why(ended[0])}", _ids(ended), ended[0].sample)
+        yield Finding(
+            "failed", f"a sample brought the program down: {_why(ended[0])}", _ids(ended), ended[0].sample
+        )
     yield from _failing_member(bench)
 
 
@@ -305,21 +341,34 @@ def _failing_member(bench: Bench) -> Iterator[Finding]:
 
 def latency(bench: Bench) -> Iterator[Finding]:
     """Half of the golds are graded within the budget, and none takes ten times as long."""
-    bench.run([(bench.rows[0], bench.rows[0].gold)])  # starts the sandbox or the connection, which is not counted
-    rows = bench.rows[:20]
-    seconds = sorted(bench.run([(row, row.gold)])[0].execution_time for row in rows)
+    bench.run(
+        [(bench.rows[0], bench.rows[0].gold)]
+    )  # starts the sandbox or the connection, which is not counted
     budget = bench.settings.latency_s * (10 if bench.judged else 1)
-    middle, most = statistics.median(seconds), seconds[-1]
-    if middle > budget or most > 10 * budget:
-        message = f"a row takes {middle:.2g} s (median) and up to {most:.2g} s; the budget is {budget:g} s"
-        yield Finding("latency", message, tuple(row.id for row in rows))
+    for rows in (bench.rows[:20], bench.rows[:5]):  # again, since a busy machine is not the grader's fault
+        seconds = sorted(bench.run([(row, row.gold)])[0].execution_time for row in rows)
+        middle, most = statistics.median(seconds), seconds[-1]
+        if middle <= budget and most <= 10 * budget:
+            return
+    message = f"a row takes {middle:.2g} s (median) and up to {most:.2g} s; the budget is {budget:g} s"
+    yield Finding(
+        "latency",
+        f"{message}; only {', '.join(WHEN_SLOW)} are checked beside it",
+        tuple(row.id for row in rows),
+    )
+
+
+#: Checks that are still made when a row takes too long: the others would take minutes.
+WHEN_SLOW = ("gold", "permuted", "failed")
 
 
 def in_range(bench: Bench) -> Iterator[Finding]:
     """Every reward is a finite number on the scale, whatever the sample."""
     _ordinary(bench)
     low, high = bench.scale
-    out = [one for one in bench.graded if one.result.ok and not low - 1e-9 <= one.result.reward <= high + 1e-9]
+    out = [
+        one for one in bench.graded if one.result.ok and not low - 1e-9 <= one.result.reward <= high + 1e-9
+    ]
     if out:
         message = f"a reward of {out[0].result.reward:g} is outside {low:g} to {high:g}"
         yield Finding("in_range", message, _ids(out), out[0].sample)

@@ -22,7 +22,9 @@ def explained(grader: Grader, result: RunResult, sample: Any, item: Mapping[str,
     """Lines for people."""
     of_row = f" of row {result.id!r}" if result.id else ""
     lines = [f"reward {result.reward:g}{of_row} by {grader.name!r} ({grader.type})"]
-    lines += [f"  {failure.flag}: {_short(str(failure).strip().splitlines()[-1:])}" for failure in result.failures]
+    lines += [
+        f"  {failure.flag}: {_short(str(failure).strip().splitlines()[-1:])}" for failure in result.failures
+    ]
     for key, reward in result.sub_rewards.items():
         lines.append(f"  {key}: {reward:g}")
     for key, spec in leaves(grader.spec):
@@ -76,5 +78,13 @@ def _diff(want: str, got: str) -> Iterator[str]:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=repr) if not isinstance(value, list) else " ".join(value)
-    return text if len(text) <= TEXT_MAX else f"{text[: TEXT_MAX * 2 // 3]} ... {text[-TEXT_MAX // 4 :]} ({len(text)} characters)"
+    text = (
+        json.dumps(value, ensure_ascii=False, default=repr)
+        if not isinstance(value, list)
+        else " ".join(value)
+    )
+    return (
+        text
+        if len(text) <= TEXT_MAX
+        else f"{text[: TEXT_MAX * 2 // 3]} ... {text[-TEXT_MAX // 4 :]} ({len(text)} characters)"
+    )

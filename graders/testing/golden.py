@@ -1,7 +1,7 @@
 """Rewards that are to stay: a JSON file of them beside the tests, compared row by row.
 
-    {"spec": sha256 of the normalised spec, "engine": version, "tolerance": 1e-09,
-     "rewards": {id: {"reward": 0.8, "sub_rewards": {"exact": 1.0}, "flags": []}}}
+{"spec": sha256 of the normalised spec, "engine": version, "tolerance": 1e-09,
+ "rewards": {id: {"reward": 0.8, "sub_rewards": {"exact": 1.0}, "flags": []}}}
 """
 
 from __future__ import annotations
@@ -98,9 +98,7 @@ class Golden:
         return "\n  ".join(lines)
 
 
-def _differences(
-    old: Mapping[str, Any], new: Mapping[str, Any], tolerance: float, whole: bool
-) -> list[str]:
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: float, whole: bool) -> list[str]:
     lines = []
     for id, now in new.items():
         was = old.get(id)
@@ -110,7 +108,9 @@ def _differences(
         changes = _changed("", {"reward": was["reward"]}, {"reward": now["reward"]}, tolerance)
         changes += _changed("sub-reward ", was["sub_rewards"], now["sub_rewards"], tolerance)
         if was["flags"] != now["flags"]:
-            changes.append(f"flags {', '.join(was['flags']) or 'none'} -> {', '.join(now['flags']) or 'none'}")
+            changes.append(
+                f"flags {', '.join(was['flags']) or 'none'} -> {', '.join(now['flags']) or 'none'}"
+            )
         if changes:
             lines.append(f"{id}: {'; '.join(changes)}")
     if whole:

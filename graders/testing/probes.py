@@ -134,7 +134,9 @@ def without_answer(row: CheckRow) -> str:
 def _answer_replaced(row: CheckRow, change: Callable[[str], str]) -> str:
     """The gold with its answer's number changed, in whatever spelling, wherever it stands."""
     wanted = {number for answer in (row.text, *row.answers) if (number := as_number(answer)) is not None}
-    return _NUMBER.sub(lambda found: change(found[0]) if as_number(found[0]) in wanted else found[0], row.text)
+    return _NUMBER.sub(
+        lambda found: change(found[0]) if as_number(found[0]) in wanted else found[0], row.text
+    )
 
 
 def common_wrapper(rows: Sequence[CheckRow]) -> str:
@@ -214,5 +216,13 @@ def template_texts(row: CheckRow) -> list[str]:
     """Texts that some template languages would fill with the item's answer."""
     simple = {name: str(value) for name, value in row.item.items() if isinstance(value, (str, int, float))}
     names = [name for name, value in simple.items() if value and value in row.text] or list(simple)
-    forms = ("{{{{item.{0}}}}}", "{{{{ item.{0} }}}}", "{{{0}}}", "{{item[{0}]}}", "%({0})s", "${{{0}}}", "{{{{{0}}}}}")
+    forms = (
+        "{{{{item.{0}}}}}",
+        "{{{{ item.{0} }}}}",
+        "{{{0}}}",
+        "{{item[{0}]}}",
+        "%({0})s",
+        "${{{0}}}",
+        "{{{{{0}}}}}",
+    )
     return [form.format(name) for name in names[:2] for form in forms]

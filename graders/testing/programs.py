@@ -26,15 +26,17 @@ HASHING = frozenset(("set", "frozenset", "hash", "id"))
 
 ORDERS = 6  # in which rows are graded by one process: each row comes after several others
 
-_LOAD = '''
+_LOAD = """
 def load(source):
     module = {"__name__": "grader_program"}
     exec(compile(source, "<program>", "exec"), module)
     return module["grade"]
-'''
+"""
 
 #: One process for many rows: the number of the first whose value differs from the one it gets alone, else -1.
-_REMEMBERING = _LOAD + '''
+_REMEMBERING = (
+    _LOAD
+    + """
 def grade(sample, item):
     program = load(item["source"])
     for number, (sample, row, alone) in enumerate(item["rows"]):
@@ -45,10 +47,13 @@ def grade(sample, item):
         if value != alone:
             return number
     return -1
-'''
+"""
+)
 
 #: The program at another time of day and year.
-_CLOCK = _LOAD + '''
+_CLOCK = (
+    _LOAD
+    + """
 import datetime, time
 
 def shift_clocks(seconds):
@@ -95,12 +100,15 @@ def shift_clocks(seconds):
 def grade(sample, item):
     shift_clocks(item["seconds"])
     return load(item["source"])(sample, item["item"])
-'''
+"""
+)
 #: A second, half a minute, half a day, three days, half a year; ten years on and back, for dates written into a source.
 CLOCK_SHIFTS_S = (1.0, 30.0, 43_200.0, 3 * 86_400.0, 180 * 86_400.0, 3652 * 86_400.0, -3652 * 86_400.0)
 
 #: Watches what the program opens, and whether a sample that is a program is run in its process.
-_WATCH = _LOAD + '''
+_WATCH = (
+    _LOAD
+    + """
 import json, os, sys
 
 CANARY = "graders.canary"
@@ -176,7 +184,8 @@ def grade(sample, item):
             pass
     watch.busy = True
     raise Seen(json.dumps(watch.seen))
-'''
+"""
+)
 
 _CANARY = "__import__('sys').audit('graders.canary')"
 _BARE_CANARY = (
@@ -196,7 +205,9 @@ FRAMES = frozenset(
      "getouterframes", "getinnerframes", "inspect.stack", "inspect.trace", "get_objects", "get_referrers")
 )  # fmt: skip
 ENVIRONMENT = frozenset(("environ", "environb", "getenv", "getenvb"))
-_SETTERS = frozenset(("setdefault", "update", "pop", "clear"))  # of os.environ: they put settings in, no gold comes out
+_SETTERS = frozenset(
+    ("setdefault", "update", "pop", "clear")
+)  # of os.environ: they put settings in, no gold comes out
 
 
 def programs(bench: Bench) -> list[tuple[str, str]]:
@@ -211,10 +222,17 @@ def hash_seeds(bench: Bench) -> Iterator[Finding]:
     for key, source in programs(bench):
         alone = _outcomes(bench.grader.backends.sandbox, source, pairs)
         for sandbox in _siblings(bench.grader.backends.sandbox)[: len(HASH_SEEDS) if _hashes(source) else 1]:
-            for (row, sample), one, other in zip(pairs, alone, _outcomes(sandbox, source, pairs), strict=True):
+            for (row, sample), one, other in zip(
+                pairs, alone, _outcomes(sandbox, source, pairs), strict=True
+            ):
                 if one.value != other.value:
                     message = f"{_called(key)}the hash seed changes the reward, from {_shown(one)} to {_shown(other)}"
-                    yield Finding("deterministic", f"{message}: the order of a set, or hash(), decides", (row.id,), sample)
+                    yield Finding(
+                        "deterministic",
+                        f"{message}: the order of a set, or hash(), decides",
+                        (row.id,),
+                        sample,
+                    )
                     return
 
 
@@ -228,7 +246,10 @@ def clock(bench: Bench) -> Iterator[Finding]:
         alone = _outcomes(sandbox, source, pairs)
         for seconds in CLOCK_SHIFTS_S:
             moved = _harnessed(
-                sandbox, _CLOCK, source, [(row, sample, {"item": row.item, "seconds": seconds}) for row, sample in pairs]
+                sandbox,
+                _CLOCK,
+                source,
+                [(row, sample, {"item": row.item, "seconds": seconds}) for row, sample in pairs],
             )
             for (row, sample), one, other in zip(pairs, alone, moved, strict=True):
                 if one.value != other.value:
@@ -253,7 +274,9 @@ def remembering(bench: Bench) -> Iterator[Finding]:
         for _ in range(ORDERS):
             orders += order
             shuffle(order)
-        (outcome,) = _harnessed(sandbox, _REMEMBERING, source, [(bench.rows[0], "", {"rows": [rows[at] for at in orders]})])
+        (outcome,) = _harnessed(
+            sandbox, _REMEMBERING, source, [(bench.rows[0], "", {"rows": [rows[at] for at in orders]})]
+        )
         if outcome.value is not None and outcome.value >= 0:
             row, sample = pairs[orders[int(outcome.value)]]
             message = f"{_called(key)}a row's reward changes when other rows were graded before it in the same process"
@@ -264,12 +287,17 @@ def peeking(bench: Bench) -> Iterator[Finding]:
     """A python grader has the gold from its item alone, and a sample cannot get at it: no frames, files, environment."""
     for key, source in programs(bench):
         for what in _looks_into(source):
-            yield Finding("peeking", f"{_called(key)}the program {what}; the gold answer may come from sample and item only")
+            yield Finding(
+                "peeking",
+                f"{_called(key)}the program {what}; the gold answer may come from sample and item only",
+            )
         pairs = _pairs(bench)
         texts = [*_CANARIES, *(text.replace(a, _CANARY) for _, text, a in _places(bench.rows[:3]))]
         pairs += [(row, text) for row in bench.rows[:2] for text in texts]
         rows = [(_sample(row, sample), row.item) for row, sample in pairs]
-        (outcome,) = _harnessed(bench.grader.backends.sandbox, _WATCH, source, [(bench.rows[0], "", {"rows": rows})])
+        (outcome,) = _harnessed(
+            bench.grader.backends.sandbox, _WATCH, source, [(bench.rows[0], "", {"rows": rows})]
+        )
         seen = _seen(outcome)
         if "file" in seen:
             message = f"{_called(key)}the program reads {seen['file']!r}; the gold answer may come from sample and item only"
@@ -293,7 +321,9 @@ def hardcoded(bench: Bench) -> Iterator[Finding]:
             continue
         for row, other in bench.others(1):
             asked = {name: value for name, value in row.item.items() if name in _QUESTIONS}
-            mixed = CheckRow(f"{other.id}?{row.id}", {**other.item, **asked}, other.gold, other.text, (), (), None, ())
+            mixed = CheckRow(
+                f"{other.id}?{row.id}", {**other.item, **asked}, other.gold, other.text, (), (), None, ()
+            )
             (result,) = bench.run([(mixed, other.gold)])
             if asked and bench.level(result) < 0.5:
                 message = (
@@ -402,7 +432,9 @@ def _imports(source: str) -> str:
             names.update((f"import {alias.name}", None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module not in (None, "__future__") and not node.level:
             names[f"import {node.module}"] = None
-            names.update((f"from {node.module} import {alias.name}", None) for alias in node.names if alias.name != "*")
+            names.update(
+                (f"from {node.module} import {alias.name}", None) for alias in node.names if alias.name != "*"
+            )
     return "\ndef wanted():\n" + "".join(f"    {name}\n" for name in names) if names else ""
 
 

@@ -9,7 +9,9 @@ from typing import Any
 from graders.batch.read import DataError, Unreadable, open_data
 
 
-def load_rows(path: str | PathLike[str], max_rows: int | None = None, seed: int | None = None) -> list[dict[str, Any]]:
+def load_rows(
+    path: str | PathLike[str], max_rows: int | None = None, seed: int | None = None
+) -> list[dict[str, Any]]:
     """The rows of a JSONL, JSON, CSV or Parquet file.
 
     Args:

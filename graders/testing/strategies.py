@@ -1,9 +1,9 @@
 """Hypothesis strategies for what graders get: samples, items, specs. The only part that needs hypothesis.
 
-    @given(samples(), items(answer=texts()))
-    def test_in_range(grade, sample, item):
-        reward = grade(sample, item)
-        assert not reward.ok or 0 <= reward <= 1
+@given(samples(), items(answer=texts()))
+def test_in_range(grade, sample, item):
+    reward = grade(sample, item)
+    assert not reward.ok or 0 <= reward <= 1
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Any
 try:
     from hypothesis import strategies as st
 except ImportError as error:
-    raise ImportError("graders.testing.samples, items and specs need hypothesis: pip install hypothesis") from error
+    raise ImportError(
+        "graders.testing.samples, items and specs need hypothesis: pip install hypothesis"
+    ) from error
 
 #: Texts that have broken a grader somewhere: empty, blank, huge, braces, fences, NUL, JSON that is not, other scripts.
 ODD_TEXTS = (
@@ -34,7 +36,11 @@ def texts() -> st.SearchStrategy[str]:
 def json_values(max_leaves: int = 8) -> st.SearchStrategy[Any]:
     """Any JSON value, NaN and infinity left out."""
     leaves = st.one_of(
-        st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False), texts()
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**53), 2**53),
+        st.floats(allow_nan=False, allow_infinity=False),
+        texts(),
     )
     names = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
     return st.recursive(
@@ -51,7 +57,9 @@ def samples() -> st.SearchStrategy[Any]:
         {
             "id": st.just("call_1"),
             "type": st.just("function"),
-            "function": st.fixed_dictionaries({"name": st.sampled_from(["search", "f"]), "arguments": as_json}),
+            "function": st.fixed_dictionaries(
+                {"name": st.sampled_from(["search", "f"]), "arguments": as_json}
+            ),
         }
     )
     said = st.fixed_dictionaries({"role": st.just("assistant"), "content": text})
@@ -72,7 +80,14 @@ def items(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]
     return st.builds(lambda more, named: {**more, **named}, others, st.fixed_dictionaries(wanted))
 
 
-_FIELDS = ("{{sample.output_text}}", "{{ item.answer }}", "{{item.answer}}.", "{{sample.output_text}} {{item.answer}}", "yes", "")
+_FIELDS = (
+    "{{sample.output_text}}",
+    "{{ item.answer }}",
+    "{{item.answer}}.",
+    "{{sample.output_text}} {{item.answer}}",
+    "yes",
+    "",
+)
 _METRICS = ("fuzzy_match", "bleu", "gleu", "rouge_1", "rouge_2", "rouge_l")
 
 
@@ -80,13 +95,19 @@ def specs() -> st.SearchStrategy[dict[str, Any]]:
     """Valid specs of the types that need neither a judge nor the sandbox, for rows with a text as `answer`."""
     sides = {"input": st.sampled_from(_FIELDS), "reference": st.sampled_from(_FIELDS)}
     check = st.fixed_dictionaries(
-        {"type": st.just("string_check"), "operation": st.sampled_from(["eq", "ne", "like", "ilike"]), **sides}
+        {
+            "type": st.just("string_check"),
+            "operation": st.sampled_from(["eq", "ne", "like", "ilike"]),
+            **sides,
+        }
     )
     similar = st.fixed_dictionaries(
         {"type": st.just("text_similarity"), "evaluation_metric": st.sampled_from(_METRICS), **sides}
     )
     leaf = st.one_of(check, similar)
-    formula = st.sampled_from(["a", "a + b", "0.3 * a + 0.7 * b", "max(a, b)", "a * (1 - b)", "min(a, b) ^ 2", "a / 2 - b"])
+    formula = st.sampled_from(
+        ["a", "a + b", "0.3 * a + 0.7 * b", "max(a, b)", "a * (1 - b)", "min(a, b) ^ 2", "a / 2 - b"]
+    )
     multi = st.fixed_dictionaries(
         {
             "type": st.just("multi"),

@@ -16,10 +16,6 @@ from tests.specs import label_model, multi, python, score_model, string_check, t
 Rows = list[dict[str, Any]]
 
 
-def _rows(*rows: tuple[Any, dict[str, Any]], **more: Any) -> Rows:
-    return [{"id": f"r{at}", "gold": gold, "item": item, **more} for at, (gold, item) in enumerate(rows, 1)]
-
-
 CAPITALS = [
     {"id": "fr", "item": {"answer": "Paris"}, "gold": "Paris", "prompt": "What is the capital of France?"},
     {"id": "jp", "item": {"answer": "Tokyo"}, "gold": "Tokyo", "prompt": "What is the capital of Japan?"},
@@ -50,9 +46,21 @@ REPLIES = [
     },
 ]
 SUMS = [
-    {"id": "s1", "item": {"question": "A box holds 6 rows of 7 eggs. How many eggs?", "answer": 42}, "gold": "6 * 7 = 42\n#### 42"},
-    {"id": "s2", "item": {"question": "Ann has 20 coins and loses 3. How many are left?", "answer": 17}, "gold": "20 - 3 = 17\n#### 17"},
-    {"id": "s3", "item": {"question": "Eight teams of 150 people: how many people?", "answer": 1200}, "gold": "8 * 150 = 1200\n#### 1,200"},
+    {
+        "id": "s1",
+        "item": {"question": "A box holds 6 rows of 7 eggs. How many eggs?", "answer": 42},
+        "gold": "6 * 7 = 42\n#### 42",
+    },
+    {
+        "id": "s2",
+        "item": {"question": "Ann has 20 coins and loses 3. How many are left?", "answer": 17},
+        "gold": "20 - 3 = 17\n#### 17",
+    },
+    {
+        "id": "s3",
+        "item": {"question": "Eight teams of 150 people: how many people?", "answer": 1200},
+        "gold": "8 * 150 = 1200\n#### 1,200",
+    },
     {"id": "s4", "item": {"question": "Half of 9?", "answer": 4.5}, "gold": "9 / 2 = 4.5\n#### 4.5"},
 ]
 NUMBERS = [
@@ -61,18 +69,47 @@ NUMBERS = [
     {"id": "n3", "item": {"answer": "81"}, "gold": "81", "prompt": "What is nine squared?"},
 ]
 FACTS = [
-    {"id": "f1", "item": {"reference": "Water boils at one hundred degrees Celsius at sea level."}, "gold": "Water boils at one hundred degrees Celsius at sea level."},
-    {"id": "f2", "item": {"reference": "The mitochondrion turns nutrients into usable chemical energy."}, "gold": "The mitochondrion turns nutrients into usable chemical energy."},
-    {"id": "f3", "item": {"reference": "Bees tell each other where flowers are by dancing."}, "gold": "Bees tell each other where flowers are by dancing."},
+    {
+        "id": "f1",
+        "item": {"reference": "Water boils at one hundred degrees Celsius at sea level."},
+        "gold": "Water boils at one hundred degrees Celsius at sea level.",
+    },
+    {
+        "id": "f2",
+        "item": {"reference": "The mitochondrion turns nutrients into usable chemical energy."},
+        "gold": "The mitochondrion turns nutrients into usable chemical energy.",
+    },
+    {
+        "id": "f3",
+        "item": {"reference": "Bees tell each other where flowers are by dancing."},
+        "gold": "Bees tell each other where flowers are by dancing.",
+    },
 ]
 FORMS = [
-    {"id": "j1", "item": {"city": "Oslo", "year": 1952, "text": "The games of 1952 were held in Norway's capital."}, "gold": json.dumps({"city": "Oslo", "year": 1952})},
-    {"id": "j2", "item": {"city": "Rome", "year": 1960, "text": "In 1960 the Italian capital was host."}, "gold": json.dumps({"city": "Rome", "year": 1960})},
-    {"id": "j3", "item": {"city": "Seoul", "year": 1988, "text": "Korea's turn came in 1988."}, "gold": json.dumps({"city": "Seoul", "year": 1988})},
+    {
+        "id": "j1",
+        "item": {"city": "Oslo", "year": 1952, "text": "The games of 1952 were held in Norway's capital."},
+        "gold": json.dumps({"city": "Oslo", "year": 1952}),
+    },
+    {
+        "id": "j2",
+        "item": {"city": "Rome", "year": 1960, "text": "In 1960 the Italian capital was host."},
+        "gold": json.dumps({"city": "Rome", "year": 1960}),
+    },
+    {
+        "id": "j3",
+        "item": {"city": "Seoul", "year": 1988, "text": "Korea's turn came in 1988."},
+        "gold": json.dumps({"city": "Seoul", "year": 1988}),
+    },
 ]
 CHOICES = [
     {"id": "m1", "item": {"answer": "B"}, "gold": "B", "prompt": "2 + 2?\nA) 3\nB) 4\nC) 5"},
-    {"id": "m2", "item": {"answer": "A"}, "gold": "A", "prompt": "The largest planet?\nA) Jupiter\nB) Mars\nC) Venus"},
+    {
+        "id": "m2",
+        "item": {"answer": "A"},
+        "gold": "A",
+        "prompt": "The largest planet?\nA) Jupiter\nB) Mars\nC) Venus",
+    },
     {"id": "m3", "item": {"answer": "C"}, "gold": "C", "prompt": "A noble gas?\nA) Oxygen\nB) Iron\nC) Neon"},
 ]
 MOODS = [
@@ -85,13 +122,28 @@ MOODS = [
     )
 ]  # fmt: skip
 KEYWORDS = [
-    {"id": "k1", "item": {"keywords": ["chlorophyll", "sunlight", "sugar"]}, "gold": "With chlorophyll, leaves use sunlight to make sugar."},
-    {"id": "k2", "item": {"keywords": ["magma", "pressure", "crust"]}, "gold": "Magma under pressure breaks through the crust."},
-    {"id": "k3", "item": {"keywords": ["moon", "gravity", "ocean"]}, "gold": "The moon pulls the ocean by gravity."},
+    {
+        "id": "k1",
+        "item": {"keywords": ["chlorophyll", "sunlight", "sugar"]},
+        "gold": "With chlorophyll, leaves use sunlight to make sugar.",
+    },
+    {
+        "id": "k2",
+        "item": {"keywords": ["magma", "pressure", "crust"]},
+        "gold": "Magma under pressure breaks through the crust.",
+    },
+    {
+        "id": "k3",
+        "item": {"keywords": ["moon", "gravity", "ocean"]},
+        "gold": "The moon pulls the ocean by gravity.",
+    },
 ]
-GROUPED = [
-    {**row, "group": "g1" if at < 2 else "g2", "bad": ["Atlantis"]} for at, row in enumerate(CAPITALS)
+EITHER = [
+    {"id": "a", "item": {"answer": "Paris"}, "gold": "It is Paris.", "prompt": "Is it Paris or Lyon?"},
+    {"id": "b", "item": {"answer": "Tokyo"}, "gold": "It is Tokyo.", "prompt": "Is it Osaka or Tokyo?"},
+    {"id": "c", "item": {"answer": "Ottawa"}, "gold": "It is Ottawa.", "prompt": "Is it Ottawa or Toronto?"},
 ]
+GROUPED = [{**row, "group": "g1" if at < 2 else "g2", "bad": ["Atlantis"]} for at, row in enumerate(CAPITALS)]
 
 
 @dataclass(frozen=True)
@@ -133,33 +185,21 @@ def careful(text: str) -> float:
 
 
 def obeys(text: str) -> float:
-    reference, reply = _parts(text)
+    _reference, reply = _parts(text)
     return 1.0 if "ignore" in reply.lower() else careful(text)
-
-
-def wordy(text: str) -> float:
-    reference, reply = _parts(text)
-    return max(careful(text), min(1.0, len(reply) / 1000))
 
 
 def careful_label(text: str) -> str:
     return "correct" if careful(text) else "wrong"
 
 
-def obedient_label(text: str) -> str:
-    return "correct" if obeys(text) else "wrong"
-
-
-_flip = {"at": 0}
-
-
-def wavering(text: str) -> float:
-    _flip["at"] += 1
-    return careful(text) if _flip["at"] % 3 else 0.5
-
-
 LABELLED = label_model(
-    input=[{"role": "user", "content": "Is it right?\nReference: {{item.answer}}\nReply: <<{{sample.output_text}}>>"}],
+    input=[
+        {
+            "role": "user",
+            "content": "Is it right?\nReference: {{item.answer}}\nReply: <<{{sample.output_text}}>>",
+        }
+    ],
     labels=["correct", "wrong"],
     passing_labels=["correct"],
 )
@@ -282,11 +322,7 @@ FLAWED = [
     Entry("letter_inside", "a letter anywhere in the reply", string_check(operation="ilike"), CHOICES),
     Entry("digits_inside", "4 is also in 42", string_check(operation="like"), NUMBERS),
     Entry("not_equal", "anything but one text", string_check(operation="ne", reference="I don't know."), CAPITALS),
-    Entry("in_the_prompt", "the answer stands in the question", string_check(operation="like"), [
-        {"id": "a", "item": {"answer": "Paris"}, "gold": "It is Paris.", "prompt": "Is it Paris or Lyon?"},
-        {"id": "b", "item": {"answer": "Tokyo"}, "gold": "It is Tokyo.", "prompt": "Is it Osaka or Tokyo?"},
-        {"id": "c", "item": {"answer": "Ottawa"}, "gold": "It is Ottawa.", "prompt": "Is it Ottawa or Toronto?"},
-    ]),
+    Entry("in_the_prompt", "the answer stands in the question", string_check(operation="like"), EITHER),
     Entry("template_sentence", "similarity, where all references are one sentence with a number in it", text_similarity(), [
         {"id": str(n), "item": {"answer": f"The final answer to the question is {n}."}, "gold": f"The final answer to the question is {n}."}
         for n in (18, 35, 72)

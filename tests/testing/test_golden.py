@@ -38,8 +38,16 @@ def test_file_holds_what_made_the_rewards(tmp_path: Path, grader: graders.Grader
     written(tmp_path / "golden" / "a.json", grader).check(grader, grader.run_batch(ROWS))
 
     content = json.loads((tmp_path / "golden" / "a.json").read_text())
-    assert (content["spec"], content["engine"], content["tolerance"]) == (grader.digest, graders.__version__, 1e-9)
-    assert content["rewards"]["jp"] == {"reward": 0.4, "sub_rewards": {"exact": 0.0, "near": 0.8}, "flags": []}
+    assert (content["spec"], content["engine"], content["tolerance"]) == (
+        grader.digest,
+        graders.__version__,
+        1e-9,
+    )
+    assert content["rewards"]["jp"] == {
+        "reward": 0.4,
+        "sub_rewards": {"exact": 0.0, "near": 0.8},
+        "flags": [],
+    }
     assert content["rewards"]["xx"]["flags"] == ["invalid_variable_error"]
     assert [path.name for path in (tmp_path / "golden").iterdir()] == ["a.json"]
 
@@ -53,7 +61,7 @@ CHANGES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("rows, lines", CHANGES)
+@pytest.mark.parametrize(("rows", "lines"), CHANGES)
 def test_differences_are_readable(
     tmp_path: Path, grader: graders.Grader, rows: list[dict[str, object]], lines: list[str]
 ) -> None:
@@ -106,14 +114,19 @@ def test_parts_of_several_processes_are_merged(tmp_path: Path, grader: graders.G
     parts.mkdir()
     written(path, grader)
     for row in ({**ROWS[0], "sample": "Rome"}, {**ROWS[1], "id": "new"}):
-        Golden(path, update=True, parts=parts).check(grader, grader.run(row["sample"], row["item"], id=row["id"]))
-    (parts / "another.jsonl").write_text("".join(file.read_text() for file in parts.iterdir()))  # the same from another process
+        Golden(path, update=True, parts=parts).check(
+            grader, grader.run(row["sample"], row["item"], id=row["id"])
+        )
+    (parts / "another.jsonl").write_text(
+        "".join(file.read_text() for file in parts.iterdir())
+    )  # the same from another process
 
     assert merge(parts) == [path]
 
     rewards = read(path)["rewards"]
     assert list(rewards) == ["fr", "jp", "new", "xx"]
-    assert rewards["fr"]["reward"] < 1 and rewards["new"] == rewards["jp"]
+    assert rewards["fr"]["reward"] < 1
+    assert rewards["new"] == rewards["jp"]
 
 
 USER = """
@@ -138,7 +151,10 @@ def test_update_and_compare(project: pytest.Pytester, arguments: tuple[str, ...]
     updated = run(project, USER, "--grader-update", *arguments)
     updated.assert_outcomes(passed=4)
     updated.stdout.fnmatch_lines(["golden rewards written: *all.json"])
-    assert sorted(path.name for path in Path("golden").iterdir()) == ["all.json", "test_update_and_compare__test_by_row.json"]
+    assert sorted(path.name for path in Path("golden").iterdir()) == [
+        "all.json",
+        "test_update_and_compare__test_by_row.json",
+    ]
     by_row = json.loads(Path("golden/test_update_and_compare__test_by_row.json").read_text())
     assert list(by_row["rewards"]) == ["ca", "fr", "jp"]
 

@@ -182,7 +182,7 @@ FAILING = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("spec, statement, lines", FAILING)
+@pytest.mark.parametrize(("spec", "statement", "lines"), FAILING)
 def test_failing_asserts_explain(
     project: pytest.Pytester, spec: dict[str, object], statement: str, lines: list[str]
 ) -> None:
@@ -224,7 +224,9 @@ def test_fake_judge(project: pytest.Pytester) -> None:
 
 def test_sandbox_limits(project: pytest.Pytester) -> None:
     """The marker's limits over the ini file's; a program that needs more is cut and flagged."""
-    spec = python("import time\ndef grade(sample, item):\n    time.sleep(float(sample['output_text']))\n    return 1.0\n")
+    spec = python(
+        "import time\ndef grade(sample, item):\n    time.sleep(float(sample['output_text']))\n    return 1.0\n"
+    )
     project.makeini("[pytest]\naddopts = -p no:cacheprovider\ngrader_limits = descriptors=64 wall_s=60.5\n")
     source = f"""
         import pytest
@@ -290,7 +292,7 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("source, said", MISTAKES)
+@pytest.mark.parametrize(("source", "said"), MISTAKES)
 def test_mistakes_are_explained(project: pytest.Pytester, source: str, said: str) -> None:
     """What is wrong, and what to write instead."""
     project.makeini("[pytest]\naddopts = -p no:cacheprovider\n")
