@@ -65,11 +65,16 @@ def timed(arguments: list[str]) -> tuple[float, float]:
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise SystemExit(f"exit {child.returncode}: {arguments}")
-    return time.perf_counter() - before, used.ru_maxrss * resource.getpagesize() / resource.getpagesize() / 1024
+    return (
+        time.perf_counter() - before,
+        used.ru_maxrss * resource.getpagesize() / resource.getpagesize() / 1024,
+    )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
@@ -85,9 +90,22 @@ def main() -> int:
                 loop = LOOP[library].replace("SOURCE", repr(str(source))).replace("TARGET", repr(bare))
                 loop = loop.replace("ROW", ', "row": row' if texts else "")
                 code = GRADER if library == "orjson" else WITHOUT_ORJSON + GRADER
-                command = [sys.executable, "-c", code, "batch", str(spec), str(source), "-o", ours, "--force", "-q"]
+                command = [
+                    sys.executable,
+                    "-c",
+                    code,
+                    "batch",
+                    str(spec),
+                    str(source),
+                    "-o",
+                    ours,
+                    "--force",
+                    "-q",
+                ]
                 command += [] if texts else ["--no-texts"]
-                pairs = [(timed([sys.executable, "-c", loop]), timed(command)) for _ in range(arguments.rounds)]
+                pairs = [
+                    (timed([sys.executable, "-c", loop]), timed(command)) for _ in range(arguments.rounds)
+                ]
                 check_same(bare, ours)
                 loop_s = min(loop[0] for loop, _ in pairs)
                 batch_s = min(batch[0] for _, batch in pairs)
