@@ -506,14 +506,13 @@ def serve() -> NoReturn:
             data += part
         number, kind, *request = json.loads(data)
         try:
-            answer = [number, "value", _ACTS[kind](space, *request)]
+            text = json.dumps([number, "value", _ACTS[kind](space, *request)]).encode()
         except _Unreadable as error:
-            answer = [number, "unreadable", str(error)]
+            text = json.dumps([number, "unreadable", str(error)]).encode()
         except SystemExit as error:
             os._exit(error.code & 0xFF if isinstance(error.code, int) else error.code is not None)
         except BaseException as error:
-            answer = [number, "error", _described(error)]
-        text = json.dumps(answer).encode()
+            text = json.dumps([number, "error", _described(error)]).encode()
         channel.sendall(_SIZE.pack(len(text)) + text)
 
 

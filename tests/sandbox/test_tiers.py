@@ -1,0 +1,248 @@
+"""Which tier holds samples, what is said where one does not work, and who may run them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graders_sandbox import TIERS, Sandbox, SandboxUnavailable
+from graders_sandbox.processes import Choice
+from tests.sandbox.jails import ORDINARY_UID, PACKAGE, a_tier, need, ordinary_python, run_script
+
+ONE = "def grade(sample, item): return 1.0"
+as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root becomes another user")
+
+# Live under a filter that refuses calls, as a container's does, and see what the sandbox makes of it.
+REFUSING = """
+import errno, json, logging, sys
+from graders_sandbox import Sandbox
+from graders_sandbox.linux import seccomp, sys as kernel
+
+said = []
+handler = logging.Handler()
+handler.emit = lambda record: said.append(record.getMessage())
+logging.getLogger("graders_sandbox").addHandler(handler)
+code = seccomp._head()
+for name in sys.argv[2].split(","):
+    code += seccomp._when(name, seccomp._refuse(errno.EPERM))
+kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+seccomp.load(code + seccomp._op(seccomp._RET, seccomp._ALLOW))
+with Sandbox(require=sys.argv[1] or None) as sandbox:
+    outcomes = [sandbox.run("def grade(s, i): return 2.0", {}, {}) for _ in range(2)]
+print(json.dumps([[o.status, o.tier, o.text, o.attempts] for o in outcomes] + [said]))
+"""
+FALLS = [
+    # refused calls, require, tier, what is said
+    pytest.param("unshare", "", "linux-landlock", ["linux-full does not work here (namespaces: unshare: Operation not permitted); what helps: let ordinary users"], id="as Docker's default"),
+    pytest.param("mount", "", "linux-landlock", ["linux-full does not work here (private root: mount: Operation not permitted); what helps: let user namespaces mount"], id="no mounts"),
+    pytest.param("landlock_create_ruleset", "", "linux-ns", ["linux-full does not work here (Landlock: the kernel has none); what helps: a kernel from 5.13 on", "linux-landlock does not work here"], id="no Landlock"),
+    pytest.param("unshare,landlock_create_ruleset", "", "linux-strict", ["linux-ns does not work here (namespaces:"], id="neither"),
+]  # fmt: skip
+REFUSED = [
+    pytest.param("unshare", "linux-full", ["no sandbox as strong as linux-full works here", "namespaces: unshare"], id="require the strongest"),
+    pytest.param("unshare,landlock_create_ruleset", "linux-ns", ["as strong as linux-ns", "linux-full does not", "linux-landlock does not", "linux-ns does not"], id="require files"),
+    pytest.param("seccomp", "", ["no sandbox works here", "linux-strict does not work here (seccomp: ", "unsandboxed=True"], id="nothing works"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_a_forced_tier_is_the_one(tier: str) -> None:
+    """What was asked for holds the sample and travels in the outcome."""
+    need(tier)
+    with Sandbox(tier=tier) as sandbox:
+        outcome = sandbox.run(ONE, {}, {})
+
+        assert (outcome.value, outcome.tier, outcome.held_by, sandbox.tier) == (1.0, tier, tier, tier)
+
+
+@pytest.mark.parametrize(("refused", "require", "tier", "said"), FALLS)
+def test_a_weaker_tier_is_taken_and_said(refused: str, require: str, tier: str, said: list[str]) -> None:
+    """Where a layer is refused the next tier is taken, in one line with the reason and what helps."""
+    for needed in ("linux-full", "linux-landlock"):
+        need(needed)
+
+    first, second, lines = run_script(REFUSING, require, refused)  # type: ignore[misc]
+
+    assert [first[:2], second[:2]] == [["value", tier]] * 2, first
+    assert first[3] == 1
+    assert len(lines) == 1
+    for part in said:
+        assert part in lines[0]
+
+
+@pytest.mark.parametrize(("refused", "require", "said"), REFUSED)
+def test_nothing_runs_below_what_is_required(refused: str, require: str, said: list[str]) -> None:
+    """Refused with every reason, as infrastructure and never as a score."""
+    first, second, _ = run_script(REFUSING, require, refused)  # type: ignore[misc]
+
+    assert [first[0], second[0]] == ["infrastructure"] * 2
+    for part in said:
+        assert part in first[2]
+        assert part in second[2]
+
+
+def test_tier_raises_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The property says why."""
+    monkeypatch.setattr(sys, "platform", "plan9")
+
+    with pytest.raises(SandboxUnavailable, match="no jail for plan9"):
+        Sandbox().tier  # noqa: B018  # asking is the act
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_other_systems_are_told_which_way_works(platform: str) -> None:
+    """Importing works without what only Linux has, running refuses, also without a sandbox, and names the way."""
+    script = """
+import asyncio, json, os, random, subprocess, sys, tempfile  # of the standard library, as the system that is played has it
+sys.platform = sys.argv[1]
+for name in ("fcntl", "resource", "termios", "pwd", "grp"):
+    sys.modules[name] = None
+for name in ("register_at_fork", "memfd_create", "sched_getaffinity", "pipe2"):
+    if hasattr(os, name):
+        delattr(os, name)
+from graders_sandbox import Job, Sandbox, SandboxUnavailable
+outcomes = [Sandbox(**how).run("def grade(s, i): return 1.0", {}, {}) for how in ({}, {"unsandboxed": True})]
+outcomes += Sandbox().run_many([Job("def grade(s, i): return 1.0", {}, {})])
+print(json.dumps([[o.status, o.text] for o in outcomes]))
+"""
+    outcomes: Any = run_script(script, platform)
+
+    for status, text in outcomes:
+        assert status == "infrastructure"
+        assert f"no jail for {platform}" in text
+        assert "Linux container" in text
+        assert "WSL" in text
+
+
+def test_unsandboxed_is_said_and_marked(caplog: pytest.LogCaptureFixture) -> None:
+    """Only when asked for, on every outcome, and in the log."""
+    with caplog.at_level(logging.WARNING, "graders_sandbox"), Sandbox(unsandboxed=True) as sandbox:
+        outcome = sandbox.run(
+            "import os\ndef grade(s, i): return float(os.path.exists('/proc/1/status'))", {}, {}
+        )
+
+    assert (outcome.value, outcome.tier, outcome.held_by) == (1.0, "unsandboxed", "unsandboxed")
+    assert caplog.messages == ["samples run without a sandbox: unsandboxed was asked for"]
+
+
+def test_an_unknown_tier_is_a_mistake() -> None:
+    """Both arguments name the tiers that there are."""
+    for how in ({"tier": "docker"}, {"require": "docker"}):
+        with pytest.raises(
+            ValueError, match="'docker' is not a tier; the tiers are linux-full, linux-landlock"
+        ):
+            Sandbox(**how)  # type: ignore[arg-type]
+    for how in ({"in_flight": 0}, {"servers": 0}, {"samples_per_process": 0}):
+        with pytest.raises(ValueError, match="must be at least 1, not 0"):
+            Sandbox(**how)  # type: ignore[arg-type]
+
+
+def test_two_servers_that_fail_together_skip_no_tier() -> None:
+    """A tier's failure counts once, however many servers of it were starting."""
+    choice = Choice(require=None, tier=None, unsandboxed=False)
+    choice.failed("linux-full", "one")
+    choice.failed("linux-full", "two")
+
+    assert choice.next == "linux-landlock"
+
+
+# --- users ---
+
+USERS = """
+import json, os, sys
+from graders_sandbox import Sandbox
+found = {}
+for tier in sys.argv[1:]:
+    with Sandbox(tier=tier) as sandbox:
+        hostile = sandbox.run("import os\\ndef grade(s, i): return float(os.fork())", {}, {})
+        uid = sandbox.run("import os\\ndef grade(s, i): return os.getuid()", {}, {})
+        secret = sandbox.run("def grade(s, i): open('/etc/passwd')", {}, {})
+        found[tier] = [hostile.error_type or hostile.text, uid.value, secret.error_type, list(sandbox.notes)]
+print(json.dumps([os.getuid(), found]))
+"""
+
+
+@as_root
+def test_an_ordinary_user_has_every_tier() -> None:
+    """The jail needs no privilege."""
+    python = ordinary_python()
+    if not python:
+        pytest.skip("every Python here is below a folder that only root may enter")
+    for tier in TIERS:
+        need(tier)
+
+    uid, found = run_script(USERS, *TIERS, python=python, uid=ORDINARY_UID)  # type: ignore[misc]
+
+    assert uid == ORDINARY_UID
+    for tier, (fork, inside, secret, _) in found.items():
+        assert fork == "PermissionError", (tier, fork)
+        assert secret in ("FileNotFoundError", "PermissionError")
+        assert inside == (1000 if tier in ("linux-full", "linux-ns") else ORDINARY_UID)
+
+
+@as_root
+@pytest.mark.parametrize("tier", ["linux-landlock", "linux-strict"])
+def test_root_becomes_nobody_or_says_why_not(tier: str) -> None:
+    """Where namespaces give no user of their own, root is left for a spare uid if Python can be read as one."""
+    need(tier)
+    for python in dict.fromkeys([sys.executable, ordinary_python() or sys.executable]):
+        _, found = run_script(USERS, tier, python=python)  # type: ignore[misc]
+
+        fork, inside, secret, notes = found[tier]
+        assert (fork, secret) == ("PermissionError", "PermissionError")
+        kept = [note for note in notes if "run as root without capabilities" in note]
+        assert (inside == 0 and len(kept) == 1 and "Permission denied" in kept[0]) or (
+            inside > 60_000 and not kept
+        )
+        if python == ordinary_python():
+            assert inside > 60_000
+
+
+def test_a_python_that_cannot_be_started_is_named(tmp_path: Path) -> None:
+    """A Python below a closed home: the folder, its mode and the way out."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "python").symlink_to(sys.executable)
+    script = f"""
+import json, sys
+sys.executable = {str(closed / "python")!r}
+from graders_sandbox import Sandbox
+outcome = Sandbox().run("def grade(s, i): return 1.0", {{}}, {{}})
+print(json.dumps([outcome.status, outcome.text]))
+"""
+    if os.getuid() == 0:
+        if not ordinary_python():
+            pytest.skip("every Python here is below a folder that only root may enter")
+        for folder in (tmp_path, *tmp_path.parents):
+            if folder.stat().st_mode & 0o055 != 0o055 and folder.name:
+                folder.chmod(0o755)
+        closed.chmod(0o700)
+        status, text = run_script(script, python=ordinary_python(), uid=ORDINARY_UID)  # type: ignore[misc]
+    else:
+        closed.chmod(0o600)
+        status, text = run_script(script)  # type: ignore[misc]
+        closed.chmod(0o700)
+
+    assert status == "infrastructure"
+    assert f"{closed / 'python'} cannot be started: " in text
+    assert f"The folder {closed} is closed to user" in text
+
+
+def test_the_server_starts_with_nothing_of_the_callers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither the environment nor the working directory nor a hostile module in it reach a sample."""
+    (tmp_path / "json.py").write_text("raise SystemExit('hostile')")
+    (tmp_path / "graders_sandbox.py").write_text("raise SystemExit('hostile')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("SECRET_KEY", "x")
+    source = "import os, sys\ndef grade(s, i):\n    return ('SECRET_KEY' in os.environ) + 2 * any(i in p for p in sys.path)"
+    with Sandbox(tier=a_tier()) as sandbox:
+        assert sandbox.run(source, {}, str(tmp_path)).value == 0.0
+    assert str(PACKAGE) != str(tmp_path)

@@ -1,0 +1,162 @@
+"""samples_per_process: several samples in one process, for speed; and many samples at once."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+
+from graders_sandbox import TIERS, Job, Outcome, Sandbox
+from tests.sandbox.jails import a_tier, descendants, need
+
+COUNT = "n = 0\ndef grade(s, i):\n    global n\n    n += 1\n    return n"
+DRAW = "import random\ndef grade(s, i): return i['x'] + random.random()"
+
+
+def test_by_default_nothing_is_shared() -> None:
+    """Each sample has a process of its own: globals, modules and files of another are not there."""
+    source = (
+        "import math, os\nn = 0\ndef grade(s, i):\n    global n\n    n += 1\n    seen = math.__dict__.setdefault('n', 0)\n"
+        "    math.n += 1\n    open('f', 'a').write('x')\n    return n + seen + os.path.getsize('f')"
+    )
+    with Sandbox(tier=a_tier()) as sandbox:
+        outcomes = list(sandbox.run_many([Job(source, {}, {})] * 30))
+
+    assert [(outcome.value, outcome.samples_per_process) for outcome in outcomes] == [(2.0, 1)] * 30
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_sharing_is_marked_in_every_outcome(tier: str) -> None:
+    """Those that shared a process say with how many, and see what came before them."""
+    need(tier)
+    with Sandbox(tier=tier, samples_per_process=10, in_flight=2) as sandbox:
+        outcomes = list(sandbox.run_many([Job(COUNT, {}, {})] * 100))
+
+    sizes = Counter(outcome.samples_per_process for outcome in outcomes)
+    assert max(sizes) > 1
+    assert all(count % size == 0 for size, count in sizes.items())
+    assert max(outcome.value or 0 for outcome in outcomes) == max(sizes)
+    for outcome in outcomes:
+        shared = (
+            f", {outcome.samples_per_process} samples in one process"
+            if outcome.samples_per_process > 1
+            else ""
+        )
+        assert outcome.held_by == tier + shared
+
+
+def test_sharing_changes_no_reproducible_score() -> None:
+    """Rows keep their order, their own seed and their own errors."""
+    jobs = [Job(DRAW, {}, {"x": x} if x % 7 else {}, key=str(x)) for x in range(120)]
+    with Sandbox(tier=a_tier()) as alone, Sandbox(tier=a_tier(), samples_per_process=16) as together:
+        apart, shared = list(alone.run_many(jobs)), list(together.run_many(jobs))
+
+    assert [(o.status, o.value, o.error_type) for o in apart] == [
+        (o.status, o.value, o.error_type) for o in shared
+    ]
+    assert {o.error_type for o in apart} == {"", "KeyError"}
+    assert any(o.samples_per_process > 1 for o in shared)
+
+
+ENDS = [
+    pytest.param("import os; os._exit(0)", "no_result", id="leaves"),
+    pytest.param("import ctypes; ctypes.string_at(0)", "crash", id="crashes"),
+    pytest.param("while True: pass", "timeout", id="is endless"),
+    pytest.param("import os; os.write(3, b'x' * 99)", "value", id="writes garbage"),
+    pytest.param("raise SystemExit", "grader_error", id="raises"),
+]
+
+
+@pytest.mark.parametrize(("act", "status"), ENDS)
+def test_one_bad_end_costs_the_others_a_second_run_and_no_score(act: str, status: str) -> None:
+    """All that shared the process run again, each alone."""
+    source = f"def grade(s, i):\n    if i == 5:\n        {act}\n    return i"
+    with Sandbox(tier=a_tier(), samples_per_process=10, in_flight=1) as sandbox:
+        outcomes = list(sandbox.run_many(Job(source, {}, x, timeout_s=1.0) for x in range(10)))
+
+    expected = [float(x) for x in range(10)]
+    if status == "value":  # garbage between frames was seen; alone it is one frame too many
+        assert outcomes[5].status == "protocol"
+    else:
+        assert outcomes[5].status == status
+    assert [o.value for o in outcomes if o is not outcomes[5]] == expected[:5] + expected[6:]
+
+
+def test_a_top_level_that_raises_raises_for_every_row() -> None:
+    """Each row reports the import's own error."""
+    with Sandbox(tier=a_tier(), samples_per_process=8, in_flight=1) as sandbox:
+        outcomes = list(sandbox.run_many([Job("raise ValueError('top')", {}, {})] * 16))
+
+    assert {(o.status, o.stage, o.error_type) for o in outcomes} == {("grader_error", "import", "ValueError")}
+
+
+def test_many_errors_fit() -> None:
+    """More text than a pipe holds at once is read as it comes."""
+    with Sandbox(tier=a_tier(), samples_per_process=200, in_flight=1) as sandbox:
+        source = "def grade(s, i): raise ValueError('x' * 9999)"
+        outcomes = list(sandbox.run_many([Job(source, {}, {})] * 400))
+
+    assert {o.error_type for o in outcomes} == {"ValueError"}
+    assert max(o.samples_per_process for o in outcomes) > 50
+
+
+HOSTILE = [
+    "import os\ndef grade(s, i): os._exit(0)",
+    "import ctypes\ndef grade(s, i): ctypes.string_at(0)",
+    "def grade(s, i):\n    while True: pass",
+    "import os\ndef grade(s, i):\n    os.write(3, b'V' + bytes(99))\n    return 1.0",
+    "import os\ndef grade(s, i):\n    for n in range(3, 256):\n        try: os.write(n, b'V' + bytes(8))\n        except OSError: pass\n    os._exit(0)",
+    "import os, signal\ndef grade(s, i):\n    for pid in set(range(-1, 40)) - {os.getpid()}:\n        try: os.kill(pid, signal.SIGKILL)\n        except OSError: pass\n    return 0.5",
+    "import math, json\ndef grade(s, i):\n    json.loads = lambda *a: {}\n    math.floor = lambda x: 0\n    open('left', 'w').write('x' * 10000)\n    return 0.25",
+    "def grade(s, i): return float(len(bytearray(1 << 34)))",
+]  # fmt: skip
+HONEST = (
+    "import json, math, os, random\ndef grade(s, i):\n    assert not os.listdir(os.environ['TMPDIR'])\n"
+    "    return math.floor(json.loads(s)['x'] * 3) + random.random()"
+)
+
+
+def mixed(count: int) -> list[Job]:
+    """One in a hundred is hostile."""
+    return [
+        Job(HOSTILE[n // 100 % len(HOSTILE)], {}, {}, timeout_s=0.5) if n % 100 == 50
+        else Job(HONEST, f'{{"x": {n}}}', {}, key=str(n))
+        for n in range(count)
+    ]  # fmt: skip
+
+
+def key(outcome: Outcome) -> tuple[str, float | None]:
+    return outcome.status, outcome.value
+
+
+def hold(tier: str, count: int) -> None:
+    """Mixed and alone give the same, and nothing is left."""
+    need(tier)
+    jobs = mixed(count)
+    honest = [job for n, job in enumerate(jobs) if n % 100 != 50]
+    with Sandbox(tier=tier) as sandbox:
+        alone = iter(list(map(key, sandbox.run_many(honest))))
+        together = list(map(key, sandbox.run_many(jobs)))
+    with Sandbox(tier=tier, in_flight=1) as sandbox:
+        bad = [
+            key(sandbox.run(job.source, job.sample, job.item, timeout_s=job.timeout_s))
+            for job in jobs[50:800:100]
+        ]
+
+    for n, outcome in enumerate(together):
+        assert outcome == (bad[n // 100 % len(HOSTILE)] if n % 100 == 50 else next(alone)), n
+    assert all(status == "value" for n, (status, _) in enumerate(together) if n % 100 != 50)
+    assert not descendants(os.getpid())
+
+
+@pytest.mark.parametrize("tier", ["linux-full", "linux-landlock"])
+def test_hostile_neighbours_change_no_score(tier: str) -> None:
+    """With 1 % hostile samples mixed in, each of the others scores exactly as it does alone."""
+    hold(tier, 800)
+
+
+@pytest.mark.slow
+def test_hostile_neighbours_change_no_score_of_ten_thousand() -> None:
+    """The same for ten thousand, in the strongest tier."""
+    hold(a_tier(), 10_000)
