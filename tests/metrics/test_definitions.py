@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,6 +78,22 @@ def test_the_published_score() -> None:
     """0.6117136659436009 stands in a published run of the hosted service (docs/parity.md); it is 564 / 922, and the
     ratio of any two texts of 922 characters with 282 in common has the same bits."""
     assert bind("fuzzy_match").score("a" * 282, "a" * 282 + "b" * 358) == 0.6117136659436009
+
+
+def test_the_table_of_odd_texts_is_true() -> None:
+    """docs/metrics.md: every row with texts in it is computed here."""
+    lines = Path("docs/metrics.md").read_text().splitlines()
+    start = next(at for at, line in enumerate(lines) if line.startswith("| input / reference |"))
+    names = [cell.strip() for cell in lines[start].split("|")[2:-1]]
+    rows = [line for line in lines[start + 2 : lines.index("", start)] if "`" in line]
+    assert len(rows) >= 6
+
+    for row in rows:
+        texts, *cells = [cell.strip() for cell in row.split("|")[1:-1]]
+        hypothesis, reference = re.findall("`([^`]*)`", texts)
+        for name, cell in zip(names, cells, strict=True):
+            wanted = float(cell.split(" ")[0].strip("*"))
+            assert round(bind(name).score(hypothesis, reference), 4) == wanted, (texts, name)
 
 
 # --- options ------------------------------------------------------------------------------------------------------
