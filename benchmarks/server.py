@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 CONNECTIONS = 16
@@ -35,8 +36,7 @@ EXACT = {
 HANGING = {"grader": {"type": "python", "name": "hangs", "source": "def grade(sample, item):\n    while True:\n        pass\n"}, "model_sample": "x"}  # fmt: skip
 SLEEPING = {"grader": {"type": "python", "name": "sleeps", "source": "import time\ndef grade(sample, item):\n    time.sleep(600)\n"}, "model_sample": "x"}  # fmt: skip
 
-BARE = (
-    """
+BARE = f"""
 import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
@@ -45,18 +45,17 @@ from starlette.routing import Route
 async def echo(request):
     return JSONResponse(await request.json())
 
-app = Starlette(routes=[Route("%s", echo, methods=["POST"])])
+app = Starlette(routes=[Route("{PATH}", echo, methods=["POST"])])
 uvicorn.run(app, host="127.0.0.1", port=0, access_log=False)
 """
-    % PATH
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One slice of load: answers a second, and how long they took, in ms."""
+    """One slice of load: answers a second, the server's processor time for each, and how long they took."""
 
     rate: float
+    cpu_us: float
     p50_ms: float
     p99_ms: float
 
@@ -106,21 +105,24 @@ class Connection(asyncio.Protocol):
             self.done.set_exception(RuntimeError(f"the server closed the connection: {error}"))
 
 
-async def load(port: int, body: dict, expect: bytes, seconds: float, connections: int = CONNECTIONS) -> Slice:
+async def load(
+    server: Server, body: dict, expect: bytes, seconds: float, connections: int = CONNECTIONS
+) -> Slice:
     loop = asyncio.get_running_loop()
     took: list[float] = []
     request = http_request(body)
-    started = time.perf_counter()
+    started, cpu_s = time.perf_counter(), server.cpu_s()
     made = [
         await loop.create_connection(
-            lambda: Connection(request, started + seconds, took, expect), "127.0.0.1", port
+            lambda: Connection(request, started + seconds, took, expect), "127.0.0.1", server.port
         )
         for _ in range(connections)
     ]
     await asyncio.gather(*(connection.done for _, connection in made))
     rate = len(took) / (time.perf_counter() - started)
+    cpu_us = (server.cpu_s() - cpu_s) / len(took) * 1e6
     took.sort()
-    return Slice(rate, took[len(took) // 2] * 1000, took[int(len(took) * 0.99)] * 1000)
+    return Slice(rate, cpu_us, took[len(took) // 2] * 1000, took[int(len(took) * 0.99)] * 1000)
 
 
 def http_request(body: dict, timeout_s: float | None = None) -> bytes:
@@ -130,8 +132,21 @@ def http_request(body: dict, timeout_s: float | None = None) -> bytes:
     return head.encode() + data
 
 
-def start(command: list[str]) -> tuple[subprocess.Popen[bytes], int]:
+@dataclass(frozen=True, slots=True)
+class Server:
     """A server process and the port that it says it listens on."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+
+    def cpu_s(self) -> float:
+        """User and system time of the process, without what it started."""
+        with open(f"/proc/{self.process.pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def start(command: list[str]) -> Server:
     read, write = os.pipe()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=write)
     os.close(write)
@@ -142,7 +157,7 @@ def start(command: list[str]) -> tuple[subprocess.Popen[bytes], int]:
             raise SystemExit(f"the server did not start: {said.decode()}")
         said += more
     drain(read)
-    return process, int(found[1])
+    return Server(process, int(found[1]))
 
 
 def drain(descriptor: int) -> None:
@@ -162,27 +177,28 @@ async def hang(port: int, n_requests: int, seconds: float, body: dict) -> list[a
     return writers
 
 
-async def measure(bare: int, ours: int, seconds: float, rounds: int) -> None:
+async def measure(bare: Server, ours: Server, seconds: float, rounds: int) -> None:
     slices: dict[str, list[Slice]] = {"bare": [], "string_check": [], "8 sleeping": [], "8 spinning": []}
     for _ in range(rounds):
         slices["bare"].append(await load(bare, EXACT, b"answer", seconds))
         slices["string_check"].append(await load(ours, EXACT, b'"reward":0.0', seconds))
-    for name, body in (("8 sleeping", SLEEPING), ("8 spinning", HANGING)):
-        for _ in range(rounds):
-            writers = await hang(ours, 8, 60.0, body)
-            await asyncio.sleep(1.0)
+        for name, body in (("8 sleeping", SLEEPING), ("8 spinning", HANGING)):
+            writers = await hang(ours.port, 8, 60.0, body)
+            await asyncio.sleep(0.5)
             slices[name].append(await load(ours, EXACT, b'"reward":0.0', seconds))
             for writer in writers:
                 writer.close()
             await asyncio.sleep(0.5)
-    base = statistics.median(one.rate for one in slices["bare"])
+    base = slices["bare"]
     for name, found in slices.items():
         rates = sorted(one.rate for one in found)
-        rate = statistics.median(rates)
+        shares = [one.rate / other.rate for one, other in zip(found, base, strict=True)]
+        cpu_us = statistics.median(one.cpu_us for one in found)
         p50 = statistics.median(one.p50_ms for one in found)
         p99 = statistics.median(one.p99_ms for one in found)
         print(
-            f"{name:<14} {rate:8.0f}/s ({rates[0]:.0f} to {rates[-1]:.0f})  {rate / base:5.2f} of bare  "
+            f"{name:<14} {statistics.median(rates):6.0f}/s ({rates[0]:.0f} to {rates[-1]:.0f})  "
+            f"{statistics.median(shares):.2f} of bare (best {max(shares):.2f})  {cpu_us:4.0f} us of processor  "
             f"p50 {p50:.2f} ms  p99 {p99:.2f} ms"
         )
 
@@ -191,28 +207,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=1.5, help="of one slice")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of one slice")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--no-access-log", action="store_true", help="as the bare server, which writes none")
     arguments = parser.parse_args()
+    quiet = ["--no-access-log"] if arguments.no_access_log else []
     serve = [sys.executable, "-m", "graders.cli", "serve", "--port", "0"]
-    processes = []
+    servers = []
     try:
-        bare, bare_port = start([sys.executable, "-c", BARE])
-        processes.append(bare)
-        ours, ours_port = start([*serve, "--no-access-log"] if arguments.no_access_log else serve)
-        processes.append(ours)
-        try:
-            import uvloop
-
-            run = uvloop.run
-        except ImportError:
-            run = asyncio.run
-        run(measure(bare_port, ours_port, arguments.seconds, arguments.rounds))
+        for command in ([sys.executable, "-c", BARE], [*serve, *quiet]):
+            servers.append(start(command))
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(measure(servers[0], servers[1], arguments.seconds, arguments.rounds))
     finally:
-        for process in processes:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
+        for server in servers:
+            server.process.send_signal(signal.SIGTERM)
+            server.process.wait(30)
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        call = scope[CALL] = Call(f"req_{os.urandom(16).hex()}", scope["headers"], self._limits.timeout_s)
+        call = scope[CALL] = Call(scope, self._limits.timeout_s)
         status, n_bytes = 0, 0
 
         async def answer(message: Message) -> None:
@@ -97,7 +97,7 @@ class Edge:
 
         self.under_way += 1
         try:
-            refusal = self._refusal(scope)
+            refusal = self._refusal(scope["path"], call)
             if refusal:
                 await response(refusal)(scope, receive, answer)
             else:
@@ -113,35 +113,14 @@ class Edge:
             self._buffered.drop(call.body_bytes)
             self._note(scope, call, status, n_bytes)
 
-    def _refusal(self, scope: Scope) -> ApiError | None:
+    def _refusal(self, path: str, call: Call) -> ApiError | None:
         """Why this request is not looked at further; None when it is."""
-        path = scope["path"]
         if self.under_way > self._limits.requests and path not in OPEN:
             self._metrics.refused["requests"] += 1
             return overloaded(f"{self._limits.requests} are under way")
         if self._token is None:
-            return _strange_host(scope)
-        return None if path in OPEN else self._unknown_key(scope)
-
-    def _unknown_key(self, scope: Scope) -> ApiError | None:
-        """Whether neither `Authorization: Bearer` nor `api-key` carries the token; compared in constant time."""
-        assert self._token is not None
-        found = b""
-        for name, value in scope["headers"]:
-            if name == b"authorization" and value[:7].lower() == b"bearer ":
-                found = value[7:].strip()
-            elif name == b"api-key":
-                found = value.strip()
-            if found and hmac.compare_digest(found, self._token):
-                return None
-        text = (
-            "Incorrect API key provided. It is the token that the server was started with."
-            if found
-            else "You didn't provide an API key: send it as 'Authorization: Bearer KEY' or in an 'api-key' header."
-        )
-        return ApiError(
-            401, text, code="invalid_api_key" if found else None, headers={"www-authenticate": "Bearer"}
-        )
+            return _strange_host(call)
+        return None if path in OPEN else _unknown_key(call, self._token)
 
     def _note(self, scope: Scope, call: Call, status: int, n_bytes: int) -> None:
         seconds = time.perf_counter() - call.started
@@ -185,13 +164,30 @@ def _line(fields: dict[str, Any]) -> str:
     return dumps(fields).decode()
 
 
-def _strange_host(scope: Scope) -> ApiError | None:
-    for name, value in scope["headers"]:
-        if name == b"host":
-            host = value if value.endswith(b"]") else value.rpartition(b":")[0] or value
-            if host.lower() in LOOPBACK:
-                return None
-    return ApiError(
-        403, "Without a token this server answers on loopback names only (localhost, 127.0.0.1, [::1]). Start it with "
-        "--token, or GRADERS_TOKEN, to reach it by another name.", code="unknown_host",
-    )  # fmt: skip
+def _unknown_key(call: Call, token: bytes) -> ApiError | None:
+    """Whether neither `Authorization: Bearer` nor `api-key` carries the token; compared in constant time."""
+    scheme, _, bearer = call.headers.get(b"authorization", b"").partition(b" ")
+    keys = [call.headers.get(b"api-key", b""), bearer if scheme.lower() == b"bearer" else b""]
+    if any(hmac.compare_digest(key.strip(), token) for key in keys):
+        return None
+    found = any(key.strip() for key in keys)
+    text = (
+        "Incorrect API key provided. It is the token that the server was started with."
+        if found
+        else "You didn't provide an API key: send it as 'Authorization: Bearer KEY' or in an 'api-key' header."
+    )
+    code = "invalid_api_key" if found else None
+    return ApiError(401, text, code=code, headers={"www-authenticate": "Bearer"})
+
+
+def _strange_host(call: Call) -> ApiError | None:
+    """Whether the request names us as a stranger would."""
+    name = call.headers.get(b"host", b"")
+    host = name if name.endswith(b"]") else name.rpartition(b":")[0] or name
+    if host.lower() in LOOPBACK:
+        return None
+    text = (
+        "Without a token this server answers on loopback names only (localhost, 127.0.0.1, [::1]). Start it with "
+        "--token, or GRADERS_TOKEN, to reach it by another name."
+    )
+    return ApiError(403, text, code="unknown_host")

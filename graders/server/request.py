@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from graders.batch.codec import loads
 from graders.server.errors import ApiError, overloaded
@@ -32,29 +34,31 @@ class Call:
 
     Attributes:
         id: x-request-id.
+        headers: Of the request, names in lower case; of a name that came twice the last.
         started: time.perf_counter().
         deadline: time.monotonic() when nobody waits for it any more.
         body_bytes: Of its body, counted against what may be buffered.
         type, flags, n_rows: Of the grader and its rows.
     """
 
-    __slots__ = ("body_bytes", "deadline", "flags", "id", "n_rows", "started", "type")
+    __slots__ = ("body_bytes", "deadline", "flags", "headers", "id", "n_rows", "started", "type")
 
-    def __init__(self, id: str, headers: list[tuple[bytes, bytes]], timeout_s: float) -> None:
-        self.id = id
+    def __init__(self, scope: Scope, timeout_s: float) -> None:
+        self.id = f"req_{os.urandom(16).hex()}"
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.started = time.perf_counter()
-        self.deadline = time.monotonic() + _timeout_s(headers, timeout_s)
+        self.deadline = time.monotonic() + _timeout_s(self.headers, timeout_s)
         self.body_bytes = 0
         self.type = ""
         self.flags: tuple[str, ...] = ()
         self.n_rows = 0
 
 
-def _timeout_s(headers: list[tuple[bytes, bytes]], most: float) -> float:
-    for name, value in headers:
-        if name in TIMEOUT_HEADERS:
+def _timeout_s(headers: Mapping[bytes, bytes], most: float) -> float:
+    for name in TIMEOUT_HEADERS:
+        if name in headers:
             try:
-                wanted = float(value)
+                wanted = float(headers[name])
             except ValueError:
                 continue
             if 0 < wanted < most:
@@ -62,18 +66,18 @@ def _timeout_s(headers: list[tuple[bytes, bytes]], most: float) -> float:
     return most
 
 
-def require_media_type(request: Request, *allowed: str) -> str:
+def require_media_type(call: Call, *allowed: str) -> str:
     """The content type, one of those allowed.
 
     Raises:
         ApiError: 415. A page in a browser can send the others without asking first, and must not reach a grader.
     """
-    found = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    found = call.headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     if found not in allowed:
         wanted = " or ".join(f"'{media_type}'" for media_type in allowed)
         message = f"Unsupported content type: expected {wanted}, but got '{found[:80]}'."
         raise ApiError(415, message, code="unsupported_content_type")
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if call.headers.get(b"content-encoding", b"identity") != b"identity":
         raise ApiError(
             415, "Compressed request bodies are not supported; send it as it is.", code="unsupported_encoding"
         )

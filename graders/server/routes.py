@@ -132,7 +132,7 @@ class Service:
             raise overloaded(f"{self.n_batches} batches are under way")
         self.n_batches += 1  # given back when the last line has been sent
         try:
-            media_type = require_media_type(request, JSON, batch.NDJSON)
+            media_type = require_media_type(request.scope[CALL], JSON, batch.NDJSON)
             body = await read_body(request, self.limits, self.buffered)
             head, rows = batch.read(body, media_type)
             backends = Borrowed(self.shared, self.limits.timeout_s)
@@ -145,7 +145,7 @@ class Service:
     async def _json(
         self, request: Request, known: tuple[str, ...], required: tuple[str, ...]
     ) -> dict[str, Any]:
-        require_media_type(request, JSON)
+        require_media_type(request.scope[CALL], JSON)
         body = await read_body(request, self.limits, self.buffered)
         return parameters(read_json(body), known, required)
 
