@@ -33,8 +33,6 @@ from graders.batch.stats import (
     Gate,
     gather,
     histogram,
-    numbers_of,
-    open_lines,
     threshold_of,
     to_json,
 )
@@ -164,7 +162,7 @@ def compare(
     different_specs: bool = False,
     movers: int = MOVERS,
 ) -> Comparison:
-    """Pair two results files by id; about 200 bytes of memory a row.
+    """Pair two results files by id; some 250 bytes of memory a pair.
 
     Args:
         group: As in `stats.gather`; read from A's rows.
@@ -196,6 +194,7 @@ def compare(
                 f"{int(failed.sum()):,} shared rows failed in {side} and are left out of the difference"
             )
     thresholds = passes.thresholds if passes else (None, None)
+    gained, lost = _movers(left, right, deltas, at_a, at_b, movers)
     return Comparison(
         a=_side(left, rewards_a, thresholds[0], items, failed_a, set(place_in_b)),
         b=_side(right, rewards_b, thresholds[1], items, failed_b, set(left.ids)),
@@ -212,8 +211,8 @@ def compare(
         passes=passes,
         subs=_subs(left, right, at_a, at_b, items) if there else (),
         bars=histogram(deltas[deltas != 0]) if deltas.any() else (),
-        gained=_movers(left, right, deltas, at_a, at_b, movers),
-        lost=_movers(left, right, -deltas, at_a, at_b, movers),
+        gained=gained,
+        lost=lost,
         notes=tuple(notes),
     )
 
@@ -234,8 +233,8 @@ class _Rows:
 
     def __init__(self, path: str | Path, group: str | None = None) -> None:
         self.path = path
-        self.columns = gather(path, group=group)
-        self.ids: list[str] = [row["id"] for _, lines in open_lines(path)[1] for row in numbers_of(lines)]
+        self.columns = gather(path, group=group, ids=True)
+        self.ids = self.columns.ids
         self.rewards = self.by_place(self.columns.rewards)
 
     def by_place(self, values: Floats) -> Floats:
@@ -336,19 +335,32 @@ def _subs(left: _Rows, right: _Rows, at_a: Ints, at_b: Ints, items: Ints | None)
     )
 
 
-def _movers(left: _Rows, right: _Rows, rises: Floats, at_a: Ints, at_b: Ints, most: int) -> tuple[Mover, ...]:
-    """The pairs that rose most, equal ones by id, with their texts."""
-    rising = np.flatnonzero(rises > 0).tolist()
-    order = nsmallest(most, rising, key=lambda pair: (-rises[pair], left.ids[at_a[pair]]))
-    texts_a = {place: row.output_text for place, row in read_rows(left.path, set(at_a[order].tolist()))}
-    texts_b = {place: row.output_text for place, row in read_rows(right.path, set(at_b[order].tolist()))}
-    return tuple(
-        Mover(
-            left.ids[at_a[pair]],
-            float(left.rewards[at_a[pair]]),
-            float(right.rewards[at_b[pair]]),
-            texts_a[int(at_a[pair])],
-            texts_b[int(at_b[pair])],
+def _movers(
+    left: _Rows, right: _Rows, deltas: Floats, at_a: Ints, at_b: Ints, most: int
+) -> tuple[tuple[Mover, ...], tuple[Mover, ...]]:
+    """The pairs that gained and that lost most, equal ones by id, with their texts."""
+    chosen = []
+    for rises in (deltas, -deltas):
+        rising = np.flatnonzero(rises > 0)
+        if len(rising) > most > 0:  # those that rose as much as the last one to be shown, or more
+            rising = rising[rises[rising] >= np.partition(rises[rising], -most)[-most]]
+        pairs = [
+            (-rises[pair], left.ids[int(at_a[pair])], int(at_a[pair]), int(at_b[pair]))
+            for pair in rising.tolist()
+        ]
+        chosen.append([(a, b) for _, _, a, b in nsmallest(most, pairs)])
+    gained, lost = chosen
+    texts_a = _texts(left.path, {a for a, _ in gained + lost})
+    texts_b = _texts(right.path, {b for _, b in gained + lost})
+
+    def movers(pairs: Sequence[tuple[int, int]]) -> tuple[Mover, ...]:
+        return tuple(
+            Mover(left.ids[a], float(left.rewards[a]), float(right.rewards[b]), texts_a[a], texts_b[b])
+            for a, b in pairs
         )
-        for pair in order
-    )
+
+    return movers(gained), movers(lost)
+
+
+def _texts(path: str | Path, places: set[int]) -> dict[int, str]:
+    return {place: row.output_text for place, row in read_rows(path, places)} if places else {}

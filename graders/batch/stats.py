@@ -62,6 +62,7 @@ class Columns:
         seconds: Of the rows that tell it, failed ones included.
         usage: Judge model -> its tokens.
         labels: The label field of each scored row, None where it has none; [] when no label was asked for.
+        ids: Of all rows, failed ones included; [] when they were not asked for.
     """
 
     header: Header
@@ -75,21 +76,25 @@ class Columns:
     seconds: Floats
     usage: Mapping[str, Usage]
     labels: Sequence[Any]
+    ids: Sequence[str]
 
 
-def gather(path: str | Path, *, group: str | None = None, label: str | None = None) -> Columns:
-    """Read a results file into arrays: 16 bytes a row, and 8 more for each sub-reward.
+def gather(
+    path: str | Path, *, group: str | None = None, label: str | None = None, ids: bool = False
+) -> Columns:
+    """Read a results file into arrays: some 40 bytes a row, and 8 more for each sub-reward.
 
     Args:
         group: A field of the data rows, or a path into it; rows with the same value are of one item. Without it, the
             ids say which rows are.
         label: A field of the data rows that holds a human's verdict.
+        ids: Whether to keep the ids, some 60 bytes a row more.
 
     Raises:
         ResultsError: the file cannot be read, or a field is asked for and no row has it.
     """
     header, lines = open_lines(path)
-    reader = _Reader(header, group, label)
+    reader = _Reader(header, group, label, ids)
     for lines_read, chunk in lines:
         try:
             reader.read(chunk, lines_read)
@@ -143,7 +148,7 @@ def numbers_of(lines: list[bytes]) -> list[dict[str, Any]]:
 
 
 class _Reader:
-    def __init__(self, header: Header, group: str | None, label: str | None) -> None:
+    def __init__(self, header: Header, group: str | None, label: str | None, ids: bool) -> None:
         self.header, self.group, self.label = header, group, label
         self.places, self.failed_places = array("q"), array("q")
         self.rewards, self.seconds = array("d"), array("d")
@@ -154,6 +159,7 @@ class _Reader:
         self.flags: Counter[str] = Counter()
         self.usage: defaultdict[str, Usage] = defaultdict(Usage)
         self.labels: list[Any] = []
+        self.ids: list[str] | None = [] if ids else None
         self.found = {field: False for field in (group, label) if field}
 
     def read(self, lines: list[bytes], first: int) -> None:
@@ -173,6 +179,8 @@ class _Reader:
             column.extend([row["sub_rewards"][key] for row in scored])
         if self.label:
             self.labels += [self._field(row, self.label) for row in scored]
+        if self.ids is not None:
+            self.ids += [row["id"] for row in rows]
         self._name(rows)
         for row in rows:
             if "seconds" in row:
@@ -228,6 +236,7 @@ class _Reader:
             np.array(self.seconds, np.float64),
             dict(self.usage),
             self.labels,
+            self.ids or [],
         )
 
     def _items(self) -> tuple[Ints, bool]:
