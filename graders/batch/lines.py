@@ -15,11 +15,14 @@ from itertools import chain, repeat
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
+from graders.ask import CodeAsk
 from graders.batch.codec import dumps
 from graders.batch.columns import Graded, Uneven, columns_of
 from graders.batch.read import Chunk, DataRow, Unreadable
 from graders.batch.results import Mapped, item_of, sample_of
-from graders.errors import ModelStop, SampleParseError
+from graders.engine import WINDOW
+from graders.errors import GradeError, ModelStop, SampleParseError
+from graders.row import Row
 
 if TYPE_CHECKING:
     from graders.engine import Grader
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 ROW_MAX_BYTES = 8 * 1024  # a data row larger than this is kept as an excerpt in the results
 TEXT_MAX_CHARS = 1000  # of each text in an excerpt
+SANDBOX_WINDOW = 8  # rows under way for each that runs: they are sent in bunches of an eighth of them all
 LIST_MAX = 20  # elements of each list in an excerpt
 
 
@@ -131,13 +135,30 @@ class Lines:
         for id, (row, _) in rows.items():
             if isinstance(row, Unreadable):
                 lines[id] = self.unreadable(id, row, tally)
+        first = next((row for row in chunk.rows if not isinstance(row, Unreadable)), {})
+        window = WINDOW if self._local else self.window(first)
         stopped = ""
         try:
-            for result in self.grader.run_batch(asking, merge=self.merge, in_order=False):
+            for result in self.grader.run_batch(asking, merge=self.merge, window=window, in_order=False):
                 lines[result.id] = self.line(result.id, *rows[result.id], result, tally)
         except ModelStop as error:
             stopped = str(error)
         return Piece(b"".join(lines.values()), tally, stopped)
+
+    def window(self, row: Mapping[str, Any]) -> int:
+        """How many rows like this one to have under way.
+
+        Many where judges are asked; few where only the sandbox is, which takes few at once: what waits for it would
+        count as its time, and be waited for on Ctrl-C.
+        """
+        fields = self.fields("", row)
+        try:
+            asks = self.grader.kind.ask(Row(fields["sample"], fields["item"]))
+            if all(isinstance(ask, CodeAsk) for ask in asks):
+                return SANDBOX_WINDOW * self.grader.backends.sandbox.in_flight
+        except (GradeError, ValueError):  # the row's, or the configuration's: said where it is met
+            pass
+        return WINDOW
 
     # --- one row ----------------------------------------------------------------------------------------------
 

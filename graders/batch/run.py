@@ -22,15 +22,13 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from graders.ask import CodeAsk
 from graders.batch.ids import Namer
 from graders.batch.lines import Broken, Lines, Piece, Tally
 from graders.batch.read import Chunk, Data, DataError, DataRow, Unreadable, map_fields, open_data
 from graders.batch.results import Header, Mapped, ResultsError
 from graders.batch.write import Writer
-from graders.engine import WINDOW, compile, digest
+from graders.engine import compile, digest
 from graders.errors import GradeError, Interrupted, ModelServerError, ModelStop, PythonServerError
-from graders.row import Row
 
 if TYPE_CHECKING:
     from graders.backends import Backends
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
 JUDGES_S = 0.25
 DRAIN_S = 20.0  # how long an interrupted run waits for what is under way; Kubernetes kills after 30
 STOP_AFTER = 50  # rows in a row that fail without the sample's doing: then it is the machinery that is broken
-SANDBOX_WINDOW = 8  # rows under way for each that runs: they are sent in bunches of an eighth of them all
 PROGRESS_S = 0.2  # between two calls of the progress function
 PART_S = 0.5  # of work of local graders between two writes
 WORKERS_ROW_S = 0.0003  # a row that costs less is graded sooner than sent to another process
@@ -387,7 +384,8 @@ class _Batch:
         return self.writer.tally.rows - self.before
 
     def _cost(self) -> float | None:
-        totals = getattr(self.grader.backends.models, "totals", None) if self.grader.kind.n_asks else None
+        judged = self.workers is None and self.writer.tally.tokens
+        totals = getattr(self.grader.backends.models, "totals", None) if judged else None
         cost: float | None = getattr(totals, "cost", None)
         return cost
 
@@ -419,12 +417,9 @@ class _Batch:
             while start < len(ids):
                 if self._stopped():
                     return
-                n = len(ids) if row_s * len(ids) <= PART_S else max(1, int(PART_S / row_s))
-                part = (
-                    (chunk, ids)
-                    if n >= len(ids)
-                    else _some(chunk, ids, range(start, min(start + n, len(ids))))
-                )
+                left = len(ids) - start
+                n = left if row_s * left <= PART_S else max(1, int(PART_S / row_s))
+                part = (chunk, ids) if n == len(ids) else _some(chunk, ids, range(start, start + n))
                 before = time.perf_counter()
                 piece = self.lines.grade(*part)
                 self.writer.append(piece)
@@ -475,7 +470,7 @@ class _Batch:
             except DataError as error:  # first what is under way is waited for and written
                 cut_off.append(error)
 
-        window = self.jobs or self._window()
+        window = self.jobs or self.lines.window(self.opened.first)
         for result in self.grader.run_batch(feed(), merge=self.merge, window=window, in_order=False):
             row = under_way.pop(result.id)
             if any(isinstance(failure, Interrupted) for failure in result.failures):
@@ -486,19 +481,6 @@ class _Batch:
             self._count_vain(result)
         if cut_off:
             raise cut_off[0]
-
-    def _window(self) -> int:
-        """Rows under way: many where judges are asked; few where only the sandbox is, which takes few at once: what
-        waits for it would count as its time, and be waited for on Ctrl-C.
-        """
-        fields = self.lines.fields("", self.opened.first)
-        try:
-            asks = self.grader.kind.ask(Row(fields["sample"], fields["item"]))
-            if all(isinstance(ask, CodeAsk) for ask in asks):
-                return SANDBOX_WINDOW * self.grader.backends.sandbox.in_flight
-        except (GradeError, ValueError):  # the row's, or the configuration's: said where it is met
-            pass
-        return WINDOW
 
     def _count_vain(self, result: RunResult) -> None:
         """Stop when nothing but the machinery's own failures comes back: the rest would be wasted."""

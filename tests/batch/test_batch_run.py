@@ -19,7 +19,7 @@ import pytest
 import graders
 from graders.ask import ModelAsk, ModelReply, TextPart, Usage
 from graders.batch import run as running
-from graders.batch.lines import Broken
+from graders.batch.lines import Broken, Lines
 from graders.batch.read import DataError
 from graders.batch.results import read_results
 from graders.batch.run import Progress, Run, Stop, grade_dataset
@@ -239,6 +239,23 @@ def test_nothing_to_grade(rows: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no rows"):
         grade(tmp_path / "r", string_check(), rows)
     assert not (tmp_path / "r").exists()
+
+
+def test_rows_whose_cost_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However a chunk is cut by what its rows cost, each row is graded once."""
+    monkeypatch.setattr(running, "PART_S", 0.001)
+    alone = Lines.grade
+    calls = iter(range(10_000))
+
+    def uneven(self: Lines, chunk: Any, ids: Any) -> Any:
+        time.sleep(0.003 if next(calls) % 3 == 0 else 0)
+        return alone(self, chunk, ids)
+
+    monkeypatch.setattr(Lines, "grade", uneven)
+    grade(tmp_path / "r", string_check(), rows_of(*[1] * 5000), jobs=1)
+
+    assert [row.id for row in read_results(tmp_path / "r").rows] == [str(n) for n in range(5000)]
+    assert next(calls) > 10
 
 
 # --- worker processes -----------------------------------------------------------------------------------------------
