@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from graders.ask import Answer, Ask, CodeAsk, CodeReply, EmbedAsk, EmbedReply, ModelAsk
@@ -24,7 +25,7 @@ from graders.errors import (
 )
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from asyncio import Task
 
     from graders.background import Loop
     from graders.embed import Embedder
@@ -74,7 +75,7 @@ class Backends:
         self._config = config
         self._unsandboxed = unsandboxed
         self._loop: Loop | None = None
-        self._embedding: ThreadPoolExecutor | None = None
+        self._embedding: Loop | None = None
         self._lock = _lock()
 
     @classmethod
@@ -160,19 +161,22 @@ class Backends:
             deadline: time.monotonic() seconds after which nobody waits any more.
         """
         futures: list[Future[Answer]] = [Future() for _ in asks]
+        judged: list[tuple[ModelAsk, Future[Answer]]] = []
         embeds: list[tuple[EmbedAsk, Future[Answer]]] = []
         for ask, future in zip(asks, futures, strict=True):
             try:
                 if isinstance(ask, GradeError):
                     future.set_result(ask)
                 elif isinstance(ask, ModelAsk):
-                    self._submit_model(ask, future, deadline)
+                    judged.append((ask, future))
                 elif isinstance(ask, CodeAsk):
                     self._submit_code(ask, future, deadline)
                 else:
                     embeds.append((ask, future))
             except GradeError as error:
                 future.set_result(error)
+        if judged:
+            self._submit_judged(judged, deadline)
         if embeds:
             self._submit_embeds(embeds)
         return futures
@@ -207,17 +211,30 @@ class Backends:
             cancel(futures)
             raise
 
-    def _submit_model(self, ask: ModelAsk, future: Future[Answer], deadline: float | None) -> None:
+    def _submit_judged(
+        self, asked: Sequence[tuple[ModelAsk, Future[Answer]]], deadline: float | None
+    ) -> None:
+        """Questions to judges, all with one wake-up of their loop."""
         try:
             models = self.models
         except ValueError as error:
-            raise ModelServerError(str(error)) from None
+            for _, future in asked:
+                future.set_result(ModelServerError(str(error)))
+            return
         with self._lock:
             if self._loop is None or self._loop.pid != os.getpid():
                 from graders.background import Loop
 
                 self._loop = Loop()
-        follow(self._loop.start(models.answer(ask, deadline=deadline)), future, _same)
+        loop = self._loop
+
+        def begin() -> None:
+            for ask, future in asked:
+                if not future.cancelled():
+                    task = loop.create_task(models.answer(ask, deadline=deadline))
+                    follow(task, future, _same, partial(loop.give_up, task))
+
+        loop.call(begin)
 
     def _submit_code(self, ask: CodeAsk, future: Future[Answer], deadline: float | None) -> None:
         timeout_s = None if deadline is None else max(0.001, deadline - time.monotonic())
@@ -231,15 +248,16 @@ class Backends:
             running = sandbox.submit(ask.source, ask.sample, ask.item, key=ask.key, timeout_s=timeout_s)
         except (TypeError, ValueError, RecursionError) as error:
             raise SampleParseError(f"the row cannot be sent to the program as JSON: {error}") from None
-        follow(running, future, _code_answer)
+        follow(running, future, _code_answer, running.cancel)
 
     def _submit_embeds(self, embeds: list[tuple[EmbedAsk, Future[Answer]]]) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
+        """On a thread of their own, one call after the other: a model keeps its processor busy."""
         with self._lock:
-            if self._embedding is None:
-                self._embedding = ThreadPoolExecutor(1, thread_name_prefix="graders-embed")
-        self._embedding.submit(self._embed, embeds)
+            if self._embedding is None or self._embedding.pid != os.getpid():
+                from graders.background import Loop
+
+                self._embedding = Loop("graders-embed")
+        self._embedding.call(partial(self._embed, embeds))
 
     def _embed(self, embeds: list[tuple[EmbedAsk, Future[Answer]]]) -> None:
         """One call for the texts of many rows."""
@@ -289,11 +307,11 @@ class Backends:
             loop.close()
         if sandbox is not None:
             sandbox.close()
-        if embedding is not None:
-            embedding.shutdown(wait=False, cancel_futures=True)
         end = getattr(embedder, "close", None)
         if end is not None:
             end()
+        if embedding is not None:
+            embedding.close()
 
     def __enter__(self) -> Backends:
         return self
@@ -326,13 +344,18 @@ def _answer_of(future: Future[Answer], deadline: float | None) -> Answer:
     return UnresponsiveReward("no answer came within the time that this row was given")
 
 
-def follow(source: Future[Any], target: Future[Answer], read: Callable[[Any], Answer]) -> None:
+def follow(
+    source: Future[Any] | Task[Any],
+    target: Future[Answer],
+    read: Callable[[Any], Answer],
+    stop: Callable[[], object],
+) -> None:
     """End `target` with what `read` makes of `source`'s result; a GradeError raised by it is the answer.
 
-    Cancelling `target` cancels `source`.
+    Cancelling `target` calls `stop`, which should cancel `source`.
     """
 
-    def done(source: Future[Any]) -> None:
+    def done(source: Future[Any] | Task[Any]) -> None:
         if not target.set_running_or_notify_cancel():
             return
         if source.cancelled():
@@ -348,7 +371,7 @@ def follow(source: Future[Any], target: Future[Answer], read: Callable[[Any], An
 
     def give_up(target: Future[Answer]) -> None:
         if target.cancelled():
-            source.cancel()
+            stop()
 
     target.add_done_callback(give_up)
     source.add_done_callback(done)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -34,13 +35,26 @@ class Loop:
             loop.run_until_complete(asyncio.wait(tasks, timeout=CLOSE_S))
         loop.close()
 
+    def call(self, function: Callable[[], object]) -> None:
+        """Call it on the loop, from any thread."""
+        self._loop.call_soon_threadsafe(function)
+
+    def create_task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """As asyncio's; to be called on the loop."""
+        return self._loop.create_task(work)
+
+    def give_up(self, task: asyncio.Task[Any]) -> None:
+        """Cancel a task, from any thread."""
+        with suppress(RuntimeError):  # the loop has been closed, and its tasks with it
+            self.call(task.cancel)
+
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Run it on the loop. Cancelling the Future cancels the work."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def cancel(self) -> None:
         """Cancel what is under way; the loop goes on."""
-        self._loop.call_soon_threadsafe(self._cancel)
+        self.call(self._cancel)
 
     def _cancel(self) -> None:
         for task in asyncio.all_tasks(self._loop):

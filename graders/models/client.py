@@ -19,7 +19,7 @@ import os
 import random
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -169,7 +169,7 @@ class Client:
         self._targets: dict[str, _Target] = {}
         self._in_flight: dict[str, asyncio.Future[ModelReply]] = {}
         self._encode = _json_encoder()
-        self._ids = (f"{os.urandom(6).hex()}-{n}" for n in itertools.count(1))
+        self._ids = _request_ids()
 
     async def answer(self, ask: ModelAsk, *, deadline: float | None = None) -> ModelReply:
         """See ModelClient."""
@@ -262,6 +262,7 @@ class Client:
         """In a forked child: the parent's connections, and what waits on its loop, are not to be touched."""
         self._of_parents += [self._transports, self._targets, self._gates, self._in_flight]  # not even freed
         self._pid = os.getpid()
+        self._ids = _request_ids()
         self._transports, self._targets, self._gates, self._in_flight = {}, {}, {}, {}
         self._budget.forked()
         if self._cache is not None:
@@ -279,6 +280,12 @@ class Client:
                 await transport.aclose()
         if self._cache is not None:
             self._cache.close()
+
+
+def _request_ids() -> Iterator[str]:
+    """Names for requests, to be found in a server's log; no two processes have the same."""
+    prefix = os.urandom(6).hex()
+    return (f"{prefix}-{number}" for number in itertools.count(1))
 
 
 def _free(reply: ModelReply, how: str) -> ModelReply:
