@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from graders.server.limits import Limits
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
-
     from graders.backends import Backends
+    from graders.server.edge import Application
 
 __all__ = ["Limits", "app"]
 
@@ -30,7 +29,7 @@ def app(
     limits: Limits | None = None,
     strict: bool = False,
     access_log: BinaryIO | None = None,
-) -> Starlette:
+) -> Application:
     """The application.
 
     Args:
@@ -41,13 +40,8 @@ def app(
         strict: Refuse specs that the hosted service would refuse.
         access_log: Where a line of JSON for each request goes, without anything that requests hold; None: nowhere.
     """
-    from starlette.applications import Starlette
-    from starlette.exceptions import HTTPException
-    from starlette.middleware import Middleware
-
     from graders.backends import Backends
-    from graders.server.edge import AccessLog, Edge
-    from graders.server.errors import ApiError, api_error, http_error
+    from graders.server.edge import AccessLog, Application
     from graders.server.routes import Service
 
     limits = limits or Limits()
@@ -57,7 +51,7 @@ def app(
     log = AccessLog(access_log) if access_log else None
 
     @asynccontextmanager
-    async def lifespan(application: Starlette) -> AsyncIterator[None]:
+    async def lifespan(application: object) -> AsyncIterator[None]:
         try:
             yield
         finally:
@@ -67,12 +61,12 @@ def app(
             if log:
                 log.flush()
 
-    edge = Middleware(
-        Edge, token=token, limits=limits, buffered=service.buffered, metrics=service.metrics, log=log
-    )  # fmt: skip
-    return Starlette(
-        routes=service.routes(),
-        middleware=[edge],
-        exception_handlers={ApiError: api_error, HTTPException: http_error},
+    return Application(
+        service.routes(),
+        token=token,
+        limits=limits,
+        buffered=service.buffered,
+        metrics=service.metrics,
+        log=log,
         lifespan=lifespan,
     )

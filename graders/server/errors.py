@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
 from graders.batch.codec import dumps
@@ -47,10 +45,12 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
     def body(self) -> bytes:
-        return dumps({"error": self.to_json()})
+        """The service's error body."""
+        error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return dumps({"error": error})
 
-    def to_json(self) -> dict[str, str | None]:
-        return {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+    def response(self) -> Response:
+        return Response(self.body(), self.status, self.headers, "application/json")
 
 
 class Json(Response):
@@ -80,26 +80,3 @@ def invalid_spec(error: SpecError) -> ApiError:
     at = first.path if first.path.startswith("[") or not first.path else f".{first.path}"
     lines = [f"{problem.message} {problem.suggestion}".rstrip() for problem in errors]
     return ApiError(400, "\n".join(lines), param=f"grader{at}", code=first.code)
-
-
-async def api_error(request: Request, error: Exception) -> Response:
-    """What a raised ApiError looks like to the client."""
-    assert isinstance(error, ApiError)
-    return response(error)
-
-
-def response(error: ApiError) -> Response:
-    return Response(error.body(), error.status, error.headers, "application/json")
-
-
-async def http_error(request: Request, error: Exception) -> Response:
-    """Starlette's own 404 and 405 in the service's words."""
-    assert isinstance(error, HTTPException)
-    if error.status_code == 404:
-        message = f"Invalid URL ({request.method} {request.url.path})"
-        return response(ApiError(404, message, code="unknown_url"))
-    if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        message = f"Not allowed to {request.method} on {request.url.path}; it takes {allowed}."
-        return response(ApiError(405, message, code="method_not_supported", headers={"allow": allowed}))
-    return response(ApiError(error.status_code, str(error.detail)))

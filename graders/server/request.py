@@ -38,10 +38,11 @@ class Call:
         started: time.perf_counter().
         deadline: time.monotonic() when nobody waits for it any more.
         body_bytes: Of its body, counted against what may be buffered.
+        route: The endpoint's name, "none" where there is none.
         type, flags, n_rows: Of the grader and its rows.
     """
 
-    __slots__ = ("body_bytes", "deadline", "flags", "headers", "id", "n_rows", "started", "type")
+    __slots__ = ("body_bytes", "deadline", "flags", "headers", "id", "n_rows", "route", "started", "type")
 
     def __init__(self, scope: Scope, timeout_s: float) -> None:
         self.id = f"req_{os.urandom(16).hex()}"
@@ -49,6 +50,7 @@ class Call:
         self.started = time.perf_counter()
         self.deadline = time.monotonic() + _timeout_s(self.headers, timeout_s)
         self.body_bytes = 0
+        self.route = "none"
         self.type = ""
         self.flags: tuple[str, ...] = ()
         self.n_rows = 0

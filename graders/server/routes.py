@@ -12,7 +12,6 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from graders._version import __version__
 from graders.backends import LATE_S, Backends
@@ -20,6 +19,7 @@ from graders.engine import Grader
 from graders.errors import UnresponsiveReward
 from graders.result import RunResult, Score
 from graders.server import batch, metrics, openapi, page
+from graders.server.edge import Endpoint
 from graders.server.errors import Json, overloaded
 from graders.server.grading import Compiled, Graders, Lanes
 from graders.server.limits import Borrowed, Buffered, Limits, Overloaded, Shared
@@ -56,20 +56,26 @@ class Service:
         self.n_batches = 0
         self.strict = strict
 
-    def routes(self) -> list[Route]:
-        run, validate = f"{GRADERS}/run", f"{GRADERS}/validate"
-        return [
-            *(Route(prefix + run, self.run, methods=["POST"]) for prefix in PREFIXES),
-            *(Route(prefix + validate, self.validate, methods=["POST"]) for prefix in PREFIXES),
-            Route("/v1/graders/batch", self.batch, methods=["POST"]),
-            Route("/v1/graders/problems", self.problems, methods=["POST"]),
-            Route("/healthz", self.healthz),
-            Route("/readyz", self.readyz),
-            Route("/metrics", self.counters),
-            Route("/openapi.json", self.openapi),
-            Route("/state", self.state),
-            Route("/", self.page),
-        ]
+    def routes(self) -> dict[str, dict[str, Endpoint]]:
+        """path -> method -> endpoint."""
+        posts = {
+            **{f"{prefix}{GRADERS}/run": self.run for prefix in PREFIXES},
+            **{f"{prefix}{GRADERS}/validate": self.validate for prefix in PREFIXES},
+            "/v1/graders/batch": self.batch,
+            "/v1/graders/problems": self.problems,
+        }
+        gets = {
+            "/healthz": self.healthz,
+            "/readyz": self.readyz,
+            "/metrics": self.counters,
+            "/openapi.json": self.openapi,
+            "/state": self.state,
+            "/": self.page,
+        }
+        return {
+            **{path: {"POST": endpoint} for path, endpoint in posts.items()},
+            **{path: {"GET": endpoint, "HEAD": endpoint} for path, endpoint in gets.items()},
+        }
 
     # --- graders ---
 
