@@ -84,7 +84,7 @@ def attacks(tier: str, *, rows: Iterable[int] = (), slow: bool = False) -> list[
         if attack.row in chosen
         and attack.expected(tier)
         and not (isinstance(attack, Attack) and attack.machine not in ("", machine))
-        and not (isinstance(attack, Attack) and attack.default_limits and not slow)
+        and not (isinstance(attack, Attack) and (attack.default_limits or attack.costly) and not slow)
     ]
 
 
@@ -99,7 +99,7 @@ def attempt(sandbox: Sandbox, scene: Scene, chosen: Iterable[Attack | Together])
         Job(
             attack.source or source,
             {},
-            attack.item or {**scene.item(), "attack": numbers[id(attack)]},
+            attack.item or {**scene.item(), "attack": numbers.get(id(attack))},
             timeout_s=attack.timeout_s,
         )
         for attack in alone

@@ -1,0 +1,194 @@
+"""The threat matrix: every row attempted in every tier, each with the exact reason it must fail for."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from graders_sandbox import Sandbox, attacks
+from graders_sandbox.attacks import SMALL, Scene
+from graders_sandbox.attacks.cases import ROWS
+from tests.sandbox.jails import ORDINARY_UID, need, ordinary_python
+
+QUICK = ("linux-full", "linux-landlock")
+SLOW = ("linux-ns", "linux-strict")
+PACKAGE = Path(attacks.__file__).parents[1]
+
+
+class Jails:
+    """A scene, and a sandbox of each tier that was asked for."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self.scene = self._stack.enter_context(Scene())
+        self._sandboxes: dict[str, Sandbox] = {}
+
+    def sandbox(self, tier: str) -> Sandbox:
+        if tier not in self._sandboxes:
+            need(tier)
+            sandbox = Sandbox(tier=tier, limits=SMALL, in_flight=4)
+            self._sandboxes[tier] = self._stack.enter_context(sandbox)
+        return self._sandboxes[tier]
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture(scope="module")
+def jails() -> Iterator[Jails]:
+    jails = Jails()
+    yield jails
+    jails.close()
+
+
+def attempt(jails: Jails, tier: str, row: int) -> None:
+    chosen = attacks.attacks(tier, rows=[row])
+    if not chosen:
+        pytest.skip(f"row {row} cannot be attempted in {tier}")
+
+    results = list(attacks.attempt(jails.sandbox(tier), jails.scene, chosen))
+
+    missed = [
+        f"{r.name}: {r.reason}, expected {' or '.join(r.expected)}. {r.text[-300:]}"
+        for r in results
+        if not r.held
+    ]
+    assert not missed, "\n".join(missed)
+    assert len(results) == len(chosen) + 1  # and the scene
+
+
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("tier", QUICK)
+def test_holds(tier: str, row: int, jails: Jails) -> None:
+    """Nothing gets through, and each attempt fails for the reason that the matrix names."""
+    attempt(jails, tier, row)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("tier", SLOW)
+def test_holds_in_the_other_tiers(tier: str, row: int, jails: Jails) -> None:
+    """The same without Landlock, and without a file system."""
+    attempt(jails, tier, row)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tier", QUICK)
+def test_holds_at_the_default_limits(tier: str) -> None:
+    """2 GB of memory, files of more than 1 GB, 60,000 inodes, a sample of 100 MB."""
+    slow = [a for a in attacks.attacks(tier, slow=True) if a not in attacks.attacks(tier)]
+    assert len(slow) >= 8
+
+    need(tier)
+    results = list(attacks.run(tier, rows={a.row for a in slow}, slow=True))
+
+    assert [r for r in results if not r.held] == []
+    assert {a.name for a in slow} <= {r.name for r in results}
+
+
+def as_user(uid: int, folder: Path, tiers: tuple[str, ...]) -> list[dict[str, object]]:
+    """The suite's own report, run by this user with a copy of the package."""
+    shutil.copytree(PACKAGE, folder / "graders_sandbox", ignore=shutil.ignore_patterns("__pycache__"))
+    scratch = folder / "tmp"
+    scratch.mkdir()
+    for path in (folder, *folder.rglob("*")):
+        os.chmod(path, 0o755 if path.is_dir() else 0o644)
+    os.chown(scratch, uid, uid)
+    for parent in folder.parents:
+        if parent.stat().st_uid == os.getuid() and parent.stat().st_mode & 0o001 == 0:
+            os.chmod(
+                parent, parent.stat().st_mode | 0o011
+            )  # pytest's own folder, so that the user gets to it
+    if not (python := ordinary_python()):
+        pytest.skip("no Python here can be started by an ordinary user: all lie below closed folders")
+    command = [python, "-m", "graders_sandbox", "attack", "--json"]
+    done = subprocess.run(
+        [*command, *(word for tier in tiers for word in ("--tier", tier))],
+        user=uid, group=uid, extra_groups=[], cwd=folder, capture_output=True, timeout=600,
+        env={"TMPDIR": str(scratch), "HOME": str(scratch), "PYTHONDONTWRITEBYTECODE": "1", "PATH": os.environ["PATH"]},
+    )  # fmt: skip
+    assert done.stdout, done.stderr.decode()
+    report: list[dict[str, object]] = json.loads(done.stdout)
+    return report
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.getuid() != 0, reason="the other tests ran as an ordinary user already")
+@pytest.mark.parametrize(
+    "uid", [pytest.param(ORDINARY_UID, id="an ordinary user"), pytest.param(0, id="root that can step down")]
+)
+def test_holds_for_other_users(uid: int, tmp_path: Path) -> None:
+    """As a user without privileges; and as root with a Python that the sandbox's own user can read."""
+    tiers = (*QUICK, *SLOW) if uid else ("linux-landlock", "linux-strict")
+
+    report = as_user(uid, tmp_path, tiers)
+
+    worked = [tier for tier in report if tier["works"]]
+    if not worked:
+        pytest.skip(f"no tier works for uid {uid}: {report}")
+    missed = [(t["tier"], a["row"], a["name"], a["reason"], a["expected"]) for t in worked for a in t["attacks"] if not a["held"]]  # type: ignore[attr-defined]  # fmt: skip
+    assert missed == []
+    assert all(len(tier["attacks"]) > 160 for tier in worked)  # type: ignore[arg-type]
+
+
+def test_the_matrix_is_whole() -> None:
+    """Every row has attempts in the two tiers that most machines get; 160 cases at the least; names are unique."""
+    for tier in QUICK:
+        chosen = attacks.attacks(tier, slow=True)
+        assert {a.row for a in chosen} == set(ROWS)
+        assert len(chosen) >= 160
+    titles = [a.title for a in attacks.ALL]
+    assert len(titles) == len(set(titles))
+
+
+def test_another_reason_is_not_held(jails: Jails) -> None:
+    """An attack that fails by a mistake of its own, or that succeeds, is reported."""
+    from graders_sandbox.attacks.cases import Attack
+
+    mistaken = Attack(9, "a mistake", "EPERM", source="def grade(sample, item):\n    return no_such_name\n")
+    successful = Attack(9, "a success", "EPERM", source="def grade(sample, item):\n    return 0.0\n")
+
+    sandbox = jails.sandbox("linux-strict")
+    results = list(attacks.attempt(sandbox, jails.scene, [mistaken, successful]))
+
+    assert [r.reason for r in results] == ["grade NameError", "THROUGH", "untouched"]
+    assert [r.held for r in results] == [False, False, True]
+
+
+def test_a_touched_scene_is_seen() -> None:
+    """A changed file, a new file, a connection, a signal: the scene says so."""
+    import socket
+    import time
+
+    with Scene() as scene:
+        assert scene.touched() == []
+        item = scene.item()
+        os.chmod(scene.file, 0o777)
+        Path(scene.folder, "new").touch()
+        socket.create_connection(("127.0.0.1", item["tcp"])).close()
+        scene.victim.kill()
+        scene.victim.wait()
+        ends = time.monotonic() + 10
+        while "the tcp listener was reached" not in (touched := scene.touched()) and time.monotonic() < ends:
+            time.sleep(0.01)
+
+    assert {"the file", "the folder's content", "the process", "the tcp listener was reached"} <= set(touched)
+
+
+def test_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """`python -m graders_sandbox attack` says how many held, as text and as JSON; 0 when all did."""
+    from graders_sandbox.attacks import main
+
+    assert main(["--tier", "linux-strict", "--row", "7"]) == 0
+    assert "4 of 4 held, rows 1 of 59" in capsys.readouterr().out
+    assert main(["--tier", "linux-strict", "--row", "7", "--json"]) == 0
+    (report,) = json.loads(capsys.readouterr().out)
+    assert report["tier"] == "linux-strict"
+    assert [attack["reason"] for attack in report["attacks"]] == ["EPERM", "EPERM", "EPERM", "untouched"]
