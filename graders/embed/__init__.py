@@ -14,6 +14,8 @@ depend on the texts beside it, so that vectors are kept by text (`cache_mb`).
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -83,13 +85,12 @@ class Kept:
     """
 
     def __init__(self, embedder: Embedder, max_bytes: int) -> None:
-        import threading
-
         self.embedder = embedder
         self._max_bytes = max_bytes
         self._bytes = 0
         self._kept: OrderedDict[str, NDArray[Any]] = OrderedDict()
         self._lock = threading.Lock()
+        self._pid = os.getpid()
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -99,6 +100,8 @@ class Kept:
         """See Embedder."""
         import numpy as np
 
+        if self._pid != os.getpid():  # a forked child: whoever held the lock is not here
+            self._pid, self._lock = os.getpid(), threading.Lock()
         with self._lock:
             vectors = {text: self._kept[text] for text in texts if text in self._kept}
             new = [text for text in dict.fromkeys(texts) if text and text not in vectors]

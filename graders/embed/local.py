@@ -11,6 +11,7 @@ A small encoder sees topic more than truth: negation and opposites still score a
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,13 +76,14 @@ class Local:
                 raise ValueError(f"embeddings.model: there is no {file}; expected: {hint}")
         self._threads = threads
         self._session: Any = None
+        self._pid = 0
         self.provenance: Mapping[str, Any] = {"model": self._name}
 
     def embed(self, texts: Sequence[str]) -> NDArray[Any]:
         """See Embedder."""
         import numpy as np
 
-        if self._session is None:
+        if self._session is None or self._pid != os.getpid():  # a forked child has none of its threads
             self._load()
         tokens = [encoding.ids for encoding in self._encode([encodable(text) for text in texts])]
         by_length = sorted(range(len(texts)), key=lambda at: len(tokens[at]))  # little padding in each batch
@@ -132,7 +134,7 @@ class Local:
             "implementation": f"onnxruntime {onnxruntime.__version__}, tokenizers {tokenizers.__version__}",
             "max_tokens": MAX_TOKENS,
         }
-        self._session = session
+        self._session, self._pid = session, os.getpid()
 
 
 def _in_package(package: str, path: str) -> Path:

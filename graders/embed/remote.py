@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
+import os
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -44,12 +45,8 @@ class Remote:
         self._url = route.url(route.name, "/embeddings")
         self._dimensions = dimensions
         self._batch = batch
-        self._transport = transport or WAYS[route.transport]()
+        self._given = transport
         self._loop: Loop | None = None
-        self._gate = Gate(
-            route.max_in_flight, route.requests_per_minute, route.tokens_per_minute,
-            clock=time.monotonic, sleep=asyncio.sleep,
-        )  # fmt: skip
         self._encoding = (
             "base64"  # a quarter of the bytes and a tenth of the time; "" once the server refused it
         )
@@ -66,21 +63,31 @@ class Remote:
         """See Embedder."""
         import numpy as np
 
-        if self._loop is None:
-            from graders.background import Loop
-
-            self._loop = Loop()
-        work = self._loop.start(self._all([encodable(text) for text in texts]))
+        work = self._started().start(self._all([encodable(text) for text in texts]))
         try:
             return np.concatenate(work.result())
         except BaseException:
             work.cancel()
             raise
 
+    def _started(self) -> Loop:
+        """The loop, its connections and its limits, made at the first call; anew in a forked child."""
+        if self._loop is None or self._loop.pid != os.getpid():
+            from graders.background import Loop
+
+            route = self._route
+            self._transport = self._given or WAYS[route.transport]()
+            self._gate = Gate(
+                route.max_in_flight, route.requests_per_minute, route.tokens_per_minute,
+                clock=time.monotonic, sleep=asyncio.sleep,
+            )  # fmt: skip
+            self._loop = Loop("graders-embed-http")
+        return self._loop
+
     def close(self) -> None:
         """Close connections."""
         loop, self._loop = self._loop, None
-        if loop is not None:
+        if loop is not None and loop.pid == os.getpid():
             loop.finish(self._transport.aclose())
             loop.close()
 

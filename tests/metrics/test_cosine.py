@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
@@ -432,6 +433,20 @@ def test_what_may_go_wrong(
     else:
         assert result.ok
         assert result.reward == 1.0
+
+
+def test_a_forked_child_has_its_own(server: ScriptedJudge) -> None:
+    """Threads and connections stay with the parent: trainers fork after the first reward."""
+    with backends_of(server) as backends:
+        grader = graders.compile(COSINE, backends=backends)
+        assert grader.run("a", {"answer": "a"}).reward == 1.0
+
+        child = os.fork()
+        if not child:
+            os._exit(0 if grader.run("bb", {"answer": "bb"}, timeout_s=30).reward == 1.0 else 1)
+
+        assert os.waitpid(child, 0)[1] == 0
+        assert grader.run("ccc", {"answer": "ccc"}).reward == 1.0
 
 
 def test_a_text_that_is_refused_fails_its_row_only(server: ScriptedJudge) -> None:
