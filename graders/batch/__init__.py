@@ -9,7 +9,9 @@ lines.py     graded rows as lines of the results file; columns.py for many at on
 workers.py   the same in worker processes; ray.py on a cluster
 write.py     the results file: one writer, append-only, resumable
 results.py   the results file read back: Header and ResultRow
-stats.py, compare.py, report.py   what it says
+stats.py     the figures of a results file; estimates.py the mathematics, labels.py agreement with humans
+compare.py   two of them, paired by id
+report.py    figures and telling rows, as page.py (HTML), text.py (terminal, Markdown), JSON, JUnit
 check.py     does this spec fit this dataset? no model call
 """
 

@@ -229,7 +229,7 @@ def _tiles(report: Report) -> Iterable[str]:
     tiles.append(("Scored rows", f"{summary.scored:,}", f"of {summary.rows:,}; {failed}"))
     if summary.bounds is not None:
         bounds = f"{figure(summary.bounds.low)} – {figure(summary.bounds.high)}"
-        tiles.append(("Mean with failures at worst and best", bounds, "the failed rows can move it so far"))
+        tiles.append(("Mean, failures at worst and best", bounds, "the failed rows can move it so far"))
     agreed = report.agreement
     if agreed is not None and agreed.cut is not None:
         about = f"agree on {percent(agreed.cut.agreement.value)} of {agreed.n:,} labels"
@@ -475,7 +475,8 @@ def _cells(estimate: Estimate) -> tuple[str, str]:
 
 def _rows(report: Report) -> Iterable[str]:
     summary = report.summary
-    yield _section("Rows", safe(report.held), id="rows")
+    texts = "" if summary.header.options.get("texts", True) else " The file holds no texts (--no-texts)."
+    yield _section("Rows", safe(report.held + texts), id="rows")
     shows = [("every", "every row"), ("worst", "lowest rewards"), ("best", "highest rewards")]
     if summary.failed:
         shows.append(("failed", "failed"))
@@ -515,29 +516,31 @@ def _rows(report: Report) -> Iterable[str]:
 
 
 def _costs(summary: Summary) -> Iterable[str]:
-    latency = summary.latency
-    yield _section(
-        "Time, tokens and cost",
-        "" if latency is None else f"Of the {latency.n:,} rows that were asked about.",
-    )
-    yield '<div class="card halves"><div>'
+    latency, about = summary.latency, ""
     if latency is not None:
-        yield _latency(latency)
-    yield "</div><div>"
-    if summary.spent:
-        rows = [
-            (
-                f"<bdi>{safe(spent.model)}</bdi>",
-                *("–" if n is None else f"{n:,}" for n in (spent.prompt_tokens, spent.cached_tokens, spent.completion_tokens)),
-                "–" if spent.cost is None else f"{spent.cost:,.4g}",
-            )
-            for spent in summary.spent
-        ]  # fmt: skip
-        head = ("judge", "tokens in", "of them cached", "tokens out", "cost")
-        yield f'<div class="scroll">{_figures(rows, head)}</div>'
-        if summary.cost is None:
-            yield '<p class="small soft">A cost needs [prices] in graders.toml for every judge.</p>'
-    yield "</div></div></section>"
+        about = f"From sending a row's questions off to its result, over {latency.n:,} rows; the chart ends at 99 % of them."
+    yield _section("Time, tokens and cost", about)
+    halves = [
+        *([] if latency is None else [_latency(latency)]),
+        *([_tokens(summary)] if summary.spent else []),
+    ]
+    kind = "card halves" if len(halves) > 1 else "card"
+    yield f'<div class="{kind}">{"".join(f"<div>{half}</div>" for half in halves)}</div></section>'
+
+
+def _tokens(summary: Summary) -> str:
+    head = ("judge", "tokens in", "of them cached", "tokens out", "cost")
+    rows = []
+    for spent in summary.spent:
+        counts = (spent.prompt_tokens, spent.cached_tokens, spent.completion_tokens)
+        cost = "–" if spent.cost is None else f"{spent.cost:,.4g}"
+        rows.append(
+            (f"<bdi>{safe(spent.model)}</bdi>", *("–" if n is None else f"{n:,}" for n in counts), cost)
+        )
+    table = f'<div class="scroll">{_figures(rows, head)}</div>'
+    if summary.cost is None:
+        table += '<p class="small soft">A cost needs [prices] in graders.toml for every judge.</p>'
+    return table
 
 
 def _latency(latency: Latency) -> str:

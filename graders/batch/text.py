@@ -90,7 +90,7 @@ def interval(estimate: Estimate) -> str:
 
 def verdict(summary: Summary) -> str:
     """The one sentence that a reader takes away."""
-    failed = "none failed" if not summary.failed else f"{summary.failed:,} more failed and count nowhere"
+    failed = "none failed" if not summary.failed else f"{summary.failed:,} more failed and are left out"
     if summary.rewards is None:
         return (
             f"No row could be scored: all {summary.failed:,} failed."
