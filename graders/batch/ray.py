@@ -144,12 +144,14 @@ class Actors:
         Raises:
             Broken: the cluster has gone, or an actor cannot start (it needs this version of local-graders).
         """
+        from graders.batch.run import cut
+
         ray = self._ray
         remote = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(_Actor)
         config = self._grader.backends.config
         told = (lines.grader.spec.to_json(), config, lines.mapped, lines.texts, lines.merge)
         actors = [remote.remote(*told) for _ in range(self._n)]
-        small = _small(parts, ASKING_ROWS if lines.grader.kind.n_asks else PART_ROWS)
+        small = cut(parts, ASKING_ROWS if lines.grader.kind.n_asks else PART_ROWS)
         asked: dict[Any, Any] = {}
         try:
             for actor in actors * UNDER_WAY:
@@ -186,11 +188,3 @@ class _Actor:
 
     def grade(self, chunk: Any, ids: list[str]) -> Piece:
         return self._lines.grade(chunk, ids)
-
-
-def _small(parts: Iterator[Part], most: int) -> Iterator[Part]:
-    """Parts of `most` rows."""
-    for chunk, ids in parts:
-        for start in range(0, len(ids), most):
-            places = range(start, min(start + most, len(ids)))
-            yield chunk.some(places), [ids[place] for place in places]
