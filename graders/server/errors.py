@@ -61,6 +61,11 @@ class Json(Response):
     def render(self, content: Any) -> bytes:
         return dumps(content)
 
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """The two that every result has, without the general way's work."""
+        length = b"%d" % len(self.body)
+        self.raw_headers = [(b"content-length", length), (b"content-type", b"application/json")]
+
 
 def overloaded(what: str) -> ApiError:
     """429, which says that a retry helps."""

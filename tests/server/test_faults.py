@@ -20,7 +20,7 @@ from graders.server.metrics import resident_bytes
 from tests.server.support import RUN, VALIDATE, Running, load_config_of, serving
 from tests.specs import multi, python, score_model, string_check, text_similarity
 
-LIMITS = Limits(head_s=0.6, body_s=0.6, head_bytes=16_384, body_bytes=1 << 20, code=6, connections=50)
+LIMITS = Limits(head_s=1.5, body_s=2.0, head_bytes=16_384, body_bytes=1 << 20, code=6, connections=50)
 HANGS = python("def grade(sample, item):\n    while True:\n        pass\n")
 GOOD = {"grader": string_check(), "model_sample": "a", "item": {"answer": "a"}}
 DEADLINE = "x-stainless-read-timeout"
