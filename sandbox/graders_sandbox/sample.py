@@ -6,6 +6,7 @@ of a sample.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import json
 import math
 import os
@@ -62,8 +63,10 @@ class Jail:
             OSError: a layer could not be set up.
         """
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        _signal.signal(
+            _signal.SIGCHLD, _signal.SIG_DFL
+        )  # without the enums around it, which cost twenty pages
+        _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
         if self.parent:
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != self.parent:  # it went before it could be tied to us
@@ -136,7 +139,7 @@ def _frame(code: types.CodeType, row_text: bytes, seed: int, module: types.Modul
     """What became of one row. A module that several rows share is run by the first."""
     stage = b"p"
     try:
-        row = json.loads(row_text)
+        row = json.loads(row_text.decode())  # it is ASCII; bytes would first be looked at for their encoding
         _seed(seed)
         stage = b"i"
         if module is None:

@@ -4,6 +4,8 @@ Started by the host as `python -s -P -S -B server.py FD PARENT`, with nothing of
 control socket's: when the host is gone, the socket ends and so do the server and everything below it.
 """
 
+# ruff: noqa: E402  # what modules do when they are loaded depends on the lines between
+
 from __future__ import annotations
 
 import gc
@@ -23,6 +25,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+# What modules want done in a forked child (new locks, a new seed) is for callers with threads. Here one thread forks
+# that holds no lock, and each sample seeds for itself; doing it all the same would copy a hundred pages a sample.
+_register_at_fork = os.register_at_fork
+os.register_at_fork = lambda **handlers: None
 
 # Everything the server and its samples need is loaded now: afterwards there may be no file to load it from.
 import _sitebuiltins
@@ -779,6 +786,8 @@ def main() -> None:
     sys.prefix, sys.exec_prefix = settings["prefixes"]
     builtins.exit = builtins.quit = _sitebuiltins.Quitter("exit", "exit()")
     server = Server(control, int(sys.argv[2]), settings)
+    if not server.jailed:  # there samples may fork
+        os.register_at_fork = _register_at_fork
     try:
         server.enter()
     except Unfit as error:

@@ -1,0 +1,440 @@
+"""What each layer costs, beside a bare fork of an equally large Python, both in the same run.
+
+Machines differ and are noisy: everything is measured in turns, round by round, and the ratios are what counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+
+from . import processes
+from .imports import named
+from .limits import Job
+from .pool import Sandbox
+
+SOURCE = "import re\ndef grade(sample, item):\n    return float(re.search(r'\\d+', sample) is not None)\n"
+NUMPY = "import numpy\n" + SOURCE
+SAMPLE = "the answer is 42"
+NICE = 10  # as the servers' own: both sides of each ratio meet the same competition
+
+#: A server without any protection: reads lines, forks for each, the child grades and answers. What no jail can beat.
+_NAKED = f"""
+import gc, json, os, random, re, select, sys, traceback, linecache, socket, struct, resource
+code = compile({SOURCE!r}, "<grader>", "exec")
+gc.collect(); gc.freeze()
+running = {{}}
+while True:
+    line = sys.stdin.buffer.readline()
+    if not line:
+        break
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        space = {{}}
+        exec(code, space)
+        os.write(write, struct.pack("d", space["grade"](*json.loads(line))))
+        os._exit(0)
+    os.close(write)
+    value = os.read(read, 8)
+    os.close(read)
+    os.waitpid(pid, 0)
+    sys.stdout.buffer.write(value)
+    sys.stdout.buffer.flush()
+"""
+#: Bare forks of a Python that holds what a server of this package holds, measured in that process itself.
+_BARE = """
+import os, sys, time
+sys.path.insert(0, sys.argv[1])
+import _sitebuiltins, builtins, gc, json, random, select, resource, signal, socket, traceback, linecache
+from graders_sandbox import folders, protocol, sample, untrusted, watcher
+from graders_sandbox.linux import landlock, namespaces, seccomp
+import re
+gc.collect(); gc.freeze()
+for line in sys.stdin:
+    started = time.perf_counter()
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    print(time.perf_counter() - started, flush=True)
+"""
+_PLAIN = f"import sys, json\n{SOURCE}\nprint(grade(*json.loads(sys.argv[1])))"
+
+
+@dataclass(slots=True)
+class Way:
+    """One way to grade a sample, and how long it took each time.
+
+    Attributes:
+        once: Grades one sample; seconds, by its own clock where it has one.
+    """
+
+    name: str
+    once: Callable[[], float]
+    times: list[float] = field(default_factory=list)
+
+    def at(self, quantile: float) -> float:
+        """Milliseconds."""
+        return sorted(self.times)[int(quantile * (len(self.times) - 1))] * 1000
+
+
+class _Helper:
+    """A process that answers a line, with as little priority as servers have."""
+
+    def __init__(self, code: str, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", f"import os\nos.nice({NICE})\n{code}", *arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+        )  # fmt: skip
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.input, self.output = self.process.stdin, self.process.stdout
+
+    def ask(self, line: bytes, size: int = 0) -> bytes:
+        self.input.write(line)
+        return self.output.read(size) if size else self.output.readline()
+
+    def close(self) -> None:
+        self.input.close()
+        self.process.wait()
+        self.output.close()
+
+
+def _timed(act: Callable[[], object]) -> Callable[[], float]:
+    def once() -> float:
+        started = time.perf_counter()
+        act()
+        return time.perf_counter() - started
+
+    return once
+
+
+def _sandboxed(sandbox: Sandbox, source: str = SOURCE) -> Callable[[], float]:
+    def act() -> None:
+        outcome = sandbox.run(source, SAMPLE, {})
+        if outcome.value != 1.0:
+            raise RuntimeError(f"the bench's own sample ended with {outcome}")
+
+    return _timed(act)
+
+
+def _bubblewrap() -> list[str] | None:
+    """The command before a Python that sees what our samples see; None where there is no bubblewrap."""
+    program = shutil.which("bwrap")
+    if program is None:
+        return None
+    command = [
+        program,
+        "--unshare-all",
+        "--die-with-parent",
+        "--clearenv",
+        "--tmpfs",
+        "/tmp",
+        "--dev",
+        "/dev",
+    ]
+    for path in {
+        *processes.shown(),
+        os.path.dirname(os.path.realpath(sys.executable)),
+        os.path.dirname(sys.executable),
+    }:
+        command += ["--ro-bind", path, path]
+    with suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(
+            [*command, sys.executable, "-I", "-c", ""], check=True, capture_output=True, timeout=20
+        )
+        return command
+    return None
+
+
+def _layers(stack: ExitStack, tier: str) -> Iterator[tuple[str, Sandbox]]:
+    """The jail with more and more of it switched off. Only for measuring: none of these is a tier."""
+    yield "no jail at all", stack.enter_context(Sandbox(unsandboxed=True, in_flight=4))
+    for weaker in ("linux-strict", "linux-ns", "linux-landlock", "linux-full"):
+        sandbox = stack.enter_context(Sandbox(tier=weaker, in_flight=4))
+        if weaker == tier or sandbox.run(SOURCE, SAMPLE, {}).ok:
+            yield weaker, sandbox
+
+
+def measure_latency(ways: list[Way], rounds: int) -> None:
+    """Every way once a round, so that noise meets all of them."""
+    for way in ways:
+        way.once()
+    for _ in range(rounds):
+        for way in ways:
+            way.times.append(way.once())
+
+
+def cpu_ms(sandbox: Sandbox, naked: _Helpers, count: int) -> tuple[float, float]:
+    """Processor milliseconds a sample, with all of its server's work: of the jail and of a naked server."""
+
+    def of_tree(pid: int) -> float:
+        total = 0.0
+        with suppress(OSError):
+            with open(f"/proc/{pid}/stat") as file:
+                total = sum(map(int, file.read().rpartition(")")[2].split()[11:15])) / os.sysconf(
+                    "SC_CLK_TCK"
+                )
+            with open(f"/proc/{pid}/task/{pid}/children") as file:
+                total += sum(map(of_tree, map(int, file.read().split())))
+        return total
+
+    job = Job(SOURCE, SAMPLE, {})
+    server = next(iter(sandbox._pool._servers)).process.pid  # type: ignore[union-attr]
+    before = of_tree(server)
+    for _ in sandbox.run_many([job] * count):
+        pass
+    between = of_tree(server)
+    helper = naked.servers[0].process.pid
+    naked_before = of_tree(helper)
+    for _ in range(count):
+        naked.once()
+    return (between - before) / count * 1000, (of_tree(helper) - naked_before) / count * 1000
+
+
+def measure_throughput(
+    sandbox: Sandbox, naked: _Helpers, seconds: float, rounds: int
+) -> list[tuple[float, float]]:
+    """Samples a second of the jail and of naked servers, round by round."""
+    job = Job(SOURCE, SAMPLE, {})
+    found = []
+    for _ in range(rounds):
+        started, count = time.perf_counter(), 0
+
+        def jobs(until: float = started + seconds) -> Iterator[Job]:
+            while time.perf_counter() < until:
+                yield job
+
+        for _ in sandbox.run_many(jobs()):
+            count += 1
+        jailed = count / (time.perf_counter() - started)
+        found.append((jailed, naked.throughput(seconds)))
+    return found
+
+
+class _Helpers:
+    """As many naked fork servers as there are cores."""
+
+    def __init__(self, count: int) -> None:
+        self.servers = [_Helper(_NAKED) for _ in range(count)]
+        self.line = json.dumps([SAMPLE, {}]).encode() + b"\n"
+
+    def once(self) -> float:
+        started = time.perf_counter()
+        self.servers[0].ask(self.line, 8)
+        return time.perf_counter() - started
+
+    def throughput(self, seconds: float) -> float:
+        """Two lines ahead at each server, so that none waits for us."""
+        import select
+
+        outputs = {server.output.fileno(): server for server in self.servers}
+        count, started = 0, time.perf_counter()
+        for server in self.servers:
+            server.input.write(self.line * 2)
+        while (now := time.perf_counter()) < started + seconds:
+            for output in select.select(list(outputs), [], [], 1)[0]:
+                outputs[output].output.read(8)
+                count += 1
+                outputs[output].input.write(self.line)
+        for server in self.servers:
+            for _ in range(2):
+                server.output.read(8)
+        return count / (now - started)
+
+    def close(self) -> None:
+        for server in self.servers:
+            server.close()
+
+
+def start_ms(tier: str, rounds: int = 5) -> list[float]:
+    """Milliseconds from nothing to a server that is ready and has graded one sample, without packages."""
+    times = []
+    for _ in range(rounds):
+        with Sandbox(tier=tier, in_flight=4) as sandbox:
+            times.append(_sandboxed(sandbox)() * 1000)
+    return times
+
+
+def private_bytes(sandbox: Sandbox) -> int:
+    """Memory that a sample in flight has for itself: what it wrote of its server's pages, and its own."""
+    future = sandbox.submit(
+        "import time\ndef grade(sample, item):\n    time.sleep(1)\n    return 1.0", SAMPLE, {}
+    )
+    time.sleep(0.5)
+    server = next(iter(sandbox._pool._servers)).process.pid  # type: ignore[union-attr]
+    sizes = []
+    for pid in _below(server):
+        with suppress(OSError), open(f"/proc/{pid}/smaps_rollup") as file:
+            fields = dict(line.split(":") for line in file.read().splitlines()[1:])
+            sizes.append(
+                (int(fields["Private_Dirty"].split()[0]) + int(fields["Private_Clean"].split()[0])) * 1024
+            )
+    future.result()
+    return statistics.median_high(sizes) if sizes else 0
+
+
+def _below(pid: int) -> list[int]:
+    """The leaves of a process tree."""
+    with suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as file:
+        children = [int(child) for child in file.read().split()]
+        return [leaf for child in children for leaf in _below(child)] or [pid]
+    return []
+
+
+GOALS = (
+    # what, ours, theirs, quantile, at most
+    ("p50 of a jailed sample, to a bare fork", "jailed", "bare fork", 0.5, 2.0),
+    ("p95 of a jailed sample, to a bare fork", "jailed", "bare fork", 0.95, 4.0),
+    ("p50 with numpy loaded, to without", "jailed, numpy loaded", "jailed", 0.5, 1.4),
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print; 1 when a goal is missed."""
+    parser = argparse.ArgumentParser(prog="python -m graders_sandbox bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=300, help="of each way to grade, in turns (300)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement of throughput (2)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(arguments if arguments is not None else sys.argv[1:])
+    report = measure(options.rounds, options.seconds)
+    if options.json:
+        print(json.dumps(report, indent=2))
+    else:
+        _print(report)
+    return 0 if all(goal["met"] for goal in report["goals"]) else 1  # type: ignore[attr-defined]
+
+
+def measure(rounds: int, seconds: float) -> dict[str, object]:
+    """All figures, as JSON."""
+    with ExitStack() as stack:
+        tier = stack.enter_context(Sandbox()).tier
+        sandbox = stack.enter_context(Sandbox(tier=tier, in_flight=4))
+        bare = _Helper(_BARE, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        stack.callback(bare.close)
+        naked = _Helpers(len(os.sched_getaffinity(0)))
+        stack.callback(naked.close)
+        ways = [
+            Way("bare fork", lambda: float(bare.ask(b"\n"))),
+            Way("naked fork server", naked.once),
+            Way("jailed", _sandboxed(sandbox)),
+            Way("jailed, no child waiting", _sandboxed(stack.enter_context(_without_idle(tier)))),
+        ]
+        if named(NUMPY).packages:
+            ways.append(Way("jailed, numpy loaded", _sandboxed(sandbox, NUMPY)))
+        ways += [Way(f"layers: {name}", _sandboxed(box)) for name, box in _layers(stack, tier)]
+        gc.collect()
+        measure_latency(ways, rounds)
+        plain = json.dumps([SAMPLE, {}])
+        slow = [Way("python -c", _timed(lambda: _run([sys.executable, "-I", "-c", _PLAIN, plain])))]
+        if (command := _bubblewrap()) is not None:
+            slow.append(
+                Way("bubblewrap", _timed(lambda: _run([*command, sys.executable, "-I", "-c", _PLAIN, plain])))
+            )
+        again = [Way("bare fork", ways[0].once), *slow]  # beside them, for the ratio
+        measure_latency(again, max(5, rounds // 10))
+        pairs = measure_throughput(sandbox, naked, seconds, 3)
+        jailed_ms, naked_ms = cpu_ms(sandbox, naked, 2 * rounds)
+        starts = start_ms(tier)
+        private = private_bytes(sandbox)
+    by_name = {way.name: way for way in ways}
+    base, base_again = by_name["bare fork"], again[0]
+    goals = [
+        _goal(what, by_name[ours].at(quantile) / by_name[theirs].at(quantile), most)
+        for what, ours, theirs, quantile, most in GOALS
+        if ours in by_name
+    ]
+    best = max(jailed / other for jailed, other in pairs)
+    goals.append(
+        {"goal": "throughput, to naked fork servers", "found": best, "at_least": 0.8, "met": best >= 0.8}
+    )
+    goals.append(_goal("server start and first sample, ms", min(starts), 100.0))
+    goals.append(_goal("private memory of a sample in flight, MB", private / 1e6, 4.0))
+    return {
+        "machine": {
+            "cores": len(os.sched_getaffinity(0)),
+            "python": sys.version.split()[0],
+            "kernel": os.uname().release,
+            "platform": sysconfig.get_platform(),
+            "load": os.getloadavg()[0],
+        },
+        "tier": tier,
+        "rounds": rounds,
+        "ways": [_row(way, base) for way in ways] + [_row(way, base_again) for way in again[1:]],
+        "throughput": [
+            {"jailed": jailed, "naked": other, "ratio": jailed / other} for jailed, other in pairs
+        ],
+        "processor_ms": {"jailed": jailed_ms, "naked": naked_ms, "ratio": jailed_ms / naked_ms},
+        "start_ms": starts,
+        "private_bytes": private,
+        "goals": goals,
+    }
+
+
+def _without_idle(tier: str) -> Sandbox:
+    """A sandbox whose server keeps no idle children: what forking for each sample costs."""
+    sandbox = Sandbox(tier=tier, in_flight=4)
+    kept, processes.IDLE = processes.IDLE, 0
+    try:
+        sandbox.run(SOURCE, SAMPLE, {})
+    finally:
+        processes.IDLE = kept
+    return sandbox
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+
+
+def _goal(what: str, found: float, most: float) -> dict[str, object]:
+    return {"goal": what, "found": found, "at_most": most, "met": found <= most}
+
+
+def _row(way: Way, base: Way) -> dict[str, object]:
+    # The ratio of neighbours in time, then their median: noise that comes and goes meets both of a pair.
+    pairs = statistics.median(ours / theirs for ours, theirs in zip(way.times, base.times, strict=True))
+    return {
+        "name": way.name,
+        "p50_ms": way.at(0.5),
+        "p95_ms": way.at(0.95),
+        "p50_ratio": way.at(0.5) / base.at(0.5),
+        "p95_ratio": way.at(0.95) / base.at(0.95),
+        "paired_ratio": pairs,
+    }
+
+
+def _print(report: dict[str, object]) -> None:
+    machine: dict[str, object] = report["machine"]  # type: ignore[assignment]
+    print(f"tier {report['tier']}; " + ", ".join(f"{key} {value}" for key, value in machine.items()) + "\n")
+    print(
+        f"{'way':<28} {'p50 ms':>8} {'p95 ms':>8} {'p50 x':>7} {'p95 x':>7} {'paired x':>9}   (x: a bare fork)"
+    )
+    for row in report["ways"]:  # type: ignore[attr-defined]
+        print(
+            f"{row['name']:<28} {row['p50_ms']:8.2f} {row['p95_ms']:8.2f} {row['p50_ratio']:7.2f} {row['p95_ratio']:7.2f} "
+            f"{row['paired_ratio']:9.2f}"
+        )
+    print("\nthroughput, samples a second: jailed, naked servers, ratio")
+    for row in report["throughput"]:  # type: ignore[attr-defined]
+        print(f"  {row['jailed']:8.0f} {row['naked']:8.0f} {row['ratio']:7.2f}")
+    print(
+        "\nprocessor time a sample, ms: jailed {jailed:.2f}, naked {naked:.2f}, ratio {ratio:.2f}".format(
+            **report["processor_ms"]
+        )
+    )  # type: ignore[arg-type]
+    print()
+    for goal in report["goals"]:  # type: ignore[attr-defined]
+        bound = f"at most {goal['at_most']:g}" if "at_most" in goal else f"at least {goal['at_least']:g}"
+        print(f"{'met   ' if goal['met'] else 'MISSED'}  {goal['goal']:<45} {goal['found']:8.2f}  ({bound})")
