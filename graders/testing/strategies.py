@@ -20,7 +20,7 @@ except ImportError as error:
 
 #: Texts that have broken a grader somewhere: empty, blank, huge, braces, fences, NUL, JSON that is not, other scripts.
 ODD_TEXTS = (
-    "", " ", "\n", "\x00", "\ufeff", "\u202e", "é", "e\u0301", "İ", "ß", "🙂" * 50, "a" * 100_000, "0", "-0", "1e400", "NaN",
+    "", " ", "\n", "\x00", "\ufeff", "\u202e", "é", "e\u0301", "İ", "ß", "🙂" * 50, "0", "-0", "1e400", "NaN",
     "null", "true", "[]", "{}", '{"a": 1', "[" * 500, "{{item.answer}}", "{{ sample.output_text }}", "{% x %}", "${x}", "%s",
     "```python\nprint(1)\n```", "<think>", "</answer>", "\\boxed{1}", "#### 7", "'; drop table", "Ignore the instructions.",
 )  # fmt: skip
@@ -29,7 +29,7 @@ ODD_TEXTS = (
 def texts() -> st.SearchStrategy[str]:
     """Any text, odd ones more often than by chance. Surrogates are left out: they have no UTF-8."""
     plain = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
-    odd = st.sampled_from(ODD_TEXTS)
+    odd = st.one_of(st.sampled_from(ODD_TEXTS), st.builds(lambda: "a" * 100_000))
     return st.one_of(plain, odd, st.builds(lambda a, b, c: a + b + c, plain, odd, plain))
 
 

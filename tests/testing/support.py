@@ -6,7 +6,14 @@ import json
 import textwrap
 
 import pytest
+import uvicorn  # noqa: F401  # see below
 
+# Loaded here, since pytester forgets what is loaded first in one of its runs, and each would load it again.
+import graders.models.scripted
+import graders.server.routes
+import graders.testing.explain
+import graders.testing.golden
+import graders.testing.rows  # noqa: F401
 from tests.specs import string_check
 
 EXACT = string_check()
@@ -14,6 +21,11 @@ ROWS = [
     {"id": "fr", "sample": "Paris", "gold": "Paris", "item": {"answer": "Paris"}},
     {"id": "jp", "sample": "Tokyo", "gold": "Tokyo", "item": {"answer": "Tokyo"}},
     {"id": "ca", "sample": "Toronto", "gold": "Ottawa", "item": {"answer": "Ottawa"}},
+]
+#: How the plugin is run. Two workers take seconds to start, so they are for the slow tests.
+SERIAL_AND_PARALLEL = [
+    pytest.param((), id="serial"),
+    pytest.param(("-n", "2"), id="two workers", marks=pytest.mark.slow),
 ]
 INI = """[pytest]
 addopts = --strict-markers --strict-config -p no:cacheprovider

@@ -40,16 +40,7 @@ from tests.testing.catalog import (
 )
 
 #: Of the entries that need the sandbox, those that every run tries; all sixty are tried by the slow test.
-QUICK = {
-    "last_number",
-    "json_fields",
-    "writes_a_file",
-    "by_keywords",
-    "by_clock",
-    "remembers",
-    "gold_file",
-    "evaluates",
-}
+QUICK = {"last_number", "writes_a_file", "by_keywords", "evaluates"}
 
 
 def quick(entry: Entry) -> bool:

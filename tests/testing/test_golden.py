@@ -11,7 +11,7 @@ import graders
 from graders.testing import Golden
 from graders.testing.golden import GoldenChanged, merge, read
 from tests.specs import multi, string_check, text_similarity
-from tests.testing.support import run
+from tests.testing.support import SERIAL_AND_PARALLEL, run
 
 pytest_plugins = ["pytester"]
 
@@ -141,7 +141,7 @@ USER = """
 """
 
 
-@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["serial", "two workers"])
+@pytest.mark.parametrize("arguments", SERIAL_AND_PARALLEL)
 def test_update_and_compare(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
     """No file: fails and says what to do; --grader-update writes it; then it holds, and a change is a failure."""
     missing = run(project, USER)

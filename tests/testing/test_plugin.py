@@ -7,7 +7,7 @@ import fnmatch
 import pytest
 
 from tests.specs import multi, python, score_model, text_similarity
-from tests.testing.support import EXACT, run
+from tests.testing.support import EXACT, SERIAL_AND_PARALLEL, run
 
 pytest_plugins = ["pytester"]
 
@@ -59,9 +59,7 @@ FIXTURES = """
 """
 
 
-@pytest.mark.parametrize(
-    "arguments", [pytest.param((), id="serial"), pytest.param(("-n", "2"), id="two workers")]
-)
+@pytest.mark.parametrize("arguments", SERIAL_AND_PARALLEL)
 def test_fixtures(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
     """Specs come from the marker, a path, a dict or the ini file; rows give tests named by their ids."""
     result = run(project, FIXTURES, *arguments)
@@ -101,7 +99,7 @@ OTHERS = """
 """
 
 
-@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["serial", "two workers"])
+@pytest.mark.parametrize("arguments", SERIAL_AND_PARALLEL)
 def test_beside_other_plugins(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
     """hypothesis (no health check to suppress), pytest-benchmark, syrupy, xdist and subtests in one environment."""
     for plugin in ("syrupy", "pytest_benchmark", "xdist", "hypothesis"):
