@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from graders.background import Loop
     from graders.embed import Embedder
     from graders.models import Config, ModelClient
+    from graders.models.spending import ModelTotals
     from graders.spec import Options
     from graders_sandbox import Outcome, Sandbox
 
@@ -119,6 +120,12 @@ class Backends:
 
                 self._models = connect(config, cache=self._cache)
             return self._models
+
+    @property
+    def asked(self) -> Mapping[str, ModelTotals]:
+        """What judges were asked so far, for each model that specs name; {} before the first question."""
+        totals = getattr(self._models, "totals", None)
+        return totals.models if totals is not None else {}
 
     @property
     def sandbox(self) -> Sandbox:

@@ -22,6 +22,8 @@ from graders.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from graders.batch.lines import Tally
     from graders.batch.run import Progress, Run
     from graders.batch.stats import Summary
@@ -188,7 +190,7 @@ def command(
         raise click.UsageError(str(error)) from None
     gated = fail_under is not None or min_coverage is not None
     summary = _summary(output, config) if gated or (not quiet and run.tally.rows <= SUMMARY_ROWS) else None
-    talk.summary(run, output, summary)
+    talk.summary(run, output, summary, grader.backends.asked)
     if run.interrupted:
         talk.say(f"interrupted. {_how_to_go_on(output)}")
         return INTERRUPTED
@@ -294,7 +296,7 @@ class _Talk:
             self._told = time.monotonic()
             self.say(_line(now))
 
-    def summary(self, run: Run, output: str, summary: Summary | None) -> None:
+    def summary(self, run: Run, output: str, summary: Summary | None, judges: Mapping[str, object]) -> None:
         if self._quiet:
             return
         if self._terminal:
@@ -311,6 +313,7 @@ class _Talk:
             lines = _counts(tally)
         if run.graded < tally.rows:
             lines.append(f"{run.graded:,} of {tally.rows:,} rows graded now")
+        lines += [f"judge {model}: {asked}" for model, asked in judges.items()]
         if run.cost is not None:
             lines.append(f"cost of this run: {run.cost:.4g}")
         if run.stray:

@@ -30,7 +30,8 @@ class ModelTotals:
         retries: Those of them that were not a question's first.
         answers: Valid verdicts.
         cache_hits, merged: Verdicts that took no request: from the cache, and from an equal question in flight.
-        unreported: Responses that did not say what they used.
+        responses: Requests that got a whole response with status 200.
+        unreported: Those that did not say what they used.
         usage: Tokens, over the responses that said so; None where none did.
         latency_s, slowest_s: Over answered requests, in all and the longest.
         cost: By the price table; None without a price.
@@ -41,6 +42,7 @@ class ModelTotals:
     answers: int = 0
     cache_hits: int = 0
     merged: int = 0
+    responses: int = 0
     unreported: int = 0
     usage: Usage = field(default_factory=Usage)
     latency_s: float = 0.0
@@ -49,6 +51,7 @@ class ModelTotals:
 
     def answered(self, seconds: float, usage: Usage, price: Price | None) -> None:
         """Count a response with status 200."""
+        self.responses += 1
         self.latency_s += seconds
         self.slowest_s = max(self.slowest_s, seconds)
         if usage.prompt_tokens is None:
@@ -57,6 +60,20 @@ class ModelTotals:
         if price is not None:
             self.cost = (self.cost or 0.0) + cost_of(usage, price)
 
+    def __str__(self) -> str:
+        """`1,000 requests (12 again), 30 from the cache, 310 ms each, most 2,100 ms`."""
+        parts = [f"{self.calls:,} requests" + (f" ({self.retries:,} again)" if self.retries else "")]
+        if self.cache_hits:
+            parts.append(f"{self.cache_hits:,} from the cache")
+        if self.merged:
+            parts.append(f"{self.merged:,} shared")
+        if self.responses:
+            each_ms = self.latency_s / self.responses * 1000
+            parts.append(f"{each_ms:,.0f} ms each, most {self.slowest_s * 1000:,.0f} ms")
+        if self.unreported:
+            parts.append(f"{self.unreported:,} did not say what they used")
+        return ", ".join(parts)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "calls": self.calls,
@@ -64,6 +81,7 @@ class ModelTotals:
             "answers": self.answers,
             "cache_hits": self.cache_hits,
             "merged": self.merged,
+            "responses": self.responses,
             "unreported": self.unreported,
             "usage": {**self.usage.to_wire(), "reasoning_tokens": self.usage.reasoning_tokens},
             "latency_s": round(self.latency_s, 6),
