@@ -110,8 +110,13 @@ class Shared(Backends):
         """As submit, for a batch, which has its place already and bounds its own rows."""
         names = [None if isinstance(ask, GradeError) else _NAMES[type(ask)] for ask in asks]
         with self._counting:
-            self.under_way.update(name for name in names if name)
-        futures = self.backends.submit(asks, deadline=deadline)
+            self.under_way.update(filter(None, names))
+        try:
+            futures = self.backends.submit(asks, deadline=deadline)
+        except BaseException:
+            with self._counting:
+                self.under_way.subtract(filter(None, names))
+            raise
         for name, future in zip(names, futures, strict=True):
             if name:
                 future.add_done_callback(partial(self._ended, name))

@@ -168,7 +168,9 @@ class Service:
         ready = all(check.ok for name, check in checks.items() if name not in excluded)
         body = {
             "status": "ready" if ready else "not ready",
-            "checks": {name: asdict(check) for name, check in checks.items()},
+            "checks": {
+                name: check.ok for name, check in checks.items()
+            },  # why not is for those who have the token
         }
         return Json(body, 200 if ready else 503)
 

@@ -287,7 +287,7 @@ def test_health_and_readiness(server: Running) -> None:
     assert server.ask("GET", "/healthz").json() == {"status": "ok"}
     ready = server.ask("GET", "/readyz")
     assert ready.status == 200, ready.body
-    assert ready.json()["checks"]["sandbox"]["ok"]
+    assert ready.json() == {"status": "ready", "checks": {"config": True, "sandbox": True}}
     assert server.ask("HEAD", "/healthz").body == b""
 
 
@@ -298,7 +298,9 @@ def test_not_ready_says_why() -> None:
     with serving(Backends(config="/nonexistent/graders.toml")) as running:
         ready = running.ask("GET", "/readyz")
         assert ready.status == 503
-        assert "graders.toml" in ready.json()["checks"]["config"]["text"]
+        assert ready.json()["checks"]["config"] is False
+        assert "graders.toml" in running.ask("GET", "/state").json()["checks"]["config"]["text"]
+        assert running.ask("GET", "/readyz?exclude=config&exclude=sandbox").status == 200
         assert running.ask("GET", "/healthz").status == 200
         refused = running.run(string_check())
         assert (refused.status, refused.error["code"]) == (400, "invalid_config")

@@ -312,3 +312,24 @@ def test_too_much_in_memory() -> None:
 
         assert (refused.status, refused.error["code"]) == (429, "rate_limit_exceeded")
         assert running.run(string_check(), "x" * 300).status == 200
+
+
+def test_too_many_requests() -> None:
+    """The next one is told to come back; whether the server lives can still be asked."""
+    with ScriptedJudge() as judge:
+        judge.default = say({"steps": [], "result": 1.0}, delay_s=60)
+        config = load_config_of(f'[models."*"]\nbase_url = "{judge.base_url}"\napi_key_env = ""\n')
+        with Backends(config=config) as backends, serving(backends, limits=Limits(requests=1)) as running:
+            with running.connect() as connection:
+                connection.sendall(
+                    request(json.dumps({"grader": score_model(), "model_sample": "x"}).encode())
+                )
+                until = time.monotonic() + 20
+                while (refused := running.run(string_check())).status != 429:
+                    assert time.monotonic() < until
+
+                assert refused.error["code"] == "rate_limit_exceeded"
+                assert running.ask("GET", "/healthz").status == 200
+            until = time.monotonic() + 20
+            while running.run(string_check()).status == 429:
+                assert time.monotonic() < until
