@@ -181,15 +181,9 @@ def cpu_ms(sandbox: Sandbox, naked: _Helpers, count: int) -> tuple[float, float]
     """Processor milliseconds a sample, with all of its server's work: of the jail and of a naked server."""
 
     def of_tree(pid: int) -> float:
-        total = 0.0
-        with suppress(OSError):
-            with open(f"/proc/{pid}/stat") as file:
-                total = sum(map(int, file.read().rpartition(")")[2].split()[11:15])) / os.sysconf(
-                    "SC_CLK_TCK"
-                )
-            with open(f"/proc/{pid}/task/{pid}/children") as file:
-                total += sum(map(of_tree, map(int, file.read().split())))
-        return total
+        """User and system time of a process, of all below it, and of those of them that have ended."""
+        ticks = sum(sum(map(int, stat[11:15])) for _, stat in _tree(pid))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     job = Job(SOURCE, SAMPLE, {})
     server = next(iter(sandbox._pool._servers)).process.pid  # type: ignore[union-attr]
@@ -270,28 +264,32 @@ def start_ms(tier: str, rounds: int = 5) -> list[float]:
 
 def private_bytes(sandbox: Sandbox) -> int:
     """Memory that a sample in flight has for itself: what it wrote of its server's pages, and its own."""
-    future = sandbox.submit(
-        "import time\ndef grade(sample, item):\n    time.sleep(1)\n    return 1.0", SAMPLE, {}
-    )
-    time.sleep(0.5)
+    future = sandbox.submit("import time\ndef grade(s, i):\n    time.sleep(1.5)\n    return 1.0", SAMPLE, {})
+    time.sleep(0.8)
     server = next(iter(sandbox._pool._servers)).process.pid  # type: ignore[union-attr]
+    tree = _tree(server)
+    parents = {int(stat[1]) for _, stat in tree}
     sizes = []
-    for pid in _below(server):
-        with suppress(OSError), open(f"/proc/{pid}/smaps_rollup") as file:
-            fields = dict(line.split(":") for line in file.read().splitlines()[1:])
-            sizes.append(
-                (int(fields["Private_Dirty"].split()[0]) + int(fields["Private_Clean"].split()[0])) * 1024
-            )
+    for pid, _ in tree:
+        if pid not in parents:
+            with suppress(OSError), open(f"/proc/{pid}/smaps_rollup") as file:
+                fields = dict(line.split(":") for line in file.read().splitlines()[1:])
+                kilobytes = sum(int(fields[name].split()[0]) for name in ("Private_Dirty", "Private_Clean"))
+                sizes.append(kilobytes * 1024)
     future.result()
-    return statistics.median_high(sizes) if sizes else 0
+    return max(sizes, default=0)  # the children that wait have less
 
 
-def _below(pid: int) -> list[int]:
-    """The leaves of a process tree."""
-    with suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as file:
-        children = [int(child) for child in file.read().split()]
-        return [leaf for child in children for leaf in _below(child)] or [pid]
-    return []
+def _tree(top: int) -> list[tuple[int, list[str]]]:
+    """A process and all below it: pids, and what /proc says of each from its state on (field 3 of proc_pid_stat(5))."""
+    found: dict[int, list[str]] = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError), open(f"/proc/{name}/stat") as file:
+            found[int(name)] = file.read().rpartition(")")[2].split()
+    inside = {top}
+    while more := {pid for pid, stat in found.items() if int(stat[1]) in inside and pid not in inside}:
+        inside |= more
+    return [(pid, found[pid]) for pid in sorted(inside & found.keys())]
 
 
 GOALS = (
@@ -429,11 +427,12 @@ def _print(report: dict[str, object]) -> None:
     print("\nthroughput, samples a second: jailed, naked servers, ratio")
     for row in report["throughput"]:  # type: ignore[attr-defined]
         print(f"  {row['jailed']:8.0f} {row['naked']:8.0f} {row['ratio']:7.2f}")
+    processor: dict[str, float] = report["processor_ms"]  # type: ignore[assignment]
     print(
         "\nprocessor time a sample, ms: jailed {jailed:.2f}, naked {naked:.2f}, ratio {ratio:.2f}".format(
-            **report["processor_ms"]
+            **processor
         )
-    )  # type: ignore[arg-type]
+    )
     print()
     for goal in report["goals"]:  # type: ignore[attr-defined]
         bound = f"at most {goal['at_most']:g}" if "at_most" in goal else f"at least {goal['at_least']:g}"

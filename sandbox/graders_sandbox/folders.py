@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from contextlib import suppress
 
@@ -20,6 +19,7 @@ class Scratch:
 
     def __init__(self, slots: int) -> None:
         import fcntl
+        import tempfile  # in the host: servers, which use `empty` alone, are lighter without
 
         while True:
             self.path = os.path.realpath(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getuid()}-"))
@@ -42,6 +42,7 @@ class Scratch:
 def sweep() -> None:
     """Remove folders of this user whose owners ended without doing so."""
     import fcntl
+    import tempfile
 
     parent = tempfile.gettempdir()
     with suppress(OSError):

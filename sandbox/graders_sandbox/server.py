@@ -483,14 +483,17 @@ class Server:
 
     def fork(self, jail: sample.Jail, slot: int, descriptors: list[int], then: Callable[[], object]) -> int:
         """A jailed child that goes on with `then`; its pid, or 0 when there can be none."""
+        rules = self.rules[slot] if self.rules and slot >= 0 else -1
+        folder = self.slots[slot] if self.slots and slot >= 0 else ""
+        if folder:
+            os.environ["TMPDIR"] = folder  # here and not in the child, where it would copy pages
         try:
             pid = os.fork()
         except OSError:
             return 0
         if not pid:
             try:
-                rules = self.rules[slot] if self.rules and slot >= 0 else -1
-                jail.enter(rules, self.slots[slot] if self.slots and slot >= 0 else "", descriptors)
+                jail.enter(rules, folder, descriptors)
             except BaseException:
                 os._exit(protocol.NOT_JAILED)
             try:
