@@ -15,6 +15,8 @@ from graders.cli import BROKEN, INTERRUPTED, NOT_MET, OK
 from graders.cli.common import (
     compile_spec,
     config_option,
+    fail_under_option,
+    min_coverage_option,
     price_by,
     show_problems,
     strict_option,
@@ -83,15 +85,8 @@ SUMMARY_ROWS = (
 @click.option(
     "--sorted", "sorted_", metavar="FILE", help="In the end write a copy sorted by id, .jsonl or .parquet."
 )
-@click.option(
-    "--fail-under", type=float, metavar="X", help="Exit 1 unless the mean reward is surely at least X."
-)
-@click.option(
-    "--min-coverage",
-    type=click.FloatRange(0, 1),
-    metavar="X",
-    help="Exit 1 when fewer than this part of the rows were scored.",
-)
+@fail_under_option
+@min_coverage_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
 @strict_option
 @config_option

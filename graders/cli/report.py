@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from graders.cli import NOT_MET, OK
-from graders.cli.common import config_option, price_by
+from graders.cli.common import config_option, fail_under_option, min_coverage_option, price_by
 
 if TYPE_CHECKING:
     from graders.batch.report import Report
@@ -34,15 +34,8 @@ ENDINGS = {".html": "html", ".htm": "html", ".md": "md", ".json": "json", ".xml"
     "--group", metavar="FIELD", help="Rows with the same FIELD are of one item; default: `x`, `x#2` are."
 )
 @click.option("--reference", metavar="FIELD", help="Field with the text that outputs are compared with.")
-@click.option(
-    "--fail-under", type=float, metavar="X", help="Exit 1 unless the mean reward is surely at least X."
-)
-@click.option(
-    "--min-coverage",
-    type=click.FloatRange(0, 1),
-    metavar="X",
-    help="Exit 1 when fewer than this part of the rows were scored.",
-)
+@fail_under_option
+@min_coverage_option
 @config_option
 def command(
     results: str,

@@ -211,9 +211,9 @@ def _repeated(chance: Any, n: int, each: int, spread: float) -> tuple[Any, Any]:
 
 def _uneven(chance: Any) -> Estimate:
     """Rewards whose items have 1 to 5 rows and a mean of their own around 0.4."""
-    sizes = chance.integers(1, 6, 80)
-    items = np.repeat(np.arange(80), sizes)
-    values = chance.beta(2, 3, 80)[items] + chance.normal(0, 0.2, len(items))
+    sizes = chance.integers(1, 6, 50)
+    items = np.repeat(np.arange(50), sizes)
+    values = chance.beta(2, 3, 50)[items] + chance.normal(0, 0.2, len(items))
     return estimates.mean(values, items)
 
 
@@ -222,11 +222,11 @@ SIMULATED = [
     pytest.param(0.3, _plain(lambda c: (c.random(120) < 0.3).astype(float)), id="pass rate of 120 rows"),
     pytest.param(0.85, _plain(lambda c: (c.random(400) < 0.85).astype(float)), id="pass rate of 400 rows, high"),
     pytest.param(0.4, _plain(lambda c: c.beta(2, 3, 30)), id="30 continuous rewards"),
-    pytest.param(2 / 7, _plain(lambda c: c.beta(2, 5, 200)), id="200 skewed rewards"),
-    pytest.param(0.35, _plain(lambda c: np.where(c.random(150) < 0.5, 0.0, c.uniform(0.4, 1.0, 150))), id="half zeros"),
+    pytest.param(2 / 7, _plain(lambda c: c.beta(2, 5, 80)), id="80 skewed rewards"),
+    pytest.param(0.35, _plain(lambda c: np.where(c.random(60) < 0.5, 0.0, c.uniform(0.4, 1.0, 60))), id="60 rewards, half of them 0"),
     pytest.param(0.5, lambda c: estimates.mean(*_repeated(c, 100, 4, 1.0)), id="pass rate of 100 items, 4 samples each"),
     pytest.param(0.5, lambda c: estimates.mean(*_repeated(c, 60, 8, 0.3)), id="pass rate of items nearly always alike"),
-    pytest.param(0.4, _uneven, id="rewards of 80 items with 1 to 5 rows"),
+    pytest.param(0.4, _uneven, id="rewards of 50 items with 1 to 5 rows"),
 ]  # fmt: skip
 
 
