@@ -9,6 +9,8 @@ import asyncio
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from graders.errors import GradeError, ModelServerError
@@ -27,7 +29,7 @@ def from_callable(function: Callable[[dict[str, Any]], Any], **settings: Any) ->
             other exception is model_grader_server_error.
         settings: Keys of [judge], such as votes=3 or max_in_flight=4.
     """
-    return _client("callable", _Call(function), settings)
+    return _client("callable", _Call, function, settings)
 
 
 def from_openai(client: Any, *, api: str = "chat", **settings: Any) -> Client:
@@ -43,7 +45,7 @@ def from_openai(client: Any, *, api: str = "chat", **settings: Any) -> Client:
     if hasattr(client, "with_options"):
         client = client.with_options(max_retries=0)
     create = client.responses.create if api == "responses" else client.chat.completions.create
-    return _client("openai client", _Sdk(create), {"api": api, **settings})
+    return _client("openai client", _Sdk, create, {"api": api, **settings})
 
 
 def client_of(judge: Any) -> Client:
@@ -61,30 +63,53 @@ def client_of(judge: Any) -> Client:
     )
 
 
-def _client(name: str, transport: Transport, settings: Mapping[str, Any]) -> Client:
+def _client(
+    name: str,
+    transport: Callable[[_Caller], Transport],
+    function: Callable[..., Any],
+    settings: Mapping[str, Any],
+) -> Client:
     # the address is never used: the transport decides where requests go
-    endpoint = {"base_url": f"http://{name.replace(' ', '-')}.invalid", "api_key_env": ""}
-    tables = {"judge": dict(settings), "endpoints": {name: endpoint}, "models": {"*": name}}
-    return Client(Config(tables), transport=transport)
+    endpoint = {"base_url": f"http://{name.replace(' ', '-')}.invalid"}
+    config = Config({"judge": dict(settings), "endpoints": {name: endpoint}, "models": {"*": name}})
+    return Client(config, transport=transport(_Caller(function, config.route("*").max_in_flight)))
 
 
-async def _called(function: Callable[..., Any], *args: Any, **named: Any) -> Any:
-    if inspect.iscoroutinefunction(function):
-        return await function(*args, **named)
-    result = await asyncio.to_thread(function, *args, **named)
-    return await result if inspect.isawaitable(result) else result
+class _Caller:
+    """Calls what is not ours: async functions on the loop, others on threads, as many as may be in flight."""
+
+    def __init__(self, function: Callable[..., Any], most: int) -> None:
+        self._function = function
+        self._most = most
+        self._threads: ThreadPoolExecutor | None = None
+
+    async def __call__(self, *args: Any, **named: Any) -> Any:
+        if inspect.iscoroutinefunction(self._function):
+            return await self._function(*args, **named)
+        if (
+            self._threads is None
+        ):  # not asyncio's own: that has few, and a call waiting for one would time out
+            self._threads = ThreadPoolExecutor(self._most, thread_name_prefix="graders-judge")
+        call = partial(self._function, *args, **named)
+        result = await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        return await result if inspect.isawaitable(result) else result
+
+    def close(self) -> None:
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 class _Call:
     """A function as a transport."""
 
-    def __init__(self, function: Callable[[dict[str, Any]], Any]) -> None:
+    def __init__(self, function: _Caller) -> None:
         self._function = function
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Reply:
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await _called(self._function, json.loads(body))
+                answer = await self._function(json.loads(body))
         except (GradeError, OSError):  # TimeoutError is an OSError
             raise
         except Exception as error:
@@ -92,7 +117,7 @@ class _Call:
         return Reply(200, {}, json.dumps(_body(answer)).encode())
 
     async def aclose(self) -> None:
-        return
+        self._function.close()
 
 
 def _body(answer: Any) -> Any:
@@ -110,13 +135,13 @@ def _body(answer: Any) -> Any:
 class _Sdk:
     """A create method as a transport."""
 
-    def __init__(self, create: Callable[..., Any]) -> None:
+    def __init__(self, create: _Caller) -> None:
         self._create = create
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Reply:
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await _called(self._create, **json.loads(body), timeout=timeout_s)
+                answer = await self._create(**json.loads(body), timeout=timeout_s)
         except OSError:
             raise
         except Exception as error:
@@ -126,7 +151,7 @@ class _Sdk:
         return Reply(200, {}, json.dumps(answer.model_dump(warnings=False), default=str).encode())
 
     async def aclose(self) -> None:
-        return  # the client is its owner's
+        self._create.close()  # the client itself is its owner's
 
 
 def _failed(error: Exception) -> Reply:

@@ -238,6 +238,23 @@ def test_a_function_that_fails_for_a_moment_is_asked_again() -> None:
     assert calls[0]["response_format"]["type"] == "json_schema"
 
 
+def test_a_plain_function_is_called_as_often_at_once_as_allowed() -> None:
+    """On threads of its own: more than asyncio's few, so that no call's time runs out while it waits for one."""
+    together = threading.Barrier(20)
+
+    def meet(body: dict[str, Any]) -> float:
+        together.wait(20)  # ends when twenty are here
+        return 0.5
+
+    with graders.Backends(
+        models=from_callable(meet, max_in_flight=20, max_attempts=1), config=Config()
+    ) as backends:
+        results = list(
+            graders.compile(judge_spec(), backends=backends).run_batch([{"sample": "x"}] * 40, merge=False)
+        )
+    assert [result.reward for result in results] == [0.5] * 40
+
+
 def test_backends_refuses_what_cannot_judge() -> None:
     with pytest.raises(TypeError, match="expected a ModelClient, a function or an openai client, got int"):
         graders.Backends(models=3)
