@@ -106,18 +106,16 @@ def _libraries() -> Iterator[Finding]:
 
 
 def _sandbox(backends: Backends) -> Iterator[Finding]:
-    """Whether python graders can run here, and each protection as a program inside finds it."""
+    """Whether python graders can run here, and each protection as programs inside find it."""
     from graders_sandbox import SandboxUnavailable
-    from graders_sandbox.doctor import witness
+    from graders_sandbox.doctor import examine
 
     try:
-        sandbox = backends.sandbox
-        yield Finding("sandbox", "tier", True, sandbox.tier)
+        for found in examine(backends.sandbox):
+            advice = f"; to get it: {found.advice}" if found.advice else ""
+            yield Finding("sandbox", found.name, found.held, found.text + advice)
     except (SandboxUnavailable, ValueError) as error:
         yield Finding("sandbox", "tier", False, str(error))
-        return
-    for protection in witness(sandbox):
-        yield Finding("sandbox", protection.name, protection.held, protection.text)
 
 
 def _judges(backends: Backends, specs: Iterable[str], probe: bool) -> Iterator[Finding]:

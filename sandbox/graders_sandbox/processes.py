@@ -33,6 +33,7 @@ _SERVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "server.py")
 #: All that a server has in its environment: nothing of the caller's. Numerical libraries get one thread each, since a
 #: server with threads must not fork. The hash seed is added: all samples of a server share it anyway.
 _ENVIRONMENT = {
+    "HOME": "/nonexistent",  # nltk does not load without one
     "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
     "NUMEXPR_NUM_THREADS": "1", "JOBLIB_MULTIPROCESSING": "0", "PYTHONDONTWRITEBYTECODE": "1",
 }  # fmt: skip

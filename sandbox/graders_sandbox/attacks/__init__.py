@@ -32,7 +32,7 @@ SMALL = Limits(
     descriptors=128,
     threads=32,
 )
-_IN_FLIGHT = 4
+IN_FLIGHT = 4
 ALL: tuple[Attack | Together, ...] = (*ATTACKS, *TOGETHER)
 
 
@@ -130,7 +130,7 @@ def run(tier: str, *, rows: Iterable[int] = (), slow: bool = False) -> Iterator[
     chosen = attacks(tier, rows=rows, slow=slow)
     quick = [attack for attack in chosen if not (isinstance(attack, Attack) and attack.default_limits)]
     with Scene() as scene:
-        with Sandbox(tier=tier, limits=SMALL, in_flight=_IN_FLIGHT) as sandbox:
+        with Sandbox(tier=tier, limits=SMALL, in_flight=IN_FLIGHT) as sandbox:
             yield from attempt(sandbox, scene, quick)
         if len(quick) < len(chosen):
             with Sandbox(tier=tier, in_flight=1) as sandbox:
