@@ -193,12 +193,13 @@ async def measure(bare: Server, ours: Server, seconds: float, rounds: int) -> No
     for name, found in slices.items():
         rates = sorted(one.rate for one in found)
         shares = [one.rate / other.rate for one, other in zip(found, base, strict=True)]
-        cpu_us = statistics.median(one.cpu_us for one in found)
+        cpu_us = sorted(one.cpu_us for one in found)
         p50 = statistics.median(one.p50_ms for one in found)
         p99 = statistics.median(one.p99_ms for one in found)
         print(
             f"{name:<14} {statistics.median(rates):6.0f}/s ({rates[0]:.0f} to {rates[-1]:.0f})  "
-            f"{statistics.median(shares):.2f} of bare (best {max(shares):.2f})  {cpu_us:4.0f} us of processor  "
+            f"{statistics.median(shares):.2f} of bare (best {max(shares):.2f})  {cpu_us[0]:.0f} us of processor at best, "
+            f"{statistics.median(cpu_us):.0f} in the median  "
             f"p50 {p50:.2f} ms  p99 {p99:.2f} ms"
         )
 
@@ -215,8 +216,7 @@ def main() -> None:
     serve = [sys.executable, "-m", "graders.cli", "serve", "--port", "0"]
     servers = []
     try:
-        for command in ([sys.executable, "-c", BARE], [*serve, *quiet]):
-            servers.append(start(command))
+        servers += map(start, ([sys.executable, "-c", BARE], [*serve, *quiet]))
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(measure(servers[0], servers[1], arguments.seconds, arguments.rounds))
     finally:

@@ -11,7 +11,7 @@ from graders.ask import Usage
 from graders.errors import GradeError
 
 #: The wire's `metadata.errors`, in its order: every flag and details field, as it stands when nothing failed.
-NO_ERRORS: Mapping[str, bool | str | None] = MappingProxyType(
+NO_ERRORS: MappingProxyType[str, bool | str | None] = MappingProxyType(
     {
         "formula_parse_error": False,
         "sample_parse_error": False,
@@ -134,7 +134,7 @@ class RunResult(NamedTuple):
     @property
     def errors(self) -> dict[str, bool | str | None]:
         """The wire's `metadata.errors`, every field present."""
-        errors = dict(NO_ERRORS)
+        errors = NO_ERRORS.copy()
         for failure in self.failures:
             errors[failure.flag] = True
             if failure.details_field and errors[failure.details_field] is None:
@@ -144,7 +144,7 @@ class RunResult(NamedTuple):
     @property
     def spent(self) -> tuple[Spent, ...]:
         """Tokens of every judge call of this row, those that failed included."""
-        return self.score.spent + tuple(spent_before(self.failures))
+        return self.score.spent + tuple(spent_before(self.failures)) if self.failures else self.score.spent
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -174,18 +174,18 @@ class RunResult(NamedTuple):
 
     def to_wire(self) -> dict[str, Any]:
         """The run endpoint's JSON, every field present."""
-        metadata = self.metadata
-        usage = metadata.token_usage
+        spent = self.spent
+        total = _total(spent)
         return {
             "reward": self.reward,
-            "metadata": {
-                "name": metadata.name,
-                "type": metadata.type,
-                "errors": dict(metadata.errors),
-                "execution_time": metadata.execution_time,
-                "scores": dict(metadata.scores),
-                "token_usage": usage.to_wire() if usage else None,
-                "sampled_model_name": metadata.sampled_model_name,
+            "metadata": {  # as in Metadata, which would be made for nothing here
+                "name": self.identity.name,
+                "type": self.identity.type,
+                "errors": self.errors,
+                "execution_time": self.execution_time,
+                "scores": {},
+                "token_usage": total.to_wire() if total else None,
+                "sampled_model_name": spent[-1].sampled_model if spent else None,
             },
             "sub_rewards": self.sub_rewards,
             "model_grader_token_usage_per_model": {

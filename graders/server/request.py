@@ -9,7 +9,7 @@ from random import getrandbits
 from typing import Any, TypeVar
 
 from starlette.requests import Request
-from starlette.types import Scope
+from starlette.types import Message, Scope
 
 from graders.batch.codec import loads
 from graders.server.errors import ApiError, overloaded
@@ -93,37 +93,46 @@ async def read_body(request: Request, limits: Limits, buffered: Buffered) -> byt
         ApiError: 413 it is too large, 408 it does not arrive, 429 too much is in memory.
         ClientGone: there is nobody to answer.
     """
-    call: Call = request.scope[CALL]
-    parts: list[bytes] = []
+    message = (
+        await request.receive()
+    )  # bounded as the headers are: a timer for each request would cost a tenth of it
+    if not message.get("more_body", False):
+        return await _part(request, message, limits, buffered)
+    parts = [await _part(request, message, limits, buffered)]
     try:
         async with asyncio.timeout(limits.body_s):
-            while True:
+            while message.get("more_body", False):
                 message = await request.receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                part = message.get("body", b"")
-                if call.body_bytes + len(part) > limits.body_bytes:
-                    raise await _too_large(request, message, limits)
-                if not buffered.add(len(part)):
-                    await _discard(request, message)
-                    raise overloaded("the bodies under way fill the memory set aside for them")
-                call.body_bytes += len(part)
-                if not message.get("more_body", False):
-                    return b"".join((*parts, part)) if parts else part
-                parts.append(part)
+                parts.append(await _part(request, message, limits, buffered))
     except TimeoutError:
-        message_text = f"The request's body did not arrive within {limits.body_s:g} s."
-        raise ApiError(408, message_text, code="request_timeout", headers={"connection": "close"}) from None
+        text = f"The request's body did not arrive within {limits.body_s:g} s."
+        raise ApiError(408, text, code="request_timeout", headers={"connection": "close"}) from None
+    return b"".join(parts)
 
 
-async def _too_large(request: Request, message: Mapping[str, Any], limits: Limits) -> ApiError:
+async def _part(request: Request, message: Message, limits: Limits, buffered: Buffered) -> bytes:
+    """One part of the body, counted."""
+    call: Call = request.scope[CALL]
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    part: bytes = message.get("body", b"")
+    if call.body_bytes + len(part) > limits.body_bytes:
+        raise await _too_large(request, message, limits)
+    if not buffered.add(len(part)):
+        await _discard(request, message)
+        raise overloaded("the bodies under way fill the memory set aside for them")
+    call.body_bytes += len(part)
+    return part
+
+
+async def _too_large(request: Request, message: Message, limits: Limits) -> ApiError:
     complete = await _discard(request, message)
     text = f"The request's body is too large: the limit is {limits.body_bytes} bytes."
     headers = {} if complete else {"connection": "close"}
     return ApiError(413, text, code="request_too_large", headers=headers)
 
 
-async def _discard(request: Request, message: Mapping[str, Any]) -> bool:
+async def _discard(request: Request, message: Message) -> bool:
     """Read on without keeping anything: a client that is still writing would not see an answer. Whether all came."""
     n_bytes = 0
     while message.get("more_body", False) and n_bytes < DISCARD_BYTES:

@@ -104,7 +104,7 @@ class Service:
                     result = await unless_gone(request, self.lanes.run(work) if large else work)
             except TimeoutError:  # a metric over long texts: what waits for others keeps the deadline itself
                 result = _too_slow(grader, call)
-        if any(isinstance(failure, Overloaded) for failure in result.failures):
+        if result.failures and any(isinstance(failure, Overloaded) for failure in result.failures):
             self.metrics.refused["rows"] += 1
             raise overloaded(str(result.failures[0]))
         self.graded(call, grader, result)

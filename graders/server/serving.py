@@ -24,7 +24,8 @@ BACKLOG = 1024  # connections that wait to be accepted
 
 
 class _Patience:
-    """What uvicorn leaves open: how long headers may take to come, how large they may be, how many connect.
+    """What uvicorn leaves open: how long headers and the body's beginning may take to come, how large headers may be,
+    how many connect.
 
     Mixed into uvicorn's protocol, of which it uses what both implementations have: `connections`, `cycle`, `loop`,
     `transport`.
@@ -47,9 +48,10 @@ class _Patience:
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)  # type: ignore[misc]
-        if self.cycle is not None and not self.cycle.response_complete:  # the headers are there
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:  # the headers are there
             self._head_bytes = 0
-            if self._late is not None:
+            if self._late is not None and (cycle.body or not cycle.more_body):  # and the body comes
                 self._late.cancel()
                 self._late = None
             return
