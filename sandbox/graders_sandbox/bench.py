@@ -186,7 +186,7 @@ def cpu_ms(sandbox: Sandbox, naked: _Helpers, count: int) -> tuple[float, float]
         return ticks / os.sysconf("SC_CLK_TCK")
 
     job = Job(SOURCE, SAMPLE, {})
-    server = next(iter(sandbox._pool._servers)).process.pid  # type: ignore[union-attr]
+    server = sandbox._pool._servers[-1].process.pid  # type: ignore[union-attr]
     before = of_tree(server)
     for _ in sandbox.run_many([job] * count):
         pass
@@ -266,7 +266,7 @@ def private_bytes(sandbox: Sandbox) -> int:
     """Memory that a sample in flight has for itself: what it wrote of its server's pages, and its own."""
     future = sandbox.submit("import time\ndef grade(s, i):\n    time.sleep(1.5)\n    return 1.0", SAMPLE, {})
     time.sleep(0.8)
-    server = next(iter(sandbox._pool._servers)).process.pid  # type: ignore[union-attr]
+    server = sandbox._pool._servers[-1].process.pid  # type: ignore[union-attr]
     tree = _tree(server)
     parents = {int(stat[1]) for _, stat in tree}
     sizes = []

@@ -168,7 +168,7 @@ def _frame(code: types.CodeType, row_text: bytes, seed: int, module: types.Modul
 def _seed(seed: int) -> None:
     """Reproducible randomness, in whatever is loaded already."""
     _random.Random.seed(random._inst, seed)  # what random.seed does with an int
-    random._inst.gauss_next = None
+    random._inst.gauss_next = None  # type: ignore[attr-defined]
     if (numpy_random := sys.modules.get("numpy.random")) is not None:
         numpy_random.seed(seed & 0xFFFFFFFF)
 

@@ -34,7 +34,9 @@ def test_a_nested_tree_is_gone_for_the_next(tier: str, tmp_path: Path) -> None:
     """Deeper than a path or a stack can be, with a folder that nobody may enter: the next sample finds nothing."""
     need(tier)
     with Sandbox(tier=tier, in_flight=1) as sandbox:
-        assert sandbox.run(DEEP, {}, {}).value == 1.0
+        outcome = sandbox.run(DEEP, {}, {})
+        # Where a watcher bounds the disk, what it cannot count is too much: it may come before the end.
+        assert outcome.value == 1.0 or (tier == "linux-landlock" and outcome.status == "disk"), outcome
         seen = [sandbox.run(LOOK, {}, {}).value for _ in range(6)]
 
     assert seen == [0.0] * 6
