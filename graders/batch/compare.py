@@ -154,6 +154,9 @@ class Comparison:
         return {"verdict": self.verdict, **made}
 
 
+@np.errstate(
+    over="ignore", invalid="ignore"
+)  # no float holds the variance of 1e200; it is then shown as unknown
 def compare(
     a: str | Path,
     b: str | Path,
@@ -224,8 +227,7 @@ def gate(comparison: Comparison, max_drop: float) -> Gate:
     if delta is None:
         return Gate("difference", "inconclusive", f"no row was scored in both, {wanted}")
     verdict = "met" if delta.low >= -max_drop else "failed" if delta.high < -max_drop else "inconclusive"
-    found = f"{delta.value:+.4g}, 95 % interval {delta.low:+.4g} to {delta.high:+.4g}"
-    return Gate("difference", verdict, f"{found}, {wanted}")
+    return Gate("difference", verdict, f"{delta.value:+.4g}, {delta.between('+')}, {wanted}")
 
 
 class _Rows:

@@ -51,6 +51,12 @@ class Estimate:
     items: int
     method: str
 
+    def between(self, sign: str = "") -> str:
+        """The interval in words; `sign` "+" shows the signs of its ends."""
+        if math.isnan(self.low):
+            return "no interval: a single item"
+        return f"95 % interval {self.low:{sign}.4g} to {self.high:{sign}.4g}"
+
     def to_json(self) -> dict[str, Any]:
         return {name: number_or_none(getattr(self, name)) for name in self.__slots__}
 

@@ -64,6 +64,9 @@ class Agreement:
     distances: Floats
 
 
+@np.errstate(
+    over="ignore", invalid="ignore"
+)  # no float holds the variance of 1e200; it is then shown as unknown
 def agreement(
     field: str,
     labels: Sequence[Any],

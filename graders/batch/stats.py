@@ -420,6 +420,9 @@ def to_json(value: Any) -> Any:
     return number_or_none(value)
 
 
+@np.errstate(
+    over="ignore", invalid="ignore"
+)  # no float holds the variance of 1e200; it is then shown as unknown
 def summarise(
     columns: Columns, price: Callable[[str, Usage], float | None] = lambda model, usage: None
 ) -> Summary:
@@ -483,7 +486,7 @@ def _spread(values: Floats, items: Ints | None, span: tuple[float, float] | None
 
 
 def histogram(values: Floats, span: tuple[float, float] | None = None) -> tuple[Bar, ...]:
-    """A bar for each value where they are few and come often, else BARS even steps.
+    """A bar for each value where they are few and come often, else BARS even steps, or one bar where none fit between.
 
     Two bars stand for 0 and 1 where those are all values. The steps go over `span`, else over 0 to 1, else over the
     values themselves: the first of these that holds them all.
@@ -497,7 +500,12 @@ def histogram(values: Floats, span: tuple[float, float] | None = None) -> tuple[
     least, most = float(values.min()), float(values.max())
     spans = (span or (0.0, 1.0), (0.0, 1.0), (least, most))
     low, high = next((low, high) for low, high in spans if low <= least and most <= high)
-    counts, edges = np.histogram(values, BARS, (low, high))
+    edges = np.linspace(low, high, BARS + 1)
+    if not bool(
+        np.all(edges[1:] > edges[:-1])
+    ):  # a single value, or values too close for a step between them
+        return (Bar(least, most, len(values)),)
+    counts, _ = np.histogram(values, edges)
     return tuple(
         Bar(float(start), float(end), int(n))
         for start, end, n in zip(edges[:-1], edges[1:], counts, strict=True)
@@ -643,7 +651,7 @@ def _mean_gate(summary: Summary, wanted: float) -> Gate:
         verdict = "failed"
     else:
         verdict = "inconclusive"
-    text = f"{found.value:.4g}, 95 % interval {found.low:.4g} to {found.high:.4g}, wanted at least {wanted:g}"
+    text = f"{found.value:.4g}, {found.between()}, wanted at least {wanted:g}"
     if verdict == "inconclusive":
         text += "; more rows would tell"
     return Gate("mean reward", verdict, text)

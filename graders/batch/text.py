@@ -98,7 +98,9 @@ def verdict(summary: Summary) -> str:
             else "There are no rows."
         )
     found = summary.rewards.mean
-    about = f"95 % interval {figure(found.low)} to {figure(found.high)}"
+    about = "no interval: a single item"
+    if not math.isnan(found.low):
+        about = f"95 % interval {figure(found.low)} to {figure(found.high)}"
     return f"Mean reward {figure(found.value)} ({about}) over {summary.scored:,} scored rows; {failed}."
 
 

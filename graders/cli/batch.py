@@ -137,7 +137,7 @@ def command(
 
     if spec == "-" == data:
         raise click.UsageError("SPEC and DATA cannot both be standard input.")
-    if output == "-" and (
+    if not _is_file(output) and (
         resume or retry_failed or sorted_ or fail_under is not None or min_coverage is not None
     ):
         raise click.UsageError("--resume, --retry-failed, --sorted and the gates need OUT to be a file.")
@@ -228,6 +228,11 @@ def _engine(engine: str, address: str | None, grader: Grader, jobs: int | None) 
     return Actors(grader, jobs, address=address)
 
 
+def _is_file(output: str) -> bool:
+    """Whether OUT can be read again: not standard output, a pipe or a device."""
+    return output != "-" and (os.path.isfile(output) or not os.path.exists(output))
+
+
 def _same_file(one: str, other: str) -> bool:
     try:
         return os.path.samefile(one, other)
@@ -247,7 +252,7 @@ def _how_to_go_on(output: str, option: str = "--resume") -> str:
 
 def _summary(output: str, config: str | None) -> Summary | None:
     """The statistics of OUT; None where it cannot be read again."""
-    if not os.path.isfile(output):
+    if not _is_file(output):
         return None
     from graders.batch.stats import gather, summarise
 
@@ -306,6 +311,8 @@ class _Talk:
             lines = [summary_text(summary)]
         else:
             lines = _counts(tally)
+            if _is_file(output):
+                lines.append(f"intervals and more: grader report {shlex.quote(output)}")
         if run.graded < tally.rows:
             lines.append(f"{run.graded:,} of {tally.rows:,} rows graded now")
         lines += [f"judge {model}: {asked}" for model, asked in judges.items()]

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from xml.etree import ElementTree
 
@@ -18,10 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graders.batch import report as reporting
+from graders.batch.compare import compare
 from graders.batch.page import page, safe
 from graders.batch.report import Reference, junit, make_report
 from graders.batch.results import ResultRow
-from graders.batch.text import summary_markdown, summary_text
+from graders.batch.text import comparison_markdown, comparison_text, summary_markdown, summary_text
 from graders.cli import group
 from tests.batch.browser import CHROMIUM, Browser
 from tests.batch.handmade import write_results
@@ -564,6 +566,45 @@ def test_usage_errors(options: list[str], says: str, tmp_path: Path, monkeypatch
 
     assert re.search(says, str(out.exception))
     assert path.read_bytes() == before
+
+
+ROW = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from(["a", "a#2", "a#3", "b", "b#2", "c", "d"]),
+        "reward": st.one_of(st.none(), st.sampled_from([0.0, 1.0, 0.1, 1e300, -1e300, 5e-324]), st.floats(-9, 9)),
+        "sub_rewards": st.fixed_dictionaries({"a": st.floats(0, 1), "b": st.just(0.0)}),
+        "row": st.fixed_dictionaries({"sample": st.sampled_from(["x", None, 5, []]), "right": st.sampled_from([None, True, 0])}),
+    }
+)  # fmt: skip
+ROWS = st.lists(ROW, max_size=7, unique_by=lambda row: row["id"])
+SPECS = [
+    string_check(),
+    text_similarity(pass_threshold=0.5),
+    multi("a / b", {"a": string_check(), "b": text_similarity()}),
+]
+
+
+@given(ROWS, ROWS, st.sampled_from(SPECS))
+@settings(max_examples=60, deadline=None)
+@pytest.mark.filterwarnings("error")
+def test_there_is_a_form_for_any_results(one: list[Any], other: list[Any], spec: dict[str, Any]) -> None:
+    """Few rows, failed rows, equal, tiny and huge rewards: no form breaks, or writes a number that JSON lacks."""
+    with TemporaryDirectory() as folder:
+        a, b = write_results(Path(folder, "a"), one, spec), write_results(Path(folder, "b"), other, spec)
+        labelled = any(row["reward"] is not None and row["row"]["right"] is not None for row in one)
+        found = report_of(a, label="right" if labelled else None, fail_under=0.5, min_coverage=0.5)
+        compared = compare(a, b)
+
+    assert data_of(page(found))["rows"] or not one
+    assert len(ElementTree.fromstring(junit(found)).findall("testcase")) == len(one) + 2
+    json.dumps([found.to_json(), compared.to_json()], allow_nan=False)
+    for text in (
+        summary_text(found.summary, found.gates, found.agreement),
+        summary_markdown(found.summary, found.gates, found.agreement),
+        comparison_text(compared),
+        comparison_markdown(compared),
+    ):
+        assert not re.search(r"\b(nan|inf)\b", text)
 
 
 EMPTY = [

@@ -566,6 +566,31 @@ def test_batch_stops_at_its_gates(tmp_path: Path) -> None:
     assert f"mean reward  {30 / 59:.4f}  95 % [{low:.4f}, {high:.4f}]  Wilson" in out.output
 
 
+def test_gates_need_a_file(tmp_path: Path) -> None:
+    """What cannot be read again cannot be judged: refused before anything is graded."""
+    for output in ("-", os.devnull):
+        out = CliRunner().invoke(
+            group, ["batch", "s", "d", "-o", output, "--fail-under", "1"], standalone_mode=False
+        )
+
+        assert "the gates need OUT to be a file" in str(out.exception)
+
+
+def test_of_many_rows_the_summary_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts and mean, without reading the results again; gates read them nevertheless."""
+    monkeypatch.setattr("graders.cli.batch.SUMMARY_ROWS", 3)
+    spec, data = tmp_path / "s.json", tmp_path / "d.jsonl"
+    spec.write_text(json.dumps(string_check()))
+    data.write_text("".join(f'{{"id": {n}, "sample": "x", "item": {{"answer": "x"}}}}\n' for n in range(4)))
+    arguments = ["batch", str(spec), str(data), "-o", str(tmp_path / "r.jsonl"), "--force"]
+
+    short = CliRunner().invoke(group, arguments, standalone_mode=False).output
+    gated = CliRunner().invoke(group, [*arguments, "--min-coverage", "1"], standalone_mode=False).output
+
+    assert short.startswith("4 rows: 4 scored, 0 failed\nmean reward of the scored rows: 1\n")
+    assert "Wilson" in gated
+
+
 # --- labels -------------------------------------------------------------------------------------------------------
 
 
