@@ -50,7 +50,7 @@ def gold(bench: Bench) -> Iterator[Finding]:
 
 def empty(bench: Bench) -> Iterator[Finding]:
     """Nothing, blanks and junk get the bottom."""
-    for samples, limit in ((probes.BLANK, EMPTY_LIMIT), (probes.JUNK, JUNK_LIMIT)):
+    for samples, limit in (((probes.NOTHING,), EMPTY_LIMIT), ((*probes.BLANK, *probes.JUNK), JUNK_LIMIT)):
         graded = bench.grade((row, sample) for row in bench.rows for sample in samples if sample != row.text)
         limit = JUNK_LIMIT if bench.judged else limit
         found = list(_above("empty", graded, limit, "an answer without content", bench))
@@ -138,7 +138,7 @@ def near_miss(bench: Bench) -> Iterator[Finding]:
     yield from bench.too_high(
         "near_miss", ends, "junk that shares one letter with the gold answer", SOFT_LIMIT
     )
-    numbers = [(row, sample) for row in rows if probes.numeric(row) for sample in probes.other_numbers(row)]
+    numbers = [(row, sample) for row in rows for sample in probes.other_numbers(row)]
     yield from bench.too_high("near_miss", numbers, "the gold answer with a digit too many", FULL_ONLY)
 
 
@@ -414,7 +414,7 @@ def _ordinary(bench: Bench) -> None:
         pair
         for row in bench.rows
         for pair in (
-            (row, row.gold), *((row, s) for s in (*row.bad, *probes.BLANK, *probes.JUNK, *probes.REFUSALS)),
+            (row, row.gold), *((row, s) for s in (*row.bad, probes.NOTHING, *probes.BLANK, *probes.JUNK, *probes.REFUSALS)),
             (row, bench.wrong(row)), (row, probes.THOROUGH), (row, probes.FILLER), (row, probes.LONG_FILLER),
         )
     )  # fmt: skip

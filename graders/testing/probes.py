@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from graders.testing.bench import CheckRow, as_number
 
-BLANK = ("", "   ", "\n\t \n")
+NOTHING = ""
+BLANK = ("   ", "\n\t \n")
 JUNK = ("?", "...", "zqxj vkwz")
 REFUSALS = (
     "I'm sorry, but I can't help with that.",
@@ -114,9 +115,22 @@ def numeric(row: CheckRow) -> bool:
     return bool(row.answers) and all(as_number(answer) is not None for answer in row.answers)
 
 
+def short_number(row: CheckRow) -> str:
+    """The gold's answer when it is a whole number of one or two digits; "" when it is anything else.
+
+    Such numbers stand in many texts by accident, and all of them can be listed; longer ones neither.
+    """
+    answers = (row.text,) if as_number(row.text) is not None else row.answers
+    numbers = {as_number(answer) for answer in answers}
+    number = numbers.pop() if len(numbers) == 1 else None
+    return f"{number:.0f}" if number is not None and number.is_integer() and 0 <= number < 100 else ""
+
+
 def other_numbers(row: CheckRow) -> list[str]:
-    """The gold with a longer number in the place of its answer: a digit behind (of a whole one), and a digit before."""
-    behind = _answer_replaced(row, lambda number: number if "." in number else f"{number}7")
+    """The gold with a longer number in the place of its short one: a digit behind, and a digit before."""
+    if not short_number(row):
+        return []
+    behind = _answer_replaced(row, lambda number: f"{number}7")
     before = _answer_replaced(row, lambda number: f"9{number}")
     return [changed for changed in (behind, before) if changed != row.text]
 
@@ -188,16 +202,10 @@ def listed(rows: Sequence[CheckRow]) -> Iterator[tuple[CheckRow, str]]:
     """
     golds = list(dict.fromkeys(row.text.strip() for row in rows if row.text.strip()))
     labels = golds if 1 < len(golds) <= len(rows) // 2 else []
-    numbers = [
-        number.replace(",", "")
-        for row in rows
-        if numeric(row)
-        for number in ([row.text] if as_number(row.text) is not None else row.answers)
-    ]
     for row in rows:
         mine = row.text.strip()
-        if numeric(row):
-            yield row, " ".join(["-777", *dict.fromkeys([*map(str, range(101)), *numbers]), "777777"])
+        if short_number(row):
+            yield row, " ".join(["-777", *map(str, range(100)), "777777"])
         elif (space := _space(mine) or (labels if mine in labels else [])) and len(space) > 1:
             others = [answer for answer in space if answer.lower() != mine.lower()]
             yield row, ", ".join([*others, mine, *reversed(others)])

@@ -102,8 +102,12 @@ def grade(sample, item):
     return load(item["source"])(sample, item["item"])
 """
 )
-#: A second, half a minute, half a day, three days, half a year; ten years on and back, for dates written into a source.
-CLOCK_SHIFTS_S = (1.0, 30.0, 43_200.0, 3 * 86_400.0, 180 * 86_400.0, 3652 * 86_400.0, -3652 * 86_400.0)
+_DAY_S = 86_400.0
+#: Seconds, minutes, half a day; the other six weekdays, each in another month; ten years on and back, for dates written
+#: into a source.
+CLOCK_SHIFTS_S = (
+    1.0, 30.0, 60.0, _DAY_S / 2, *(31 * months * _DAY_S for months in range(1, 7)), 3652 * _DAY_S, -3652 * _DAY_S,
+)  # fmt: skip
 
 #: Watches what the program opens, and whether a sample that is a program is run in its process.
 _WATCH = (
@@ -113,6 +117,7 @@ import json, os, sys
 
 CANARY = "graders.canary"
 OWN = [sys.prefix, sys.base_prefix, *sys.path, "/usr/share/zoneinfo", "/etc/localtime", "/dev/", "/sys/", "/usr/lib", "/lib"]
+OWN += os.environ.get("NLTK_DATA", "").split(":")
 MACHINE = ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat")
 
 class Seen(Exception):
@@ -149,7 +154,7 @@ class Watch:
 
     def read(self, path):
         path = os.fsdecode(path) if isinstance(path, (str, bytes)) else str(path)
-        if path in MACHINE or any(path.startswith(own) for own in [*OWN, *self.made] if own):
+        if path in (".", "", *MACHINE) or any(path.startswith(own) for own in [*OWN, *self.made] if own):
             return
         self.seen.setdefault("file", path)
 
@@ -241,7 +246,7 @@ def clock(bench: Bench) -> Iterator[Finding]:
     for key, source in programs(bench):
         if "time" not in source and "date" not in source:
             continue
-        pairs = _pairs(bench)[:6]
+        pairs = [pair for row in bench.rows[:2] for pair in ((row, row.gold), (row, bench.wrong(row)))]
         sandbox = bench.grader.backends.sandbox
         alone = _outcomes(sandbox, source, pairs)
         for seconds in CLOCK_SHIFTS_S:
@@ -346,6 +351,9 @@ def _looks_into(source: str) -> list[str]:
         if (isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load))
         or (isinstance(node, ast.Attribute) and node.attr in _SETTERS)
     }
+    compared = {  # if __name__ == "__main__"
+        id(side) for node in ast.walk(tree) if isinstance(node, ast.Compare) for side in node.comparators
+    }
     found: dict[str, None] = {}
     for node in ast.walk(tree):
         name = _name(node)
@@ -353,7 +361,7 @@ def _looks_into(source: str) -> list[str]:
             found[f"looks into its callers' frames or memory ({name})"] = None
         elif name in ENVIRONMENT and id(node) not in written and not isinstance(node, ast.alias):
             found[f"reads the environment ({name})"] = None
-        elif name in ("__main__", "ctypes"):
+        elif name in ("__main__", "ctypes") and id(node) not in compared:
             found[f"looks into the process that runs it ({name})"] = None
     return list(found)
 
@@ -374,7 +382,7 @@ def _name(node: ast.AST) -> str:
         return node.id
     if isinstance(node, ast.alias):
         return node.name
-    if isinstance(node, ast.Constant) and node.value in FRAMES:
+    if isinstance(node, ast.Constant) and (node.value in FRAMES or node.value == "__main__"):
         return str(node.value)
     return ""
 
