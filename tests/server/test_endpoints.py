@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from graders.result import NO_ERRORS
 from graders.server import Limits
+from graders.server.request import Call
 from tests.server.support import BATCH, PROBLEMS, RUN, VALIDATE, Running, serving
 from tests.specs import multi, python, string_check, text_similarity
 
@@ -304,3 +306,25 @@ def test_not_ready_says_why() -> None:
         assert running.ask("GET", "/healthz").status == 200
         refused = running.run(string_check())
         assert (refused.status, refused.error["code"]) == (400, "invalid_config")
+
+
+TIMEOUTS = [
+    # headers, seconds for the row
+    pytest.param({}, 300.0, id="the server's own"),
+    pytest.param({b"x-stainless-read-timeout": b"600.0"}, 300.0, id="a longer one does not count"),
+    pytest.param({b"x-stainless-read-timeout": b"100"}, 98.0, id="the Python client's"),
+    pytest.param({b"x-stainless-timeout": b"5"}, 4.0, id="the Node client's"),
+    pytest.param(
+        {b"x-stainless-read-timeout": b"None", b"x-stainless-timeout": b"5"}, 4.0, id="one that is none"
+    ),
+    pytest.param({b"x-stainless-timeout": b"-1"}, 300.0, id="negative"),
+    pytest.param({b"x-stainless-timeout": b"nan"}, 300.0, id="not a number"),
+]
+
+
+@pytest.mark.parametrize(("headers", "seconds"), TIMEOUTS)
+def test_a_row_ends_before_its_client_gives_up(headers: dict[bytes, bytes], seconds: float) -> None:
+    """So that the client reads the flag instead of asking again."""
+    call = Call({"headers": list(headers.items())}, 300.0)
+
+    assert call.deadline - time.monotonic() == pytest.approx(seconds, abs=0.5)

@@ -249,7 +249,7 @@ def test_a_client_that_leaves_ends_its_judge(server: Running) -> None:
 def test_a_judge_that_does_not_answer_is_a_flag_at_the_deadline(server: Running) -> None:
     """200 with the judge's flag, once the client's own time is nearly over."""
     started = time.monotonic()
-    answer = server.run(score_model(), **{DEADLINE: "1.0"})
+    answer = server.run(score_model(), **{DEADLINE: "1.5"})
 
     errors = answer.json()["metadata"]["errors"]
     assert answer.status == 200

@@ -107,6 +107,8 @@ def check_python(seen: dict[str, Any], before: dict[tuple[str, str], int], serve
         assert judged["token_usage"]["total_tokens"] == 15
         assert seen[way]["results"]["string_check"]["token_usage"] is None
     assert seen["azure"]["reward"] == seen["azure v1"]["reward"] == 0.75
+    late = {"python_grader_server_error", "unresponsive_reward_error"}
+    assert late.intersection(seen["impatient"]["flags"]), "told before its own time-out"
     for name, (kind, status, code) in LOST.items():
         error = seen["lost"][name]
         assert (error["class"], error["status_code"], error["code"]) == (kind, status, code), name
@@ -114,7 +116,7 @@ def check_python(seen: dict[str, Any], before: dict[tuple[str, str], int], serve
     made = {key: n - before.get(key, 0) for key, n in after.items() if n != before.get(key, 0)}
     n_results, n_errors = len(RESULTS), len(ERRORS)
     assert made == {
-        ("run", "200"): 2 * n_results + 2,
+        ("run", "200"): 2 * n_results + 3,
         ("validate", "200"): 2 * n_results,
         ("run", "400"): 2 * n_errors,
         ("validate", "400"): 2 * n_errors,
@@ -176,6 +178,8 @@ def test_node(server: Running, tmp_path: Path) -> None:
         assert set(result["metadata_keys"]) == {
             "name", "type", "errors", "execution_time", "scores", "token_usage", "sampled_model_name"
         }, name  # fmt: skip
+    late = {"python_grader_server_error", "unresponsive_reward_error"}
+    assert late.intersection(seen["impatient"]["flags"]), "told before its own time-out"
     assert seen["headers"]["reward"] == 1.0
     assert seen["headers"]["id"].startswith("req_")
     assert int(seen["headers"]["ms"]) >= 0
@@ -186,7 +190,7 @@ def test_node(server: Running, tmp_path: Path) -> None:
     after = requests(server)
     made = {key: n - before.get(key, 0) for key, n in after.items() if n != before.get(key, 0)}
     assert made == {
-        ("run", "200"): len(RESULTS) + 1,
+        ("run", "200"): len(RESULTS) + 2,
         ("validate", "200"): len(RESULTS),
         ("run", "400"): len(ERRORS),
         ("validate", "400"): len(ERRORS),

@@ -49,5 +49,9 @@ def script() -> dict[str, Any]:
             name: {"grader": grader, "model_sample": sample, **({} if item is None else {"item": item})}
             for name, (grader, sample, item, *_) in RESULTS.items()
         },
+        "hanging": {
+            "grader": python("import time\ndef grade(sample, item):\n    time.sleep(100)\n"),
+            "model_sample": "x",
+        },
         "errors": {name: grader for name, (grader, *_) in ERRORS.items()},
     }

@@ -52,6 +52,7 @@ for (const [name, grader] of Object.entries(script.errors)) {
 }
 const { data, response } = await graders.run(script.results.string_check).withResponse();
 out.headers = { reward: data.reward, id: response.headers.get("x-request-id"), ms: response.headers.get("openai-processing-ms") };
+out.impatient = seen(await graders.run(script.hanging, { timeout: 4000 }));
 const stranger = new OpenAI({ baseURL: `${url}/v1`, apiKey: "wrong" });
 out.lost["wrong key"] = await failure(() => stranger.fineTuning.alpha.graders.run(script.results.string_check));
 process.stdout.write(JSON.stringify(out));

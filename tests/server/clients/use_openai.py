@@ -100,6 +100,11 @@ async def main():
                     **script["results"]["python"]
                 )
             ),
+            "impatient": seen(
+                openai.OpenAI(base_url=f"{url}/v1", api_key=key, timeout=4).fine_tuning.alpha.graders.run(
+                    **script["hanging"]
+                )
+            ),
             "lost": lost,
         }
     json.dump(out, sys.stdout)
