@@ -27,6 +27,19 @@ def rows_in(path: Path) -> dict[str, bool]:
     return {line["id"]: line["ok"] for line in lines if "id" in line}
 
 
+def batch_of(folder: Path, out: Path, judge: ScriptedJudge, *, max_in_flight: int) -> list[str]:
+    """The command that grades ROWS rows, `row 0` and so on, with this judge."""
+    files = {
+        "spec.json": json.dumps(judge_spec()),
+        "data.jsonl": "".join(f'{{"id": "r{n}", "sample": "row {n} ", "item": {{}}}}\n' for n in range(ROWS)),
+        "graders.toml": f'[models."*"]\nbase_url = "{judge.base_url}"\nmax_in_flight = {max_in_flight}\n',
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    spec, data, config = (str(folder / name) for name in files)
+    return [sys.executable, "-m", "graders.cli", "batch", spec, data, "-o", str(out), "--config", config]
+
+
 def spare_s() -> float:
     """What a busy machine adds right now: as long as a process takes that loads what the summary needs."""
     started = time.monotonic()
@@ -37,13 +50,7 @@ def spare_s() -> float:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_batch(tmp_path: Path, number: int) -> None:
     """It ends within a second, closes what is open, keeps every verdict that came, and can be resumed."""
-    spec, data, out, config = (
-        tmp_path / name for name in ("spec.json", "data.jsonl", "out.jsonl", "graders.toml")
-    )
-    spec.write_text(json.dumps(judge_spec()))
-    data.write_text(
-        "".join(json.dumps({"id": f"r{n}", "sample": f"row {n} ", "item": {}}) + "\n" for n in range(ROWS))
-    )
+    out = tmp_path / "out.jsonl"
     hang = True
 
     def answer(received: Received) -> Step:
@@ -52,24 +59,14 @@ def test_interrupted_batch(tmp_path: Path, number: int) -> None:
         return say({"result": 0.5}, delay_s=60 if slow else 0.0)(received)  # type: ignore[operator]
 
     with ScriptedJudge(answer) as judge:
-        config.write_text(f'[models."*"]\nbase_url = "{judge.base_url}"\nmax_in_flight = 100\n')
-        command = [
-            sys.executable,
-            "-m",
-            "graders.cli",
-            "batch",
-            str(spec),
-            str(data),
-            "-o",
-            str(out),
-            "--config",
-            str(config),
-        ]
+        command = batch_of(tmp_path, out, judge, max_in_flight=100)
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         until = time.monotonic() + 60
         while len(judge.received) < QUICK + 100 and time.monotonic() < until:
             time.sleep(0.02)
-        time.sleep(0.3)  # so that what has been answered is in the client's hands
+        until = time.monotonic() + 3  # so that what has been answered is in the client's hands
+        while len(rows_in(out)) < QUICK and time.monotonic() < until:
+            time.sleep(0.1)
 
         started = time.monotonic()
         os.kill(process.pid, number)
@@ -96,13 +93,7 @@ def test_quota_that_runs_out_stops_the_batch_and_keeps_what_was_paid_for(tmp_pat
     """Few requests more than were under way; every answer that came is in the file; the exit says that it broke."""
     from graders.models.scripted import fail
 
-    spec, data, out, config = (
-        tmp_path / name for name in ("spec.json", "data.jsonl", "out.jsonl", "graders.toml")
-    )
-    spec.write_text(json.dumps(judge_spec()))
-    data.write_text(
-        "".join(json.dumps({"id": f"r{n}", "sample": f"row {n} ", "item": {}}) + "\n" for n in range(ROWS))
-    )
+    out = tmp_path / "out.jsonl"
 
     def answer(received: Received) -> Step:
         if len(judge.received) > 300:
@@ -110,19 +101,7 @@ def test_quota_that_runs_out_stops_the_batch_and_keeps_what_was_paid_for(tmp_pat
         return say({"result": 0.5}, delay_s=0.005)(received)  # type: ignore[operator]
 
     with ScriptedJudge(answer) as judge:
-        config.write_text(f'[models."*"]\nbase_url = "{judge.base_url}"\nmax_in_flight = 20\n')
-        command = [
-            sys.executable,
-            "-m",
-            "graders.cli",
-            "batch",
-            str(spec),
-            str(data),
-            "-o",
-            str(out),
-            "--config",
-            str(config),
-        ]
+        command = batch_of(tmp_path, out, judge, max_in_flight=20)
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
 
         assert done.returncode == 3, done.stderr
