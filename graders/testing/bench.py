@@ -44,24 +44,24 @@ class Finding:
         check: The check's name, a key of CHECKS.
         message: What was found, and what was expected.
         rows: The ids of the rows it was found on; () when it is about the spec itself.
-        sample: The sample that did it; "" when none did.
+        sample: The sample that did it; None when it was none.
     """
 
     check: str
     message: str
     rows: tuple[str, ...] = ()
-    sample: Any = ""
+    sample: Any = None
 
     def __str__(self) -> str:
         rows = ", ".join(self.rows[:5]) + (f" and {len(self.rows) - 5} more" if len(self.rows) > 5 else "")
         where = f" [rows {rows}]" if rows else ""
-        sample = shortened(self.sample)
-        return f"{self.check}: {self.message}{where}" + (f"\n    sample: {sample}" if sample else "")
+        sample = "" if self.sample is None else f"\n    sample: {shortened(self.sample)}"
+        return f"{self.check}: {self.message}{where}{sample}"
 
 
 def shortened(sample: Any, limit: int = 160) -> str:
     """A sample on one line."""
-    text = json.dumps(sample, ensure_ascii=False, default=repr) if sample != "" else ""
+    text = json.dumps(sample, ensure_ascii=False, default=repr)
     return (
         text
         if len(text) <= limit

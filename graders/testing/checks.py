@@ -265,7 +265,7 @@ def spread(bench: Bench) -> Iterator[Finding]:
         rewards = [one.result.reward for one in (*golds, *bads) if one.result.ok]
         if len(rewards) > 1 and max(rewards) - min(rewards) < 1e-6:
             message = f"all {len(rewards)} samples of group {name!r}, good and bad, get {rewards[0]:g}"
-            yield Finding("spread", message, tuple(row.id for row in rows), bads[0].sample if bads else "")
+            yield Finding("spread", message, tuple(row.id for row in rows), bads[0].sample if bads else None)
 
 
 def members(bench: Bench) -> Iterator[Finding]:
