@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import pty
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from graders.batch.results import read_results
+from graders.cli import main
 from graders.models import ScriptedJudge
 from graders.models.scripted import say
 from tests.batch.support import batch, command, write_rows, write_spec
@@ -25,6 +27,29 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def here(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """`grader batch` with these arguments, in this process and in the folder."""
+    monkeypatch.chdir(folder)
+
+    def run(*arguments: str) -> Done:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main(["batch", *arguments])
+        return Done(end.value.code or 0, *capfd.readouterr())  # type: ignore[arg-type]
+
+    return run
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     write_spec(tmp_path / "spec.json", string_check())
@@ -32,9 +57,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_run_and_its_summary(folder: Path) -> None:
+def test_a_run_and_its_summary(folder: Path, here: Callable[..., Done]) -> None:
     """Counts and mean on stdout, nothing on stderr, results in the file, exit 0."""
-    done = batch("spec.json", "rows.jsonl", "-o", "r.jsonl", cwd=folder)
+    done = here("spec.json", "rows.jsonl", "-o", "r.jsonl")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"20(:| rows:) 20 scored, 0 failed", done.stdout)
@@ -80,7 +105,7 @@ def test_the_reader_of_stdout_may_leave(folder: Path) -> None:
     assert "Broken pipe" in talk
 
 
-def test_mapped_fields(folder: Path) -> None:
+def test_mapped_fields(folder: Path, here: Callable[..., Done]) -> None:
     """Any row can be graded once its fields are named; the id may be made from the content."""
     rows = [
         {"uid": f"u{n}", "truth": {"answer": "x"}, "models": {"a": {"text": "x" if n else "y"}}}
@@ -89,8 +114,8 @@ def test_mapped_fields(folder: Path) -> None:
     write_rows(folder / "other.jsonl", rows)
     fields = ("--sample-field", "models.a.text", "--item-field", "truth")
 
-    named = batch("spec.json", "other.jsonl", "-o", "a", *fields, "--id-field", "uid", cwd=folder)
-    unnamed = batch("spec.json", "other.jsonl", "-o", "b", *fields, "--id-field", "", cwd=folder)
+    named = here("spec.json", "other.jsonl", "-o", "a", *fields, "--id-field", "uid")
+    unnamed = here("spec.json", "other.jsonl", "-o", "b", *fields, "--id-field", "")
 
     assert (named.returncode, unnamed.returncode) == (0, 0), named.stderr + unnamed.stderr
     assert [(row.id, row.reward) for row in read_results(folder / "a").rows] == [
@@ -123,33 +148,35 @@ WRONG: list[Any] = [
 
 
 @pytest.mark.parametrize(("arguments", "code", "message"), WRONG)
-def test_what_goes_wrong(arguments: list[str], code: int, message: str, folder: Path) -> None:
+def test_what_goes_wrong(
+    arguments: list[str], code: int, message: str, folder: Path, here: Callable[..., Done]
+) -> None:
     """Each exit has its meaning, and the text says what to do."""
     (folder / "bad.json").write_text('{"type": "string_check"}')
     (folder / "empty.jsonl").write_text("")
     (folder / "there").write_text("something else\n")
     write_rows(folder / "unlike.jsonl", [{"sample": "x", "item": {"question": "?"}}])
 
-    done = batch(*arguments, cwd=folder, stdin=subprocess.DEVNULL)
+    done = here(*arguments)
 
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
     assert message in done.stderr
     assert (folder / "there").read_text() == "something else\n"
 
 
-def test_force_and_resume(folder: Path) -> None:
+def test_force_and_resume(folder: Path, here: Callable[..., Done]) -> None:
     """--force begins anew; --resume with nothing missing grades nothing."""
-    assert batch("spec.json", "rows.jsonl", "-o", "r", cwd=folder).returncode == 0
+    assert here("spec.json", "rows.jsonl", "-o", "r").returncode == 0
     before = (folder / "r").read_bytes()
 
-    again = batch("spec.json", "rows.jsonl", "-o", "r", "--resume", cwd=folder)
+    again = here("spec.json", "rows.jsonl", "-o", "r", "--resume")
     assert (again.returncode, (folder / "r").read_bytes()) == (0, before)
-    forced = batch("spec.json", "rows.jsonl", "-o", "r", "--force", cwd=folder)
+    forced = here("spec.json", "rows.jsonl", "-o", "r", "--force")
     assert (forced.returncode, (folder / "r").read_bytes()) == (0, before)
 
 
-def test_a_sorted_copy(folder: Path) -> None:
-    done = batch("spec.json", "rows.jsonl", "-o", "r", "--sorted", "s.jsonl", cwd=folder)
+def test_a_sorted_copy(folder: Path, here: Callable[..., Done]) -> None:
+    done = here("spec.json", "rows.jsonl", "-o", "r", "--sorted", "s.jsonl")
 
     assert done.returncode == 0
     ids = [row.id for row in read_results(folder / "s.jsonl").rows]
@@ -207,9 +234,9 @@ def test_progress_on_a_terminal(folder: Path) -> None:
     assert seen.endswith(b"\r\x1b[K")
 
 
-def test_help_teaches() -> None:
+def test_help_teaches(here: Callable[..., Done]) -> None:
     """--help names the forms of data, what to do after a crash, and gives examples."""
-    done = batch("--help")
+    done = here("--help")
 
     assert done.returncode == 0
     for word in (
@@ -233,10 +260,3 @@ def test_no_judge_and_no_sandbox_is_loaded_for_local_graders(folder: Path) -> No
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True)
 
     assert done.stdout == "0 []\n"
-
-
-def test_compressed_data(folder: Path) -> None:
-    (folder / "rows.jsonl.gz").write_bytes(gzip.compress((folder / "rows.jsonl").read_bytes()))
-
-    assert batch("spec.json", "rows.jsonl.gz", "-o", "r", cwd=folder).returncode == 0
-    assert sum(1 for _ in read_results(folder / "r").rows) == 20

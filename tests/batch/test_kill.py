@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from graders.batch.results import read_results
+from graders.batch import grade_dataset, read_results
 from tests.batch.support import batch, command, timeless, write_rows, write_spec
 from tests.specs import multi, python, string_check, text_similarity
 
@@ -100,14 +100,14 @@ def test_killed_again_and_again(
 # --- signals --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_drains_and_says_how_to_go_on(number: int, tmp_path: Path) -> None:
     """What is under way is written, the exit is 130, and the command it prints grades the rest."""
     spec = write_spec(
         tmp_path / "spec.json",
         python("import time\ndef grade(sample, item):\n    time.sleep(0.02)\n    return 1\n"),
     )
-    data = write_rows(tmp_path / "data.jsonl", answers(300))
+    data = write_rows(tmp_path / "data.jsonl", answers(150))
     results = tmp_path / "my results.jsonl"
     process = subprocess.Popen(
         command(spec, data, "-o", results), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -119,7 +119,7 @@ def test_a_signal_drains_and_says_how_to_go_on(number: int, tmp_path: Path) -> N
 
     assert process.returncode == 130, talk
     n = sum(1 for _ in read_results(results).rows)
-    assert 0 < n < 300
+    assert 0 < n < 150
     advice = talk.rpartition("Go on with: grader batch ")[2].strip()
     assert "--resume" in advice
     done = subprocess.run(
@@ -130,8 +130,8 @@ def test_a_signal_drains_and_says_how_to_go_on(number: int, tmp_path: Path) -> N
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert f"{300 - n}" in done.stdout
-    assert len({row.id for row in read_results(results).rows}) == 300
+    assert f"{150 - n}" in done.stdout
+    assert len({row.id for row in read_results(results).rows}) == 150
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
@@ -204,10 +204,14 @@ def may_mount() -> bool:
     return probe.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not may_mount(), reason="no mount namespace here (unshare -m, or -rm for an ordinary user)"
 )
-@pytest.mark.parametrize("spec", [string_check(), MIXED], ids=["local", "sandbox"])
+@pytest.mark.parametrize(
+    "spec",
+    [pytest.param(string_check(), id="local"), pytest.param(MIXED, id="sandbox", marks=pytest.mark.slow)],
+)
 def test_a_full_and_a_read_only_disk(spec: dict[str, Any], tmp_path: Path) -> None:
     """On a file system of 256 kB: full, made read-only, given room; each time told clearly, and nothing is lost."""
     write_spec(tmp_path / "spec.json", spec)
@@ -232,17 +236,15 @@ def test_a_full_and_a_read_only_disk(spec: dict[str, Any], tmp_path: Path) -> No
 
 def test_a_dataset_that_breaks_off(tmp_path: Path) -> None:
     """Rows before the break are graded and kept; with the whole file the run goes on."""
-    spec = write_spec(tmp_path / "spec.json", string_check())
     content = gzip.compress("".join(json.dumps(row) + "\n" for row in answers(8000, 100)).encode())
     data, results = tmp_path / "data.jsonl.gz", tmp_path / "results.jsonl"
     data.write_bytes(content[: len(content) // 2])
 
-    first = batch(spec, data, "-o", results)
+    first = grade_dataset(string_check(), str(data), str(results))
     n = sum(1 for _ in read_results(results).rows)
     data.write_bytes(content)
-    second = batch(spec, data, "-o", results, "--resume")
+    second = grade_dataset(string_check(), str(data), str(results), resume=True)
 
-    assert (first.returncode, second.returncode) == (3, 0), first.stderr + second.stderr
-    assert "breaks off" in first.stderr
+    assert "breaks off" in first.broken
     assert 0 < n < 8000
-    assert len({row.id for row in read_results(results).rows}) == 8000
+    assert (second.broken, second.graded, second.tally.rows) == ("", 8000 - n, 8000)
