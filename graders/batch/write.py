@@ -154,6 +154,8 @@ class Writer:
 
     def _undo(self) -> None:
         """Drop what was written of a line that did not fit."""
+        if self.path == "-":  # what else is in there is not known
+            return
         try:
             os.ftruncate(self._fd, self._size)
         except OSError:
