@@ -32,6 +32,8 @@ error_log = logging.getLogger("graders.server")
 
 #: What may be looked at without the token: whether the server lives, and what holds nothing of anybody's.
 OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
+#: What is answered however much is under way.
+ALWAYS = OPEN | {"/metrics", "/state"}
 #: Host headers of a server that wants no token. A page of a stranger whose name was made to point here has another.
 LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
 LOG_EVERY_S = 0.1  # a line waits at most this long
@@ -151,7 +153,7 @@ class Application:
 
     def _refusal(self, path: str, call: Call) -> ApiError | None:
         """Why this request is not looked at further; None when it is."""
-        if self.under_way > self._limits.requests and path not in OPEN:
+        if self.under_way > self._limits.requests and path not in ALWAYS:
             self._metrics.refused["requests"] += 1
             return overloaded(f"{self._limits.requests} are under way")
         if self._token is None:

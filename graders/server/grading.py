@@ -23,6 +23,7 @@ from graders.batch.codec import dumps
 from graders.engine import Grader
 from graders.errors import Problem, SpecError
 from graders.server.errors import ApiError, invalid_spec
+from graders.server.limits import Overloaded
 
 T = TypeVar("T")
 
@@ -140,16 +141,26 @@ def _as_spec(spec: Any) -> Any:
 class Lanes:
     """Event loops on threads, for rows that would hold up the server's. Started when first needed."""
 
-    def __init__(self, n_lanes: int = LANES) -> None:
-        self._n_lanes = n_lanes
-        self._busy: list[int] = []
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._busy = [0] * LANES
         self._loops: list[Loop] = []
 
+    @property
+    def under_way(self) -> int:
+        return sum(self._busy)
+
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run it on the lane with the least to do. Cancelling the caller cancels it."""
+        """Run it on the lane with the least to do. Cancelling the caller cancels it.
+
+        Raises:
+            Overloaded: as many as are admitted run or wait.
+        """
+        if self.under_way >= self._most:
+            work.close()
+            raise Overloaded(f"{self.under_way} rows with long texts run or wait already")
         if not self._loops:
-            self._loops = [Loop(f"graders-lane-{n}") for n in range(self._n_lanes)]
-            self._busy = [0] * self._n_lanes
+            self._loops = [Loop(f"graders-lane-{n}") for n in range(LANES)]
         lane = self._busy.index(min(self._busy))
         self._busy[lane] += 1
         try:

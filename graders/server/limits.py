@@ -7,6 +7,7 @@ that would wait too long is refused at once, which the client sees as 429.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -28,17 +29,18 @@ class Limits:
     """What the server admits.
 
     Attributes:
-        body_bytes: Of one request, and of one line of a streamed batch.
+        body_bytes: Of one request.
         buffered_bytes: Of all requests' bodies together, while they are graded.
         requests: Under way at once.
         code, judge, embed: Python graders, judges' questions and texts to embed that run or wait.
+        large: Rows with long texts that run or wait.
         batches: Under way at once, and so many threads.
         batch_window: Rows of one batch under way at once.
         compiled: Graders kept compiled.
         timeout_s: For one row, the wait for a free place included. A client that tells its own, shorter time-out
             (the official ones do) gets that one.
-        body_s: For a request's body to arrive, and between two parts of a streamed one.
-        head_s: For a request's headers to arrive, from the connection or from their first byte.
+        body_s: For the rest of its body to arrive.
+        head_s: For a request's headers and the first of its body to arrive, from the connection or their first byte.
         head_bytes: Of a request's headers.
         keep_alive_s: For an idle connection.
         connections: Open at once; more are closed as they come.
@@ -51,6 +53,7 @@ class Limits:
     code: int = 256
     judge: int = 512
     embed: int = 256
+    large: int = 64
     batches: int = 4
     batch_window: int = 64
     compiled: int = 256
@@ -158,8 +161,6 @@ class Borrowed(Backends):
     def submit(
         self, asks: Sequence[Ask | GradeError], *, deadline: float | None = None
     ) -> list[Future[Answer]]:
-        import time
-
         futures = self._shared.send(asks, deadline=deadline or time.monotonic() + self._timeout_s)
         self._under_way.update(futures)
         for future in futures:

@@ -20,7 +20,7 @@ from graders.errors import UnresponsiveReward
 from graders.result import RunResult, Score
 from graders.server import batch, metrics, openapi, page
 from graders.server.edge import Endpoint
-from graders.server.errors import Json, overloaded
+from graders.server.errors import ApiError, Json, overloaded
 from graders.server.grading import Compiled, Graders, Lanes
 from graders.server.limits import Borrowed, Buffered, Limits, Overloaded, Shared
 from graders.server.ready import Readiness
@@ -50,7 +50,7 @@ class Service:
         self.buffered = Buffered(limits.buffered_bytes)
         self.shared = Shared(backends, limits, self.metrics)
         self.graders = Graders(self.shared, keep=limits.compiled, strict=strict)
-        self.lanes = Lanes()
+        self.lanes = Lanes(limits.large)
         self.ready = Readiness(backends)
         self.batch_threads = ThreadPoolExecutor(limits.batches, thread_name_prefix="graders-batch")
         self.n_batches = 0
@@ -102,13 +102,19 @@ class Service:
             try:
                 async with asyncio.timeout(left_s + 2 * LATE_S):
                     result = await unless_gone(request, self.lanes.run(work) if large else work)
+            except Overloaded as error:
+                raise self._refused("large", error) from None
             except TimeoutError:  # a metric over long texts: what waits for others keeps the deadline itself
                 result = _too_slow(grader, call)
-        if result.failures and any(isinstance(failure, Overloaded) for failure in result.failures):
-            self.metrics.refused["rows"] += 1
-            raise overloaded(str(result.failures[0]))
+        for failure in result.failures:
+            if isinstance(failure, Overloaded):
+                raise self._refused("rows", failure)
         self.graded(call, grader, result)
         return result
+
+    def _refused(self, what: str, error: Overloaded) -> ApiError:
+        self.metrics.refused[what] += 1
+        return overloaded(str(error))
 
     def graded(self, call: Call, grader: Grader, result: RunResult) -> None:
         """Count a row, and note it for the log."""
@@ -193,6 +199,11 @@ class Service:
             ("graders_code_under_way", "Python graders that run or wait.", lambda: under_way["code"]),
             ("graders_judge_under_way", "Questions to judges that run or wait.", lambda: under_way["judge"]),
             ("graders_embed_under_way", "Texts being embedded.", lambda: under_way["embed"]),
+            (
+                "graders_large_under_way",
+                "Rows with long texts that run or wait.",
+                lambda: self.lanes.under_way,
+            ),
             ("graders_batches_under_way", "Batches.", lambda: self.n_batches),
         ]
 

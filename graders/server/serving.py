@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -125,8 +126,8 @@ def server(application: ASGIApp, *, limits: Limits | None = None) -> Server:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nothing here depends on who the client says it is
-        timeout_keep_alive=int(limits.keep_alive_s),
-        timeout_graceful_shutdown=int(limits.drain_s),
+        timeout_keep_alive=ceil(limits.keep_alive_s),
+        timeout_graceful_shutdown=ceil(limits.drain_s),
         h11_max_incomplete_event_size=limits.head_bytes,
     )
     return Server(config)
@@ -167,9 +168,8 @@ def log_to_stderr() -> None:
     logger = logging.getLogger("graders.server")
     logger.addHandler(logging.StreamHandler(sys.stderr))
     logger.propagate = False
-    logging.getLogger("uvicorn.error").setLevel(
-        logging.CRITICAL + 1
-    )  # its tracebacks may quote what a request held
+    quiet = logging.getLogger("uvicorn.error")
+    quiet.setLevel(logging.CRITICAL + 1)  # its tracebacks may quote what a request held
 
 
 def more_descriptors(n_descriptors: int) -> None:
