@@ -27,7 +27,7 @@ from graders.batch.text import comparison_markdown, comparison_text, summary_mar
 from graders.cli import group
 from tests.batch.browser import CHROMIUM, Browser
 from tests.batch.handmade import write_results
-from tests.specs import multi, python, string_check, text_similarity
+from tests.specs import multi, python, score_model, string_check, text_similarity
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
@@ -501,6 +501,25 @@ def test_json(tmp_path: Path) -> None:
     assert (told["rows"], told["rewards"]["mean"]["value"], told["rewards"]["mean"]["low"]) == (1, 0.5, None)
     assert told["agreement"]["cut"]["both"] == 1
     assert "distances" not in told["agreement"]
+
+
+def test_prices_make_a_cost(tmp_path: Path) -> None:
+    """By [prices] of graders.toml, per million tokens: 2 x 100,000 x 3 + 2 x 10,000 x 5, over a million."""
+    config = tmp_path / "graders.toml"
+    config.write_text('[prices]\n"m" = { input = 3.0, output = 5.0 }\n')
+    used = {
+        "prompt_tokens": 100_000,
+        "completion_tokens": 10_000,
+        "total_tokens": 110_000,
+        "cached_tokens": 0,
+    }
+    path = write_results(tmp_path / "r.jsonl", [{"seconds": 0.5, "usage": {"m": used}}] * 2, score_model())
+
+    told = json.loads(run(path, "--format", "json", "--config", config).output)
+    text = run(path, "--config", config).output
+
+    assert told["cost"] == pytest.approx(0.7)
+    assert "tokens       m: 200,000 in, 20,000 out, cost 0.7" in text
 
 
 def test_junit(tmp_path: Path) -> None:
