@@ -47,9 +47,13 @@ class Received:
 
     @property
     def texts(self) -> list[str]:
-        """The text of every message that is plain text, in order."""
+        """The text of every message, its text parts joined, in order."""
         messages = self.json.get("messages") or self.json.get("input") or []
-        return [m["content"] if isinstance(m["content"], str) else "" for m in messages]
+        contents = [message["content"] for message in messages]
+        return [
+            content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+            for content in contents
+        ]
 
 
 @dataclass(frozen=True, slots=True)

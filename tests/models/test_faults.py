@@ -60,9 +60,31 @@ def graded(way: str, grader: graders.Grader) -> dict[str, Any]:
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.name)
 def test_behaviour(judge: ScriptedJudge, behaviour: Behaviour, kind: Kind, way: str) -> None:
     """The verdict or exactly one flag, the attempts, the waits between them, and the text of the failure."""
+    check(judge, behaviour, kind, way)
+    if judge.received:
+        assert behaviour.last(judge.received[-1].json)
+
+
+def of_chat_alone(behaviour: Behaviour) -> bool:
+    """Whether it is about what only chat completions have: choices, and the names of their parameters."""
+    words = ("choice", "in parts", "max_completion", "token limit")
+    return "dropped" in behaviour.provenance or any(word in behaviour.name for word in words)
+
+
+@pytest.mark.parametrize(
+    "behaviour", [b for b in BEHAVIOURS if not of_chat_alone(b)], ids=lambda behaviour: behaviour.name
+)
+def test_behaviour_of_responses(judge: ScriptedJudge, behaviour: Behaviour) -> None:
+    """The same over /v1/responses, where it is chosen."""
+    check(judge, behaviour, LABEL, "run", api="responses")
+    assert {received.path for received in judge.received} == {"/v1/responses"}
+
+
+def check(judge: ScriptedJudge, behaviour: Behaviour, kind: Kind, way: str, **route: Any) -> None:
     clock = Clock()
+    timeout_s = STALL_TIMEOUT_S if behaviour.stalls else 30
     config = config_of(
-        judge, attempt_timeout_s=STALL_TIMEOUT_S, max_attempts=MAX_ATTEMPTS, api_key_env="JUDGE_KEY"
+        judge, attempt_timeout_s=timeout_s, max_attempts=MAX_ATTEMPTS, api_key_env="JUDGE_KEY", **route
     )
     client = Client(config, clock=clock.now, sleep=clock.sleep, jitter=lambda: 0.5)
     judge.clear()
@@ -96,7 +118,6 @@ def test_behaviour(judge: ScriptedJudge, behaviour: Behaviour, kind: Kind, way: 
         slept > 0 if least is ... else slept >= least
         for slept, least in zip(clock.slept, behaviour.waits, strict=True)
     )
-    assert behaviour.last(judge.received[-1].json)
     assert result["provenance"].get("judge", {}).items() >= behaviour.provenance.items()
     used = metadata["token_usage"]
     assert (used and used["prompt_tokens"]) == behaviour.usage
