@@ -154,9 +154,7 @@ class Comparison:
         return {"verdict": self.verdict, **made}
 
 
-@np.errstate(
-    over="ignore", invalid="ignore"
-)  # no float holds the variance of 1e200; it is then shown as unknown
+@np.errstate(over="ignore", invalid="ignore")  # the variance of 1e200 is shown as unknown
 def compare(
     a: str | Path,
     b: str | Path,
@@ -222,7 +220,7 @@ def compare(
 
 def gate(comparison: Comparison, max_drop: float) -> Gate:
     """B's mean is surely at most `max_drop` below A's: met, failed, or inconclusive as in `stats.gates`."""
-    wanted = f"wanted at least {-max_drop:g}"
+    wanted = f"wanted at least {0 - max_drop:g}"
     delta = comparison.delta
     if delta is None:
         return Gate("difference", "inconclusive", f"no row was scored in both, {wanted}")

@@ -64,9 +64,7 @@ class Agreement:
     distances: Floats
 
 
-@np.errstate(
-    over="ignore", invalid="ignore"
-)  # no float holds the variance of 1e200; it is then shown as unknown
+@np.errstate(over="ignore", invalid="ignore")  # the variance of 1e200 is shown as unknown
 def agreement(
     field: str,
     labels: Sequence[Any],

@@ -420,9 +420,7 @@ def to_json(value: Any) -> Any:
     return number_or_none(value)
 
 
-@np.errstate(
-    over="ignore", invalid="ignore"
-)  # no float holds the variance of 1e200; it is then shown as unknown
+@np.errstate(over="ignore", invalid="ignore")  # the variance of 1e200 is shown as unknown
 def summarise(
     columns: Columns, price: Callable[[str, Usage], float | None] = lambda model, usage: None
 ) -> Summary:
