@@ -348,3 +348,26 @@ def json_error(message: str) -> Any:
     from graders.models.scripted import fail
 
     return fail(401, message)
+
+
+@pytest.mark.parametrize("how", ["refused", "ignored"])
+def test_many_at_once_step_down_one_rung(how: str) -> None:
+    """Fifty questions that find out at the same time leave the ladder where one would: none steps past what works."""
+
+    def respond(body: dict[str, Any], number: int) -> Reply:
+        if body["response_format"]["type"] == "json_schema":
+            refused = Reply(400, {}, b'{"error": {"message": "response_format is not supported"}}')
+            return refused if how == "refused" else ok("I like it.")
+        key = body["messages"][-1]["content"].split('"required": ["')[1].split('"')[0]
+        return ok(json.dumps({key: 0.5}))
+
+    fake = Fake(respond)
+    client = virtual_client(fake, steps=False, max_in_flight=50)
+
+    async def run() -> list[Any]:
+        return await asyncio.gather(*(client.answer(ask(f"q{n}")) for n in range(50)))
+
+    replies = in_virtual_time(run())
+
+    assert {reply.provenance["structured"] for reply in replies} == {"json_object"}
+    assert len(fake.bodies) <= 50 * 2 + 1  # the very first of those ignored is asked once more in vain
