@@ -24,6 +24,7 @@ ROWS = 6  # rows that a program is run on in other circumstances
 HASH_SEEDS = (1, 2, 3, 4, 5, 6)
 HASHING = frozenset(("set", "frozenset", "hash", "id"))
 
+PROGRAMS_OWN = frozenset(("value", "grader_error", "bad_return"))  # outcomes that a program decides itself
 ORDERS = 6  # in which rows are graded by one process: each row comes after several others
 
 _LOAD = """
@@ -230,7 +231,7 @@ def hash_seeds(bench: Bench) -> Iterator[Finding]:
             for (row, sample), one, other in zip(
                 pairs, alone, _outcomes(sandbox, source, pairs), strict=True
             ):
-                if one.value != other.value:
+                if _differ(one, other):
                     message = f"{_called(key)}the hash seed changes the reward, from {_shown(one)} to {_shown(other)}"
                     yield Finding(
                         "deterministic",
@@ -257,7 +258,7 @@ def clock(bench: Bench) -> Iterator[Finding]:
                 [(row, sample, {"item": row.item, "seconds": seconds}) for row, sample in pairs],
             )
             for (row, sample), one, other in zip(pairs, alone, moved, strict=True):
-                if one.value != other.value:
+                if _differ(one, other):
                     message = f"{_called(key)}the time changes the reward: {_shown(one)} now, {_shown(other)} with the clock moved by {seconds:g} s"
                     yield Finding("deterministic", message, (row.id,), sample)
                     return
@@ -269,6 +270,8 @@ def remembering(bench: Bench) -> Iterator[Finding]:
         sandbox = bench.grader.backends.sandbox
         pairs = _pairs(bench)
         alone = _outcomes(sandbox, source, pairs)
+        if not all(outcome.status in PROGRAMS_OWN for outcome in alone):
+            continue
         rows = [
             (_sample(row, sample), row.item, outcome.value)
             for (row, sample), outcome in zip(pairs, alone, strict=True)
@@ -454,6 +457,11 @@ def _parsed(source: str) -> ast.Module:
             return ast.parse(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return ast.Module([], [])
+
+
+def _differ(one: Outcome, other: Outcome) -> bool:
+    """Whether a program gave different things; where something else ended it, nothing is known."""
+    return {one.status, other.status} <= PROGRAMS_OWN and one.value != other.value
 
 
 def _seen(outcome: Outcome) -> dict[str, str]:
