@@ -17,6 +17,7 @@ import pytest
 from graders.backends import Backends
 from graders.models.scripted import ScriptedJudge, say
 from graders.server import Limits, routes
+from graders.server import serving as serving_module
 from graders.server.metrics import resident_bytes
 from tests.server.support import RUN, VALIDATE, Running, load_config_of, serving
 from tests.specs import multi, python, score_model, string_check, text_similarity
@@ -141,7 +142,7 @@ def test_half_closed(server: Running, sent: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"\x16\x03\x01\x02\x00", b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x00" * 100]
+    "garbage", [b"\x16\x03\x01\x02\x00", b"hello\r\n\r\n", b"GET / FTP/1.1\r\n\r\n", b"\x00" * 100]
 )
 def test_what_is_not_http(server: Running, garbage: bytes) -> None:
     """Gets the error body, and the end of the connection."""
@@ -362,3 +363,21 @@ def test_too_many_rows_with_long_texts() -> None:
     assert (refused.status, refused.error["code"]) == (429, "rate_limit_exceeded")
     assert "long texts" in refused.error["message"]
     assert small.status == 200
+
+
+def test_without_the_fast_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same patience where httptools is not installed."""
+    monkeypatch.setattr(serving_module, "find_spec", lambda name: None)
+    with serving(limits=LIMITS) as running:
+        assert running.post(RUN, GOOD).json()["reward"] == 1.0
+        with running.connect() as connection:
+            connection.sendall(request(json.dumps(GOOD).encode()))
+            assert one(connection).startswith(b"HTTP/1.1 200")
+            connection.sendall(b"POST ")
+            rest(connection)
+        with running.connect() as connection:
+            connection.sendall(b"\x00" * 100)
+            assert b'"code":"invalid_http"' in rest(connection)
+        with running.connect() as connection:
+            connection.sendall(request(b"{", length=1000))
+            assert b'"code":"request_timeout"' in rest(connection)
