@@ -141,7 +141,11 @@ class Sandbox:
         return await asyncio.wrap_future(self.submit(source, sample, item, key=key, timeout_s=timeout_s))
 
     def run_many(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Grade many, lazily and in order, with a bounded number under way. Closing it stops what is under way."""
+        """Grade many, lazily and in order, with a bounded number under way. Closing it stops what is under way.
+
+        Raises:
+            TypeError, ValueError, RecursionError: as run, when the job is read.
+        """
         waiting: deque[Future[Outcome]] = deque()
         source = iter(jobs)
         try:
@@ -250,6 +254,7 @@ class _Pool:
         self._grows = sandbox._grows
         self._kept = sandbox._kept
         self._per_process = sandbox.samples_per_process
+        self._open: set[Task] = set()  # tasks that have no outcome yet, wherever they are
         self._queue: deque[Task] = deque()
         self._cancelled: deque[Task] = deque()
         self._servers: list[Server] = []  # the least recently used first
@@ -271,10 +276,15 @@ class _Pool:
     # --- from other threads ---
 
     def add(self, task: Task) -> None:
+        self._open.add(task)
         self._queue.append(task)
         self._wake_up()
+        if not self.takes:  # it failed just now, and has finished what it knew of
+            self._finish_open("the sandbox's thread failed")
 
     def cancelled(self, task: Task) -> None:
+        self._open.discard(task)
+        task.future.set_running_or_notify_cancel()  # for those who wait for several
         self._cancelled.append(task)
         self._wake_up()
 
@@ -345,9 +355,19 @@ class _Pool:
         self._selector.close()
         self._wake.close()
         self._inside.close()
-        for task in (*(task for run in runs for task in run.tasks), *self._queue):
-            _finish(task, Outcome("infrastructure", tier=self._choice.tier, text=why))
-        self._queue.clear()
+        self._finish_open(why)
+
+    def _finish_open(self, why: str) -> None:
+        for task in list(self._open):
+            self._finish(task, Outcome("infrastructure", tier=self._choice.tier, text=why))
+
+    def _finish(self, task: Task, outcome: Outcome) -> None:
+        try:
+            self._open.remove(task)
+        except KeyError:  # cancelled
+            return
+        if task.future.set_running_or_notify_cancel():
+            task.future.set_result(outcome)
 
     def _timeout(self) -> float | None:
         """Until the next watchdog."""
@@ -370,7 +390,7 @@ class _Pool:
             if task.future.done():
                 continue
             if self._choice.refusal:
-                _finish(task, Outcome("infrastructure", text=self._choice.refusal))
+                self._finish(task, Outcome("infrastructure", text=self._choice.refusal))
                 continue
             try:
                 server = self._server(task.named.packages)
@@ -501,7 +521,7 @@ class _Pool:
             name = protocol.clean_name(text.strip().rpartition("\n")[2].partition(":")[0])
             text = protocol.clean(text)
             for task in run.tasks:
-                _finish(
+                self._finish(
                     task,
                     Outcome("grader_error", tier=server.tier, stage="compile", error_type=name, text=text),
                 )
@@ -563,7 +583,7 @@ class _Pool:
             task.attempts += counts
             if task.attempts >= ATTEMPTS:
                 text = f"{reason}, {task.attempts} times under this sample"
-                _finish(
+                self._finish(
                     task, Outcome("infrastructure", tier=self._choice.tier, text=text, attempts=task.attempts)
                 )
             else:
@@ -596,7 +616,7 @@ class _Pool:
             self._again(run.tasks, "the jail of this sample could not be entered")
             return
         outcome = _outcome(written[len(protocol.JAILED) :], status, ended, task.wall_s, cpu_s, self._limits)
-        _finish(
+        self._finish(
             task,
             replace(outcome, tier=self._choice.tier, wall_s=wall_s, cpu_s=cpu_s, attempts=task.attempts + 1),
         )
@@ -610,7 +630,7 @@ class _Pool:
             self._again(run.tasks, "", counts=False)
             return
         for task, outcome in zip(run.tasks, outcomes, strict=True):
-            _finish(
+            self._finish(
                 task,
                 replace(
                     outcome, tier=self._choice.tier, wall_s=wall_s / count, cpu_s=cpu_s / count,
@@ -692,11 +712,6 @@ def _outcome(frame: bytes, status: int, ended: int, wall_s: float, cpu_s: float,
         text = f"the program wrote {len(frame)} bytes that are not one result"
         return Outcome("protocol", text=f"{text}, and left with exit code {code}")
     return read
-
-
-def _finish(task: Task, outcome: Outcome) -> None:
-    if task.future.set_running_or_notify_cancel():
-        task.future.set_result(outcome)
 
 
 def _close(run: Run) -> None:

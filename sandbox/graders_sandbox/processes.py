@@ -197,9 +197,10 @@ def start(
         SandboxUnavailable: this Python cannot be started.
     """
     tier = choice.next
-    capacity = (
-        1 if tier == "linux-ns" else in_flight
-    )  # without Landlock a neighbour's folder would be in reach
+    if not choice.tier:  # once, when the first is started
+        folders.sweep()
+    # Without Landlock a neighbour's folder would be in reach: one sample at a time, and several servers.
+    capacity = 1 if tier == "linux-ns" else in_flight
     count = 2 * capacity + SPARE_SLOTS  # each sample may have one child more
     scratch = None
     if tier in ("linux-full", "linux-ns"):
@@ -207,7 +208,6 @@ def start(
     elif tier == "linux-strict":
         slots = []
     else:
-        folders.sweep()
         scratch = folders.Scratch(count)
         slots = scratch.slots
     settings = {

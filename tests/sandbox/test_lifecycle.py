@@ -13,13 +13,14 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from graders_sandbox import Job, Limits, Sandbox, folders
+from graders_sandbox import Job, Limits, Sandbox, folders, imports, processes
 from tests.sandbox.jails import PACKAGE, a_tier, alive, descendants, need, until
 
 DOUBLE = "def grade(sample, item): return item['x'] * 2.0"
@@ -71,6 +72,7 @@ def test_a_cancelled_sample_is_stopped() -> None:
         until(lambda: len(descendants(os.getpid())) > 0)
         assert future.cancel()
 
+        assert wait([future], 5).done == {future}
         assert sandbox.run(DOUBLE, {}, {"x": 4}, timeout_s=20).value == 8.0
 
 
@@ -367,3 +369,50 @@ def test_a_host_without_descriptors_says_so() -> None:
         assert outcome.status == "infrastructure"
         assert "Too many open files" in outcome.text
         assert sandbox.run(DOUBLE, {}, {"x": 3}).value == 6.0
+
+
+UNFIT = {
+    "starts_a_thread": "import threading, time\nthreading.Thread(target=time.sleep, args=(99,), daemon=True).start()",
+    "aborts_in_a_server": "import os, sys\nif 'grader_program' not in sys.modules:\n    os.abort()",
+    "raises": "raise RuntimeError('on import')",
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_a_package_that_no_server_bears_is_left_to_samples(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that such a package spoils is replaced by one without; samples import it, with its own outcome."""
+    (tmp_path / f"{name}.py").write_text(UNFIT[name])
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.name and folder.stat().st_mode & 0o055 != 0o055:
+            folder.chmod(0o755)  # samples may run as another user
+    paths = [*processes.python_paths(), str(tmp_path)]
+    monkeypatch.setattr(processes, "python_paths", lambda: paths)
+    monkeypatch.setattr(imports, "HOSTED", imports.HOSTED | {name})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    imports.named.cache_clear()
+    with Sandbox(tier=a_tier()) as sandbox:
+        outcomes = [sandbox.run(f"import {name}\ndef grade(s, i): return 1.0", {}, {}) for _ in range(2)]
+
+    if name == "raises":
+        assert [o.error_type for o in outcomes] == ["RuntimeError"] * 2
+        assert not caplog.messages
+    else:
+        assert [(o.value, o.attempts) for o in outcomes] == [(1.0, 1)] * 2, outcomes
+        assert len(caplog.messages) == 1
+        assert f"{name} are imported by every sample anew" in caplog.messages[0]
+
+
+def test_a_thread_that_fails_loses_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake of ours ends in outcomes that say so, and the next sample has a new thread."""
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
+    with Sandbox(tier=a_tier()) as sandbox:
+        sandbox.run(DOUBLE, {}, {"x": 1})
+        with monkeypatch.context() as broken:
+            broken.setattr(sandbox._pool, "_send", lambda *a: 1 / 0)
+            outcome = sandbox.run(DOUBLE, {}, {"x": 1})
+
+        assert outcome.status == "infrastructure"
+        assert "ZeroDivisionError" in outcome.text
+        assert sandbox.run(DOUBLE, {}, {"x": 2}).value == 4.0
