@@ -19,7 +19,7 @@ def grader_scorer(spec: object, *, item: ItemMap = None, backends: Backends | No
 
     grader = graders.compile(spec, backends=backends)
 
-    @scorer(metrics=[mean(), stderr()], name=grader.name)
+    @scorer(metrics=[mean(), stderr()], name=grader.name)  # type: ignore[untyped-decorator]  # inspect_ai need not be installed
     def build() -> Any:
         async def score(state: Any, target: Any) -> Any:
             fields = {**state.metadata, "input": state.input_text, "target": target.text}
