@@ -364,7 +364,10 @@ def _open_iterable(source: Any) -> Data:
     elif hasattr(source, "column_names") and callable(getattr(source, "iter", None)):  # Hugging Face datasets
         rows = (row for batch in source.iter(batch_size=CHUNK_ROWS) for row in _rows(batch))
     elif hasattr(source, "columns") and callable(getattr(source, "to_dict", None)):  # a data frame
-        raise DataError(f"{name} iterates over its columns; pass its rows: frame.to_dict('records')")
+        raise DataError(
+            f"{name} iterates over its columns; pass its rows: frame.to_dict('records') of pandas, "
+            "frame.iter_rows(named=True) of Polars"
+        )
     elif not isinstance(source, Iterable):
         raise DataError(f"{name} is not a dataset: expected a path, or an iterable of mappings")
     return Data(name, lambda: _row_chunks(map(plain, rows)), total)
