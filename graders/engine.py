@@ -238,9 +238,10 @@ class Grader:
                 continue
             asked.append((row, asks, id))
             for ask in asks:
-                if not (_mergeable(ask, merge) and ask in shared):
+                mergeable = _mergeable(ask, merge)
+                if not (mergeable and ask in shared and _usable(shared[ask])):
                     new[id_of(ask)] = ask
-                    if _mergeable(ask, merge):
+                    if mergeable:
                         shared[ask] = Future()  # holds the place until all of the chunk is known
         futures = dict(zip(new, self.backends.submit(list(new.values())), strict=True))
         for key, ask in new.items():
@@ -320,6 +321,11 @@ id_of = id  # the built-in: `id` is also what a row's name is called here
 
 def _mergeable(ask: Ask | GradeError, merge: bool | None) -> bool:
     return isinstance(ask, ModelAsk) and (ask.sampling.repeatable if merge is None else merge)
+
+
+def _usable(answer: Future[Answer]) -> bool:
+    """Under way, or answered: a question that failed is asked again for the next row."""
+    return not answer.done() or not (answer.cancelled() or isinstance(answer.result(), GradeError))
 
 
 def _deadline(timeout_s: float | None) -> float | None:

@@ -107,6 +107,26 @@ def test_run_never_raises_for_a_row(sample: Any) -> None:
     assert graders.run(string_check(), "x", [1]).flags == ("sample_parse_error",)  # type: ignore[arg-type]
 
 
+def test_a_failed_question_is_asked_again() -> None:
+    """Rows merge with an answer that came or is under way, never with a failure of rows before them."""
+
+    class FirstFails(Scripted):
+        async def answer(self, ask: ModelAsk, *, deadline: float | None = None) -> ModelReply:
+            if not self.asked:
+                self.asked.append(ask)
+                raise ModelServerError("status 503: busy")
+            return await super().answer(ask, deadline=deadline)
+
+    client = FirstFails()
+    with Backends(models=client) as backends:
+        grader = graders.compile(score_model(), backends=backends)
+        results = list(grader.run_batch([{"sample": "0.5"}] * 30, merge=True, window=8))
+
+    assert not results[0].ok
+    assert all(result.ok and result.reward == 0.5 for result in results[9:])
+    assert len(client.asked) == 2
+
+
 class Trap(dict[str, Any]):
     """An item whose every look-up fails in a way that nobody foresees."""
 
