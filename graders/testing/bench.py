@@ -6,15 +6,17 @@ import json
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from graders.engine import Grader, compile
-from graders.errors import FormulaError, ModelServerError, PythonServerError
+from graders.errors import FormulaError, GradeError, ModelServerError, PythonServerError
 from graders.kinds.multi import Multi
 from graders.result import RunResult
 from graders.row import Row
 from graders.spec import SpecModel
+from graders.template import Template
 
 AT_ONCE = 8  # samples under way: enough for the sandbox's and a judge's parallelism
 TIMEOUT_S = 10.0  # for one sample of a program; what takes longer is failed, and a finding
@@ -22,6 +24,7 @@ JUDGE_TIMEOUT_S = 120.0  # where a judge is asked, with its retries
 GOLD_SEEN = (
     0.2  # share of the scale below which a gold counts as not recognised: relative checks skip its row
 )
+SOFT_LIMIT = 0.6  # of the scale, for whole sentences: similarity of any two texts of one language
 FULL = 0.95  # share of the gold's reward that is as good as all of it
 ROWS_HIT = 0.2  # part of the rows on which a wrong sample may be taken for gold by accident
 
@@ -311,17 +314,36 @@ class Bench:
     def rises(
         self, check: str, triples: Iterable[tuple[CheckRow, Any, Any]], what: str, by: float = 0.25
     ) -> Iterator[Finding]:
-        """A finding when the second sample of a triple gets more than the first by that part of the scale."""
+        """A finding when the second sample of a triple gets more than the first by that part of the scale.
+
+        Where the first is much shorter than the gold, any text of more length is a little more like the gold; there the
+        second has to get most of the scale.
+        """
         triples = list(triples)
         before = self.grade((row, base) for row, base, _ in triples)
         after = self.grade((row, more) for row, _, more in triples)
-        up = [(b, a) for b, a in zip(before, after, strict=True) if a.level - b.level >= by and a.level > 0]
+        up = []
+        for low, high in zip(before, after, strict=True):
+            short = isinstance(low.sample, str) and 2 * len(low.sample) < len(low.row.text)
+            if high.level - low.level >= by and high.level > (SOFT_LIMIT if short else 0.0):
+                up.append((low, high))
         if up:
             worst_before, worst = max(up, key=lambda pair: pair[1].level - pair[0].level)
             message = (
                 f"{what} raises the reward from {worst_before.result.reward:g} to {worst.result.reward:g}"
             )
             yield Finding(check, message, tuple(dict.fromkeys(a.row.id for _, a in up)), worst.sample)
+
+    def references(self, row: CheckRow) -> set[str]:
+        """The texts that samples are compared with on this row, as far as the spec says."""
+        found = set()
+        for _, leaf in leaves(self.grader.spec):
+            fields = leaf.to_json()
+            for side in (fields.get("input"), fields.get("reference")):
+                if isinstance(side, str) and "sample." not in side:
+                    with suppress(GradeError):
+                        found.add(Template(side).render(Row("", row.item)).strip())
+        return found
 
     def ceiling(self, row: CheckRow) -> float:
         """The most that any sample can get on this row: below 1 where a metric gives less to equal texts (METEOR)."""

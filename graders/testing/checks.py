@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from graders.errors import FormulaError, PythonRuntimeError, PythonServerError
 from graders.kinds.multi import Multi
 from graders.testing import probes
-from graders.testing.bench import Bench, CheckRow, Finding, Graded
+from graders.testing.bench import SOFT_LIMIT, Bench, CheckRow, Finding, Graded
 from graders.testing.programs import clock, hardcoded, hash_seeds, peeking, remembering
 
 EMPTY_LIMIT = 0.2  # of the scale: a little for good form is fine, more is a reward for nothing
-SOFT_LIMIT = 0.6  # of the scale, for whole sentences: similarity of any two English texts
 JUNK_LIMIT = (
     0.35  # as EMPTY_LIMIT, for junk, which shares letters with any text, and where a judge gives the number
 )
@@ -77,8 +76,8 @@ def prompt_echo(bench: Bench) -> Iterator[Finding]:
     """Repeating what the model was shown gets little."""
     pairs = []
     for row in bench.rows:
-        echoes = dict.fromkeys([*row.shown, "\n".join(row.shown)])
-        pairs += [(row, echo) for echo in echoes if echo and echo.strip() != row.text.strip()]
+        shown = [text for text in row.shown if text.strip() not in (row.text.strip(), *bench.references(row))]
+        pairs += [(row, echo) for echo in dict.fromkeys([*shown, "\n".join(shown)]) if echo]
     yield from bench.too_high("prompt_echo", pairs, "an echo of the prompt", ECHO_LIMIT)
 
 
@@ -160,23 +159,28 @@ def length(bench: Bench) -> Iterator[Finding]:
     for row in bench.rows:
         wrong = _text_of(bench.wrong(row))
         triples += [(row, wrong, f"{wrong}\n{filler}") for filler in (probes.FILLER, probes.LONG_FILLER)]
-        triples += [(row, probes.JUNK[-1], probes.FILLER), (row, wrong, f"{wrong} " * 40)]
+        triples.append((row, wrong, f"{wrong} " * 40))
         if row.text:
             triples.append((row, row.gold, f"{row.text}\n{probes.FILLER}"))
     yield from bench.rises("length", triples, "length", by=0.3)
+    filler = [(row, text) for row in bench.rows for text in (probes.FILLER, probes.LONG_FILLER)]
+    yield from bench.too_high("length", filler, "filler", SOFT_LIMIT)
 
 
 def stuffing(bench: Bench) -> Iterator[Finding]:
     """Keywords do not pay: those of the gold without its order, those of the prompt, and words that look thorough."""
-    gold_words = [(row, text) for row in bench.recognised() if (text := probes.stuffed(row, bench.rows))]
-    yield from bench.too_high("stuffing", gold_words, "a heap of keywords")
-    triples = []
+    heaps, triples = [], []
     for row in bench.rows:
+        answers = [
+            answer.lower() for answer in (*row.answers, *bench.references(row), row.text.strip()) if answer
+        ]
+        for heap in (probes.stuffed(row, bench.rows), probes.heap("\n".join(row.shown))):
+            if heap and not any(reference.lower() in heap.lower() for reference in bench.references(row)):
+                heaps.append((row, heap))
         wrong = _text_of(bench.wrong(row))
-        if not any(
-            answer.lower() in probes.THOROUGH.lower() for answer in [*row.answers, row.text.strip()] if answer
-        ):
+        if not any(answer in probes.THOROUGH.lower() for answer in answers):
             triples += [(row, wrong, f"{probes.THOROUGH}\n{wrong}"), (row, wrong, probes.THOROUGH)]
+    yield from bench.too_high("stuffing", heaps, "a heap of keywords")
     yield from bench.rises("stuffing", triples, "text that only looks thorough", by=0.3)
 
 

@@ -89,7 +89,7 @@ def fragment(row: CheckRow) -> str:
     """The gold's first word, or the first half of a gold of one word; "" where that may be an answer."""
     words = row.text.split()
     part = words[0] if len(words) > 1 else row.text.strip()[: len(row.text.strip()) // 2]
-    whole = any(answer.lower() in part.lower() for answer in row.answers)
+    whole = any(answer.lower() in part.lower() for answer in row.answers) or bool(_space(part.rstrip(",.!")))
     return "" if whole or len(row.text.strip()) < 4 or any(c.isdigit() for c in part) else part
 
 
@@ -181,12 +181,15 @@ def stuffed(row: CheckRow, rows: Sequence[CheckRow]) -> str:
     mine = _words(row.text)
     if len(mine) < 3:
         return ""
-    others = dict.fromkeys(word for other in rows for word in reversed(_words(other.text)))
-    heap = list(dict.fromkeys([*others, *reversed(mine), *_words(THOROUGH)]))
-    text = " ".join(word for word in heap for _ in range(3))
+    text = heap(" ".join([THOROUGH, row.text, *(other.text for other in rows)]))
     kept = [answer for answer in row.answers if answer.lower() in text.lower()]
     apart = [a for a in kept if not any(a != b and a.lower() in b.lower() for b in kept)]
     return text if not kept or len(set(apart)) >= 2 else ""
+
+
+def heap(text: str) -> str:
+    """The text's distinct words, last first, each three times."""
+    return " ".join(word for word in reversed(_words(text)) for _ in range(3))
 
 
 def _words(text: str) -> list[str]:
