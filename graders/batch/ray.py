@@ -4,7 +4,8 @@
     from graders.batch.ray import GradeBatch, unique
 
     graded = ray.data.read_parquet(path).map_batches(
-        GradeBatch, fn_constructor_args=[spec], batch_format="pyarrow", batch_size=1000, concurrency=4)
+        GradeBatch, fn_constructor_args=[spec], batch_format="pyarrow", batch_size=1000,
+        compute=ray.data.ActorPoolStrategy(size=4))
     for table in unique(graded.iter_batches(batch_format="pyarrow")):
         ...
 
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from graders.batch.ids import Seen, content_id, own_id
 from graders.batch.lines import Broken, Lines
-from graders.batch.read import DataError, map_fields, plain
+from graders.batch.read import DataError, arrow_rows, map_fields
 from graders.batch.results import Mapped, item_of, sample_of
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class GradeBatch:
     def __call__(self, batch: Any) -> Any:
         import pyarrow as pa
 
-        rows = [plain(row) for row in batch.to_pylist()]
+        rows = list(arrow_rows(batch))
         mapped = map_fields(rows[0], **self._fields) if rows else Mapped()
         ids = [own_id(row, mapped) or content_id(row) for row in rows]
         results = list(

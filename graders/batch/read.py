@@ -313,7 +313,7 @@ def _open_parquet(name: str, file: IO[bytes]) -> Data:
         with file:
             try:
                 for batch in table.iter_batches(CHUNK_ROWS):
-                    rows = [plain(row) for row in batch.to_pylist()]
+                    rows: list[DataRow] = list(arrow_rows(batch))
                     yield Chunk(rows, None, range(first, first + len(rows)))
                     first += len(rows)
             except (ArrowException, OSError) as error:  # a damaged page
@@ -360,7 +360,7 @@ def _open_iterable(source: Any) -> Data:
     total = len(source) if hasattr(source, "__len__") else None
     rows: Iterable[Any] = source
     if hasattr(source, "to_batches"):  # an Arrow table or dataset
-        rows = (row for batch in source.to_batches() for row in _arrow_rows(batch))
+        rows = (row for batch in source.to_batches() for row in arrow_rows(batch))
     elif hasattr(source, "column_names") and callable(getattr(source, "iter", None)):  # Hugging Face datasets
         rows = (row for batch in source.iter(batch_size=CHUNK_ROWS) for row in _rows(batch))
     elif hasattr(source, "columns") and callable(getattr(source, "to_dict", None)):  # a data frame
@@ -373,9 +373,24 @@ def _open_iterable(source: Any) -> Data:
     return Data(name, lambda: _row_chunks(map(plain, rows)), total)
 
 
-def _arrow_rows(batch: Any) -> Iterator[dict[str, Any]]:
+def arrow_rows(batch: Any) -> Iterator[dict[str, Any]]:
+    """The rows of an Arrow table or batch, in JSON's terms."""
+    as_json = all(map(_is_json, batch.schema.types))
     for start in range(0, batch.num_rows, CHUNK_ROWS):
-        yield from batch.slice(start, CHUNK_ROWS).to_pylist()
+        rows = batch.slice(start, CHUNK_ROWS).to_pylist()
+        yield from rows if as_json else map(plain, rows)
+
+
+def _is_json(type: Any) -> bool:
+    """Whether every value of an Arrow type has a JSON form as Python has it; floats may be NaN."""
+    from pyarrow import types
+
+    if types.is_list(type) or types.is_large_list(type):
+        return _is_json(type.value_type)
+    if types.is_struct(type):
+        return all(_is_json(type.field(place).type) for place in range(type.num_fields))
+    tests = (types.is_string, types.is_large_string, types.is_integer, types.is_boolean, types.is_null)
+    return any(test(type) for test in tests)
 
 
 def _rows(columns: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:

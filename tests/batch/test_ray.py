@@ -85,7 +85,7 @@ def test_map_batches_with_a_worker_killed(cluster: None, data: Path, alone: Path
         fn_constructor_args=[SPEC, str(mark)],
         batch_format="pyarrow",
         batch_size=1000,
-        concurrency=2,
+        compute=ray.data.ActorPoolStrategy(size=2),
         num_cpus=0.5,  # reading needs a CPU too
     )
 

@@ -171,6 +171,27 @@ def test_values_without_a_json_form(value: Any, json_value: Any) -> None:
     assert rows_of([{"sample": value}]) == [{"sample": json_value}]
 
 
+def test_arrow_values_without_a_json_form(tmp_path: Path) -> None:
+    """Parquet holds dates, NaN and nested ones of them; rows come in JSON's terms, whatever else is beside them."""
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    columns = [
+        {"sample": "x", "n": 1, "list": ["a", None], "deep": {"a": [True]}},
+        {
+            "sample": "x",
+            "date": datetime.date(2026, 11, 30),
+            "score": float("nan"),
+            "deep": {"b": [b"text", None]},
+        },
+    ]
+    want = [columns[0], {"sample": "x", "date": "2026-11-30", "score": None, "deep": {"b": ["text", None]}}]
+
+    for row, wanted in zip(columns, want, strict=True):
+        pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
+        assert rows_of(str(tmp_path / "a.parquet")) == [wanted]
+        assert rows_of(pa.Table.from_pylist([row])) == [wanted]
+
+
 BAD_ROWS = [
     # name, content, the good row's place, what is said about the bad ones
     ("a.jsonl", b'{"a": 1}\nnot json\n{"a": 2}\n', 2, ["line 2 is not JSON"]),
