@@ -171,12 +171,10 @@ def stuffing(bench: Bench) -> Iterator[Finding]:
     """Keywords do not pay: those of the gold without its order, those of the prompt, and words that look thorough."""
     heaps, triples = [], []
     for row in bench.rows:
-        answers = [
-            answer.lower() for answer in (*row.answers, *bench.references(row), row.text.strip()) if answer
-        ]
-        for heap in (probes.stuffed(row, bench.rows), probes.heap("\n".join(row.shown))):
-            if heap and not any(reference.lower() in heap.lower() for reference in bench.references(row)):
-                heaps.append((row, heap))
+        references = bench.references(row)
+        found = (probes.stuffed(row, bench.rows), probes.heap("\n".join(row.shown)))
+        heaps += [(row, h) for h in found if h and not any(r.lower() in h.lower() for r in references)]
+        answers = [answer.lower() for answer in (*row.answers, *references, row.text.strip()) if answer]
         wrong = _text_of(bench.wrong(row))
         if not any(answer in probes.THOROUGH.lower() for answer in answers):
             triples += [(row, wrong, f"{probes.THOROUGH}\n{wrong}"), (row, wrong, probes.THOROUGH)]
