@@ -98,13 +98,14 @@ class Backends:
 
     @property
     def options(self) -> Options:
-        """How the configuration wants graders compiled."""
+        """How the configuration wants graders compiled. Raises ValueError when it is not valid."""
+        from graders.metrics import options_in
         from graders.spec import Options
 
-        metrics = dict(self.config.table("metrics"))
+        metrics = self.config.table("metrics")
         return Options(
-            metrics=metrics.pop("implementation", "fast"),
-            metric_options={name: table for name, table in metrics.items() if isinstance(table, Mapping)},
+            metrics=metrics.get("implementation", "fast"),
+            metric_options=options_in(metrics),
             values=self.config.table("templates").get("values", "json"),
             judge_steps=self.config.table("judge").get("steps", True),
             harden=self.config.table("judge").get("harden", False),

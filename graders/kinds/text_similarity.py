@@ -80,7 +80,7 @@ class TextSimilarity:
         from graders.metrics import bind
 
         name = spec.evaluation_metric
-        self.metric = bind(name, dict(options.metric_options.get(name, {})) or None, options.metrics)
+        self.metric = bind(name, options.metric_options.get(name), options.metrics)
         self.provenance: Mapping[str, Any] = {"metric": self.metric.provenance}
         self.input = Template(spec.input, options.values)
         self.reference = Template(spec.reference, options.values)

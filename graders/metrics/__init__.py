@@ -83,6 +83,25 @@ def bind(name: str, options: Mapping[str, Any] | None = None, implementation: st
     return made
 
 
+def options_in(table: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Metric -> its options, of the configuration's table [metrics]; `bind` checks the options themselves.
+
+    Raises:
+        ValueError: a key is neither `implementation` nor a metric, or a metric's is not a table.
+    """
+    from graders.suggest import did_you_mean
+
+    keys = ("implementation", *METRICS)
+    for key, value in table.items():
+        if key not in keys:
+            raise ValueError(
+                f"metrics.{key}: unknown key; the keys are {', '.join(keys)}. {did_you_mean(key, keys)}"
+            )
+        if key in METRICS and not isinstance(value, Mapping):
+            raise ValueError(f"metrics.{key}: expected a table of options, found {value!r}")
+    return {key: value for key, value in table.items() if key in METRICS}
+
+
 def _checked(name: str, options: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
     """All options, those not given at their defaults: the first of the allowed values."""
     from graders.suggest import did_you_mean

@@ -169,6 +169,8 @@ def test_options_come_from_the_configuration_only() -> None:
         ({"rouge_l": {"stemer": True}}, "metrics.rouge_l.stemer: unknown option; the options are stemmer, tokenizer, measure. Did you mean 'stemmer'?"),
         ({"rouge_l": {"stemmer": 1}}, "metrics.rouge_l.stemmer: expected one of false, true, found 1"),
         ({"rouge_l": {"tokenizer": "13a"}}, "metrics.rouge_l.tokenizer: expected one of rouge-score, unicode, char, found 13a"),
+        ({"implementaton": "reference"}, "metrics.implementaton: unknown key; the keys are implementation, fuzzy_match, bleu"),
+        ({"rouge_l": True}, "metrics.rouge_l: expected a table of options, found True"),
         ({"implementation": "quick"}, "metrics.implementation: expected one of fast, reference, found 'quick'"),
     ],
 )  # fmt: skip
