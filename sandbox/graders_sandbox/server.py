@@ -219,6 +219,8 @@ class Server:
         if not child:
             try:
                 _become(uid)
+                if self.slots:
+                    os.stat(self.slots[0])  # the caller's folder of temporary files may be closed to others
                 for path in (*self.paths, __file__, json.__file__):
                     if os.path.isdir(path):
                         os.scandir(path).close()

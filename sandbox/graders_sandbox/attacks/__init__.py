@@ -117,7 +117,7 @@ def attempt(sandbox: Sandbox, scene: Scene, chosen: Iterable[Attack | Together])
 
 def _result(attack: Attack | Together, tier: str, found: str, text: str = "") -> Result:
     expected = attack.expected(tier)
-    known = isinstance(attack, Attack) and tier in attack.known and found in expected
+    known = isinstance(attack, Attack) and tier in attack.known and found == "THROUGH"
     return Result(attack.row, attack.name, found in expected, known, found, expected, text)
 
 
