@@ -189,14 +189,16 @@ def test_no_room_for_the_results(tmp_path: Path) -> None:
 
 IN_NAMESPACE = """
 set -e
-mount -t tmpfs -o size=256k none "$1/disk"
+mount -t tmpfs -o size=4096k none "$1/disk"
+head -c 3840k /dev/zero > "$1/disk/ballast"
 grade() { "$PYTHON" -m graders.cli batch "$1/spec.json" "$1/data.jsonl" -o "$1/disk/r.jsonl" "${@:2}" 2>> "$1/talk" >> "$1/out"; }
 grade "$1" && exit 90 || test $? = 3
 tail -c 1 "$1/disk/r.jsonl" | od -An -c | grep -q '\\\\n'
 grade "$1" --retry-failed && exit 91 || test $? = 3
-mount -o remount,ro "$1/disk"
+mount -o remount,bind,ro "$1/disk"
 grade "$1" --resume && exit 92 || test $? = 3
-mount -o remount,rw,size=4m "$1/disk"
+mount -o remount,bind,rw "$1/disk"
+rm "$1/disk/ballast"
 grade "$1" --resume
 cp "$1/disk/r.jsonl" "$1/results.jsonl"
 """
@@ -219,7 +221,7 @@ def may_mount() -> bool:
     [pytest.param(string_check(), id="local"), pytest.param(MIXED, id="sandbox", marks=pytest.mark.slow)],
 )
 def test_a_full_and_a_read_only_disk(spec: dict[str, Any], tmp_path: Path) -> None:
-    """On a file system of 256 kB: full, made read-only, given room; each time told clearly, and nothing is lost."""
+    """On a file system with 256 kB left: full, made read-only, given room; each time told clearly, and nothing is lost."""
     write_spec(tmp_path / "spec.json", spec)
     write_rows(tmp_path / "data.jsonl", answers(400, 1500))
     (tmp_path / "disk").mkdir()
