@@ -229,6 +229,30 @@ def _many_hostile(sandbox: Sandbox, scene: Scene) -> str:
     return "own scores" if values == [float(n) for n in range(20)] else f"wrong scores: {values}"
 
 
+#: A grader of a model's code, as it should be written. The code's `f` must return what item expects.
+_JUDGE = """
+from graders_sandbox import run_untrusted
+
+def grade(sample, item):
+    verdict = run_untrusted(item["code"], [{"call": "f", "args": [], "expect": item["expected"]}], timeout=10)
+    (result,) = verdict.results
+    if result.status != "passed":
+        raise RuntimeError(f"{result.status}: {result.text}")
+    return verdict.score
+"""
+
+
+def by_a_model(body: str, expected: float = -1.0) -> Callable[[Sandbox, Scene], str]:
+    """An attack from the second child, where `run_untrusted` runs code; 1.0 when it got what was expected of it."""
+
+    def drive(sandbox: Sandbox, scene: Scene) -> str:
+        code = PRELUDE + "\ndef f():\n" + "".join(f"    {line}\n" for line in body.strip().splitlines())
+        item = {"code": code, "expected": expected, "answer": scene.secret, "host": os.getpid()}
+        return _reason(sandbox.run(_JUDGE, {"output_text": scene.secret}, item))
+
+    return drive
+
+
 _HOST = """
 import os, sys, threading, time
 sys.path[:0] = {path!r}
@@ -322,5 +346,13 @@ TOGETHER: list[Together] = [
     Together(53, "an earlier sample and item in memory", "NOTHING", after("assert 'SECRET' in repr(item)\nreturn 1.0", "assert not memory(rb'[S]ECRET-[0-9a-f]{32}')\nreturn NOTHING")),
     Together(53, "the harness's frames", "NOTHING", after("return 1.0", "frame = sys._getframe()\nwhile frame:\n    for name, held in frame.f_locals.items():\n        assert not re.search('[S]ECRET-[0-9a-f]{32}', str(held)[:1_000_000]), name\n    frame = frame.f_back\nreturn NOTHING")),
     Together(41, "among others", "own scores", _many_hostile),
+    Together(58, "the answer, by a model's code, in memory", "value 1", by_a_model("assert not memory(rb'[S]ECRET-[0-9a-f]{32}')\nreturn NOTHING")),
+    Together(58, "the answer, by a model's code, in frames", "value 1", by_a_model("frame = sys._getframe()\nwhile frame:\n    for name, held in frame.f_locals.items():\n        assert not re.search('[S]ECRET-[0-9a-f]{32}', str(held)[:1_000_000]), name\n    frame = frame.f_back\nreturn NOTHING")),
+    Together(58, "descriptors of a model's code", "value 1", by_a_model("found = [fd for fd in range(1024) if met(fcntl.fcntl, fd, fcntl.F_GETFD) == THROUGH]\nassert found == [0, 1, 2, 3], found\nreturn NOTHING")),
+    Together(58, "a model's code against the sample's process", "value 1", by_a_model("pids = [pid for pid in range(max(1, os.getpid() - 40), os.getpid() + 40) if pid != os.getpid()]\nreturn all_met([(os.kill, pid, 9) for pid in pids] + [(call, (302, 261), pid, 0, struct.pack('QQ', 0, 0), None) for pid in pids])", -1001.0)),
+    Together(58, "a socket for a model's code", "value 1", by_a_model("return met(socket.socket)", -1001.0)),
+    Together(58, "a process for a model's code", "value 1", by_a_model("return met(os.fork)", -1001.0)),
+    Together(58, "asking the server for a child", "value 1", by_a_model("import graders_sandbox.untrusted as u\nassert u._server is None\nreturn met(os.write, 5, bytes(17))", -1009.0)),
+    Together(58, "a forged answer of a model's code", "grade RuntimeError", by_a_model("import json\ntext = json.dumps([99, 'value', -1.0]).encode()\nos.write(3, struct.pack('<I', len(text)) + text)\nreturn 0.0")),
     Together(57, "killed while samples run", "nothing left", _host_dies),
 ]  # fmt: skip
