@@ -145,28 +145,30 @@ class Lanes:
         self._most = most
         self._busy = [0] * LANES
         self._loops: list[Loop] = []
+        self.working = 0
 
-    @property
-    def under_way(self) -> int:
-        return sum(self._busy)
-
-    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+    async def run(self, work: Coroutine[Any, Any, T], *, asks: bool) -> T:
         """Run it on the lane with the least to do. Cancelling the caller cancels it.
 
+        Args:
+            asks: Whether it waits for others most of its time; such rows are bounded where they ask.
+
         Raises:
-            Overloaded: as many as are admitted run or wait.
+            Overloaded: as many as are admitted work or wait for a lane.
         """
-        if self.under_way >= self._most:
+        if not asks and self.working >= self._most:
             work.close()
-            raise Overloaded(f"{self.under_way} rows with long texts run or wait already")
+            raise Overloaded(f"{self.working} rows with long texts run or wait already")
         if not self._loops:
             self._loops = [Loop(f"graders-lane-{n}") for n in range(LANES)]
         lane = self._busy.index(min(self._busy))
         self._busy[lane] += 1
+        self.working += not asks
         try:
             return await asyncio.wrap_future(self._loops[lane].start(work))
         finally:
             self._busy[lane] -= 1
+            self.working -= not asks
 
     def close(self) -> None:
         loops, self._loops = self._loops, []

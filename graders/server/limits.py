@@ -33,7 +33,7 @@ class Limits:
         buffered_bytes: Of all requests' bodies together, while they are graded.
         requests: Under way at once.
         code, judge, embed: Python graders, judges' questions and texts to embed that run or wait.
-        large: Rows with long texts that run or wait.
+        large: Rows with long texts and nobody to ask that run or wait.
         batches: Under way at once, and so many threads.
         batch_window: Rows of one batch under way at once.
         compiled: Graders kept compiled.

@@ -93,15 +93,17 @@ class Service:
     ) -> RunResult:
         call: Call = request.scope[CALL]
         grader = compiled.grader
-        large = compiled.is_large(call.body_bytes)
-        if not large and not grader.kind.n_asks:
+        large, asks = compiled.is_large(call.body_bytes), grader.kind.n_asks > 0
+        if not large and not asks:
             result = await grader.arun(sample, item)  # microseconds, and nothing to wait for
         else:
             left_s = call.deadline - time.monotonic()
             work = grader.arun(sample, item, timeout_s=left_s)
             try:
                 async with asyncio.timeout(left_s + 2 * LATE_S):
-                    result = await unless_gone(request, self.lanes.run(work) if large else work)
+                    if large:
+                        work = self.lanes.run(work, asks=asks)
+                    result = await unless_gone(request, work)
             except Overloaded as error:
                 raise self._refused("large", error) from None
             except TimeoutError:  # a metric over long texts: what waits for others keeps the deadline itself
@@ -202,7 +204,7 @@ class Service:
             (
                 "graders_large_under_way",
                 "Rows with long texts that run or wait.",
-                lambda: self.lanes.under_way,
+                lambda: self.lanes.working,
             ),
             ("graders_batches_under_way", "Batches.", lambda: self.n_batches),
         ]

@@ -352,8 +352,10 @@ def test_too_many_requests() -> None:
 def test_too_many_rows_with_long_texts() -> None:
     """They queue for two threads; one too many is told to come back, and small rows go on."""
     with serving(limits=Limits(large=1)) as running:
-        row = long_row(3)
-        first = threading.Thread(target=lambda: running.post(RUN, row))
+        row = long_row(1)
+        running.post(RUN, {**row, "model_sample": "x", "item": {"answer": "y"}})  # compiled
+        slow = long_row(15)
+        first = threading.Thread(target=lambda: running.post(RUN, slow))
         first.start()
         running.wait_for("graders_large_under_way", 1)
         refused = running.post(RUN, row)
