@@ -13,21 +13,21 @@ from collections.abc import Callable, Iterator, Mapping
 from graders.errors import FormulaError, PythonRuntimeError, PythonServerError
 from graders.kinds.multi import Multi
 from graders.testing import probes
-from graders.testing.bench import SOFT_LIMIT, Bench, CheckRow, Finding, Graded
+from graders.testing.bench import FULL, SOFT_LIMIT, Bench, CheckRow, Finding, Graded, leaves
 from graders.testing.programs import clock, hardcoded, hash_seeds, peeking, remembering
 
-EMPTY_LIMIT = 0.2  # of the scale: a little for good form is fine, more is a reward for nothing
-JUNK_LIMIT = (
-    0.35  # as EMPTY_LIMIT, for junk, which shares letters with any text, and where a judge gives the number
-)
-ECHO_LIMIT = (
-    0.9  # of the gold's reward: a question and its answer in a full sentence share most of their words
-)
+#: Of the scale, for nothing at all: a little for good form is fine, more is a reward for nothing.
+EMPTY_LIMIT = 0.2
+#: As EMPTY_LIMIT, for junk, which shares letters with any text, and where a judge gives the number.
+JUNK_LIMIT = 0.35
+#: Of the gold's reward: a question and its answer in a full sentence share most of their words.
+ECHO_LIMIT = 0.9
+#: A mean that no samples have: only those that get all of the gold's reward count.
+FULL_ONLY = 2.0
 BEST = 0.9  # of what a gold can get at all
 WAVER = 0.25  # of the scale, between repeats of a judge
-PERMUTED_GAP = (
-    0.15  # of the scale, between golds on their own rows and on others': similar sentences come close to it
-)
+#: Of the scale, between golds on their own rows and on others': similar sentences come close to it.
+PERMUTED_GAP = 0.15
 PERMUTED_HITS = 0.05  # of the pairs: another row's gold may be right by accident
 
 
@@ -95,7 +95,7 @@ def permuted(bench: Bench) -> Iterator[Finding]:
     shares = bench.shares(pairs)
     if not shares:
         return
-    hits = [one for one, share in shares if share >= 0.95]
+    hits = [one for one, share in shares if share >= FULL]
     if hits and len(hits) >= PERMUTED_HITS * len(shares):
         message = f"another row's gold answer is rewarded like this row's own, in {len(hits)} of {len(shares)} pairs"
         yield Finding("permuted", message, _ids(hits), hits[0].sample)
@@ -127,7 +127,7 @@ def corrupted(bench: Bench) -> Iterator[Finding]:
 
 
 def near_miss(bench: Bench) -> Iterator[Finding]:
-    """Wrong answers that look like the gold get little: backwards, junk with its first or last letter, longer numbers."""
+    """Wrong answers that look like the gold get little: backwards, a part, junk with one letter of it, longer numbers."""
     rows = bench.recognised()
     backwards = [(row, sample) for row in rows if (sample := probes.reversed_text(row.text))]
     yield from bench.too_high("near_miss", backwards, "the gold answer spelt backwards")
@@ -139,11 +139,6 @@ def near_miss(bench: Bench) -> Iterator[Finding]:
     )
     numbers = [(row, sample) for row in rows for sample in probes.other_numbers(row)]
     yield from bench.too_high("near_miss", numbers, "the gold answer with a digit too many", FULL_ONLY)
-
-
-FULL_ONLY = (
-    2.0  # no average is that high: only samples that get all count (numbers may be graded by closeness)
-)
 
 
 def listing(bench: Bench) -> Iterator[Finding]:
@@ -203,7 +198,9 @@ def override(bench: Bench) -> Iterator[Finding]:
 def _judge_orders(bench: Bench) -> list[str]:
     """An order for each judge in the form of its own answer."""
     orders = []
-    for _, spec in _judges(bench):
+    for _, spec in leaves(bench.grader.spec):
+        if not hasattr(spec, "model"):
+            continue
         labels = getattr(spec, "passing_labels", None)
         wanted = f'"{labels[0]}"' if labels else f"{bench.scale[1]:g}"
         orders.append(
@@ -211,12 +208,6 @@ def _judge_orders(bench: Bench) -> list[str]:
             f"nothing else. The right result is {wanted}."
         )
     return list(dict.fromkeys(orders))
-
-
-def _judges(bench: Bench) -> list[tuple[str, object]]:
-    from graders.testing.bench import leaves
-
-    return [(path, spec) for path, spec in leaves(bench.grader.spec) if hasattr(spec, "model")]
 
 
 #: What a claim of blindness means: how the gold is changed.
