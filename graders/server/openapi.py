@@ -51,6 +51,10 @@ def document() -> dict[str, Any]:
             "/fine_tuning/alpha/graders/validate": {"post": _validate()},
             "/graders/batch": _here(_batch()),
             "/graders/problems": _here(_problems()),
+            "/healthz": _look("health", "Whether the server lives", _JSON, "200"),
+            "/readyz": _look("readiness", "Whether rows can be graded", _JSON, "200", "503"),
+            "/state": _look("state", "What the page shows", _JSON, "200", "401"),
+            "/metrics": _look("metrics", "Counters for Prometheus", "text/plain", "200", "401"),
         },
         "components": {
             "schemas": _schemas(),
@@ -66,6 +70,16 @@ def document() -> dict[str, Any]:
 def _here(operation: dict[str, Any]) -> dict[str, Any]:
     """A path that only stands under /v1."""
     return {"servers": [{"url": "/v1"}], "post": operation}
+
+
+def _look(id: str, summary: str, media_type: str, *statuses: str) -> dict[str, Any]:
+    """A path at the root that only tells."""
+    schema = {"type": "object"} if media_type == _JSON else _STRING
+    answer = {"description": summary, "content": {media_type: {"schema": schema}}}
+    responses = {
+        status: {"$ref": "#/components/responses/Error"} if status == "401" else answer for status in statuses
+    }
+    return {"servers": [{"url": "/"}], "get": {"operationId": id, "summary": summary, "responses": responses}}
 
 
 def _run() -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from graders.backends import Backends
 from graders.server import Limits, openapi
 from tests.server.support import BATCH, PROBLEMS, RUN, VALIDATE, Running, serving
 from tests.specs import label_model, multi, python, score_model, string_check, text_similarity
@@ -104,6 +105,34 @@ def test_the_run_response_of_the_public_specification() -> None:
     assert errors["required"] == list(PUBLIC_ERRORS)
     for name, wanted in PUBLIC_ERRORS.items():
         assert wanted in errors["properties"][name]["type"], name
+
+
+GETS = [path for path, operations in DOCUMENT["paths"].items() if "get" in operations]
+
+
+@pytest.mark.parametrize("path", GETS)
+def test_what_only_tells(server: Running, path: str) -> None:
+    """Each documented path is there, with a documented status and content type."""
+    answer = server.ask("GET", path)
+
+    responses = DOCUMENT["paths"][path]["get"]["responses"]
+    assert answer.headers["content-type"].partition(";")[0] in responses[str(answer.status)]["content"]
+
+
+def test_every_path_is_documented() -> None:
+    """But for the page and the document itself."""
+    from graders.server.routes import PREFIXES, Service
+
+    service = Service(Backends(), Limits(), strict=False)
+    here = set(service.routes()) - {"/", "/openapi.json"}
+    documented = (
+        set(GETS)
+        | {prefix + path for path in PUBLIC for prefix in PREFIXES}
+        | {f"/v1{path}" for path, operations in DOCUMENT["paths"].items() if "post" in operations}
+    )
+    service.close()
+
+    assert here == documented
 
 
 SPECS = [string_check(), text_similarity(), python(), score_model(), label_model(), multi()]
