@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from graders.metrics import Metric, each, provenance
-from graders.metrics.limits import MAX_CHARS, Prepared, TooManyCharacters
+from graders.metrics.limits import Prepared, bounded
 from graders.metrics.ngrams import ORDERS, Shared, shared_with
 from graders.metrics.tokens import Tokenize, tokens_13a
 
@@ -35,14 +35,9 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
         return _reference(name, options)
     from graders import __version__
 
-    tokenize = _tokenizer(options["tokenizer"], options["lowercase"])
+    tokens = bounded(name, _tokenizer(options["tokenizer"], options["lowercase"]))
     shared_with, counted_by = best_counting()
     smoothing, effective_order = options["smoothing"], options["effective_order"]
-
-    def tokens(text: str) -> list[str]:
-        if len(text) > MAX_CHARS:
-            raise TooManyCharacters(name, len(text))
-        return tokenize(text)
 
     def prepare(reference: str) -> tuple[Shared, int]:
         words = tokens(reference)

@@ -12,7 +12,7 @@ from typing import Any
 
 from graders.metrics import Metric, each, provenance
 from graders.metrics.bleu import best_counting
-from graders.metrics.limits import MAX_CHARS, Prepared, TooManyCharacters
+from graders.metrics.limits import Prepared, bounded
 from graders.metrics.ngrams import Shared
 from graders.metrics.tokens import WORDS, reference_words
 
@@ -27,13 +27,8 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
         return _reference(name, options)
     from graders import __version__
 
-    tokenize = WORDS[options["tokenizer"]]
+    tokens = bounded(name, WORDS[options["tokenizer"]])
     shared_with, counted_by = best_counting()
-
-    def tokens(text: str) -> list[str]:
-        if len(text) > MAX_CHARS:
-            raise TooManyCharacters(name, len(text))
-        return tokenize(text)
 
     def prepare(reference: str) -> tuple[Shared, int]:
         words = tokens(reference)

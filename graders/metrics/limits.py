@@ -50,6 +50,17 @@ class TooManyCharacters(TextTooLong):
         )
 
 
+def bounded(metric: str, tokenize: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
+    """`tokenize`, which raises TooManyCharacters for texts beyond MAX_CHARS."""
+
+    def tokens(text: str) -> list[str]:
+        if len(text) > MAX_CHARS:
+            raise TooManyCharacters(metric, len(text))
+        return tokenize(text)
+
+    return tokens
+
+
 def pair_cells(hypotheses: Sequence[str], references: Sequence[str], most: int) -> int:
     """Characters x characters of all pairs: exactly where that is more than `most`, else some upper bound of it."""
     cells = sum(map(len, hypotheses)) * sum(

@@ -13,7 +13,7 @@ from operator import sub
 from typing import Any, NamedTuple
 
 from graders.metrics import Metric, each, provenance
-from graders.metrics.limits import MAX_CHARS, Prepared, TooManyCharacters
+from graders.metrics.limits import Prepared, bounded
 from graders.metrics.porter import stems
 from graders.metrics.synonyms import synonyms, wordnet
 from graders.metrics.tokens import WORDS, Tokenize, lower_13a, reference_words
@@ -45,12 +45,7 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
     from graders import __version__
 
     wordnet()
-    tokenize = _lower(options["tokenizer"])
-
-    def tokens(text: str) -> list[str]:
-        if len(text) > MAX_CHARS:
-            raise TooManyCharacters(name, len(text))
-        return tokenize(text)
+    tokens = bounded(name, _lower(options["tokenizer"]))
 
     def prepare(reference: str) -> tuple[list[str], Places]:
         words = tokens(reference)

@@ -18,7 +18,7 @@ from graders.metrics.limits import (
     MAX_WORD_CELLS,
     Prepared,
     TextTooLong,
-    TooManyCharacters,
+    bounded,
     pair_cells,
 )
 from graders.metrics.ngrams import GRAMS, shared
@@ -76,12 +76,7 @@ def _own(name: str, options: Mapping[str, Any]) -> Metric:
     from graders import __version__
 
     tokenize = stemmed(ROUGE[options["tokenizer"]]) if options["stemmer"] else ROUGE[options["tokenizer"]]
-
-    def tokens(text: str) -> list[str]:
-        if len(text) > MAX_CHARS:
-            raise TooManyCharacters(name, len(text))
-        return tokenize(text)
-
+    tokens = bounded(name, tokenize)
     measure = MEASURES[options["measure"]]
     score = _own_l(tokens, measure) if name == "rouge_l" else _own_n(int(name[-1]), tokens, measure)
     return Metric(

@@ -257,7 +257,7 @@ def test_stems_are_nltks(step: int) -> None:
         assert stem(word) == wanted(word), word
 
 
-@pytest.mark.parametrize("step", [40, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [60, pytest.param(8, marks=pytest.mark.slow)])
 def test_synonyms_are_wordnets(step: int, wordnet_corpus: None) -> None:
     """For lemmas and their inflections, the words of all synsets that nltk finds in the real corpus."""
     from nltk.corpus import wordnet as corpus
