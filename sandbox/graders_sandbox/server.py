@@ -49,6 +49,7 @@ COMPILE_S = 20.0  # for a source of any allowed size; more is an attack on the c
 NICE = 10  # a ninth of the weight of a program at the usual priority; nothing on an idle machine
 IDLE = 2  # children that wait for a sample, jailed already
 SPARE_UIDS = range(61184, 65520)  # what systemd gives to services for a while, and nobody logs in as
+_JAILS = 16  # sizes of children for code of others that are remembered
 NO_SLOT = -1
 _FAILED = 3  # exit code of a server that could not start
 
@@ -595,6 +596,8 @@ class Server:
             return False
         memory_bytes = min(memory_bytes, self.limits["memory_bytes"])
         if memory_bytes not in self.jails:
+            if len(self.jails) >= _JAILS:  # a sample that asks for one size after the other fills no memory
+                self.jails.clear()
             self.jails[memory_bytes] = self.make_jail(self.size, memory_bytes, files=files)
         slot = self.free.pop() if files else NO_SLOT
         ours, theirs = socket.socketpair()
