@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import venv
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +19,10 @@ import graders
 from graders.backends import Backends
 from graders.models.scripted import Received, ScriptedJudge, Step, say
 from graders.result import NO_ERRORS
+from graders.server import Limits
 from tests.server.clients.cases import ERRORS, RESULTS, script
 from tests.server.support import Running, load_config_of, serving
+from tests.specs import python
 
 CLIENTS = Path(__file__).parent / "clients"
 KEY = "sk-local"
@@ -213,3 +216,28 @@ def test_the_flags_are_those_of_the_client() -> None:
     names = {field.alias or name for name, field in MetadataErrors.model_fields.items()}
 
     assert names == set(NO_ERRORS), openai.__version__
+
+
+def test_overload_is_what_the_client_mends_by_itself() -> None:
+    """It comes back after Retry-After until there is a place; without retries it raises what it raises for 429."""
+    openai = pytest.importorskip("openai")
+    sleeping = python("import time\ndef grade(sample, item):\n    time.sleep(1.5)\n    return 1.0\n")
+    with serving(limits=Limits(code=1)) as server:
+        url = f"{server.url}/v1"
+        holding = threading.Thread(target=server.run, args=(sleeping,))
+        holding.start()
+        server.wait_for("graders_code_under_way", 1)
+
+        impatient = openai.OpenAI(base_url=url, api_key=KEY, max_retries=0)
+        with pytest.raises(openai.RateLimitError) as refused:
+            impatient.fine_tuning.alpha.graders.run(grader=python(), model_sample="x")
+        patient = openai.OpenAI(base_url=url, api_key=KEY, max_retries=8)
+        result = patient.fine_tuning.alpha.graders.run(grader=python(), model_sample="x")
+        holding.join()
+
+        assert (refused.value.code, refused.value.response.headers["retry-after"]) == (
+            "rate_limit_exceeded",
+            "1",
+        )
+        assert result.reward == 1.0
+        assert server.metric('graders_requests_total{route="run",status="429"}') >= 2
