@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from graders.engine import Grader, compile
 from graders.errors import FormulaError, GradeError, ModelServerError, PythonServerError
@@ -35,6 +35,9 @@ SHOWN_FIELDS = (
 )  # fmt: skip
 
 
+RowId: TypeAlias = str | int
+
+
 class CannotCheck(RuntimeError):
     """The reward could not be checked at all: no sandbox, no judge. Says nothing about the grader."""
 
@@ -46,17 +49,19 @@ class Finding:
     Attributes:
         check: The check's name, a key of CHECKS.
         message: What was found, and what was expected.
-        rows: The ids of the rows it was found on; () when it is about the spec itself.
+        rows: The ids of the rows it was found on, as the rows have them; () when it is about the spec itself.
         sample: The sample that did it; None when it was none.
     """
 
     check: str
     message: str
-    rows: tuple[str, ...] = ()
+    rows: tuple[RowId, ...] = ()
     sample: Any = None
 
     def __str__(self) -> str:
-        rows = ", ".join(self.rows[:5]) + (f" and {len(self.rows) - 5} more" if len(self.rows) > 5 else "")
+        rows = ", ".join(map(str, self.rows[:5])) + (
+            f" and {len(self.rows) - 5} more" if len(self.rows) > 5 else ""
+        )
         where = f" [rows {rows}]" if rows else ""
         sample = "" if self.sample is None else f"\n    sample: {shortened(self.sample)}"
         return f"{self.check}: {self.message}{where}{sample}"
@@ -85,7 +90,7 @@ class CheckRow:
         answers: The item's other texts and numbers that stand in the gold, as texts.
     """
 
-    id: str
+    id: RowId
     item: Mapping[str, Any]
     gold: Any
     text: str
@@ -104,9 +109,10 @@ def read_rows(rows: Iterable[Mapping[str, Any]]) -> list[CheckRow]:
     Raises:
         ValueError: there is no row, a row has no gold, or two have the same id; the message names it.
     """
-    read: dict[str, CheckRow] = {}
+    read: dict[RowId, CheckRow] = {}
     for index, fields in enumerate(rows):
-        id = str(fields.get("id", index))
+        id = fields.get("id", index)
+        id = id if isinstance(id, (str, int)) else str(id)
         if id in read:
             raise ValueError(f"two rows have the id {id!r}; findings name rows by id")
         if "gold" not in fields:
@@ -119,7 +125,7 @@ def read_rows(rows: Iterable[Mapping[str, Any]]) -> list[CheckRow]:
     return list(read.values())
 
 
-def _read_row(id: str, fields: Mapping[str, Any]) -> CheckRow:
+def _read_row(id: RowId, fields: Mapping[str, Any]) -> CheckRow:
     item = fields.get("item") or {}
     row = Row(fields["gold"], item)  # raises SampleParseError for what no grader could read
     text = row.sample.complete()["output_text"]
@@ -207,7 +213,7 @@ class Bench:
         low, high = settings.scale or getattr(grader.spec, "range", None) or (0.0, 1.0)
         self.scale = (float(low), float(high))
         self.judged = any(hasattr(spec, "model") for _, spec in leaves(grader.spec))
-        self._graded: dict[tuple[str, str], Graded] = {}
+        self._graded: dict[tuple[RowId, str], Graded] = {}
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="graders-check")
 
     def __enter__(self) -> Bench:
@@ -236,7 +242,7 @@ class Bench:
 
         def one(pair: tuple[CheckRow, Any]) -> RunResult:
             row, sample = pair
-            return self.grader.run(sample, row.item, id=id.replace("{}", row.id), timeout_s=timeout_s)
+            return self.grader.run(sample, row.item, id=id.replace("{}", str(row.id)), timeout_s=timeout_s)
 
         timeout_s = JUDGE_TIMEOUT_S if self.judged else TIMEOUT_S
         local = self.grader.kind.n_asks == 0

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from graders.errors import FormulaError, PythonRuntimeError, PythonServerError
 from graders.kinds.multi import Multi
 from graders.testing import probes
-from graders.testing.bench import FULL, SOFT_LIMIT, Bench, CheckRow, Finding, Graded, leaves
+from graders.testing.bench import FULL, SOFT_LIMIT, Bench, CheckRow, Finding, Graded, RowId, leaves
 from graders.testing.programs import clock, hardcoded, hash_seeds, peeking, remembering
 
 #: Of the scale, for nothing at all: a little for good form is fine, more is a reward for nothing.
@@ -422,7 +422,7 @@ def _above(check: str, graded: list[Graded], limit: float, what: str, bench: Ben
         yield Finding(check, message, _ids(high), worst.sample)
 
 
-def _ids(graded: list[Graded]) -> tuple[str, ...]:
+def _ids(graded: list[Graded]) -> tuple[RowId, ...]:
     return tuple(dict.fromkeys(one.row.id for one in graded))
 
 

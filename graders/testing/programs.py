@@ -418,7 +418,9 @@ def _sample(row: CheckRow, sample: Any) -> dict[str, Any]:
 
 def _outcomes(sandbox: Sandbox, source: str, pairs: Sequence[tuple[CheckRow, Any]]) -> list[Outcome]:
     """What a program gives to samples, each in a process of its own."""
-    futures = [sandbox.submit(source, _sample(row, sample), row.item, key=row.id) for row, sample in pairs]
+    futures = [
+        sandbox.submit(source, _sample(row, sample), row.item, key=str(row.id)) for row, sample in pairs
+    ]
     return [future.result() for future in futures]
 
 
@@ -428,7 +430,7 @@ def _harnessed(
     """What a harness says about a program; modules that the program imports are loaded before the jail closes."""
     harness += _imports(source)
     futures = [
-        sandbox.submit(harness, _sample(row, sample), {**fields, "source": source}, key=row.id)
+        sandbox.submit(harness, _sample(row, sample), {**fields, "source": source}, key=str(row.id))
         for row, sample, fields in jobs
     ]
     return [future.result() for future in futures]

@@ -195,6 +195,15 @@ def test_scale(backends: graders.Backends) -> None:
     assert names(check_reward(spec, CAPITALS, backends=backends, scale=(0, 5))) == []
 
 
+def test_rows_keep_their_ids() -> None:
+    """A finding names rows by the ids that they came with, numbers as numbers."""
+    rows = [{**row, "id": at} for at, row in enumerate(CAPITALS, 7)]
+
+    (finding,) = check_reward(string_check(reference="no"), rows, checks=["gold"])
+
+    assert finding.rows == (7, 8, 9)
+
+
 def test_assert_reward_ok(tmp_path: Path) -> None:
     """It raises an AssertionError that shows every finding with rows and sample; rows may be a file."""
     path = tmp_path / "rows.jsonl"
