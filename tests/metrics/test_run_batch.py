@@ -44,7 +44,7 @@ def test_windows_give_what_rows_give(spec: dict[str, Any]) -> None:
     """Plain windows go over columns, others row by row: nobody can tell which from the results."""
     grader = graders.compile(spec)
 
-    @settings(max_examples=20, deadline=None, database=None)
+    @settings(max_examples=12, deadline=None, database=None)
     @given(rows=rows)
     def check(rows: list[dict[str, Any]]) -> None:
         alone = [grader.run(row["sample"], row.get("item"), id=row.get("id", "")) for row in rows]
