@@ -133,6 +133,7 @@ def grade(sample, item):
         path.parent.mkdir()
         path.write_text(json.dumps(item))
         shutil.copyfile(path, path.with_suffix(".bak"))
+        shutil.copy(path, path.with_suffix(".bak")); shutil.copy2(path, path.with_suffix(".bak")); os.chmod(path, 0o600)
         os.rename(path, path.with_suffix(".old"))
         found = sorted(p.name for p in pathlib.Path(folder).rglob("*"))
     with tempfile.NamedTemporaryFile("w+") as file, tempfile.TemporaryFile() as other, tempfile.SpooledTemporaryFile() as third:

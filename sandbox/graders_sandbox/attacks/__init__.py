@@ -61,12 +61,12 @@ class Result:
 def reason(outcome: Outcome) -> str:
     """An outcome in a word or two.
 
-    What an attack's body returns: the name of the error that it met (EPERM), THROUGH, NOTHING; any other number is
+    What an attack's body returns: the name of the error that it met (EPERM), THROUGH, NOTHING, UNCHANGED; any other number is
     "value N". Exceptions are "stage Type" ("grade TypeError"), everything else is the status with its kind ("timeout
     wall", "crash SIGSEGV", "no_result").
     """
     if outcome.value is not None:
-        special = {0.0: "THROUGH", -1.0: "NOTHING"}
+        special = {0.0: "THROUGH", -1.0: "NOTHING", -2.0: "UNCHANGED"}
         error = errno.errorcode.get(int(-1000 - outcome.value), "").replace("EOPNOTSUPP", "ENOTSUP")
         return special.get(outcome.value) or error or f"value {outcome.value:g}"
     if outcome.status == "grader_error":

@@ -2,7 +2,7 @@
 
 Rows are those of the package's threat matrix (`ROWS`). An attack's body is the body of a function of `item`
 (`Scene.item`) that runs inside a sample. It returns the number of the error that it met, THROUGH when it succeeded, or
-NOTHING when there was nothing to be had; see `reason` for how outcomes are named. Failing for another reason than the
+NOTHING when there was nothing to be had, UNCHANGED when success was claimed of what did not happen; see `reason` for how outcomes are named. Failing for another reason than the
 expected one, a NameError for instance, counts as not held.
 """
 
@@ -126,7 +126,7 @@ import asyncio, atexit, concurrent.futures, ctypes, decimal, encodings.idna, err
 import platform, random, re, resource, select, shutil, signal, socket, struct, subprocess, sys, tempfile, termios, threading
 import time, traceback, types, uuid
 
-THROUGH, NOTHING = 0.0, -1.0
+THROUGH, NOTHING, UNCHANGED = 0.0, -1.0, -2.0
 TMP = os.environ.get("TMPDIR", ".")
 X86 = platform.machine() == "x86_64"
 libc = ctypes.CDLL(None, use_errno=True)
@@ -153,6 +153,19 @@ def met(act, *arguments, **named):
     except OSError as error:
         return number(error.errno)
     return THROUGH
+
+
+def changing(path, act):
+    """As met; UNCHANGED when the act claims success and the file is as it was."""
+    def facts():
+        found = os.stat(path)
+        return found.st_mode, found.st_mtime_ns
+    try:
+        before = facts()
+        act()
+        return UNCHANGED if facts() == before else THROUGH
+    except OSError as error:
+        return number(error.errno)
 
 
 def all_met(acts):
@@ -286,8 +299,8 @@ return NOTHING"""),
     Attack(8, "reading from the result's descriptor", "EBADF", "return met(os.read, 3, 100)"),
     Attack(8, "descriptors over the result's descriptor", "ENOTSOCK or EPERM", "return met(call, (46, 211), 3, bytes(56), 0)"),
     Attack(8, "passing descriptors through an own pair", "EPERM", "a, b = socket.socketpair()\nreturn met(socket.send_fds, a, [b'x'], [0])"),
-    Attack(8, "changing what the shared /dev/null is", by_tier("EROFS or EPERM", "EPERM or UNCHANGED", "EROFS or EPERM", "EPERM or UNCHANGED"), "return all_met([(os.fchmod, fd, 0) for fd in (0, 1, 2)])"),
-    Attack(8, "changing the times of the shared /dev/null", by_tier("EROFS or EPERM or EACCES", "EPERM or UNCHANGED", "EROFS or EPERM or EACCES", "EPERM"), "return all_met([(os.utime, fd, (1, 1)) for fd in (0, 1, 2)])"),
+    Attack(8, "changing what the shared /dev/null is", by_tier("EROFS or EPERM", "UNCHANGED", "EROFS or EPERM", "EPERM"), "results = {changing(fd, lambda: os.fchmod(fd, 0)) for fd in (0, 1, 2)}\nassert len(results) == 1, results\nreturn results.pop()"),
+    Attack(8, "changing the times of the shared /dev/null", by_tier("EROFS or EPERM or EACCES", "UNCHANGED or EACCES", "EROFS or EPERM or EACCES", "EPERM"), "results = {changing(fd, lambda: os.utime(fd, (1, 1))) for fd in (0, 1, 2)}\nassert len(results) == 1, results\nreturn results.pop()"),
     Attack(9, "a file of this user", HIDDEN, "return met(open, item['file'])"),
     Attack(9, "its folder", HIDDEN, "return met(os.listdir, item['folder'])"),
     Attack(9, "/etc/passwd", HIDDEN, "return met(open, '/etc/passwd')"),
@@ -360,10 +373,10 @@ return NOTHING"""),
     Attack(12, "truncating by path", by_tier("ENOENT", "EACCES or EPERM", "ENOENT", "EPERM"), "return met(os.truncate, item['file'], 0)"),
     Attack(12, "deleting", by_tier("ENOENT", "EACCES", "ENOENT", "EPERM"), "return met(os.unlink, item['file'])"),
     Attack(12, "deleting a folder", by_tier("ENOENT or EROFS", "EACCES or ENOTEMPTY", "ENOENT or EROFS", "EPERM"), "return met(os.rmdir, item['folder'])"),
-    Attack(12, "the mode of a file of this user", by_tier("ENOENT", "EPERM or UNCHANGED", "ENOENT", "EPERM"), "return met(os.chmod, item['file'], 0o777)"),
-    Attack(12, "the mode of a folder of this user", by_tier("ENOENT", "EPERM or UNCHANGED", "ENOENT", "EPERM"), "return met(os.chmod, item['folder'], 0o777)"),
+    Attack(12, "the mode of a file of this user", by_tier("ENOENT", "UNCHANGED or EACCES", "ENOENT", "EPERM"), "return changing(item['file'], lambda: os.chmod(item['file'], 0o777))"),
+    Attack(12, "the mode of a folder of this user", by_tier("ENOENT", "UNCHANGED or EACCES", "ENOENT", "EPERM"), "return changing(item['folder'], lambda: os.chmod(item['folder'], 0o777))"),
     Attack(12, "fchmodat2", "EPERM or ENOSYS", "return met(call, 452, -100, item['file'].encode(), 0o777, 0)"),
-    Attack(12, "the times of a file of this user", by_tier("ENOENT", "EPERM or UNCHANGED", "ENOENT", "EPERM"), "return met(os.utime, item['file'], (1, 1))"),
+    Attack(12, "the times of a file of this user", by_tier("ENOENT", "UNCHANGED or EACCES", "ENOENT", "EPERM"), "return changing(item['file'], lambda: os.utime(item['file'], (1, 1)))"),
     Attack(12, "the owner of a file", "EPERM", "return all_met([(os.chown, item['file'], 0, 0), (os.lchown, item['file'], 0, 0), (os.fchown, 0, 0, 0)])"),
     Attack(12, "extended attributes of a file", "EPERM", "return all_met([(os.setxattr, item['file'], 'user.x', b'x'), (os.removexattr, item['file'], 'user.x')])"),
     Attack(12, "Python's library", READ_ONLY, "return met(open, json.__file__, 'a')"),
@@ -372,8 +385,8 @@ return NOTHING"""),
     Attack(12, "compiled modules", READ_ONLY, "return met(open, os.path.dirname(json.__file__) + '/__pycache__/made.pyc', 'wb')"),
     Attack(12, "deleting from Python's library", READ_ONLY, "return met(os.unlink, json.__file__)"),
     Attack(12, "renaming Python's library", by_tier("EROFS or EACCES or EXDEV", "EACCES or EXDEV", "EROFS or EACCES or EXDEV", "EPERM"), "return met(os.rename, json.__file__, json.__file__ + '.old')"),
-    Attack(12, "the mode of Python's library", by_tier("EROFS or EPERM", "EPERM or UNCHANGED", "EROFS or EPERM", "EPERM"), "return met(os.chmod, json.__file__, 0o777)"),
-    Attack(12, "the mode of Python's library by descriptor", by_tier("EROFS or EPERM", "EPERM or UNCHANGED", "EROFS or EPERM", "EPERM"), "def act():\n    with open(json.__file__) as file:\n        os.fchmod(file.fileno(), 0o777)\nreturn met(act)"),
+    Attack(12, "the mode of Python's library", by_tier("EROFS or EPERM", "UNCHANGED or EACCES", "EROFS or EPERM", "EPERM"), "return changing(json.__file__, lambda: os.chmod(json.__file__, 0o777))"),
+    Attack(12, "the mode of Python's library by descriptor", by_tier("EROFS or EPERM", "UNCHANGED or EACCES", "EROFS or EPERM", "EPERM"), "def act():\n    with open(json.__file__) as file:\n        os.fchmod(file.fileno(), 0o777)\nreturn changing(json.__file__, act)"),
     Attack(12, "attributes of Python's library", by_tier("EPERM", "EPERM", "EPERM", "EPERM"), "def act():\n    with open(json.__file__) as file:\n        fcntl.ioctl(file.fileno(), 0x40086602, struct.pack('l', 0x10))\nreturn met(act)"),
     Attack(12, "a file in /, in /tmp, in /dev/shm", by_tier("EROFS or EACCES", "EACCES", "EROFS or EACCES", "EPERM"), "return all_met([(open, '/made', 'w'), (open, '/tmp/graders-attack-made', 'w')])"),
     Attack(13, "reading through a symbolic link", HIDDEN, "def act():\n    os.symlink(item['file'], 'link')\n    open('link')\nreturn met(act)"),

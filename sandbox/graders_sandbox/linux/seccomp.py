@@ -56,10 +56,9 @@ _CHECKED = frozenset(
 SERVER_ONLY = ("seccomp", "landlock_restrict_self", "landlock_create_ruleset", "landlock_add_rule", "kill")
 #: What hides a file from the disk watcher: a descriptor on its way through a socket is in nobody's table.
 _SAMPLE_NEVER = ("sendmsg",)
-#: What Landlock does not hold and a read-only mount would: mode, times and length of the caller's own files.
-_UNHELD = (
-    "chmod", "fchmod", "fchmodat", "utime", "utimes", "utimensat", "futimesat", "truncate",
-)  # fmt: skip
+#: What Landlock does not hold and a read-only mount would: mode and times of the caller's own files. Nothing is done, and
+#: success is reported, since shutil.copy and tarfile set them on what they write and give up otherwise.
+_ATTRIBUTES = ("chmod", "fchmod", "fchmodat", "utime", "utimes", "utimensat", "futimesat")
 _XATTRS = ("getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr")
 _OPEN_FLAGS = {"open": 1, "openat": 2}
 _ACCMODE, _TRUNC = 0o3, 0o1000
@@ -183,7 +182,9 @@ class SampleFilter:
         if not paths:
             refused += _PATHS
         if not own_root:
-            refused += [name for name in _UNHELD if name not in refused]
+            refused += [name for name in ("truncate", *(() if paths else _ATTRIBUTES)) if name not in refused]
+            for name in _ATTRIBUTES if paths else ():
+                code += _when(name, _op(_RET, _ERRNO))
             for name in _XATTRS:
                 code += _when(name, _refuse(errno.ENOTSUP))  # which shutil takes for "there are none"
             if paths:
