@@ -313,7 +313,7 @@ def peeking(bench: Bench) -> Iterator[Finding]:
         if "run" in seen:
             message = (
                 f"{_called(key)}a sample that is a program is run in the grader's own process, where it can read the gold "
-                "answer in the frames (item) and return it"
+                "answer in the frames (item) and return it; graders_sandbox.run_untrusted runs it apart"
             )
             yield Finding("peeking", message, (), seen["run"])
 

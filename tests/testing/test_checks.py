@@ -195,6 +195,35 @@ def test_scale(backends: graders.Backends) -> None:
     assert names(check_reward(spec, CAPITALS, backends=backends, scale=(0, 5))) == []
 
 
+@pytest.mark.slow
+def test_code_that_is_run_apart_is_sound(backends: graders.Backends) -> None:
+    """A grader of programs is clean when it runs them by run_untrusted, which shows them neither row nor tests."""
+    spec = python(
+        "from graders_sandbox import run_untrusted\n"
+        "def grade(sample, item):\n"
+        "    return run_untrusted(sample['output_text'], item['tests'], timeout=5, entry='f').score\n"
+    )
+    rows = [
+        {
+            "id": "double",
+            "gold": "def f(x):\n    return x * 2",
+            "item": {"tests": "assert f(2) == 4\nassert f(5) == 10"},
+        },
+        {
+            "id": "next",
+            "gold": "def f(x):\n    return x + 1",
+            "item": {"tests": "assert f(2) == 3\nassert f(-1) == 0"},
+        },
+        {
+            "id": "minus",
+            "gold": "def f(x):\n    return -x",
+            "item": {"tests": "assert f(2) == -2\nassert f(-1) == 1"},
+        },
+    ]
+
+    assert names(check_reward(spec, rows, backends=backends)) == []
+
+
 def test_rows_keep_their_ids() -> None:
     """A finding names rows by the ids that they came with, numbers as numbers."""
     rows = [{**row, "id": at} for at, row in enumerate(CAPITALS, 7)]
