@@ -1,9 +1,9 @@
 """The attacks, as data: what is attempted, and the exact reason that must come back.
 
 Rows are those of the package's threat matrix (`ROWS`). An attack's body is the body of a function of `item`
-(`Scene.item`) that runs inside a sample. It returns the number of the error that it met, THROUGH when it succeeded, or
-NOTHING when there was nothing to be had, UNCHANGED when success was claimed of what did not happen; see `reason` for how outcomes are named. Failing for another reason than the
-expected one, a NameError for instance, counts as not held.
+(`Scene.item`) that runs inside a sample. It returns the number of the error that it met, THROUGH when it succeeded,
+NOTHING when there was nothing to be had, or UNCHANGED when success was claimed of what did not happen; `reason` says how
+outcomes are named. Failing for another reason than the expected one, a NameError for instance, counts as not held.
 """
 
 from __future__ import annotations
