@@ -70,6 +70,7 @@ class Page:
             mobile=False,
         )
         self.send("Page.navigate", url=url)
+        self.wait("document.readyState === 'complete' && location.protocol === 'http:'")
 
     def look(self, expression: str) -> Any:
         """The value of a JavaScript expression."""
