@@ -115,7 +115,7 @@ def witness(tier: str) -> Iterator[Protection]:
                 )
                 continue
             known = "".join(f"; not held in this tier: {result.name}" for result in results if result.known)
-            yield Protection(name, True, f"{len(results) - 1} attempts refused{known}")
+            yield Protection(name, True, f"{len(chosen)} attempt{'s' * (len(chosen) > 1)} refused{known}")
 
 
 def _stronger(tier: str) -> Iterator[Protection]:
