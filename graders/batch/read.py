@@ -22,7 +22,7 @@ from graders.batch.codec import dumps, loads, quick_loads
 from graders.batch.results import EXPORTED_ITEM, Mapped, field_of
 from graders.suggest import did_you_mean
 
-CHUNK_BYTES = 512 * 1024  # of text read at once: where `benchmarks/batch.py` was fastest
+CHUNK_BYTES = 256 * 1024  # of text read at once: where `benchmarks/batch.py` was fastest
 CHUNK_ROWS = 1000  # rows at once from sources that are not text
 
 #: Fields that hold the model's output, in the order in which they are looked for.

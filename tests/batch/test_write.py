@@ -331,11 +331,12 @@ def test_a_sorted_copy_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 @given(
-    st.lists(st.text(), min_size=1), st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1)
+    st.lists(st.text() | st.text(list('",\\\ud800é'), max_size=6), min_size=1),
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1),
 )
 def test_columns_are_spelled_as_single_values(texts: list[str], numbers: list[float]) -> None:
     """A line's bytes do not depend on whether it was made alone or with others."""
-    assert _texts(texts) == [codec.dumps(text) for text in texts]
+    assert _texts(texts) == [codec.dumps(text)[1:-1] for text in texts]
     assert _numbers(numbers) == [codec.dumps(number + 0.0) for number in numbers]
 
 
