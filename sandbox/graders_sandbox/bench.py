@@ -354,9 +354,9 @@ def measure(rounds: int, seconds: float) -> dict[str, object]:
         for what, ours, theirs, quantile, most in GOALS
         if ours in by_name
     ]
-    best = max(jailed / other for jailed, other in pairs)
+    middle = statistics.median(jailed / other for jailed, other in pairs)
     goals.append(
-        {"goal": "throughput, to naked fork servers", "found": best, "at_least": 0.8, "met": best >= 0.8}
+        {"goal": "throughput, to naked fork servers", "found": middle, "at_least": 0.8, "met": middle >= 0.8}
     )
     goals.append(_goal("server start and first sample, ms", min(starts), 100.0))
     goals.append(_goal("private memory of a sample in flight, MB", private / 1e6, 4.0))
