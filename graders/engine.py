@@ -138,7 +138,7 @@ class Grader:
 
     def _local_batch(self, rows: Iterator[Mapping[str, Any]], window: int) -> Iterator[RunResult]:
         """Windows over columns where their rows are plain, else row by row; results are made as they are asked for."""
-        from graders.batch.columns import Uneven, columns_of, plain
+        from graders.columns import Uneven, columns_of, plain
 
         columnar = columns_of(self)
 

@@ -375,8 +375,8 @@ class _Pool:
         ends = [run.watchdog for server in self._servers for run in server.running.values()]
         ends += [server.started + START_S for server in self._servers if not server.ready]
         ends += [now + 0.02 for _ in self._ending[:1]]
-        if self._queue and self._paused > now:
-            ends.append(self._paused)
+        if self._queue and (self._paused > now or not any(server.load for server in self._servers)):
+            ends.append(self._paused)  # nobody else would wake us: the last server may have ended just now
         return max(0.0, min(ends) - now) + 0.001 if ends else None
 
     # --- handing out ---
