@@ -299,7 +299,7 @@ def kill_servers_under(tier: str, count: int, every: int) -> None:
 @pytest.mark.parametrize("tier", TIERS_TO_KILL)
 def test_killed_servers_lose_no_sample(tier: str) -> None:
     """What a dying server had is graded on a fresh one; no sample is lost and none scores 0."""
-    kill_servers_under(tier, 100, 20)
+    kill_servers_under(tier, 60, 15)
 
 
 @pytest.mark.slow

@@ -334,7 +334,7 @@ plain = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(plain)
 def test_plain_data_comes_back_as_it_was(value: Any) -> None:
     """Values and their types survive the way to the child and back."""
@@ -355,7 +355,7 @@ def _alike(left: Any, right: Any) -> bool:
     return type(left) is type(right) and (left == right or repr(left) == repr(right))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda i: st.lists(i) | st.dictionaries(st.text(), i), max_leaves=15))  # fmt: skip
 def test_whatever_a_child_says_is_data_or_refused(said: Any) -> None:
     """No JSON makes the reader do more than build plain data or say no."""
