@@ -115,7 +115,7 @@ def test_a_signal_drains_and_says_how_to_go_on(number: int, tmp_path: Path) -> N
         tmp_path / "spec.json",
         python("import time\ndef grade(sample, item):\n    time.sleep(0.02)\n    return 1\n"),
     )
-    data = write_rows(tmp_path / "data.jsonl", answers(150))
+    data = write_rows(tmp_path / "data.jsonl", answers(400))
     results = tmp_path / "my results.jsonl"
     process = subprocess.Popen(
         command(spec, data, "-o", results), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -126,7 +126,7 @@ def test_a_signal_drains_and_says_how_to_go_on(number: int, tmp_path: Path) -> N
 
     assert process.returncode == 130, talk
     n = sum(1 for _ in read_results(results).rows)
-    assert 0 < n < 150
+    assert 0 < n < 400
     advice = talk.rpartition("Go on with: grader batch ")[2].strip()
     assert "--resume" in advice
     done = subprocess.run(
@@ -137,8 +137,8 @@ def test_a_signal_drains_and_says_how_to_go_on(number: int, tmp_path: Path) -> N
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert f"{150 - n}" in done.stdout
-    assert len({row.id for row in read_results(results).rows}) == 150
+    assert f"{400 - n}" in done.stdout
+    assert len({row.id for row in read_results(results).rows}) == 400
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
