@@ -15,6 +15,7 @@ from graders.cli import BROKEN, INTERRUPTED, NOT_MET, OK
 from graders.cli.common import (
     compile_spec,
     config_option,
+    data_options,
     fail_under_option,
     min_coverage_option,
     price_by,
@@ -44,15 +45,7 @@ SUMMARY_ROWS = (
 @click.option("--resume", is_flag=True, help="Go on with OUT: grade the rows that it does not have.")
 @click.option("--retry-failed", is_flag=True, help="As --resume, and grade the failed rows again.")
 @click.option("--force", is_flag=True, help="Overwrite OUT.")
-@click.option(
-    "--sample-field", metavar="FIELD", help="Where a row keeps the model's output: a field or a path."
-)
-@click.option("--item-field", metavar="FIELD", help="Where it keeps the item; '' is the whole row.")
-@click.option("--id-field", metavar="FIELD", help="Where it keeps its id; '' makes ids from the content.")
-@click.option(
-    "--format", "format_", type=click.Choice(("jsonl", "json", "csv", "tsv", "parquet")),
-    help="DATA's format; default: by its ending.",
-)  # fmt: skip
+@data_options
 @click.option(
     "--jobs", type=click.IntRange(1), metavar="N",
     help="Rows under way at judges and sandbox, default 512; for slow metrics, processes, default one a core.",

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from graders.cli import NOT_MET, OK
-from graders.cli.common import colors, config_option, show_problems, spec_argument, strict_option
+from graders.cli.common import (
+    colors,
+    config_option,
+    data_options,
+    show_problems,
+    spec_argument,
+    strict_option,
+)
 
 if TYPE_CHECKING:
     from graders.batch.check import Finding, Report
@@ -21,15 +28,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("spec", type=click.Path(allow_dash=True))
 @click.argument("data", type=click.Path(allow_dash=True))
-@click.option(
-    "--sample-field", metavar="FIELD", help="Where a row keeps the model's output: a field or a path."
-)
-@click.option("--item-field", metavar="FIELD", help="Where it keeps the item; '' is the whole row.")
-@click.option("--id-field", metavar="FIELD", help="Where it keeps its id; '' makes ids from the content.")
-@click.option(
-    "--format", "format_", type=click.Choice(("jsonl", "json", "csv", "tsv", "parquet")),
-    help="DATA's format; default: by its ending.",
-)  # fmt: skip
+@data_options
 @click.option("--no-run", is_flag=True, help="Do not try python graders in the sandbox.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @strict_option

@@ -37,6 +37,26 @@ min_coverage_option = click.option(
 )
 
 
+_DATA_OPTIONS = (
+    click.option(
+        "--sample-field", metavar="FIELD", help="Where a row keeps the model's output: a field or a path."
+    ),
+    click.option("--item-field", metavar="FIELD", help="Where it keeps the item; '' is the whole row."),
+    click.option("--id-field", metavar="FIELD", help="Where it keeps its id; '' makes ids from the content."),
+    click.option(
+        "--format", "format_", type=click.Choice(("jsonl", "json", "csv", "tsv", "parquet")),
+        help="DATA's format; default: by its ending.",
+    ),
+)  # fmt: skip
+
+
+def data_options(command: Callable[..., int]) -> Callable[..., int]:
+    """How DATA is read: --sample-field, --item-field, --id-field, --format."""
+    for option in reversed(_DATA_OPTIONS):
+        command = option(command)
+    return command
+
+
 def read_text(argument: str) -> str:
     """TEXT as it is, @FILE's text, or - for standard input.
 
