@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from graders.ask import CodeAsk
 from graders.batch.codec import dumps
-from graders.columns import Graded, Uneven, columns_of
 from graders.batch.read import Chunk, DataRow, Unreadable
 from graders.batch.results import Mapped, item_of, sample_of
+from graders.columns import Graded, Uneven, columns_of
 from graders.engine import WINDOW
 from graders.errors import GradeError, ModelStop, SampleParseError
 from graders.row import Row

@@ -259,7 +259,7 @@ def test_rows_whose_cost_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     grade(tmp_path / "r", string_check(), rows_of(*[1] * 3000), jobs=1)
 
     assert [row.id for row in read_results(tmp_path / "r").rows] == [str(n) for n in range(3000)]
-    assert next(calls) > 4  # more than one a chunk
+    assert next(calls) > 3  # at least one a chunk; more where the clock of CPU time is fine enough
 
 
 # --- worker processes -----------------------------------------------------------------------------------------------
