@@ -5,7 +5,7 @@
 read.py      JSONL, CSV, Parquet, iterables -> DataRow
 ids.py       each row's name
 run.py       one dataset through one grader, from file to file
-lines.py     graded rows as lines of the results file; columns.py for many at once
+lines.py     graded rows as lines of the results file
 workers.py   the same in worker processes; ray.py on a cluster
 write.py     the results file: one writer, append-only, resumable
 results.py   the results file read back: Header and ResultRow
