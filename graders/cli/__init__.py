@@ -5,7 +5,9 @@ A command is a function that returns its exit code. Results go to stdout, talk g
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -84,6 +86,7 @@ def main(argv: list[str] | None = None) -> Any:
         click.echo("interrupted", err=True)
         code = INTERRUPTED
     except BrokenPipeError:  # the reader of stdout has gone, as `head` does
-        sys.stderr.close()
+        with suppress(OSError):  # what is still buffered would fail again when Python ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = OK
     sys.exit(code or OK)

@@ -270,6 +270,7 @@ class _Pool:
         self._selector.register(self._inside, selectors.EVENT_READ)
         self._awake = False
         self.takes = True  # tasks
+        self._why = "the sandbox was closed"  # it takes none any more
         self._thread = threading.Thread(target=self._loop, name="graders-sandbox", daemon=True)
         self._thread.start()
 
@@ -280,7 +281,7 @@ class _Pool:
         self._queue.append(task)
         self._wake_up()
         if not self.takes:  # it failed just now, and has finished what it knew of
-            self._finish_open("the sandbox's thread failed")
+            self._finish_open(self._why)
 
     def cancelled(self, task: Task) -> None:
         self._open.discard(task)
@@ -318,7 +319,6 @@ class _Pool:
     # --- the thread ---
 
     def _loop(self) -> None:
-        failure = "the sandbox was closed"
         try:
             while self.takes:
                 for key, _ in self._selector.select(self._timeout()):
@@ -334,13 +334,13 @@ class _Pool:
                 self._dispatch()
                 self._watch()
         except BaseException:
-            failure = f"the sandbox's thread failed: {traceback.format_exc(limit=-3)}"
+            self._why = f"the sandbox's thread failed: {traceback.format_exc(limit=-3)}"
             raise
         finally:
             self.takes = False
-            self._finish_all(failure)
+            self._finish_all()
 
-    def _finish_all(self, why: str) -> None:
+    def _finish_all(self) -> None:
         runs = [run for server in self._servers for run in (*server.running.values(), *server.waiting)]
         for server in list(self._servers):
             self._end(server)
@@ -355,7 +355,7 @@ class _Pool:
         self._selector.close()
         self._wake.close()
         self._inside.close()
-        self._finish_open(why)
+        self._finish_open(self._why)
 
     def _finish_open(self, why: str) -> None:
         for task in list(self._open):

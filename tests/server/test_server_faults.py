@@ -284,7 +284,7 @@ def test_a_metric_over_long_texts_holds_up_nobody(server: Running) -> None:
     results = []
 
     def long() -> None:
-        results.append(server.post(RUN, long_row(3)))
+        results.append(server.post(RUN, long_row(8)))
         ended.set()
 
     thread = threading.Thread(target=long)
@@ -354,7 +354,7 @@ def test_too_many_rows_with_long_texts() -> None:
     with serving(limits=Limits(large=1)) as running:
         row = long_row(1)
         running.post(RUN, {**row, "model_sample": "x", "item": {"answer": "y"}})  # compiled
-        slow = long_row(15)
+        slow = long_row(40)
         first = threading.Thread(target=lambda: running.post(RUN, slow))
         first.start()
         running.wait_for("graders_large_under_way", 1)
