@@ -389,7 +389,7 @@ def grader_server(request: pytest.FixtureRequest) -> Iterator[GraderServer]:
     state = request.config.stash[_STATE]
     backends = Backends(config=state.option("--grader-config", "grader_config"))
     with socket.create_server(("127.0.0.1", 0)) as listener, backends:
-        server = uvicorn.Server(uvicorn.Config(app(backends=backends), log_level="error", ws="none"))
+        server = uvicorn.Server(uvicorn.Config(app(backends=backends), log_config=None, ws="none"))
         thread = threading.Thread(
             target=server.run, kwargs={"sockets": [listener]}, name="grader-server", daemon=True
         )
