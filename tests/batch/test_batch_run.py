@@ -314,7 +314,7 @@ def test_a_worker_that_dies_loses_its_part_only(tmp_path: Path) -> None:
         def kill() -> None:
             while len(workers._workers) < 2:
                 time.sleep(0.01)
-            time.sleep(0.8)
+            time.sleep(0.2)
             workers._workers[0].kill()
 
         killer = threading.Thread(target=kill)

@@ -323,11 +323,14 @@ except OSError as error:
 assert not {'proc', 'sys', 'home', 'boot', 'var', 'opt'} & set(found), found
 return NOTHING"""),
     Attack(9, "listing the folder of temporary files", by_tier("EACCES", "EACCES", "NOTHING", "EPERM"), """
+import sys
+parent = os.path.dirname(TMP) or '/tmp'
 try:
-    found = os.listdir(os.path.dirname(TMP) or '/tmp')
+    found = os.listdir(parent)
 except OSError as error:
     return number(error.errno)
-assert found == [os.path.basename(TMP)], found
+python = [path[len(parent) + 1:].partition('/')[0] for path in (*sys.path, sys.prefix) if path.startswith(parent + '/')]
+assert set(found) <= {os.path.basename(TMP), *python}, found
 return NOTHING"""),
     Attack(9, "through many ..", HIDDEN, "return met(open, '../' * 40 + item['file'][1:])"),
     Attack(9, "relative to a descriptor of /", HIDDEN, """
