@@ -183,6 +183,7 @@ def test_a_sorted_copy(folder: Path, here: Callable[..., Done]) -> None:
     assert ids == sorted(str(n) for n in range(20))
 
 
+@pytest.mark.slow
 def test_progress_elsewhere_than_on_a_terminal(folder: Path) -> None:
     """One plain line every few seconds on stderr, with counts, rate and time left."""
     write_spec(

@@ -29,7 +29,9 @@ def alone(behaviour: Behaviour) -> bool:
 MIXED = [behaviour for behaviour in BEHAVIOURS if alone(behaviour)]
 
 
-@pytest.mark.parametrize("kind", [SCORE, LABEL], ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    "kind", [SCORE, pytest.param(LABEL, marks=pytest.mark.slow)], ids=lambda kind: kind.name
+)
 def test_a_thousand_rows(kind: Kind) -> None:
     """Every row ends as its own fault says: no failure is a score, no success is lost, the order is kept."""
     assert len(MIXED) >= 40

@@ -13,6 +13,7 @@ from graders_sandbox.attacks.cases import ROWS
 from tests.sandbox.jails import a_tier, need
 
 
+@pytest.mark.slow
 def test_a_sound_machine(capsys: pytest.CaptureFixture[str]) -> None:
     """Every protection is witnessed, Python inside is the one outside, packages import; as JSON, and 0."""
     tier = a_tier()

@@ -354,7 +354,7 @@ def test_too_many_rows_with_long_texts() -> None:
     with serving(limits=Limits(large=1)) as running:
         row = long_row(1)
         running.post(RUN, {**row, "model_sample": "x", "item": {"answer": "y"}})  # compiled
-        slow = long_row(40)
+        slow = long_row(24)
         first = threading.Thread(target=lambda: running.post(RUN, slow))
         first.start()
         running.wait_for("graders_large_under_way", 1)
