@@ -1,6 +1,6 @@
 """The adapters in the frameworks themselves. Each test needs its framework, which no extra of ours installs:
 
-    python -m venv .venv-trl && .venv-trl/bin/pip install torch trl tinker-cookbook pytest -e .
+    python -m venv .venv-trl && .venv-trl/bin/pip install torch trl tinker-cookbook pytest hypothesis -e .
     .venv-trl/bin/python -m pytest -m slow tests/adapters/test_frameworks.py
 
 and the same with `inspect-ai verifiers`, and with `eval-protocol`; these three sets do not go into one environment.
