@@ -23,6 +23,7 @@ COST = {
 }
 NAMES = {"ratio": "ratio", "qratio": "QRatio", "wratio": "WRatio"}
 
+LONG_CELLS = 10**8  # of one pair: some milliseconds, in which a server has other things to do
 MANY_CELLS = (
     10**9
 )  # characters x characters in a batch from which on all processors are worth their start: 30 ms
@@ -38,14 +39,26 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
     processor = rapidfuzz.utils.default_process if options["processor"] == "default" else None
     max_cells = MAX_CELLS // COST[options["scorer"]]
 
-    def score(hypothesis: str, reference: str) -> float:
+    long_cells = LONG_CELLS // COST[options["scorer"]]
+
+    def at_length(hypothesis: str, reference: str) -> float:
+        """The same number; unlike the plain call it lets other threads run."""
         if len(hypothesis) * len(reference) > max_cells:
             raise TextTooLong(name, len(hypothesis), len(reference), max_cells, "characters")
+        import numpy
+        from rapidfuzz.process import cpdist
+
+        percent = cpdist([hypothesis], [reference], scorer=scorer, processor=processor, dtype=numpy.float64)
+        return float(percent[0]) / 100
+
+    def score(hypothesis: str, reference: str) -> float:
+        if len(hypothesis) * len(reference) > long_cells:
+            return at_length(hypothesis, reference)
         return scorer(hypothesis, reference) / 100
 
     def processed(hypothesis: str, reference: str) -> float:
-        if len(hypothesis) * len(reference) > max_cells:
-            raise TextTooLong(name, len(hypothesis), len(reference), max_cells, "characters")
+        if len(hypothesis) * len(reference) > long_cells:
+            return at_length(hypothesis, reference)
         return scorer(hypothesis, reference, processor=processor) / 100
 
     plain = score if processor is None else processed

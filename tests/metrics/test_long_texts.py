@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import sys
+import threading
 import time
 
 import pytest
@@ -111,12 +113,36 @@ def test_a_window_of_long_texts_is_no_single_call() -> None:
 
     metric = bind("fuzzy_match")
     long = ["a" * 60_000] * 3
+    pairs: list[int] = []
+    real = rapidfuzz.process.cpdist
+
+    def counted(hypotheses: list[str], references: list[str], **options: object) -> object:
+        pairs.append(len(hypotheses))
+        return real(hypotheses, references, **options)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rapidfuzz.process, "cpdist", None)  # would fail
+        patch.setattr(rapidfuzz.process, "cpdist", counted)
 
         assert metric.scores(long, long) == [1.0] * 3
-        with pytest.raises(TypeError):
-            metric.scores(["a"], ["b"])
+        assert metric.scores(["a"] * 3, ["b"] * 3) == [0.0] * 3
+    assert pairs == [1, 1, 1, 3]
+
+
+def test_a_long_pair_lets_others_run() -> None:
+    """The same number as the plain call's, and other threads get their turns while it is computed."""
+    from rapidfuzz import fuzz
+
+    text = "".join(random.Random(0).choices("abcdefgh ", k=90_000))
+    metric, got, turns = bind("fuzzy_match"), [], 0
+    metric.score("a", "b")  # numpy's and rapidfuzz's imports are not what is looked at
+    worker = threading.Thread(target=lambda: got.extend(metric.score(text, text[::-1]) for _ in range(5)))
+    worker.start()
+    while worker.is_alive():
+        time.sleep(0.001)
+        turns += 1
+
+    assert got == [fuzz.ratio(text, text[::-1]) / 100] * 5
+    assert turns > 30  # held up, it would be about one for each of the five
 
 
 def test_the_reference_implementation_of_rouge_l_is_bounded() -> None:
