@@ -51,7 +51,7 @@ def bound(name: str, speed: bool) -> Metric:
     if speed:
         return bind(name)
     kept = sys.modules.get("rouge_score_rs")
-    sys.modules["rouge_score_rs"] = None  # type: ignore[assignment]
+    sys.modules["rouge_score_rs"] = None  # type: ignore[assignment]  # as if it were not installed
     try:
         return bind(name)
     finally:
@@ -86,7 +86,7 @@ def empty_caches() -> None:
     from sacrebleu.tokenizers import tokenizer_13a, tokenizer_re
 
     for tokenizer in (tokenizer_13a.Tokenizer13a, tokenizer_re.TokenizerRegexp):
-        tokenizer.__call__.cache_clear()  # type: ignore[attr-defined]
+        tokenizer.__call__.cache_clear()  # type: ignore[attr-defined]  # lru_cache is not in its types
 
 
 def table(name: str, repeats: int) -> list[str]:
@@ -175,16 +175,16 @@ def through_run_batch(repeats: int) -> list[str]:
         ]
 
         def bare_fuzzy(rows: list[dict[str, object]] = rows) -> list[float]:
-            return [fuzz.ratio(row["sample"], row["item"]["answer"]) / 100 for row in rows]  # type: ignore[index]
+            return [fuzz.ratio(row["sample"], row["item"]["answer"]) / 100 for row in rows]  # type: ignore[index]  # rows are typed as objects
 
         def bare_check(rows: list[dict[str, object]] = rows) -> None:
             for fields in rows:
-                row = Row(fields["sample"], fields["item"])  # type: ignore[arg-type]
+                row = Row(fields["sample"], fields["item"])  # type: ignore[arg-type]  # the same
                 left.render(row) == right.render(row)  # noqa: B015  # what is timed
 
         def bare_compare(rows: list[dict[str, object]] = rows) -> None:
             for row in rows:
-                row["sample"] == row["item"]["answer"]  # type: ignore[index]  # noqa: B015
+                row["sample"] == row["item"]["answer"]  # type: ignore[index]  # noqa: B015  # what is timed
 
         def batch_of(grader: graders.Grader, rows: list[dict[str, object]] = rows) -> Callable[[], object]:
             return lambda: [result.reward for result in grader.run_batch(rows)]

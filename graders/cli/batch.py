@@ -188,7 +188,11 @@ def command(
         )
         return BROKEN
     if run.graded and not run.tally.scored:
-        talk.say("error: no row could be graded; `grader check` says what is wrong with spec or data")
+        if run.in_vain:  # judge or sandbox
+            why = f"`grader doctor {shlex.quote(spec)} --probe` says what does not work; the rows of OUT say why. "
+            talk.say(f"error: no row could be graded; {why}{_how_to_go_on(output, '--retry-failed')}")
+        else:
+            talk.say("error: no row could be graded; `grader check` says what is wrong with spec or data")
         return BROKEN
     if sorted_:
         try:

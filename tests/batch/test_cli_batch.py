@@ -200,6 +200,22 @@ def test_progress_elsewhere_than_on_a_terminal(folder: Path) -> None:
         assert re.fullmatch(r"\d+ rows of 12 \(\d+%\)  \d+/s  0 failed(  \d+:\d\d left)?", line), line
 
 
+def test_a_dead_judge_is_not_called_bad_data(folder: Path) -> None:
+    """When the endpoint is what failed, the next step is to look at the endpoint."""
+    write_spec(folder / "spec.json", score_model(model="m"))
+    write_rows(folder / "rows.jsonl", ROWS[:3])
+    (folder / "graders.toml").write_text(
+        '[models."*"]\nbase_url = "http://127.0.0.1:9/v1"\nmax_attempts = 1\n'
+    )
+
+    done = batch("spec.json", "rows.jsonl", "-o", "r", cwd=folder)
+
+    assert done.returncode == 3
+    assert "`grader doctor spec.json --probe` says what does not work" in done.stderr
+    assert "--retry-failed" in done.stderr
+    assert "grader check" not in done.stderr
+
+
 def test_progress_on_a_terminal(folder: Path) -> None:
     """A line that renews itself: rows, rate, failures, the judge's tokens and cost; gone when the summary comes."""
 
