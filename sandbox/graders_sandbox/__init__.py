@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # without typing, whose pages each fork would copy
 if TYPE_CHECKING:
     from .limits import TIERS, Job, Limits, Outcome, SandboxUnavailable
     from .pool import Sandbox

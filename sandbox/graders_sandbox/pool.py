@@ -25,7 +25,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from . import imports, processes, protocol
+from . import imports, processes, protocol, results
 from .limits import Job, Limits, Outcome, SandboxUnavailable
 from .processes import Choice, Run, Server, Task
 
@@ -35,6 +35,7 @@ COMPILE_S = 25.0  # for a source that its server has not seen: more than it take
 GRACE_S = 5.0  # beyond a sample's wall time, before its server counts as hung
 EXIT_S = 2.0  # for a server to leave by itself when closed
 MEMORY_S = 1.0  # between looks at how much memory is free
+_PIPE_BYTES = 16 * 1024  # of a payload that goes through a pipe, at a third of the cost of a memory file
 _AHEAD = 4  # times what is in flight: how far run_many reads on
 
 
@@ -429,15 +430,15 @@ class _Pool:
             yield self._queue.popleft()
 
     def _server(self, packages: frozenset[str]) -> Server:
-        """One with room for a sample, started if need be."""
-        for server in self._servers:
-            if server.packages == packages and server.load < server.capacity:
-                self._servers.remove(server)
-                self._servers.append(server)
-                return server
-        idle = [server for server in self._servers if not server.load]
-        for server in idle[: len(self._servers) - self._kept + 1]:
-            self._end(server)
+        """The one with the least to do that has room for a sample, started if need be."""
+        fit = [server for server in self._servers if server.packages == packages]
+        server = min(reversed(fit), key=lambda server: server.load / server.capacity, default=None)
+        if server is not None and server.load < server.capacity:
+            self._servers.remove(server)
+            self._servers.append(server)
+            return server
+        if not fit:
+            self._make_room()
         server = processes.start(
             self._choice,
             self._limits,
@@ -449,6 +450,15 @@ class _Pool:
         self._selector.register(server.control, selectors.EVENT_READ, server)
         self._servers.append(server)
         return server
+
+    def _make_room(self) -> None:
+        """For one more set of packages: end the servers of those that were used longest ago, unless they are at work."""
+        used = {server.packages: None for server in reversed(self._servers)}  # the latest first
+        for packages in list(used)[self._kept - 1 :]:
+            for server in [
+                server for server in self._servers if server.packages == packages and not server.load
+            ]:
+                self._end(server)
 
     def _send(self, server: Server, run: Run) -> None:
         """Hand a run to a ready server: its source once, then the payload and our pipe."""
@@ -475,14 +485,14 @@ class _Pool:
             else:
                 server.sources.move_to_end(first.source)
             rows = [protocol.ROW.pack(task.seed, len(task.payload)) + task.payload for task in run.tasks]
-            payload = _memory(b"".join(rows))
+            payload = _readable(b"".join(rows))
             opened.append(payload)
-            run.result, write = os.pipe2(os.O_CLOEXEC)
+            run.result, write = os.pipe2(
+                os.O_CLOEXEC | os.O_NONBLOCK
+            )  # one frame fits: who writes more is not waited for
             opened.append(write)
-            os.set_blocking(run.result, False)
-            if len(rows) == 1:
-                os.set_blocking(write, False)  # one frame fits: who writes more is not waited for
-            else:
+            if len(rows) > 1:
+                os.set_blocking(write, True)
                 self._selector.register(run.result, selectors.EVENT_READ, run)
             job = protocol.JOB.pack(b"J", run.number, number, len(rows), first.wall_s, first.named.untrusted)
             protocol.send(server.control, job, [payload, write])
@@ -623,7 +633,7 @@ class _Pool:
 
     def _ended_together(self, run: Run, status: int, ended: int, wall_s: float, cpu_s: float) -> None:
         count = len(run.tasks)
-        outcomes = protocol.read_results(bytes(run.written), count) if not status and not ended else None
+        outcomes = results.read_results(bytes(run.written), count) if not status and not ended else None
         if outcomes is None:
             for task in run.tasks:
                 task.alone = True
@@ -707,7 +717,7 @@ def _outcome(frame: bytes, status: int, ended: int, wall_s: float, cpu_s: float,
     code = os.WEXITSTATUS(status)
     if not frame:
         return Outcome("no_result", text=f"the program left with exit code {code} before it had a result")
-    read = protocol.read_result(frame)
+    read = results.read_result(frame)
     if read is None or code:
         text = f"the program wrote {len(frame)} bytes that are not one result"
         return Outcome("protocol", text=f"{text}, and left with exit code {code}")
@@ -720,6 +730,21 @@ def _close(run: Run) -> None:
         run.result = -1
 
 
+def _readable(data: bytes) -> int:
+    """A descriptor that data can be read from to its end: a pipe that holds all of it, or else memory."""
+    if len(data) <= _PIPE_BYTES:
+        read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            if os.write(write, data) == len(data):
+                return read
+        except BlockingIOError:
+            pass  # pipes are short here
+        finally:
+            os.close(write)
+        os.close(read)
+    return _memory(data)
+
+
 def _memory(data: bytes) -> int:
     """A descriptor of bytes in memory that its reader can neither change nor grow."""
     import fcntl  # not on every system that may import this module
@@ -730,6 +755,7 @@ def _memory(data: bytes) -> int:
         view = view[os.write(descriptor, view) :]
     seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+    os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
 
 

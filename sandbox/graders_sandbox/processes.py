@@ -26,10 +26,18 @@ from .linux import sys as kernel
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+#: Samples at once in one server; more of them are spread over several servers of the same packages. A server forks one at
+#: a time, and a page that two running children share has to be copied where one that has ended has given it back.
+PER_SERVER = 2
 SPARE_SLOTS = 2  # beyond what may run at once: for idle children and for folders that are being emptied
 IDLE = 2  # children of a server that wait for a sample, jailed already
 SOURCES = 64  # compiled in one server at once
-_SERVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "server.py")
+#: What a server's Python is told. As a module it comes compiled; a script would be compiled at each start, and leave more
+#: than a megabyte behind in what every sample is a fork of.
+_SERVER = (
+    f"import sys; sys.path.insert(0, {os.path.dirname(os.path.dirname(os.path.abspath(__file__)))!r}); "
+    "from graders_sandbox.server import main; sys.path.pop(0); main()"
+)
 #: All that a server has in its environment: nothing of the caller's. Numerical libraries get one thread each, since a
 #: server with threads must not fork. The hash seed is added: all samples of a server share it anyway.
 _ENVIRONMENT = {
@@ -200,7 +208,7 @@ def start(
     if not choice.tier:  # once, when the first is started
         folders.sweep()
     # Without Landlock a neighbour's folder would be in reach: one sample at a time, and several servers.
-    capacity = 1 if tier == "linux-ns" else in_flight
+    capacity = 1 if tier == "linux-ns" else min(PER_SERVER, in_flight)
     count = 2 * capacity + SPARE_SLOTS  # each sample may have one child more
     scratch = None
     if tier in ("linux-full", "linux-ns"):
@@ -219,7 +227,7 @@ def start(
         "shown": shown(),
         "paths": python_paths(),
         "prefixes": [sys.prefix, sys.exec_prefix],
-        "idle": IDLE if capacity > 1 else 0,
+        "idle": 0 if tier == "linux-ns" else IDLE,
     }
     kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -232,6 +240,7 @@ def start(
         "-B",
         "-X",
         "utf8",
+        "-c",
         _SERVER,
         str(theirs.fileno()),
         str(os.getpid()),
@@ -240,6 +249,7 @@ def start(
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, pass_fds=[theirs.fileno()],
             env={**_ENVIRONMENT, "PYTHONHASHSEED": str(hash_seed), **kept}, cwd="/",
+            start_new_session=True,  # Ctrl-C is for the host: in a sample it would pass for the program's own exception
         )  # fmt: skip
     except OSError as error:
         ours.close()

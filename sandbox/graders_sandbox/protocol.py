@@ -28,13 +28,11 @@ One sample writes J and one frame. Several in one process write J and for each a
 
 from __future__ import annotations
 
+import _socket
 import array
-import math
 import socket
 import struct
 from collections.abc import Sequence
-
-from .limits import Outcome, Status
 
 NUMBER = struct.Struct("<cI")  # S, D, K, C, N
 JOB = struct.Struct("<cIIId?")
@@ -53,7 +51,6 @@ BY_ITSELF, BY_DEADLINE, BY_HOST, BY_DISK = range(4)
 
 JAILED = b"J"
 NOT_JAILED = 70  # exit code of a child that could not enter its jail: nobody's code has run
-STAGES = {b"c": "compile", b"i": "import", b"g": "grade", b"p": "payload"}
 FRAME_MAX = (
     4000  # with the mark before it less than a page: a pipe takes it whole, also where pipes are short
 )
@@ -87,60 +84,20 @@ def _escaped(character: str) -> str:
     return "    " if character == "\t" else character.encode("unicode_escape").decode()
 
 
-def read_result(frame: bytes) -> Outcome | None:
-    """What a sample wrote; None when it is not exactly one frame."""
-    kind = frame[:1]
-    if kind == b"V" and len(frame) == VALUE.size:
-        value = VALUE.unpack(frame)[1]
-        return Outcome("value", value) if math.isfinite(value) else None
-    if len(frame) > FRAME_MAX:
-        return None
-    if kind == b"B":
-        return Outcome("bad_return", text=clean(frame[1:].decode("utf-8", "backslashreplace")))
-    if kind == b"E" and frame[1:2] in STAGES and b"\0" in frame:
-        error_type, _, text = frame[2:].partition(b"\0")
-        name = clean_name(error_type.decode("utf-8", "backslashreplace"))
-        return Outcome(
-            _STATUS_OF.get(name, "grader_error"),
-            stage=STAGES[frame[1:2]],
-            error_type=name,
-            text=clean(text.decode("utf-8", "backslashreplace")),
-        )
-    return None
+MOST = 3  # descriptors in a message
+_SPACE = socket.CMSG_SPACE(MOST * array.array("i").itemsize)
+# As plain numbers: arithmetic with socket's enums runs Python code, whose pages a template would copy for each sample.
+_CLOEXEC, _RIGHTS = int(_socket.MSG_CMSG_CLOEXEC), (int(_socket.SOL_SOCKET), int(_socket.SCM_RIGHTS))
 
 
-_STATUS_OF: dict[str, Status] = {"MemoryError": "memory", "DiskFull": "disk"}
-
-
-def read_results(written: bytes, count: int) -> list[Outcome] | None:
-    """What `count` samples of one process wrote; None when it is not exactly that many frames."""
-    outcomes = []
-    at = len(JAILED)
-    for _ in range(count):
-        if len(written) < at + LENGTH.size:
-            return None
-        (length,) = LENGTH.unpack_from(written, at)
-        at += LENGTH.size
-        outcome = read_result(written[at : at + length])
-        if outcome is None:
-            return None
-        outcomes.append(outcome)
-        at += length
-    return outcomes if at == len(written) else None
-
-
-def receive(
-    source: socket.socket, size: int = 65536, most: int = 3, flags: int = 0
-) -> tuple[bytes, list[int]]:
+def receive(source: socket.socket, size: int = 65536, flags: int = 0) -> tuple[bytes, list[int]]:
     """One datagram and its descriptors, close-on-exec; b"" when the other side is gone."""
+    message, ancillary, _, _ = source.recvmsg(size, _SPACE, _CLOEXEC | flags)
     fds = array.array("i")
-    message, ancillary, _, _ = source.recvmsg(
-        size, socket.CMSG_SPACE(most * fds.itemsize), socket.MSG_CMSG_CLOEXEC | flags
-    )
     for level, kind, data in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+        if (level, kind) == _RIGHTS:
             fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-    return message, list(fds)
+    return message, fds.tolist()
 
 
 def send(to: socket.socket, message: bytes, descriptors: Sequence[int] = ()) -> None:

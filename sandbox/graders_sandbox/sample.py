@@ -13,23 +13,24 @@ import math
 import os
 import random
 import resource
-import signal
 import socket
 import struct
 import sys
 import types
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
 
 from . import protocol, untrusted
-from .linux import landlock
 from .linux import sys as kernel
 from .linux.seccomp import SampleFilter
 
+TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
 #: The only descriptors a sample has beside 0-2, which are /dev/null. An idle child has its channel in RESULT's place.
 RESULT, PAYLOAD, REQUEST = 3, 4, 5
-_HIGH = 200  # where descriptors wait while their places are taken
 
+_CHUNK = 64 * 1024  # of a payload, read at once
 NAME = "grader_program"  # the module's __name__, so that a main block does not run
 #: What json.loads does with a text, without the regular expressions around it: here each touched page is a copy.
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # public, and missing from the stubs
@@ -37,61 +38,85 @@ WORK = struct.Struct("<II")  # to an idle child: source, count; + descriptors in
 
 
 class Jail:
-    """What every child of one server goes through, worked out once.
+    """What every child of one template goes through, worked out once in the template.
 
     Args:
-        landlocked: Whether `rules` given to `enter` are entered.
-        filter: The child's seccomp filter; None for none.
-        limits: Pairs for setrlimit.
-        parent: The server's pid where the child must be told to end with it; 0 where its namespace does that.
+        rules: A descriptor of Landlock's rules for each slot; () where there are none.
+        folders: The folder of each slot; () where samples have none.
+        filters: The seccomp filter of a child with a slot, and that of one without; None for no jail at all.
+        template_bytes: The template's address space.
+        limits: Of `Limits`, by name.
+        processes: How many of the user's there may be; 0 where others of this user would count.
+        parent: The server's pid.
     """
 
     def __init__(
-        self, *, landlocked: bool, filter: SampleFilter | None, limits: list[tuple[int, int]], parent: int
+        self,
+        *,
+        rules: Sequence[int],
+        folders: Sequence[str],
+        filters: tuple[SampleFilter, SampleFilter] | None,
+        template_bytes: int,
+        limits: Mapping[str, Any],
+        processes: int,
+        parent: int,
     ) -> None:
-        self.landlocked = landlocked
-        self.filter = filter
+        self.tie = kernel.prepared("prctl", kernel.PR_SET_PDEATHSIG, int(_signal.SIGKILL), 0, 0, 0)
+        self.domains = [kernel.prepared("landlock_restrict_self", descriptor, 0) for descriptor in rules]
+        self.folders = folders
+        self.filters = filters
+        self.template_bytes = template_bytes
         self.limits = limits
-        self.memory_bytes = dict(limits)[resource.RLIMIT_AS]
         self.parent = parent
+        cpu = max(1, round(limits["cpu_s"]))
+        self.own = [(resource.RLIMIT_CPU, (cpu, cpu + 1))]  # its signal first, then the end
+        if processes:
+            self.own.append((resource.RLIMIT_NPROC, (processes, processes)))
 
-    def enter(self, rules: int, folder: str, descriptors: Sequence[int]) -> None:
-        """Go into the jail for good.
+    def prepare(self) -> None:
+        """In the template: limits that it can live with itself, so that its children have them already."""
+        for which, amount in (
+            (resource.RLIMIT_AS, self.template_bytes + self.limits["memory_bytes"]),
+            (resource.RLIMIT_FSIZE, self.limits["disk_bytes"]),
+            (resource.RLIMIT_NOFILE, self.limits["descriptors"]),
+            (resource.RLIMIT_CORE, 0),
+        ):
+            resource.setrlimit(which, (amount, amount))
+
+    def enter(self, slot: int, descriptors: Sequence[int], memory_bytes: int) -> None:
+        """In the child: go in for good.
 
         Args:
-            rules: The Landlock ruleset of this child's folder; -1 for none.
-            folder: Its own folder; "" for none.
+            slot: Whose folder it has; below 0 for none.
             descriptors: They become 3, 4, ...; the others are closed.
+            memory_bytes: Address space beyond the template; 0 for the sample's usual.
 
         Raises:
             OSError: a layer could not be set up.
         """
-        signal.set_wakeup_fd(-1)
-        _signal.signal(
-            _signal.SIGCHLD, _signal.SIG_DFL
-        )  # without the enums around it, which cost twenty pages
-        _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
-        if self.parent:
-            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != self.parent:  # it went before it could be tied to us
-                os._exit(0)
-        if self.filter is None:
+        self.tie()
+        if os.getppid() != self.parent:  # it went before we could be tied to it
+            os._exit(0)
+        if self.filters is None:
             os.setsid()  # without a jail it may start processes: they end as a group
-        if folder:
-            os.chdir(folder)
-        # First high, then into place: a descriptor must not be closed by another that takes its number.
-        for at, descriptor in enumerate(descriptors, _HIGH):
-            os.dup2(descriptor, at)
-        if self.landlocked and rules >= 0:
-            landlock.restrict(rules)
-        for at in range(len(descriptors)):
-            os.dup2(_HIGH + at, RESULT + at)
+        if slot >= 0 and self.folders:
+            os.chdir(self.folders[slot])
+        if slot >= 0 and self.domains and self.domains[slot]():
+            raise OSError("Landlock")
+        # They came in this order at the lowest free numbers: none is overwritten by one before it.
+        for at, descriptor in enumerate(descriptors, RESULT):
+            if descriptor != at:
+                os.dup2(descriptor, at)
         os.closerange(RESULT + len(descriptors), 65536)
-        for which, amount in self.limits:
-            hard = amount + 1 if which == resource.RLIMIT_CPU else amount  # its signal first, then the end
-            resource.setrlimit(which, (amount, hard))
-        if self.filter is not None:
-            self.filter.load(os.getpid())
+        for which, amounts in self.own:
+            resource.setrlimit(which, amounts)
+        if memory_bytes:
+            amount = self.template_bytes + memory_bytes
+            resource.setrlimit(resource.RLIMIT_AS, (amount, amount))
+        if self.filters is not None:
+            filter = self.filters[slot < 0]
+            filter.aim(os.getpid())
+            filter.load()
 
 
 def await_work(codes: Mapping[int, types.CodeType]) -> NoReturn:
@@ -118,8 +143,11 @@ def grade(code: types.CodeType, count: int, may_ask: bool) -> NoReturn:
     write(RESULT, protocol.JAILED)
     if may_ask:
         untrusted.connect(REQUEST)
-    data = os.pread(PAYLOAD, os.lseek(PAYLOAD, 0, os.SEEK_END), 0)  # fstat would need a path call
+    parts = []
+    while part := os.read(PAYLOAD, _CHUNK):
+        parts.append(part)
     os.close(PAYLOAD)
+    data = b"".join(parts)
     if count == 1:
         write(RESULT, _frame(code, data[protocol.ROW.size :], protocol.ROW.unpack_from(data)[0], None))
         leave(0)

@@ -1,56 +1,43 @@
-"""The fork server: jailed once, then one fork a sample. It never runs untrusted code and never reads a payload.
+"""The server: jailed once together with its template, which it tells to fork for each sample. It keeps the books, ends
+what has run too long and empties folders. It never runs untrusted code and never reads a payload.
 
-Started by the host as `python -s -P -S -B server.py FD PARENT`, with nothing of the host in its environment. Its lifetime is the
+Started by the host (processes.py) with FD PARENT as arguments and nothing of the host in its environment. Its lifetime is the
 control socket's: when the host is gone, the socket ends and so do the server and everything below it.
 """
 
-# ruff: noqa: E402  # what modules do when they are loaded depends on the lines between
-
 from __future__ import annotations
 
-import gc
+# Everything the server and its samples need is loaded now: afterwards there may be no file to load it from.
+import _sitebuiltins
+import builtins
 import json
+import linecache  # noqa: F401  # traceback's, in samples
 import os
+import random  # noqa: F401  # seeded in every sample, so that it is not missed when a program loads it late
 import resource
 import select
 import signal
 import socket
 import sys
 import time
-import types
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Any
-
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-# What modules want done in a forked child (new locks, a new seed) is for callers with threads. Here one thread forks
-# that holds no lock, and each sample seeds for itself; doing it all the same would copy a hundred pages a sample.
-_register_at_fork = os.register_at_fork
-os.register_at_fork = lambda **handlers: None
-
-# Everything the server and its samples need is loaded now: afterwards there may be no file to load it from.
-import _sitebuiltins
-import builtins
-import importlib
-import linecache  # noqa: F401  # traceback's, in samples
-import random  # noqa: F401  # seeded in every sample, so that it is not missed when a program loads it late
 import traceback
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 
-from graders_sandbox import folders, protocol, sample, untrusted, watcher
-from graders_sandbox.linux import landlock, namespaces, seccomp
-from graders_sandbox.linux import sys as kernel
+from . import folders, protocol, sample, template, watcher
+from .linux import landlock, namespaces, seccomp
+from .linux import sys as kernel
 
-sys.path.pop(0)
+TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+if TYPE_CHECKING:
+    from typing import Any
 
 COMPILE_S = 20.0  # for a source of any allowed size; more is an attack on the compiler
 NICE = 10  # a ninth of the weight of a program at the usual priority; nothing on an idle machine
 IDLE = 2  # children that wait for a sample, jailed already
 SPARE_UIDS = range(61184, 65520)  # what systemd gives to services for a while, and nobody logs in as
-_JAILS = 16  # sizes of children for code of others that are remembered
-NO_SLOT = -1
 _FAILED = 3  # exit code of a server that could not start
 
 
@@ -58,22 +45,22 @@ class Unfit(Exception):
     """A module was loaded with which a server must not fork."""
 
 
-@dataclass(slots=True)
-class Source:
-    """A program: the descriptor of its text until it is compiled."""
+# Plain namespaces: dataclasses would bring a megabyte and a half into what every sample is a fork of.
+class Source(SimpleNamespace):
+    """A program: the descriptor of its text until the template has compiled it."""
 
+    number: int
     text: int
-    code: types.CodeType | None = None
+    ready: bool = False
     error: str = ""
     probe: int = 0  # pid of the child that tries the compiler first
     pipe: int = -1
     deadline: float = 0.0
     made: int = 0  # which change of the template brought it
-    waiting: list[Work] = field(default_factory=list)
+    waiting: list[Work]
 
 
-@dataclass(slots=True)
-class Work:
+class Work(SimpleNamespace):
     """A run that the host asked for."""
 
     run: int
@@ -86,8 +73,7 @@ class Work:
     dropped: bool = False
 
 
-@dataclass(slots=True)
-class Asker:
+class Asker(SimpleNamespace):
     """The server's end of a sample's request socket, and the child started over it."""
 
     channel: socket.socket
@@ -95,8 +81,7 @@ class Asker:
     child: int = 0
 
 
-@dataclass(slots=True)
-class Running:
+class Running(SimpleNamespace):
     """A child and what ends it. `asker` is that of the sample itself, or of who asked for the child if run is -1."""
 
     run: int
@@ -107,8 +92,7 @@ class Running:
     ended: int = protocol.BY_ITSELF
 
 
-@dataclass(slots=True)
-class Idle:
+class Idle(SimpleNamespace):
     """A jailed child without work."""
 
     pid: int
@@ -145,8 +129,9 @@ class Server:
         self.probes: dict[int, Source] = {}
         self.askers: dict[int, Asker] = {}
         self.rules: list[int] = []
-        self.jails: dict[int, sample.Jail] = {}  # of children for code of others, by memory
         self.made = 0
+        self.loaded: set[str] = set()  # modules that the template has
+        self.template_pid = 0
         self.watch_notes = self.watch_found = -1
         self.poll = select.poll()
 
@@ -155,6 +140,7 @@ class Server:
     def enter(self) -> None:
         """Go into the jail of this tier. What cannot be set up raises: there is no weaker way on."""
         self.die_with(self.parent)
+        self.template, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if self.namespaced:
             with _step("namespaces"):
                 namespaces.enter()
@@ -181,7 +167,7 @@ class Server:
         elif self.jailed and os.getuid() == 0:
             self.become_nobody()
         sys.path[:] = self.paths
-        self.load(self.modules)
+        template.load(self.modules)
         if len(os.listdir(tasks)) > 1:
             raise Unfit(
                 f"one of {', '.join(self.modules)} started a thread; a server with threads must not fork"
@@ -203,8 +189,9 @@ class Server:
             with _step("seccomp"):
                 seccomp.load(seccomp.server_filter())
             self.witness()
-        self.jail = self.make_jail(size, self.limits["memory_bytes"], files=self.tier != "linux-strict")
-        self.size = size
+        self.loaded = set(sys.modules)
+        self.size = size + self.limits["memory_bytes"]
+        self.start_template(theirs, size)
 
     def die_with(self, parent: int) -> None:
         """End when the parent does, whatever this process is doing then."""
@@ -242,18 +229,6 @@ class Server:
         _become(uid)
         self.die_with(self.parent)
         self.alone = True
-
-    def load(self, modules: list[str]) -> None:
-        """Import what programs name; what fails here fails in them, with their own traceback."""
-        for name in modules:
-            if name not in sys.modules:
-                with suppress(Exception):
-                    importlib.import_module(name)
-        if "numpy" in sys.modules:  # loaded late by itself, and then not seeded
-            importlib.import_module("numpy.random")
-        gc.collect()
-        gc.freeze()
-        self.made += 1
 
     def start_watcher(self) -> None:
         notes, self.watch_notes = os.pipe2(os.O_CLOEXEC)
@@ -309,26 +284,28 @@ class Server:
                 continue
             raise RuntimeError(f"{name} was possible inside the jail")
 
-    def make_filter(self, files: bool) -> seccomp.SampleFilter:
-        return seccomp.SampleFilter(paths=files, own_root=self.namespaced, reserved_exit=protocol.NOT_JAILED)
+    def start_template(self, channel: socket.socket, size: int) -> None:
+        server = os.getpid()
+        self.template_pid = os.fork()
+        if not self.template_pid:
+            processes = (len(self.free) + 4) * (self.limits["threads"] + 1)
+            template.start(
+                channel, self.rules, server=server, folders=self.slots, template_bytes=size, limits=self.limits,
+                processes=processes if self.alone else 0, tier=self.tier,
+            )  # fmt: skip
+        channel.close()
+        self.answer()
 
-    def make_jail(self, template_bytes: int, memory_bytes: int, *, files: bool) -> sample.Jail:
-        limits = self.limits
-        pairs = [
-            (resource.RLIMIT_AS, template_bytes + memory_bytes),
-            (resource.RLIMIT_CPU, max(1, round(limits["cpu_s"]))),
-            (resource.RLIMIT_FSIZE, limits["disk_bytes"]),
-            (resource.RLIMIT_NOFILE, limits["descriptors"]),
-            (resource.RLIMIT_CORE, 0),
-        ]
-        if self.alone:  # elsewhere it would count everything else that this user runs
-            pairs.append((resource.RLIMIT_NPROC, (len(self.free) + 4) * (limits["threads"] + 1)))
-        return sample.Jail(
-            landlocked=self.landlocked,
-            filter=self.make_filter(files) if self.jailed else None,
-            limits=pairs,
-            parent=0 if self.namespaced else os.getpid(),
-        )
+    def answer(self) -> int:
+        """What the template says; without one there is no server."""
+        data = self.template.recv(template.PID.size)
+        if not data:
+            os._exit(_FAILED)  # the host starts another server
+        number: int = template.PID.unpack(data)[0]
+        return number
+
+    def tell_template(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
+        protocol.send(self.template, message, descriptors)
 
     # --- the loop ---
 
@@ -374,20 +351,31 @@ class Server:
             _, run, number, count, wall_s, may_ask = protocol.JOB.unpack(data)
             source = self.sources[number]
             payload, result = descriptors
-            work = Work(run, number, count, wall_s, payload, result, may_ask)
+            work = Work(
+                run=run,
+                source=number,
+                count=count,
+                wall_s=wall_s,
+                payload=payload,
+                result=result,
+                may_ask=may_ask,
+            )
             if source.probe:
                 source.waiting.append(work)
             else:
                 self.start(source, work)
         elif kind == b"S":
             number = protocol.NUMBER.unpack_from(data)[1]
-            modules = data[protocol.NUMBER.size :].decode()
-            if modules and not set(modules.split(",")) <= sys.modules.keys():
-                self.load(modules.split(","))
-            self.sources[number] = source = Source(descriptors[0])
+            self.sources[number] = source = Source(number=number, text=descriptors[0], waiting=[])
+            modules = data[protocol.NUMBER.size :]
+            missing = set(modules.decode().split(",")) - self.loaded - {""}
+            if missing:
+                self.loaded |= missing
+                self.tell_template(b"M" + modules)
             self.probe(source)
         elif kind == b"D":
-            del self.sources[protocol.NUMBER.unpack(data)[1]]
+            if self.sources.pop(protocol.NUMBER.unpack(data)[1]).ready:
+                self.tell_template(data)
         elif kind == b"K":
             self.stop(protocol.NUMBER.unpack(data)[1])
         return bool(data)
@@ -417,11 +405,10 @@ class Server:
             return
         if not pid:
             try:
-                if self.jail.parent:
-                    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+                kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
                 resource.setrlimit(resource.RLIMIT_CPU, (int(COMPILE_S), int(COMPILE_S)))
-                resource.setrlimit(resource.RLIMIT_AS, (self.jail.memory_bytes, self.jail.memory_bytes))
-                _compile(source.text)
+                resource.setrlimit(resource.RLIMIT_AS, (self.size, self.size))
+                template.compiled(source.text)
                 os.write(write, b"ok")
             except BaseException as error:
                 text = "".join(traceback.format_exception_only(type(error), error))
@@ -439,7 +426,8 @@ class Server:
         os.close(source.pipe)
         source.probe = 0
         if said == b"ok":
-            source.code = _compile(source.text)
+            self.tell_template(protocol.NUMBER.pack(b"C", source.number), [source.text])
+            source.ready = True
             self.made += 1
             source.made = self.made
         else:
@@ -458,7 +446,7 @@ class Server:
             ended = protocol.EXIT.pack(b"X", work.run, signal.SIGKILL, protocol.BY_HOST, 0.0, 0.0)
             self.control.send(ended)
             return
-        if source.code is None:
+        if not source.ready:
             self.drop(work)
             text = source.error.encode("utf-8", "backslashreplace")[:8000]
             self.control.send(protocol.NUMBER.pack(b"C", work.run) + text)
@@ -474,9 +462,10 @@ class Server:
         slot = self.free.pop()
         asker = self.asker() if work.may_ask else None
         descriptors = [work.result, work.payload, *([asker[1].fileno()] if asker else ())]
-        code = source.code
         started = time.monotonic()
-        pid = self.fork(self.jail, slot, descriptors, lambda: sample.grade(code, work.count, work.may_ask))
+        pid = self.fork(
+            template.GRADE, slot, descriptors, source=source.number, count=work.count, may_ask=work.may_ask
+        )
         if pid:
             self.started(pid, slot, work, started, asker)
         else:
@@ -484,36 +473,24 @@ class Server:
             self.control.send(protocol.NUMBER.pack(b"N", work.run) + b"the kernel started no process")
         self.drop(work)
 
-    def fork(self, jail: sample.Jail, slot: int, descriptors: list[int], then: Callable[[], object]) -> int:
-        """A jailed child that goes on with `then`; its pid, or 0 when there can be none."""
-        rules = self.rules[slot] if self.rules and slot >= 0 else -1
-        folder = self.slots[slot] if self.slots and slot >= 0 else ""
-        if folder:
-            os.environ["TMPDIR"] = folder  # here and not in the child, where it would copy pages
-        try:
-            pid = os.fork()
-        except OSError:
-            return 0
-        if not pid:
-            try:
-                jail.enter(rules, folder, descriptors)
-            except BaseException:
-                os._exit(protocol.NOT_JAILED)
-            try:
-                then()
-            finally:
-                os._exit(1)
-        return pid
+    def fork(
+        self, how: bytes, slot: int, descriptors: Sequence[int], *, source: int = 0, count: int = 0,
+        may_ask: bool = False, memory_bytes: int = 0,
+    ) -> int:  # fmt: skip
+        """A jailed child, forked by the template; its pid, or 0 when there can be none."""
+        order = template.FORK.pack(b"F", how, slot, source, count, may_ask, memory_bytes)
+        self.tell_template(order, descriptors)
+        return self.answer()
 
     def started(
         self, pid: int, slot: int, work: Work, started: float,
         asker: tuple[socket.socket, socket.socket] | None,
     ) -> None:  # fmt: skip
-        running = Running(work.run, slot, started, started + work.wall_s)
+        running = Running(run=work.run, slot=slot, started=started, deadline=started + work.wall_s)
         if asker:
             ours, theirs = asker
             theirs.close()
-            running.asker = self.askers[ours.fileno()] = Asker(ours, pid)
+            running.asker = self.askers[ours.fileno()] = Asker(channel=ours, sample=pid)
             self.poll.register(ours, select.POLLIN)
         self.running[pid] = running
         self.note(slot, pid)
@@ -530,11 +507,10 @@ class Server:
     def start_idle(self) -> None:
         ours, theirs = socket.socketpair()
         slot = self.free.pop()
-        codes = {number: source.code for number, source in self.sources.items() if source.code is not None}
-        pid = self.fork(self.jail, slot, [theirs.fileno()], lambda: sample.await_work(codes))
+        pid = self.fork(template.AWAIT, slot, [theirs.fileno()])
         theirs.close()
         if pid:
-            self.idle.append(Idle(pid, slot, ours, self.made))
+            self.idle.append(Idle(pid=pid, slot=slot, channel=ours, made=self.made))
         else:
             ours.close()
             self.free.append(slot)
@@ -594,19 +570,21 @@ class Server:
         files = bool(self.slots) and (self.landlocked or not self.jailed)
         if parent is None or parent.ended or (files and not self.free) or not wall_s > 0:
             return False
-        memory_bytes = min(memory_bytes, self.limits["memory_bytes"])
-        if memory_bytes not in self.jails:
-            if len(self.jails) >= _JAILS:  # a sample that asks for one size after the other fills no memory
-                self.jails.clear()
-            self.jails[memory_bytes] = self.make_jail(self.size, memory_bytes, files=files)
-        slot = self.free.pop() if files else NO_SLOT
+        slot = self.free.pop() if files else template.NO_SLOT
         ours, theirs = socket.socketpair()
         started = time.monotonic()
-        pid = self.fork(self.jails[memory_bytes], slot, [theirs.fileno()], untrusted.serve)
+        memory_bytes = max(1, min(memory_bytes, self.limits["memory_bytes"]))
+        pid = self.fork(template.UNTRUSTED, slot, [theirs.fileno()], memory_bytes=memory_bytes)
         theirs.close()
         if pid:
             asker.child = pid
-            self.running[pid] = Running(-1, slot, started, min(parent.deadline, started + wall_s), asker)
+            self.running[pid] = Running(
+                run=-1,
+                slot=slot,
+                started=started,
+                deadline=min(parent.deadline, started + wall_s),
+                asker=asker,
+            )
             self.note(slot, pid)
             self.tell(asker, protocol.TOLD.pack(b"O", 0, 0), [ours.fileno()])
         elif files:
@@ -649,6 +627,8 @@ class Server:
                     self.give_back(slot)
             elif pid in self.discarded:
                 self.give_back(self.discarded.pop(pid))
+            elif pid == self.template_pid:
+                os._exit(_FAILED)
             else:
                 self.idle_ended(pid)
 
@@ -698,8 +678,7 @@ class Server:
             return
         if not pid:
             try:
-                if self.jail.parent:
-                    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+                kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
                 os._exit(0 if folders.empty(folder) else 1)
             finally:
                 os._exit(1)
@@ -762,11 +741,6 @@ def _become(uid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
-def _compile(text: int) -> types.CodeType:
-    size = os.lseek(text, 0, os.SEEK_END)
-    return compile(os.pread(text, size, 0), "<grader>", "exec", dont_inherit=True)
-
-
 def _reopen_null() -> None:
     """Input, output and errors by way of the read-only mount: its owner may change the host's node, this one not."""
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
@@ -794,8 +768,6 @@ def main() -> None:
     sys.prefix, sys.exec_prefix = settings["prefixes"]
     builtins.exit = builtins.quit = _sitebuiltins.Quitter("exit", "exit()")
     server = Server(control, int(sys.argv[2]), settings)
-    if not server.jailed:  # there samples may fork
-        os.register_at_fork = _register_at_fork
     try:
         server.enter()
     except Unfit as error:
@@ -810,11 +782,13 @@ def main() -> None:
     try:
         server.serve()
     finally:
-        for pid in (*server.running, *server.probes, *server.janitors, *(idle.pid for idle in server.idle)):
+        for pid in (
+            server.template_pid,
+            *server.running,
+            *server.probes,
+            *server.janitors,
+            *(idle.pid for idle in server.idle),
+        ):
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

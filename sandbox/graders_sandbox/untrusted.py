@@ -27,12 +27,18 @@ import time
 import types
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from types import SimpleNamespace
 
 from . import protocol
 
-Json = Any
+TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+if TYPE_CHECKING:
+    from typing import Any, Literal, NoReturn
+
+    Json = Any
+    TestStatus = Literal[
+        "passed", "failed", "error", "timeout", "memory", "disk", "crash", "exit", "unreadable"
+    ]
 
 ANSWER_MAX = 16 * 1024**2  # of one value from the child, as text
 MEMORY_BYTES = 512 * 1024**2
@@ -40,11 +46,8 @@ STOP_S = 5.0  # for the server to end a child
 _CHANNEL = 3  # the child's only descriptor
 _SIZE = struct.Struct("<I")
 
-TestStatus = Literal["passed", "failed", "error", "timeout", "memory", "disk", "crash", "exit", "unreadable"]
 
-
-@dataclass(frozen=True, slots=True)
-class TestResult:
+class TestResult(SimpleNamespace):
     """What became of one test.
 
     Attributes:
@@ -54,15 +57,17 @@ class TestResult:
     """
 
     status: TestStatus
-    text: str = ""
+    text: str
+
+    def __init__(self, status: TestStatus, text: str = "") -> None:
+        super().__init__(status=status, text=text)
 
     @property
     def passed(self) -> bool:
         return self.status == "passed"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(SimpleNamespace):
     """One result for each test, in order.
 
     Attributes:
@@ -70,6 +75,9 @@ class Verdict:
     """
 
     results: tuple[TestResult, ...]
+
+    def __init__(self, results: tuple[TestResult, ...]) -> None:
+        super().__init__(results=results)
 
     @property
     def passed(self) -> int:
@@ -323,7 +331,7 @@ class _Child:
         server.settimeout(STOP_S + left)
         try:
             server.sendall(protocol.ASK.pack(b"U", left, self._memory_bytes))
-            told, descriptors = protocol.receive(server, protocol.TOLD.size, 1)
+            told, descriptors = protocol.receive(server, protocol.TOLD.size)
         except OSError as error:
             raise RuntimeError(f"the sandbox server does not answer: {error}") from None
         if told[:1] != b"O" or len(descriptors) != 1:

@@ -14,9 +14,12 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
-from typing import NoReturn
 
 from .linux import sys as kernel
+
+TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 NOTE = struct.Struct("<II")  # slot, pid (0: it has ended)
 WATCH_S = 0.05  # between looks

@@ -70,10 +70,8 @@ class Filters:
         monkeypatch.setattr(seccomp, "MACHINE", machine)
         monkeypatch.setattr(seccomp, "AUDIT_ARCH", self.arch)
         sample = seccomp.SampleFilter(reserved_exit=70, **options)
-        loaded: list[bytes] = []
-        monkeypatch.setattr(seccomp, "call", lambda *a: loaded.append(bytes(sample._code.raw)))
-        sample.load(PID)
-        self.server, (self.sample,) = seccomp.server_filter(), loaded
+        sample.aim(PID)
+        self.server, self.sample = seccomp.server_filter(), bytes(sample._words)
 
     def __call__(self, call: str | int, *arguments: int, arch: int | None = None) -> str:
         number = self.numbers[call] if isinstance(call, str) else call

@@ -12,7 +12,11 @@ import errno
 import struct
 from collections.abc import Sequence
 
-from .sys import AUDIT_ARCH, MACHINE, NR, call
+from .sys import AUDIT_ARCH, MACHINE, NR, call, prepared
+
+TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+if TYPE_CHECKING:
+    from typing import Any
 
 _LD, _JEQ, _JGE, _JSET, _AND, _RET = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _KILL, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
@@ -154,7 +158,7 @@ def server_filter() -> bytes:
 
 
 class SampleFilter:
-    """The child's filter, made once; `load` puts the child's pid in and loads it.
+    """The child's filter, made once; in the child `aim` puts its pid in and `load` loads it.
 
     Args:
         paths: False refuses every call that names a path.
@@ -193,22 +197,30 @@ class SampleFilter:
         for name in refused:
             code += _when(name, _refuse())
         code += _op(_RET, _ALLOW)
-        self._code = ctypes.create_string_buffer(code, len(code))
-        pattern = struct.pack("I", marker)
-        self._pids = [at for at in range(4, len(code), 8) if code[at : at + 4] == pattern]
-        self._program = _program(self._code, len(code))
+        self._words = (ctypes.c_uint32 * (len(code) // 4)).from_buffer_copy(code)
+        self._pids = [at for at in range(1, len(self._words), 2) if self._words[at] == marker]
+        self._load = prepared("seccomp", 1, 0, _program(self._words))
 
-    def load(self, pid: int) -> None:
+    def aim(self, pid: int) -> None:
+        """Make it the filter of this process."""
         for at in self._pids:
-            struct.pack_into("I", self._code, at, pid)
-        call("seccomp", 1, 0, self._program)
+            self._words[at] = pid
+
+    def load(self) -> None:
+        """Live under it from now on. Needs no_new_privs.
+
+        Raises:
+            OSError: the kernel refused it.
+        """
+        if self._load():
+            raise OSError("seccomp")
 
 
-def _program(code: ctypes.Array[ctypes.c_char], size: int) -> bytes:
-    return struct.pack("HxxxxxxP", size // 8, ctypes.addressof(code))
+def _program(code: ctypes.Array[Any]) -> bytes:
+    return struct.pack("HxxxxxxP", ctypes.sizeof(code) // 8, ctypes.addressof(code))
 
 
 def load(code: bytes) -> None:
     """Live under this filter from now on. Needs no_new_privs."""
     buffer = ctypes.create_string_buffer(code, len(code))
-    call("seccomp", 1, 0, _program(buffer, len(code)))
+    call("seccomp", 1, 0, _program(buffer))

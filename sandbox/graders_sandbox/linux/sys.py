@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
+from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
-from typing import Any
+from functools import cache, partial
+
+TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+if TYPE_CHECKING:
+    from typing import Any
 
 X86_64: dict[str, int] = {
     "read": 0, "write": 1, "open": 2, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8,
@@ -75,7 +78,7 @@ AARCH64: dict[str, int] = {
     "landlock_add_rule": 445, "landlock_restrict_self": 446,
 }  # fmt: skip
 
-MACHINE = platform.machine()
+MACHINE = os.uname().machine if hasattr(os, "uname") else ""
 #: By machine. NR: those of this one; {} on one that is not supported.
 TABLES = {"x86_64": X86_64, "aarch64": AARCH64}
 NR: dict[str, int] = TABLES.get(MACHINE, {})
@@ -83,28 +86,40 @@ NR: dict[str, int] = TABLES.get(MACHINE, {})
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}.get(MACHINE, 0)
 
 
+Argument = int | bytes | ctypes.Array[ctypes.c_char] | None
+
+
 @cache
 def _syscall() -> Any:
-    """libc's, at the first call: the host imports this module on every system."""
-    syscall = ctypes.CDLL(None, use_errno=True).syscall
+    """libc's, at the first call: the host imports this module on every system.
+
+    Called with the interpreter's lock held (PyDLL): letting go of it would write pages that a forked child has to copy.
+    """
+    syscall = ctypes.PyDLL(None, use_errno=True).syscall
     syscall.restype = ctypes.c_long
     return syscall
 
 
-def call(name: str, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None) -> int:
+def prepared(name: str, *arguments: Argument) -> Callable[[], int]:
+    """A raw system call with its arguments in place, for where each step counts. It returns -1 when it fails."""
+    converted = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    return partial(_syscall(), ctypes.c_long(NR[name]), *converted)
+
+
+def call(name: str, *arguments: Argument) -> int:
     """A raw system call.
 
     Raises:
         OSError: with the call's errno and name.
     """
-    converted = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
-    result: int = _syscall()(ctypes.c_long(NR[name]), *converted)
+    result = prepared(name, *arguments)()
     if result == -1:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
     return result
 
 
+CLONE_PARENT = 0x00008000
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_CAPBSET_DROP = 24

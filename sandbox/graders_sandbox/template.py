@@ -1,0 +1,174 @@
+"""The image that samples are forks of: jailed together with its server, and from then on it does little but fork.
+
+It is a process of its own because of what a fork costs: afterwards every page that the parent writes is copied, and a
+server that keeps books of its samples writes many. Its children are the server's (CLONE_PARENT), which waits for them and
+ends them. It never runs untrusted code and never reads a payload.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import gc
+import importlib
+import os
+import signal
+import socket
+import struct
+import sys
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+
+from . import protocol, sample, untrusted
+from .linux import sys as kernel
+from .linux.seccomp import SampleFilter
+
+TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+#: From the server, one datagram each. Only F is answered, with the child's pid, 0 when there is none. A 0 comes first, when
+#: the template is ready.
+#:     F how slot source count may_ask memory_bytes   + the child's descriptors: start one
+#:     M modules                                      load them, by commas
+#:     C source                                       + descriptor of its text: compile it
+#:     D source                                       forget it
+FORK = struct.Struct("<cciII?Q")
+PID = struct.Struct("<i")
+GRADE, AWAIT, UNTRUSTED = b"G", b"A", b"U"  # what a child is for
+NO_SLOT = -1  # of a child without files
+
+_HIGH = 64  # descriptors of the template's own are from here on, so that those of children arrive where they belong
+
+
+class Template:
+    """The loop.
+
+    Args:
+        channel: To the server.
+        jail: What children go into.
+        folders: Each slot's folder; () where there are none.
+    """
+
+    def __init__(self, channel: socket.socket, jail: sample.Jail, folders: Sequence[str]) -> None:
+        self.channel = channel
+        self.jail = jail
+        self.environment = [(b"TMPDIR", os.fsencode(folder)) for folder in folders]
+        self.codes: dict[int, types.CodeType] = {}
+        self.clone = kernel.prepared("clone", kernel.CLONE_PARENT | signal.SIGCHLD, None, None, None, None)
+
+    def serve(self) -> NoReturn:
+        """Do what the server says until it is gone."""
+        while True:
+            message, descriptors = protocol.receive(self.channel)
+            kind = message[:1]
+            if kind == b"F":
+                self.fork(message, descriptors)
+            elif kind == b"M":
+                load(message[1:].decode().split(","))
+            elif kind == b"C":
+                self.codes[protocol.NUMBER.unpack(message)[1]] = compiled(descriptors[0])
+            elif kind == b"D":
+                del self.codes[protocol.NUMBER.unpack(message)[1]]
+            else:
+                os._exit(0)
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def fork(self, message: bytes, descriptors: list[int]) -> None:
+        """Start a child. Python's own work after a fork (new locks, a new seed) is left out: it serves callers with threads."""
+        _, how, slot, source, count, may_ask, memory_bytes = FORK.unpack(message)
+        if self.environment and slot >= 0:
+            name, folder = self.environment[slot]
+            os.environ._data[name] = folder  # type: ignore[attr-defined]  # encoded once, not for each child
+            os.putenv(name, folder)
+        pid = self.clone()
+        if not pid:
+            try:
+                self.jail.enter(slot, descriptors, memory_bytes)
+            except BaseException:
+                os._exit(protocol.NOT_JAILED)
+            try:
+                if how == GRADE:
+                    sample.grade(self.codes[source], count, may_ask)
+                elif how == AWAIT:
+                    sample.await_work(self.codes)
+                else:
+                    untrusted.serve()
+            finally:
+                os._exit(1)
+        self.channel.send(PID.pack(max(0, pid)))
+
+
+def start(
+    channel: socket.socket, rules: Sequence[int], *, server: int, tier: str, folders: Sequence[str],
+    template_bytes: int, limits: Mapping[str, Any], processes: int,
+) -> NoReturn:  # fmt: skip
+    """As the server's child: be the template.
+
+    Args:
+        channel: To the server.
+        rules, folders, template_bytes, limits, processes: As of `sample.Jail`.
+        server: Its pid.
+        tier: What the server is held by.
+    """
+    try:
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != server:
+            os._exit(0)
+        _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)  # as programs expect it
+        channel, rules = _raised(channel.detach(), rules)
+
+        def filter(files: bool) -> SampleFilter:
+            own_root = tier in ("linux-full", "linux-ns")
+            return SampleFilter(paths=files, own_root=own_root, reserved_exit=protocol.NOT_JAILED)
+
+        filters = None if tier == "unsandboxed" else (filter(tier != "linux-strict"), filter(False))
+        jail = sample.Jail(
+            rules=rules, folders=folders, filters=filters, template_bytes=template_bytes, limits=limits,
+            processes=processes, parent=server,
+        )  # fmt: skip
+        jail.prepare()
+        template = Template(channel, jail, folders)
+        load(())
+        os.dup2(1, 2)  # until now the host could read what went wrong
+        channel.send(PID.pack(0))
+        template.serve()
+    except BaseException as error:
+        os.write(
+            2, f"the template failed: {type(error).__name__}: {error}".encode("utf-8", "backslashreplace")
+        )
+    finally:
+        os._exit(1)
+
+
+def load(modules: Iterable[str]) -> None:
+    """Import what programs name; what fails here fails in them, with their own traceback."""
+    for name in modules:
+        if name not in sys.modules:
+            with suppress(Exception):
+                importlib.import_module(name)
+    if "numpy" in sys.modules:  # loaded late by itself, and then not seeded
+        importlib.import_module("numpy.random")
+    gc.collect()
+    gc.freeze()
+
+
+def compiled(text: int) -> types.CodeType:
+    """The program in a descriptor.
+
+    Raises:
+        SyntaxError, ValueError, MemoryError, RecursionError: it does not compile.
+    """
+    size = os.lseek(text, 0, os.SEEK_END)
+    return compile(os.pread(text, size, 0), "<grader>", "exec", dont_inherit=True)
+
+
+def _raised(channel: int, rules: Sequence[int]) -> tuple[socket.socket, Sequence[int]]:
+    """Both moved out of the way of what comes, in order, and everything else closed."""
+    for at, descriptor in enumerate((channel, *rules), _HIGH):
+        os.dup2(descriptor, at, inheritable=False)
+    end = _HIGH + 1 + len(rules)
+    os.closerange(3, _HIGH)
+    os.closerange(end, 65536)
+    return socket.socket(fileno=_HIGH), range(_HIGH + 1, end)
