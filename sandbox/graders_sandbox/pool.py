@@ -36,7 +36,7 @@ GRACE_S = 5.0  # beyond a sample's wall time, before its server counts as hung
 EXIT_S = 2.0  # for a server to leave by itself when closed
 MEMORY_S = 1.0  # between looks at how much memory is free
 _PIPE_BYTES = 16 * 1024  # of a payload that goes through a pipe, at a third of the cost of a memory file
-_AHEAD = 4  # times what is in flight: how far run_many reads on
+_AHEAD = 8  # times what is in flight: how far run_many reads on
 
 
 class Sandbox:
@@ -151,7 +151,7 @@ class Sandbox:
         source = iter(jobs)
         try:
             while True:
-                waiting.extend(map(self._submit, islice(source, self._ahead - len(waiting))))
+                self._read_on(source, waiting)
                 if not waiting:
                     return
                 yield waiting[0].result()
@@ -166,7 +166,7 @@ class Sandbox:
         source = iter(jobs)
         try:
             while True:
-                waiting.extend(map(self._submit, islice(source, self._ahead - len(waiting))))
+                self._read_on(source, waiting)
                 if not waiting:
                     return
                 yield await asyncio.wrap_future(waiting[0])
@@ -175,9 +175,11 @@ class Sandbox:
             for future in waiting:
                 future.cancel()
 
-    @property
-    def _ahead(self) -> int:
-        return _AHEAD * self.in_flight * self.samples_per_process
+    def _read_on(self, source: Iterator[Job], waiting: deque[Future[Outcome]]) -> None:
+        """Submit more jobs, many at once: each time wakes the sandbox's thread."""
+        ahead = _AHEAD * self.in_flight * self.samples_per_process
+        if len(waiting) <= ahead // 2:
+            waiting.extend(map(self._submit, islice(source, ahead - len(waiting))))
 
     def _submit(self, job: Job) -> Future[Outcome]:
         return self.submit(job.source, job.sample, job.item, key=job.key, timeout_s=job.timeout_s)

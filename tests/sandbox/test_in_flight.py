@@ -1,0 +1,114 @@
+"""How many samples run at once: what was asked for, or what the processors and the free memory bear."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+from collections.abc import Callable
+
+import pytest
+
+from graders_sandbox import Job, Limits, Sandbox, pool, processes
+from tests.sandbox.jails import a_tier
+
+GB = 1024**3
+CORES = len(os.sched_getaffinity(0))
+
+
+def files(**texts: str) -> Callable[[str], io.StringIO]:
+    """An `open` that knows these files of /proc and /sys alone, by the last part of their names."""
+
+    def opened(path: str) -> io.StringIO:
+        name = path.rpartition("/")[2].replace(".", "_")
+        if name not in texts:
+            raise FileNotFoundError(path)
+        return io.StringIO(texts[name])
+
+    return opened
+
+
+MEMINFO = f"MemTotal: 99 kB\nMemFree: 1 kB\nMemAvailable: {8 * GB // 1024} kB\n"
+
+
+@pytest.mark.parametrize(
+    ("found", "free"),
+    [
+        # proc_meminfo(5); cgroup-v2's memory.max and memory.current, which only a container's root shows
+        pytest.param({"meminfo": MEMINFO}, 8 * GB, id="the machine"),
+        pytest.param({"meminfo": MEMINFO, "memory_max": "max\n", "memory_current": "5\n"}, 8 * GB, id="a container without a bound"),
+        pytest.param({"meminfo": MEMINFO, "memory_max": f"{3 * GB}\n", "memory_current": f"{GB}\n"}, 2 * GB, id="a container"),
+        pytest.param({"meminfo": MEMINFO, "memory_max": f"{GB}\n", "memory_current": f"{2 * GB}\n"}, 0, id="a container that is over its bound"),
+        pytest.param({"meminfo": MEMINFO, "memory_max": f"{99 * GB}\n", "memory_current": "0\n"}, 8 * GB, id="a container larger than the machine"),
+        pytest.param({}, 1 << 62, id="nothing known"),
+    ],
+)  # fmt: skip
+def test_free_memory_is_the_machines_or_the_containers(
+    monkeypatch: pytest.MonkeyPatch, found: dict[str, str], free: int
+) -> None:
+    monkeypatch.setattr(pool, "open", files(**found), raising=False)
+    assert pool._free_bytes() == free
+
+
+@pytest.mark.parametrize(
+    ("free", "limits", "tier", "at_once"),
+    [
+        pytest.param(1 << 62, Limits(), "", 2 * CORES, id="plenty: twice the processors"),
+        pytest.param(5 * GB, Limits(), "linux-landlock", min(2, 2 * CORES), id="2 GB each"),
+        pytest.param(5 * GB, Limits(), "linux-full", 1, id="2 GB each, and 1 GB of disk that is memory"),
+        pytest.param(0, Limits(), "", 1, id="none: one all the same"),
+        pytest.param(GB, Limits(memory_bytes=GB // 2), "", min(2, 2 * CORES), id="smaller samples"),
+    ],
+)
+def test_samples_at_once_fit_in_free_memory(
+    monkeypatch: pytest.MonkeyPatch, free: int, limits: Limits, tier: str, at_once: int
+) -> None:
+    monkeypatch.setattr(pool, "_free_bytes", lambda: free)
+    assert pool._fitting(limits, tier) == at_once
+
+
+def test_a_machine_short_of_memory_runs_one_at_a_time_and_later_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound follows what is free while the sandbox works; a number that was asked for stays."""
+    monkeypatch.setattr(pool, "MEMORY_S", 0.0)
+    free = [0]
+    monkeypatch.setattr(pool, "_free_bytes", lambda: free[0])
+    source = (
+        "import time\ndef grade(s, i):\n    start = time.monotonic()\n    time.sleep(0.25)\n    return start"
+    )
+    job = Job(source, {}, {})
+
+    def starts(sandbox: Sandbox, count: int) -> list[float]:
+        return sorted(outcome.value or 0.0 for outcome in sandbox.run_many([job] * count))
+
+    def together(starts: list[float]) -> bool:
+        return any(later - earlier < 0.2 for earlier, later in itertools.pairwise(starts))
+
+    with Sandbox(tier=a_tier()) as sandbox:
+        sandbox.run(source, {}, {})
+        assert not together(starts(sandbox, 3))
+        free[0] = 1 << 62
+        assert together(starts(sandbox, 4))
+        free[0] = 0
+        with Sandbox(tier=a_tier(), in_flight=3) as asked:
+            asked.run(source, {}, {})
+            assert together(starts(asked, 3))
+
+
+def test_samples_are_spread_over_servers_of_their_packages() -> None:
+    """A server forks one at a time, so it gets few at once. Who asks for one at a time has one server."""
+    source = "import time\ndef grade(s, i):\n    time.sleep(i)\n    return 1.0"
+    with Sandbox(tier=a_tier(), in_flight=2 * processes.PER_SERVER) as sandbox:
+
+        def servers() -> list[int]:
+            return sorted(server.process.pid for server in sandbox._pool._servers)  # type: ignore[union-attr]
+
+        for _ in range(5):
+            assert sandbox.run(source, {}, 0).ok
+        alone = servers()
+        assert all(outcome.ok for outcome in sandbox.run_many([Job(source, {}, 0.1)] * 8))
+        together = servers()
+        assert all(outcome.ok for outcome in sandbox.run_many([Job(source, {}, 0.1)] * 8))
+
+        assert len(alone) == 1
+        assert len(together) == 2
+        assert servers() == together
