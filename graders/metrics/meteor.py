@@ -9,7 +9,7 @@ stems, not for words; a text against itself scores 1 - 0.5 / n**3 for n words, s
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from operator import sub
+from operator import itemgetter, sub
 from typing import Any, NamedTuple
 
 from graders.metrics import Metric, each, provenance
@@ -31,11 +31,11 @@ class Places(NamedTuple):
 
     Attributes:
         last: Word -> its last place.
-        before: Place -> the place before it of the same word, or NONE.
+        before: For each place the one before it of the same word, or NONE.
     """
 
     last: dict[str, int]
-    before: dict[int, int]
+    before: list[int]
 
 
 def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
@@ -49,7 +49,7 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
 
     def prepare(reference: str) -> tuple[list[str], Places]:
         words = tokens(reference)
-        return words, places(enumerate(words))
+        return words, places(words)
 
     prepared = Prepared(prepare)
 
@@ -93,46 +93,62 @@ def meteor(hypothesis: Sequence[str], reference: Sequence[str], where: Places) -
 def align(hypothesis: Sequence[str], reference: Sequence[str], where: Places) -> list[int]:
     """For each word of the hypothesis the place of its match in the reference, or NONE."""
     pairs = [NONE] * len(hypothesis)
-    from_the_right = zip(range(len(hypothesis) - 1, -1, -1), reversed(hypothesis), strict=True)
-    left = _match(from_the_right, Places(where.last.copy(), where.before), pairs)
-    rest = sorted(set(range(len(reference))).difference(pairs)) if left else []
-    if not rest:
-        return pairs
-
-    free, before = stemmed = places([(place, stems[reference[place]]) for place in rest])
-    left = _match([(at, stems[word]) for at, word in left], stemmed, pairs)
-    for at, stem in left:
-        known = synonyms[stem]
-        if known and not free.keys().isdisjoint(known):
-            place, word = max((free[word], word) for word in free.keys() & known)
-            if place >= 0:
-                pairs[at] = place
-                free[word] = before[place]
+    free, before = where.last.copy(), where.before
+    left = []
+    for at in range(len(hypothesis) - 1, -1, -1):
+        word = hypothesis[at]
+        place = free.get(word, NONE)
+        if place >= 0:
+            pairs[at] = place
+            free[word] = before[place]
+        else:
+            left.append(at)
+    if left and len(left) + len(reference) > len(hypothesis):  # both sides have words left
+        _align_stems([(at, stems[hypothesis[at]]) for at in left], free, before, pairs)
     return pairs
 
 
-def places(words: Iterable[tuple[int, str]]) -> Places:
-    """What is known of numbered words, ascending."""
+def _align_stems(
+    left: Sequence[tuple[int, str]], free: Mapping[str, int], before: Sequence[int], pairs: list[int]
+) -> None:
+    """The stages of stems and synonyms, for what the exact one left.
+
+    Args:
+        left: Places in the hypothesis and their stems, from the right.
+        free: The reference's words -> the last place that is free, or NONE; `before` as in Places.
+    """
+    places_of: dict[str, list[int]] = {}
+    for word, place in free.items():
+        if place >= 0:
+            places = places_of.setdefault(stems[word], [])
+            while place >= 0:
+                places.append(place)
+                place = before[place]
+    known = set(places_of)
+    left = [(at, stem) for at, stem in left if stem in known or not known.isdisjoint(synonyms[stem])]
+    if not left:
+        return
+    for places in places_of.values():
+        places.sort()
+    unmatched = []
+    for at, stem in left:
+        if places := places_of.get(stem, []):
+            pairs[at] = places.pop()
+        else:
+            unmatched.append((at, stem))
+    for at, stem in unmatched:
+        if alike := [places for word in known & synonyms[stem] if (places := places_of[word])]:
+            pairs[at] = max(alike, key=itemgetter(-1)).pop()
+
+
+def places(words: Iterable[str]) -> Places:
+    """What is known of the words of a text."""
     last: dict[str, int] = {}
-    before: dict[int, int] = {}
-    for place, word in words:
-        before[place] = last.get(word, NONE)
+    before: list[int] = []
+    for place, word in enumerate(words):
+        before.append(last.get(word, NONE))
         last[word] = place
     return Places(last, before)
-
-
-def _match(words: Iterable[tuple[int, str]], free: Places, pairs: list[int]) -> list[tuple[int, str]]:
-    """Give each word the last free place of the same word, which is then taken; return those that got none."""
-    last, before = free
-    left = []
-    for at, word in words:
-        place = last.get(word, NONE)
-        if place >= 0:
-            pairs[at] = place
-            last[word] = before[place]
-        else:
-            left.append((at, word))
-    return left
 
 
 def _reference(name: str, options: Mapping[str, Any]) -> Metric:

@@ -44,16 +44,21 @@ def shared_with(reference: Sequence[str]) -> Shared:
             import numpy as np
 
             return partial(_shared_numbers, number, np.append(_numbers(reference, number), -1))
-    counts = dict(Counter(chain.from_iterable([GRAMS[n](reference) for n in ORDERS])))
-    return partial(_shared_tuples, counts)
+    return partial(_shared_tuples, Counter(chain(*_grams(reference))))
 
 
-def _shared_tuples(counts: dict[Gram, int], tokens: Sequence[str]) -> list[int]:
-    left = counts.copy()
+def _grams(t: Sequence[str]) -> tuple[Iterable[Gram], ...]:
+    """The n-grams of ORDERS."""
+    u, v, w = t[1:], t[2:], t[3:]
+    return t, zip(t, u), zip(t, u, v), zip(t, u, v, w)  # noqa: B905  # each ends with the shortest; saying so costs
+
+
+def _shared_tuples(counts: Mapping[Gram, int], tokens: Sequence[str]) -> list[int]:
+    left = dict(counts)
     done = [0, 0, 0, 0]
-    for at, n in enumerate(ORDERS):
-        done[at] = _take(GRAMS[n](tokens), left)
-        if not done[at]:  # then no longer one can be shared
+    for at, grams in enumerate(_grams(tokens)):
+        done[at] = found = _take(grams, left)
+        if not found:  # then no longer one can be shared
             break
     return done
 
@@ -61,12 +66,12 @@ def _shared_tuples(counts: dict[Gram, int], tokens: Sequence[str]) -> list[int]:
 def _take(grams: Iterable[Gram], left: dict[Gram, int]) -> int:
     """Count each gram that is left, and take it out."""
     found = 0
+    count_of = left.get
     for gram in grams:
-        if gram in left:
-            count = left[gram]
-            if count:
-                left[gram] = count - 1
-                found += 1
+        count = count_of(gram)
+        if count:
+            left[gram] = count - 1
+            found += 1
     return found
 
 

@@ -41,11 +41,13 @@ def _pieces(word: str) -> tuple[str, ...]:
     line = f" {word} "
     for substitute, replacement in _RULES:
         line = substitute(replacement, line)
-    return tuple(line.split())
+    return tuple(map(_same.__getitem__, line.split()))
 
 
+#: Equal pieces as one object: dicts then compare them by identity, and memory holds each once.
+_same = WordMemo(str)
 _pieces_of = WordMemo(_pieces)
-_lower_pieces_of = WordMemo(lambda word: tuple(map(str.lower, _pieces(word))))
+_lower_pieces_of = WordMemo(lambda word: tuple(_same[piece.lower()] for piece in _pieces(word)))
 
 
 def _words(text: str) -> list[str]:
