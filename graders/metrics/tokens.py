@@ -52,11 +52,8 @@ _lower_pieces_of = WordMemo(lambda word: tuple(_same[piece.lower()] for piece in
 
 def _words(text: str) -> list[str]:
     """White-space words of a line as 13a sees them, before its rules."""
-    text = text.rstrip()
-    if "<skipped>" in text:
-        text = text.replace("<skipped>", "")
-    if "-\n" in text:
-        text = text.replace("-\n", "")
+    if "<skipped>" in text or "-\n" in text:
+        text = text.rstrip().replace("<skipped>", "").replace("-\n", "")
     if "&" in text:
         for entity, char in _ENTITIES:
             text = text.replace(entity, char)
