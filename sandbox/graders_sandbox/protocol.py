@@ -93,11 +93,21 @@ _CLOEXEC, _RIGHTS = int(_socket.MSG_CMSG_CLOEXEC), (int(_socket.SOL_SOCKET), int
 def receive(source: socket.socket, size: int = 65536, flags: int = 0) -> tuple[bytes, list[int]]:
     """One datagram and its descriptors, close-on-exec; b"" when the other side is gone."""
     message, ancillary, _, _ = source.recvmsg(size, _SPACE, _CLOEXEC | flags)
-    fds = array.array("i")
+    return message, _descriptors(ancillary)
+
+
+def receive_into(buffer: bytearray, source: socket.socket) -> tuple[memoryview, list[int]]:
+    """As `receive`, where each page that is written costs: what came, in the buffer."""
+    size, ancillary, _, _ = source.recvmsg_into([buffer], _SPACE, _CLOEXEC)
+    return memoryview(buffer)[:size], _descriptors(ancillary)
+
+
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    found = array.array("i")
     for level, kind, data in ancillary:
         if (level, kind) == _RIGHTS:
-            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-    return message, fds.tolist()
+            found.frombytes(data[: len(data) - len(data) % found.itemsize])
+    return found.tolist()
 
 
 def send(to: socket.socket, message: bytes, descriptors: Sequence[int] = ()) -> None:

@@ -42,19 +42,17 @@ class Jail:
 
     Args:
         rules: A descriptor of Landlock's rules for each slot; () where there are none.
-        folders: The folder of each slot; () where samples have none.
         filters: The seccomp filter of a child with a slot, and that of one without; None for no jail at all.
         template_bytes: The template's address space.
         limits: Of `Limits`, by name.
         processes: How many of the user's there may be; 0 where others of this user would count.
-        parent: The server's pid.
+        parent: The server's pid where children must be told to end with it; 0 where its namespace does that.
     """
 
     def __init__(
         self,
         *,
         rules: Sequence[int],
-        folders: Sequence[str],
         filters: tuple[SampleFilter, SampleFilter] | None,
         template_bytes: int,
         limits: Mapping[str, Any],
@@ -63,7 +61,6 @@ class Jail:
     ) -> None:
         self.tie = kernel.prepared("prctl", kernel.PR_SET_PDEATHSIG, int(_signal.SIGKILL), 0, 0, 0)
         self.domains = [kernel.prepared("landlock_restrict_self", descriptor, 0) for descriptor in rules]
-        self.folders = folders
         self.filters = filters
         self.template_bytes = template_bytes
         self.limits = limits
@@ -87,20 +84,19 @@ class Jail:
         """In the child: go in for good.
 
         Args:
-            slot: Whose folder it has; below 0 for none.
+            slot: Whose folder it may use; below 0 for none.
             descriptors: They become 3, 4, ...; the others are closed.
             memory_bytes: Address space beyond the template; 0 for the sample's usual.
 
         Raises:
             OSError: a layer could not be set up.
         """
-        self.tie()
-        if os.getppid() != self.parent:  # it went before we could be tied to it
-            os._exit(0)
+        if self.parent:
+            self.tie()
+            if os.getppid() != self.parent:  # it went before we could be tied to it
+                os._exit(0)
         if self.filters is None:
             os.setsid()  # without a jail it may start processes: they end as a group
-        if slot >= 0 and self.folders:
-            os.chdir(self.folders[slot])
         if slot >= 0 and self.domains and self.domains[slot]():
             raise OSError("Landlock")
         # They came in this order at the lowest free numbers: none is overwritten by one before it.

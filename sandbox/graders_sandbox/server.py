@@ -666,6 +666,7 @@ class Server:
             return
         folder = self.slots[slot]
         try:
+            os.chmod(folder, 0o700)  # its last owner may have closed it, and the next would not get in
             if not os.listdir(folder):
                 self.give_back(slot)
                 return

@@ -35,9 +35,11 @@ if TYPE_CHECKING:
 #:     D source                                       forget it
 FORK = struct.Struct("<cciII?Q")
 PID = struct.Struct("<i")
+_FORK, _LOAD, _COMPILE, _FORGET = b"FMCD"
 GRADE, AWAIT, UNTRUSTED = b"G", b"A", b"U"  # what a child is for
 NO_SLOT = -1  # of a child without files
 
+_BUFFER = bytearray(65536)
 _HIGH = 64  # descriptors of the template's own are from here on, so that those of children arrive where they belong
 
 
@@ -53,35 +55,37 @@ class Template:
     def __init__(self, channel: socket.socket, jail: sample.Jail, folders: Sequence[str]) -> None:
         self.channel = channel
         self.jail = jail
-        self.environment = [(b"TMPDIR", os.fsencode(folder)) for folder in folders]
+        self.folders = [os.fsencode(folder) for folder in folders]
+        self.slot = NO_SLOT  # whose folder this process is in: children are forked there
         self.codes: dict[int, types.CodeType] = {}
         self.clone = kernel.prepared("clone", kernel.CLONE_PARENT | signal.SIGCHLD, None, None, None, None)
 
     def serve(self) -> NoReturn:
         """Do what the server says until it is gone."""
         while True:
-            message, descriptors = protocol.receive(self.channel)
-            kind = message[:1]
-            if kind == b"F":
-                self.fork(message, descriptors)
-            elif kind == b"M":
-                load(message[1:].decode().split(","))
-            elif kind == b"C":
-                self.codes[protocol.NUMBER.unpack(message)[1]] = compiled(descriptors[0])
-            elif kind == b"D":
-                del self.codes[protocol.NUMBER.unpack(message)[1]]
-            else:
+            message, descriptors = protocol.receive_into(_BUFFER, self.channel)
+            if not message:
                 os._exit(0)
+            kind = message[0]
+            if kind == _FORK:
+                self.fork(message, descriptors)
+            elif kind == _LOAD:
+                load(str(message[1:], "ascii").split(","))
+            elif kind == _COMPILE:
+                self.codes[protocol.NUMBER.unpack(message)[1]] = compiled(descriptors[0])
+            elif kind == _FORGET:
+                del self.codes[protocol.NUMBER.unpack(message)[1]]
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def fork(self, message: bytes, descriptors: list[int]) -> None:
+    def fork(self, message: memoryview, descriptors: list[int]) -> None:
         """Start a child. Python's own work after a fork (new locks, a new seed) is left out: it serves callers with threads."""
         _, how, slot, source, count, may_ask, memory_bytes = FORK.unpack(message)
-        if self.environment and slot >= 0:
-            name, folder = self.environment[slot]
-            os.environ._data[name] = folder  # type: ignore[attr-defined]  # encoded once, not for each child
-            os.putenv(name, folder)
+        if slot != self.slot and slot >= 0 and self.folders:
+            self.slot, folder = slot, self.folders[slot]
+            os.chdir(folder)
+            os.environ._data[b"TMPDIR"] = folder  # type: ignore[attr-defined]  # encoded once, not for each child
+            os.putenv(b"TMPDIR", folder)
         pid = self.clone()
         if not pid:
             try:
@@ -108,7 +112,8 @@ def start(
 
     Args:
         channel: To the server.
-        rules, folders, template_bytes, limits, processes: As of `sample.Jail`.
+        rules, template_bytes, limits, processes: As of `sample.Jail`.
+        folders: As of `Template`.
         server: Its pid.
         tier: What the server is held by.
     """
@@ -119,14 +124,15 @@ def start(
         _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)  # as programs expect it
         channel, rules = _raised(channel.detach(), rules)
 
+        own_root = tier in ("linux-full", "linux-ns")
+
         def filter(files: bool) -> SampleFilter:
-            own_root = tier in ("linux-full", "linux-ns")
             return SampleFilter(paths=files, own_root=own_root, reserved_exit=protocol.NOT_JAILED)
 
         filters = None if tier == "unsandboxed" else (filter(tier != "linux-strict"), filter(False))
         jail = sample.Jail(
-            rules=rules, folders=folders, filters=filters, template_bytes=template_bytes, limits=limits,
-            processes=processes, parent=server,
+            rules=rules, filters=filters, template_bytes=template_bytes, limits=limits, processes=processes,
+            parent=0 if own_root else server,
         )  # fmt: skip
         jail.prepare()
         template = Template(channel, jail, folders)

@@ -209,6 +209,19 @@ def test_a_spawned_caller() -> None:
     child.join(20)
 
 
+@pytest.mark.parametrize("tier", ["linux-full", "linux-landlock", "linux-ns"])
+@pytest.mark.parametrize("mode", ["0o600", "0o400", "0o000", "0o100"])
+def test_a_folder_that_its_owner_closed_is_open_to_the_next(tier: str, mode: str) -> None:
+    """Empty and closed: whoever gets the folder next neither fails nor has to be run again."""
+    need(tier)
+    closes = f"import os\ndef grade(s, i):\n    os.chmod('.', {mode})\n    return 1.0"
+    writes = "def grade(s, i):\n    open('x', 'w').write('1')\n    return 2.0"
+    with Sandbox(tier=tier, in_flight=2) as sandbox:
+        for source, value in [(closes, 1.0), (writes, 2.0)] * 8:  # more than there are folders
+            outcome = sandbox.run(source, {}, {})
+            assert (outcome.value, outcome.attempts) == (value, 1), outcome
+
+
 INTERRUPTED = f"""
 import signal, sys, threading
 sys.path.insert(0, {str(PACKAGE)!r})
