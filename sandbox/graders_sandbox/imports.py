@@ -32,6 +32,8 @@ _FOR_UNTRUSTED = frozenset(
 
 #: What a module loads only when it is used, so that no program names it.
 _LATE = {"asyncio": "concurrent.futures.thread", "concurrent.futures": "concurrent.futures.thread"}
+#: numpy loads it when it is first touched. Only where that may be: it has ninety mappings of memory, copied for each sample.
+NUMPY_RANDOM = "numpy.random"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Named:
 
     Attributes:
         packages: Modules of installed packages; a server is kept for each such set.
-        standard: Modules of the standard library; any server loads them when first asked.
+        standard: Modules of the standard library, and numpy.random; any server loads them when first asked.
         untrusted: Whether it runs other people's code (`run_untrusted`).
     """
 
@@ -71,11 +73,14 @@ def named(source: str) -> Named:
     standard = {
         n for n in names if n.partition(".")[0] in sys.stdlib_module_names - _LEFT_OUT and _is_module(n)
     }
-    return Named(
-        frozenset(name for name in names if name.partition(".")[0] in HOSTED and _is_module(name)),
-        frozenset(standard | _FOR_UNTRUSTED if untrusted else standard),
-        untrusted,
-    )
+    if untrusted:
+        standard |= _FOR_UNTRUSTED
+    packages = {name for name in names if name.partition(".")[0] in HOSTED and _is_module(name)}
+    if "numpy" in packages and (
+        "random" in source or any(name.partition(".")[0] != "numpy" for name in packages)
+    ):
+        standard.add(NUMPY_RANDOM)
+    return Named(frozenset(packages), frozenset(standard), untrusted)
 
 
 @lru_cache(maxsize=4096)

@@ -173,10 +173,13 @@ def _frame(code: types.CodeType, row_text: bytes, seed: int, module: types.Modul
             module = types.ModuleType(NAME)
         if NAME not in sys.modules or sys.modules[NAME] is not module:
             sys.modules[NAME] = module
-            numpy = sys.modules.get("numpy")
+            had_numpy, seeded = "numpy" in sys.modules, "numpy.random" in sys.modules
             exec(code, module.__dict__)
-            if numpy is None and "numpy" in sys.modules:
-                __import__("numpy.random")  # it came with something that was not loaded before the fork
+            if (
+                not had_numpy and "numpy" in sys.modules
+            ):  # something came with it that was not loaded before the fork
+                __import__("numpy.random")
+            if not seeded and "numpy.random" in sys.modules:
                 _seed(seed)
         stage = b"g"
         grade = module.__dict__.get("grade")

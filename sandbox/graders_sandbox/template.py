@@ -151,11 +151,12 @@ def start(
 def load(modules: Iterable[str]) -> None:
     """Import what programs name; what fails here fails in them, with their own traceback."""
     for name in modules:
-        if name not in sys.modules:
-            with suppress(Exception):
-                importlib.import_module(name)
-    if "numpy" in sys.modules:  # loaded late by itself, and then not seeded
-        importlib.import_module("numpy.random")
+        if name in sys.modules or (
+            name == "numpy.random" and "numpy" not in sys.modules
+        ):  # where numpy bears no fork
+            continue
+        with suppress(Exception):
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()
 
