@@ -179,30 +179,35 @@ def all_met(acts):
 
 def memory(pattern):
     """Matches of a pattern of bytes in all memory that can be found from here."""
-    read, write = os.pipe()
+    read, write = os.pipe2(os.O_NONBLOCK)
     starts = {id(o) for o in gc.get_objects()} | {id(f) for f in vars().values()} | {id(sys), id(b""), id(())}
     starts |= {ctypes.addressof(ctypes.c_char.in_dll(libc, "environ")), ctypes.cast(libc.malloc, ctypes.c_void_p).value}
     starts |= {ctypes.addressof(ctypes.create_string_buffer(size)) for size in (100, 10_000, 1_000_000)}
     write_at = libc.write
     write_at.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]
-    seen, found, size, tail = set(), [], 0, b""
+
+    def bytes_at(address, length):
+        write_at(write, address, length)
+        try:  # also where nothing can be read: before Linux 6.14 that leaves an empty page in the pipe, until it is full
+            return os.read(read, length)
+        except BlockingIOError:
+            return b""
+
+    seen, found, size = set(), [], 0
     for start in sorted(starts):
         for step in (1, -1):
             page = start // 65536 * 65536
             while page not in seen and page > 0 and size < 1 << 29:
                 seen.add(page)
-                got = write_at(write, page, 65536)
-                if got <= 0:
+                got = bytes_at(page, 65536)
+                if not got:
                     if step > 0:  # the block may begin with a hole
                         for small in range(page, page + 65536, 4096):
-                            if write_at(write, small, 4096) > 0:
-                                found += re.findall(pattern, os.read(read, 4096))
+                            found += re.findall(pattern, bytes_at(small, 4096))
                     break
-                found += re.findall(pattern, os.read(read, 65536))
-                size += got
+                found += re.findall(pattern, got)
+                size += len(got)
                 page += step * 65536
-                if step < 0:
-                    continue
     os.close(read)
     os.close(write)
     if size < 1 << 20:
@@ -473,7 +478,7 @@ return NOTHING"""),
     Attack(18, "multiprocessing", dict.fromkeys(FILES, "EPERM"), "import multiprocessing\nprocess = multiprocessing.get_context('fork').Process(target=print)\nreturn met(process.start)"),
     Attack(18, "a pool of processes", by_tier("ENOENT or EPERM", "EACCES or EPERM", "ENOENT or EPERM", ""), "def act():\n    with concurrent.futures.ProcessPoolExecutor(2) as pool:\n        list(pool.map(abs, [1]))\nreturn met(act)"),
     Attack(19, "threads without end", "NOTHING or memory or memory threads", """
-threading.stack_size(65536)
+threading.stack_size(1 << 17)  # the least on aarch64
 lock = threading.Lock()
 lock.acquire()
 import _thread
