@@ -260,6 +260,7 @@ class _Pool:
         self._open: set[Task] = set()  # tasks that have no outcome yet, wherever they are
         self._queue: deque[Task] = deque()
         self._cancelled: deque[Task] = deque()
+        self._finished: deque[tuple[Future[Outcome], Outcome]] = deque()
         self._servers: list[Server] = []  # the least recently used first
         self._ending: list[Server] = []
         self._bare: set[frozenset[str]] = set()  # packages that no server can load before the fork
@@ -287,7 +288,10 @@ class _Pool:
             self._finish_open(self._why)
 
     def cancelled(self, task: Task) -> None:
-        self._open.discard(task)
+        try:
+            self._open.remove(task)
+        except KeyError:  # it has just been finished
+            return
         task.future.set_running_or_notify_cancel()  # for those who wait for several
         self._cancelled.append(task)
         self._wake_up()
@@ -336,6 +340,7 @@ class _Pool:
                 self._drop_cancelled()
                 self._dispatch()
                 self._watch()
+                self._hand_back()
         except BaseException:
             self._why = f"the sandbox's thread failed: {traceback.format_exc(limit=-3)}"
             raise
@@ -363,14 +368,21 @@ class _Pool:
     def _finish_open(self, why: str) -> None:
         for task in list(self._open):
             self._finish(task, Outcome("infrastructure", tier=self._choice.tier, text=why))
+        self._hand_back()
 
     def _finish(self, task: Task, outcome: Outcome) -> None:
         try:
             self._open.remove(task)
         except KeyError:  # cancelled
             return
-        if task.future.set_running_or_notify_cancel():
-            task.future.set_result(outcome)
+        self._finished.append((task.future, outcome))
+
+    def _hand_back(self) -> None:
+        """Wake those who wait for outcomes, when nothing is left to do: earlier they would take the interpreter from us."""
+        while self._finished:
+            future, outcome = self._finished.popleft()
+            if future.set_running_or_notify_cancel():
+                future.set_result(outcome)
 
     def _timeout(self) -> float | None:
         """Until the next watchdog."""

@@ -222,6 +222,20 @@ def test_a_folder_that_its_owner_closed_is_open_to_the_next(tier: str, mode: str
             assert (outcome.value, outcome.attempts) == (value, 1), outcome
 
 
+def test_cancelling_just_when_samples_end_breaks_nothing() -> None:
+    """A future that is cancelled between its sample's end and its outcome: the sandbox's thread goes on."""
+    moments = random.Random(5)
+    with Sandbox(tier=a_tier(), in_flight=4) as sandbox:
+        for _ in range(60):
+            futures = [sandbox.submit("def grade(s, i): return 1.0", {}, {}) for _ in range(4)]
+            time.sleep(moments.uniform(0, 0.006))
+            for future in futures:
+                future.cancel()
+            for future in futures:
+                assert future.cancelled() or future.result(20).value == 1.0
+        assert sandbox.run("def grade(s, i): return 2.0", {}, {}).value == 2.0
+
+
 INTERRUPTED = f"""
 import signal, sys, threading
 sys.path.insert(0, {str(PACKAGE)!r})
