@@ -167,7 +167,7 @@ class Server:
         elif self.jailed and os.getuid() == 0:
             self.become_nobody()
         sys.path[:] = self.paths
-        template.load(self.modules)
+        self.load()
         if len(os.listdir(tasks)) > 1:
             raise Unfit(
                 f"one of {', '.join(self.modules)} started a thread; a server with threads must not fork"
@@ -192,6 +192,14 @@ class Server:
         self.loaded = set(sys.modules)
         self.size = size + self.limits["memory_bytes"]
         self.start_template(theirs, size)
+
+    def load(self) -> None:
+        """The packages. Some try out a temporary file while they are loaded, so there is a folder for it."""
+        if self.slots:
+            os.environ["TMPDIR"] = self.slots[0]
+        template.load(self.modules)
+        if self.slots:
+            folders.empty(self.slots[0])
 
     def die_with(self, parent: int) -> None:
         """End when the parent does, whatever this process is doing then."""

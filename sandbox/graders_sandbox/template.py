@@ -157,6 +157,8 @@ def load(modules: Iterable[str]) -> None:
             continue
         with suppress(Exception):
             importlib.import_module(name)
+    if "tempfile" in sys.modules:
+        vars(sys.modules["tempfile"])["tempdir"] = None  # where it was now is not where samples may write
     gc.collect()
     gc.freeze()
 

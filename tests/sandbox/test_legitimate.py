@@ -271,6 +271,25 @@ import yaml
 def grade(sample, item):
     return float(yaml.safe_load(yaml.safe_dump({"a": [1, 2]})) == {"a": [1, 2]})
 """, id="yaml"),
+    pytest.param("skbio", """
+import skbio
+
+def grade(sample, item):
+    return float(skbio.DNA("ACGT").reverse_complement() == skbio.DNA("ACGT"))
+""", id="skbio"),
+    pytest.param("rdkit", """
+from rdkit import Chem
+
+def grade(sample, item):
+    return float(Chem.MolFromSmiles("CCO").GetNumAtoms() == 3)
+""", id="rdkit"),
+    pytest.param("ast_grep_py", """
+from ast_grep_py import SgRoot
+
+def grade(sample, item):
+    call = SgRoot("print(1)", "python").root().find(pattern="print($A)")
+    return float(call["A"].text() == "1")
+""", id="ast_grep_py"),
     pytest.param("regex", """
 import regex
 def grade(sample, item):

@@ -441,12 +441,9 @@ UNFIT = {
 }
 
 
-@pytest.mark.parametrize("name", UNFIT)
-def test_a_package_that_no_server_bears_is_left_to_samples(
-    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A server that such a package spoils is replaced by one without; samples import it, with its own outcome."""
-    (tmp_path / f"{name}.py").write_text(UNFIT[name])
+def install(name: str, text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One more package of the hosted image."""
+    (tmp_path / f"{name}.py").write_text(text)
     for folder in (tmp_path, *tmp_path.parents):
         if folder.name and folder.stat().st_mode & 0o055 != 0o055:
             folder.chmod(0o755)  # samples may run as another user
@@ -455,6 +452,33 @@ def test_a_package_that_no_server_bears_is_left_to_samples(
     monkeypatch.setattr(imports, "HOSTED", imports.HOSTED | {name})
     monkeypatch.syspath_prepend(str(tmp_path))
     imports.named.cache_clear()
+
+
+@pytest.mark.parametrize("tier", ["linux-full", "linux-landlock", "linux-ns"])
+def test_a_package_may_use_temporary_files_while_it_is_loaded(
+    tier: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is loaded once, for all samples; and each of them has its own folder for such files nevertheless."""
+    need(tier)
+    install("temporary", "import os, tempfile\nwith tempfile.NamedTemporaryFile() as file:\n    pid = os.getpid()\nopen(file.name, 'w')\n", monkeypatch, tmp_path)  # fmt: skip
+    source = (
+        "import temporary, os, tempfile\ndef grade(s, i):\n    assert os.listdir('.') == []\n"
+        "    with tempfile.NamedTemporaryFile() as file:\n        assert os.listdir('.') == [os.path.basename(file.name)]\n"
+        "    return temporary.pid"
+    )
+    with Sandbox(tier=tier, in_flight=1) as sandbox:
+        outcomes = [sandbox.run(source, {}, {}) for _ in range(5)]
+
+    assert all(outcome.ok for outcome in outcomes), outcomes
+    assert len({outcome.value for outcome in outcomes}) == 1
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_a_package_that_no_server_bears_is_left_to_samples(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that such a package spoils is replaced by one without; samples import it, with its own outcome."""
+    install(name, UNFIT[name], monkeypatch, tmp_path)
     with Sandbox(tier=a_tier()) as sandbox:
         outcomes = [sandbox.run(f"import {name}\ndef grade(s, i): return 1.0", {}, {}) for _ in range(2)]
 
