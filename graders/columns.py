@@ -58,13 +58,18 @@ def plain(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Any]]:
         items = [row.get("item") for row in rows]
     except (KeyError, TypeError, AttributeError):
         raise Uneven from None
-    if set(map(type, samples)) != {str}:
+    if not _all(str, samples):
         raise Uneven
-    if set(map(type, items)) != {dict}:
+    if not _all(dict, items):
         items = [{} if item is None else item for item in items]
-        if set(map(type, items)) != {dict}:
+        if not _all(dict, items):
             raise Uneven
     return samples, items
+
+
+def _all(kind: type, values: Sequence[object]) -> bool:
+    """Whether all are exactly of that type."""
+    return list(map(type, values)).count(kind) == len(values)
 
 
 def columns_of(grader: Grader) -> GradeColumns | None:
@@ -147,10 +152,10 @@ def _piece(piece: str | Path, to_text: Callable[[Any], str]) -> Texts:
         column = items
         try:
             for key in keys:
-                if column is not items and set(map(type, column)) != {dict}:
+                if column is not items and not _all(dict, column):
                     raise Uneven
                 column = [value[key] for value in column]
-            if set(map(type, column)) == {str}:
+            if _all(str, column):
                 return column
             return [value if value.__class__ is str else to_text(value) for value in column]
         except (KeyError, TypeError, IndexError, GradeError):

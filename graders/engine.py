@@ -13,9 +13,10 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
-from itertools import chain, islice, repeat
-from typing import Any
+from itertools import chain, islice, repeat, starmap
+from typing import TYPE_CHECKING, Any
 
 from graders._version import __version__
 from graders.ask import Answer, Ask, ModelAsk
@@ -25,6 +26,9 @@ from graders.kinds.text_similarity import NO_EMBEDDER
 from graders.result import Identity, RunResult, Score
 from graders.row import Row
 from graders.spec import Options, SpecModel, load, read
+
+if TYPE_CHECKING:
+    from graders.columns import Graded
 
 WINDOW = (
     512  # rows under way in a batch: enough to keep judges and sandbox busy, little enough to hold in memory
@@ -133,35 +137,59 @@ class Grader:
                 The results up to that row have been yielded; without `in_order` all that could still be had.
         """
         if self.kind.n_asks == 0:
-            return self._local_batch(iter(rows), window)
+            return chain.from_iterable(starmap(self._results, self._windows(iter(rows), window)))
         return self._asking_batch(iter(rows), merge, window, in_order)
 
-    def _local_batch(self, rows: Iterator[Mapping[str, Any]], window: int) -> Iterator[RunResult]:
-        """Windows over columns where their rows are plain, else row by row; results are made as they are asked for."""
+    def rewards(
+        self, rows: Iterable[Mapping[str, Any]], *, merge: bool | None = None, window: int = WINDOW
+    ) -> Iterator[float | None]:
+        """The rewards of many rows, lazily and in order, as numbers only; None for a row that failed.
+
+        Local graders give them faster than `run_batch`, for no results are made.
+
+        Args:
+            rows, merge, window: As in `run_batch`.
+
+        Raises:
+            ModelStop: as `run_batch` does.
+        """
+        if self.kind.n_asks:
+            return map(_reward, self.run_batch(rows, merge=merge, window=window))
+        return chain.from_iterable(
+            map(_reward, map(self._local, chunk)) if found is None else found.rewards
+            for chunk, found, _ in self._windows(iter(rows), window)
+        )
+
+    def _windows(
+        self, rows: Iterator[Mapping[str, Any]], window: int
+    ) -> Iterator[tuple[list[Mapping[str, Any]], Graded | None, float]]:
+        """Rows of a local grader, what they came to over columns (None where they are not plain), seconds for each."""
         from graders.columns import Uneven, columns_of, plain
 
         columnar = columns_of(self)
-
-        def graded(chunk: Sequence[Mapping[str, Any]]) -> Iterable[RunResult]:
+        while chunk := list(islice(rows, window)):
             started = time.perf_counter()
-            try:
-                if columnar is None:
-                    raise Uneven
-                found = columnar(*plain(chunk))
-            except Uneven:
-                return map(self._local, chunk)
-            scores: Iterable[Score] = repeat(_NO_SCORE)
-            if found.sub_rewards:
-                subs = zip(*found.sub_rewards.values(), strict=True)
-                by_key = (dict(zip(found.sub_rewards, values, strict=True)) for values in subs)
-                scores = map(Score, found.rewards, by_key)
-            each = (time.perf_counter() - started) / len(chunk)
-            ids = [fields.get("id", "") for fields in chunk]
-            return map(
-                _result, zip(found.rewards, repeat(()), repeat(each), ids, repeat(self.identity), scores)
-            )
+            found = None
+            if columnar is not None:
+                with suppress(Uneven):
+                    found = columnar(*plain(chunk))
+            yield chunk, found, (time.perf_counter() - started) / len(chunk)
 
-        return chain.from_iterable(map(graded, iter(lambda: list(islice(rows, window)), [])))
+    def _results(
+        self, chunk: Sequence[Mapping[str, Any]], found: Graded | None, seconds: float
+    ) -> Iterable[RunResult]:
+        """The results of a window, made as they are asked for."""
+        if found is None:
+            return map(self._local, chunk)
+        scores: Iterable[Score] = repeat(_NO_SCORE)
+        if found.sub_rewards:
+            subs = zip(*found.sub_rewards.values(), strict=True)
+            by_key = (dict(zip(found.sub_rewards, values, strict=True)) for values in subs)
+            scores = map(Score, found.rewards, by_key)
+        ids = [fields.get("id", "") for fields in chunk]
+        return map(
+            _result, zip(found.rewards, repeat(()), repeat(seconds), ids, repeat(self.identity), scores)
+        )
 
     def _local(self, fields: Mapping[str, Any]) -> RunResult:
         started = time.perf_counter()
@@ -263,6 +291,10 @@ class Grader:
 
     def _failed(self, error: GradeError, seconds: float, id: str) -> RunResult:
         return RunResult(0.0, (error,), seconds, id, self.identity, _NO_SCORE)
+
+
+def _reward(result: RunResult) -> float | None:
+    return result.reward if result.ok else None
 
 
 class _Sent:

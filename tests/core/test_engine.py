@@ -220,6 +220,10 @@ def test_order_is_kept_whoever_is_slow(backends: Backends, client: Scripted) -> 
         float(row["sample"]) for row in rows if row["sample"] != "fail"
     ]
 
+    rewards = list(grader.rewards(rows, window=50))
+
+    assert rewards == [None if row["sample"] == "fail" else float(row["sample"]) for row in rows]
+
 
 def test_a_bad_key_stops_a_batch(backends: Backends, client: Scripted) -> None:
     """No later row can be graded, so they are not asked for one by one; what came before has been yielded."""
