@@ -216,10 +216,13 @@ def memory(pattern):
 
 
 def run_code(*code):
-    """Run machine code in memory of our own."""
-    block = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    """Run machine code in memory of our own: written before it may be executed, or aarch64 would run what was there."""
+    block = mmap.mmap(-1, 4096)
     block.write(bytes(code))
-    return ctypes.CFUNCTYPE(ctypes.c_long)(ctypes.addressof(ctypes.c_char.from_buffer(block)))()
+    address = ctypes.addressof(ctypes.c_char.from_buffer(block))
+    if libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(4096), mmap.PROT_READ | mmap.PROT_EXEC):
+        raise OSError(ctypes.get_errno(), "mprotect")
+    return ctypes.CFUNCTYPE(ctypes.c_long)(address)()
 
 
 def fill(folder, files, size, name="f"):
@@ -558,9 +561,12 @@ return THROUGH""", timeout_s=20),
     Attack(38, "x32 numbers", "ENOSYS", "return all_met([(call, 0x40000000 | number) for number in (39, 41, 56, 59, 520, 0x3fffffff)])", machine="x86_64"),
     Attack(38, "a number below zero", "ENOSYS or EPERM", "return met(call, -1)"),
     Attack(38, "raw 64-bit calls by own code", "value 1", """
-# mov eax, 41 (socket); mov edi, 2; mov esi, 1; xor edx, edx; syscall; ret
-got = run_code(0xB8, 41, 0, 0, 0, 0xBF, 2, 0, 0, 0, 0xBE, 1, 0, 0, 0, 0x31, 0xD2, 0x0F, 0x05, 0xC3)
-return float(got == -errno.EPERM)""", machine="x86_64"),
+# socket(2, 1, 0). mov eax, 41; mov edi, 2; mov esi, 1; xor edx, edx; syscall; ret
+code = (0xB8, 41, 0, 0, 0, 0xBF, 2, 0, 0, 0, 0xBE, 1, 0, 0, 0, 0x31, 0xD2, 0x0F, 0x05, 0xC3)
+if not X86:  # mov x0, 2; mov x1, 1; mov x2, 0; mov x8, 198; svc 0; ret
+    code = struct.pack('<6I', 0xD2800040, 0xD2800021, 0xD2800002, 0xD2800008 | 198 << 5, 0xD4000001, 0xD65F03C0)
+got = run_code(*code)
+return float(got == -errno.EPERM)"""),
     Attack(39, "typing into a terminal", "EPERM", "return all_met([(fcntl.ioctl, 0, request, b'x') for request in (0x5412, 0x541c, 0x540e, 0x5422)])"),
     Attack(39, "devices", HIDDEN, "return all_met([(open, '/dev/' + name) for name in ('tty', 'ptmx')])"),
     *(Attack(39, f"/dev/{name}", MAYBE, f"return met(open, '/dev/{name}', 'rb')") for name in ("kmsg", "mem", "console", "kvm", "fuse", "net/tun")),
@@ -669,7 +675,7 @@ if error := met(act):
 RESULTS = [
     Attack(40, "a segmentation fault", "crash SIGSEGV", "ctypes.string_at(0)"),
     Attack(40, "abort", "crash SIGABRT", "os.abort()"),
-    Attack(40, "an illegal instruction", "crash SIGILL", "return float(run_code(0x0F, 0x0B))", machine="x86_64"),
+    Attack(40, "an illegal instruction", "crash SIGILL", "return float(run_code(*((0x0F, 0x0B) if X86 else (0, 0, 0, 0))))"),
     Attack(40, "a signal to oneself", "crash SIGTERM", "os.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(5)"),
     Attack(40, "killing oneself", "crash SIGKILL or memory SIGKILL", "os.kill(os.getpid(), signal.SIGKILL)\ntime.sleep(5)"),
     Attack(40, "pretending a timeout", "crash SIGXCPU or timeout cpu", "os.kill(os.getpid(), signal.SIGXCPU)\ntime.sleep(5)"),
