@@ -140,7 +140,6 @@ class Server:
     def enter(self) -> None:
         """Go into the jail of this tier. What cannot be set up raises: there is no weaker way on."""
         self.die_with(self.parent)
-        self.template, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if self.namespaced:
             with _step("namespaces"):
                 namespaces.enter()
@@ -151,6 +150,8 @@ class Server:
                 _, status = os.waitpid(child, 0)
                 os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        # Behind the filter there are no such pairs; and nobody else may hold the template's end, which tells when it is gone.
+        self.template, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
             file.write("500")  # if memory runs out, samples go before the trainer
         os.nice(NICE)  # and where processors are short, they yield to whoever serves and trains

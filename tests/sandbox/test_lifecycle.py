@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import random
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -308,7 +307,7 @@ def kill_hosts(tier: str, moments: list[float], monkeypatch: pytest.MonkeyPatch,
         folders.sweep()
         assert os.listdir(folder) == []
     # Two seconds is the promise; a machine that is busy with more than us may be late with one.
-    assert statistics.median(seconds) < 2.0, seconds
+    assert sum(each >= 2.0 for each in seconds) <= 1, seconds
 
 
 @pytest.mark.parametrize("tier", TIERS_TO_KILL)
@@ -327,15 +326,17 @@ def test_a_host_killed_at_random_moments_leaves_nothing(
     kill_hosts(tier, [moments.uniform(0.0, 0.8) for _ in range(20)], monkeypatch, tmp_path)
 
 
-def servers_of(sandbox: Sandbox) -> list[int]:
-    """Server processes, outer and inner, but no sample."""
-    outer = [s.process.pid for s in list(sandbox._pool._servers)] if sandbox._pool else []
-    inner = (
-        [pid for server in outer for pid in descendants(server)[:1]]
-        if sandbox._choice.tier in ("linux-full", "linux-ns")
-        else []
-    )
-    return [*outer, *inner]
+#: Processes below the one that the host started, before any sample: the server behind namespaces, or the watcher; the template.
+HELPERS = {"linux-full": 2, "linux-ns": 2, "linux-landlock": 2, "linux-strict": 1}
+
+
+def servers_of(sandbox: Sandbox, known: dict[int, list[int]]) -> list[int]:
+    """Servers and what they need, but no sample. `known`: helpers by server, as they were when it was first seen."""
+    servers = list(sandbox._pool._servers) if sandbox._pool else []
+    for server in servers:
+        if server.ready and server.process.pid not in known:
+            known[server.process.pid] = descendants(server.process.pid)[: HELPERS[sandbox._choice.tier]]
+    return [pid for server in servers for pid in (server.process.pid, *known.get(server.process.pid, ()))]
 
 
 def kill_servers_under(tier: str, count: int, every: int) -> None:
@@ -344,13 +345,14 @@ def kill_servers_under(tier: str, count: int, every: int) -> None:
     choice = random.Random(3)
     source = "import time\ndef grade(s, i):\n    time.sleep(0.01)\n    return i['x'] + 1.0"
     values, attempts = [], []
+    known: dict[int, list[int]] = {}
     with Sandbox(tier=tier, in_flight=4) as sandbox:
         for outcome in sandbox.run_many(Job(source, {}, {"x": x}) for x in range(count)):
             values.append(outcome.value)
             attempts.append(outcome.attempts)
             if len(values) % every == 0:
                 with suppress(ProcessLookupError):
-                    os.kill(choice.choice(servers_of(sandbox)), signal.SIGKILL)
+                    os.kill(choice.choice(servers_of(sandbox, known)), signal.SIGKILL)
 
     assert values == [x + 1.0 for x in range(count)]
     assert max(attempts) > 1
@@ -374,7 +376,7 @@ def test_a_hung_server_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graders_sandbox.pool.GRACE_S", 0.3)
     with Sandbox(tier=a_tier()) as sandbox:
         sandbox.run(DOUBLE, {}, {"x": 1})
-        for pid in servers_of(sandbox):
+        for pid in servers_of(sandbox, {}):
             os.kill(pid, signal.SIGSTOP)
 
         outcome = sandbox.run(DOUBLE, {}, {"x": 2}, timeout_s=0.5)
