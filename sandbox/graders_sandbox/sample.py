@@ -1,4 +1,4 @@
-"""The child: one sample, from the fork to os._exit. Runs in the server's image, jailed before it reads its payload.
+"""The child: one sample, from the fork to os._exit. Runs in the template's image, jailed before it reads its payload.
 
 Kept short on purpose: after a fork every object that is touched copies a page, and those copies are the largest cost
 of a sample.
@@ -75,7 +75,7 @@ class Jail:
         for which, amount in (
             (resource.RLIMIT_AS, self.template_bytes + self.limits["memory_bytes"]),
             (resource.RLIMIT_FSIZE, self.limits["disk_bytes"]),
-            (resource.RLIMIT_NOFILE, self.limits["descriptors"]),
+            (resource.RLIMIT_NOFILE, max(self.limits["descriptors"], REQUEST + 1)),  # with less it gets none
             (resource.RLIMIT_CORE, 0),
         ):
             resource.setrlimit(which, (amount, amount))
@@ -92,7 +92,8 @@ class Jail:
             OSError: a layer could not be set up.
         """
         if self.parent:
-            self.tie()
+            if self.tie():
+                raise OSError("prctl")
             if os.getppid() != self.parent:  # it went before we could be tied to it
                 os._exit(0)
         if self.filters is None:

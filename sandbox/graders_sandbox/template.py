@@ -151,9 +151,11 @@ def start(
 def load(modules: Iterable[str]) -> None:
     """Import what programs name; what fails here fails in them, with their own traceback."""
     for name in modules:
-        if name in sys.modules or (
+        if name in sys.modules:
+            continue
+        if (
             name == "numpy.random" and "numpy" not in sys.modules
-        ):  # where numpy bears no fork
+        ):  # it was left to samples, as it bears no fork
             continue
         with suppress(Exception):
             importlib.import_module(name)

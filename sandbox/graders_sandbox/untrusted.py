@@ -1,7 +1,7 @@
 """For graders of programs that a model wrote: `run_untrusted` runs them in a second jailed child.
 
 Whoever runs inside `grade` owns that sample's score: it sees `item`, and the pipe that the result goes to. So code that
-`grade` is to judge must not run there. Here it runs in a child of its own, forked from the server, which never held
+`grade` is to judge must not run there. Here it runs in a child of its own, a fork of the template, which never held
 the row: it is told the code and, one by one, the arguments of calls. What it answers is read as plain data (numbers,
 texts, lists, ...) and compared in the grader's process. It can claim a wrong value; it cannot know the right one.
 
