@@ -676,7 +676,7 @@ class Server:
         folder = self.slots[slot]
         try:
             os.chmod(folder, 0o700)  # its last owner may have closed it, and the next would not get in
-            if not os.listdir(folder):
+            if self.is_empty(folder):
                 self.give_back(slot)
                 return
         except OSError:
@@ -693,6 +693,12 @@ class Server:
             finally:
                 os._exit(1)
         self.janitors[pid] = slot
+
+    def is_empty(self, folder: str) -> bool:
+        if self.namespaced:  # it is a file system of its own, which counts for us
+            counted = os.statvfs(folder)
+            return counted.f_files - counted.f_ffree == 1
+        return not os.listdir(folder)
 
     def give_back(self, slot: int) -> None:
         self.free.append(slot)
