@@ -273,6 +273,7 @@ class _Pool:
         self._wake.setblocking(False)
         self._selector.register(self._inside, selectors.EVENT_READ)
         self._awake = False
+        self._buffer = memoryview(bytearray(65536))  # of what a server says
         self.takes = True  # tasks
         self._why = "the sandbox was closed"  # it takes none any more
         self._thread = threading.Thread(target=self._loop, name="graders-sandbox", daemon=True)
@@ -531,7 +532,7 @@ class _Pool:
 
     def _message(self, server: Server) -> None:
         try:
-            data = server.control.recv(65536)
+            data = bytes(self._buffer[: server.control.recv_into(self._buffer)])
         except OSError:
             data = b""
         kind = data[:1]

@@ -90,14 +90,14 @@ _SPACE = socket.CMSG_SPACE(MOST * array.array("i").itemsize)
 _CLOEXEC, _RIGHTS = int(_socket.MSG_CMSG_CLOEXEC), (int(_socket.SOL_SOCKET), int(_socket.SCM_RIGHTS))
 
 
-def receive(source: socket.socket, size: int = 65536, flags: int = 0) -> tuple[bytes, list[int]]:
-    """One datagram and its descriptors, close-on-exec; b"" when the other side is gone."""
-    message, ancillary, _, _ = source.recvmsg(size, _SPACE, _CLOEXEC | flags)
+def receive(source: socket.socket, size: int) -> tuple[bytes, list[int]]:
+    """One message and its descriptors, close-on-exec; b"" when the other side is gone."""
+    message, ancillary, _, _ = source.recvmsg(size, _SPACE, _CLOEXEC)
     return message, _descriptors(ancillary)
 
 
 def receive_into(buffer: bytearray, source: socket.socket) -> tuple[memoryview, list[int]]:
-    """As `receive`, where each page that is written costs: what came, in the buffer."""
+    """As `receive`, where each page that is written costs. What came is in the buffer until the next call."""
     size, ancillary, _, _ = source.recvmsg_into([buffer], _SPACE, _CLOEXEC)
     return memoryview(buffer)[:size], _descriptors(ancillary)
 

@@ -119,7 +119,7 @@ class Jail:
 def await_work(codes: Mapping[int, types.CodeType]) -> NoReturn:
     """As a jailed idle child: wait for a sample on RESULT, then grade it."""
     with socket.socket(fileno=RESULT) as channel:
-        message, received = protocol.receive(channel)
+        message, received = protocol.receive(channel, WORK.size)
         if not message:
             os._exit(0)
         source, count = WORK.unpack(message)

@@ -38,6 +38,7 @@ COMPILE_S = 20.0  # for a source of any allowed size; more is an attack on the c
 NICE = 10  # a ninth of the weight of a program at the usual priority; nothing on an idle machine
 IDLE = 2  # children that wait for a sample, jailed already
 SPARE_UIDS = range(61184, 65520)  # what systemd gives to services for a while, and nobody logs in as
+_BUFFER = bytearray(65536)
 _FAILED = 3  # exit code of a server that could not start
 
 
@@ -352,10 +353,10 @@ class Server:
     def message(self) -> bool:
         """Act on one message; False when the host is gone."""
         try:
-            data, descriptors = protocol.receive(self.control)
+            data, descriptors = protocol.receive_into(_BUFFER, self.control)
         except OSError:
             return False
-        kind = data[:1]
+        kind = bytes(data[:1])
         if kind == b"J":
             _, run, number, count, wall_s, may_ask = protocol.JOB.unpack(data)
             source = self.sources[number]
@@ -376,7 +377,7 @@ class Server:
         elif kind == b"S":
             number = protocol.NUMBER.unpack_from(data)[1]
             self.sources[number] = source = Source(number=number, text=descriptors[0], waiting=[])
-            modules = data[protocol.NUMBER.size :]
+            modules = bytes(data[protocol.NUMBER.size :])
             missing = set(modules.decode().split(",")) - self.loaded - {""}
             if missing:
                 self.loaded |= missing
@@ -384,7 +385,7 @@ class Server:
             self.probe(source)
         elif kind == b"D":
             if self.sources.pop(protocol.NUMBER.unpack(data)[1]).ready:
-                self.tell_template(data)
+                self.tell_template(bytes(data))
         elif kind == b"K":
             self.stop(protocol.NUMBER.unpack(data)[1])
         return bool(data)
