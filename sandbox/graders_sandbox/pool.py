@@ -470,10 +470,9 @@ class _Pool:
         """For one more set of packages: end the servers of those that were used longest ago, unless they are at work."""
         used = {server.packages: None for server in reversed(self._servers)}  # the latest first
         for packages in list(used)[self._kept - 1 :]:
-            for server in [
-                server for server in self._servers if server.packages == packages and not server.load
-            ]:
-                self._end(server)
+            for server in list(self._servers):
+                if server.packages == packages and not server.load:
+                    self._end(server)
 
     def _send(self, server: Server, run: Run) -> None:
         """Hand a run to a ready server: its source once, then the payload and our pipe."""
@@ -502,9 +501,8 @@ class _Pool:
             rows = [protocol.ROW.pack(task.seed, len(task.payload)) + task.payload for task in run.tasks]
             payload = _readable(b"".join(rows))
             opened.append(payload)
-            run.result, write = os.pipe2(
-                os.O_CLOEXEC | os.O_NONBLOCK
-            )  # one frame fits: who writes more is not waited for
+            # One frame fits: who writes more is not waited for.
+            run.result, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             opened.append(write)
             if len(rows) > 1:
                 os.set_blocking(write, True)
