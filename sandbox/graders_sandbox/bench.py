@@ -31,7 +31,9 @@ NICE = 10  # as the servers' own: both sides of each ratio meet the same competi
 
 #: A server without any protection: forks for each line, the child grades and answers. What no jail can beat.
 _NAKED = f"""
-import gc, json, os, random, re, select, sys, traceback, linecache, socket, struct, resource
+import gc, json, os, re, select, struct, sys
+sys.path.insert(0, sys.argv[1])
+import graders_sandbox.server
 code = compile({SOURCE!r}, "<grader>", "exec")
 poll = select.poll()
 poll.register(0, select.POLLIN)
@@ -235,7 +237,9 @@ class _Helpers:
     """
 
     def __init__(self, count: int, ahead: int) -> None:
-        self.servers = [_Helper(_NAKED) for _ in range(count)]
+        self.servers = [
+            _Helper(_NAKED, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) for _ in range(count)
+        ]
         self.line = json.dumps([SAMPLE, {}]).encode() + b"\n"
         self.ahead = ahead
 

@@ -1,9 +1,11 @@
-"""What a program imports, so that the server can load it once instead of every sample again."""
+"""What a program imports and which patterns it writes down, so that the server can load and compile them once instead of
+every sample again."""
 
 from __future__ import annotations
 
 import ast
 import os
+import re
 import sys
 import warnings
 from dataclasses import dataclass
@@ -35,6 +37,21 @@ _LATE = {"asyncio": "concurrent.futures.thread", "concurrent.futures": "concurre
 #: numpy loads it when it is first touched. Only where that may be: it has ninety mappings of memory, copied for each sample.
 NUMPY_RANDOM = "numpy.random"
 
+#: Where functions of re take their flags; the pattern comes first.
+_FLAGS_AT = {
+    "compile": 1,
+    "search": 2,
+    "match": 2,
+    "fullmatch": 2,
+    "findall": 2,
+    "finditer": 2,
+    "split": 3,
+    "sub": 4,
+    "subn": 4,
+}
+_FLAGS = {name: int(flag) for name, flag in re.RegexFlag.__members__.items() if flag is not re.DEBUG}
+PATTERNS_MAX = 8000  # characters of all patterns together
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
@@ -44,11 +61,13 @@ class Named:
         packages: Modules of installed packages; a server is kept for each such set.
         standard: Modules of the standard library, and numpy.random; any server loads them when first asked.
         untrusted: Whether it runs other people's code (`run_untrusted`).
+        patterns: Regular expressions that the program gives to functions of re as literals, with their flags.
     """
 
     packages: frozenset[str] = frozenset()
     standard: frozenset[str] = frozenset()
     untrusted: bool = False
+    patterns: tuple[tuple[str, int], ...] = ()
 
 
 @lru_cache(maxsize=1024)
@@ -63,11 +82,14 @@ def named(source: str) -> Named:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Named()
     names: set[str] = set()
+    patterns: dict[tuple[str, int], None] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Call) and (pattern := _pattern(node)) is not None:
+            patterns[pattern] = None
     untrusted = "graders_sandbox" in names
     names |= {late for name, late in _LATE.items() if name in names}
     standard = {
@@ -80,7 +102,35 @@ def named(source: str) -> Named:
         "random" in source or any(name.partition(".")[0] != "numpy" for name in packages)
     ):
         standard.add(NUMPY_RANDOM)
-    return Named(frozenset(packages), frozenset(standard), untrusted)
+    few = sum(len(text) for text, _ in patterns) <= PATTERNS_MAX
+    return Named(frozenset(packages), frozenset(standard), untrusted, tuple(patterns) if few else ())
+
+
+def _pattern(call: ast.Call) -> tuple[str, int] | None:
+    """The literal pattern and flags of a call such as re.search(r"...", text, re.I); None for any other call."""
+    match call:
+        case ast.Call(
+            func=ast.Attribute(value=ast.Name(id="re"), attr=name), args=[ast.Constant(value=str(text)), *_]
+        ) if name in _FLAGS_AT:
+            at = _FLAGS_AT[name]
+            said = [call.args[at]] if len(call.args) > at else []
+            said += [keyword.value for keyword in call.keywords if keyword.arg == "flags"]
+            flags = _flags(said[0]) if said else 0
+            return None if flags is None else (text, flags)
+    return None
+
+
+def _flags(node: ast.expr) -> int | None:
+    """Of re.I, re.I | re.M, 0; None for what is not known before it runs."""
+    match node:
+        case ast.Attribute(value=ast.Name(id="re"), attr=name):
+            return _FLAGS.get(name)
+        case ast.BinOp(op=ast.BitOr()):
+            left, right = _flags(node.left), _flags(node.right)
+            return None if left is None or right is None else left | right
+        case ast.Constant(value=0):
+            return 0
+    return None
 
 
 @lru_cache(maxsize=4096)

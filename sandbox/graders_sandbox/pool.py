@@ -388,7 +388,7 @@ class _Pool:
     def _timeout(self) -> float | None:
         """Until the next watchdog."""
         now = time.monotonic()
-        ends = [run.watchdog for server in self._servers for run in server.running.values()]
+        ends = [server.watchdog for server in self._servers if server.running]
         ends += [server.started + START_S for server in self._servers if not server.ready]
         ends += [now + 0.02 for _ in self._ending[:1]]
         if self._queue and (self._paused > now or not any(server.load for server in self._servers)):
@@ -400,25 +400,27 @@ class _Pool:
     def _dispatch(self) -> None:
         if not self._queue or time.monotonic() < self._paused:
             return
-        under_way = sum(server.load for server in self._servers)
-        while self._queue and under_way < self._bound():
-            task = self._queue.popleft()
+        bound = self._bound()
+        while self._queue:
+            task = self._queue[0]
             if task.future.done():
+                self._queue.popleft()
                 continue
             if self._choice.refusal:
-                self._finish(task, Outcome("infrastructure", text=self._choice.refusal))
+                self._finish(self._queue.popleft(), Outcome("infrastructure", text=self._choice.refusal))
                 continue
             try:
-                server = self._server(task.named.packages)
+                server = self._server(task.named.packages, bound)
             except SandboxUnavailable as error:
                 self._choice.refusal = str(error)
-                self._queue.appendleft(task)
                 continue
             except OSError as error:  # no descriptors, no memory, no processes left in the host
-                self._again([task], f"a sandbox server could not be started: {error}")
+                self._again([self._queue.popleft()], f"a sandbox server could not be started: {error}")
                 self._paused = time.monotonic() + 0.05 * task.attempts
                 return
-            under_way += 1
+            if server is None:
+                return
+            self._queue.popleft()
             self._number = (self._number + 1) & 0xFFFFFFFF
             run = Run(self._number, [task, *self._companions(task)])
             if server.ready:
@@ -444,10 +446,14 @@ class _Pool:
                 return
             yield self._queue.popleft()
 
-    def _server(self, packages: frozenset[str]) -> Server:
-        """The one with the least to do that has room for a sample, started if need be."""
+    def _server(self, packages: frozenset[str], bound: int) -> Server | None:
+        """The one with the least to do that has room for a sample, started if need be; None while nothing more may run."""
         fit = [server for server in self._servers if server.packages == packages]
-        server = min(reversed(fit), key=lambda server: server.load / server.capacity, default=None)
+        server = min(reversed(fit), key=lambda server: server.load, default=None)
+        if sum(min(server.load, server.capacity) for server in self._servers) >= bound:
+            # What will run next may lie with its server already, so that none waits for us.
+            full = server is not None and server.capacity <= server.load < 2 * server.capacity
+            return server if full and bound >= self._in_flight else None
         if server is not None and server.load < server.capacity:
             self._servers.remove(server)
             self._servers.append(server)
@@ -482,17 +488,18 @@ class _Pool:
         first = run.tasks[0]
         opened: list[int] = []
         server.running[run.number] = run
-        run.watchdog = time.monotonic() + first.wall_s + GRACE_S
+        run.allowed_s = first.wall_s + GRACE_S
         try:
             number = server.sources.get(first.source)
             if number is None:
                 number = server.n_sources
                 opened.append(_memory(first.source.encode("utf-8", "surrogatepass")))
-                modules = ",".join(sorted(first.named.standard)).encode()
-                protocol.send(server.control, protocol.NUMBER.pack(b"S", number) + modules, opened)
+                ahead = {"modules": sorted(first.named.standard), "patterns": first.named.patterns}
+                text = json.dumps(ahead).encode()
+                protocol.send(server.control, protocol.NUMBER.pack(b"S", number) + text, opened)
                 server.sources[first.source] = number
                 server.n_sources += 1
-                run.watchdog += COMPILE_S
+                run.allowed_s += COMPILE_S
                 if len(server.sources) > processes.SOURCES:
                     forgotten = server.sources.popitem(last=False)[1]
                     protocol.send(server.control, protocol.NUMBER.pack(b"D", forgotten))
@@ -509,6 +516,7 @@ class _Pool:
                 self._selector.register(run.result, selectors.EVENT_READ, run)
             job = protocol.JOB.pack(b"J", run.number, number, len(rows), first.wall_s, first.named.untrusted)
             protocol.send(server.control, job, [payload, write])
+            server.heard()
         except OSError as error:
             if isinstance(error, (BrokenPipeError, ConnectionError)):
                 self._died(server, "the sandbox server ended unexpectedly")
@@ -536,7 +544,9 @@ class _Pool:
         kind = data[:1]
         if kind == b"X":
             _, number, status, ended, wall_s, cpu_s = protocol.EXIT.unpack(data)
-            self._ended(server.running.pop(number), status, ended, wall_s, cpu_s)
+            run = server.running.pop(number)
+            server.heard()
+            self._ended(run, status, ended, wall_s, cpu_s)
         elif kind == b"C":
             run = server.running.pop(protocol.NUMBER.unpack_from(data)[1])
             self._let_go(run)
@@ -630,15 +640,16 @@ class _Pool:
             self._ended_together(run, status, ended, wall_s, cpu_s)
             return
         try:
-            written = os.read(run.result, protocol.FRAME_MAX + len(protocol.JAILED) + 1)
+            written = os.read(run.result, protocol.FRAME_MAX + 1)
         except OSError:
             written = b""
         _close(run)
         task = run.tasks[0]
-        if not written and ended == protocol.BY_ITSELF and status == protocol.NOT_JAILED << 8:
+        jailed = self._choice.tier != "unsandboxed"  # then no program leaves with this code
+        if jailed and ended == protocol.BY_ITSELF and status == protocol.NOT_JAILED << 8:
             self._again(run.tasks, "the jail of this sample could not be entered")
             return
-        outcome = _outcome(written[len(protocol.JAILED) :], status, ended, task.wall_s, cpu_s, self._limits)
+        outcome = _outcome(written, status, ended, task.wall_s, cpu_s, self._limits)
         self._finish(
             task,
             replace(outcome, tier=self._choice.tier, wall_s=wall_s, cpu_s=cpu_s, attempts=task.attempts + 1),
@@ -676,7 +687,7 @@ class _Pool:
         """A server that does not end its samples in time is hung: end it."""
         now = time.monotonic()
         for server in list(self._servers):
-            if any(now > run.watchdog for run in server.running.values()):
+            if server.running and now > server.watchdog:
                 server.process.kill()
                 self._died(server, "the sandbox server did not answer in time")
             elif not server.ready and now > server.started + START_S:

@@ -43,6 +43,7 @@ _SERVER = (
 _ENVIRONMENT = {
     "HOME": "/nonexistent",  # nltk does not load without one
     "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
+    "LD_BIND_NOW": "1",  # functions of libraries are looked up once and not in each sample; server.main takes it out
     "NUMEXPR_NUM_THREADS": "1", "JOBLIB_MULTIPROCESSING": "0", "PYTHONDONTWRITEBYTECODE": "1",
 }  # fmt: skip
 #: Settings of numerical libraries that describe the processor: without them some crash on some machines. And where
@@ -80,7 +81,7 @@ class Run:
     number: int
     tasks: list[Task]
     result: int = -1  # our end of the result pipe
-    watchdog: float = 0.0
+    allowed_s: float = 0.0  # to its server, from the start on
     written: bytearray = field(default_factory=bytearray)  # by several samples, so far
 
 
@@ -97,11 +98,17 @@ class Server:
     scratch: folders.Scratch | None
     said: int  # its standard error, until it is ready
     ready: bool = False
+    watchdog: float = 0.0  # when it counts as hung, if it says nothing until then and has something to do
     ends: float = 0.0  # when it will be killed, once it has been told to end
     n_sources: int = 0
     sources: OrderedDict[str, int] = field(default_factory=OrderedDict)
     waiting: deque[Run] = field(default_factory=deque)
     running: dict[int, Run] = field(default_factory=dict)
+
+    def heard(self) -> None:
+        """It has said something, or was told something."""
+        longest = max((run.allowed_s for run in self.running.values()), default=0.0)
+        self.watchdog = time.monotonic() + longest
 
     @property
     def load(self) -> int:
@@ -222,7 +229,8 @@ def start(
         "tier": tier,
         "limits": asdict(limits),
         "slots": slots,
-        "in_flight": len(slots) or count,
+        "slots_count": len(slots) or count,
+        "at_once": capacity,
         "modules": [] if bare else sorted(packages),
         "shown": shown(),
         "paths": python_paths(),

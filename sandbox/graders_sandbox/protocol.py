@@ -2,7 +2,8 @@
 
 host <-> server, one datagram each on a SOCK_SEQPACKET pair:
 
-    to the server     S source modules               + descriptor of the source; modules: names to load, by commas
+    to the server     S source json                  + descriptor of the source; {"modules": [to load], "patterns": [[to
+                      compile, flags]]}
                       (asks: whether it may start children for code of others)
                       D source                       forget it
                       J run source count wall_s asks + descriptors of the payload and of the result pipe
@@ -18,19 +19,16 @@ A payload is `count` rows, each: seed (u64), length (u32), JSON of sample and it
 
 sample -> host, on the result pipe:
 
-    J                   written by the child between entering its jail and reading its row
     V double            the value
     E stage type NUL text   an exception
     B text              what came back is no finite number
 
-One sample writes J and one frame. Several in one process write J and for each a length (u32) and a frame.
+One sample writes one frame. Several in one process write for each a length (u32) and a frame.
 """
 
 from __future__ import annotations
 
 import _socket
-import array
-import socket
 import struct
 from collections.abc import Sequence
 
@@ -49,11 +47,8 @@ TOLD = struct.Struct(
 #: EXIT's and TOLD's `ended`: by itself, or by the server for one of these reasons.
 BY_ITSELF, BY_DEADLINE, BY_HOST, BY_DISK = range(4)
 
-JAILED = b"J"
 NOT_JAILED = 70  # exit code of a child that could not enter its jail: nobody's code has run
-FRAME_MAX = (
-    4000  # with the mark before it less than a page: a pipe takes it whole, also where pipes are short
-)
+FRAME_MAX = 4000  # less than a page: a pipe takes it whole, also where pipes are short
 TEXT_MAX = 4096  # of a traceback, after cleaning
 
 
@@ -85,34 +80,35 @@ def _escaped(character: str) -> str:
 
 
 MOST = 3  # descriptors in a message
-_SPACE = socket.CMSG_SPACE(MOST * array.array("i").itemsize)
-# As plain numbers: arithmetic with socket's enums runs Python code, whose pages a template would copy for each sample.
-_CLOEXEC, _RIGHTS = int(_socket.MSG_CMSG_CLOEXEC), (int(_socket.SOL_SOCKET), int(_socket.SCM_RIGHTS))
+# `socket` itself would bring half a megabyte of enumerations into what every sample is a fork of.
+_INT = struct.calcsize("i")
+_INTS = [struct.Struct(f"{count}i") for count in range(MOST + 1)]
+SPACE = _socket.CMSG_SPACE(MOST * _INT)
+CLOEXEC, _RIGHTS = _socket.MSG_CMSG_CLOEXEC, (_socket.SOL_SOCKET, _socket.SCM_RIGHTS)
 
 
-def receive(source: socket.socket, size: int) -> tuple[bytes, list[int]]:
+def receive(source: _socket.socket, size: int) -> tuple[bytes, Sequence[int]]:
     """One message and its descriptors, close-on-exec; b"" when the other side is gone."""
-    message, ancillary, _, _ = source.recvmsg(size, _SPACE, _CLOEXEC)
-    return message, _descriptors(ancillary)
+    message, ancillary, _, _ = source.recvmsg(size, SPACE, CLOEXEC)
+    return message, descriptors(ancillary)
 
 
-def receive_into(buffer: bytearray, source: socket.socket) -> tuple[memoryview, list[int]]:
+def receive_into(buffer: bytearray, source: _socket.socket) -> tuple[memoryview, Sequence[int]]:
     """As `receive`, where each page that is written costs. What came is in the buffer until the next call."""
-    size, ancillary, _, _ = source.recvmsg_into([buffer], _SPACE, _CLOEXEC)
-    return memoryview(buffer)[:size], _descriptors(ancillary)
+    size, ancillary, _, _ = source.recvmsg_into([buffer], SPACE, CLOEXEC)
+    return memoryview(buffer)[:size], descriptors(ancillary)
 
 
-def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
-    found = array.array("i")
-    for level, kind, data in ancillary:
-        if (level, kind) == _RIGHTS:
-            found.frombytes(data[: len(data) - len(data) % found.itemsize])
-    return found.tolist()
+def descriptors(ancillary: list[tuple[int, int, bytes]]) -> Sequence[int]:
+    """Those that came with a message of which nothing but descriptors is expected."""
+    for _, _, data in ancillary:  # one at most
+        return _INTS[len(data) // _INT].unpack_from(data)
+    return ()
 
 
-def send(to: socket.socket, message: bytes, descriptors: Sequence[int] = ()) -> None:
+def send(to: _socket.socket, message: bytes, descriptors: Sequence[int] = ()) -> None:
     """One message with descriptors."""
     if descriptors:
-        socket.send_fds(to, [message], list(descriptors))
+        to.sendmsg([message], [(*_RIGHTS, _INTS[len(descriptors)].pack(*descriptors))])
     else:
         to.send(message)

@@ -6,18 +6,16 @@ of a sample.
 
 from __future__ import annotations
 
-import _random
 import _signal  # type: ignore[import-not-found]
+import _socket
 import json
-import math
 import os
-import random
 import resource
-import socket
 import struct
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from . import protocol, untrusted
 from .linux import sys as kernel
@@ -25,15 +23,17 @@ from .linux.seccomp import SampleFilter
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
 if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
     from typing import Any, NoReturn
 
 #: The only descriptors a sample has beside 0-2, which are /dev/null. An idle child has its channel in RESULT's place.
 RESULT, PAYLOAD, REQUEST = 3, 4, 5
 
-_CHUNK = 64 * 1024  # of a payload, read at once
+_CHUNK = 4096  # of a payload, read first
 NAME = "grader_program"  # the module's __name__, so that a main block does not run
 #: What json.loads does with a text, without the regular expressions around it: here each touched page is a copy.
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # public, and missing from the stubs
+_LARGEST = sys.float_info.max
 WORK = struct.Struct("<II")  # to an idle child: source, count; + descriptors in RESULT's order
 
 
@@ -41,17 +41,22 @@ class Jail:
     """What every child of one template goes through, worked out once in the template.
 
     Args:
+        slots: How many there are.
         rules: A descriptor of Landlock's rules for each slot; () where there are none.
         filters: The seccomp filter of a child with a slot, and that of one without; None for no jail at all.
         template_bytes: The template's address space.
         limits: Of `Limits`, by name.
         processes: How many of the user's there may be; 0 where others of this user would count.
         parent: The server's pid where children must be told to end with it; 0 where its namespace does that.
+
+    Attributes:
+        ways: By how many descriptors a child has and by its slot (the last: without one), the calls that lead inside.
     """
 
     def __init__(
         self,
         *,
+        slots: int,
         rules: Sequence[int],
         filters: tuple[SampleFilter, SampleFilter] | None,
         template_bytes: int,
@@ -59,16 +64,22 @@ class Jail:
         processes: int,
         parent: int,
     ) -> None:
-        self.tie = kernel.prepared("prctl", kernel.PR_SET_PDEATHSIG, int(_signal.SIGKILL), 0, 0, 0)
-        self.domains = [kernel.prepared("landlock_restrict_self", descriptor, 0) for descriptor in rules]
         self.filters = filters
+        self.parent = parent
         self.template_bytes = template_bytes
         self.limits = limits
-        self.parent = parent
+        self.tie = kernel.prepared("prctl", kernel.PR_SET_PDEATHSIG, _signal.SIGKILL, 0, 0, 0)
         cpu = max(1, round(limits["cpu_s"]))
-        self.own = [(resource.RLIMIT_CPU, (cpu, cpu + 1))]  # its signal first, then the end
+        inside = [_limited(resource.RLIMIT_CPU, cpu, cpu + 1)]  # its signal first, then the end
         if processes:
-            self.own.append((resource.RLIMIT_NPROC, (processes, processes)))
+            inside.append(_limited(resource.RLIMIT_NPROC, processes, processes))
+        own = [[kernel.prepared("landlock_restrict_self", descriptor, 0)] for descriptor in rules]
+        own = own or [[] for _ in range(slots)]
+        with_slot, without = ([filter.load] for filter in filters) if filters is not None else ([], [])
+        self.ways = [
+            [(*domain, close, *inside, *with_slot) for domain in own] + [(close, *inside, *without)]
+            for close in map(_closed_from, range(RESULT, REQUEST + 2))
+        ]
 
     def prepare(self) -> None:
         """In the template: limits that it can live with itself, so that its children have them already."""
@@ -84,7 +95,7 @@ class Jail:
         """In the child: go in for good.
 
         Args:
-            slot: Whose folder it may use; below 0 for none.
+            slot: Whose folder it may use; -1 for none.
             descriptors: They become 3, 4, ...; the others are closed.
             memory_bytes: Address space beyond the template; 0 for the sample's usual.
 
@@ -98,32 +109,40 @@ class Jail:
                 os._exit(0)
         if self.filters is None:
             os.setsid()  # without a jail it may start processes: they end as a group
-        if slot >= 0 and self.domains and self.domains[slot]():
-            raise OSError("Landlock")
-        # They came in this order at the lowest free numbers: none is overwritten by one before it.
-        for at, descriptor in enumerate(descriptors, RESULT):
-            if descriptor != at:
-                os.dup2(descriptor, at)
-        os.closerange(RESULT + len(descriptors), 65536)
-        for which, amounts in self.own:
-            resource.setrlimit(which, amounts)
+        count = len(descriptors)
+        if descriptors[-1] != RESULT + count - 1:
+            # They came in this order at the lowest free numbers: none is overwritten by one before it.
+            for at, descriptor in enumerate(descriptors, RESULT):
+                if descriptor != at:
+                    os.dup2(descriptor, at)
         if memory_bytes:
             amount = self.template_bytes + memory_bytes
             resource.setrlimit(resource.RLIMIT_AS, (amount, amount))
-        if self.filters is not None:
-            filter = self.filters[slot < 0]
-            filter.aim(os.getpid())
-            filter.load()
+        for step in self.ways[count][slot]:
+            if step():
+                raise OSError("a layer of the jail")
+
+
+def _limited(which: int, soft: int, hard: int) -> Callable[[], object]:
+    """setrlimit, prepared."""
+    return kernel.prepared("prlimit64", 0, which, struct.pack("QQ", soft, hard), None)
+
+
+def _closed_from(first: int) -> Callable[[], object]:
+    """The end of all descriptors from this one on, prepared."""
+    if kernel.prepared("close_range", 1 << 20, (1 << 20) + 1, 0)():  # before Linux 5.9
+        return partial(os.closerange, first, 65536)
+    return kernel.prepared("close_range", first, 0xFFFFFFFF, 0)
 
 
 def await_work(codes: Mapping[int, types.CodeType]) -> NoReturn:
     """As a jailed idle child: wait for a sample on RESULT, then grade it."""
-    with socket.socket(fileno=RESULT) as channel:
-        message, received = protocol.receive(channel, WORK.size)
-        if not message:
-            os._exit(0)
-        source, count = WORK.unpack(message)
-        channel.detach()
+    channel = _socket.socket(fileno=RESULT)
+    message, received = protocol.receive(channel, WORK.size)
+    if not message:
+        os._exit(0)
+    source, count = WORK.unpack(message)
+    channel.detach()
     # They came as 4, 5, 6 in RESULT's order, since nothing else was open: each moves down by one.
     for at, descriptor in enumerate(received, RESULT):
         os.dup2(descriptor, at)
@@ -137,14 +156,15 @@ def grade(code: types.CodeType, count: int, may_ask: bool) -> NoReturn:
         os.write,
         os._exit,
     )  # programs patch modules; it would only be their own sample, but say why
-    write(RESULT, protocol.JAILED)
     if may_ask:
         untrusted.connect(REQUEST)
-    parts = []
-    while part := os.read(PAYLOAD, _CHUNK):
-        parts.append(part)
+    data = os.read(PAYLOAD, _CHUNK)
+    if len(data) == _CHUNK:  # else it was all: the host has written it before
+        parts = [data]
+        while part := os.read(PAYLOAD, 64 * _CHUNK):
+            parts.append(part)
+        data = b"".join(parts)
     os.close(PAYLOAD)
-    data = b"".join(parts)
     if count == 1:
         write(RESULT, _frame(code, data[protocol.ROW.size :], protocol.ROW.unpack_from(data)[0], None))
         leave(0)
@@ -168,20 +188,13 @@ def _frame(code: types.CodeType, row_text: bytes, seed: int, module: types.Modul
     stage = b"p"
     try:
         row, _ = _scan(row_text.decode(), 0)
-        _seed(seed)
+        _seeding.seed(seed)
         stage = b"i"
         if module is None:
             module = types.ModuleType(NAME)
         if NAME not in sys.modules or sys.modules[NAME] is not module:
             sys.modules[NAME] = module
-            had_numpy, seeded = "numpy" in sys.modules, "numpy.random" in sys.modules
             exec(code, module.__dict__)
-            if (
-                not had_numpy and "numpy" in sys.modules
-            ):  # something came with it that was not loaded before the fork
-                __import__("numpy.random")
-            if not seeded and "numpy.random" in sys.modules:
-                _seed(seed)
         stage = b"g"
         grade = module.__dict__.get("grade")
         if grade is None:
@@ -193,12 +206,41 @@ def _frame(code: types.CodeType, row_text: bytes, seed: int, module: types.Modul
         return b"E" + stage + _described(error)
 
 
-def _seed(seed: int) -> None:
-    """Reproducible randomness, in whatever is loaded already."""
-    _random.Random.seed(random._inst, seed)  # what random.seed does with an int
-    random._inst.gauss_next = None  # type: ignore[attr-defined]
-    if (numpy_random := sys.modules.get("numpy.random")) is not None:
-        numpy_random.seed(seed & 0xFFFFFFFF)
+class _Seeding:
+    """Reproducible randomness: modules that draw are seeded for each row, and when a program loads one later.
+
+    As a finder of modules, the first of sys.meta_path. Few programs draw, and seeding costs more than most of them.
+    """
+
+    now = 0
+
+    def seed(self, seed: int) -> None:
+        self.now = seed
+        for name, bits in _DRAW.items():
+            if (module := sys.modules.get(name)) is not None:
+                module.seed(seed & bits)
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name not in _DRAW:
+            return None
+        specs = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
+        spec = next(filter(None, specs), None)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def exec_module(module: Any) -> None:
+                load(module)
+                module.seed(self.now & _DRAW[name])
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+#: Modules with a hidden state that programs draw from, and the bits of a seed that each takes.
+_DRAW = {"random": 0xFFFFFFFFFFFFFFFF, "numpy.random": 0xFFFFFFFF}
+_seeding = _Seeding()
 
 
 def _valued(value: object) -> bytes:
@@ -212,7 +254,7 @@ def _valued(value: object) -> bytes:
         else:
             name = kind.__name__.encode("utf-8", "backslashreplace")[:200]
             return b"Bgrade returned a " + name + b", expected a number"
-    if not math.isfinite(value):  # type: ignore[arg-type]  # a float by now
+    if not abs(value) <= _LARGEST:  # type: ignore[arg-type]  # a float by now; nan is not either
         return b"B" + f"grade returned {value!r}, expected a finite number".encode()
     return protocol.VALUE.pack(b"V", value)
 

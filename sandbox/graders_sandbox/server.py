@@ -8,16 +8,14 @@ control socket's: when the host is gone, the socket ends and so do the server an
 from __future__ import annotations
 
 # Everything the server and its samples need is loaded now: afterwards there may be no file to load it from.
+import _signal  # type: ignore[import-not-found]
 import _sitebuiltins
+import _socket
 import builtins
 import json
 import linecache  # noqa: F401  # traceback's, in samples
 import os
-import random  # noqa: F401  # seeded in every sample, so that it is not missed when a program loads it late
 import resource
-import select
-import signal
-import socket
 import sys
 import time
 import traceback
@@ -35,10 +33,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 COMPILE_S = 20.0  # for a source of any allowed size; more is an attack on the compiler
+PATTERNS_S = 0.25  # for its regular expressions; with slower ones each sample compiles them for itself
+_PATTERNS = b", patterns"
 NICE = 10  # a ninth of the weight of a program at the usual priority; nothing on an idle machine
 IDLE = 2  # children that wait for a sample, jailed already
 SPARE_UIDS = range(61184, 65520)  # what systemd gives to services for a while, and nobody logs in as
 _BUFFER = bytearray(65536)
+_POLLIN = 1  # select's
+_NEVER = float("inf")  # a deadline
 _FAILED = 3  # exit code of a server that could not start
 
 
@@ -52,6 +54,7 @@ class Source(SimpleNamespace):
 
     number: int
     text: int
+    patterns: list[tuple[str, int]]  # to compile with it
     ready: bool = False
     error: str = ""
     probe: int = 0  # pid of the child that tries the compiler first
@@ -77,8 +80,8 @@ class Work(SimpleNamespace):
 class Asker(SimpleNamespace):
     """The server's end of a sample's request socket, and the child started over it."""
 
-    channel: socket.socket
-    sample: int
+    channel: _socket.socket
+    sample: int = 0
     child: int = 0
 
 
@@ -98,14 +101,14 @@ class Idle(SimpleNamespace):
 
     pid: int
     slot: int
-    channel: socket.socket
+    channel: _socket.socket
     made: int
 
 
 class Server:
     """The loop. `settings` is the host's first message (see processes.py)."""
 
-    def __init__(self, control: socket.socket, parent: int, settings: dict[str, Any]) -> None:
+    def __init__(self, control: _socket.socket, parent: int, settings: dict[str, Any]) -> None:
         self.control = control
         self.parent = parent
         self.tier: str = settings["tier"]
@@ -119,10 +122,16 @@ class Server:
         self.landlocked = self.tier in ("linux-full", "linux-landlock")
         self.jailed = self.tier != "unsandboxed"
         self.alone = self.namespaced  # whether nobody else's processes count as this user's
-        self.free = list(range(settings["in_flight"]))
+        self.at_once: int = settings["at_once"]
+        self.under_way = 0  # samples, without the children of samples
+        self.free = list(range(settings["slots_count"]))
         self.notes: list[str] = []
         self.sources: dict[int, Source] = {}
         self.running: dict[int, Running] = {}
+        self.ordered: deque[Running] = (
+            deque()
+        )  # from the template, whose answers, their pids, were not read yet
+        self.alarm = _NEVER  # not later than the next deadline
         self.queue: deque[tuple[Source, Work]] = deque()  # until a slot is free
         self.idle: list[Idle] = []
         self.janitors: dict[int, int] = {}
@@ -134,7 +143,6 @@ class Server:
         self.loaded: set[str] = set()  # modules that the template has
         self.template_pid = 0
         self.watch_notes = self.watch_found = -1
-        self.poll = select.poll()
 
     # --- the jail, once ---
 
@@ -150,9 +158,9 @@ class Server:
                 self.control.close()
                 _, status = os.waitpid(child, 0)
                 os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
-            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, _signal.SIGKILL)
         # Behind the filter there are no such pairs; and nobody else may hold the template's end, which tells when it is gone.
-        self.template, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.template, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
             file.write("500")  # if memory runs out, samples go before the trainer
         os.nice(NICE)  # and where processors are short, they yield to whoever serves and trains
@@ -184,6 +192,9 @@ class Server:
             kernel.prctl(kernel.PR_SET_DUMPABLE, int(watched))  # the watcher must be able to look at samples
         if self.slots and not self.namespaced:
             self.start_watcher()
+        # Behind the filter there is no making it. A descriptor, since a handler would run for each child that ends.
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGCHLD])
+        self.ends = kernel.signal_descriptor(_signal.SIGCHLD)
         if self.landlocked:
             with _step("Landlock"):
                 self.lock()
@@ -205,7 +216,7 @@ class Server:
 
     def die_with(self, parent: int) -> None:
         """End when the parent does, whatever this process is doing then."""
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, _signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(_FAILED)
 
@@ -258,7 +269,6 @@ class Server:
         os.close(notes)
         os.close(found)
         os.set_blocking(self.watch_found, False)
-        self.poll.register(self.watch_found, select.POLLIN)
 
     def lock(self) -> None:
         version = landlock.abi()
@@ -294,13 +304,13 @@ class Server:
                 continue
             raise RuntimeError(f"{name} was possible inside the jail")
 
-    def start_template(self, channel: socket.socket, size: int) -> None:
+    def start_template(self, channel: _socket.socket, size: int) -> None:
         server = os.getpid()
         self.template_pid = os.fork()
         if not self.template_pid:
             processes = (len(self.free) + 4) * (self.limits["threads"] + 1)
             template.start(
-                channel, self.rules, server=server, folders=self.slots, template_bytes=size, limits=self.limits,
+                channel, self.rules, slots=len(self.free), server=server, folders=self.slots, template_bytes=size, limits=self.limits,
                 processes=processes if self.alone else 0, tier=self.tier,
             )  # fmt: skip
         channel.close()
@@ -312,7 +322,7 @@ class Server:
         if not data:
             os._exit(_FAILED)  # the host starts another server
         number: int = template.PID.unpack(data)[0]
-        return number
+        return max(0, number)
 
     def tell_template(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
         protocol.send(self.template, message, descriptors)
@@ -320,21 +330,20 @@ class Server:
     # --- the loop ---
 
     def serve(self) -> None:
-        wake, wakened = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        signal.set_wakeup_fd(wakened, warn_on_full_buffer=False)
-        self.poll.register(self.control, select.POLLIN)
-        self.poll.register(wake, select.POLLIN)
-        control = self.control.fileno()
+        import select  # not before the template was forked, which does without
+
+        self.poll = select.poll()
+        control, ends = self.control.fileno(), self.ends
+        for descriptor in (control, ends, *([self.watch_found] if self.watch_found >= 0 else ())):
+            self.poll.register(descriptor, _POLLIN)
         while True:
             ready = self.poll.poll(0) if self.wants_idle() else self.poll.poll(self.timeout_ms())
             if not ready and self.wants_idle():
                 self.start_idle()
                 continue
             for descriptor, _ in ready:
-                if descriptor == wake:
-                    with suppress(BlockingIOError):
-                        os.read(wake, 4096)
+                if descriptor == ends:
+                    os.read(ends, 1024)
                     self.reap()
                 elif descriptor == control:
                     if not self.message():
@@ -343,12 +352,13 @@ class Server:
                     self.found()
                 else:
                     self.asked(descriptor)
-            self.enforce()
+            if time.monotonic() >= self.alarm:
+                self.enforce()
 
     def timeout_ms(self) -> float | None:
-        ends = [running.deadline for running in self.running.values() if not running.ended]
-        ends += [source.deadline for source in self.probes.values()]
-        return max(0.0, min(ends) - time.monotonic()) * 1000 + 1 if ends else None
+        if self.alarm == _NEVER:
+            return None
+        return max(0.0, self.alarm - time.monotonic()) * 1000 + 1
 
     def message(self) -> bool:
         """Act on one message; False when the host is gone."""
@@ -376,12 +386,14 @@ class Server:
                 self.start(source, work)
         elif kind == b"S":
             number = protocol.NUMBER.unpack_from(data)[1]
-            self.sources[number] = source = Source(number=number, text=descriptors[0], waiting=[])
-            modules = bytes(data[protocol.NUMBER.size :])
-            missing = set(modules.decode().split(",")) - self.loaded - {""}
+            ahead = json.loads(bytes(data[protocol.NUMBER.size :]))
+            self.sources[number] = source = Source(
+                number=number, text=descriptors[0], patterns=ahead["patterns"], waiting=[]
+            )
+            missing = set(ahead["modules"]) - self.loaded
             if missing:
                 self.loaded |= missing
-                self.tell_template(b"M" + modules)
+                self.tell_template(b"M" + ",".join(ahead["modules"]).encode())
             self.probe(source)
         elif kind == b"D":
             if self.sources.pop(protocol.NUMBER.unpack(data)[1]).ready:
@@ -391,6 +403,7 @@ class Server:
         return bool(data)
 
     def stop(self, run: int) -> None:
+        self.learn_all()
         for pid, running in self.running.items():
             if running.run == run:
                 return self.kill(pid, running, protocol.BY_HOST)
@@ -415,11 +428,14 @@ class Server:
             return
         if not pid:
             try:
-                kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+                kernel.prctl(kernel.PR_SET_PDEATHSIG, _signal.SIGKILL)
                 resource.setrlimit(resource.RLIMIT_CPU, (int(COMPILE_S), int(COMPILE_S)))
                 resource.setrlimit(resource.RLIMIT_AS, (self.size, self.size))
                 template.compiled(source.text)
                 os.write(write, b"ok")
+                _signal.setitimer(_signal.ITIMER_REAL, PATTERNS_S)  # the end of this process
+                template.compile_patterns(source.patterns)
+                os.write(write, _PATTERNS)
             except BaseException as error:
                 text = "".join(traceback.format_exception_only(type(error), error))
                 text = protocol.cut(text, protocol.TEXT_MAX // 2)  # its last line names the error
@@ -428,6 +444,7 @@ class Server:
                 os._exit(0)
         os.close(write)
         source.probe, source.pipe, source.deadline = pid, read, time.monotonic() + COMPILE_S
+        self.alarm = min(self.alarm, source.deadline)
         self.probes[pid] = source
 
     def probed(self, source: Source) -> None:
@@ -435,8 +452,9 @@ class Server:
         said = os.read(source.pipe, 8192)
         os.close(source.pipe)
         source.probe = 0
-        if said == b"ok":
-            self.tell_template(protocol.NUMBER.pack(b"C", source.number), [source.text])
+        if said.startswith(b"ok"):
+            patterns = json.dumps(source.patterns if said.endswith(_PATTERNS) else []).encode()
+            self.tell_template(protocol.NUMBER.pack(b"C", source.number) + patterns, [source.text])
             source.ready = True
             self.made += 1
             source.made = self.made
@@ -453,7 +471,7 @@ class Server:
         """Give the work to an idle child, or fork one, or keep it until a slot is free."""
         if work.dropped:
             self.drop(work)
-            ended = protocol.EXIT.pack(b"X", work.run, signal.SIGKILL, protocol.BY_HOST, 0.0, 0.0)
+            ended = protocol.EXIT.pack(b"X", work.run, _signal.SIGKILL, protocol.BY_HOST, 0.0, 0.0)
             self.control.send(ended)
             return
         if not source.ready:
@@ -461,49 +479,70 @@ class Server:
             text = source.error.encode("utf-8", "backslashreplace")[:8000]
             self.control.send(protocol.NUMBER.pack(b"C", work.run) + text)
             return
-        while self.idle:
+        while self.idle and self.under_way < self.at_once:
             idle = self.idle.pop()
             if idle.made >= source.made and self.hand_over(idle, work):
                 return
             self.discard(idle)
-        if not self.free:
+        if self.under_way >= self.at_once or not self.free:
             self.queue.append((source, work))
             return
         slot = self.free.pop()
-        asker = self.asker() if work.may_ask else None
-        descriptors = [work.result, work.payload, *([asker[1].fileno()] if asker else ())]
-        started = time.monotonic()
-        pid = self.fork(
+        running, descriptors = self.begun(slot, work)
+        self.order(
             template.GRADE, slot, descriptors, source=source.number, count=work.count, may_ask=work.may_ask
         )
-        if pid:
-            self.started(pid, slot, work, started, asker)
-        else:
-            self.free.append(slot)
-            self.control.send(protocol.NUMBER.pack(b"N", work.run) + b"the kernel started no process")
-        self.drop(work)
+        self.ordered.append(running)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if work.may_ask or self.watch_notes >= 0:  # its pid is wanted now
+            self.learn_all()
 
-    def fork(
+    def begun(self, slot: int, work: Work) -> tuple[Running, list[int]]:
+        """The entry of a sample that starts now, and the descriptors to give to it."""
+        started = time.monotonic()
+        running = Running(run=work.run, slot=slot, started=started, deadline=started + work.wall_s)
+        self.alarm = min(self.alarm, running.deadline)
+        self.under_way += 1
+        descriptors = [work.result, work.payload]
+        if work.may_ask:
+            ours, theirs = _socket.socketpair()
+            ours.setblocking(False)
+            running.asker = Asker(channel=ours)
+            descriptors.append(theirs.detach())
+        return running, descriptors
+
+    def order(
         self, how: bytes, slot: int, descriptors: Sequence[int], *, source: int = 0, count: int = 0,
         may_ask: bool = False, memory_bytes: int = 0,
-    ) -> int:  # fmt: skip
-        """A jailed child, forked by the template; its pid, or 0 when there can be none."""
+    ) -> None:  # fmt: skip
+        """Have the template fork a jailed child. Its answer is due."""
         order = template.FORK.pack(b"F", how, slot, source, count, may_ask, memory_bytes)
         self.tell_template(order, descriptors)
-        return self.answer()
 
-    def started(
-        self, pid: int, slot: int, work: Work, started: float,
-        asker: tuple[socket.socket, socket.socket] | None,
-    ) -> None:  # fmt: skip
-        running = Running(run=work.run, slot=slot, started=started, deadline=started + work.wall_s)
-        if asker:
-            ours, theirs = asker
-            theirs.close()
-            running.asker = self.askers[ours.fileno()] = Asker(channel=ours, sample=pid)
-            self.poll.register(ours, select.POLLIN)
+    def learn_all(self) -> None:
+        """Read the pids of the children that were ordered, waiting for the template where it is behind."""
+        while self.ordered:
+            self.learn()
+
+    def learn(self) -> None:
+        pid, running = self.answer(), self.ordered.popleft()
+        if pid:
+            self.runs(pid, running)
+            return
+        if running.asker is not None:
+            running.asker.channel.close()
+        self.under_way -= 1
+        self.control.send(protocol.NUMBER.pack(b"N", running.run) + b"the kernel started no process")
+        self.give_back(running.slot)
+
+    def runs(self, pid: int, running: Running) -> None:
         self.running[pid] = running
-        self.note(slot, pid)
+        if running.asker is not None and running.run >= 0:
+            running.asker.sample = pid
+            self.askers[running.asker.channel.fileno()] = running.asker
+            self.poll.register(running.asker.channel, _POLLIN)
+        self.note(running.slot, pid)
 
     # --- idle children ---
 
@@ -511,11 +550,12 @@ class Server:
         """Only when there is nothing else to do: under load a child that waited first is no gain."""
         return (
             len(self.idle) < self.idle_kept and len(self.free) > 1 and not self.queue and not self.running
+            and not self.ordered
             and not self.probes and bool(self.sources)
         )  # fmt: skip
 
     def start_idle(self) -> None:
-        ours, theirs = socket.socketpair()
+        ours, theirs = _socket.socketpair()
         slot = self.free.pop()
         pid = self.fork(template.AWAIT, slot, [theirs.fileno()])
         theirs.close()
@@ -526,31 +566,35 @@ class Server:
             self.free.append(slot)
             self.idle_kept = 0  # where processes are short, none waits
 
+    def fork(self, how: bytes, slot: int, descriptors: Sequence[int], *, memory_bytes: int = 0) -> int:
+        """Order a child and wait for it; its pid, or 0 when there can be none."""
+        self.learn_all()
+        self.order(how, slot, descriptors, memory_bytes=memory_bytes)
+        return self.answer()
+
     def hand_over(self, idle: Idle, work: Work) -> bool:
-        asker = self.asker() if work.may_ask else None
-        descriptors = [work.result, work.payload, *([asker[1].fileno()] if asker else ())]
-        started = time.monotonic()
+        running, descriptors = self.begun(idle.slot, work)
         try:
             protocol.send(idle.channel, sample.WORK.pack(work.source, work.count), descriptors)
         except OSError:  # it did not get into its jail
+            self.under_way -= 1
+            if running.asker is not None:
+                running.asker.channel.close()
+                os.close(descriptors[-1])
             return False
         idle.channel.close()
-        self.started(idle.pid, idle.slot, work, started, asker)
-        self.drop(work)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self.runs(idle.pid, running)
         return True
 
     def discard(self, idle: Idle) -> None:
         idle.channel.close()
         with suppress(ProcessLookupError):
-            os.kill(idle.pid, signal.SIGKILL)
+            os.kill(idle.pid, _signal.SIGKILL)
         self.discarded[idle.pid] = idle.slot
 
     # --- children of samples, for code of others ---
-
-    def asker(self) -> tuple[socket.socket, socket.socket]:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        return ours, theirs
 
     def asked(self, descriptor: int) -> None:
         """A sample asks for a child, or to have it ended."""
@@ -581,21 +625,16 @@ class Server:
         if parent is None or parent.ended or (files and not self.free) or not wall_s > 0:
             return False
         slot = self.free.pop() if files else template.NO_SLOT
-        ours, theirs = socket.socketpair()
+        ours, theirs = _socket.socketpair()
         started = time.monotonic()
         memory_bytes = max(1, min(memory_bytes, self.limits["memory_bytes"]))
         pid = self.fork(template.UNTRUSTED, slot, [theirs.fileno()], memory_bytes=memory_bytes)
         theirs.close()
         if pid:
             asker.child = pid
-            self.running[pid] = Running(
-                run=-1,
-                slot=slot,
-                started=started,
-                deadline=min(parent.deadline, started + wall_s),
-                asker=asker,
-            )
-            self.note(slot, pid)
+            deadline = min(parent.deadline, started + wall_s)
+            self.alarm = min(self.alarm, deadline)
+            self.runs(pid, Running(run=-1, slot=slot, started=started, deadline=deadline, asker=asker))
             self.tell(asker, protocol.TOLD.pack(b"O", 0, 0), [ours.fileno()])
         elif files:
             self.free.append(slot)
@@ -625,6 +664,8 @@ class Server:
                 return
             if not pid:
                 return
+            while self.ordered and not self.knows(pid):
+                self.learn()
             if pid in self.running:
                 self.over(pid, status, used.ru_utime + used.ru_stime)
             elif pid in self.probes:
@@ -642,14 +683,23 @@ class Server:
             else:
                 self.idle_ended(pid)
 
+    def knows(self, pid: int) -> bool:
+        """Whether a child that has ended is none of those whose pids the template has still to tell."""
+        return (
+            pid in self.running or pid in self.probes or pid in self.janitors or pid in self.discarded
+            or any(idle.pid == pid for idle in self.idle) or pid == self.template_pid
+        )  # fmt: skip
+
     def over(self, pid: int, status: int, cpu_s: float) -> None:
         running = self.running.pop(pid)
         wall_s = time.monotonic() - running.started
         if not self.jailed:
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)  # what it started
+                os.killpg(pid, _signal.SIGKILL)  # what it started
         self.note(running.slot, 0)
         if running.run >= 0:
+            self.under_way -= 1
+            self.start_queued()
             self.control.send(protocol.EXIT.pack(b"X", running.run, status, running.ended, wall_s, cpu_s))
             if running.asker is not None:
                 self.unask(running.asker)
@@ -689,7 +739,7 @@ class Server:
             return
         if not pid:
             try:
-                kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+                kernel.prctl(kernel.PR_SET_PDEATHSIG, _signal.SIGKILL)
                 os._exit(0 if folders.empty(folder) else 1)
             finally:
                 os._exit(1)
@@ -703,29 +753,36 @@ class Server:
 
     def give_back(self, slot: int) -> None:
         self.free.append(slot)
-        while self.queue and self.free:
+        self.start_queued()
+
+    def start_queued(self) -> None:
+        while self.queue and self.free and self.under_way < self.at_once:
             self.start(*self.queue.popleft())
 
     def retire(self, slot: int) -> None:
         """A folder that cannot be emptied is not given to anybody. Without any left the host starts another server."""
         self.slots[slot] = ""
-        if not self.free and not self.running and not self.janitors and not self.idle:
+        if not self.free and not self.running and not self.ordered and not self.janitors and not self.idle:
             os._exit(_FAILED)
 
     def enforce(self) -> None:
+        self.learn_all()
         now = time.monotonic()
         for pid, running in self.running.items():
             if not running.ended and now >= running.deadline:
                 self.kill(pid, running, protocol.BY_DEADLINE)
         for pid, source in self.probes.items():
             if now >= source.deadline:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, _signal.SIGKILL)
+                source.deadline = _NEVER
+        ends = [running.deadline for running in self.running.values() if not running.ended]
+        self.alarm = min([*ends, *(source.deadline for source in self.probes.values())], default=_NEVER)
 
     def kill(self, pid: int, running: Running, why: int) -> None:
         if not running.ended:
             running.ended = why
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, _signal.SIGKILL)
 
     def note(self, slot: int, pid: int) -> None:
         if self.watch_notes >= 0 and slot >= 0:
@@ -771,7 +828,7 @@ def _open_host_file() -> None:
 
 
 def _open_socket() -> None:
-    socket.socket().close()
+    _socket.socket().close()
 
 
 def _execute() -> None:
@@ -779,8 +836,9 @@ def _execute() -> None:
 
 
 def main() -> None:
-    control = socket.socket(fileno=int(sys.argv[1]))
+    control = _socket.socket(fileno=int(sys.argv[1]))
     settings = json.loads(control.recv(1 << 20))
+    os.environ.pop("LD_BIND_NOW", None)  # has done its work
     # `site` does this, and more that takes longer than all the rest.
     sys.prefix, sys.exec_prefix = settings["prefixes"]
     builtins.exit = builtins.quit = _sitebuiltins.Quitter("exit", "exit()")
@@ -807,5 +865,5 @@ def main() -> None:
             *(idle.pid for idle in server.idle),
         ):
             with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, _signal.SIGKILL)
         os._exit(0)

@@ -14,13 +14,12 @@ texts, lists, ...) and compared in the grader's process. It can claim a wrong va
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
+import _socket
 import builtins
 import io
 import json
-import math
 import os
-import signal
-import socket
 import struct
 import sys
 import time
@@ -232,7 +231,7 @@ def _same(got: object, expected: object, tolerance: float) -> bool:
     if isinstance(expected, bool) or isinstance(got, bool):
         return got is expected
     if isinstance(expected, float) and isinstance(got, (int, float)):
-        if math.isnan(expected):
+        if expected != expected:
             return got != got
         return got == expected or abs(got - expected) <= tolerance
     if isinstance(expected, (list, tuple)):
@@ -262,13 +261,13 @@ def _shown(value: object) -> str:
 
 # --- the way to the child, in the grader's process ---
 
-_server: socket.socket | None = None  # to the server, inside a sample that may ask
+_server: _socket.socket | None = None  # to the server, inside a sample that may ask
 
 
 def connect(descriptor: int) -> None:
     """In a sample: requests go here."""
     global _server
-    _server = socket.socket(fileno=descriptor)
+    _server = _socket.socket(fileno=descriptor)
 
 
 class _Child:
@@ -283,7 +282,7 @@ class _Child:
         self._code = code
         self._ends = ends
         self._memory_bytes = memory_bytes
-        self._channel: socket.socket | None = None
+        self._channel: _socket.socket | None = None
         self._number = 0
         self._broken: UntrustedError | None = None  # the code does not load, and will not the next time
 
@@ -336,7 +335,7 @@ class _Child:
             raise RuntimeError(f"the sandbox server does not answer: {error}") from None
         if told[:1] != b"O" or len(descriptors) != 1:
             raise RuntimeError("the sandbox server could not start a child for untrusted code")
-        self._channel = socket.socket(fileno=descriptors[0])
+        self._channel = _socket.socket(fileno=descriptors[0])
 
     def stop(self) -> _Ended | None:
         """End the child if there is one; what ended it."""
@@ -348,7 +347,7 @@ class _Child:
         server.settimeout(STOP_S)
         try:
             server.sendall(protocol.ASK.pack(b"K", 0.0, 0))
-            told = server.recv(protocol.TOLD.size, socket.MSG_WAITALL)
+            told = server.recv(protocol.TOLD.size, _socket.MSG_WAITALL)
         except OSError as error:
             raise RuntimeError(f"the sandbox server does not answer: {error}") from None
         return _ending(told)
@@ -420,7 +419,7 @@ def _ending(told: bytes) -> _Ended:
     if not os.WIFSIGNALED(status):
         return _Ended("exit", f"it left with exit code {os.WEXITSTATUS(status)}")
     number = os.WTERMSIG(status)
-    if number != signal.SIGKILL:
+    if number != _signal.SIGKILL:
         return _Ended("crash", f"it was ended by signal {number}")
     if ended == protocol.BY_HOST:
         return _Ended("exit", "it closed its channel")
@@ -498,8 +497,8 @@ _SEQUENCES: dict[str, Callable[..., Any]] = {"list": list, "tuple": tuple, "set"
 
 def serve() -> NoReturn:
     """As a jailed child: answer on _CHANNEL until the other side is gone."""
-    channel = socket.socket(fileno=_CHANNEL)
-    stream = channel.makefile("rb", buffering=0)
+    channel = _socket.socket(fileno=_CHANNEL)
+    stream = io.FileIO(_CHANNEL, closefd=False)
     space: dict[str, Any] = {}
     while True:
         head = stream.read(_SIZE.size)

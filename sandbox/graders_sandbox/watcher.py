@@ -6,9 +6,8 @@ deleted and still holds open, which no folder lists and the disk still carries.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
-import select
-import signal
 import struct
 import time
 from collections.abc import Sequence
@@ -31,9 +30,11 @@ def watch(
     notes: int, found: int, slots: Sequence[str], disk_bytes: int, inodes: int, parent: int
 ) -> NoReturn:
     """Read which slots are in use from `notes`; write the note of a sample that has too much to `found`."""
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, _signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
+    import select  # here, since what samples are forked from does without
+
     running: dict[int, int] = {}
     poll = select.poll()
     poll.register(notes, select.POLLIN)

@@ -70,7 +70,7 @@ class Filters:
         monkeypatch.setattr(seccomp, "MACHINE", machine)
         monkeypatch.setattr(seccomp, "AUDIT_ARCH", self.arch)
         sample = seccomp.SampleFilter(reserved_exit=70, **options)
-        sample.aim(PID)
+        sample.pid.value = PID
         self.server, self.sample = seccomp.server_filter(), bytes(sample._words)
 
     def __call__(self, call: str | int, *arguments: int, arch: int | None = None) -> str:

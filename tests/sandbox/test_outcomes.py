@@ -106,7 +106,10 @@ def test_each_end_has_its_outcome(
     if "ctypes" in source and tier_of(sandbox, request) == "linux-strict":
         source = "import ctypes\n" + source
     if "(70)" in source and tier_of(sandbox, request) == "unsandboxed":
-        status, error_type = "no_result", ""  # nobody keeps it from the code, and the mark of the jail tells
+        status, error_type = (
+            "no_result",
+            "",
+        )  # nobody keeps it from the code, and there is no jail to be outside of
 
     outcome = sandbox.run(source, {}, {}, timeout_s=0.4 if status == "timeout" else 20.0)
 

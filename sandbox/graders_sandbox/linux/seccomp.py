@@ -63,6 +63,7 @@ _SAMPLE_NEVER = ("sendmsg",)
 #: What Landlock does not hold and a read-only mount would: mode and times of the caller's own files. Nothing is done, and
 #: success is reported, since shutil.copy and tarfile set them on what they write and give up otherwise.
 _ATTRIBUTES = ("chmod", "fchmod", "fchmodat", "utime", "utimes", "utimensat", "futimesat")
+_NO_PID = 0x7FEDCBA9  # stands for the pid until it is known; no process can have it
 _XATTRS = ("getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr")
 _OPEN_FLAGS = {"open": 1, "openat": 2}
 _ACCMODE, _TRUNC = 0o3, 0o1000
@@ -70,7 +71,7 @@ _ACCMODE, _TRUNC = 0o3, 0o1000
 _NEVER = frozenset(
     ("fork", "vfork", "tkill", "socket", "execve", "execveat", "mount", "umount2", "pivot_root", "unshare", "setns",
      "mount_setattr", "capset", "memfd_create", "pidfd_open", "pidfd_send_signal", "chroot", "io_uring_setup",
-     "splice", "tee")
+     "splice", "tee", "signalfd4")
 )  # fmt: skip
 #: Calls that name a path: refused in the tier that has nothing else to hold files.
 _PATHS = (
@@ -157,8 +158,19 @@ def server_filter() -> bytes:
     return code + _refuse()
 
 
+def _own_pid_only() -> bytes:
+    """Signals and limits: for the process itself, whose pid stands in one place; its limits also by the number 0."""
+    refused = _op(_JEQ, NR["kill"], 2, 0) + _op(_JEQ, NR["tgkill"], 1, 0) + _op(_JEQ, NR["prlimit64"], 0, 7)
+    refused += _argument(0) + _op(_JEQ, _NO_PID, 4, 0) + _op(_JEQ, 0, 0, 2)
+    return refused + _op(_LD, 0) + _op(_JEQ, NR["prlimit64"], 1, 0) + _refuse() + _op(_RET, _ALLOW)
+
+
 class SampleFilter:
-    """The child's filter, made once; in the child `aim` puts its pid in and `load` loads it.
+    """The child's filter, made once. Before a child loads it, its pid has to be in `pid`.
+
+    Attributes:
+        pid: Part of the program. Until it is set, the filter refuses a process also what it may do to itself.
+        load: The raw call, prepared: -1 when the kernel refused. Needs no_new_privs.
 
     Args:
         paths: False refuses every call that names a path.
@@ -167,7 +179,6 @@ class SampleFilter:
     """
 
     def __init__(self, *, paths: bool = True, own_root: bool = True, reserved_exit: int) -> None:
-        marker = 0x7FEDCBA9  # stands for the pid until it is known
         code = _head()
         reserved = (
             _argument(0)
@@ -178,9 +189,7 @@ class SampleFilter:
         )
         code += _when("exit", reserved) + _when("exit_group", reserved)
         code += _when("clone", _THREADS_ONLY)
-        code += _when("kill", _one_of(0, (marker,)))
-        code += _when("tgkill", _one_of(0, (marker,)))
-        code += _when("prlimit64", _one_of(0, (0, marker)))
+        code += _own_pid_only()
         code += _when("prctl", _one_of(0, _PRCTL_NAME))
         refused = [*_SAMPLE_NEVER, *(name for name in SERVER_ONLY if name != "kill")]
         if not paths:
@@ -198,22 +207,9 @@ class SampleFilter:
             code += _when(name, _refuse())
         code += _op(_RET, _ALLOW)
         self._words = (ctypes.c_uint32 * (len(code) // 4)).from_buffer_copy(code)
-        self._pids = [at for at in range(1, len(self._words), 2) if self._words[at] == marker]
-        self._load = prepared("seccomp", 1, 0, _program(self._words))
-
-    def aim(self, pid: int) -> None:
-        """Make it the filter of this process."""
-        for at in self._pids:
-            self._words[at] = pid
-
-    def load(self) -> None:
-        """Live under it from now on. Needs no_new_privs.
-
-        Raises:
-            OSError: the kernel refused it.
-        """
-        if self._load():
-            raise OSError("seccomp")
+        at = next(at for at in range(1, len(self._words), 2) if self._words[at] == _NO_PID)
+        self.pid = ctypes.c_uint32.from_buffer(self._words, 4 * at)
+        self.load = prepared("seccomp", 1, 0, _program(self._words))
 
 
 def _program(code: ctypes.Array[Any]) -> bytes:

@@ -39,7 +39,7 @@ X86_64: dict[str, int] = {
     "newfstatat": 262, "unlinkat": 263, "renameat": 264, "linkat": 265, "symlinkat": 266, "readlinkat": 267,
     "fchmodat": 268, "faccessat": 269, "pselect6": 270, "ppoll": 271, "unshare": 272, "set_robust_list":
     273, "get_robust_list": 274, "splice": 275, "tee": 276, "sync_file_range": 277, "utimensat": 280,
-    "epoll_pwait": 281, "eventfd": 284, "fallocate": 285, "eventfd2": 290, "epoll_create1": 291, "dup3":
+    "epoll_pwait": 281, "eventfd": 284, "fallocate": 285, "signalfd4": 289, "eventfd2": 290, "epoll_create1": 291, "dup3":
     292, "pipe2": 293, "preadv": 295, "pwritev": 296, "prlimit64": 302, "setns": 308, "getcpu": 309,
     "renameat2": 316, "seccomp": 317, "getrandom": 318, "memfd_create": 319, "execveat": 322, "membarrier":
     324, "copy_file_range": 326, "statx": 332, "rseq": 334, "pidfd_send_signal": 424, "io_uring_setup": 425,
@@ -55,7 +55,7 @@ AARCH64: dict[str, int] = {
     "truncate": 45, "ftruncate": 46, "fallocate": 47, "faccessat": 48, "chdir": 49, "fchdir": 50, "chroot":
     51, "fchmod": 52, "fchmodat": 53, "openat": 56, "close": 57, "pipe2": 59, "getdents64": 61, "lseek": 62,
     "read": 63, "write": 64, "readv": 65, "writev": 66, "pread64": 67, "pwrite64": 68, "preadv": 69,
-    "pwritev": 70, "sendfile": 71, "pselect6": 72, "ppoll": 73, "splice": 76, "tee": 77, "readlinkat": 78,
+    "pwritev": 70, "sendfile": 71, "pselect6": 72, "ppoll": 73, "signalfd4": 74, "splice": 76, "tee": 77, "readlinkat": 78,
     "newfstatat": 79, "fstat": 80, "fsync": 82, "fdatasync": 83, "sync_file_range": 84, "utimensat": 88,
     "capget": 90, "capset": 91, "exit": 93, "exit_group": 94, "waitid": 95, "set_tid_address": 96,
     "unshare": 97, "futex": 98, "set_robust_list": 99, "get_robust_list": 100, "nanosleep": 101,
@@ -119,13 +119,30 @@ def call(name: str, *arguments: Argument) -> int:
     return result
 
 
-CLONE_PARENT = 0x00008000
+def fork_for_parent(child: int) -> Callable[[], int]:
+    """A fork whose child belongs to this process's own parent, prepared: the child's pid, and 0 in the child.
+
+    Args:
+        child: Address of 32 bits that hold the child's pid, in the child; 0 for none.
+    """
+    flags = _CLONE_PARENT | _SIGCHLD | (_CLONE_CHILD_SETTID if child else 0)
+    last = (None, child, None) if MACHINE == "x86_64" else (None, None, child)  # the order differs
+    return prepared("clone", flags, None, *last)
+
+
+_CLONE_PARENT, _CLONE_CHILD_SETTID, _SIGCHLD = 0x00008000, 0x01000000, 17
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+
+def signal_descriptor(signal: int) -> int:
+    """A descriptor that is readable while this signal, which must be blocked, waits for the process that looks."""
+    mask = (1 << signal - 1).to_bytes(8, "little")
+    return call("signalfd4", -1, mask, len(mask), os.O_CLOEXEC | os.O_NONBLOCK)
 
 
 def prctl(option: int, *arguments: int) -> int:
