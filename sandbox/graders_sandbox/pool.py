@@ -403,7 +403,7 @@ class _Pool:
         bound = self._bound()
         while self._queue:
             task = self._queue[0]
-            if task.future.done():
+            if task not in self._open:  # cancelled
                 self._queue.popleft()
                 continue
             if self._choice.refusal:
@@ -482,7 +482,7 @@ class _Pool:
 
     def _send(self, server: Server, run: Run) -> None:
         """Hand a run to a ready server: its source once, then the payload and our pipe."""
-        run.tasks = [task for task in run.tasks if not task.future.done()]
+        run.tasks = [task for task in run.tasks if task in self._open]
         if not run.tasks:
             return
         first = run.tasks[0]
