@@ -170,19 +170,19 @@ class Backends:
         """
         futures: list[Future[Answer]] = [Future() for _ in asks]
         judged: list[tuple[ModelAsk, Future[Answer]]] = []
+        coded: list[tuple[CodeAsk, Future[Answer]]] = []
         embeds: list[tuple[EmbedAsk, Future[Answer]]] = []
         for ask, future in zip(asks, futures, strict=True):
-            try:
-                if isinstance(ask, GradeError):
-                    future.set_result(ask)
-                elif isinstance(ask, ModelAsk):
-                    judged.append((ask, future))
-                elif isinstance(ask, CodeAsk):
-                    self._submit_code(ask, future, deadline)
-                else:
-                    embeds.append((ask, future))
-            except GradeError as error:
-                future.set_result(error)
+            if isinstance(ask, GradeError):
+                future.set_result(ask)
+            elif isinstance(ask, ModelAsk):
+                judged.append((ask, future))
+            elif isinstance(ask, CodeAsk):
+                coded.append((ask, future))
+            else:
+                embeds.append((ask, future))
+        if coded:
+            self._submit_code(coded, deadline)
         if judged:
             self._submit_judged(judged, deadline)
         if embeds:
@@ -244,19 +244,27 @@ class Backends:
 
         loop.call(begin)
 
-    def _submit_code(self, ask: CodeAsk, future: Future[Answer], deadline: float | None) -> None:
+    def _submit_code(self, asked: Sequence[tuple[CodeAsk, Future[Answer]]], deadline: float | None) -> None:
         timeout_s = None if deadline is None else max(0.001, deadline - time.monotonic())
         try:
             sandbox = self.sandbox
         except (ValueError, TypeError) as error:
-            raise PythonServerError(
-                f"the [sandbox] configuration is not valid: {error}", "infrastructure"
-            ) from None
-        try:
-            running = sandbox.submit(ask.source, ask.sample, ask.item, key=ask.key, timeout_s=timeout_s)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise SampleParseError(f"the row cannot be sent to the program as JSON: {error}") from None
-        follow(running, future, _code_answer, running.cancel)
+            text = f"the [sandbox] configuration is not valid: {error}"
+            for _, future in asked:
+                future.set_result(PythonServerError(text, "infrastructure"))
+            return
+        with sandbox.together():
+            for ask, future in asked:
+                try:
+                    running = sandbox.submit(
+                        ask.source, ask.sample, ask.item, key=ask.key, timeout_s=timeout_s
+                    )
+                except (TypeError, ValueError, RecursionError) as error:
+                    future.set_result(
+                        SampleParseError(f"the row cannot be sent to the program as JSON: {error}")
+                    )
+                else:
+                    follow(running, future, _code_answer, running.cancel)
 
     def _submit_embeds(self, embeds: list[tuple[EmbedAsk, Future[Answer]]]) -> None:
         """On a thread of their own, one call after the other: a model keeps its processor busy."""

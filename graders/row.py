@@ -99,13 +99,16 @@ _DERIVED: dict[str, Callable[[Sample], Any]] = {
 def parse_json(text: str) -> Any:
     """JSON by the standard: NaN and Infinity are refused, and nesting too deep to read is a ValueError too."""
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return _DECODER.decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def text_of(content: Any) -> str:

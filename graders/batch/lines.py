@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ROW_MAX_BYTES = 8 * 1024  # a data row larger than this is kept as an excerpt in the results
 TEXT_MAX_CHARS = 1000  # of each text in an excerpt
-SANDBOX_WINDOW = 32  # rows under way for each that runs: they are sent in bunches of an eighth of them all
+SANDBOX_WINDOW = 16  # rows under way for each that runs: they are sent in bunches of an eighth of them all
 LIST_MAX = 20  # elements of each list in an excerpt
 
 

@@ -20,7 +20,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -84,6 +84,7 @@ class Sandbox:
         self.in_flight = in_flight or _fitting(self.limits)
         self.samples_per_process = samples_per_process
         self._grows = in_flight is None
+        self._gathering = 0  # callers that will wake the sandbox's thread when they have submitted all
         self._kept = servers
         self._choice = Choice(require=require, tier=tier, unsandboxed=unsandboxed)
         self._lock = threading.Lock()
@@ -176,7 +177,7 @@ class Sandbox:
                 future.cancel()
 
     def _read_on(self, source: Iterator[Job], waiting: deque[Future[Outcome]]) -> None:
-        """Submit more jobs, many at once: each time wakes the sandbox's thread."""
+        """Submit more jobs, many at once: each time may wake the sandbox's thread."""
         ahead = _AHEAD * self.in_flight * self.samples_per_process
         if len(waiting) <= ahead // 2:
             waiting.extend(map(self._submit, islice(source, ahead - len(waiting))))
@@ -221,9 +222,26 @@ class Sandbox:
             if self._pool is None or not self._pool.takes:
                 self._pool = _Pool(self)
             pool = self._pool
-            pool.add(task)
+            pool.add(task, wake=not self._gathering)
         future.add_done_callback(lambda done: pool.cancelled(task) if done.cancelled() else None)
         return future
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is submitted inside goes off in one go at the end, which should be soon: other callers wait for it too.
+
+        Each hand-over wakes the sandbox's thread, which takes the interpreter from the caller.
+        """
+        with self._lock:
+            self._gathering += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._gathering = max(0, self._gathering - 1)  # a fork in between has forgotten it
+                pool = self._pool
+            if pool is not None:
+                pool.wake_up()
 
     def close(self) -> None:
         """End all servers and what runs in them. The sandbox may be used again after."""
@@ -241,6 +259,7 @@ class Sandbox:
     def _after_fork_in_child(self) -> None:
         """A forked caller has no thread of ours, and must not keep our servers alive."""
         self._lock = threading.Lock()
+        self._gathering = 0
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.forget()
@@ -281,10 +300,11 @@ class _Pool:
 
     # --- from other threads ---
 
-    def add(self, task: Task) -> None:
+    def add(self, task: Task, *, wake: bool) -> None:
         self._open.add(task)
         self._queue.append(task)
-        self._wake_up()
+        if wake:
+            self.wake_up()
         if not self.takes:  # it failed just now, and has finished what it knew of
             self._finish_open(self._why)
 
@@ -295,9 +315,9 @@ class _Pool:
             return
         task.future.set_running_or_notify_cancel()  # for those who wait for several
         self._cancelled.append(task)
-        self._wake_up()
+        self.wake_up()
 
-    def _wake_up(self) -> None:
+    def wake_up(self) -> None:
         if not self._awake:
             self._awake = True
             with suppress(OSError):  # full, or closed: then nobody sleeps
@@ -306,7 +326,7 @@ class _Pool:
     def close(self) -> None:
         self.takes = False
         self._awake = False
-        self._wake_up()
+        self.wake_up()
         if self._thread is not threading.current_thread():
             self._thread.join()
 
