@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from . import processes
 from .imports import named
@@ -336,10 +337,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(report, indent=2))
     else:
         _print(report)
-    return 0 if all(goal["met"] for goal in report["goals"]) else 1  # type: ignore[attr-defined]
+    return 0 if all(goal["met"] for goal in report["goals"]) else 1
 
 
-def measure(rounds: int, seconds: float) -> dict[str, object]:
+def measure(rounds: int, seconds: float) -> dict[str, Any]:
     """All figures, as JSON."""
     with ExitStack() as stack:
         tier = stack.enter_context(Sandbox()).tier
@@ -453,28 +454,28 @@ def _row(way: Way, base: Way) -> dict[str, object]:
     }
 
 
-def _print(report: dict[str, object]) -> None:
-    machine: dict[str, object] = report["machine"]  # type: ignore[assignment]
+def _print(report: dict[str, Any]) -> None:
+    machine = report["machine"]
     print(f"tier {report['tier']}; " + ", ".join(f"{key} {value}" for key, value in machine.items()) + "\n")
     print(
         f"{'way':<28} {'p50 ms':>8} {'p95 ms':>8} {'p50 x':>7} {'p95 x':>7} {'paired x':>9}   (x: a bare fork)"
     )
-    for row in report["ways"]:  # type: ignore[attr-defined]
+    for row in report["ways"]:
         print(
             f"{row['name']:<28} {row['p50_ms']:8.2f} {row['p95_ms']:8.2f} {row['p50_ratio']:7.2f} {row['p95_ratio']:7.2f} "
             f"{row['paired_ratio']:9.2f}"
         )
     print("\nthroughput, samples a second, round by round")
-    for grader, rows in report["throughput"].items():  # type: ignore[attr-defined]
+    for grader, rows in report["throughput"].items():
         for row in rows:
             print(f"  {grader}: " + ", ".join(f"{name} {rate:.0f}" for name, rate in row.items()))
-    processor: dict[str, float] = report["processor_ms"]  # type: ignore[assignment]
+    processor = report["processor_ms"]
     print(
         "\nprocessor time a sample, ms: jailed {jailed:.2f}, naked {naked:.2f}, ratio {ratio:.2f}".format(
             **processor
         )
     )
     print()
-    for goal in report["goals"]:  # type: ignore[attr-defined]
+    for goal in report["goals"]:
         bound = f"at most {goal['at_most']:g}" if "at_most" in goal else f"at least {goal['at_least']:g}"
         print(f"{'met   ' if goal['met'] else 'MISSED'}  {goal['goal']:<62} {goal['found']:8.2f}  ({bound})")

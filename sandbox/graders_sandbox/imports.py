@@ -4,6 +4,7 @@ every sample again."""
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import sys
@@ -50,7 +51,7 @@ _FLAGS_AT = {
     "subn": 4,
 }
 _FLAGS = {name: int(flag) for name, flag in re.RegexFlag.__members__.items() if flag is not re.DEBUG}
-PATTERNS_MAX = 8000  # characters of all patterns together
+PATTERNS_BYTES = 16_000  # of all patterns together, as they are sent to a server
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def named(source: str) -> Named:
         "random" in source or any(name.partition(".")[0] != "numpy" for name in packages)
     ):
         standard.add(NUMPY_RANDOM)
-    few = sum(len(text) for text, _ in patterns) <= PATTERNS_MAX
+    few = len(json.dumps([*patterns])) <= PATTERNS_BYTES
     return Named(frozenset(packages), frozenset(standard), untrusted, tuple(patterns) if few else ())
 
 

@@ -177,7 +177,7 @@ class Sandbox:
                 future.cancel()
 
     def _read_on(self, source: Iterator[Job], waiting: deque[Future[Outcome]]) -> None:
-        """Submit more jobs, many at once: each time may wake the sandbox's thread."""
+        """Submit more jobs, many at once: each time wakes the sandbox's thread. One by one, since reading may take long."""
         ahead = _AHEAD * self.in_flight * self.samples_per_process
         if len(waiting) <= ahead // 2:
             waiting.extend(map(self._submit, islice(source, ahead - len(waiting))))
@@ -469,11 +469,11 @@ class _Pool:
     def _server(self, packages: frozenset[str], bound: int) -> Server | None:
         """The one with the least to do that has room for a sample, started if need be; None while nothing more may run."""
         fit = [server for server in self._servers if server.packages == packages]
-        server = min(reversed(fit), key=lambda server: server.load, default=None)
         if sum(min(server.load, server.capacity) for server in self._servers) >= bound:
-            # What will run next may lie with its server already, so that none waits for us.
-            full = server is not None and server.capacity <= server.load < 2 * server.capacity
-            return server if full and bound >= self._in_flight else None
+            # What will run next may lie with its server already, so that none waits for us; not where memory is short.
+            full = [server for server in fit if server.capacity <= server.load < 2 * server.capacity]
+            return min(full, key=_load, default=None) if bound >= self._in_flight else None
+        server = min(reversed(fit), key=_load, default=None)
         if server is not None and server.load < server.capacity:
             self._servers.remove(server)
             self._servers.append(server)
@@ -521,8 +521,10 @@ class _Pool:
                 server.n_sources += 1
                 run.allowed_s += COMPILE_S
                 if len(server.sources) > processes.SOURCES:
-                    forgotten = server.sources.popitem(last=False)[1]
-                    protocol.send(server.control, protocol.NUMBER.pack(b"D", forgotten))
+                    in_use = {other.tasks[0].source for other in server.running.values()}
+                    for forgotten in [source for source in server.sources if source not in in_use][:1]:
+                        message = protocol.NUMBER.pack(b"D", server.sources.pop(forgotten))
+                        protocol.send(server.control, message)
             else:
                 server.sources.move_to_end(first.source)
             rows = [protocol.ROW.pack(task.seed, len(task.payload)) + task.payload for task in run.tasks]
@@ -766,6 +768,10 @@ def _outcome(frame: bytes, status: int, ended: int, wall_s: float, cpu_s: float,
         text = f"the program wrote {len(frame)} bytes that are not one result"
         return Outcome("protocol", text=f"{text}, and left with exit code {code}")
     return read
+
+
+def _load(server: Server) -> int:
+    return server.load
 
 
 def _close(run: Run) -> None:

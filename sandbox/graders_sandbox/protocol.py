@@ -80,7 +80,7 @@ def _escaped(character: str) -> str:
 
 
 MOST = 3  # descriptors in a message
-# `socket` itself would bring half a megabyte of enumerations into what every sample is a fork of.
+# `socket` itself would bring half a megabyte into what every sample is a fork of; so would it elsewhere in server and template.
 _INT = struct.calcsize("i")
 _INTS = [struct.Struct(f"{count}i") for count in range(MOST + 1)]
 SPACE = _socket.CMSG_SPACE(MOST * _INT)

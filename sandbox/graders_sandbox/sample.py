@@ -6,11 +6,11 @@ of a sample.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]
 import _socket
 import json
 import os
 import resource
+import signal
 import struct
 import sys
 import types
@@ -68,7 +68,7 @@ class Jail:
         self.parent = parent
         self.template_bytes = template_bytes
         self.limits = limits
-        self.tie = kernel.prepared("prctl", kernel.PR_SET_PDEATHSIG, _signal.SIGKILL, 0, 0, 0)
+        self.tie = kernel.prepared("prctl", kernel.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         cpu = max(1, round(limits["cpu_s"]))
         inside = [_limited(resource.RLIMIT_CPU, cpu, cpu + 1)]  # its signal first, then the end
         if processes:
@@ -152,10 +152,7 @@ def await_work(codes: Mapping[int, types.CodeType]) -> NoReturn:
 
 def grade(code: types.CodeType, count: int, may_ask: bool) -> NoReturn:
     """Grade the rows on PAYLOAD and leave."""
-    write, leave = (
-        os.write,
-        os._exit,
-    )  # programs patch modules; it would only be their own sample, but say why
+    write, leave = os.write, os._exit  # programs patch modules, if only for their own sample
     if may_ask:
         untrusted.connect(REQUEST)
     data = os.read(PAYLOAD, _CHUNK)
@@ -209,7 +206,8 @@ def _frame(code: types.CodeType, row_text: bytes, seed: int, module: types.Modul
 class _Seeding:
     """Reproducible randomness: modules that draw are seeded for each row, and when a program loads one later.
 
-    As a finder of modules, the first of sys.meta_path. Few programs draw, and seeding costs more than most of them.
+    That is why it is a finder of modules, the first of sys.meta_path. Few programs draw, so the modules are not there
+    from the start.
     """
 
     now = 0
@@ -234,7 +232,7 @@ class _Seeding:
                 load(module)
                 module.seed(self.now & _DRAW[name])
 
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # of this one loader, made for it
         return spec
 
 

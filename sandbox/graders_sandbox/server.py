@@ -8,7 +8,6 @@ control socket's: when the host is gone, the socket ends and so do the server an
 from __future__ import annotations
 
 # Everything the server and its samples need is loaded now: afterwards there may be no file to load it from.
-import _signal  # type: ignore[import-not-found]
 import _sitebuiltins
 import _socket
 import builtins
@@ -16,6 +15,7 @@ import json
 import linecache  # noqa: F401  # traceback's, in samples
 import os
 import resource
+import signal
 import sys
 import time
 import traceback
@@ -128,11 +128,9 @@ class Server:
         self.notes: list[str] = []
         self.sources: dict[int, Source] = {}
         self.running: dict[int, Running] = {}
-        self.ordered: deque[Running] = (
-            deque()
-        )  # from the template, whose answers, their pids, were not read yet
+        self.ordered: deque[Running] = deque()  # from the template, which has still to tell their pids
         self.alarm = _NEVER  # not later than the next deadline
-        self.queue: deque[tuple[Source, Work]] = deque()  # until a slot is free
+        self.queue: deque[tuple[Source, Work]] = deque()  # until there are fewer under way
         self.idle: list[Idle] = []
         self.janitors: dict[int, int] = {}
         self.discarded: dict[int, int] = {}  # idle children on their way out
@@ -158,7 +156,7 @@ class Server:
                 self.control.close()
                 _, status = os.waitpid(child, 0)
                 os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
-            kernel.prctl(kernel.PR_SET_PDEATHSIG, _signal.SIGKILL)
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         # Behind the filter there are no such pairs; and nobody else may hold the template's end, which tells when it is gone.
         self.template, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
@@ -193,8 +191,8 @@ class Server:
         if self.slots and not self.namespaced:
             self.start_watcher()
         # Behind the filter there is no making it. A descriptor, since a handler would run for each child that ends.
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGCHLD])
-        self.ends = kernel.signal_descriptor(_signal.SIGCHLD)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+        self.ends = kernel.signal_descriptor(signal.SIGCHLD)
         if self.landlocked:
             with _step("Landlock"):
                 self.lock()
@@ -216,7 +214,7 @@ class Server:
 
     def die_with(self, parent: int) -> None:
         """End when the parent does, whatever this process is doing then."""
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, _signal.SIGKILL)
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(_FAILED)
 
@@ -310,8 +308,8 @@ class Server:
         if not self.template_pid:
             processes = (len(self.free) + 4) * (self.limits["threads"] + 1)
             template.start(
-                channel, self.rules, slots=len(self.free), server=server, folders=self.slots, template_bytes=size, limits=self.limits,
-                processes=processes if self.alone else 0, tier=self.tier,
+                channel, self.rules, server=server, slots=len(self.free), folders=self.slots, template_bytes=size,
+                limits=self.limits, processes=processes if self.alone else 0, tier=self.tier,
             )  # fmt: skip
         channel.close()
         self.answer()
@@ -428,12 +426,12 @@ class Server:
             return
         if not pid:
             try:
-                kernel.prctl(kernel.PR_SET_PDEATHSIG, _signal.SIGKILL)
+                kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
                 resource.setrlimit(resource.RLIMIT_CPU, (int(COMPILE_S), int(COMPILE_S)))
                 resource.setrlimit(resource.RLIMIT_AS, (self.size, self.size))
                 template.compiled(source.text)
                 os.write(write, b"ok")
-                _signal.setitimer(_signal.ITIMER_REAL, PATTERNS_S)  # the end of this process
+                signal.setitimer(signal.ITIMER_REAL, PATTERNS_S)  # the end of this process
                 template.compile_patterns(source.patterns)
                 os.write(write, _PATTERNS)
             except BaseException as error:
@@ -468,10 +466,10 @@ class Server:
             self.start(source, work)
 
     def start(self, source: Source, work: Work) -> None:
-        """Give the work to an idle child, or fork one, or keep it until a slot is free."""
+        """Give the work to an idle child, or fork one, or keep it while enough are under way."""
         if work.dropped:
             self.drop(work)
-            ended = protocol.EXIT.pack(b"X", work.run, _signal.SIGKILL, protocol.BY_HOST, 0.0, 0.0)
+            ended = protocol.EXIT.pack(b"X", work.run, signal.SIGKILL, protocol.BY_HOST, 0.0, 0.0)
             self.control.send(ended)
             return
         if not source.ready:
@@ -550,8 +548,7 @@ class Server:
         """Only when there is nothing else to do: under load a child that waited first is no gain."""
         return (
             len(self.idle) < self.idle_kept and len(self.free) > 1 and not self.queue and not self.running
-            and not self.ordered
-            and not self.probes and bool(self.sources)
+            and not self.ordered and not self.probes and bool(self.sources)
         )  # fmt: skip
 
     def start_idle(self) -> None:
@@ -591,7 +588,7 @@ class Server:
     def discard(self, idle: Idle) -> None:
         idle.channel.close()
         with suppress(ProcessLookupError):
-            os.kill(idle.pid, _signal.SIGKILL)
+            os.kill(idle.pid, signal.SIGKILL)
         self.discarded[idle.pid] = idle.slot
 
     # --- children of samples, for code of others ---
@@ -695,7 +692,7 @@ class Server:
         wall_s = time.monotonic() - running.started
         if not self.jailed:
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, _signal.SIGKILL)  # what it started
+                os.killpg(pid, signal.SIGKILL)  # what it started
         self.note(running.slot, 0)
         if running.run >= 0:
             self.under_way -= 1
@@ -739,7 +736,7 @@ class Server:
             return
         if not pid:
             try:
-                kernel.prctl(kernel.PR_SET_PDEATHSIG, _signal.SIGKILL)
+                kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
                 os._exit(0 if folders.empty(folder) else 1)
             finally:
                 os._exit(1)
@@ -773,7 +770,7 @@ class Server:
                 self.kill(pid, running, protocol.BY_DEADLINE)
         for pid, source in self.probes.items():
             if now >= source.deadline:
-                os.kill(pid, _signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
                 source.deadline = _NEVER
         ends = [running.deadline for running in self.running.values() if not running.ended]
         self.alarm = min([*ends, *(source.deadline for source in self.probes.values())], default=_NEVER)
@@ -782,7 +779,7 @@ class Server:
         if not running.ended:
             running.ended = why
             with suppress(ProcessLookupError):
-                os.kill(pid, _signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
 
     def note(self, slot: int, pid: int) -> None:
         if self.watch_notes >= 0 and slot >= 0:
@@ -865,5 +862,5 @@ def main() -> None:
             *(idle.pid for idle in server.idle),
         ):
             with suppress(OSError):
-                os.kill(pid, _signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         os._exit(0)

@@ -7,13 +7,13 @@ ends them. It never runs untrusted code and never reads a payload.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]
 import _socket
 import ctypes
 import gc
 import importlib
 import json
 import os
+import signal
 import struct
 import sys
 import types
@@ -134,11 +134,11 @@ def start(
         tier: What the server is held by.
     """
     try:
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, _signal.SIGKILL)
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != server:
             os._exit(0)
-        _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)  # as programs expect it
-        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGCHLD])
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as programs expect it
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
         channel, rules = _raised(channel.detach(), rules)
 
         own_root = tier in ("linux-full", "linux-ns")

@@ -14,12 +14,12 @@ texts, lists, ...) and compared in the grader's process. It can claim a wrong va
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]
 import _socket
 import builtins
 import io
 import json
 import os
+import signal
 import struct
 import sys
 import time
@@ -419,7 +419,7 @@ def _ending(told: bytes) -> _Ended:
     if not os.WIFSIGNALED(status):
         return _Ended("exit", f"it left with exit code {os.WEXITSTATUS(status)}")
     number = os.WTERMSIG(status)
-    if number != _signal.SIGKILL:
+    if number != signal.SIGKILL:
         return _Ended("crash", f"it was ended by signal {number}")
     if ended == protocol.BY_HOST:
         return _Ended("exit", "it closed its channel")

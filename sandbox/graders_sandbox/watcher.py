@@ -6,8 +6,8 @@ deleted and still holds open, which no folder lists and the disk still carries.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]
 import os
+import signal
 import struct
 import time
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def watch(
     notes: int, found: int, slots: Sequence[str], disk_bytes: int, inodes: int, parent: int
 ) -> NoReturn:
     """Read which slots are in use from `notes`; write the note of a sample that has too much to `found`."""
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, _signal.SIGKILL)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
     import select  # here, since what samples are forked from does without

@@ -15,7 +15,7 @@ def test_the_bench_measures_every_way() -> None:
 
     report = bench.measure(5, 0.2)
 
-    ways = {way["name"]: way for way in report["ways"]}  # type: ignore[attr-defined]
+    ways = {way["name"]: way for way in report["ways"]}
     assert {
         "bare fork",
         "naked fork server",
@@ -27,7 +27,7 @@ def test_the_bench_measures_every_way() -> None:
     assert all(way["p50_ms"] > 0 and way["p95_ms"] >= way["p50_ms"] for way in ways.values())
     assert ways["bare fork"]["p50_ratio"] == 1.0
     assert ways["python -c"]["p50_ms"] > ways["bare fork"]["p50_ms"]
-    for goal in report["goals"]:  # type: ignore[attr-defined]
+    for goal in report["goals"]:
         held = goal["found"] <= goal["at_most"] if "at_most" in goal else goal["found"] >= goal["at_least"]
         assert goal["met"] == held
-    assert 0 < report["private_bytes"] < 50_000_000  # type: ignore[operator]
+    assert 0 < report["private_bytes"] < 50_000_000

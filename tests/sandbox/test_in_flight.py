@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import time
 from collections.abc import Callable
 
 import pytest
@@ -112,3 +113,47 @@ def test_samples_are_spread_over_servers_of_their_packages() -> None:
         assert len(alone) == 1
         assert len(together) == 2
         assert servers() == together
+
+
+@pytest.mark.parametrize("in_flight", [1, 2, 3])
+def test_what_waits_in_a_server_does_not_run(in_flight: int) -> None:
+    """A server is sent more than it may run, so that it need not wait for the host; never more run than asked for."""
+    source = (
+        "import time\ndef grade(s, i):\n    start = time.monotonic()\n    time.sleep(0.1)\n    return start"
+    )
+    most = 0
+    with Sandbox(tier=a_tier(), in_flight=in_flight) as sandbox:
+        sandbox.run(source, {}, {})
+        starts: list[float] = []
+        for outcome in sandbox.run_many([Job(source, {}, {})] * 12):
+            starts.append(outcome.value or 0.0)
+            servers = sandbox._pool._servers  # type: ignore[union-attr]  # there is one: it has just graded
+            most = max(most, sum(server.load for server in servers))
+
+    assert max(sum(0 <= start - other < 0.1 for other in starts) for start in starts) == in_flight
+    assert most > in_flight
+
+
+def test_what_is_submitted_together_goes_off_at_the_end() -> None:
+    with Sandbox(tier=a_tier()) as sandbox:
+        sandbox.run("def grade(s, i):\n    return 1.0", {}, {})
+        with sandbox.together():
+            futures = [sandbox.submit("def grade(s, i):\n    return i", {}, n) for n in range(5)]
+            time.sleep(0.3)
+            assert not any(future.done() for future in futures)
+        assert [future.result(20).value for future in futures] == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_source_that_waits_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server keeps so many sources compiled; those of samples that wait in it are among them."""
+    monkeypatch.setattr(processes, "SOURCES", 2)
+    slow = "import time\ndef grade(s, i):\n    time.sleep(0.5)\n    return 1.0"
+    other = "def grade(s, i):\n    return 2.0"
+    wrong = ["def", "def ", "def  "]
+    with Sandbox(tier=a_tier(), in_flight=2) as sandbox:
+        assert (sandbox.run(slow, {}, {}).value, sandbox.run(other, {}, {}).value) == (1.0, 2.0)
+        sources = [slow, slow, other, *wrong, slow]
+        outcomes = [future.result(30) for future in [sandbox.submit(source, {}, {}) for source in sources]]
+
+    assert [outcome.value for outcome in outcomes] == [1.0, 1.0, 2.0, None, None, None, 1.0], outcomes
+    assert [outcome.stage for outcome in outcomes[3:6]] == ["compile"] * 3

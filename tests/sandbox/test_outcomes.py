@@ -196,13 +196,14 @@ RANDOM = "import random\ndef grade(s, i): return random.random()"
 LATE = "def grade(s, i):\n    r = __import__('random')\n    return r.random()"
 NUMPY = "import numpy\ndef grade(s, i): return numpy.random.rand()"
 LATE_NUMPY = "m = __import__('numpy')\ndef grade(s, i): return m.random.rand()"
+UNSAID = "def grade(s, i): return getattr(__import__('numpy'), 'ran' + 'dom').rand()"
 STAR = "from numpy import *\ndef grade(s, i): return random.rand()"
 
 
 @pytest.mark.parametrize(
     "source",
-    [RANDOM, LATE, NUMPY, LATE_NUMPY, STAR],
-    ids=["random", "late", "numpy", "numpy, late", "numpy, star"],
+    [RANDOM, LATE, NUMPY, LATE_NUMPY, UNSAID, STAR],
+    ids=["random", "late", "numpy", "numpy, late", "numpy, in grade and unsaid", "numpy, star"],
 )
 def test_randomness_is_the_runs_and_the_samples(source: str) -> None:
     """The same seed and key give the same stream; another key or another seed gives another."""

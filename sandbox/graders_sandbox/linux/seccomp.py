@@ -160,9 +160,10 @@ def server_filter() -> bytes:
 
 def _own_pid_only() -> bytes:
     """Signals and limits: for the process itself, whose pid stands in one place; its limits also by the number 0."""
-    refused = _op(_JEQ, NR["kill"], 2, 0) + _op(_JEQ, NR["tgkill"], 1, 0) + _op(_JEQ, NR["prlimit64"], 0, 7)
-    refused += _argument(0) + _op(_JEQ, _NO_PID, 4, 0) + _op(_JEQ, 0, 0, 2)
-    return refused + _op(_LD, 0) + _op(_JEQ, NR["prlimit64"], 1, 0) + _refuse() + _op(_RET, _ALLOW)
+    # Jumps count from the next instruction on: to the argument or past this block; to the last line's allow or refusal.
+    code = _op(_JEQ, NR["kill"], 2, 0) + _op(_JEQ, NR["tgkill"], 1, 0) + _op(_JEQ, NR["prlimit64"], 0, 7)
+    code += _argument(0) + _op(_JEQ, _NO_PID, 4, 0) + _op(_JEQ, 0, 0, 2)
+    return code + _op(_LD, 0) + _op(_JEQ, NR["prlimit64"], 1, 0) + _refuse() + _op(_RET, _ALLOW)
 
 
 class SampleFilter:

@@ -1,0 +1,89 @@
+"""Regular expressions that a program writes down are compiled once, before the fork; and nothing else changes by it."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from graders_sandbox import Sandbox, imports
+from tests.sandbox.jails import a_tier
+
+A, Z = int(re.I), int(re.M)
+
+#: Put before a program: whoever compiles a pattern fails. What is in the cache of `re` is not compiled.
+NO_COMPILER = """
+import re
+def compiler(*arguments):
+    raise AssertionError("compiled in the sample")
+re._compiler.compile = compiler
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "patterns"),
+    [
+        pytest.param("re.search(r'a+', s)", (("a+", 0),), id="in a call"),
+        pytest.param("re.compile('b')", (("b", 0),), id="compiled"),
+        pytest.param("re.compile('b', re.I | re.M)", (("b", A | Z),), id="flags"),
+        pytest.param("re.sub('c', '', s, 0, re.I)", (("c", A),), id="flags in their place"),
+        pytest.param("re.split('c', s, flags=re.IGNORECASE)", (("c", A),), id="flags by name"),
+        pytest.param("re.match('d', s)\nre.match('d', s)", (("d", 0),), id="once"),
+        pytest.param("re.match('d', s)\nre.match('d', s, re.I)", (("d", 0), ("d", A)), id="each flag for itself"),
+        pytest.param("re.match('d', s, some)", (), id="flags that are not known"),
+        pytest.param("re.match('d', s, re.DEBUG)", (), id="flags that print"),
+        pytest.param("re.match('d', s, re.NONE_SUCH)", (), id="flags that there are not"),
+        pytest.param("re.match(b'd', s)", (), id="bytes"),
+        pytest.param("re.match(pattern, s)", (), id="a name"),
+        pytest.param("re.match(*both)", (), id="a star"),
+        pytest.param("re.escape('d')", (), id="another function"),
+        pytest.param("other.match('d', s)", (), id="another module"),
+        pytest.param("\n".join(f"re.match('{n}' * 1, s)" for n in range(3)), (), id="made as it runs"),
+        pytest.param("\n".join(f"re.match('{n}', s)" for n in range(9999)), (), id="too many"),
+        pytest.param(f"re.match('{'x' * imports.PATTERNS_BYTES}', s)", (), id="too long"),
+        pytest.param(f"re.match('{chr(0x1F600) * 4000}', s)", (), id="too long as it is sent"),
+    ],
+)  # fmt: skip
+def test_patterns_are_read_from_the_text(text: str, patterns: tuple[tuple[str, int], ...]) -> None:
+    assert imports.named("import re\n" + text).patterns == patterns
+
+
+@pytest.mark.parametrize(
+    ("before", "call", "value"),
+    [
+        pytest.param(NO_COMPILER, r"re.search(r'(?i)q\d+z', 'Q7Z')", 1.0, id="compiled before"),
+        pytest.param(NO_COMPILER, r"re.fullmatch('q.', 'Q7', re.I)", 1.0, id="with its flags"),
+        pytest.param(NO_COMPILER, r"re.search('q' + 'z', 'qz')", None, id="not what is made as it runs"),
+        pytest.param("import re", r"re.search('q' + 'z', 'qz')", 1.0, id="which compiles for itself"),
+    ],
+)
+def test_the_sample_finds_them_compiled(before: str, call: str, value: float | None) -> None:
+    with Sandbox(tier=a_tier()) as sandbox:
+        outcome = sandbox.run(f"{before}\ndef grade(s, i):\n    return {call} is not None", {}, {})
+    assert outcome.value == value, outcome
+    assert value is not None or "compiled in the sample" in outcome.text
+
+
+def test_one_that_is_wrong_fails_where_it_is_reached() -> None:
+    source = "import re\ndef grade(s, i):\n    return 1.0 if i else float(re.search('(', 'x') is None)"
+    with Sandbox(tier=a_tier()) as sandbox:
+        assert sandbox.run(source, {}, 1).value == 1.0
+        outcome = sandbox.run(source, {}, 0)
+    assert (outcome.status, outcome.stage, outcome.error_type) == ("grader_error", "grade", "error"), outcome
+
+
+def test_slow_ones_are_left_to_samples() -> None:
+    """A class of all characters in both cases takes 5 ms; nine hundred of them may not hold up a server, twice."""
+    slow = "[a-\U0010fffe]" * 900
+    assert imports.named(f"import re\nre.search('(?i){slow}', s)").patterns
+    source = (
+        f"import re\ndef grade(s, i):\n    return 1.0 if i else float(re.search('(?i){slow}', 'x') is None)"
+    )
+    with Sandbox(tier=a_tier()) as sandbox:
+        started = time.monotonic()
+        outcome = sandbox.run(source, {}, 1)
+        assert outcome.value == 1.0, outcome
+        assert sandbox.run("def grade(s, i):\n    return 2.0", {}, {}).value == 2.0
+        assert time.monotonic() - started < 5.0
+        assert sandbox.run(source, {}, 0, timeout_s=1.0).status == "timeout"
