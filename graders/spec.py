@@ -204,6 +204,12 @@ def _load_file(path: Path) -> Source:
     return parse_text(text, str(path), yaml=path.suffix in (".yaml", ".yml"))
 
 
+_SHORTEST = (
+    'such as {"type": "string_check", "name": "exact", "input": "{{sample.output_text}}", '
+    '"reference": "{{item.answer}}", "operation": "eq"}'
+)
+
+
 def parse_text(text: str, file: str = "", *, yaml: bool = False) -> Source:
     """The spec in a text.
 
@@ -215,9 +221,8 @@ def parse_text(text: str, file: str = "", *, yaml: bool = False) -> Source:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        problem = Problem(
-            "", f"not JSON: {error.msg}", "invalid_json", line=error.lineno, column=error.colno, file=file
-        )
+        found = f"not JSON: {error.msg}" if text.strip() else f"empty; expected a grader, {_SHORTEST}"
+        problem = Problem("", found, "invalid_json", line=error.lineno, column=error.colno, file=file)
         raise SpecError([problem]) from None
     except (RecursionError, ValueError) as error:
         raise SpecError(

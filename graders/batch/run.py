@@ -251,7 +251,9 @@ def look(
     unreadable = next(
         (row.message for chunk in seen for row in chunk.rows if isinstance(row, Unreadable)), ""
     )
-    raise DataError(f"{data.name} has no rows" + (f" that can be read: {unreadable}" if unreadable else ""))
+    if unreadable:
+        raise DataError(f"{data.name} has no rows that can be read: {unreadable}")
+    raise DataError(f'{data.name} has no rows; a row is a line such as {{"sample": "...", "item": {{...}}}}')
 
 
 def header_of(grader: Grader, opened: Opened, *, texts: bool, merge: bool | None) -> Header:

@@ -133,7 +133,7 @@ WRONG: list[Any] = [
     (["none.json", "rows.jsonl", "-o", "r"], 1, "cannot read the spec"),
     (["bad.json", "rows.jsonl", "-o", "r"], 1, "bad.json"),
     (["spec.json", "none.jsonl", "-o", "r"], 2, "cannot read none.jsonl: No such file"),
-    (["spec.json", "empty.jsonl", "-o", "r"], 2, "empty.jsonl has no rows"),
+    (["spec.json", "empty.jsonl", "-o", "r"], 2, "empty.jsonl has no rows; a row is a line such as"),
     (["spec.json", "rows.jsonl", "-o", "r", "--sample-field", "smaple"], 2, "Did you mean 'sample'"),
     (["spec.json", "rows.jsonl", "-o", "rows.jsonl"], 2, "OUT is DATA"),
     (["spec.json", "rows.jsonl", "-o", "-", "--resume"], 2, "need OUT to be a file"),

@@ -106,6 +106,7 @@ def test_places_in_yaml(tmp_path: Path) -> None:
     [
         pytest.param('{"type": "string_check",}', "invalid_json", id="a comma too many"),
         pytest.param("{", "invalid_json", id="cut off"),
+        pytest.param(" \n", "invalid_json", id="empty"),
         pytest.param('{"a": ' * 100_000, "invalid_json", id="very deep"),
         pytest.param("no-such-file.json", "unreadable_file", id="no file"),
         pytest.param("x" * 5000, "unreadable_file", id="a name too long"),
@@ -118,6 +119,13 @@ def test_texts_that_are_no_spec(text: str, code: str) -> None:
         graders.validate(text)
 
     assert caught.value.problems[0].code == code
+
+
+def test_an_empty_file_is_told_what_a_grader_looks_like(tmp_path: Path) -> None:
+    file = tmp_path / "empty.json"
+    file.write_text("")
+    with pytest.raises(graders.SpecError, match='empty; expected a grader, such as {"type"'):
+        graders.validate(file)
 
 
 def test_yaml_that_refers_to_itself(tmp_path: Path) -> None:
