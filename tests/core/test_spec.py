@@ -124,7 +124,7 @@ def test_texts_that_are_no_spec(text: str, code: str) -> None:
 def test_an_empty_file_is_told_what_a_grader_looks_like(tmp_path: Path) -> None:
     file = tmp_path / "empty.json"
     file.write_text("")
-    with pytest.raises(graders.SpecError, match='empty; expected a grader, such as {"type"'):
+    with pytest.raises(graders.SpecError, match="empty; expected a grader, such as"):
         graders.validate(file)
 
 
