@@ -435,6 +435,7 @@ def test_what_may_go_wrong(
         assert result.reward == 1.0
 
 
+@pytest.mark.slow
 def test_a_forked_child_has_its_own(server: ScriptedJudge) -> None:
     """Threads and connections stay with the parent: trainers fork after the first reward."""
     with backends_of(server) as backends:

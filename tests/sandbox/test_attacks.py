@@ -18,6 +18,7 @@ from graders_sandbox.attacks import SMALL, Scene
 from graders_sandbox.attacks.cases import ROWS
 from tests.sandbox.jails import ORDINARY_UID, need, ordinary_python
 
+LONG = (54,)  # each attack beside a sibling that is at work for a while
 QUICK = ("linux-full", "linux-landlock")
 SLOW = ("linux-ns", "linux-strict")
 PACKAGE = Path(attacks.__file__).parents[1]
@@ -65,7 +66,10 @@ def attempt(jails: Jails, tier: str, row: int) -> None:
     assert len(results) == len(chosen) + 1  # and the scene
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, marks=pytest.mark.slow if row in LONG else (), id=str(row)) for row in ROWS],
+)
 @pytest.mark.parametrize("tier", QUICK)
 def test_holds(tier: str, row: int, jails: Jails) -> None:
     """Nothing gets through, and each attempt fails for the reason that the matrix names."""
