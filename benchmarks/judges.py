@@ -36,7 +36,7 @@ SPEC = {
 ITEM = {"question": "What is six times seven? " * 10}
 SERVER = """
 import sys, threading
-from graders.models.scripted import ScriptedJudge, say
+from graders.judges.scripted import ScriptedJudge, say
 with ScriptedJudge(say({"steps": [], "result": 0.5}, delay_s=float(sys.argv[1]))) as judge:
     print(judge.base_url, flush=True)
     sys.stdin.read()

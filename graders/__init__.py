@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, Any
 from graders._version import __version__
 
 if TYPE_CHECKING:
-    from graders.backends import Backends
-    from graders.engine import Grader, arun, compile, run, validate
+    from graders.engine.backends import Backends
+    from graders.engine.grader import Grader, arun, compile, run, validate
     from graders.errors import GradeError, Problem, SpecError
     from graders.result import RunResult
 
 _HOMES = {
-    "Backends": "graders.backends",
+    "Backends": "graders.engine.backends",
     "GradeError": "graders.errors",
-    "Grader": "graders.engine",
+    "Grader": "graders.engine.grader",
     "Problem": "graders.errors",
     "RunResult": "graders.result",
     "SpecError": "graders.errors",
-    "arun": "graders.engine",
-    "compile": "graders.engine",
-    "run": "graders.engine",
-    "validate": "graders.engine",
+    "arun": "graders.engine.grader",
+    "compile": "graders.engine.grader",
+    "run": "graders.engine.grader",
+    "validate": "graders.engine.grader",
 }
 
 __all__ = [

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from graders.backends import Backends
-    from graders.engine import Grader
-    from graders.models.scripted import ScriptedJudge
+    from graders.engine.backends import Backends
+    from graders.engine.grader import Grader
+    from graders.judges.scripted import ScriptedJudge
     from graders.result import RunResult
     from graders.testing.golden import Golden
     from graders_sandbox import Limits
@@ -128,9 +128,9 @@ class State:
         limits = self.limits(item)
         key = (id(judge) if judge else None, *sorted(limits.items()))
         if key not in self._backends:
-            from graders.backends import Backends
+            from graders.endpoints.config import TABLES, Config
+            from graders.engine.backends import Backends
             from graders.models import load_config
-            from graders.models.config import TABLES, Config
 
             config = load_config(self.option("--grader-config", "grader_config"))
             tables = {name: config.table(name) for name in TABLES if config.table(name)}
@@ -150,7 +150,7 @@ class State:
         """The compiled grader of a test, or of another spec under the test's backends."""
         import json
 
-        from graders.engine import compile
+        from graders.engine.grader import compile
 
         spec = self.spec(item) if spec is None else self.located(spec, item)
         if spec is None:
@@ -262,7 +262,7 @@ class Reward(float):
 
     def explain(self) -> list[str]:
         """Flags, sub-rewards, rendered texts and a diff, as lines."""
-        from graders.testing.explain import explained
+        from graders.audit.explain import explained
 
         return explained(self.grader, self.result, self.sample, self.item)
 
@@ -349,7 +349,7 @@ def fake_judge(request: pytest.FixtureRequest) -> Iterator[ScriptedJudge]:
     `fake_judge.default = say({"result": 1.0})` answers everything, `fake_judge.queue(say(...), fail(429))` the next
     requests (both from graders.testing); `fake_judge.received` is what came.
     """
-    from graders.models.scripted import ScriptedJudge
+    from graders.judges.scripted import ScriptedJudge
 
     state = request.config.stash[_STATE]
     with ScriptedJudge() as judge:
@@ -383,7 +383,7 @@ def grader_server(request: pytest.FixtureRequest) -> Iterator[GraderServer]:
 
     import uvicorn
 
-    from graders.backends import Backends
+    from graders.engine.backends import Backends
     from graders.server import app
 
     state = request.config.stash[_STATE]

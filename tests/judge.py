@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from graders.judges.scripted import Received, Step, completion
 from graders.models import ScriptedJudge
-from graders.models.scripted import Received, Step, completion
 
 
 class Judge:

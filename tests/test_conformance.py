@@ -13,7 +13,7 @@ import pytest
 import graders
 from graders import Backends
 from graders.ask import ModelAsk, ModelReply
-from graders.spec import load, read
+from graders.spec.reading import load, read
 from tests.judge import Judge, judge_server
 
 FILES = sorted(Path(__file__).parent.joinpath("conformance").glob("*.json"))

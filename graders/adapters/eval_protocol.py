@@ -16,7 +16,7 @@ from typing import Any
 
 import graders
 from graders.adapters import ItemMap, item_of
-from graders.backends import Backends
+from graders.engine.backends import Backends
 
 
 def evaluator(

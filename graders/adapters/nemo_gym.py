@@ -13,7 +13,7 @@ from typing import Any
 
 import graders
 from graders.adapters import ItemMap, RowFailed, item_of, reward_of
-from graders.backends import Backends
+from graders.engine.backends import Backends
 
 
 def app(spec: object, *, item: ItemMap = None, backends: Backends | None = None) -> Any:

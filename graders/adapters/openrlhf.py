@@ -18,8 +18,8 @@ from typing import Any
 
 import graders
 from graders.adapters import ItemMap, RowFailed, reward_of, rows_of
-from graders.backends import Backends
-from graders.engine import Grader
+from graders.engine.backends import Backends
+from graders.engine.grader import Grader
 
 
 def _graded(

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from graders.adapters import reward_of
-from graders.engine import Grader
+from graders.engine.grader import Grader
 
 
 class GradedProblem:

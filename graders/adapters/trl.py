@@ -15,7 +15,7 @@ from typing import Any
 
 import graders
 from graders.adapters import ItemMap, rows_of
-from graders.backends import Backends
+from graders.engine.backends import Backends
 from graders.result import RunResult
 
 

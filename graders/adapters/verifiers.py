@@ -17,7 +17,7 @@ from typing import Any
 
 import graders
 from graders.adapters import reward_of as _reward_of
-from graders.backends import Backends
+from graders.engine.backends import Backends
 
 
 def reward_of(

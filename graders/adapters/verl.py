@@ -15,7 +15,7 @@ from typing import Any
 
 import graders
 from graders.adapters import ItemMap, item_of, reward_of
-from graders.backends import Backends
+from graders.engine.backends import Backends
 
 
 def compute_score_of(

@@ -20,15 +20,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graders.batch.results import read_results
     from graders.batch.run import Progress, Run, Stop, grade_dataset
+    from graders.results.read import read_results
 
 _HOMES = {
     "Progress": "graders.batch.run",
     "Run": "graders.batch.run",
     "Stop": "graders.batch.run",
     "grade_dataset": "graders.batch.run",
-    "read_results": "graders.batch.results",
+    "read_results": "graders.results.read",
 }
 
 __all__ = ["Progress", "Run", "Stop", "grade_dataset", "read_results"]

@@ -19,15 +19,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from graders.batch.ids import Seen, content_id, own_id
-from graders.batch.lines import Broken, Lines
-from graders.batch.read import DataError, arrow_rows, map_fields
-from graders.batch.results import Mapped, item_of, sample_of
+from graders.datasets.ids import Seen, content_id, own_id
+from graders.datasets.read import DataError, arrow_rows, map_fields
+from graders.results.lines import Broken, Lines
+from graders.results.read import Mapped, item_of, sample_of
 
 if TYPE_CHECKING:
-    from graders.batch.lines import Piece
     from graders.batch.run import Part
-    from graders.engine import Grader
+    from graders.engine.grader import Grader
+    from graders.results.lines import Piece
 
 PART_ROWS = 2000  # rows an actor gets at once; a lost actor costs as many
 ASKING_ROWS = 200  # the same where each row costs something, and is waited for on Ctrl-C

@@ -22,17 +22,17 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from graders.batch.ids import Namer
-from graders.batch.lines import Broken, Lines, Piece, Tally
-from graders.batch.read import Chunk, Data, DataError, DataRow, Unreadable, map_fields, open_data
-from graders.batch.results import Header, Mapped, ResultsError
-from graders.batch.write import Writer
-from graders.engine import compile, digest
+from graders.datasets.ids import Namer
+from graders.datasets.read import Chunk, Data, DataError, DataRow, Unreadable, map_fields, open_data
+from graders.engine.grader import compile, digest
 from graders.errors import GradeError, Interrupted, ModelServerError, ModelStop, PythonServerError
+from graders.results.lines import Broken, Lines, Piece, Tally
+from graders.results.read import Header, Mapped, ResultsError
+from graders.results.write import Writer
 
 if TYPE_CHECKING:
-    from graders.backends import Backends
-    from graders.engine import Grader
+    from graders.engine.backends import Backends
+    from graders.engine.grader import Grader
     from graders.result import RunResult
 
 #: How long an interrupted run waits for judges; what they would have answered later is asked again on resume.

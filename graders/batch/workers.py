@@ -17,11 +17,11 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from graders.batch.lines import Broken
+from graders.results.lines import Broken
 
 if TYPE_CHECKING:
-    from graders.batch.lines import Lines, Piece
     from graders.batch.run import Part
+    from graders.results.lines import Lines, Piece
 
 CLOSE_S = 2.0  # how long a worker may take to end after its input has
 
@@ -107,10 +107,10 @@ def main() -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # a terminal's Ctrl-C reaches the whole group; the parent drains
-    from graders.backends import Backends
-    from graders.batch.lines import Lines
-    from graders.engine import Grader
-    from graders.spec import load, read
+    from graders.engine.backends import Backends
+    from graders.engine.grader import Grader
+    from graders.results.lines import Lines
+    from graders.spec.reading import load, read
 
     into, out = sys.stdin.buffer, sys.stdout.buffer
     spec, options, mapped, texts = pickle.load(into)

@@ -27,10 +27,10 @@ from graders.cli.common import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from graders.batch.lines import Tally
     from graders.batch.run import Progress, Run
-    from graders.batch.stats import Summary
-    from graders.engine import Grader
+    from graders.engine.grader import Grader
+    from graders.results.lines import Tally
+    from graders.stats.summary import Summary
 
 LINE_EVERY_S = 5.0  # between two progress lines where stderr is not a terminal
 SUMMARY_ROWS = (
@@ -121,12 +121,12 @@ def command(
     grader batch spec.json answers.jsonl -o results.jsonl
     grader batch spec.json answers.parquet -o results.jsonl --sample-field completion --resume
     """
-    from graders.batch.read import DataError
-    from graders.batch.results import ResultsError
     from graders.batch.run import Stop, grade_dataset
-    from graders.batch.write import CannotWrite, write_sorted
+    from graders.datasets.read import DataError
     from graders.errors import SpecError
     from graders.models import ConfigError
+    from graders.results.read import ResultsError
+    from graders.results.write import CannotWrite, write_sorted
 
     if spec == "-" == data:
         raise click.UsageError("SPEC and DATA cannot both be standard input.")
@@ -251,14 +251,14 @@ def _summary(output: str, config: str | None) -> Summary | None:
     """The statistics of OUT; None where it cannot be read again."""
     if not _is_file(output):
         return None
-    from graders.batch.stats import gather, summarise
+    from graders.stats.summary import gather, summarise
 
     return summarise(gather(output), price_by(config))
 
 
 def _gates(summary: Summary, fail_under: float | None, min_coverage: float | None, talk: _Talk) -> int:
     """Say what the gates come to: each is met, failed, or inconclusive, and only met ones pass."""
-    from graders.batch.stats import gates
+    from graders.stats.summary import gates
 
     found = gates(summary, fail_under, min_coverage)
     for gate in found:
@@ -303,7 +303,7 @@ class _Talk:
         for note in run.notes:
             self.say(f"note: {note}")
         if summary is not None:
-            from graders.batch.text import summary_text
+            from graders.report.text import summary_text
 
             lines = [summary_text(summary)]
         else:

@@ -21,8 +21,8 @@ from graders.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from graders.batch.check import Finding, Report
     from graders.models import Estimate
+    from graders.preflight.check import Finding, Report
 
 
 @click.command()
@@ -56,10 +56,10 @@ def command(
     grader check job.json train.jsonl
     """
     import graders
-    from graders.batch.check import check
-    from graders.batch.read import DataError
+    from graders.datasets.read import DataError
     from graders.errors import SpecError
     from graders.models import ConfigError
+    from graders.preflight.check import check
 
     if spec == "-" == data:
         raise click.UsageError("SPEC and DATA cannot both be standard input.")

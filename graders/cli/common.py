@@ -13,7 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from graders.ask import Usage
-    from graders.engine import Grader
+    from graders.engine.grader import Grader
     from graders.errors import Problem
 
 config_option = click.option(
@@ -92,7 +92,7 @@ def spec_argument(argument: str) -> object:
     """A spec as compile and validate take it: a path, or the text on standard input for -."""
     if argument != "-":
         return Path(argument)
-    from graders.spec import parse_text
+    from graders.spec.reading import parse_text
 
     return parse_text(sys.stdin.read(), "<stdin>").value
 
@@ -119,8 +119,8 @@ def price_by(config: str | None) -> Callable[[str, Usage], float | None]:
     Raises:
         ConfigError: graders.toml cannot be used.
     """
+    from graders.endpoints.spending import cost_of, price_of
     from graders.models import load_config
-    from graders.models.spending import cost_of, price_of
 
     settings = load_config(config)
 

@@ -54,10 +54,10 @@ def command(
     grader batch spec.json new.jsonl -o new.results.jsonl
     grader compare old.results.jsonl new.results.jsonl --max-drop 0.02
     """
-    from graders.batch.compare import compare, gate
-    from graders.batch.results import ResultsError
-    from graders.batch.stats import to_json
-    from graders.batch.text import comparison_markdown, comparison_text
+    from graders.report.text import comparison_markdown, comparison_text
+    from graders.results.read import ResultsError
+    from graders.stats.compare import compare, gate
+    from graders.stats.summary import to_json
 
     try:
         found = compare(a, b, group=group, different_specs=different_specs, movers=movers)

@@ -32,9 +32,9 @@ def command(document: str, to: str) -> int:
     import sys
     from pathlib import Path
 
-    from graders.convert import convert
+    from graders.documents.convert import convert
     from graders.errors import SpecError
-    from graders.spec import load, parse_text
+    from graders.spec.reading import load, parse_text
 
     try:
         source = parse_text(sys.stdin.read(), "<stdin>") if document == "-" else load(Path(document))

@@ -17,7 +17,7 @@ from graders.cli.common import colors, config_option, spec_argument
 from graders.errors import SpecError
 
 if TYPE_CHECKING:
-    from graders.backends import Backends
+    from graders.engine.backends import Backends
     from graders.models import Config
 
 #: What each optional library brings. The distribution's name, and what does not work without it.
@@ -108,7 +108,7 @@ def _libraries() -> Iterator[Finding]:
 def _sandbox(backends: Backends) -> Iterator[Finding]:
     """Whether python graders can run here, and each protection as programs inside find it."""
     from graders_sandbox import SandboxUnavailable
-    from graders_sandbox.doctor import examine
+    from graders_sandbox.host.doctor import examine
 
     try:
         for found in examine(backends.sandbox):

@@ -14,7 +14,7 @@ from graders.cli import NOT_MET, OK
 from graders.cli.common import config_option, fail_under_option, min_coverage_option, price_by
 
 if TYPE_CHECKING:
-    from graders.batch.report import Report
+    from graders.report.report import Report
 
 FORMATS = ("text", "html", "md", "json", "junit")
 ENDINGS = {".html": "html", ".htm": "html", ".md": "md", ".json": "json", ".xml": "junit", ".txt": "text"}
@@ -60,9 +60,9 @@ def command(
     grader report results.jsonl -o report.html --label human
     grader report results.jsonl --format md --fail-under 0.8 --min-coverage 0.99
     """
-    from graders.batch.report import make_report
-    from graders.batch.results import ResultsError
     from graders.models import ConfigError
+    from graders.report.report import make_report
+    from graders.results.read import ResultsError
 
     format_ = format_ or _format_of(output)
     if label_threshold is not None and label is None:
@@ -105,16 +105,16 @@ def _format_of(output: str | None) -> str:
 
 def _written(report: Report, format_: str) -> str:
     if format_ == "html":
-        from graders.batch.page import page
+        from graders.report.page import page
 
         return page(report)
     if format_ == "junit":
-        from graders.batch.report import junit
+        from graders.report.report import junit
 
         return junit(report)
     if format_ == "json":
         return json.dumps(report.to_json(), indent=2, ensure_ascii=False)
-    from graders.batch.text import summary_markdown, summary_text
+    from graders.report.text import summary_markdown, summary_text
 
     write = summary_markdown if format_ == "md" else summary_text
     return write(report.summary, report.gates, report.agreement)

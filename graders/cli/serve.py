@@ -16,7 +16,7 @@ from graders.cli.common import colors, config_option, strict_option, unsandboxed
 if TYPE_CHECKING:
     import socket
 
-    from graders.backends import Backends
+    from graders.engine.backends import Backends
 
 TOKEN_ENV = "GRADERS_TOKEN"
 

@@ -38,7 +38,7 @@ def command(specs: tuple[str, ...], output_format: str, as_json: bool, strict: b
     grader validate --strict spec.yaml
     """
     from graders.errors import SpecError
-    from graders.spec import load, parse_text, read
+    from graders.spec.reading import load, parse_text, read
 
     problems: list[Problem] = []
     for spec in specs:

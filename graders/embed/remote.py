@@ -13,17 +13,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graders.embed import TextsRefused, encodable
+from graders.endpoints.concurrency import Closed, Gate, retry_after
+from graders.endpoints.transport import WAYS, Reply, Transport
+from graders.endpoints.wire import said
 from graders.errors import ModelServerError, ModelStop
-from graders.models.client import BASE_S, MOST_S, final, redacted
-from graders.models.limits import Closed, Gate, retry_after
-from graders.models.transport import WAYS, Reply, Transport
-from graders.models.wire import said
+from graders.judges.client import BASE_S, MOST_S, final, redacted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from graders.background import Loop
-    from graders.models.config import Route
+    from graders.endpoints.config import Route
+    from graders.engine.background import Loop
 
 MAX_CHARS = 400_000  # of the texts in one request: the documented cap is 300,000 tokens
 
@@ -73,7 +73,7 @@ class Remote:
     def _started(self) -> Loop:
         """The loop, its connections and its limits, made at the first call; anew in a forked child."""
         if self._loop is None or self._loop.pid != os.getpid():
-            from graders.background import Loop
+            from graders.engine.background import Loop
 
             route = self._route
             self._transport = self._given or WAYS[route.transport]()

@@ -22,7 +22,7 @@ from graders.result import Score
 from graders.row import Row
 
 if TYPE_CHECKING:
-    from graders.spec import SpecModel
+    from graders.spec.reading import SpecModel
 
 #: type on the wire -> where its spec is
 KINDS: dict[str, str] = {

@@ -17,7 +17,7 @@ from graders.kinds.messages import (
 )
 from graders.result import Score, Spent
 from graders.row import Row
-from graders.spec import Field, Json, Options, Report, SpecModel
+from graders.spec.reading import Field, Json, Options, Report, SpecModel
 
 
 class JudgeSpec(SpecModel):

@@ -6,7 +6,7 @@ from typing import Literal, TypeGuard
 
 from graders.ask import Verdict
 from graders.kinds.judge import Judge, JudgeSpec
-from graders.spec import Field, Json, Options, Report
+from graders.spec.reading import Field, Json, Options, Report
 from graders.suggest import did_you_mean
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator
 
 from graders.ask import AudioPart, ImagePart, Message, Part, Sampling, TextPart, with_text
 from graders.row import Row
-from graders.spec import Field, Json, Options, Report, TemplateText, tagged
+from graders.spec.reading import Field, Json, Options, Report, TemplateText, tagged
 from graders.template import Template
 
 #: Spellings of the token limit found in the service's own documents -> the schema's.

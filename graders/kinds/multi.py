@@ -11,16 +11,7 @@ from graders.formula import Formula, FormulaSyntax
 from graders.kinds import KINDS, Kind, spec_of
 from graders.result import Score, Spent
 from graders.row import Row
-from graders.spec import (
-    Field,
-    Json,
-    Options,
-    Report,
-    SpecModel,
-    missing,
-    union_of,
-    wrong_type,
-)
+from graders.spec.reading import Field, Json, Options, Report, SpecModel, missing, union_of, wrong_type
 from graders.suggest import did_you_mean
 
 MEMBERS = tuple(kind for kind in KINDS if kind != "multi")

@@ -11,7 +11,7 @@ from graders.ask import Answer, Ask, CodeAsk, CodeReply, unwrap
 from graders.errors import GradeError
 from graders.result import Score
 from graders.row import Row
-from graders.spec import Field, Json, Options, Report, SpecModel
+from graders.spec.reading import Field, Json, Options, Report, SpecModel
 
 CODE_MAX_BYTES = 256 * 1024  # the service's own cap
 IMAGE_TAG = "2025-05-08"  # what the service fills in; there is one image here

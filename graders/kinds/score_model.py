@@ -7,7 +7,7 @@ from typing import Literal
 
 from graders.ask import Verdict
 from graders.kinds.judge import Judge, JudgeSpec
-from graders.spec import Field, Json, Options, Report
+from graders.spec.reading import Field, Json, Options, Report
 
 
 class ScoreModelSpec(JudgeSpec):

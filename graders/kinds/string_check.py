@@ -9,7 +9,7 @@ from graders.ask import Answer, Ask
 from graders.errors import GradeError
 from graders.result import Score
 from graders.row import Row
-from graders.spec import Field, Json, Options, Report, SpecModel, TemplateText
+from graders.spec.reading import Field, Json, Options, Report, SpecModel, TemplateText
 from graders.template import Template
 
 # No trimming, no Unicode folding. `like` is "contains", not SQL's pattern: a published run shows it (docs/parity.md).

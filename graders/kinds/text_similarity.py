@@ -10,7 +10,7 @@ from graders.ask import Answer, Ask, EmbedAsk, EmbedReply, unwrap
 from graders.errors import GradeError
 from graders.result import Score
 from graders.row import Row
-from graders.spec import Field, Json, Options, Report, SpecModel, TemplateText
+from graders.spec.reading import Field, Json, Options, Report, SpecModel, TemplateText
 from graders.template import Template
 
 MetricName = Literal[

@@ -10,30 +10,30 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from graders.ask import ModelAsk, ModelReply
-    from graders.models.adapters import from_callable, from_openai
-    from graders.models.client import Client, connect
-    from graders.models.config import Config, ConfigError, Price, Route, load_config
-    from graders.models.probing import Probe, probe
-    from graders.models.recorded import Recorded
-    from graders.models.scripted import ScriptedJudge
-    from graders.models.spending import Estimate, estimate
+    from graders.endpoints.config import Config, ConfigError, Price, Route, load_config
+    from graders.endpoints.spending import Estimate, estimate
+    from graders.judges.callables import from_callable, from_openai
+    from graders.judges.client import Client, connect
+    from graders.judges.probing import Probe, probe
+    from graders.judges.recorded import Recorded
+    from graders.judges.scripted import ScriptedJudge
 
 _HOMES = {
-    "Client": "graders.models.client",
-    "Config": "graders.models.config",
-    "ConfigError": "graders.models.config",
-    "Estimate": "graders.models.spending",
-    "Price": "graders.models.config",
-    "Probe": "graders.models.probing",
-    "Recorded": "graders.models.recorded",
-    "Route": "graders.models.config",
-    "ScriptedJudge": "graders.models.scripted",
-    "connect": "graders.models.client",
-    "estimate": "graders.models.spending",
-    "from_callable": "graders.models.adapters",
-    "from_openai": "graders.models.adapters",
-    "load_config": "graders.models.config",
-    "probe": "graders.models.probing",
+    "Client": "graders.judges.client",
+    "Config": "graders.endpoints.config",
+    "ConfigError": "graders.endpoints.config",
+    "Estimate": "graders.endpoints.spending",
+    "Price": "graders.endpoints.config",
+    "Probe": "graders.judges.probing",
+    "Recorded": "graders.judges.recorded",
+    "Route": "graders.endpoints.config",
+    "ScriptedJudge": "graders.judges.scripted",
+    "connect": "graders.judges.client",
+    "estimate": "graders.endpoints.spending",
+    "from_callable": "graders.judges.callables",
+    "from_openai": "graders.judges.callables",
+    "load_config": "graders.endpoints.config",
+    "probe": "graders.judges.probing",
 }
 
 __all__ = [

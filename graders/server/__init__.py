@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from graders.server.limits import Limits
 
 if TYPE_CHECKING:
-    from graders.backends import Backends
+    from graders.engine.backends import Backends
     from graders.server.edge import Application
 
 __all__ = ["Limits", "app"]
@@ -40,9 +40,9 @@ def app(
         strict: Refuse specs that the hosted service would refuse.
         access_log: Where a line of JSON for each request goes, without anything that requests hold; None: nowhere.
     """
-    from graders.backends import Backends
+    from graders.engine.backends import Backends
     from graders.server.edge import AccessLog, Application
-    from graders.server.routes import Service
+    from graders.server.resources.graders import Service
 
     limits = limits or Limits()
     own = backends is None

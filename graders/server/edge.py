@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Router
 from starlette.types import Lifespan, Message, Receive, Scope, Send
 
-from graders.batch.codec import dumps
+from graders.jsontext import dumps
 from graders.server.errors import ApiError, overloaded
 from graders.server.limits import Buffered, Limits
 from graders.server.metrics import Metrics

@@ -11,8 +11,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from graders.batch.codec import dumps
 from graders.errors import SpecError
+from graders.jsontext import dumps
 
 RETRY_AFTER_S = 1  # overload passes as fast as rows end; the clients add their own back-off
 

@@ -16,12 +16,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from graders.ask import Answer, Ask, CodeAsk, CodeReply, EmbedAsk, ModelAsk
-from graders.backends import Backends, cancel
+from graders.engine.backends import Backends, cancel
 from graders.errors import GradeError, PythonServerError
 
 if TYPE_CHECKING:
     from graders.server.metrics import Metrics
-    from graders.spec import Options
+    from graders.spec.reading import Options
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from graders.ask import Usage
 from graders.errors import Problem
 from graders.kinds import KINDS
 from graders.result import NO_ERRORS, Metadata
-from graders.server.batch import NDJSON
 from graders.server.errors import RETRY_AFTER_S
+from graders.server.resources.batch import NDJSON
 
 _JSON = "application/json"
 _STRING: dict[str, Any] = {"type": "string"}
@@ -190,7 +190,7 @@ def _operation(
 def _schemas() -> dict[str, Any]:
     from pydantic import TypeAdapter
 
-    from graders.spec import union_of
+    from graders.spec.reading import union_of
 
     grader = TypeAdapter(union_of(tuple(KINDS))).json_schema(
         by_alias=True, ref_template="#/components/schemas/{model}"

@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from graders.backends import Backends
+from graders.engine.backends import Backends
 
 LOOK_S = 60.0  # for the first program in the sandbox, on a machine that is busy starting
 AGAIN_S = 15.0  # what was found wanting is looked at again after this

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 from starlette.types import Message, Scope
 
-from graders.batch.codec import loads
+from graders.jsontext import loads
 from graders.server.errors import ApiError, overloaded
 from graders.server.limits import Buffered, Limits
-from graders.spec import missing, wrong_type
+from graders.spec.reading import missing, wrong_type
 from graders.suggest import did_you_mean
 
 T = TypeVar("T")

@@ -13,27 +13,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graders.models.scripted import ScriptedJudge, Step, fail, say
-    from graders.testing.bench import CannotCheck, Finding
-    from graders.testing.check import RewardNotOk, assert_reward_ok, check_reward
-    from graders.testing.checks import CHECKS
+    from graders.audit.check import RewardNotOk, assert_reward_ok, check_reward
+    from graders.audit.checks import CHECKS
+    from graders.audit.probe import CannotCheck, Finding
+    from graders.judges.scripted import ScriptedJudge, Step, fail, say
     from graders.testing.golden import Golden
     from graders.testing.strategies import items, samples, specs
 
 _HOMES = {
-    "CHECKS": "graders.testing.checks",
-    "CannotCheck": "graders.testing.bench",
-    "Finding": "graders.testing.bench",
+    "CHECKS": "graders.audit.checks",
+    "CannotCheck": "graders.audit.probe",
+    "Finding": "graders.audit.probe",
     "Golden": "graders.testing.golden",
-    "RewardNotOk": "graders.testing.check",
-    "ScriptedJudge": "graders.models.scripted",
-    "Step": "graders.models.scripted",
-    "assert_reward_ok": "graders.testing.check",
-    "check_reward": "graders.testing.check",
-    "fail": "graders.models.scripted",
+    "RewardNotOk": "graders.audit.check",
+    "ScriptedJudge": "graders.judges.scripted",
+    "Step": "graders.judges.scripted",
+    "assert_reward_ok": "graders.audit.check",
+    "check_reward": "graders.audit.check",
+    "fail": "graders.judges.scripted",
     "items": "graders.testing.strategies",
     "samples": "graders.testing.strategies",
-    "say": "graders.models.scripted",
+    "say": "graders.judges.scripted",
     "specs": "graders.testing.strategies",
 }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from graders._version import __version__
-from graders.engine import Grader
+from graders.engine.grader import Grader
 from graders.result import RunResult
 
 TOLERANCE = 1e-9  # beyond the last bits that another build of a library may change

@@ -6,7 +6,7 @@ import random
 from os import PathLike, fspath
 from typing import Any
 
-from graders.batch.read import DataError, Unreadable, open_data
+from graders.datasets.read import DataError, Unreadable, open_data
 
 
 def load_rows(

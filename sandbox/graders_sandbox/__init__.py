@@ -6,9 +6,9 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
 if TYPE_CHECKING:
+    from .host.pool import Sandbox
+    from .jail.untrusted import Verdict, run_untrusted
     from .limits import TIERS, Job, Limits, Outcome, SandboxUnavailable
-    from .pool import Sandbox
-    from .untrusted import Verdict, run_untrusted
 
 #: Loaded on first touch: the fork server imports parts of this package, and each page it holds costs every fork.
 _HOMES = {
@@ -16,10 +16,10 @@ _HOMES = {
     "Job": "limits",
     "Limits": "limits",
     "Outcome": "limits",
-    "Sandbox": "pool",
+    "Sandbox": "host.pool",
     "SandboxUnavailable": "limits",
-    "Verdict": "untrusted",
-    "run_untrusted": "untrusted",
+    "Verdict": "jail.untrusted",
+    "run_untrusted": "jail.untrusted",
 }
 
 __all__ = ["TIERS", "Job", "Limits", "Outcome", "Sandbox", "SandboxUnavailable", "Verdict", "run_untrusted"]

@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
         for name, text in COMMANDS.items():
             print(f"  {name:<8} {text}")
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
-    module = import_module(f"graders_sandbox.{'attacks' if arguments[0] == 'attack' else arguments[0]}")
+    module = import_module(f"graders_sandbox.host.{'attacks' if arguments[0] == 'attack' else arguments[0]}")
     sys.argv = [f"graders_sandbox {arguments[0]}", *arguments[1:]]
     code: int = module.main()
     return code

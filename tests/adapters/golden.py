@@ -15,7 +15,7 @@ from typing import Any
 
 import graders
 from graders.adapters import eval_protocol, nemo_gym, openrlhf, tinker, trl, verifiers, verl
-from graders.backends import Backends
+from graders.engine.backends import Backends
 from tests.specs import multi, python, string_check, text_similarity
 
 #: Lengths of sample and answer, from a program: 1 when equal, less the more they differ.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import graders
-from graders.convert import FORMS, convert, graders_in
+from graders.documents.convert import FORMS, convert, graders_in
 from tests.specs import label_model, multi, python, score_model, string_check, text_similarity
 
 ALL = [string_check(), text_similarity(), python(), score_model(), label_model(), multi()]

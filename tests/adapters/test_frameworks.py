@@ -18,7 +18,7 @@ import pytest
 
 import graders
 from graders.adapters import RowFailed
-from graders.backends import Backends
+from graders.engine.backends import Backends
 from tests.adapters.golden import SPEC, UNSOUND, expected, rows
 
 pytestmark = pytest.mark.slow
@@ -170,7 +170,7 @@ def test_eval_protocol_rows(backends: Backends) -> None:
     from eval_protocol.models import EvaluateResult, EvaluationRow, Message, MetricResult
 
     from graders.adapters.eval_protocol import evaluator
-    from graders.convert import convert
+    from graders.documents.convert import convert
 
     def row_of(sample: str, answer: str) -> Any:
         messages = [Message(role="user", content="q"), Message(role="assistant", content=sample)]

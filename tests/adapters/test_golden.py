@@ -12,7 +12,7 @@ import pytest
 
 import graders
 from graders.adapters import RowFailed, item_of, rows_of
-from graders.backends import Backends
+from graders.engine.backends import Backends
 from graders_sandbox import Limits, Sandbox
 from tests.adapters import golden
 from tests.adapters.golden import CALLS, SPEC, UNSOUND, expected, rows

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from graders.batch.results import Header
-from graders.engine import digest
+from graders.engine.grader import digest
+from graders.results.read import Header
 from tests.specs import string_check
 
 

@@ -18,15 +18,15 @@ from typing import Any
 import pytest
 
 import graders
+from graders import jsontext as codec
 from graders.ask import ModelAsk, ModelReply, TextPart, Usage
-from graders.batch import codec
 from graders.batch import run as running
-from graders.batch.lines import Broken, Lines
-from graders.batch.read import DataError
-from graders.batch.results import read_results
 from graders.batch.run import Progress, Run, Stop, grade_dataset
 from graders.batch.workers import Processes
+from graders.datasets.read import DataError
 from graders.errors import ModelServerError, ModelStop
+from graders.results.lines import Broken, Lines
+from graders.results.read import read_results
 from tests.batch.support import timeless
 from tests.specs import multi, python, score_model, string_check, text_similarity
 

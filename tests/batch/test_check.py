@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 import graders
-from graders.batch.bodies import HYPERPARAMETERS
-from graders.batch.check import check
-from graders.batch.ranges import Range, witness
-from graders.batch.read import DataError
+from graders.datasets.read import DataError
+from graders.documents.bodies import HYPERPARAMETERS
 from graders.formula import Formula
+from graders.preflight.check import check
+from graders.preflight.formulas import Range, witness
 from tests.specs import label_model, multi, python, score_model, string_check, text_similarity
 
 Spec = dict[str, Any]

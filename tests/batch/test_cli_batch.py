@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from graders.batch.results import read_results
 from graders.cli import main
+from graders.judges.scripted import say
 from graders.models import ScriptedJudge
-from graders.models.scripted import say
+from graders.results.read import read_results
 from tests.batch.support import batch, command, write_rows, write_spec
 from tests.specs import python, score_model, string_check
 

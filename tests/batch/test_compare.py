@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 from scipy import stats as scipy_stats
 
-from graders.batch.compare import compare, gate
-from graders.batch.results import ResultsError
 from graders.cli import group
+from graders.results.read import ResultsError
+from graders.stats.compare import compare, gate
 from tests.batch.handmade import write_results
 from tests.specs import multi, python, string_check, text_similarity
 

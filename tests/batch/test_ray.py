@@ -15,8 +15,8 @@ import pytest
 
 import graders
 from graders.batch.ray import Actors, GradeBatch, unique
-from graders.batch.results import read_results
 from graders.batch.run import Run, grade_dataset
+from graders.results.read import read_results
 from tests.specs import multi, string_check, text_similarity
 
 pytestmark = pytest.mark.slow

@@ -21,10 +21,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graders.batch import ids
-from graders.batch.ids import SMALL, Namer, Seen
-from graders.batch.read import CHUNK_ROWS, Chunk, DataError, DataRow, Unreadable, map_fields, open_data
-from graders.batch.results import Mapped, item_of, sample_of
+from graders.datasets import ids
+from graders.datasets.ids import SMALL, Namer, Seen
+from graders.datasets.read import CHUNK_ROWS, Chunk, DataError, DataRow, Unreadable, map_fields, open_data
+from graders.results.read import Mapped, item_of, sample_of
 
 ROWS: list[dict[str, Any]] = [
     {"id": f"r{n}", "sample": f'line one\n"two" é {n}', "answer": "x, y"} for n in range(2500)
@@ -102,9 +102,7 @@ def test_every_format_gives_the_same_rows(
 
 def test_standard_input(tmp_path: Path) -> None:
     """`-` is standard input, compressed or not."""
-    script = (
-        "from graders.batch.read import open_data; print(sum(len(c.rows) for c in open_data('-').chunks()))"
-    )
+    script = "from graders.datasets.read import open_data; print(sum(len(c.rows) for c in open_data('-').chunks()))"
 
     for data in (jsonl(ROWS), gzip.compress(jsonl(ROWS))):
         out = subprocess.run([sys.executable, "-c", script], input=data, capture_output=True, check=True)

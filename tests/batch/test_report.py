@@ -18,13 +18,13 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graders.batch import report as reporting
-from graders.batch.compare import compare
-from graders.batch.page import page, safe
-from graders.batch.report import Reference, junit, make_report
-from graders.batch.results import ResultRow
-from graders.batch.text import comparison_markdown, comparison_text, summary_markdown, summary_text
 from graders.cli import group
+from graders.report import report as reporting
+from graders.report.page import page, safe
+from graders.report.report import Reference, junit, make_report
+from graders.report.text import comparison_markdown, comparison_text, summary_markdown, summary_text
+from graders.results.read import ResultRow
+from graders.stats.compare import compare
 from tests.batch.browser import CHROMIUM, Browser
 from tests.batch.handmade import write_results
 from tests.specs import multi, python, score_model, string_check, text_similarity
@@ -213,7 +213,7 @@ def hostile_file(path: Path, text: str) -> Path:
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_no_text_becomes_markup(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page has the same elements, handlers and addresses as with a harmless text; what cannot be seen is named."""
-    monkeypatch.setattr("graders.batch.stats._moves", lambda columns: dict.fromkeys(columns.subs, 0.0))
+    monkeypatch.setattr("graders.stats.summary._moves", lambda columns: dict.fromkeys(columns.subs, 0.0))
     pages = []
     for name, content in (("hostile", text), ("plain", "plain")):
         pages.append(page(report_of(hostile_file(tmp_path / name, content), label="right")))
@@ -270,7 +270,7 @@ def test_long_texts_are_cut(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_hostile_texts_do_nothing_in_a_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The row is opened, so that all of its texts stand in the document; none has run, and the title is ours."""
-    monkeypatch.setattr("graders.batch.stats._moves", lambda columns: dict.fromkeys(columns.subs, 0.0))
+    monkeypatch.setattr("graders.stats.summary._moves", lambda columns: dict.fromkeys(columns.subs, 0.0))
     text = "\n".join(HOSTILE[:-1])
     file = tmp_path / "page.html"
     file.write_text(

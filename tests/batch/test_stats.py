@@ -18,13 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from graders.batch import estimates
-from graders.batch.estimates import Estimate
-from graders.batch.labels import agreement
-from graders.batch.results import ResultsError
-from graders.batch.stats import Summary, gates, gather, histogram, summarise
-from graders.batch.text import figure, percent, seconds, summary_markdown, summary_text
 from graders.cli import group
+from graders.report.text import figure, percent, seconds, summary_markdown, summary_text
+from graders.results.read import ResultsError
+from graders.stats import estimates
+from graders.stats.estimates import Estimate
+from graders.stats.labels import agreement
+from graders.stats.summary import Summary, gates, gather, histogram, summarise
 from tests.batch.handmade import write_results
 from tests.specs import multi, python, score_model, string_check, text_similarity
 
@@ -470,7 +470,7 @@ def test_files_that_cannot_be_read(name: str, text: str | None, says: str, tmp_p
 @settings(max_examples=40, deadline=None)
 def test_lines_are_read_as_json(rows: list[tuple[float | None, bool, str]]) -> None:
     """The short way over a line's numbers finds what parsing all of it finds, whatever stands in its texts."""
-    from graders.batch.stats import numbers_of
+    from graders.stats.summary import numbers_of
 
     lines = [
         {"id": f"i{n}{text}", "reward": reward, "ok": reward is not None, **({"row": {"sample": text, "row": 1}} if has else {})}

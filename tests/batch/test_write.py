@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graders.batch import codec, write
-from graders.batch.lines import Lines, Piece, Tally, _numbers, _texts
-from graders.batch.results import Header, ResultsError, read_results
+from graders import jsontext as codec
 from graders.batch.run import Run, grade_dataset
-from graders.batch.write import Writer, write_sorted
+from graders.results import write
+from graders.results.lines import Lines, Piece, Tally, _numbers, _texts
+from graders.results.read import Header, ResultsError, read_results
+from graders.results.write import Writer, write_sorted
 from tests.specs import multi, python, string_check, text_similarity
 
 ROWS: list[dict[str, Any]] = [
@@ -381,8 +382,8 @@ PLAIN = st.lists(
 def test_columns_equal_row_by_row(spec: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     """A chunk's lines are, byte for byte, those of its rows graded one at a time by the engine."""
     import graders
-    from graders.batch.read import open_data
-    from graders.batch.results import Mapped
+    from graders.datasets.read import open_data
+    from graders.results.read import Mapped
 
     lines = Lines(graders.compile(spec), Mapped("sample", "item", ""), texts=True)
     (chunk,) = open_data(rows).chunks()

@@ -9,9 +9,9 @@ from concurrent.futures import Future
 import pytest
 
 import graders
-from graders import backends as backends_module
 from graders.ask import Answer
-from graders.backends import Backends
+from graders.engine import backends as backends_module
+from graders.engine.backends import Backends
 from tests.specs import multi, python, string_check
 
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 import graders
 from graders.embed import Kept, TextsRefused, encodable
+from graders.judges.scripted import Received, ScriptedJudge, Step, fail
 from graders.metrics.cosine import cosine
 from graders.models import Config, ConfigError
-from graders.models.scripted import Received, ScriptedJudge, Step, fail
 from tests.specs import multi, string_check, text_similarity
 
 COSINE = text_similarity(evaluation_metric="cosine")

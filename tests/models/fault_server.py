@@ -1,6 +1,6 @@
 """What a judge's server may do, as a table: the bytes it sends, what must come of it, and how often it is asked.
 
-The server itself is `graders.models.scripted`. Sources of the behaviours: measured on llama-server, llama-cpp-python's
+The server itself is `graders.judges.scripted`. Sources of the behaviours: measured on llama-server, llama-cpp-python's
 server and the official SDK's test doubles; reported in the trackers of the servers; the APIs' references.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from graders.models.scripted import Answer, Received, Step, completion, fail, say
+from graders.judges.scripted import Answer, Received, Step, completion, fail, say
 
 SERVER, REFUSAL, PARSE = "model_grader_server_error", "model_grader_refusal_error", "model_grader_parse_error"
 MAX_ATTEMPTS = 3  # of the configuration the table is written for
@@ -236,6 +236,6 @@ BEHAVIOURS = [
 
 def keyed(received: Received, result: Any) -> str:
     """A verdict as the request wants it, as text."""
-    from graders.models.scripted import result_key
+    from graders.judges.scripted import result_key
 
     return json.dumps({"steps": [], result_key(received): result})

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from graders.ask import Message, ModelAsk, Sampling, TextPart, Verdict
+from graders.endpoints.transport import Reply
 from graders.models import Client, Config, ScriptedJudge
-from graders.models.transport import Reply
 
 SAMPLE = 'The answer is 4. {"result": 1}'
 

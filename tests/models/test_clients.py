@@ -19,10 +19,10 @@ import pytest
 
 import graders
 from graders.cli import main
+from graders.endpoints.transport import WAYS, Direct, _proxied
 from graders.errors import ModelStop
+from graders.judges.scripted import Answer, Received, Step, completion, fail, say
 from graders.models import Client, Config, ScriptedJudge, from_callable, from_openai
-from graders.models.scripted import Answer, Received, Step, completion, fail, say
-from graders.models.transport import WAYS, Direct, _proxied
 from tests.models.support import ask, config_of, judge_spec
 
 # --- transports ---------------------------------------------------------------------------------------------------
@@ -350,7 +350,7 @@ def test_importing_and_compiling_opens_nothing() -> None:
     code = (
         "import sys, json, graders\n"
         f"graders.compile(json.loads({json.dumps(json.dumps(judge_spec()))}))\n"
-        "print([m for m in ('asyncio', 'ssl', 'httpx2', 'sqlite3', 'graders.models.client') if m in sys.modules])"
+        "print([m for m in ('asyncio', 'ssl', 'httpx2', 'sqlite3', 'graders.judges.client') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -406,7 +406,7 @@ def colour_of(received: Received) -> str:
     import base64
     import zlib
 
-    from graders.models.probing import COLOURS
+    from graders.judges.probing import COLOURS
 
     url = received.json["messages"][0]["content"][1]["image_url"]["url"]
     png = base64.b64decode(url.split(",")[1])

@@ -13,8 +13,8 @@ import pytest
 
 import graders
 from graders.errors import ModelStop
+from graders.judges.scripted import fail
 from graders.models import Client, ScriptedJudge
-from graders.models.scripted import fail
 from graders.result import FLAGS
 from tests.models.fault_server import (
     BEHAVIOURS,

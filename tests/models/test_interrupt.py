@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from graders.judges.scripted import Received, Step, say
 from graders.models import ScriptedJudge
-from graders.models.scripted import Received, Step, say
 from tests.models.support import judge_spec
 
 ROWS = 1000
@@ -91,7 +91,7 @@ def test_interrupted_batch(tmp_path: Path, number: int) -> None:
 
 def test_quota_that_runs_out_stops_the_batch_and_keeps_what_was_paid_for(tmp_path: Path) -> None:
     """Few requests more than were under way; every answer that came is in the file; the exit says that it broke."""
-    from graders.models.scripted import fail
+    from graders.judges.scripted import fail
 
     out = tmp_path / "out.jsonl"
 

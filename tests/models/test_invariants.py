@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graders.ask import ModelReply
+from graders.endpoints.transport import Reply
 from graders.errors import GradeError, ModelStop
-from graders.models.transport import Reply
 from graders.result import FLAGS
 from tests.models.support import Fake, ask, in_virtual_time, ok, virtual_client
 

@@ -9,8 +9,8 @@ from collections import Counter, defaultdict, deque
 import pytest
 
 import graders
+from graders.judges.scripted import Answer, Received, Step
 from graders.models import Client, ScriptedJudge
-from graders.models.scripted import Answer, Received, Step
 from tests.models.fault_server import BEHAVIOURS, LABEL, SCORE, Behaviour, Kind
 from tests.models.support import Clock, config_of, judge_spec
 

@@ -10,8 +10,8 @@ import pytest
 
 import graders
 from graders.ask import Message, TextPart, with_text
+from graders.endpoints.transport import Reply
 from graders.models import Client, Config, ConfigError, Route, ScriptedJudge, load_config
-from graders.models.transport import Reply
 from tests.models.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -345,7 +345,7 @@ def test_keys_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def json_error(message: str) -> Any:
-    from graders.models.scripted import fail
+    from graders.judges.scripted import fail
 
     return fail(401, message)
 

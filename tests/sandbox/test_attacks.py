@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from graders_sandbox import Sandbox, attacks
-from graders_sandbox.attacks import SMALL, Scene
-from graders_sandbox.attacks.cases import ROWS
+from graders_sandbox import Sandbox
+from graders_sandbox.host import attacks
+from graders_sandbox.host.attacks import SMALL, Scene
+from graders_sandbox.host.attacks.cases import ROWS
 from tests.sandbox.jails import ORDINARY_UID, need, ordinary_python
 
 LONG = (54,)  # each attack beside a sibling that is at work for a while
@@ -151,7 +152,7 @@ def test_the_matrix_is_whole() -> None:
 
 def test_another_reason_is_not_held(jails: Jails) -> None:
     """An attack that fails by a mistake of its own, or that succeeds, is reported."""
-    from graders_sandbox.attacks.cases import Attack
+    from graders_sandbox.host.attacks.cases import Attack
 
     mistaken = Attack(9, "a mistake", "EPERM", source="def grade(sample, item):\n    return no_such_name\n")
     successful = Attack(9, "a success", "EPERM", source="def grade(sample, item):\n    return 0.0\n")
@@ -185,7 +186,7 @@ def test_a_touched_scene_is_seen() -> None:
 
 def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     """`python -m graders_sandbox attack` says how many held, as text and as JSON; 0 when all did."""
-    from graders_sandbox.attacks import main
+    from graders_sandbox.host.attacks import main
 
     assert main(["--tier", "linux-strict", "--row", "7"]) == 0
     assert "4 of 4 held, rows 1 of 59" in capsys.readouterr().out

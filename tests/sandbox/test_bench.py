@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from graders_sandbox import bench
+from graders_sandbox.host import bench
 from tests.sandbox.jails import a_tier
 
 

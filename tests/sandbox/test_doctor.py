@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from graders_sandbox import Sandbox, attacks, doctor
-from graders_sandbox.attacks import Result
-from graders_sandbox.attacks.cases import ROWS
+from graders_sandbox import Sandbox
+from graders_sandbox.host import attacks, doctor
+from graders_sandbox.host.attacks import Result
+from graders_sandbox.host.attacks.cases import ROWS
 from tests.sandbox.jails import a_tier, need
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from graders_sandbox import Sandbox, folders
+from graders_sandbox import Sandbox
+from graders_sandbox.jail import folders
 from tests.sandbox.jails import need
 
 DEEP = """

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from graders_sandbox import Job, Limits, Sandbox, pool, processes
+from graders_sandbox import Job, Limits, Sandbox
+from graders_sandbox.host import pool, processes
 from tests.sandbox.jails import a_tier
 
 GB = 1024**3

@@ -20,7 +20,9 @@ from typing import Any
 
 import pytest
 
-from graders_sandbox import Job, Limits, Sandbox, folders, imports, processes
+from graders_sandbox import Job, Limits, Sandbox
+from graders_sandbox.host import imports, processes
+from graders_sandbox.jail import folders
 from tests.sandbox.jails import PACKAGE, a_tier, alive, descendants, need, until
 
 DOUBLE = "def grade(sample, item): return item['x'] * 2.0"
@@ -373,7 +375,7 @@ def test_killed_servers_lose_no_sample_at_length(tier: str) -> None:
 
 def test_a_hung_server_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that does not answer is ended by the host's watchdog, and its samples are graded elsewhere."""
-    monkeypatch.setattr("graders_sandbox.pool.GRACE_S", 0.3)
+    monkeypatch.setattr("graders_sandbox.host.pool.GRACE_S", 0.3)
     with Sandbox(tier=a_tier()) as sandbox:
         sandbox.run(DOUBLE, {}, {"x": 1})
         for pid in servers_of(sandbox, {}):

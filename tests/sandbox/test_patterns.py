@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from graders_sandbox import Sandbox, imports
+from graders_sandbox import Sandbox
+from graders_sandbox.host import imports
 from tests.sandbox.jails import a_tier
 
 A, Z = int(re.I), int(re.M)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from graders_sandbox import TIERS, Sandbox, SandboxUnavailable
-from graders_sandbox.processes import Choice
+from graders_sandbox.host.processes import Choice
 from tests.sandbox.jails import ORDINARY_UID, PACKAGE, a_tier, need, ordinary_python, run_script
 
 ONE = "def grade(sample, item): return 1.0"

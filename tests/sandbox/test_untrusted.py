@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graders_sandbox import TIERS, Limits, Outcome, Sandbox, run_untrusted, untrusted
+from graders_sandbox import TIERS, Limits, Outcome, Sandbox, run_untrusted
+from graders_sandbox.jail import untrusted
 from tests.sandbox.jails import need
 
 #: Reports everything instead of a number: the text of the exception is the verdict.

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from graders.backends import Backends
+from graders.engine.backends import Backends
 from graders.models import load_config
 from graders.server import Limits, app
 from graders.server.serving import listen, server

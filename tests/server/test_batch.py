@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from graders.backends import Backends
-from graders.models.scripted import ScriptedJudge, fail, say
+from graders.engine.backends import Backends
+from graders.judges.scripted import ScriptedJudge, fail, say
 from graders.server import Limits
 from tests.server.support import BATCH, Answer, Running, load_config_of, serving
 from tests.specs import multi, python, score_model, string_check, text_similarity

@@ -295,7 +295,7 @@ def test_health_and_readiness(server: Running) -> None:
 
 def test_not_ready_says_why() -> None:
     """A broken configuration is not ready, and lives."""
-    from graders.backends import Backends
+    from graders.engine.backends import Backends
 
     with serving(Backends(config="/nonexistent/graders.toml")) as running:
         ready = running.ask("GET", "/readyz")

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from graders.backends import Backends
-from graders.models.scripted import ScriptedJudge, say
-from graders.server import routes
+from graders.engine.backends import Backends
+from graders.judges.scripted import ScriptedJudge, say
 from graders.server.metrics import BUCKETS, MOST_MODELS, Metrics
+from graders.server.resources import graders as routes
 from tests.server.support import BATCH, Running, load_config_of, serving
 from tests.specs import multi, python, score_model, string_check
 

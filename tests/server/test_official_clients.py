@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 import graders
-from graders.backends import Backends
-from graders.models.scripted import Received, ScriptedJudge, Step, say
+from graders.engine.backends import Backends
+from graders.judges.scripted import Received, ScriptedJudge, Step, say
 from graders.result import NO_ERRORS
 from graders.server import Limits
 from tests.server.clients.cases import ERRORS, RESULTS, script

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from graders.backends import Backends
+from graders.engine.backends import Backends
 from graders.server import Limits, openapi
 from tests.server.support import BATCH, PROBLEMS, RUN, VALIDATE, Running, serving
 from tests.specs import label_model, multi, python, score_model, string_check, text_similarity
@@ -121,7 +121,7 @@ def test_what_only_tells(server: Running, path: str) -> None:
 
 def test_every_path_is_documented() -> None:
     """But for the page and the document itself."""
-    from graders.server.routes import PREFIXES, Service
+    from graders.server.resources.graders import PREFIXES, Service
 
     service = Service(Backends(), Limits(), strict=False)
     here = set(service.routes()) - {"/", "/openapi.json"}

@@ -14,11 +14,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from graders.backends import Backends
-from graders.models.scripted import ScriptedJudge, say
-from graders.server import Limits, routes
+from graders.engine.backends import Backends
+from graders.judges.scripted import ScriptedJudge, say
+from graders.server import Limits
 from graders.server import serving as serving_module
 from graders.server.metrics import resident_bytes
+from graders.server.resources import graders as routes
 from tests.server.support import RUN, VALIDATE, Running, load_config_of, serving
 from tests.specs import multi, python, score_model, string_check, text_similarity
 

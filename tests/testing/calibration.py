@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import graders
-from graders.models.config import Config
-from graders.models.scripted import Answer, Received, ScriptedJudge, say
+from graders.endpoints.config import Config
+from graders.judges.scripted import Answer, Received, ScriptedJudge, say
 from graders.testing import Finding, check_reward
 from tests.testing.catalog import FLAWED, SOUND, Entry
 

@@ -1,0 +1,1 @@
+"""Reward audits: search a grader for rewards that a wrong answer can earn."""

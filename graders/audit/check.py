@@ -1,0 +1,115 @@
+"""`check_reward` and `assert_reward_ok`: the checks of a reward on a handful of rows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterable, Mapping
+from os import PathLike
+from typing import Any
+
+from graders.audit.checks import BLINDNESS, CHECKS, WHEN_SLOW
+from graders.audit.probe import Bench, Finding, Settings, read_rows
+from graders.engine.backends import Backends
+from graders.engine.grader import compile
+from graders.suggest import did_you_mean
+
+MAX_ROWS = 24  # a flaw shows on a few rows, and each costs some fifty samples
+MAX_JUDGED_ROWS = 6  # where each of them is a call
+
+
+class RewardNotOk(AssertionError):
+    """The checks found something; `findings` has it all."""
+
+    def __init__(self, findings: list[Finding], name: str) -> None:
+        self.findings = findings
+        lines = [f"{name}: {len(findings)} finding{'s' if len(findings) > 1 else ''}"]
+        super().__init__("\n  ".join([*lines, *map(str, findings)]))
+
+
+def check_reward(
+    spec: object,
+    rows: Iterable[Mapping[str, Any]] | str | PathLike[str],
+    *,
+    checks: Collection[str] | None = None,
+    skip: Collection[str] = (),
+    blind_to: Collection[str] = (),
+    scale: tuple[float, float] | None = None,
+    latency_s: float = 1.0,
+    repeats: int = 3,
+    max_rows: int | None = None,
+    seed: int = 0,
+    backends: Backends | None = None,
+) -> list[Finding]:
+    """Everything that the reward checks find wrong with a grader; [] when nothing is.
+
+    Args:
+        spec: As for graders.compile.
+        rows: {"id", "item", "gold": a sample that deserves the top, "prompt"?: what the model is shown, "bad"?: samples
+            that deserve the bottom, "group"?: rows compared with each other in training}; or the path of a JSONL or
+            Parquet file of them. Three different golds are enough for most flaws.
+        checks: Names of CHECKS to run; None: all of them.
+        skip: Names of CHECKS to leave out.
+        blind_to: Claims to hold the grader to: "whitespace" (outer), "case".
+        scale: The rewards a wrong and a right answer should get; None: a judge's own `range`, else 0 to 1.
+        latency_s: The budget for one row, as a median; ten times as much where a judge is asked.
+        repeats: How often a sample is graded again to see whether its reward changes.
+        max_rows: More rows are sampled down to so many; None: 24, and 6 where a judge is asked.
+        seed: Of that sampling.
+        backends: Who answers the grader's asks; None: what graders.toml and the environment say.
+
+    Raises:
+        SpecError: the spec is not valid.
+        ValueError: a row lacks a gold, two share an id, a check or claim has no such name, a scale is upside down.
+        CannotCheck: the sandbox or the judge could not be used, so that nothing is known.
+    """
+    _known(checks or (), CHECKS, "check")
+    _known(skip, CHECKS, "check")
+    _known(blind_to, BLINDNESS, "claim")
+    if scale is not None and not scale[0] < scale[1]:
+        raise ValueError(f"the scale goes from the wrong answer's reward up to the right one's, not {scale}")
+    grader = compile(spec, backends=backends)
+    read = read_rows(_loaded(rows))
+    settings = Settings(frozenset(blind_to), scale, latency_s, repeats)
+    wanted = [name for name in CHECKS if (checks is None or name in checks) and name not in skip]
+    findings: list[Finding] = []
+    with Bench(grader, read, settings) as bench:
+        limit = max_rows or (MAX_JUDGED_ROWS if bench.judged else MAX_ROWS)
+        if len(read) > limit:
+            kept = sorted(random.Random(seed).sample(range(len(read)), limit))
+            bench.rows = [read[index] for index in kept]
+        while wanted:
+            name = wanted.pop(0)
+            found = list(CHECKS[name](bench))
+            findings += found
+            if name == "latency" and found:
+                wanted = [left for left in wanted if left in WHEN_SLOW]
+    return findings
+
+
+def assert_reward_ok(
+    spec: object, rows: Iterable[Mapping[str, Any]] | str | PathLike[str], **options: Any
+) -> None:
+    """Fail with everything that `check_reward` finds; its options are the same.
+
+    Raises:
+        RewardNotOk: (an AssertionError) there was something.
+    """
+    __tracebackhide__ = True
+    if findings := check_reward(spec, rows, **options):
+        raise RewardNotOk(findings, compile(spec, backends=options.get("backends")).name)
+
+
+def _loaded(rows: Iterable[Mapping[str, Any]] | str | PathLike[str]) -> Iterable[Mapping[str, Any]]:
+    if not isinstance(rows, (str, PathLike)):
+        return rows
+    from graders.testing.rows import load_rows
+
+    return load_rows(rows)
+
+
+def _known(names: Collection[str], known: Collection[str], what: str) -> None:
+    if isinstance(names, str):
+        raise ValueError(f"expected a list of {what}s, not the text {names!r}")
+    for name in names:
+        if name not in known:
+            raise ValueError(f"there is no {what} {name!r}. {did_you_mean(name, known)}".rstrip())

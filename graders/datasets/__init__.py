@@ -1,0 +1,1 @@
+"""Datasets: rows in from files and iterables, each with an id, a sample and an item."""

@@ -1,0 +1,1 @@
+"""Graders inside other documents: fine-tuning jobs, evals, promptfoo files."""

@@ -1,0 +1,1 @@
+"""OpenAI-compatible endpoints: configuration, transport, concurrency and rate limits, spending."""

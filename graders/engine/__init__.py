@@ -1,0 +1,1 @@
+"""The engine: compile a spec once, grade one row or many."""

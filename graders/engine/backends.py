@@ -1,0 +1,405 @@
+"""Who answers asks: judges, the sandbox, an embedder. The only layer that touches networks, processes and clocks.
+
+Every ask becomes a Future that ends in an Answer: the reply, or the GradeError that came instead. Sync callers wait
+for it, async callers await it, a batch keeps many under way.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from graders.ask import Answer, Ask, CodeAsk, CodeReply, EmbedAsk, EmbedReply, ModelAsk
+from graders.errors import (
+    GradeError,
+    Interrupted,
+    ModelServerError,
+    PythonRuntimeError,
+    PythonServerError,
+    SampleParseError,
+    UnresponsiveReward,
+)
+
+if TYPE_CHECKING:
+    from asyncio import Task
+
+    from graders.embed import Embedder
+    from graders.endpoints.spending import ModelTotals
+    from graders.engine.background import Loop
+    from graders.models import Config, ModelClient
+    from graders.spec.reading import Options
+    from graders_sandbox import Outcome, Sandbox
+
+#: Sandbox outcomes that are the program's own doing -> python_grader_runtime_error. The others end in
+#: python_grader_server_error with the outcome as its type: how the service files time-outs is not published.
+RUNTIME_OUTCOMES = ("grader_error", "bad_return")
+
+#: How long after a deadline those who keep it themselves (judges, the sandbox) may take to say what became of it.
+LATE_S = 1.0
+
+
+class Backends:
+    """What compiled graders share. Cheap to make: everything starts at its first ask. Safe to use from any thread.
+
+    Args:
+        models: Who answers ModelAsk: a ModelClient, any function, or an openai client (see graders.judges.callables);
+            None: what the configuration says, at the first ask.
+        sandbox: Who runs python graders; None: what the configuration says.
+        embedder: Who makes vectors for cosine; None: what the configuration says (by default nobody does).
+        cache: Path of a file in which judges' verdicts are kept; None: no cache.
+        config: Path of graders.toml; None: GRADERS_CONFIG, else found upward from the working directory.
+        unsandboxed: Run python graders without a jail. Only for programs that you wrote; marks every result.
+    """
+
+    def __init__(
+        self,
+        *,
+        models: Any = None,
+        sandbox: Sandbox | None = None,
+        embedder: Embedder | None = None,
+        cache: str | None = None,
+        config: str | Config | None = None,
+        unsandboxed: bool = False,
+    ) -> None:
+        if models is not None and not hasattr(models, "answer"):
+            from graders.judges.callables import client_of
+
+            models = client_of(models)
+        self._models: ModelClient | None = models
+        self._sandbox = sandbox
+        self._embedder = embedder
+        self._cache = cache
+        self._config = config
+        self._unsandboxed = unsandboxed
+        self._loop: Loop | None = None
+        self._embedding: Loop | None = None
+        self._lock = _lock()
+
+    @classmethod
+    def from_env(cls) -> Backends:
+        """What graders.toml and the environment say."""
+        return cls()
+
+    # --- the parts, made when first needed ---
+
+    @property
+    def config(self) -> Config:
+        """The configuration. Raises ConfigError when its file is not valid."""
+        with self._lock:
+            if self._config is None or isinstance(self._config, str):
+                from graders.models import load_config
+
+                self._config = load_config(self._config)
+            return self._config
+
+    @property
+    def options(self) -> Options:
+        """How the configuration wants graders compiled. Raises ValueError when it is not valid."""
+        from graders.metrics import options_in
+        from graders.spec.reading import Options
+
+        metrics = self.config.table("metrics")
+        return Options(
+            metrics=metrics.get("implementation", "fast"),
+            metric_options=options_in(metrics),
+            values=self.config.table("templates").get("values", "json"),
+            judge_steps=self.config.table("judge").get("steps", True),
+            harden=self.config.table("judge").get("harden", False),
+            embedder=self.has_embedder,
+        )
+
+    @property
+    def models(self) -> ModelClient:
+        config = self.config
+        with self._lock:
+            if self._models is None:
+                from graders.models import connect
+
+                self._models = connect(config, cache=self._cache)
+            return self._models
+
+    @property
+    def asked(self) -> Mapping[str, ModelTotals]:
+        """What judges were asked so far, for each model that specs name; {} before the first question."""
+        totals = getattr(self._models, "totals", None)
+        return totals.models if totals is not None else {}
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The sandbox. Raises ValueError when the configuration's [sandbox] table is not valid."""
+        if self._sandbox is None:
+            table = dict(self.config.table("sandbox"))
+            with self._lock:
+                if self._sandbox is None:
+                    from graders_sandbox import Limits, Sandbox
+
+                    limits = Limits(**table.pop("limits", {}))
+                    self._sandbox = Sandbox(limits=limits, **{"unsandboxed": self._unsandboxed, **table})
+        return self._sandbox
+
+    @property
+    def has_embedder(self) -> bool:
+        return self._embedder is not None or bool(self.config.table("embeddings"))
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder. Raises ValueError or ImportError when the configuration's [embeddings] table cannot be used."""
+        if self._embedder is None:
+            config = self.config
+            with self._lock:
+                if self._embedder is None:
+                    from graders.embed import embedder_from
+
+                    self._embedder = embedder_from(config)
+        return self._embedder
+
+    # --- asking ---
+
+    def submit(
+        self, asks: Sequence[Ask | GradeError], *, deadline: float | None = None
+    ) -> list[Future[Answer]]:
+        """Send asks off, in one go where that is cheaper (texts to embed); one Future for each, in order.
+
+        Args:
+            asks: A GradeError among them is its own answer.
+            deadline: time.monotonic() seconds after which nobody waits any more.
+        """
+        futures: list[Future[Answer]] = [Future() for _ in asks]
+        judged: list[tuple[ModelAsk, Future[Answer]]] = []
+        coded: list[tuple[CodeAsk, Future[Answer]]] = []
+        embeds: list[tuple[EmbedAsk, Future[Answer]]] = []
+        for ask, future in zip(asks, futures, strict=True):
+            if isinstance(ask, GradeError):
+                future.set_result(ask)
+            elif isinstance(ask, ModelAsk):
+                judged.append((ask, future))
+            elif isinstance(ask, CodeAsk):
+                coded.append((ask, future))
+            else:
+                embeds.append((ask, future))
+        if coded:
+            self._submit_code(coded, deadline)
+        if judged:
+            self._submit_judged(judged, deadline)
+        if embeds:
+            self._submit_embeds(embeds)
+        return futures
+
+    def fetch(self, asks: Sequence[Ask | GradeError], *, deadline: float | None = None) -> list[Answer]:
+        """All answers, in order. An interrupt cancels what is under way.
+
+        What has not come LATE_S after the deadline is given up: its answer is an UnresponsiveReward.
+        """
+        futures = self.submit(asks, deadline=deadline)
+        try:
+            if deadline is not None:
+                wait(futures, _left(deadline))
+            return [_answer_of(future, deadline) for future in futures]
+        except BaseException:
+            cancel(futures)
+            raise
+
+    async def afetch(
+        self, asks: Sequence[Ask | GradeError], *, deadline: float | None = None
+    ) -> list[Answer]:
+        """As fetch. Cancelling the caller cancels what is under way."""
+        import asyncio
+
+        futures = self.submit(asks, deadline=deadline)
+        try:
+            waiting = [asyncio.wrap_future(future) for future in futures]
+            if waiting:
+                await asyncio.wait(waiting, timeout=None if deadline is None else _left(deadline))
+            return [_answer_of(future, deadline) for future in futures]
+        except BaseException:
+            cancel(futures)
+            raise
+
+    def _submit_judged(
+        self, asked: Sequence[tuple[ModelAsk, Future[Answer]]], deadline: float | None
+    ) -> None:
+        """Questions to judges, all with one wake-up of their loop."""
+        try:
+            models = self.models
+        except ValueError as error:
+            for _, future in asked:
+                future.set_result(ModelServerError(str(error)))
+            return
+        with self._lock:
+            if self._loop is None or self._loop.pid != os.getpid():
+                from graders.engine.background import Loop
+
+                self._loop = Loop()
+        loop = self._loop
+
+        def begin() -> None:
+            for ask, future in asked:
+                if not future.cancelled():
+                    task = loop.create_task(models.answer(ask, deadline=deadline))
+                    follow(task, future, _same, partial(loop.give_up, task))
+
+        loop.call(begin)
+
+    def _submit_code(self, asked: Sequence[tuple[CodeAsk, Future[Answer]]], deadline: float | None) -> None:
+        timeout_s = None if deadline is None else max(0.001, deadline - time.monotonic())
+        try:
+            sandbox = self.sandbox
+        except (ValueError, TypeError) as error:
+            text = f"the [sandbox] configuration is not valid: {error}"
+            for _, future in asked:
+                future.set_result(PythonServerError(text, "infrastructure"))
+            return
+        with sandbox.together():
+            for ask, future in asked:
+                try:
+                    running = sandbox.submit(
+                        ask.source, ask.sample, ask.item, key=ask.key, timeout_s=timeout_s
+                    )
+                except (TypeError, ValueError, RecursionError) as error:
+                    future.set_result(
+                        SampleParseError(f"the row cannot be sent to the program as JSON: {error}")
+                    )
+                else:
+                    follow(running, future, _code_answer, running.cancel)
+
+    def _submit_embeds(self, embeds: list[tuple[EmbedAsk, Future[Answer]]]) -> None:
+        """On a thread of their own, one call after the other: a model keeps its processor busy."""
+        with self._lock:
+            if self._embedding is None or self._embedding.pid != os.getpid():
+                from graders.engine.background import Loop
+
+                self._embedding = Loop("graders-embed")
+        self._embedding.call(partial(self._embed, embeds))
+
+    def _embed(self, embeds: list[tuple[EmbedAsk, Future[Answer]]]) -> None:
+        """One call for the texts of many rows."""
+        live = [(ask, future) for ask, future in embeds if future.set_running_or_notify_cancel()]
+        for answer, (_, future) in zip(self._vectors([ask for ask, _ in live]), live, strict=True):
+            future.set_result(answer)
+
+    def _vectors(self, asks: Sequence[EmbedAsk]) -> list[Answer]:
+        from graders.embed import TextsRefused
+
+        try:
+            embedder = self.embedder
+            vectors = embedder.embed([text for ask in asks for text in ask.texts])
+        except TextsRefused as error:
+            if len(asks) == 1:
+                return [error]
+            return [
+                answer for ask in asks for answer in self._vectors([ask])
+            ]  # only its own row fails for a text
+        except GradeError as error:
+            return [error] * len(asks)
+        except Exception as error:
+            return [ModelServerError(f"the embedder failed: {type(error).__name__}: {error}")] * len(asks)
+        answers: list[Answer] = []
+        at = 0
+        for ask in asks:
+            answers.append(EmbedReply(vectors[at : at + len(ask.texts)], embedder.provenance))
+            at += len(ask.texts)
+        return answers
+
+    def interrupt(self) -> None:
+        """Call off the questions to judges that are under way: their answers are Interrupted."""
+        loop = self._loop
+        if loop is not None:
+            loop.cancel()
+
+    def close(self) -> None:
+        """End what was started: connections, sandbox processes, threads."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+            models, sandbox, embedding = self._models, self._sandbox, self._embedding
+            self._embedding = None
+            embedder = self._embedder
+        if loop is not None and loop.pid == os.getpid():
+            if models is not None:
+                loop.finish(models.aclose())
+            loop.close()
+        if sandbox is not None:
+            sandbox.close()
+        end = getattr(embedder, "close", None)
+        if end is not None:
+            end()
+        if embedding is not None:
+            embedding.close()
+
+    def __enter__(self) -> Backends:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _lock() -> Any:
+    import threading
+
+    return threading.RLock()
+
+
+def cancel(futures: Sequence[Future[Any]]) -> None:
+    """Give up on what is under way; what has ended keeps its answer."""
+    for future in futures:
+        future.cancel()
+
+
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic()) + LATE_S
+
+
+def _answer_of(future: Future[Answer], deadline: float | None) -> Answer:
+    """The answer that came; after the deadline, that none did."""
+    if deadline is None or future.done():
+        return future.result()
+    future.cancel()
+    return UnresponsiveReward("no answer came within the time that this row was given")
+
+
+def follow(
+    source: Future[Any] | Task[Any],
+    target: Future[Answer],
+    read: Callable[[Any], Answer],
+    stop: Callable[[], object],
+) -> None:
+    """End `target` with what `read` makes of `source`'s result; a GradeError raised by it is the answer.
+
+    Cancelling `target` calls `stop`, which should cancel `source`.
+    """
+
+    def done(source: Future[Any] | Task[Any]) -> None:
+        if not target.set_running_or_notify_cancel():
+            return
+        if source.cancelled():
+            target.set_result(Interrupted("called off before an answer came"))
+            return
+        error = source.exception()
+        if error is None:
+            target.set_result(read(source.result()))
+        elif isinstance(error, GradeError):
+            target.set_result(error)
+        else:
+            target.set_result(GradeError(f"{type(error).__name__}: {error}"))
+
+    def give_up(target: Future[Answer]) -> None:
+        if target.cancelled():
+            stop()
+
+    target.add_done_callback(give_up)
+    source.add_done_callback(done)
+
+
+def _same(reply: Answer) -> Answer:
+    return reply
+
+
+def _code_answer(outcome: Outcome) -> Answer:
+    if outcome.value is not None:
+        return CodeReply(outcome.value, outcome.held_by)
+    if outcome.status in RUNTIME_OUTCOMES:
+        return PythonRuntimeError(outcome.text or outcome.error_type)
+    return PythonServerError(outcome.text or outcome.status, outcome.status)

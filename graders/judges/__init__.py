@@ -1,0 +1,1 @@
+"""Judges: verdicts from a model behind an endpoint, recorded, scripted or called in process."""

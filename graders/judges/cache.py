@@ -1,0 +1,105 @@
+"""Verdicts kept in a SQLite file: what was asked in, a valid answer out. No keys, no headers, no pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import threading
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+
+from graders.ask import ModelAsk, ModelReply, Usage
+from graders.endpoints.config import ConfigError, Route
+from graders.endpoints.wire import Form, body_of
+from graders.judges.quality import grid_of
+
+SCHEMA_VERSION = 2  # part of every key: a change of what is stored makes old entries invisible
+BUSY_S = 5.0  # how long another process's write is waited for
+
+
+def cache_key(ask: ModelAsk, url: str, route: Route, vote: int) -> str:
+    """sha256 of the canonical request.
+
+    The request is taken as it would be sent to a server that can do everything, so that what a server was found to
+    lack does not change the key. An image's URL is part of it, what lies behind the URL is not.
+
+    Raises:
+        NotSendable: the route's API cannot carry the question.
+    """
+    body = body_of(ask, route, Form(grid=grid_of(ask.verdict) if route.expected_score != "off" else ()))
+    request = [SCHEMA_VERSION, url, body, route.out_of_range, route.expected_score, vote]
+    return hashlib.sha256(json.dumps(request, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+class Cache:
+    """A SQLite file, safe for several processes. Opened by the first use, and again after `close`."""
+
+    def __init__(self, path: str | Path) -> None:
+        """
+        Raises:
+            ConfigError: the path cannot be such a file.
+        """
+        self._path = path
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+        self._of_parents: list[sqlite3.Connection | None] = []
+        try:
+            self._open()
+        except sqlite3.Error as error:
+            raise ConfigError(f"{path}: cannot be used as a cache of verdicts: {error}") from None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._db is None:
+            db = sqlite3.connect(self._path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+            db.execute(
+                "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, reply TEXT NOT NULL) WITHOUT ROWID"
+            )
+            self._db = db
+        return self._db
+
+    def get(self, key: str, ask: ModelAsk) -> ModelReply | None:
+        """The kept verdict, checked again; None when there is none that is still valid."""
+        try:
+            with self._lock:
+                row = self._open().execute("SELECT reply FROM verdicts WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return None
+            kept = json.loads(row[0])
+            verdict = ask.verdict.read({"result": kept["verdict"]})
+            return ModelReply(
+                verdict, kept["text"], kept["model"], Usage(**kept["usage"]), kept["provenance"]
+            )
+        except sqlite3.Error as error:
+            self._warn(error)
+        except (ValueError, KeyError, TypeError, OverflowError):  # not ours, or an older form
+            pass
+        return None
+
+    def put(self, key: str, reply: ModelReply) -> None:
+        """Keep a verdict. A file that cannot be written costs a warning, never the verdict."""
+        kept = json.dumps(asdict(reply))
+        try:
+            with self._lock:
+                self._open().execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", (key, kept))
+        except sqlite3.Error as error:
+            self._warn(error)
+
+    def _warn(self, error: sqlite3.Error) -> None:
+        warnings.warn(
+            f"{self._path}: the cache of verdicts was not used: {error}", RuntimeWarning, stacklevel=3
+        )
+
+    def forked(self) -> None:
+        """In a forked child: SQLite's connections may not be carried over, nor closed there."""
+        self._of_parents.append(self._db)
+        self._lock, self._db = threading.Lock(), None
+
+    def close(self) -> None:
+        with self._lock:
+            db, self._db = self._db, None
+            if db is not None:
+                db.close()

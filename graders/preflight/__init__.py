@@ -1,0 +1,1 @@
+"""Preflight: does a spec fit a dataset? No model is called."""

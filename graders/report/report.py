@@ -1,0 +1,269 @@
+"""A report of a results file: its figures, and the rows worth looking at. As a page, Markdown, JSON or JUnit.
+
+    report = make_report("results.jsonl", label="human")
+    text = page(report)          # one self-contained HTML file, see page.py
+
+Up to EVERYTHING rows all are shown. Beyond, a report holds a random sample, all failed rows (up to FAILED), the worst
+and the best, and those where grader and label are furthest apart; `Report.held` says so in words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graders.ask import Usage
+from graders.errors import GradeError
+from graders.report.text import verdict
+from graders.results.read import ResultRow, field_of, read_rows
+from graders.row import Row
+from graders.stats.estimates import SEED, Floats
+from graders.stats.labels import Agreement, agreement
+from graders.stats.summary import Columns, Gate, Summary, gates, gather, summarise, to_json
+from graders.template import Template
+
+EVERYTHING = 5000  # rows of which all are shown
+SAMPLE = 2000  # of more rows, this many drawn at random
+FAILED = 5000  # failed rows at most
+EXTREMES = 50  # worst rows, and best rows
+FAR = 300  # rows where reward and label are furthest apart
+
+#: Fields of an item that hold the reference, where the spec does not say.
+REFERENCE_FIELDS = (
+    "reference", "reference_answer", "answer", "correct_answer", "ground_truth", "expected", "expected_output",
+    "target", "solution",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A row of the report.
+
+    Attributes:
+        place: Its number in the results file, from 0.
+        reasons: Why it is here: "all", "sample", "failed", "worst", "best", "far" from its label.
+        reference: What the output was graded against; "" when nobody knows.
+        label: The human's; None without one.
+        distance: Between reward and label, 0 to 1; NaN without a label.
+    """
+
+    place: int
+    row: ResultRow
+    reasons: tuple[str, ...]
+    reference: str
+    label: Any
+    distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Attributes:
+    held: Which rows are shown, in a sentence.
+    """
+
+    summary: Summary
+    gates: tuple[Gate, ...]
+    agreement: Agreement | None
+    shown: tuple[Shown, ...]
+    held: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the rows, as plain JSON."""
+        agreed = None
+        if self.agreement is not None:
+            agreed = {name: value for name, value in to_json(self.agreement).items() if name != "distances"}
+        return {**self.summary.to_json(), "gates": to_json(self.gates), "agreement": agreed}
+
+
+def make_report(
+    path: str | Path,
+    *,
+    group: str | None = None,
+    label: str | None = None,
+    label_threshold: float | None = None,
+    reference: str | None = None,
+    fail_under: float | None = None,
+    min_coverage: float | None = None,
+    price: Callable[[str, Usage], float | None] = lambda model, usage: None,
+    rows: bool = True,
+) -> Report:
+    """
+    Args:
+        group, label: As in `stats.gather`.
+        label_threshold: Labels are numbers, and those from here on say yes.
+        reference: The field of item or row that holds the reference; None: what the spec compares with, else a field
+            named like one.
+        fail_under, min_coverage: As in `stats.gates`.
+        price: As in `stats.summarise`.
+        rows: Whether rows are wanted beside the figures.
+
+    Raises:
+        ResultsError: the file cannot be read, or a field is asked for and no row has it.
+    """
+    columns = gather(path, group=group, label=label)
+    summary = summarise(columns, price)
+    agreed = None
+    if label is not None:
+        agreed = agreement(label, columns.labels, columns.rewards, summary.threshold, label_threshold)
+    chosen, held = choose(columns, None if agreed is None else agreed.distances) if rows else ({}, "")
+    return Report(
+        summary,
+        tuple(gates(summary, fail_under, min_coverage)),
+        agreed,
+        tuple(_shown(path, columns, chosen, agreed, reference)),
+        held,
+    )
+
+
+def choose(columns: Columns, distances: Floats | None = None) -> tuple[Mapping[int, tuple[str, ...]], str]:
+    """Which rows a report shows: place -> why; and the same in words."""
+    scored, failed = columns.places, columns.failed_places
+    n = len(scored) + len(failed)
+    reasons: defaultdict[int, list[str]] = defaultdict(list)
+
+    def take(places: Iterable[int], reason: str) -> None:
+        for place in places:
+            reasons[int(place)].append(reason)
+
+    if n <= EVERYTHING:
+        take(range(n), "all")
+        parts = []
+    else:
+        take(np.sort(np.random.default_rng(SEED).choice(n, SAMPLE, replace=False)), "sample")
+        parts = [f"a random sample of {SAMPLE:,}", f"the {EXTREMES} lowest and the {EXTREMES} highest"]
+    if len(failed) > FAILED:
+        take(failed[np.linspace(0, len(failed) - 1, FAILED).astype(int)], "failed")
+        parts.append(f"{FAILED:,} of the {len(failed):,} failed ones, evenly taken from the file")
+    else:
+        take(failed, "failed")
+        parts += [f"all {len(failed):,} failed ones"] if len(failed) else []
+    order = np.argsort(columns.rewards, kind="stable")
+    take(scored[order[:EXTREMES]], "worst")
+    take(scored[order[::-1][:EXTREMES]], "best")
+    if distances is not None:
+        far = np.argsort(-np.nan_to_num(distances, nan=-1.0), kind="stable")[:FAR]
+        far = far[distances[far] > 0]
+        take(scored[far], "far")
+        parts.append(f"the {len(far):,} furthest from their label")
+    held = (
+        f"Of {n:,} rows: {'; '.join(parts)}."
+        if n > EVERYTHING
+        else "The only row."
+        if n == 1
+        else f"All {n:,} rows."
+    )
+    return {place: tuple(reasons[place]) for place in sorted(reasons)}, held
+
+
+def _shown(
+    path: str | Path,
+    columns: Columns,
+    chosen: Mapping[int, tuple[str, ...]],
+    agreed: Agreement | None,
+    reference: str | None,
+) -> Iterable[Shown]:
+    find = Reference(columns.header.spec, reference)
+    index = {int(place): n for n, place in enumerate(columns.places)} if agreed is not None else {}
+    for place, row in read_rows(path, chosen) if chosen else ():
+        label, distance, n = None, float("nan"), index.get(place)
+        if agreed is not None and n is not None:
+            label, distance = columns.labels[n], float(agreed.distances[n])
+        yield Shown(place, row, chosen[place], find.text(row), label, distance)
+
+
+class Reference:
+    """Finds the text that outputs are held against."""
+
+    def __init__(self, spec: Mapping[str, Any], field: str | None = None) -> None:
+        self._field = field
+        template = None if field else _reference_template(spec)
+        self._template = None if template is None else Template(template)
+
+    def text(self, row: ResultRow) -> str:
+        """The row's reference; "" when it has none."""
+        if self._template is not None:
+            try:
+                return self._template.render(Row(row.sample, row.item))
+            except GradeError:
+                return ""
+        for field in (self._field,) if self._field else REFERENCE_FIELDS:
+            for source in (row.item, row.row):
+                value = field_of(source, field, None)
+                if isinstance(value, (str, int, float)):
+                    return str(value)
+        return ""
+
+
+def _reference_template(spec: Mapping[str, Any]) -> str | None:
+    """The side of the first comparison that shows the item's text and not the sample's; real specs have them either way."""
+    for grader in (spec, *spec.get("graders", {}).values()):
+        sides: Sequence[str] = [
+            side for side in (grader.get("reference"), grader.get("input")) if isinstance(side, str)
+        ]
+        if len(sides) == 2:
+            fixed = [side for side in sides if not _shows(side, "sample")]
+            if len(fixed) == 1 and _shows(fixed[0], "item"):
+                return fixed[0]
+    return None
+
+
+def _shows(side: str, namespace: str) -> bool:
+    return any(path.namespace == namespace for path in Template(side).paths)
+
+
+# --- JUnit --------------------------------------------------------------------------------------------------------
+
+
+def junit(report: Report) -> str:
+    """JUnit XML for a CI: a test case for each gate, then one for each row shown.
+
+    A failed row is an error, a row below the threshold a failure, a gate that is not met a failure.
+    """
+    from xml.etree import ElementTree
+
+    summary = report.summary
+    name = _xml(summary.header.name or summary.header.type)
+    suite = ElementTree.Element("testsuite", name=name)
+    counts = {"failures": 0, "errors": 0}
+
+    def case(of: str, title: str, kind: str = "", message: str = "", time: float | None = None) -> None:
+        made = ElementTree.SubElement(suite, "testcase", classname=f"{name}.{of}", name=_xml(title))
+        if time is not None:
+            made.set("time", f"{time:.6f}")
+        if kind:
+            counts[f"{kind}s"] += 1
+            ElementTree.SubElement(made, kind, message=_xml(message))
+
+    for gate in report.gates:
+        case("gates", gate.name, "" if gate.met else "failure", f"{gate.verdict}: {gate.text}")
+    for shown in report.shown:
+        row = shown.row
+        if row.reward is None:
+            case("rows", row.id, "error", "; ".join((*row.flags, *row.errors)), row.seconds)
+        elif summary.threshold is not None and row.reward < summary.threshold:
+            case(
+                "rows",
+                row.id,
+                "failure",
+                f"reward {row.reward:g} is below {summary.threshold:g}",
+                row.seconds,
+            )
+        else:
+            case("rows", row.id, time=row.seconds)
+    suite.set("tests", str(len(suite)))
+    for kind, n in counts.items():
+        suite.set(kind, str(n))
+    ElementTree.SubElement(suite, "system-out").text = _xml(f"{verdict(summary)} Test cases: {report.held}")
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _xml(text: str) -> str:
+    """Without the characters that XML cannot hold."""
+    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text)

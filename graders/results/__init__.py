@@ -1,0 +1,1 @@
+"""The results file: append-only lines out, resumable, and read back."""

@@ -1,0 +1,278 @@
+"""Graded rows as lines of the results file (docs/results-format.md).
+
+    lines = Lines(grader, mapped, texts=True)
+    piece = lines.grade(chunk, ids)
+    piece.text, piece.tally
+
+A piece is a function of the chunk alone, so it may be made in this process, in another one, or on another machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any
+
+from graders.ask import CodeAsk
+from graders.datasets.read import Chunk, DataRow, Unreadable
+from graders.engine.grader import WINDOW
+from graders.errors import GradeError, ModelStop, SampleParseError
+from graders.jsontext import dumps
+from graders.kinds.columns import Graded, Uneven, columns_of
+from graders.results.read import Mapped, item_of, sample_of
+from graders.row import Row
+
+if TYPE_CHECKING:
+    from graders.engine.grader import Grader
+    from graders.result import RunResult
+
+ROW_MAX_BYTES = 8 * 1024  # a data row larger than this is kept as an excerpt in the results
+TEXT_MAX_CHARS = 1000  # of each text in an excerpt
+SANDBOX_WINDOW = 16  # rows under way for each that runs: they are sent in bunches of an eighth of them all
+LIST_MAX = 20  # elements of each list in an excerpt
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of a run as it goes; `stats` has the figures worth reading afterwards.
+
+    Attributes:
+        rows: Rows in the results file.
+        failed: Those with a flag.
+        total: Sum of the rewards of the others.
+        flags: wire flag -> rows that have it.
+        tokens: judge model -> (prompt tokens, completion tokens).
+    """
+
+    rows: int = 0
+    failed: int = 0
+    total: float = 0.0
+    flags: dict[str, int] = field(default_factory=dict)
+    tokens: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def scored(self) -> int:
+        return self.rows - self.failed
+
+    def add(
+        self, reward: float | None, flags: Sequence[str] = (), usage: Mapping[str, Any] | None = None
+    ) -> None:
+        """Count one row; `usage` as in a result line."""
+        self.rows += 1
+        if flags:
+            self.failed += 1
+            for flag in flags:
+                self.flags[flag] = self.flags.get(flag, 0) + 1
+        elif reward is not None:
+            self.total += reward
+        for model, used in (usage or {}).items():
+            self._spend(model, used["prompt_tokens"] or 0, used["completion_tokens"] or 0)
+
+    def join(self, other: Tally) -> None:
+        """Count the rows of another tally too."""
+        self.rows += other.rows
+        self.failed += other.failed
+        self.total += other.total
+        for flag, n in other.flags.items():
+            self.flags[flag] = self.flags.get(flag, 0) + n
+        for model, (prompt, completion) in other.tokens.items():
+            self._spend(model, prompt, completion)
+
+    def _spend(self, model: str, prompt: int, completion: int) -> None:
+        before = self.tokens.get(model, (0, 0))
+        self.tokens[model] = (before[0] + prompt, before[1] + completion)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Whole lines of a results file, and the counts of their rows.
+
+    Attributes:
+        stopped: Why a judge cannot be asked any more; "" as long as it can. Rows that it would have judged are missing.
+    """
+
+    text: bytes
+    tally: Tally
+    stopped: str = ""
+
+
+class Broken(RuntimeError):
+    """The run cannot go on: what grades its rows is gone."""
+
+
+class Lines:
+    """Makes result lines of one grader over rows of one shape.
+
+    Args:
+        mapped: Which fields of a row hold sample, item and id.
+        texts: Whether lines carry their data row.
+        merge: As in `Grader.run_batch`.
+    """
+
+    def __init__(self, grader: Grader, mapped: Mapped, *, texts: bool, merge: bool | None = None) -> None:
+        self.grader, self.mapped, self.texts, self.merge = grader, mapped, texts, merge
+        self._local = grader.kind.n_asks == 0
+        self._columns = columns_of(grader) if self._local else None
+
+    def grade(self, chunk: Chunk, ids: Sequence[str]) -> Piece:
+        """Grade rows that are all there; their lines, in order where nobody is asked."""
+        if self._columns is not None:
+            try:
+                samples, items = _columns(chunk.rows, self.mapped)
+                return self._of_columns(chunk, ids, self._columns(samples, items))
+            except Uneven:
+                pass
+        return self._one_by_one(chunk, ids)
+
+    def _one_by_one(self, chunk: Chunk, ids: Sequence[str]) -> Piece:
+        tally = Tally()
+        raws: Iterable[bytes | None] = chunk.raw or repeat(None)
+        rows = {id: (row, raw) for id, row, raw in zip(ids, chunk.rows, raws, strict=False)}
+        asking = (self.fields(id, row) for id, (row, _) in rows.items() if not isinstance(row, Unreadable))
+        lines: dict[str, bytes] = dict.fromkeys(ids, b"")
+        for id, (row, _) in rows.items():
+            if isinstance(row, Unreadable):
+                lines[id] = self.unreadable(id, row, tally)
+        first = next((row for row in chunk.rows if not isinstance(row, Unreadable)), {})
+        window = WINDOW if self._local else self.window(first)
+        stopped = ""
+        try:
+            for result in self.grader.run_batch(asking, merge=self.merge, window=window, in_order=False):
+                lines[result.id] = self.line(result.id, *rows[result.id], result, tally)
+        except ModelStop as error:
+            stopped = str(error)
+        return Piece(b"".join(lines.values()), tally, stopped)
+
+    def window(self, row: Mapping[str, Any]) -> int:
+        """How many rows like this one to have under way.
+
+        Many where judges are asked; few where only the sandbox is, which takes few at once: what waits for it would
+        count as its time, and be waited for on Ctrl-C.
+        """
+        fields = self.fields("", row)
+        try:
+            asks = self.grader.kind.ask(Row(fields["sample"], fields["item"]))
+            if all(isinstance(ask, CodeAsk) for ask in asks):
+                return SANDBOX_WINDOW * self.grader.backends.sandbox.in_flight
+        except (GradeError, ValueError):  # the row's, or the configuration's: said where it is met
+            pass
+        return WINDOW
+
+    # --- one row ----------------------------------------------------------------------------------------------
+
+    def fields(self, id: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A data row as `Grader.run_batch` takes it."""
+        return {"sample": sample_of(row, self.mapped), "item": item_of(row, self.mapped), "id": id}
+
+    def line(self, id: str, row: DataRow, raw: bytes | None, result: RunResult, tally: Tally) -> bytes:
+        """The line of a row that was graded."""
+        flags = result.flags
+        fields: dict[str, Any] = {
+            "id": id,
+            "reward": None if flags else _number(result.reward),
+            "ok": not flags,
+        }
+        if flags:
+            fields["flags"] = flags
+            fields["errors"] = [str(failure) for failure in result.failures]
+        if result.sub_rewards:
+            fields["sub_rewards"] = {key: _number(value) for key, value in result.sub_rewards.items()}
+        if not self._local:
+            fields["seconds"] = round(result.execution_time, 6)
+            usage = result.model_grader_token_usage_per_model
+            if usage:
+                fields["usage"] = {model: used.to_wire() for model, used in usage.items()}
+            shared = self.grader.identity.provenance
+            own = {name: value for name, value in result.provenance.items() if shared.get(name) != value}
+            if own:
+                fields["provenance"] = own
+        tally.add(result.reward, flags, fields.get("usage"))
+        line = dumps(fields)
+        return line[:-1] + _ROW + _row_text(row, raw) + _CLOSE if self.texts else line + b"\n"
+
+    def unreadable(self, id: str, row: Unreadable, tally: Tally) -> bytes:
+        """The line of a row that could not be read."""
+        flag = SampleParseError.flag
+        tally.add(None, (flag,))
+        return (
+            dumps({"id": id, "reward": None, "ok": False, "flags": [flag], "errors": [row.message]}) + b"\n"
+        )
+
+    # --- many rows at once --------------------------------------------------------------------------------------
+
+    def _of_columns(self, chunk: Chunk, ids: Sequence[str], graded: Graded) -> Piece:
+        """The same lines as `line` makes, put together column by column."""
+        columns: list[bytes | Sequence[bytes]] = [_OPEN, _texts(ids), _REWARD, _numbers(graded.rewards), _OK]
+        if graded.sub_rewards:
+            for place, (key, values) in enumerate(graded.sub_rewards.items()):
+                columns += ((b"," if place else _SUBS) + dumps(key) + b":", _numbers(values))
+            columns.append(b"}")
+        if self.texts:
+            columns += (_ROW, self._row_texts(chunk))
+        columns.append(_CLOSE)
+        spread = (repeat(c, len(ids)) if isinstance(c, bytes) else c for c in columns)
+        text = b"".join(chain.from_iterable(zip(*spread, strict=True)))
+        return Piece(text, Tally(rows=len(ids), total=float(sum(graded.rewards))))
+
+    def _row_texts(self, chunk: Chunk) -> Sequence[bytes]:
+        if chunk.raw is not None and max(map(len, chunk.raw)) <= ROW_MAX_BYTES:
+            return chunk.raw
+        raws: Sequence[bytes | None] = chunk.raw or [None] * len(chunk.rows)
+        return [_row_text(row, raw) for row, raw in zip(chunk.rows, raws, strict=True)]
+
+
+_OPEN, _REWARD, _OK = b'{"id":"', b'","reward":', b',"ok":true'
+_SUBS, _ROW, _CLOSE = b',"sub_rewards":{', b',"row":', b"}\n"
+_NUMBERS = {0.0: b"0.0", 1.0: b"1.0"}  # also False and True, which comparisons give
+
+
+def _texts(values: Sequence[str]) -> list[bytes]:
+    """What `dumps` makes of each, without its quotes, in one go."""
+    text = dumps(values)
+    # A quote within a text, or perhaps half a surrogate pair, for whose sake `dumps` escapes all that is beside it.
+    if b'\\"' in text or b"\\ud" in text:
+        return [dumps(value)[1:-1] for value in values]
+    return text[2:-2].split(b'","')
+
+
+def _numbers(values: Sequence[float]) -> list[bytes]:
+    """What `dumps` makes of each, in one go."""
+    try:
+        return list(map(_NUMBERS.__getitem__, values))
+    except KeyError:
+        return dumps([_number(value) for value in values])[1:-1].split(b",")
+
+
+def _number(value: float) -> float:
+    """A float, whatever number it is, and never -0.0, so that one reward has one spelling."""
+    return value + 0.0
+
+
+def _columns(rows: list[DataRow], mapped: Mapped) -> tuple[list[str], list[Any]]:
+    """The samples, all texts, and the items of rows that keep them in plain fields; else raises Uneven."""
+    try:
+        samples: list[Any] = [row[mapped.sample] for row in rows]  # type: ignore[index]  # TypeError for Unreadable
+        items: list[Any] = [row[mapped.item] for row in rows] if mapped.item else rows  # type: ignore[index]
+    except (KeyError, TypeError):
+        raise Uneven from None
+    if set(map(type, samples)) != {str} or set(map(type, items)) != {dict}:
+        raise Uneven
+    return samples, items
+
+
+def _row_text(row: DataRow, raw: bytes | None) -> bytes:
+    """The JSON of a data row as results carry it; an excerpt ends the line with "cut" set."""
+    text = dumps(row) if raw is None else raw
+    if len(text) <= ROW_MAX_BYTES:
+        return text
+    return dumps(_excerpt(row)) + b',"cut":true'
+
+
+def _excerpt(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= TEXT_MAX_CHARS else value[:TEXT_MAX_CHARS] + "…"
+    if isinstance(value, dict):
+        return {key: _excerpt(inner) for key, inner in value.items()}
+    # of a long list the end: in a conversation that is the answer
+    return [_excerpt(inner) for inner in value[-LIST_MAX:]] if isinstance(value, list) else value

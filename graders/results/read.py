@@ -1,0 +1,262 @@
+"""The results file, read back: a Header, then one ResultRow a graded row (docs/results-format.md).
+
+    header, rows = read_results("results.jsonl")
+    for row in rows:
+        row.id, row.reward, row.ok
+
+Rows come in the order they were written, one at a time; each id stands once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from graders.jsontext import loads
+
+#: The key that marks a header line, and the version of the format it stands for.
+MARK, VERSION = "graders_results", 1
+
+#: The field of an exported Evals output item that holds the item.
+EXPORTED_ITEM = "datasource_item"
+
+
+class ResultsError(ValueError):
+    """A results file cannot be read or written: what was found, where, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """Where a data row keeps its parts. A field is a key, or a path like `model_a.solution` or `outputs[0]`.
+
+    Attributes:
+        sample: Field of the sample.
+        item: Field of the item; "" when the whole row is the item.
+        id: Field of the id; "" when ids are made from the content.
+    """
+
+    sample: str = "sample"
+    item: str = "item"
+    id: str = "id"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line.
+
+    Attributes:
+        digest: sha256 of the normalised spec.
+        spec: The normalised spec itself.
+        name, type: The grader's.
+        engine: "local-graders 1.2.3".
+        data: The dataset as it was named on the command line.
+        provenance: What made the numbers, as far as the spec alone decides it (metric implementations, engine).
+        options: What the run was told; `texts` says whether rows carry their data row.
+    """
+
+    digest: str
+    spec: Mapping[str, Any]
+    name: str
+    type: str
+    engine: str
+    data: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {MARK: VERSION, **{name: getattr(self, name) for name in self.__slots__}}
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """One graded row.
+
+    Attributes:
+        id: Unique in the file.
+        reward: None when the row failed: a failure is never a score.
+        ok: False when a flag is set.
+        flags: The wire flags that are set.
+        errors: What went wrong, in words.
+        sub_rewards: multi only: key -> reward (0.0 where that grader failed).
+        seconds: How long the row took; None for graders that ask nobody (they take microseconds).
+        usage: judge model -> {prompt_tokens, total_tokens, completion_tokens, cached_tokens}.
+        provenance: What made this row's number beyond the header's: sandbox tier, the judge's verdict and text.
+        sample: The model output as the data has it: text, or a sample object; None without texts.
+        item: The item as the data has it; {} without texts.
+        row: Every field of the data row, labels and group ids included; {} without texts.
+        cut: Whether long texts in `row` were cut to an excerpt.
+    """
+
+    id: str
+    reward: float | None
+    ok: bool = True
+    flags: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    sub_rewards: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+    usage: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    sample: Any = None
+    item: Mapping[str, Any] = field(default_factory=dict)
+    row: Mapping[str, Any] = field(default_factory=dict)
+    cut: bool = False
+
+    @property
+    def output_text(self) -> str:
+        """The text of the model's output; "" when the file has no texts or the sample has none."""
+        if isinstance(self.sample, str):
+            return self.sample
+        from graders.errors import GradeError
+        from graders.row import read_sample
+
+        try:
+            text = read_sample(self.sample)["output_text"]
+        except (GradeError, KeyError):
+            return ""
+        return text if isinstance(text, str) else ""
+
+
+class Results(NamedTuple):
+    """An open results file: the header, and its rows as they are read."""
+
+    header: Header
+    rows: Iterator[ResultRow]
+
+
+def read_results(path: str | Path) -> Results:
+    """Open a results file.
+
+    The rows are read lazily, in constant memory. A torn last line (the run was killed while writing) is left out.
+
+    Raises:
+        ResultsError: there is no such file, it has no header, or (while reading) a line is not a result.
+    """
+    try:
+        file = Path(path).open("rb")  # noqa: SIM115  # closed when the rows have been read
+    except OSError as error:
+        raise ResultsError(f"cannot read {path}: {error.strerror}") from None
+    try:
+        header = parse_header(file.readline(), str(path))
+    except ResultsError:
+        file.close()
+        raise
+
+    def rows() -> Iterator[ResultRow]:
+        mapped = Mapped(**header.options.get("fields", {}))
+        with file:
+            for number, line in enumerate(file, 2):
+                if not line.endswith(b"\n"):
+                    return
+                try:
+                    yield _row(loads(line), mapped)
+                except (ValueError, TypeError, KeyError) as error:
+                    raise ResultsError(f"{path}:{number}: not a result line: {error}") from None
+
+    return Results(header, rows())
+
+
+def read_rows(path: str | Path, places: Collection[int]) -> Iterator[tuple[int, ResultRow]]:
+    """The rows at these places of a results file (0 is the first row), in the file's order; the others are not parsed.
+
+    Raises:
+        ResultsError: the file cannot be read.
+    """
+    try:
+        file = Path(path).open("rb")  # noqa: SIM115  # closed when the rows have been read
+    except OSError as error:
+        raise ResultsError(f"cannot read {path}: {error.strerror}") from None
+    with file:
+        mapped = Mapped(**parse_header(file.readline(), str(path)).options.get("fields", {}))
+        for place, line in enumerate(file):
+            if place in places:
+                yield place, _row(loads(line), mapped)
+
+
+def parse_header(line: bytes, path: str) -> Header:
+    """The header in a results file's first line.
+
+    Raises:
+        ResultsError: the line is not one.
+    """
+    try:
+        fields = loads(line)
+        if fields.pop(MARK) != VERSION:
+            raise ResultsError(
+                f"{path}: the results are of another version of the format; this reads version {VERSION}"
+            )
+        return Header(**fields)
+    except ResultsError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError):
+        message = f"{path} is not a results file: its first line is not a header as `grader batch` writes it"
+        raise ResultsError(message) from None
+
+
+def _row(fields: dict[str, Any], mapped: Mapped) -> ResultRow:
+    row = fields.get("row") or {}
+    return ResultRow(
+        id=fields["id"],
+        reward=fields["reward"],
+        ok=fields["ok"],
+        flags=tuple(fields.get("flags", ())),
+        errors=tuple(fields.get("errors", ())),
+        sub_rewards=fields.get("sub_rewards", {}),
+        seconds=fields.get("seconds"),
+        usage=fields.get("usage", {}),
+        provenance=fields.get("provenance", {}),
+        sample=sample_of(row, mapped) if row else None,
+        item=item if isinstance(item := item_of(row, mapped), Mapping) else {},
+        row=row,
+        cut=fields.get("cut", False),
+    )
+
+
+def sample_of(row: Mapping[str, Any], mapped: Mapped) -> Any:
+    """The sample of a data row; None when it has none."""
+    sample = field_of(row, mapped.sample, None)
+    if isinstance(sample, Mapping) and mapped.item.startswith(EXPORTED_ITEM) and "output_text" not in sample:
+        return sample.get("output", sample)  # an exported output item: the conversation's last messages
+    return sample
+
+
+def item_of(row: Mapping[str, Any], mapped: Mapped) -> Any:
+    """The item of a data row: the field that holds it (JSON text is read), or the row itself; {} when it has none."""
+    if not mapped.item:
+        return row
+    item = field_of(row, mapped.item, None)
+    if item is None:
+        return {}
+    if isinstance(item, str) and item.lstrip().startswith("{"):  # a table's column
+        try:
+            return loads(item.encode())
+        except ValueError:
+            return item
+    return item
+
+
+def field_of(row: Mapping[str, Any], field: str, default: Any) -> Any:
+    """The value of a field, which is a key of the row or a path into it."""
+    if field in row:
+        return row[field]
+    value: Any = row
+    for step in steps_of(field):
+        if isinstance(step, int):
+            if not isinstance(value, list) or step >= len(value):
+                return default
+            value = value[step]
+        else:
+            if not isinstance(value, Mapping) or step not in value:
+                return default
+            value = value[step]
+    return value
+
+
+@cache
+def steps_of(field: str) -> tuple[str | int, ...]:
+    """`a[0].b` as ("a", 0, "b")."""
+    from graders.template import parse_steps
+
+    return parse_steps(field if field.startswith("[") else f".{field}")

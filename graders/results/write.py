@@ -1,0 +1,437 @@
+"""The results file out: append-only, one writer, resumable after any death (docs/results-format.md)."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from graders.datasets.ids import Seen
+from graders.jsontext import dumps, loads
+from graders.results.lines import Piece, Tally
+from graders.results.read import Header, ResultsError, parse_header
+
+SYNC_S = (
+    1.0  # the most seconds of work that a power cut may cost; a killed process costs none of what was written
+)
+SORT_BYTES = 32 * 2**20  # of lines sorted in memory at a time when a sorted copy is made
+PARQUET_ROWS = 20_000  # rows a row group of a Parquet copy
+INDEX_ROWS = 10_000  # ids of a file that is gone on with are taken in this many at a time
+_NEXT_STEP = {
+    errno.ENOSPC: ": make room, then go on with --resume",
+    errno.EDQUOT: ": make room, then go on with --resume",
+    errno.EFBIG: ": raise the limit on file sizes (ulimit -f), then go on with --resume",
+    errno.ENOENT: ": its folder has to be made first",
+}
+
+
+class CannotWrite(ResultsError):
+    """The system does not let the file be written: no room, no permission, no such folder."""
+
+    def __init__(self, path: str, error: OSError, more: str = "") -> None:
+        super().__init__(f"cannot write {path}: {error.strerror}{_NEXT_STEP.get(error.errno or 0, '')}{more}")
+
+
+class Writer:
+    """An open results file that nobody else writes.
+
+    Attributes:
+        done: Ids that are in the file already.
+        tally: Counts of what is in the file.
+        notes: What the user should know about what was found.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        header: Header,
+        *,
+        resume: bool = False,
+        retry_failed: bool = False,
+        force: bool = False,
+    ) -> None:
+        """
+        Args:
+            path: Where; "-" is standard output, which can be neither resumed nor locked.
+            header: What goes into the first line; what is resumed has to agree with it.
+            resume: Go on with a file that is there.
+            retry_failed: As resume, and forget the rows that failed.
+            force: Overwrite a file that is there.
+
+        Raises:
+            ResultsError: the file is there (and none of the three was asked for), belongs to another spec or
+                mapping, is being written by another process, or cannot be written.
+        """
+        self.path = path
+        self.done = Seen()
+        self.tally = Tally()
+        self.notes: list[str] = []
+        self._synced = time.monotonic()
+        if path == "-":
+            self._fd, self._size = os.dup(1), 0
+            self._append(dumps(header.to_json()) + b"\n")
+            return
+        try:
+            self._fd = _open_locked(path)
+        except OSError as error:
+            raise CannotWrite(path, error) from None
+        try:
+            self._size = os.fstat(self._fd).st_size
+            if self._size and (resume or retry_failed):
+                self._take_over(header, retry_failed)
+            elif self._size and not force:
+                raise ResultsError(
+                    f"{path} is there already: --resume goes on with it, --force overwrites it"
+                )
+            elif self._size:
+                os.ftruncate(self._fd, 0)
+                self._size = 0
+            if not self._size:
+                self._append(dumps(header.to_json()) + b"\n")
+                _sync_folder(path)
+        except OSError as error:
+            self._undo()
+            self._close_fd()
+            raise CannotWrite(path, error) from None
+        except BaseException:
+            self._close_fd()
+            raise
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def append(self, piece: Piece) -> None:
+        """Add rows. They outlive this process at once, and a power cut within SYNC_S.
+
+        Raises:
+            ResultsError: they could not be written (disk full, quota, gone); what was there before stays whole.
+        """
+        try:
+            self._append(piece.text)
+            self.tally.join(piece.tally)
+            now = time.monotonic()
+            if now - self._synced > SYNC_S:
+                self._sync()
+                self._synced = now
+        except OSError as error:
+            self._undo()
+            raise self._broken(error) from error
+
+    def close(self) -> None:
+        """Bring everything to the disk and let others write.
+
+        Raises:
+            ResultsError: the disk did not take it.
+        """
+        if self._fd < 0:
+            return
+        try:
+            self._sync()
+        except OSError as error:
+            raise self._broken(error) from error
+        finally:
+            self._close_fd()
+
+    def _append(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        self._size += len(data)
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a pipe or terminal has nothing to sync
+                raise
+
+    def _undo(self) -> None:
+        """Drop what was written of a line that did not fit."""
+        if self.path == "-":  # what else is in there is not known
+            return
+        try:
+            os.ftruncate(self._fd, self._size)
+        except OSError:
+            return  # then the torn line is dropped on resume
+
+    def _broken(self, error: OSError) -> ResultsError:
+        return CannotWrite(self.path, error, " (the rows written so far are kept)")
+
+    def _close_fd(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    # --- taking over a file -----------------------------------------------------------------------------------
+
+    def _take_over(self, header: Header, retry_failed: bool) -> None:
+        with open(os.dup(self._fd), "rb") as file:
+            file.seek(0)
+            first = file.readline()
+            if not first.endswith(b"\n") and (dumps(header.to_json()) + b"\n").startswith(first):
+                os.ftruncate(self._fd, 0)  # the run died while it wrote its header
+                self._size = 0
+                return
+            self._check_same(parse_header(first, self.path), header)
+            end = self._index(file, len(first), retry_failed)
+            if end < self._size:
+                os.ftruncate(self._fd, end)
+                self._size = end
+                self.notes.append(f"a torn last line of {self.path} was dropped; its row is graded again")
+            if retry_failed and self.tally.failed:
+                self._drop_failed(file, end)
+
+    def _check_same(self, old: Header, new: Header) -> None:
+        if old.digest != new.digest:
+            raise ResultsError(
+                f"{self.path} holds results of another spec ('{old.name}', digest {old.digest[:12]}, not "
+                f"{new.digest[:12]}): one file holds one spec's results, so choose another -o"
+            )
+        was, now = _decisive(old), _decisive(new)
+        for option in was.keys() | now.keys():
+            if was.get(option) != now.get(option):
+                raise ResultsError(
+                    f"{self.path} was written with {option} {was.get(option)}, now it is {now.get(option)}: go on "
+                    "with the same options, or choose another -o"
+                )
+        if (old.engine, old.provenance) != (new.engine, new.provenance):
+            changed = _changes(old.provenance, new.provenance)
+            self.notes.append(f"{self.path} was begun with other versions: {'; '.join(changed)}")
+
+    def _index(self, file: IO[bytes], end: int, only_ok: bool) -> int:
+        """Fill `done` and `tally` from the rows; return where the last whole line ends."""
+        torn = 0
+        ids: list[str] = []
+        for number, line in enumerate(file, 2):
+            try:
+                fields = loads(line)
+                id, ok, reward = fields["id"], fields["ok"], fields["reward"]
+            except (ValueError, KeyError, TypeError):
+                torn = torn or number
+                continue
+            if torn:
+                raise ResultsError(f"{self.path}:{torn}: not a result line, and good ones follow it")
+            if not line.endswith(b"\n"):
+                break
+            end += len(line)
+            self.tally.add(reward, fields.get("flags", ()), fields.get("usage"))
+            if ok or not only_ok:
+                ids.append(id)
+            if len(ids) == INDEX_ROWS:
+                self._take_in(ids)
+        self._take_in(ids)
+        return end
+
+    def _take_in(self, ids: list[str]) -> None:
+        if not self.done.add_new(ids):
+            twice = next(
+                id for place, id in enumerate(ids) if id in ids[:place] or self.done.contains([id])[0]
+            )
+            raise ResultsError(f"{self.path} has the id {twice!r} twice; each row's id stands once")
+        ids.clear()
+
+    def _drop_failed(self, file: IO[bytes], end: int) -> None:
+        """Rewrite the file without the rows that failed: beside it, then renamed over it."""
+        tally = Tally()
+        file.seek(0)
+        temporary = f"{self.path}.tmp"
+        try:
+            with open(temporary, "wb") as kept:
+                kept.write(file.readline())
+                while file.tell() < end:
+                    line = file.readline()
+                    fields = loads(line)
+                    if fields["ok"]:
+                        kept.write(line)
+                        tally.add(fields["reward"], (), fields.get("usage"))
+                kept.flush()
+                os.fsync(kept.fileno())
+                size = kept.tell()
+            fd = _lock(os.open(temporary, os.O_RDWR | os.O_APPEND), self.path)
+            os.replace(temporary, self.path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        _sync_folder(self.path)
+        self._close_fd()
+        self._fd, self._size, self.tally = fd, size, tally
+
+
+def _sync_folder(path: str) -> None:
+    """A new name outlives a power cut once its folder is on the disk."""
+    try:
+        fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    except PermissionError:  # a folder that may be written and not read
+        return
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no such call
+            raise
+    finally:
+        os.close(fd)
+
+
+def _decisive(header: Header) -> dict[str, Any]:
+    """What changes rewards or lines beside the spec: the fields, the texts, options of templates and metrics."""
+    options = {option: value for option, value in header.options.items() if option != "merge"}
+    return options | {path: value for path, value in _leaves(header.provenance) if path.endswith("options")}
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    was, now = dict(_leaves(old)), dict(_leaves(new))
+    return [
+        f"{path} {was.get(path)}, now {now.get(path)}"
+        for path in sorted(was.keys() | now.keys())
+        if was.get(path) != now.get(path)
+    ]
+
+
+def _leaves(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from _leaves(inner, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", inner
+
+
+def _open_locked(path: str) -> int:
+    while True:
+        fd = _lock(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666), path)
+        try:
+            same = os.path.samestat(os.fstat(fd), os.stat(path))
+        except FileNotFoundError:
+            same = False
+        if same or not os.path.isfile(path):
+            return fd
+        os.close(fd)  # replaced by another run between opening and locking
+
+
+def _lock(fd: int, path: str) -> int:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise ResultsError(f"another process is writing {path}; wait for it, or choose another -o") from None
+    return fd
+
+
+# --- a sorted copy ------------------------------------------------------------------------------------------------
+
+
+def write_sorted(results: str, target: str) -> int:
+    """Write a copy of a results file, sorted by id: JSON lines, or Parquet where `target` ends in .parquet.
+
+    The copy is made beside `target` and renamed, so it is there whole or not at all. Memory stays bounded: sorted
+    runs of SORT_BYTES are merged.
+
+    Returns:
+        How many rows it has.
+
+    Raises:
+        ResultsError: the results cannot be read, the target cannot be written, or pyarrow is not installed.
+    """
+    temporary = f"{target}.tmp"
+    save = _save_parquet if target.endswith(".parquet") else _save_lines
+    try:
+        with open(results, "rb") as file:
+            header = file.readline()
+            parse_header(header, results)
+            n = save(header, _sorted(file, os.path.dirname(target) or "."), temporary)
+        os.replace(temporary, target)
+        return n
+    except OSError as error:
+        raise CannotWrite(target, error) from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _sorted(file: IO[bytes], folder: str) -> Iterator[bytes]:
+    """The whole lines of a file, sorted by id."""
+    import heapq
+    import tempfile
+    from contextlib import ExitStack
+
+    with ExitStack() as runs:
+        sources: list[Iterable[bytes]] = []
+        while lines := file.readlines(SORT_BYTES):
+            if not lines[-1].endswith(b"\n"):
+                del lines[-1]
+            lines.sort(key=_id_of)
+            if not sources and not file.peek(1):  # type: ignore[attr-defined]  # a buffered reader
+                yield from lines
+                return
+            run = runs.enter_context(tempfile.TemporaryFile(dir=folder))
+            run.writelines(lines)
+            run.seek(0)
+            sources.append(run)
+        yield from heapq.merge(*sources, key=_id_of)
+
+
+def _id_of(line: bytes) -> str:
+    id: str = loads(line)["id"]
+    return id
+
+
+def _save_lines(header: bytes, lines: Iterable[bytes], path: str) -> int:
+    n = 0
+    with open(path, "wb") as file:
+        file.write(header)
+        for n, line in enumerate(lines, 1):  # noqa: B007  # the count is wanted
+            file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+    return n
+
+
+def _save_parquet(header: bytes, lines: Iterable[bytes], path: str) -> int:
+    """Columns id, reward, ok, flags, errors, one `sub_rewards.KEY` each, seconds; usage, provenance, row as JSON."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise ResultsError("writing Parquet needs pyarrow: pip install 'local-graders[parquet]'") from None
+    from itertools import islice
+
+    keys = list(loads(header)["spec"].get("graders", {}))
+    texts = pa.list_(pa.string())
+    schema = pa.schema(
+        [
+            ("id", pa.string()),
+            ("reward", pa.float64()),
+            ("ok", pa.bool_()),
+            ("flags", texts),
+            ("errors", texts),
+        ]
+        + [(f"sub_rewards.{key}", pa.float64()) for key in keys]
+        + [("seconds", pa.float64()), *((name, pa.string()) for name in _AS_JSON)],
+        metadata={"graders_results": header.strip()},
+    )
+    lines = iter(lines)
+    n = 0
+    with pq.ParquetWriter(path, schema) as writer:
+        while rows := [_flat(loads(line), keys) for line in islice(lines, PARQUET_ROWS)]:
+            writer.write_table(pa.Table.from_pylist(rows, schema))
+            n += len(rows)
+    return n
+
+
+_AS_JSON = ("usage", "provenance", "row")
+
+
+def _flat(fields: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    subs = fields.get("sub_rewards", {})
+    return {
+        **fields,
+        "flags": fields.get("flags", []),
+        "errors": fields.get("errors", []),
+        **{f"sub_rewards.{key}": subs.get(key) for key in keys},
+        **{name: dumps(fields[name]).decode() for name in _AS_JSON if name in fields},
+    }

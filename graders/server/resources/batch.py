@@ -1,0 +1,171 @@
+"""Many rows of one spec: read whole, graded on a thread by `Grader.run_batch`, written as they come, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from graders.errors import GradeError
+from graders.jsontext import dumps, loads
+from graders.server.errors import ApiError
+from graders.server.request import CALL, Call, parameters, read_json, typed
+
+if TYPE_CHECKING:
+    from graders.engine.grader import Grader
+    from graders.server.limits import Borrowed
+    from graders.server.resources.graders import Service
+
+NDJSON = "application/x-ndjson"
+FLUSH_BYTES = (
+    64 * 1024
+)  # of results of a local grader that are sent together; those of others are sent one by one
+PARAMETERS = ("grader", "rows", "merge")
+
+
+def read(body: bytes, media_type: str) -> tuple[dict[str, Any], Iterable[Any]]:
+    """The request's parameters and its rows.
+
+    As NDJSON the first line is the request without its rows and every other line is a row, read when its turn comes.
+
+    Raises:
+        ApiError: 400.
+    """
+    if media_type == NDJSON:
+        first, _, rest = body.partition(b"\n")
+        head = parameters(read_json(first), PARAMETERS, ("grader",))
+        return _checked(head), _lines(rest)
+    whole = parameters(read_json(body), PARAMETERS, ("grader", "rows"))
+    return _checked(whole), typed(whole, "rows", list, "an array")
+
+
+def _checked(head: dict[str, Any]) -> dict[str, Any]:
+    typed(head, "merge", (bool, type(None)), "a boolean")
+    return head
+
+
+def _lines(text: bytes) -> Iterator[Any]:
+    """The JSON of every line that is not blank; what is no JSON is its error."""
+    at = 0
+    while at < len(text):
+        end = text.find(b"\n", at)
+        end = len(text) if end < 0 else end
+        line, at = text[at:end], end + 1
+        if line.strip():
+            try:
+                yield loads(line)
+            except ValueError as error:
+                yield error
+
+
+def as_row(row: Any, number: int) -> Mapping[str, Any]:
+    """A row as run_batch takes it.
+
+    Its id is text; a row without one has its number, from 0. What is no row at all becomes one whose sample cannot be
+    read, so that it is flagged in its place.
+    """
+    if not isinstance(row, dict):
+        return {"id": str(number), "sample": row if isinstance(row, ValueError) else None}
+    id = row.get("id", number)
+    sample = {} if "sample" in row or "model_sample" not in row else {"sample": row["model_sample"]}
+    return {**row, **sample, "id": id if isinstance(id, str) else json.dumps(id)}
+
+
+class BatchResponse(Response):
+    """NDJSON: for each row its `id` and what the run endpoint answers, in the rows' order.
+
+    Sending goes at the client's pace. A client that leaves ends the work. When no later row can be graded (a judge
+    refuses the key), the last line is the service's error body.
+    """
+
+    media_type = NDJSON
+
+    def __init__(
+        self, service: Service, grader: Grader, backends: Borrowed, rows: Iterable[Any], merge: bool | None
+    ) -> None:
+        """
+        Args:
+            backends: The grader's own, given up when the client leaves.
+            rows: JSON values, read when their turn comes.
+        """
+        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self._service = service
+        self._grader = grader
+        self._backends = backends
+        self._rows = rows
+        self._merge = merge
+        self._gone = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        call: Call = scope[CALL]
+
+        def put(lines: list[bytes]) -> None:
+            """From the thread: send these and wait until there is room for more."""
+            message = {"type": "http.response.body", "body": b"".join(lines), "more_body": True}
+            asyncio.run_coroutine_threadsafe(_send(send, message), loop).result()
+
+        leaving = asyncio.ensure_future(self._watch(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await loop.run_in_executor(self._service.batch_threads, self._grade, call, put)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self._service.n_batches -= 1
+            self._give_up()
+            leaving.cancel()
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._give_up()
+
+    def _give_up(self) -> None:
+        self._gone = True
+        self._backends.give_up()
+
+    def _grade(self, call: Call, put: Callable[[list[bytes]], None]) -> None:
+        """On a thread: all rows, or as many as anybody is there for."""
+        lines: list[bytes] = []
+        n_bytes = 0
+        flush_bytes = 1 if self._grader.kind.n_asks else FLUSH_BYTES
+        try:
+            window = self._service.limits.batch_window
+            for result in self._grader.run_batch(self._wanted(), merge=self._merge, window=window):
+                if self._gone:
+                    return
+                self._service.graded(call, self._grader, result)
+                line = dumps({"id": result.id, **result.to_wire()}) + b"\n"
+                lines.append(line)
+                n_bytes += len(line)
+                if n_bytes >= flush_bytes:
+                    put(lines)
+                    lines, n_bytes = [], 0
+        except GradeError as error:  # no later row can be graded
+            lines.append(_last_line(error))
+        except BaseException:
+            if not self._gone:
+                raise
+            return
+        if lines and not self._gone:
+            put(lines)
+
+    def _wanted(self) -> Iterator[Mapping[str, Any]]:
+        for number, row in enumerate(self._rows):
+            if self._gone:
+                return
+            yield as_row(row, number)
+
+
+def _last_line(error: GradeError) -> bytes:
+    problem = ApiError(400, str(error), type="invalid_request_error", code=error.flag)
+    return problem.body() + b"\n"
+
+
+async def _send(send: Send, message: dict[str, Any]) -> None:
+    await send(message)

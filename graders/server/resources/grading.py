@@ -1,0 +1,176 @@
+"""Graders kept compiled, and rows graded without holding up the event loop.
+
+A small row of a local grader takes microseconds and is graded where it arrives. A large one (a metric over long texts
+may take seconds) goes to a lane: an event loop on a thread of its own. Rapidfuzz releases the interpreter while it
+compares, and Python code on another thread shares it in slices of 5 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import graders
+from graders.engine.backends import Backends
+from graders.engine.background import Loop
+from graders.engine.grader import Grader
+from graders.errors import Problem, SpecError
+from graders.jsontext import dumps
+from graders.server.errors import ApiError, invalid_spec
+from graders.server.limits import Overloaded
+
+T = TypeVar("T")
+
+#: Characters that the templates of a row may render to on the event loop. The worst that these can ask for is the
+#: comparison of two texts of half of it, which takes some 10 ms.
+INLINE_CHARS = 32 * 1024
+LANES = 2  # one slow metric does not hold up the other large rows
+KEY_BYTES = 64  # specs longer than this are kept under their hash
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A grader, and how many variables its templates have: how often a row's texts can be rendered."""
+
+    grader: Grader
+    n_variables: int
+
+    def is_large(self, body_bytes: int) -> bool:
+        """Whether grading a row of that size may take longer than the event loop should be held up."""
+        return (self.n_variables + 1) * body_bytes > INLINE_CHARS
+
+
+class Graders:
+    """Compiled graders by their JSON, the least recently used dropped. Used on one event loop."""
+
+    def __init__(self, backends: Backends, *, keep: int, strict: bool) -> None:
+        self._backends = backends
+        self._keep = keep
+        self._strict = strict
+        self._kept: OrderedDict[bytes, Compiled] = OrderedDict()
+        self._coming: dict[bytes, asyncio.Task[Compiled]] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="graders-compile")
+        self.hits = 0
+        self.misses = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    async def get(self, spec: Any) -> Compiled:
+        """The compiled grader of a spec's JSON; compiling happens once, on a thread.
+
+        Raises:
+            ApiError: 400 with every problem of the spec.
+        """
+        text = self._text(spec)
+        key = text if len(text) <= KEY_BYTES else hashlib.blake2b(text, digest_size=32).digest()
+        compiled = self._kept.get(key)
+        if compiled is not None:
+            self.hits += 1
+            self._kept.move_to_end(key)
+            return compiled
+        coming = self._coming.get(key)
+        if coming is None:
+            self.misses += 1
+            coming = self._coming[key] = asyncio.create_task(self._make(key, text, spec))
+            coming.add_done_callback(partial(self._came, key))
+        return await asyncio.shield(coming)  # others may wait for it when this request's client leaves
+
+    def _came(self, key: bytes, done: asyncio.Task[Compiled]) -> None:
+        del self._coming[key]
+        if not done.cancelled():
+            done.exception()  # looked at here, in case nobody waits for it any more
+
+    def _text(self, spec: Any) -> bytes:
+        """The spec as it came: the order of keys is kept, since sub_rewards come in it."""
+        try:
+            return dumps(spec)
+        except (RecursionError, ValueError):
+            message = "Invalid 'grader': it is nested too deeply, or has a value that JSON does not have."
+            raise ApiError(400, message, param="grader", code="invalid_value") from None
+
+    async def _make(self, key: bytes, text: bytes, spec: Any) -> Compiled:
+        grader = await self.on_thread(self.compile, spec)
+        self._kept[key] = compiled = Compiled(grader, text.count(b"{{"))
+        while len(self._kept) > self._keep:
+            self._kept.popitem(last=False)
+        return compiled
+
+    def compile(self, spec: Any, backends: Backends | None = None) -> Grader:
+        """As graders.compile; raises ApiError instead of SpecError."""
+        try:
+            return graders.compile(_as_spec(spec), backends=backends or self._backends, strict=self._strict)
+        except SpecError as error:
+            raise invalid_spec(error) from None
+
+    def problems(self, text: str) -> tuple[list[Problem], dict[str, Any] | None]:
+        """All that `validate` says of a spec's text, with lines, and the normalised spec when it can be run."""
+        from graders.spec.reading import parse_text, read
+
+        try:
+            source = parse_text(text)
+            warnings = read(source, strict=self._strict).warnings
+            grader = graders.compile(_as_spec(source.value), backends=self._backends, strict=self._strict)
+        except SpecError as error:
+            return list(error.problems), None
+        return list(warnings), grader.spec.to_json()
+
+    async def on_thread(self, function: Any, *args: Any) -> Any:
+        """Run what may take milliseconds (a parser, a first import) on the compiling thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _as_spec(spec: Any) -> Any:
+    """A string is not a path here: what comes over the wire must not name files."""
+    if isinstance(spec, dict):
+        return spec
+    from graders.spec.reading import wrong_type
+
+    raise ApiError(400, wrong_type("grader", "an object", spec), param="grader", code="invalid_type")
+
+
+class Lanes:
+    """Event loops on threads, for rows that would hold up the server's. Started when first needed."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._busy = [0] * LANES
+        self._loops: list[Loop] = []
+        self.working = 0
+
+    async def run(self, work: Coroutine[Any, Any, T], *, asks: bool) -> T:
+        """Run it on the lane with the least to do. Cancelling the caller cancels it.
+
+        Args:
+            asks: Whether it waits for others most of its time; such rows are bounded where they ask.
+
+        Raises:
+            Overloaded: as many as are admitted work or wait for a lane.
+        """
+        if not asks and self.working >= self._most:
+            work.close()
+            raise Overloaded(f"{self.working} rows with long texts run or wait already")
+        if not self._loops:
+            self._loops = [Loop(f"graders-lane-{n}") for n in range(LANES)]
+        lane = self._busy.index(min(self._busy))
+        self._busy[lane] += 1
+        self.working += not asks
+        try:
+            return await asyncio.wrap_future(self._loops[lane].start(work))
+        finally:
+            self._busy[lane] -= 1
+            self.working -= not asks
+
+    def close(self) -> None:
+        loops, self._loops = self._loops, []
+        for loop in loops:
+            loop.close()

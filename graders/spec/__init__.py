@@ -1,0 +1,1 @@
+"""Specs: what a spec model is, and how JSON becomes one."""

@@ -1,0 +1,1 @@
+"""Statistics of results files: summaries, intervals, agreement with labels, paired comparison."""

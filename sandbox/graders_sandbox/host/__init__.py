@@ -1,0 +1,1 @@
+"""The caller's side of the wall: starts servers, sends samples, reads outcomes."""

@@ -1,0 +1,204 @@
+"""What holds programs on this machine: each protection is witnessed by attempts inside a real jail.
+
+What is set up but not witnessed counts as absent.
+
+    python -m graders_sandbox doctor [--tier TIER] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from graders_sandbox.limits import TIERS, Job, SandboxUnavailable
+
+from . import attacks
+from .attacks.scene import Scene
+from .imports import HOSTED, named
+from .pool import Sandbox
+
+#: A protection, and the rows of the threat matrix whose quick attacks witness it.
+PROTECTIONS = (
+    ("network", (1, 2, 5, 6)),
+    ("unix sockets", (3, 4)),
+    ("descriptors of the host", (8, 25)),
+    ("files of the host", (9, 13)),
+    ("environment", (10,)),
+    ("processes of the host", (11, 35)),
+    ("writing", (12,)),
+    ("devices and mounts", (14, 39)),
+    ("namespaces and privileges", (15, 16)),
+    ("new processes and programs", (17, 18)),
+    ("threads", (19,)),
+    ("memory", (20, 21)),
+    ("disk", (22, 23, 24)),
+    ("signals and limits of others", (30, 31, 32, 33, 34)),
+    ("rare system calls", (7, 37, 38)),
+    ("endless programs", (27, 28, 29)),
+    ("false results", (41, 44, 45, 48)),
+    ("other samples", (52, 53, 54)),
+)
+#: What bounds memory and disk.
+BOUNDS = {
+    "linux-full": "memory by RLIMIT_AS for each sample; disk by a tmpfs for each sample, which counts as memory",
+    "linux-landlock": "memory by RLIMIT_AS for each sample; disk by a watcher that looks 20 times a second, so a fast "
+    "program passes its limit by what it writes in that time",
+    "linux-ns": "memory by RLIMIT_AS for each sample; disk by a tmpfs; one sample at a time for each set of imports",
+    "linux-strict": "memory by RLIMIT_AS for each sample; no files at all, so modules that were not loaded before are missing",
+}  # fmt: skip
+#: Modules with libraries of their own: a Python that is read through another path may fail to load them only late.
+_LATE = "ssl, sqlite3, zlib, bz2, lzma, ctypes, hashlib, decimal, zoneinfo, unicodedata, asyncio"
+_BENCH = 200
+EACH = 4  # attempts of a row; `attack` makes all of them
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """One finding.
+
+    Attributes:
+        name: What was looked at.
+        held: Whether it is as it must be; None for what is only said.
+        text: What was found, and why.
+        advice: How to get it, where it is absent.
+    """
+
+    name: str
+    held: bool | None
+    text: str
+    advice: str = ""
+
+
+def examine(sandbox: Sandbox) -> Iterator[Protection]:
+    """Everything about this sandbox's tier on this machine.
+
+    Raises:
+        SandboxUnavailable: no tier works.
+    """
+    tier = sandbox.tier
+    yield Protection("tier", True, tier)
+    yield from _stronger(tier)
+    yield from (Protection("note", None, note) for note in sandbox.notes)
+    yield Protection("bounds", None, BOUNDS[tier])
+    yield from witness(tier)
+    yield _python(sandbox)
+    yield from _packages(sandbox)
+    yield _bench(sandbox)
+
+
+def witness(tier: str) -> Iterator[Protection]:
+    """Attack every protection of this tier."""
+    with (
+        Scene() as scene,
+        Sandbox(tier=tier, limits=attacks.SMALL, in_flight=attacks.IN_FLIGHT) as jail,
+    ):
+        for name, rows in PROTECTIONS:
+            chosen = [attack for row in rows for attack in attacks.attacks(tier, rows=[row])[:EACH]]
+            if not chosen:
+                yield Protection(name, None, f"nothing to attack in {tier}")
+                continue
+            results = list(attacks.attempt(jail, scene, chosen))
+            missed = [result for result in results if not result.held]
+            if missed:
+                first = missed[0]
+                text = f"{len(missed)} of {len(results)} attempts not held, such as {first.name}: {first.reason}, "
+                text += f"expected {' or '.join(first.expected)}"
+                yield Protection(
+                    name,
+                    False,
+                    text,
+                    "report this with the output of `python -m graders_sandbox attack --json`",
+                )
+                continue
+            known = "".join(f"; not held in this tier: {result.name}" for result in results if result.known)
+            yield Protection(name, True, f"{len(chosen)} attempt{'s' * (len(chosen) > 1)} refused{known}")
+
+
+def _stronger(tier: str) -> Iterator[Protection]:
+    """Why no stronger tier was taken, and what would bring it."""
+    for better in TIERS[: TIERS.index(tier)]:
+        with Sandbox(tier=better) as sandbox:
+            try:
+                yield Protection(better, None, f"works here ({sandbox.tier}), and was not asked for")
+            except SandboxUnavailable as error:
+                yield Protection(better, None, f"absent: {error}")
+
+
+def _python(sandbox: Sandbox) -> Protection:
+    """The same Python inside as outside, whole."""
+    source = f"import sys\nimport {_LATE}\ndef grade(sample, item):\n    assert list(sys.version_info) == item, sys.version\n    return 1.0\n"
+    outcome = sandbox.run(source, {}, list(sys.version_info))
+    if outcome.ok:
+        return Protection("Python inside", True, f"{platform.python_version()}, as outside")
+    text = f"not as outside ({platform.python_version()}): {_last(outcome.text)}"
+    advice = "use a Python whose own shared library lies where every user may read it"
+    return Protection("Python inside", False, text, advice)
+
+
+def _packages(sandbox: Sandbox) -> Iterator[Protection]:
+    """Every package that programs of the hosted service may import, if it is installed here."""
+    installed = sorted(name for name in HOSTED if named(f"import {name}").packages)
+    for name in installed:
+        outcome = sandbox.run(f"import {name}\ndef grade(sample, item):\n    return 1.0\n", {}, {})
+        text = "imports inside" if outcome.ok else f"does not import inside: {_last(outcome.text)}"
+        advice = (
+            "" if outcome.ok else f"install {name} where this Python is; `pip install --force-reinstall` it"
+        )
+        yield Protection(name, outcome.ok, text, advice)
+    absent = ", ".join(sorted(HOSTED - set(installed)))
+    if absent:
+        yield Protection(
+            "not installed", None, f"{absent}: programs that import these fail here and run on the service"
+        )
+
+
+def _bench(sandbox: Sandbox) -> Protection:
+    source = "def grade(sample, item):\n    return 1.0\n"
+    sandbox.run(source, {}, {})
+    started = time.perf_counter()
+    outcomes = list(sandbox.run_many(Job(source, {}, {}) for _ in range(_BENCH)))
+    took_s = time.perf_counter() - started
+    middle_ms = sorted(outcome.wall_s for outcome in outcomes)[_BENCH // 2] * 1000
+    text = f"{_BENCH / took_s:.0f} samples a second, {middle_ms:.1f} ms each from fork to end (median)"
+    return Protection("speed", all(outcome.ok for outcome in outcomes), text)
+
+
+def _last(text: str) -> str:
+    return text.strip().rpartition("\n")[2]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 when all that is needed works, 1 when something does not or there is no sandbox, 2 for wrong usage."""
+    parser = argparse.ArgumentParser(
+        "graders_sandbox doctor", description="What holds programs on this machine, witnessed."
+    )
+    parser.add_argument("--tier", choices=TIERS, help="look at this tier; default: the strongest that works")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(arguments)
+    found: list[Protection] = []
+    with Sandbox(tier=options.tier) as sandbox:
+        try:
+            for protection in examine(sandbox):
+                found.append(protection)
+                if not options.json:
+                    _print(protection)
+        except SandboxUnavailable as error:
+            found.append(Protection("tier", False, str(error)))
+            if not options.json:
+                _print(found[-1])
+    if options.json:
+        json.dump([asdict(protection) for protection in found], sys.stdout, indent=2)
+        print()
+    return 1 if any(protection.held is False for protection in found) else 0
+
+
+def _print(protection: Protection) -> None:
+    mark = {True: "ok", False: "NO", None: "--"}[protection.held]
+    print(f"{mark}  {protection.name:<28} {protection.text}", flush=True)
+    if protection.advice:
+        print(f"    {'':<28} to get it: {protection.advice}")

@@ -1,0 +1,296 @@
+"""The child: one sample, from the fork to os._exit. Runs in the template's image, jailed before it reads its payload.
+
+Kept short on purpose: after a fork every object that is touched copies a page, and those copies are the largest cost
+of a sample.
+"""
+
+from __future__ import annotations
+
+import _socket
+import json
+import os
+import resource
+import signal
+import struct
+import sys
+import types
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from graders_sandbox import protocol
+from graders_sandbox.linux import sys as kernel
+from graders_sandbox.linux.seccomp import SampleFilter
+
+from . import untrusted
+
+TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from typing import Any, NoReturn
+
+#: The only descriptors a sample has beside 0-2, which are /dev/null. An idle child has its channel in RESULT's place.
+RESULT, PAYLOAD, REQUEST = 3, 4, 5
+
+_CHUNK = 4096  # of a payload, read first
+NAME = "grader_program"  # the module's __name__, so that a main block does not run
+#: What json.loads does with a text, without the regular expressions around it: here each touched page is a copy.
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # public, and missing from the stubs
+_LARGEST = sys.float_info.max
+WORK = struct.Struct("<II")  # to an idle child: source, count; + descriptors in RESULT's order
+
+
+class Jail:
+    """What every child of one template goes through, worked out once in the template.
+
+    Args:
+        slots: How many there are.
+        rules: A descriptor of Landlock's rules for each slot; () where there are none.
+        filters: The seccomp filter of a child with a slot, and that of one without; None for no jail at all.
+        template_bytes: The template's address space.
+        limits: Of `Limits`, by name.
+        processes: How many of the user's there may be; 0 where others of this user would count.
+        parent: The server's pid where children must be told to end with it; 0 where its namespace does that.
+
+    Attributes:
+        ways: By how many descriptors a child has and by its slot (the last: without one), the calls that lead inside.
+    """
+
+    def __init__(
+        self,
+        *,
+        slots: int,
+        rules: Sequence[int],
+        filters: tuple[SampleFilter, SampleFilter] | None,
+        template_bytes: int,
+        limits: Mapping[str, Any],
+        processes: int,
+        parent: int,
+    ) -> None:
+        self.filters = filters
+        self.parent = parent
+        self.template_bytes = template_bytes
+        self.limits = limits
+        self.tie = kernel.prepared("prctl", kernel.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        cpu = max(1, round(limits["cpu_s"]))
+        inside = [_limited(resource.RLIMIT_CPU, cpu, cpu + 1)]  # its signal first, then the end
+        if processes:
+            inside.append(_limited(resource.RLIMIT_NPROC, processes, processes))
+        own = [[kernel.prepared("landlock_restrict_self", descriptor, 0)] for descriptor in rules]
+        own = own or [[] for _ in range(slots)]
+        with_slot, without = ([filter.load] for filter in filters) if filters is not None else ([], [])
+        self.ways = [
+            [(*domain, close, *inside, *with_slot) for domain in own] + [(close, *inside, *without)]
+            for close in map(_closed_from, range(RESULT, REQUEST + 2))
+        ]
+
+    def prepare(self) -> None:
+        """In the template: limits that it can live with itself, so that its children have them already."""
+        for which, amount in (
+            (resource.RLIMIT_AS, self.template_bytes + self.limits["memory_bytes"]),
+            (resource.RLIMIT_FSIZE, self.limits["disk_bytes"]),
+            (resource.RLIMIT_NOFILE, max(self.limits["descriptors"], REQUEST + 1)),  # with less it gets none
+            (resource.RLIMIT_CORE, 0),
+        ):
+            resource.setrlimit(which, (amount, amount))
+
+    def enter(self, slot: int, descriptors: Sequence[int], memory_bytes: int) -> None:
+        """In the child: go in for good.
+
+        Args:
+            slot: Whose folder it may use; -1 for none.
+            descriptors: They become 3, 4, ...; the others are closed.
+            memory_bytes: Address space beyond the template; 0 for the sample's usual.
+
+        Raises:
+            OSError: a layer could not be set up.
+        """
+        if self.parent:
+            if self.tie():
+                raise OSError("prctl")
+            if os.getppid() != self.parent:  # it went before we could be tied to it
+                os._exit(0)
+        if self.filters is None:
+            os.setsid()  # without a jail it may start processes: they end as a group
+        count = len(descriptors)
+        if descriptors[-1] != RESULT + count - 1:
+            # They came in this order at the lowest free numbers: none is overwritten by one before it.
+            for at, descriptor in enumerate(descriptors, RESULT):
+                if descriptor != at:
+                    os.dup2(descriptor, at)
+        if memory_bytes:
+            amount = self.template_bytes + memory_bytes
+            resource.setrlimit(resource.RLIMIT_AS, (amount, amount))
+        for step in self.ways[count][slot]:
+            if step():
+                raise OSError("a layer of the jail")
+
+
+def _limited(which: int, soft: int, hard: int) -> Callable[[], object]:
+    """setrlimit, prepared."""
+    return kernel.prepared("prlimit64", 0, which, struct.pack("QQ", soft, hard), None)
+
+
+def _closed_from(first: int) -> Callable[[], object]:
+    """The end of all descriptors from this one on, prepared."""
+    if kernel.prepared("close_range", 1 << 20, (1 << 20) + 1, 0)():  # before Linux 5.9
+        return partial(os.closerange, first, 65536)
+    return kernel.prepared("close_range", first, 0xFFFFFFFF, 0)
+
+
+def await_work(codes: Mapping[int, types.CodeType]) -> NoReturn:
+    """As a jailed idle child: wait for a sample on RESULT, then grade it."""
+    channel = _socket.socket(fileno=RESULT)
+    message, received = protocol.receive(channel, WORK.size)
+    if not message:
+        os._exit(0)
+    source, count = WORK.unpack(message)
+    channel.detach()
+    # They came as 4, 5, 6 in RESULT's order, since nothing else was open: each moves down by one.
+    for at, descriptor in enumerate(received, RESULT):
+        os.dup2(descriptor, at)
+    os.closerange(RESULT + len(received), 128)
+    grade(codes[source], count, len(received) > 2)
+
+
+def grade(code: types.CodeType, count: int, may_ask: bool) -> NoReturn:
+    """Grade the rows on PAYLOAD and leave."""
+    write, leave = os.write, os._exit  # programs patch modules, if only for their own sample
+    if may_ask:
+        untrusted.connect(REQUEST)
+    data = os.read(PAYLOAD, _CHUNK)
+    if len(data) == _CHUNK:  # else it was all: the host has written it before
+        parts = [data]
+        while part := os.read(PAYLOAD, 64 * _CHUNK):
+            parts.append(part)
+        data = b"".join(parts)
+    os.close(PAYLOAD)
+    if count == 1:
+        write(RESULT, _frame(code, data[protocol.ROW.size :], protocol.ROW.unpack_from(data)[0], None))
+        leave(0)
+    at = 0
+    module: types.ModuleType | None = None
+    for _ in range(count):
+        seed, length = protocol.ROW.unpack_from(data, at)
+        at += protocol.ROW.size
+        if module is None:
+            module = types.ModuleType(NAME)
+        frame = _frame(code, data[at : at + length], seed, module)
+        at += length
+        frame = protocol.LENGTH.pack(len(frame)) + frame
+        while frame:
+            frame = frame[write(RESULT, frame) :]
+    leave(0)
+
+
+def _frame(code: types.CodeType, row_text: bytes, seed: int, module: types.ModuleType | None) -> bytes:
+    """What became of one row. A module that several rows share is run by the first."""
+    stage = b"p"
+    try:
+        row, _ = _scan(row_text.decode(), 0)
+        _seeding.seed(seed)
+        stage = b"i"
+        if module is None:
+            module = types.ModuleType(NAME)
+        if NAME not in sys.modules or sys.modules[NAME] is not module:
+            sys.modules[NAME] = module
+            exec(code, module.__dict__)
+        stage = b"g"
+        grade = module.__dict__.get("grade")
+        if grade is None:
+            raise NameError("the source does not define grade(sample, item)")
+        return _valued(grade(row["sample"], row["item"]))
+    except BaseException as error:
+        if stage == b"i":
+            sys.modules.pop(NAME, None)  # so that a row that shares this process runs it for itself
+        return b"E" + stage + _described(error)
+
+
+class _Seeding:
+    """Reproducible randomness: modules that draw are seeded for each row, and when a program loads one later.
+
+    That is why it is a finder of modules, the first of sys.meta_path. Few programs draw, so the modules are not there
+    from the start.
+    """
+
+    now = 0
+
+    def seed(self, seed: int) -> None:
+        self.now = seed
+        for name, bits in _DRAW.items():
+            if (module := sys.modules.get(name)) is not None:
+                module.seed(seed & bits)
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name not in _DRAW:
+            return None
+        specs = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
+        spec = next(filter(None, specs), None)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def exec_module(module: Any) -> None:
+                load(module)
+                module.seed(self.now & _DRAW[name])
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # of this one loader, made for it
+        return spec
+
+
+#: Modules with a hidden state that programs draw from, and the bits of a seed that each takes.
+_DRAW = {"random": 0xFFFFFFFFFFFFFFFF, "numpy.random": 0xFFFFFFFF}
+_seeding = _Seeding()
+
+
+def _valued(value: object) -> bytes:
+    kind = type(value)
+    if kind is not float:
+        if kind is int or kind is bool or _numpy_number(value):
+            try:
+                value = float(value)  # type: ignore[arg-type]  # a number, by the line above
+            except OverflowError:
+                return b"B" + b"grade returned an integer too large for a float"
+        else:
+            name = kind.__name__.encode("utf-8", "backslashreplace")[:200]
+            return b"Bgrade returned a " + name + b", expected a number"
+    if not abs(value) <= _LARGEST:  # type: ignore[arg-type]  # a float by now; nan is not either
+        return b"B" + f"grade returned {value!r}, expected a finite number".encode()
+    return protocol.VALUE.pack(b"V", value)
+
+
+def _numpy_number(value: object) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, (numpy.floating, numpy.integer, numpy.bool_))
+
+
+def _described(error: BaseException) -> bytes:
+    """The exception's class, NUL, and its traceback without our own frames."""
+    try:
+        name = (
+            "DiskFull"
+            if isinstance(error, OSError) and error.errno in (27, 28, 122)
+            else type(error).__name__
+        )
+        if isinstance(error, MemoryError):
+            return name.encode() + b"\0the program ran out of memory"
+        import traceback
+
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_globals is globals():
+            trace = trace.tb_next
+        if isinstance(error, RecursionError):
+            text = f"RecursionError: {error}"
+        else:
+            text = "".join(traceback.format_exception(type(error), error, trace, limit=-20))
+        return name.encode("utf-8", "backslashreplace")[:200] + b"\0" + _short(text)
+    except BaseException:  # a hostile __str__: the class is all that can be said
+        return b"Exception\0the exception could not be printed"
+
+
+def _short(text: str) -> bytes:
+    most = protocol.FRAME_MAX - 300
+    data = text.encode("utf-8", "backslashreplace")
+    if len(data) > most:
+        data = data[: most // 2] + b"\n... cut ...\n" + data[-(most // 2) + 20 :]
+    return data

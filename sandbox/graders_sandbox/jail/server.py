@@ -1,0 +1,868 @@
+"""The server: jailed once together with its template, which it tells to fork for each sample. It keeps the books, ends
+what has run too long and empties folders. It never runs untrusted code and never reads a payload.
+
+Started by the host (processes.py) with FD PARENT as arguments and nothing of the host in its environment. Its lifetime is the
+control socket's: when the host is gone, the socket ends and so do the server and everything below it.
+"""
+
+from __future__ import annotations
+
+# Everything the server and its samples need is loaded now: afterwards there may be no file to load it from.
+import _sitebuiltins
+import _socket
+import builtins
+import json
+import linecache  # noqa: F401  # traceback's, in samples
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import SimpleNamespace
+
+from graders_sandbox import protocol
+from graders_sandbox.linux import landlock, namespaces, seccomp
+from graders_sandbox.linux import sys as kernel
+
+from . import folders, sample, template, watcher
+
+TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+if TYPE_CHECKING:
+    from typing import Any
+
+COMPILE_S = 20.0  # for a source of any allowed size; more is an attack on the compiler
+PATTERNS_S = 0.25  # for its regular expressions; with slower ones each sample compiles them for itself
+_PATTERNS = b", patterns"
+NICE = 10  # a ninth of the weight of a program at the usual priority; nothing on an idle machine
+IDLE = 2  # children that wait for a sample, jailed already
+SPARE_UIDS = range(61184, 65520)  # what systemd gives to services for a while, and nobody logs in as
+_BUFFER = bytearray(65536)
+_POLLIN = 1  # select's
+_NEVER = float("inf")  # a deadline
+_FAILED = 3  # exit code of a server that could not start
+
+
+class Unfit(Exception):
+    """A module was loaded with which a server must not fork."""
+
+
+# Plain namespaces: dataclasses would bring a megabyte and a half into what every sample is a fork of.
+class Source(SimpleNamespace):
+    """A program: the descriptor of its text until the template has compiled it."""
+
+    number: int
+    text: int
+    patterns: list[tuple[str, int]]  # to compile with it
+    ready: bool = False
+    error: str = ""
+    probe: int = 0  # pid of the child that tries the compiler first
+    pipe: int = -1
+    deadline: float = 0.0
+    made: int = 0  # which change of the template brought it
+    waiting: list[Work]
+
+
+class Work(SimpleNamespace):
+    """A run that the host asked for."""
+
+    run: int
+    source: int
+    count: int
+    wall_s: float
+    payload: int
+    result: int
+    may_ask: bool
+    dropped: bool = False
+
+
+class Asker(SimpleNamespace):
+    """The server's end of a sample's request socket, and the child started over it."""
+
+    channel: _socket.socket
+    sample: int = 0
+    child: int = 0
+
+
+class Running(SimpleNamespace):
+    """A child and what ends it. `asker` is that of the sample itself, or of who asked for the child if run is -1."""
+
+    run: int
+    slot: int
+    started: float
+    deadline: float
+    asker: Asker | None = None
+    ended: int = protocol.BY_ITSELF
+
+
+class Idle(SimpleNamespace):
+    """A jailed child without work."""
+
+    pid: int
+    slot: int
+    channel: _socket.socket
+    made: int
+
+
+class Server:
+    """The loop. `settings` is the host's first message (see processes.py)."""
+
+    def __init__(self, control: _socket.socket, parent: int, settings: dict[str, Any]) -> None:
+        self.control = control
+        self.parent = parent
+        self.tier: str = settings["tier"]
+        self.limits: dict[str, Any] = settings["limits"]
+        self.slots: list[str] = settings["slots"]
+        self.shown: list[str] = settings["shown"]
+        self.modules: list[str] = settings["modules"]
+        self.paths: list[str] = settings["paths"]
+        self.idle_kept: int = settings["idle"]
+        self.namespaced = self.tier in ("linux-full", "linux-ns")
+        self.landlocked = self.tier in ("linux-full", "linux-landlock")
+        self.jailed = self.tier != "unsandboxed"
+        self.alone = self.namespaced  # whether nobody else's processes count as this user's
+        self.at_once: int = settings["at_once"]
+        self.under_way = 0  # samples, without the children of samples
+        self.free = list(range(settings["slots_count"]))
+        self.notes: list[str] = []
+        self.sources: dict[int, Source] = {}
+        self.running: dict[int, Running] = {}
+        self.ordered: deque[Running] = deque()  # from the template, which has still to tell their pids
+        self.alarm = _NEVER  # not later than the next deadline
+        self.queue: deque[tuple[Source, Work]] = deque()  # until there are fewer under way
+        self.idle: list[Idle] = []
+        self.janitors: dict[int, int] = {}
+        self.discarded: dict[int, int] = {}  # idle children on their way out
+        self.probes: dict[int, Source] = {}
+        self.askers: dict[int, Asker] = {}
+        self.rules: list[int] = []
+        self.made = 0
+        self.loaded: set[str] = set()  # modules that the template has
+        self.template_pid = 0
+        self.watch_notes = self.watch_found = -1
+
+    # --- the jail, once ---
+
+    def enter(self) -> None:
+        """Go into the jail of this tier. What cannot be set up raises: there is no weaker way on."""
+        self.die_with(self.parent)
+        if self.namespaced:
+            with _step("namespaces"):
+                namespaces.enter()
+            self.die_with(self.parent)  # new credentials have cleared it
+            child = os.fork()
+            if child:
+                self.control.close()
+                _, status = os.waitpid(child, 0)
+                os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        # Behind the filter there are no such pairs; and nobody else may hold the template's end, which tells when it is gone.
+        self.template, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            file.write("500")  # if memory runs out, samples go before the trainer
+        os.nice(NICE)  # and where processors are short, they yield to whoever serves and trains
+        # Behind the private root there is no /proc: what is read later is opened now.
+        statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        tasks = os.open("/proc/self/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if self.namespaced:
+            with _step("private root"):
+                namespaces.private_root(
+                    [*self.shown, *filter(os.path.exists, namespaces.DEVICES)], self.slots,
+                    self.limits["disk_bytes"], self.limits["inodes"],
+                )  # fmt: skip
+                _reopen_null()
+        elif self.jailed and os.getuid() == 0:
+            self.become_nobody()
+        sys.path[:] = self.paths
+        self.load()
+        if len(os.listdir(tasks)) > 1:
+            raise Unfit(
+                f"one of {', '.join(self.modules)} started a thread; a server with threads must not fork"
+            )
+        size = int(os.read(statm, 200).split()[0]) * resource.getpagesize()
+        os.close(statm)
+        os.close(tasks)
+        if self.jailed:
+            kernel.drop_capabilities()
+            kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+            watched = bool(self.slots) and not self.namespaced
+            kernel.prctl(kernel.PR_SET_DUMPABLE, int(watched))  # the watcher must be able to look at samples
+        if self.slots and not self.namespaced:
+            self.start_watcher()
+        # Behind the filter there is no making it. A descriptor, since a handler would run for each child that ends.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+        self.ends = kernel.signal_descriptor(signal.SIGCHLD)
+        if self.landlocked:
+            with _step("Landlock"):
+                self.lock()
+        if self.jailed:
+            with _step("seccomp"):
+                seccomp.load(seccomp.server_filter())
+            self.witness()
+        self.loaded = set(sys.modules)
+        self.size = size + self.limits["memory_bytes"]
+        self.start_template(theirs, size)
+
+    def load(self) -> None:
+        """The packages. Some try out a temporary file while they are loaded, so there is a folder for it."""
+        if self.slots:
+            os.environ["TMPDIR"] = self.slots[0]
+        template.load(self.modules)
+        if self.slots:
+            folders.empty(self.slots[0])
+
+    def die_with(self, parent: int) -> None:
+        """End when the parent does, whatever this process is doing then."""
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(_FAILED)
+
+    def become_nobody(self) -> None:
+        """Leave root for a user that owns nothing, if Python can be read as one; else say why root stays."""
+        uid = SPARE_UIDS[os.getpid() % len(SPARE_UIDS)]
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                _become(uid)
+                if self.slots:
+                    os.stat(self.slots[0])  # the caller's folder of temporary files may be closed to others
+                for path in (*self.paths, __file__, json.__file__):
+                    if os.path.isdir(path):
+                        os.scandir(path).close()
+                    else:
+                        open(path, "rb").close()
+            except OSError as error:
+                os.write(write, str(error).encode()[:1000])
+            os._exit(0)
+        os.close(write)
+        os.waitpid(child, 0)
+        why = os.read(read, 1000).decode()
+        os.close(read)
+        if why:
+            self.notes.append(f"samples run as root without capabilities: as another user {why}")
+            return
+        for slot in self.slots:
+            os.chown(slot, uid, uid)
+        _become(uid)
+        self.die_with(self.parent)
+        self.alone = True
+
+    def start_watcher(self) -> None:
+        notes, self.watch_notes = os.pipe2(os.O_CLOEXEC)
+        self.watch_found, found = os.pipe2(os.O_CLOEXEC)
+        server = os.getpid()
+        if not os.fork():
+            try:
+                low, high = sorted((notes, found))
+                os.closerange(0, low)
+                os.closerange(low + 1, high)
+                os.closerange(high + 1, 65536)
+                watcher.watch(
+                    notes, found, self.slots, self.limits["disk_bytes"], self.limits["inodes"], server
+                )
+            finally:
+                os._exit(1)
+        os.close(notes)
+        os.close(found)
+        os.set_blocking(self.watch_found, False)
+
+    def lock(self) -> None:
+        version = landlock.abi()
+        if not version:
+            raise OSError("the kernel has none")
+        devices = [(path, landlock.READ_FILE | landlock.WRITE_FILE) for path in namespaces.DEVICES]
+        readable = [(path, landlock.READ) for path in self.shown]
+        # A child's own domain. Its neighbours' folders are not in it, not even to be read.
+        self.rules = [
+            landlock.ruleset([*readable, *devices, (slot, landlock.WRITE)], version) for slot in self.slots
+        ]
+        if not self.namespaced:  # behind a private root there is nothing else to read
+            writable = [(slot, landlock.WRITE) for slot in self.slots]
+            landlock.restrict(landlock.ruleset([*readable, *devices, *writable], version))
+        if version < landlock.SCOPES_ABI:
+            self.notes.append(
+                f"Landlock here has version {version}: signals and abstract sockets are held by seccomp alone "
+                f"(version {landlock.SCOPES_ABI}, Linux 6.12, would hold them too)"
+            )
+
+    def witness(self) -> None:
+        """What must not be possible is tried once: a layer that was set up and does not hold counts as absent."""
+        for act, name in (
+            (_open_host_file, "opening a file of the host"),
+            (_open_socket, "opening a socket"),
+            (_execute, "executing a program"),
+        ):
+            if act is _open_host_file and self.tier == "linux-strict":
+                continue  # held by the sample's own filter there
+            try:
+                act()
+            except OSError:
+                continue
+            raise RuntimeError(f"{name} was possible inside the jail")
+
+    def start_template(self, channel: _socket.socket, size: int) -> None:
+        server = os.getpid()
+        self.template_pid = os.fork()
+        if not self.template_pid:
+            processes = (len(self.free) + 4) * (self.limits["threads"] + 1)
+            template.start(
+                channel, self.rules, server=server, slots=len(self.free), folders=self.slots, template_bytes=size,
+                limits=self.limits, processes=processes if self.alone else 0, tier=self.tier,
+            )  # fmt: skip
+        channel.close()
+        self.answer()
+
+    def answer(self) -> int:
+        """What the template says; without one there is no server."""
+        data = self.template.recv(template.PID.size)
+        if not data:
+            os._exit(_FAILED)  # the host starts another server
+        number: int = template.PID.unpack(data)[0]
+        return max(0, number)
+
+    def tell_template(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
+        protocol.send(self.template, message, descriptors)
+
+    # --- the loop ---
+
+    def serve(self) -> None:
+        import select  # not before the template was forked, which does without
+
+        self.poll = select.poll()
+        control, ends = self.control.fileno(), self.ends
+        for descriptor in (control, ends, *([self.watch_found] if self.watch_found >= 0 else ())):
+            self.poll.register(descriptor, _POLLIN)
+        while True:
+            ready = self.poll.poll(0) if self.wants_idle() else self.poll.poll(self.timeout_ms())
+            if not ready and self.wants_idle():
+                self.start_idle()
+                continue
+            for descriptor, _ in ready:
+                if descriptor == ends:
+                    os.read(ends, 1024)
+                    self.reap()
+                elif descriptor == control:
+                    if not self.message():
+                        return
+                elif descriptor == self.watch_found:
+                    self.found()
+                else:
+                    self.asked(descriptor)
+            if time.monotonic() >= self.alarm:
+                self.enforce()
+
+    def timeout_ms(self) -> float | None:
+        if self.alarm == _NEVER:
+            return None
+        return max(0.0, self.alarm - time.monotonic()) * 1000 + 1
+
+    def message(self) -> bool:
+        """Act on one message; False when the host is gone."""
+        try:
+            data, descriptors = protocol.receive_into(_BUFFER, self.control)
+        except OSError:
+            return False
+        kind = bytes(data[:1])
+        if kind == b"J":
+            _, run, number, count, wall_s, may_ask = protocol.JOB.unpack(data)
+            source = self.sources[number]
+            payload, result = descriptors
+            work = Work(
+                run=run,
+                source=number,
+                count=count,
+                wall_s=wall_s,
+                payload=payload,
+                result=result,
+                may_ask=may_ask,
+            )
+            if source.probe:
+                source.waiting.append(work)
+            else:
+                self.start(source, work)
+        elif kind == b"S":
+            number = protocol.NUMBER.unpack_from(data)[1]
+            ahead = json.loads(bytes(data[protocol.NUMBER.size :]))
+            self.sources[number] = source = Source(
+                number=number, text=descriptors[0], patterns=ahead["patterns"], waiting=[]
+            )
+            missing = set(ahead["modules"]) - self.loaded
+            if missing:
+                self.loaded |= missing
+                self.tell_template(b"M" + ",".join(ahead["modules"]).encode())
+            self.probe(source)
+        elif kind == b"D":
+            if self.sources.pop(protocol.NUMBER.unpack(data)[1]).ready:
+                self.tell_template(bytes(data))
+        elif kind == b"K":
+            self.stop(protocol.NUMBER.unpack(data)[1])
+        return bool(data)
+
+    def stop(self, run: int) -> None:
+        self.learn_all()
+        for pid, running in self.running.items():
+            if running.run == run:
+                return self.kill(pid, running, protocol.BY_HOST)
+        waiting = [work for source in self.sources.values() for work in source.waiting]
+        for work in (*waiting, *(work for _, work in self.queue)):
+            work.dropped = work.dropped or work.run == run
+        return None
+
+    def drop(self, work: Work) -> None:
+        os.close(work.payload)
+        os.close(work.result)
+
+    def probe(self, source: Source) -> None:
+        """Try the compiler in a child first: hostile text may crash it or keep it busy."""
+        read, write = os.pipe2(os.O_CLOEXEC)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(read)
+            os.close(write)
+            source.error = f"the compiler could not be started: {error}"
+            return
+        if not pid:
+            try:
+                kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+                resource.setrlimit(resource.RLIMIT_CPU, (int(COMPILE_S), int(COMPILE_S)))
+                resource.setrlimit(resource.RLIMIT_AS, (self.size, self.size))
+                template.compiled(source.text)
+                os.write(write, b"ok")
+                signal.setitimer(signal.ITIMER_REAL, PATTERNS_S)  # the end of this process
+                template.compile_patterns(source.patterns)
+                os.write(write, _PATTERNS)
+            except BaseException as error:
+                text = "".join(traceback.format_exception_only(type(error), error))
+                text = protocol.cut(text, protocol.TEXT_MAX // 2)  # its last line names the error
+                os.write(write, b"!" + text.encode("utf-8", "backslashreplace")[:8000])
+            finally:
+                os._exit(0)
+        os.close(write)
+        source.probe, source.pipe, source.deadline = pid, read, time.monotonic() + COMPILE_S
+        self.alarm = min(self.alarm, source.deadline)
+        self.probes[pid] = source
+
+    def probed(self, source: Source) -> None:
+        """The probe has ended: compile for good, or remember why not."""
+        said = os.read(source.pipe, 8192)
+        os.close(source.pipe)
+        source.probe = 0
+        if said.startswith(b"ok"):
+            patterns = json.dumps(source.patterns if said.endswith(_PATTERNS) else []).encode()
+            self.tell_template(protocol.NUMBER.pack(b"C", source.number) + patterns, [source.text])
+            source.ready = True
+            self.made += 1
+            source.made = self.made
+        else:
+            source.error = (
+                said[1:].decode("utf-8", "replace") or "the compiler crashed or took too long on this source"
+            )
+        os.close(source.text)
+        waiting, source.waiting = source.waiting, []
+        for work in waiting:
+            self.start(source, work)
+
+    def start(self, source: Source, work: Work) -> None:
+        """Give the work to an idle child, or fork one, or keep it while enough are under way."""
+        if work.dropped:
+            self.drop(work)
+            ended = protocol.EXIT.pack(b"X", work.run, signal.SIGKILL, protocol.BY_HOST, 0.0, 0.0)
+            self.control.send(ended)
+            return
+        if not source.ready:
+            self.drop(work)
+            text = source.error.encode("utf-8", "backslashreplace")[:8000]
+            self.control.send(protocol.NUMBER.pack(b"C", work.run) + text)
+            return
+        while self.idle and self.under_way < self.at_once:
+            idle = self.idle.pop()
+            if idle.made >= source.made and self.hand_over(idle, work):
+                return
+            self.discard(idle)
+        if self.under_way >= self.at_once or not self.free:
+            self.queue.append((source, work))
+            return
+        slot = self.free.pop()
+        running, descriptors = self.begun(slot, work)
+        self.order(
+            template.GRADE, slot, descriptors, source=source.number, count=work.count, may_ask=work.may_ask
+        )
+        self.ordered.append(running)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if work.may_ask or self.watch_notes >= 0:  # its pid is wanted now
+            self.learn_all()
+
+    def begun(self, slot: int, work: Work) -> tuple[Running, list[int]]:
+        """The entry of a sample that starts now, and the descriptors to give to it."""
+        started = time.monotonic()
+        running = Running(run=work.run, slot=slot, started=started, deadline=started + work.wall_s)
+        self.alarm = min(self.alarm, running.deadline)
+        self.under_way += 1
+        descriptors = [work.result, work.payload]
+        if work.may_ask:
+            ours, theirs = _socket.socketpair()
+            ours.setblocking(False)
+            running.asker = Asker(channel=ours)
+            descriptors.append(theirs.detach())
+        return running, descriptors
+
+    def order(
+        self, how: bytes, slot: int, descriptors: Sequence[int], *, source: int = 0, count: int = 0,
+        may_ask: bool = False, memory_bytes: int = 0,
+    ) -> None:  # fmt: skip
+        """Have the template fork a jailed child. Its answer is due."""
+        order = template.FORK.pack(b"F", how, slot, source, count, may_ask, memory_bytes)
+        self.tell_template(order, descriptors)
+
+    def learn_all(self) -> None:
+        """Read the pids of the children that were ordered, waiting for the template where it is behind."""
+        while self.ordered:
+            self.learn()
+
+    def learn(self) -> None:
+        pid, running = self.answer(), self.ordered.popleft()
+        if pid:
+            self.runs(pid, running)
+            return
+        if running.asker is not None:
+            running.asker.channel.close()
+        self.under_way -= 1
+        self.control.send(protocol.NUMBER.pack(b"N", running.run) + b"the kernel started no process")
+        self.give_back(running.slot)
+
+    def runs(self, pid: int, running: Running) -> None:
+        self.running[pid] = running
+        if running.asker is not None and running.run >= 0:
+            running.asker.sample = pid
+            self.askers[running.asker.channel.fileno()] = running.asker
+            self.poll.register(running.asker.channel, _POLLIN)
+        self.note(running.slot, pid)
+
+    # --- idle children ---
+
+    def wants_idle(self) -> bool:
+        """Only when there is nothing else to do: under load a child that waited first is no gain."""
+        return (
+            len(self.idle) < self.idle_kept and len(self.free) > 1 and not self.queue and not self.running
+            and not self.ordered and not self.probes and bool(self.sources)
+        )  # fmt: skip
+
+    def start_idle(self) -> None:
+        ours, theirs = _socket.socketpair()
+        slot = self.free.pop()
+        pid = self.fork(template.AWAIT, slot, [theirs.fileno()])
+        theirs.close()
+        if pid:
+            self.idle.append(Idle(pid=pid, slot=slot, channel=ours, made=self.made))
+        else:
+            ours.close()
+            self.free.append(slot)
+            self.idle_kept = 0  # where processes are short, none waits
+
+    def fork(self, how: bytes, slot: int, descriptors: Sequence[int], *, memory_bytes: int = 0) -> int:
+        """Order a child and wait for it; its pid, or 0 when there can be none."""
+        self.learn_all()
+        self.order(how, slot, descriptors, memory_bytes=memory_bytes)
+        return self.answer()
+
+    def hand_over(self, idle: Idle, work: Work) -> bool:
+        running, descriptors = self.begun(idle.slot, work)
+        try:
+            protocol.send(idle.channel, sample.WORK.pack(work.source, work.count), descriptors)
+        except OSError:  # it did not get into its jail
+            self.under_way -= 1
+            if running.asker is not None:
+                running.asker.channel.close()
+                os.close(descriptors[-1])
+            return False
+        idle.channel.close()
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self.runs(idle.pid, running)
+        return True
+
+    def discard(self, idle: Idle) -> None:
+        idle.channel.close()
+        with suppress(ProcessLookupError):
+            os.kill(idle.pid, signal.SIGKILL)
+        self.discarded[idle.pid] = idle.slot
+
+    # --- children of samples, for code of others ---
+
+    def asked(self, descriptor: int) -> None:
+        """A sample asks for a child, or to have it ended."""
+        asker = self.askers.get(descriptor)
+        if asker is None:
+            return
+        try:
+            data = asker.channel.recv(protocol.ASK.size)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        running = self.running.get(asker.child)
+        if len(data) != protocol.ASK.size:  # gone, or nonsense
+            self.unask(asker)
+        elif data[:1] == b"K":
+            if running is not None:
+                self.kill(asker.child, running, protocol.BY_HOST)
+        else:
+            _, wall_s, memory_bytes = protocol.ASK.unpack(data)
+            if running is not None or not self.start_untrusted(asker, wall_s, memory_bytes):
+                self.tell(asker, protocol.TOLD.pack(b"N", 0, 0))
+
+    def start_untrusted(self, asker: Asker, wall_s: float, memory_bytes: int) -> bool:
+        parent = self.running.get(asker.sample)
+        # Without Landlock its neighbours' folders would be in reach: then it has no files, and needs no slot.
+        files = bool(self.slots) and (self.landlocked or not self.jailed)
+        if parent is None or parent.ended or (files and not self.free) or not wall_s > 0:
+            return False
+        slot = self.free.pop() if files else template.NO_SLOT
+        ours, theirs = _socket.socketpair()
+        started = time.monotonic()
+        memory_bytes = max(1, min(memory_bytes, self.limits["memory_bytes"]))
+        pid = self.fork(template.UNTRUSTED, slot, [theirs.fileno()], memory_bytes=memory_bytes)
+        theirs.close()
+        if pid:
+            asker.child = pid
+            deadline = min(parent.deadline, started + wall_s)
+            self.alarm = min(self.alarm, deadline)
+            self.runs(pid, Running(run=-1, slot=slot, started=started, deadline=deadline, asker=asker))
+            self.tell(asker, protocol.TOLD.pack(b"O", 0, 0), [ours.fileno()])
+        elif files:
+            self.free.append(slot)
+        ours.close()
+        return bool(pid)
+
+    def tell(self, asker: Asker, message: bytes, descriptors: list[int] | None = None) -> None:
+        with suppress(OSError):  # a sample that does not read its answers gets none
+            protocol.send(asker.channel, message, descriptors or ())
+
+    def unask(self, asker: Asker) -> None:
+        """The sample has ended or lost its right to ask: so does its child."""
+        if self.askers.pop(asker.channel.fileno(), None) is None:
+            return
+        self.poll.unregister(asker.channel)
+        asker.channel.close()
+        if (running := self.running.get(asker.child)) is not None:
+            self.kill(asker.child, running, protocol.BY_HOST)
+
+    # --- ends ---
+
+    def reap(self) -> None:
+        while True:
+            try:
+                pid, status, used = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            while self.ordered and not self.knows(pid):
+                self.learn()
+            if pid in self.running:
+                self.over(pid, status, used.ru_utime + used.ru_stime)
+            elif pid in self.probes:
+                self.probed(self.probes.pop(pid))
+            elif pid in self.janitors:
+                slot = self.janitors.pop(pid)
+                if status:
+                    self.retire(slot)
+                else:
+                    self.give_back(slot)
+            elif pid in self.discarded:
+                self.give_back(self.discarded.pop(pid))
+            elif pid == self.template_pid:
+                os._exit(_FAILED)
+            else:
+                self.idle_ended(pid)
+
+    def knows(self, pid: int) -> bool:
+        """Whether a child that has ended is none of those whose pids the template has still to tell."""
+        return (
+            pid in self.running or pid in self.probes or pid in self.janitors or pid in self.discarded
+            or any(idle.pid == pid for idle in self.idle) or pid == self.template_pid
+        )  # fmt: skip
+
+    def over(self, pid: int, status: int, cpu_s: float) -> None:
+        running = self.running.pop(pid)
+        wall_s = time.monotonic() - running.started
+        if not self.jailed:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)  # what it started
+        self.note(running.slot, 0)
+        if running.run >= 0:
+            self.under_way -= 1
+            self.start_queued()
+            self.control.send(protocol.EXIT.pack(b"X", running.run, status, running.ended, wall_s, cpu_s))
+            if running.asker is not None:
+                self.unask(running.asker)
+        elif running.asker is not None:
+            running.asker.child = 0
+            self.tell(running.asker, protocol.TOLD.pack(b"X", status, running.ended))
+        self.clear(running.slot)
+
+    def idle_ended(self, pid: int) -> None:
+        for idle in self.idle:
+            if idle.pid == pid:  # it could not enter its jail: the fork under a sample will say why
+                self.idle.remove(idle)
+                idle.channel.close()
+                self.idle_kept = 0
+                self.give_back(idle.slot)
+                return
+
+    def clear(self, slot: int) -> None:
+        """Give a slot back, empty. Deleting many files takes long, so a child does it."""
+        if slot < 0:
+            return
+        if not self.slots:
+            self.give_back(slot)
+            return
+        folder = self.slots[slot]
+        try:
+            os.chmod(folder, 0o700)  # its last owner may have closed it, and the next would not get in
+            if self.is_empty(folder):
+                self.give_back(slot)
+                return
+        except OSError:
+            pass
+        try:
+            pid = os.fork()
+        except OSError:
+            self.retire(slot)
+            return
+        if not pid:
+            try:
+                kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+                os._exit(0 if folders.empty(folder) else 1)
+            finally:
+                os._exit(1)
+        self.janitors[pid] = slot
+
+    def is_empty(self, folder: str) -> bool:
+        if self.namespaced:  # it is a file system of its own, which counts for us
+            counted = os.statvfs(folder)
+            return counted.f_files - counted.f_ffree == 1
+        return not os.listdir(folder)
+
+    def give_back(self, slot: int) -> None:
+        self.free.append(slot)
+        self.start_queued()
+
+    def start_queued(self) -> None:
+        while self.queue and self.free and self.under_way < self.at_once:
+            self.start(*self.queue.popleft())
+
+    def retire(self, slot: int) -> None:
+        """A folder that cannot be emptied is not given to anybody. Without any left the host starts another server."""
+        self.slots[slot] = ""
+        if not self.free and not self.running and not self.ordered and not self.janitors and not self.idle:
+            os._exit(_FAILED)
+
+    def enforce(self) -> None:
+        self.learn_all()
+        now = time.monotonic()
+        for pid, running in self.running.items():
+            if not running.ended and now >= running.deadline:
+                self.kill(pid, running, protocol.BY_DEADLINE)
+        for pid, source in self.probes.items():
+            if now >= source.deadline:
+                os.kill(pid, signal.SIGKILL)
+                source.deadline = _NEVER
+        ends = [running.deadline for running in self.running.values() if not running.ended]
+        self.alarm = min([*ends, *(source.deadline for source in self.probes.values())], default=_NEVER)
+
+    def kill(self, pid: int, running: Running, why: int) -> None:
+        if not running.ended:
+            running.ended = why
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def note(self, slot: int, pid: int) -> None:
+        if self.watch_notes >= 0 and slot >= 0:
+            os.write(self.watch_notes, watcher.NOTE.pack(slot, pid))
+
+    def found(self) -> None:
+        """The watcher says that a sample has too much on disk."""
+        with suppress(BlockingIOError):
+            data = os.read(self.watch_found, 4096 // watcher.NOTE.size * watcher.NOTE.size)
+            if not data:  # without a watcher there is no bound
+                os._exit(_FAILED)
+            for slot, pid in watcher.NOTE.iter_unpack(data):
+                running = self.running.get(pid)
+                if running is not None and running.slot == slot:
+                    self.kill(pid, running, protocol.BY_DISK)
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    """Name the layer that could not be set up."""
+    try:
+        yield
+    except (OSError, StopIteration) as error:
+        raise RuntimeError(f"{name}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _become(uid: int) -> None:
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
+def _reopen_null() -> None:
+    """Input, output and errors by way of the read-only mount: its owner may change the host's node, this one not."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+
+
+def _open_host_file() -> None:
+    os.close(os.open("/etc/passwd", os.O_RDONLY))
+
+
+def _open_socket() -> None:
+    _socket.socket().close()
+
+
+def _execute() -> None:
+    kernel.call("execve", b"/bin/true", None, None)
+
+
+def main() -> None:
+    control = _socket.socket(fileno=int(sys.argv[1]))
+    settings = json.loads(control.recv(1 << 20))
+    os.environ.pop("LD_BIND_NOW", None)  # has done its work
+    # `site` does this, and more that takes longer than all the rest.
+    sys.prefix, sys.exec_prefix = settings["prefixes"]
+    builtins.exit = builtins.quit = _sitebuiltins.Quitter("exit", "exit()")
+    server = Server(control, int(sys.argv[2]), settings)
+    try:
+        server.enter()
+    except Unfit as error:
+        control.send(b"T" + str(error).encode()[:4000])
+        os._exit(_FAILED)
+    except BaseException as error:
+        reason = str(error) or type(error).__name__
+        control.send(b"F" + reason.encode("utf-8", "backslashreplace")[:4000])
+        os._exit(_FAILED)
+    os.dup2(1, 2)  # until now the host could read what went wrong
+    control.send(b"R" + json.dumps({"tier": server.tier, "notes": server.notes}).encode())
+    try:
+        server.serve()
+    finally:
+        for pid in (
+            server.template_pid,
+            *server.running,
+            *server.probes,
+            *server.janitors,
+            *(idle.pid for idle in server.idle),
+        ):
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        os._exit(0)
