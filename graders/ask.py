@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from graders.errors import GradeError, ModelParseError
+from graders.usage import NO_USAGE, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,33 +197,6 @@ Ask: TypeAlias = ModelAsk | CodeAsk | EmbedAsk
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one or more calls; None where the server did not say."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(*(_add(getattr(self, name), getattr(other, name)) for name in self.__slots__))
-
-    def to_wire(self) -> dict[str, int | None]:
-        """The four fields of the wire's `token_usage` object."""
-        return {
-            "prompt_tokens": self.prompt_tokens,
-            "total_tokens": self.total_tokens,
-            "completion_tokens": self.completion_tokens,
-            "cached_tokens": self.cached_tokens,
-        }
-
-
-def _add(left: int | None, right: int | None) -> int | None:
-    return right if left is None else left if right is None else left + right
-
-
-@dataclass(frozen=True, slots=True)
 class ModelReply:
     """A judge's valid verdict.
 
@@ -237,7 +211,7 @@ class ModelReply:
     verdict: float | str
     text: str
     model: str
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from graders.ask import Usage
+    from graders.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)

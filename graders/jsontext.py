@@ -1,11 +1,16 @@
-"""JSON lines in and out: orjson where it is installed, else the standard library, with the same results."""
+"""The project's one strict JSON reader and its one writer.
+
+`parse` reads by the standard: NaN and Infinity are refused, nesting too deep to read is a ValueError, whole numbers
+of any size stay whole. `loads` and `dumps` are for many values: orjson where it is installed, else the standard
+library, with the same results.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 _orjson: Any
 try:
@@ -17,16 +22,32 @@ except ImportError:  # the [speed] extra is not installed
 LIBRARY = "json" if _orjson is None else "orjson"
 
 
-def _no_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _plain_loads(text: bytes) -> Any:
-    """By the standard: NaN and Infinity are refused, bytes are UTF-8, and too deep a nesting is a ValueError too."""
+def decoder(object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> json.JSONDecoder:
+    """A decoder by the standard, for callers that need to see each object's pairs or to read from within a text."""
+    return json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=object_pairs_hook)
+
+
+_DECODER = decoder()
+
+
+def parse(text: str) -> Any:
+    """One JSON value.
+
+    Raises:
+        ValueError: the text is not JSON; a json.JSONDecodeError, with its position, where the grammar is broken.
+    """
     try:
-        return json.loads(text.decode(), parse_constant=_no_constant)
+        return _DECODER.decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _plain_loads(text: bytes) -> Any:
+    return parse(text.decode())
 
 
 def _plain_dumps(value: Any) -> bytes:
@@ -56,9 +77,8 @@ _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=
 def _fast_loads(text: bytes) -> Any:
     try:
         return _orjson.loads(text)
-    except (
-        ValueError
-    ):  # what orjson is stricter about than the standard library: half a surrogate pair, depth
+    except ValueError:
+        # orjson is stricter than the standard library about half a surrogate pair and depth
         return _plain_loads(text)
 
 
@@ -76,3 +96,15 @@ loads: Callable[[bytes], Any] = _plain_loads if _orjson is None else _fast_loads
 dumps: Callable[[Any], bytes] = _plain_dumps if _orjson is None else _fast_dumps
 #: As `loads`, and without its detour for what orjson alone refuses: whoever reads many values tries this one first.
 quick_loads: Callable[[bytes], Any] = _plain_loads if _orjson is None else _orjson.loads
+
+
+def request_body(value: Any) -> bytes:
+    """A JSON value for another server: "?" stands for half a surrogate pair, which strict servers refuse."""
+    if _orjson is not None:
+        try:
+            made: bytes = _orjson.dumps(value)
+        except TypeError:
+            pass
+        else:
+            return made
+    return _ENCODE(value).encode("utf-8", "replace")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from graders.ask import Usage
 from graders.errors import GradeError
+from graders.usage import Usage
 
 #: The wire's `metadata.errors`, in its order: every flag and details field, as it stands when nothing failed.
 NO_ERRORS: MappingProxyType[str, bool | str | None] = MappingProxyType(

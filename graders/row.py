@@ -7,11 +7,11 @@ A sample comes in many shapes; here it becomes the mapping the service shows to 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from graders.errors import SampleParseError
+from graders.jsontext import parse
 
 #: What every python grader may rely on being there.
 SAMPLE_KEYS = ("choices", "output_text", "output_json", "output_tools")
@@ -66,7 +66,7 @@ def _output_json(sample: Sample) -> Any:
     if not isinstance(text, str):
         raise KeyError("output_json")
     try:
-        return parse_json(text)
+        return parse(text)
     except ValueError:
         raise KeyError("output_json") from None
 
@@ -94,21 +94,6 @@ _DERIVED: dict[str, Callable[[Sample], Any]] = {
     # stands in the public reference's own reinforcement example; validate warns, strict refuses
     "output": lambda sample: sample["output_text"],
 }
-
-
-def parse_json(text: str) -> Any:
-    """JSON by the standard: NaN and Infinity are refused, and nesting too deep to read is a ValueError too."""
-    try:
-        return _DECODER.decode(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def text_of(content: Any) -> str:

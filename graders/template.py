@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from graders.errors import MissingVariable, SampleParseError
-from graders.row import Row, parse_json
+from graders.jsontext import parse
+from graders.row import Row
 
 NAMESPACES = ("item", "sample")
 
@@ -62,7 +63,7 @@ def _inside(text: str) -> Any:
     if text.lstrip()[:1] not in ("{", "["):
         return text
     try:
-        return parse_json(text)
+        return parse(text)
     except ValueError:
         return text
 

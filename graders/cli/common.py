@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from graders.ask import Usage
     from graders.engine.grader import Grader
     from graders.errors import Problem
+    from graders.usage import Usage
 
 config_option = click.option(
     "--config",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graders import __version__
+from graders._version import __version__
 from graders.cli import NOT_MET, OK
 from graders.cli.common import colors, config_option, spec_argument
 from graders.errors import SpecError

@@ -17,6 +17,7 @@ from graders.endpoints.concurrency import Closed, Gate, retry_after
 from graders.endpoints.transport import WAYS, Reply, Transport
 from graders.endpoints.wire import said
 from graders.errors import ModelServerError, ModelStop
+from graders.jsontext import request_body
 from graders.judges.client import BASE_S, MOST_S, final, redacted
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ class Remote:
         sent_at = time.monotonic()
         try:
             timeout_s = min(self._route.attempt_timeout_s, max(0.001, deadline - sent_at))
-            data = json.dumps(body, ensure_ascii=False).encode()
+            data = request_body(body)
             return sent_at, await self._transport.post(self._url, headers, data, timeout_s)
         except OSError as error:  # TimeoutError is one
             return sent_at, error

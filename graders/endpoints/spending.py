@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from graders.ask import AudioPart, ImagePart, ModelAsk, TextPart, Usage
+from graders.ask import AudioPart, ImagePart, ModelAsk, TextPart
 from graders.endpoints.config import Config, Price
 from graders.errors import ModelStop
+from graders.usage import Usage
 
 if TYPE_CHECKING:
     import asyncio

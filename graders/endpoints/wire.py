@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from graders.ask import AudioPart, ImagePart, Message, ModelAsk, Part, TextPart, Usage, Verdict, with_text
+from graders.ask import AudioPart, ImagePart, Message, ModelAsk, Part, TextPart, Verdict, with_text
 from graders.endpoints.config import Route
+from graders.usage import Usage
 
 #: The ladder of structured output, best first.
 RUNGS = ("json_schema", "json_object", "prompt")

@@ -10,10 +10,11 @@ import warnings
 from dataclasses import asdict
 from pathlib import Path
 
-from graders.ask import ModelAsk, ModelReply, Usage
+from graders.ask import ModelAsk, ModelReply
 from graders.endpoints.config import ConfigError, Route
 from graders.endpoints.wire import Form, body_of
 from graders.judges.quality import grid_of
+from graders.usage import Usage
 
 SCHEMA_VERSION = 2  # part of every key: a change of what is stored makes old entries invisible
 BUSY_S = 5.0  # how long another process's write is waited for

@@ -14,7 +14,6 @@ import asyncio
 import hashlib
 import inspect
 import itertools
-import json
 import os
 import random
 import ssl
@@ -23,7 +22,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from graders.ask import Ambiguous, ModelAsk, ModelReply, Usage, parse_error
+from graders.ask import Ambiguous, ModelAsk, ModelReply, parse_error
 from graders.endpoints.concurrency import Closed, Gate, retry_after
 from graders.endpoints.config import OPENAI_URL, Config, Price, Route, load_config
 from graders.endpoints.spending import (
@@ -51,9 +50,11 @@ from graders.endpoints.wire import (
     unsupported,
 )
 from graders.errors import GradeError, ModelParseError, ModelRefusal, ModelServerError, ModelStop
+from graders.jsontext import request_body
 from graders.judges.cache import Cache, cache_key
 from graders.judges.quality import decide, expected_score, grid_of
 from graders.judges.reading import read_verdict
+from graders.usage import Usage
 
 if TYPE_CHECKING:
     from graders.judges.recorded import Recorded
@@ -168,7 +169,6 @@ class Client:
         self._known: dict[tuple[str, str], _Known] = {}
         self._targets: dict[str, _Target] = {}
         self._in_flight: dict[str, asyncio.Future[ModelReply]] = {}
-        self._encode = _json_encoder()
         self._ids = _request_ids()
 
     async def answer(self, ask: ModelAsk, *, deadline: float | None = None) -> ModelReply:
@@ -360,7 +360,7 @@ class _Question:
             body = body_of(self._ask, route, form)
         except NotSendable as error:
             raise ModelServerError(str(error)) from None
-        data = client._encode(body)
+        data = request_body(body)
         headers, secret = await self._headers()
         tokens = prompt_tokens(self._ask) + answer_tokens(self._ask) if route.tokens_per_minute else 0
         reserved = self._most_cost()
@@ -644,26 +644,6 @@ def _made_up_key(ask: ModelAsk) -> str:
     """A name for the result that no sample can know, and that is the same for equal questions."""
     texts = repr((ask.messages, ask.verdict)).encode("utf-8", "backslashreplace")
     return f"result_{hashlib.sha256(texts).hexdigest()[:8]}"
-
-
-def _json_encoder() -> Callable[[Any], bytes]:
-    def plain(value: Any) -> bytes:
-        return json.dumps(value, ensure_ascii=False).encode(
-            "utf-8", "replace"
-        )  # lone surrogates have no UTF-8
-
-    try:
-        import orjson
-    except ImportError:
-        return plain
-
-    def encode(value: Any) -> bytes:
-        try:
-            return bytes(orjson.dumps(value))
-        except TypeError:  # lone surrogates; whole numbers beyond 64 bits
-            return plain(value)
-
-    return encode
 
 
 _FILTERED = ("content_filter", "content_policy", "content management policy", "responsibleai")

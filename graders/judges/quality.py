@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graders.ask import ModelReply, Usage, Verdict
+from graders.ask import ModelReply, Verdict
 from graders.errors import GradeError, ModelParseError, ModelStop
+from graders.usage import Usage
 
 MOST_GRID = 10  # whole numbers 0..9: the ones that every tokenizer has as a single token ("10" is often two)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from graders.ask import Ambiguous, Verdict
+from graders.jsontext import decoder
 
 MAX_CHARS = 1_000_000  # a verdict with its steps has thousands; searching more for JSON takes too long
 
@@ -71,13 +71,9 @@ def _start(text: str) -> str:
 
 def _decode(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_unique)
+        return _DECODER.decode(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -89,6 +85,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return whole
 
 
+_DECODER = decoder(object_pairs_hook=_unique)
+
+
 def _renamed(value: Any, key: str) -> Any:
     """The answer with its result under `result`; an object that has another result key has none."""
     if key == "result" or not isinstance(value, dict):
@@ -98,13 +97,12 @@ def _renamed(value: Any, key: str) -> Any:
 
 def _objects(text: str) -> Iterator[Any]:
     """Every JSON object in a text that does not lie within another."""
-    decoder = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=_unique)
     at = text.find("{")
     tries = 0
     while at >= 0 and tries < 1000:  # a text of open braces must not take quadratic time
         tries += 1
         try:
-            value, end = decoder.raw_decode(text, at)
+            value, end = _DECODER.raw_decode(text, at)
         except Ambiguous:
             raise
         except (ValueError, RecursionError):

@@ -12,10 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from graders.ask import Ambiguous, ModelAsk, ModelReply, Usage
+from graders.ask import Ambiguous, ModelAsk, ModelReply
 from graders.endpoints.config import ConfigError
 from graders.errors import GradeError, ModelParseError, ModelRefusal, ModelServerError
 from graders.models import ModelClient
+from graders.usage import Usage
 
 #: What a judge itself did is recorded; that a server failed is not.
 _FAILURES: Mapping[str, Callable[[str, str], GradeError]] = {

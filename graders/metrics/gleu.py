@@ -25,7 +25,7 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
     """As METRICS wants it."""
     if implementation == "reference":
         return _reference(name, options)
-    from graders import __version__
+    from graders._version import __version__
 
     tokens = bounded(name, WORDS[options["tokenizer"]])
     shared_with, counted_by = best_counting()

@@ -42,7 +42,7 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
     """As METRICS wants it."""
     if implementation == "reference":
         return _reference(name, options)
-    from graders import __version__
+    from graders._version import __version__
 
     wordnet()
     tokens = bounded(name, _lower(options["tokenizer"]))

@@ -73,7 +73,7 @@ def _type(name: str) -> str:
 
 
 def _own(name: str, options: Mapping[str, Any]) -> Metric:
-    from graders import __version__
+    from graders._version import __version__
 
     tokenize = stemmed(ROUGE[options["tokenizer"]]) if options["stemmer"] else ROUGE[options["tokenizer"]]
     tokens = bounded(name, tokenize)

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from graders.ask import Usage
 from graders.errors import GradeError
 from graders.report.text import verdict
 from graders.results.read import ResultRow, field_of, read_rows
@@ -27,6 +26,7 @@ from graders.stats.estimates import SEED, Floats
 from graders.stats.labels import Agreement, agreement
 from graders.stats.summary import Columns, Gate, Summary, gates, gather, summarise, to_json
 from graders.template import Template
+from graders.usage import Usage
 
 EVERYTHING = 5000  # rows of which all are shown
 SAMPLE = 2000  # of more rows, this many drawn at random

@@ -7,12 +7,12 @@ from functools import cache
 from typing import Any
 
 from graders._version import __version__
-from graders.ask import Usage
 from graders.errors import Problem
 from graders.kinds import KINDS
 from graders.result import NO_ERRORS, Metadata
 from graders.server.errors import RETRY_AFTER_S
 from graders.server.resources.batch import NDJSON
+from graders.usage import Usage
 
 _JSON = "application/json"
 _STRING: dict[str, Any] = {"type": "string"}

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError
 from pydantic import Field as Field
 
 from graders.errors import Problem, SpecError
+from graders.jsontext import parse
 from graders.kinds import KINDS, spec_of
 from graders.spec.positions import Positions, locate
 from graders.suggest import did_you_mean
@@ -219,7 +220,7 @@ def parse_text(text: str, file: str = "", *, yaml: bool = False) -> Source:
     if yaml:
         return Source(_parse_yaml(text, file), Positions(text, yaml=True), file)
     try:
-        value = json.loads(text)
+        value = parse(text)
     except json.JSONDecodeError as error:
         found = f"not JSON: {error.msg}" if text.strip() else f"empty; expected a grader, {_SHORTEST}"
         problem = Problem("", found, "invalid_json", line=error.lineno, column=error.colno, file=file)

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from graders.ask import Usage
 from graders.jsontext import loads
 from graders.results.read import Header, ResultsError, field_of, parse_header
 from graders.stats.estimates import (
@@ -34,6 +33,7 @@ from graders.stats.estimates import (
     pass_hat_k,
     pass_rate,
 )
+from graders.usage import Usage
 
 CHUNK_ROWS = 4096  # lines read at a time
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

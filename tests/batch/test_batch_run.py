@@ -19,7 +19,7 @@ import pytest
 
 import graders
 from graders import jsontext as codec
-from graders.ask import ModelAsk, ModelReply, TextPart, Usage
+from graders.ask import ModelAsk, ModelReply, TextPart
 from graders.batch import run as running
 from graders.batch.run import Progress, Run, Stop, grade_dataset
 from graders.batch.workers import Processes
@@ -27,6 +27,7 @@ from graders.datasets.read import DataError
 from graders.errors import ModelServerError, ModelStop
 from graders.results.lines import Broken, Lines
 from graders.results.read import read_results
+from graders.usage import Usage
 from tests.batch.support import timeless
 from tests.specs import multi, python, score_model, string_check, text_similarity
 

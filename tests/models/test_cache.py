@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 import graders
-from graders.ask import ModelReply, Usage
+from graders.ask import ModelReply
 from graders.endpoints.transport import Reply
 from graders.errors import GradeError, ModelParseError, ModelRefusal, ModelServerError
 from graders.judges.scripted import Received, Step, completion, say
 from graders.models import Client, Config, ConfigError, Recorded, ScriptedJudge, connect
+from graders.usage import Usage
 from tests.models.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}

@@ -99,7 +99,7 @@ def test_everything_is_counted(server: Running) -> None:
 
 def test_names_of_judges_are_bounded() -> None:
     """They come from requests: past some number they are counted together."""
-    from graders.ask import Usage
+    from graders.usage import Usage
 
     metrics = Metrics()
     for n in range(3 * MOST_MODELS):
