@@ -17,7 +17,7 @@ from graders.server.limits import Limits
 
 if TYPE_CHECKING:
     from graders.engine.backends import Backends
-    from graders.server.edge import Application
+    from graders.server.application import Application
 
 __all__ = ["Limits", "app"]
 
@@ -41,8 +41,9 @@ def app(
         access_log: Where a line of JSON for each request goes, without anything that requests hold; None: nowhere.
     """
     from graders.engine.backends import Backends
-    from graders.server.edge import AccessLog, Application
-    from graders.server.resources.graders import Service
+    from graders.server.application import Application
+    from graders.server.log import AccessLog
+    from graders.server.service import Service
 
     limits = limits or Limits()
     own = backends is None
@@ -61,12 +62,4 @@ def app(
             if log:
                 log.flush()
 
-    return Application(
-        service.routes(),
-        token=token,
-        limits=limits,
-        buffered=service.buffered,
-        metrics=service.metrics,
-        log=log,
-        lifespan=lifespan,
-    )
+    return Application(service, token=token, log=log, lifespan=lifespan)

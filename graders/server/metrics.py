@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 from graders._version import __version__
 from graders.result import FLAGS, RunResult
@@ -38,6 +38,14 @@ BUCKETS = (
 MOST_MODELS = 100  # names of judges come from requests; the rest is counted as "other"
 
 Labels = tuple[tuple[str, str], ...]
+
+
+class Gauge(NamedTuple):
+    """A number that is looked up when /metrics is read; a counter where its name ends in _total."""
+
+    name: str
+    about: str
+    value: Callable[[], float]
 
 
 class Metrics:
@@ -87,16 +95,16 @@ class Metrics:
         with self._lock:
             self._outcomes[outcome] += 1
 
-    def text(self, gauges: Iterable[tuple[str, str, Callable[[], float]]] = ()) -> str:
+    def text(self, gauges: Iterable[Gauge] = ()) -> str:
         """All of it.
 
         Args:
-            gauges: Name, help and current value of what others count.
+            gauges: What others count.
         """
         with self._lock:
             return "\n".join([*self._lines(gauges), ""])
 
-    def _lines(self, gauges: Iterable[tuple[str, str, Callable[[], float]]]) -> Iterator[str]:
+    def _lines(self, gauges: Iterable[Gauge]) -> Iterator[str]:
         yield from _family("graders_build_info", "gauge", "The engine.", {(("version", __version__),): 1})
         requests = {
             (("route", route), ("status", str(status))): n for (route, status), n in self.requests.items()
@@ -141,16 +149,16 @@ class Metrics:
             yield f"{name}_count{_text((('route', route),))} {sum(buckets)}"
 
 
-def _process(started: float) -> list[tuple[str, str, Callable[[], float]]]:
+def _process(started: float) -> list[Gauge]:
     """The names that Prometheus' own client libraries use, where the system tells."""
-    gauges: list[tuple[str, str, Callable[[], float]]] = [
-        ("process_start_time_seconds", "Since the epoch.", lambda: started),
-        ("process_cpu_seconds_total", "Of this process, without sandboxes.", time.process_time),
+    gauges = [
+        Gauge("process_start_time_seconds", "Since the epoch.", lambda: started),
+        Gauge("process_cpu_seconds_total", "Of this process, without sandboxes.", time.process_time),
     ]
     if os.path.exists("/proc/self/fd"):
         gauges += [
-            ("process_open_fds", "Descriptors open.", lambda: len(os.listdir("/proc/self/fd"))),
-            ("process_resident_memory_bytes", "Of this process, without sandboxes.", resident_bytes),
+            Gauge("process_open_fds", "Descriptors open.", lambda: len(os.listdir("/proc/self/fd"))),
+            Gauge("process_resident_memory_bytes", "Of this process, without sandboxes.", resident_bytes),
         ]
     return gauges
 

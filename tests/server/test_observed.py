@@ -12,8 +12,8 @@ import pytest
 
 from graders.engine.backends import Backends
 from graders.judges.scripted import ScriptedJudge, say
+from graders.server import service
 from graders.server.metrics import BUCKETS, MOST_MODELS, Metrics
-from graders.server.resources import graders as routes
 from tests.server.support import BATCH, Running, load_config_of, serving
 from tests.specs import multi, python, score_model, string_check
 
@@ -135,7 +135,7 @@ def test_a_bug_is_logged_without_what_caused_it(
     def broken(body: object, known: object, required: object) -> object:
         raise KeyError("PAYLOADMARK")
 
-    monkeypatch.setattr(routes, "parameters", broken)
+    monkeypatch.setattr(service, "parameters", broken)
     with caplog.at_level(logging.ERROR, "graders.server"), serving() as running:
         answer = running.run(string_check(), "PAYLOADMARK")
 

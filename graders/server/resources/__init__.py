@@ -1,1 +1,45 @@
-"""The server, one file a resource."""
+"""The server's resources: one file each, and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
+
+from graders.server.metrics import Gauge
+from graders.server.routing import Routes
+
+if TYPE_CHECKING:
+    from graders.server.service import Service
+
+
+class Resource:
+    """Endpoints that belong together."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    def routes(self) -> Routes:
+        """Path -> method -> endpoint."""
+        raise NotImplementedError
+
+    def gauges(self) -> Iterable[Gauge]:
+        """What /metrics shows of it."""
+        return ()
+
+    def close(self) -> None:
+        """End its threads."""
+
+
+#: module:class, in the order in which they are set up and closed
+RESOURCES = (
+    "graders.server.resources.graders:GraderResource",
+    "graders.server.resources.batch:BatchResource",
+    "graders.server.resources.status:StatusResource",
+    "graders.server.resources.page:PageResource",
+)
+
+
+def resources(service: Service) -> tuple[Resource, ...]:
+    """All of them, for one service."""
+    return tuple(resolve_name(name)(service) for name in RESOURCES)

@@ -5,25 +5,37 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from graders.errors import GradeError
 from graders.jsontext import dumps, loads
 from graders.server.errors import ApiError
-from graders.server.request import CALL, Call, parameters, read_json, typed
+from graders.server.limits import Borrowed
+from graders.server.metrics import Gauge
+from graders.server.request import (
+    CALL,
+    JSON,
+    Call,
+    parameters,
+    read_body,
+    read_json,
+    require_media_type,
+    typed,
+)
+from graders.server.resources import Resource
+from graders.server.routing import Routes
 
 if TYPE_CHECKING:
     from graders.engine.grader import Grader
-    from graders.server.limits import Borrowed
-    from graders.server.resources.graders import Service
+    from graders.server.service import Service
 
 NDJSON = "application/x-ndjson"
-FLUSH_BYTES = (
-    64 * 1024
-)  # of results of a local grader that are sent together; those of others are sent one by one
+FLUSH_BYTES = 64 * 1024  # of a local grader's results that are sent together; others are sent one by one
 PARAMETERS = ("grader", "rows", "merge")
 
 
@@ -75,6 +87,41 @@ def as_row(row: Any, number: int) -> Mapping[str, Any]:
     return {**row, **sample, "id": id if isinstance(id, str) else json.dumps(id)}
 
 
+class BatchResource(Resource):
+    """POST /v1/graders/batch."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self.threads = ThreadPoolExecutor(service.limits.batches, thread_name_prefix="graders-batch")
+        self.n_batches = 0
+
+    def routes(self) -> Routes:
+        return {"/v1/graders/batch": {"POST": self.batch}}
+
+    def gauges(self) -> Iterable[Gauge]:
+        yield Gauge("graders_batches_under_way", "Batches.", lambda: self.n_batches)
+
+    async def batch(self, request: Request) -> Response:
+        """Many rows."""
+        service = self.service
+        if self.n_batches >= service.limits.batches:
+            raise service.refused("batches", f"{self.n_batches} batches are under way")
+        self.n_batches += 1  # given back when the last line has been sent
+        try:
+            media_type = require_media_type(request.scope[CALL], JSON, NDJSON)
+            body = await read_body(request, service.limits, service.buffered)
+            head, rows = read(body, media_type)
+            backends = Borrowed(service.shared, service.limits.timeout_s)
+            grader = await service.graders.on_thread(service.graders.compile, head["grader"], backends)
+        except BaseException:
+            self.n_batches -= 1
+            raise
+        return BatchResponse(self, grader, backends, rows, head.get("merge"))
+
+    def close(self) -> None:
+        self.threads.shutdown(wait=False, cancel_futures=True)
+
+
 class BatchResponse(Response):
     """NDJSON: for each row its `id` and what the run endpoint answers, in the rows' order.
 
@@ -85,7 +132,12 @@ class BatchResponse(Response):
     media_type = NDJSON
 
     def __init__(
-        self, service: Service, grader: Grader, backends: Borrowed, rows: Iterable[Any], merge: bool | None
+        self,
+        resource: BatchResource,
+        grader: Grader,
+        backends: Borrowed,
+        rows: Iterable[Any],
+        merge: bool | None,
     ) -> None:
         """
         Args:
@@ -94,7 +146,7 @@ class BatchResponse(Response):
         """
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
-        self._service = service
+        self._resource = resource
         self._grader = grader
         self._backends = backends
         self._rows = rows
@@ -113,10 +165,10 @@ class BatchResponse(Response):
         leaving = asyncio.ensure_future(self._watch(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await loop.run_in_executor(self._service.batch_threads, self._grade, call, put)
+            await loop.run_in_executor(self._resource.threads, self._grade, call, put)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            self._service.n_batches -= 1
+            self._resource.n_batches -= 1
             self._give_up()
             leaving.cancel()
 
@@ -135,11 +187,11 @@ class BatchResponse(Response):
         n_bytes = 0
         flush_bytes = 1 if self._grader.kind.n_asks else FLUSH_BYTES
         try:
-            window = self._service.limits.batch_window
+            window = self._resource.service.limits.batch_window
             for result in self._grader.run_batch(self._wanted(), merge=self._merge, window=window):
                 if self._gone:
                     return
-                self._service.graded(call, self._grader, result)
+                self._resource.service.graded(call, self._grader, result)
                 line = dumps({"id": result.id, **result.to_wire()}) + b"\n"
                 lines.append(line)
                 n_bytes += len(line)

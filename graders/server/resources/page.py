@@ -8,7 +8,11 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 
+from starlette.requests import Request
 from starlette.responses import Response
+
+from graders.server.resources import Resource
+from graders.server.routing import Routes, get
 
 
 @cache
@@ -40,6 +44,13 @@ def _hash(html: str, tag: str) -> str:
     return f"'sha256-{b64encode(sha256(found[1].encode()).digest()).decode()}'"
 
 
-def response() -> Response:
-    html, headers = _page()
-    return Response(html, headers=headers, media_type="text/html")
+class PageResource(Resource):
+    """The page at /."""
+
+    def routes(self) -> Routes:
+        return {"/": get(self.page)}
+
+    async def page(self, request: Request) -> Response:
+        """For people."""
+        html, headers = _page()
+        return Response(html, headers=headers, media_type="text/html")

@@ -1,0 +1,77 @@
+"""Which endpoint answers a path.
+
+A path without parameters is found by one look into a dict: starlette's router would cost a third of what it takes to
+grade a row. Paths with parameters are matched segment by segment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import NamedTuple, TypeAlias
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+Methods: TypeAlias = Mapping[str, Endpoint]
+#: Path, perhaps with parameters like `{eval_id}` as whole segments -> method -> endpoint.
+Routes: TypeAlias = Mapping[str, Methods]
+
+#: What stands before the service's paths: OpenAI's, Azure's, and that of Azure's clients that send an api-version.
+PREFIXES = ("/v1", "/openai/v1", "/openai")
+
+
+def api(routes: Routes) -> dict[str, Methods]:
+    """The service's own paths, below each of PREFIXES."""
+    return {prefix + path: methods for prefix in PREFIXES for path, methods in routes.items()}
+
+
+def get(endpoint: Endpoint) -> Methods:
+    """An endpoint that is read, with its HEAD."""
+    return {"GET": endpoint, "HEAD": endpoint}
+
+
+class Found(NamedTuple):
+    """The methods of a path, and the values of its parameters."""
+
+    methods: Methods
+    parameters: Mapping[str, str]
+
+
+_NO_PARAMETERS: Mapping[str, str] = {}
+
+
+class Router:
+    """All routes of the server."""
+
+    def __init__(self, routes: Routes) -> None:
+        self.routes = routes
+        self._exact = {path: Found(methods, _NO_PARAMETERS) for path, methods in routes.items()}
+        self._patterns: dict[int, list[tuple[list[str], Methods]]] = {}
+        for path, methods in routes.items():
+            if "{" in path:
+                segments = path.split("/")
+                self._patterns.setdefault(len(segments), []).append((segments, methods))
+
+    def find(self, path: str) -> Found | None:
+        """Who answers a path; None when nobody does."""
+        found = self._exact.get(path)
+        if found is None or "{" in path:
+            segments = path.split("/")
+            found = _match(segments, self._patterns.get(len(segments), ()))
+        return found
+
+
+def _match(segments: list[str], patterns: Iterable[tuple[list[str], Methods]]) -> Found | None:
+    for pattern, methods in patterns:
+        parameters = {}
+        for wanted, segment in zip(pattern, segments, strict=True):
+            if wanted.startswith("{"):
+                if not segment:
+                    break
+                parameters[wanted[1:-1]] = segment
+            elif wanted != segment:
+                break
+        else:
+            return Found(methods, parameters)
+    return None

@@ -1,0 +1,98 @@
+"""What the server's resources share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+from starlette.requests import Request
+
+from graders.engine.backends import Backends
+from graders.engine.grader import Grader
+from graders.result import RunResult
+from graders.server.errors import ApiError, overloaded
+from graders.server.grading import Graders, Lanes
+from graders.server.limits import Buffered, Limits, Shared
+from graders.server.metrics import Gauge, Metrics
+from graders.server.ready import Readiness
+from graders.server.request import CALL, JSON, Call, parameters, read_body, read_json, require_media_type
+from graders.server.resources import resources
+from graders.server.routing import Router
+
+
+class Service:
+    """The resources, and the graders, limits and counters behind them."""
+
+    def __init__(self, backends: Backends, limits: Limits, *, strict: bool) -> None:
+        self.limits = limits
+        self.strict = strict
+        self.metrics = Metrics()
+        self.buffered = Buffered(limits.buffered_bytes)
+        self.shared = Shared(backends, limits, self.metrics)
+        self.graders = Graders(self.shared, keep=limits.compiled, strict=strict)
+        self.lanes = Lanes(limits.large)
+        self.ready = Readiness(backends)
+        self.resources = resources(self)
+
+    @cached_property
+    def router(self) -> Router:
+        return Router({path: methods for one in self.resources for path, methods in one.routes().items()})
+
+    def gauges(self) -> Iterable[Gauge]:
+        """What /metrics shows beside its counters."""
+        under_way = self.shared.under_way
+        yield Gauge("graders_compiled", "Graders kept compiled.", lambda: len(self.graders))
+        yield Gauge(
+            "graders_compiled_hits_total",
+            "Requests that found theirs compiled.",
+            lambda: self.graders.hits,
+        )
+        yield Gauge("graders_compiled_misses_total", "Graders compiled.", lambda: self.graders.misses)
+        yield Gauge("graders_buffered_bytes", "Request bodies in memory.", lambda: self.buffered.n_bytes)
+        yield Gauge("graders_code_under_way", "Python graders that run or wait.", lambda: under_way["code"])
+        yield Gauge(
+            "graders_judge_under_way",
+            "Questions to judges that run or wait.",
+            lambda: under_way["judge"],
+        )
+        yield Gauge("graders_embed_under_way", "Texts being embedded.", lambda: under_way["embed"])
+        yield Gauge(
+            "graders_large_under_way",
+            "Rows with long texts that run or wait.",
+            lambda: self.lanes.working,
+        )
+        for resource in self.resources:
+            yield from resource.gauges()
+
+    async def json(
+        self, request: Request, known: tuple[str, ...], required: tuple[str, ...]
+    ) -> dict[str, Any]:
+        """The request's JSON object.
+
+        Raises:
+            ApiError: the body is no JSON object, has an unknown parameter, or lacks a required one.
+        """
+        require_media_type(request.scope[CALL], JSON)
+        body = await read_body(request, self.limits, self.buffered)
+        return parameters(read_json(body), known, required)
+
+    def graded(self, call: Call, grader: Grader, result: RunResult) -> None:
+        """Count a row, and note it for the log."""
+        self.metrics.row(grader.type, result)
+        call.type = grader.type
+        call.n_rows += 1
+        if result.failures:
+            call.flags = tuple(dict.fromkeys((*call.flags, *result.flags)))
+
+    def refused(self, what: str, reason: str) -> ApiError:
+        """429, counted."""
+        self.metrics.refused[what] += 1
+        return overloaded(reason)
+
+    def close(self) -> None:
+        """End threads; the backends are their owner's."""
+        for resource in self.resources:
+            resource.close()
+        self.graders.close()
+        self.lanes.close()
