@@ -31,6 +31,7 @@ COMMANDS = {
     "compare": "Say whether one results file is better than another.",
     "serve": "Answer the hosted service's endpoints over HTTP.",
     "doctor": "Say what works on this machine.",
+    "trust": "Let a graders.toml that is found here set everything.",
     "convert": "Take graders out of jobs and evals, or write them in another form.",
     "schema": "Print the JSON Schema of specs, for editors.",
 }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 config_option = click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False),
-    help="graders.toml with endpoints and limits; default: GRADERS_CONFIG, else found upward from here.",
+    help="graders.toml with endpoints and limits; default: GRADERS_CONFIG, else found upward from here (see `grader trust`).",
 )
 strict_option = click.option("--strict", is_flag=True, help="Refuse what the hosted service would refuse.")
 unsandboxed_option = click.option(

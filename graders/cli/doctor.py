@@ -42,6 +42,7 @@ REQUIRED = (
     "rouge-score",
     "nltk",
     "httpx2",
+    "platformdirs",
     "starlette",
     "uvicorn",
 )

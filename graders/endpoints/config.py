@@ -25,9 +25,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from graders.endpoints import trust
 from graders.suggest import did_you_mean
 
-FILE_NAME = "graders.toml"
 OPENAI_URL = "https://api.openai.com/v1"
 
 #: Top-level tables of the file; the other parts read theirs through Config.table.
@@ -158,6 +158,7 @@ class Config:
 
     Attributes:
         path: The file it came from; None without one.
+        tables: As they stand in the file.
         prices: Spec's or server's model name -> its price.
     """
 
@@ -167,8 +168,8 @@ class Config:
             ConfigError: a table or key is unknown, or a value has the wrong type.
         """
         self.path = path
-        self._tables = dict(tables or {})
-        for name, table in self._tables.items():
+        self.tables = dict(tables or {})
+        for name, table in self.tables.items():
             if name not in TABLES:
                 raise self.wrong(
                     name, f"unknown table; the tables are {', '.join(TABLES)}. {did_you_mean(name, TABLES)}"
@@ -196,7 +197,7 @@ class Config:
 
     def table(self, name: str) -> Mapping[str, Any]:
         """A top-level table as it stands in the file; {} when it is not there."""
-        table: Mapping[str, Any] = self._tables.get(name, {})
+        table: Mapping[str, Any] = self.tables.get(name, {})
         return table
 
     def route(self, model: str) -> Route:
@@ -231,11 +232,11 @@ class Config:
         Raises:
             ConfigError: a setting is unknown or has the wrong type.
         """
-        return Config({**self._tables, "judge": {**self.table("judge"), **settings}}, self.path)
+        return Config({**self.tables, "judge": {**self.table("judge"), **settings}}, self.path)
 
     def with_routes(self, **changes: Any) -> Config:
         """This configuration with the same changes to every route (see Route)."""
-        changed = Config(self._tables, self.path)
+        changed = Config(self.tables, self.path)
         changed._routes = {name: replace(route, **changes) for name, route in self._routes.items()}
         return changed
 
@@ -346,20 +347,32 @@ def load_config(path: str | Path | None = None) -> Config:
     """graders.toml: the given path, else GRADERS_CONFIG, else the first one found upward from here, else none.
 
     Raises:
-        ConfigError: the named file is not there, is not TOML, or holds something unknown.
+        ConfigError: the named file is not there, is not TOML, or holds something unknown; a file that was found sets
+            what needs `grader trust`.
     """
     named = path or os.environ.get("GRADERS_CONFIG")
-    file = Path(named) if named else _find(Path.cwd())
+    try:
+        file = trust.read_file(Path(named)) if named else trust.find_file(Path.cwd())
+    except trust.NotUsable as error:
+        raise ConfigError(str(error)) from None
     if file is None:
         return Config()
+    config = config_of(file)
+    if not named and (refusal := trust.refusal(file, config.tables)):
+        raise ConfigError(refusal)
+    return config
+
+
+def config_of(file: trust.ConfigFile) -> Config:
+    """The configuration in a file.
+
+    Raises:
+        ConfigError: it is not TOML, or holds something unknown.
+    """
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file}: not TOML: {error}") from None
-    return Config(tables, file)
-
-
-def _find(folder: Path) -> Path | None:
-    return next((file for at in (folder, *folder.parents) if (file := at / FILE_NAME).is_file()), None)
+        tables = tomllib.loads(file.content.decode())
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file.path}: cannot be read: {error}") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{file.path}: not TOML: {error}") from None
+    return Config(tables, file.path)

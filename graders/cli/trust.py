@@ -1,0 +1,80 @@
+"""grader trust: which graders.toml files may set what a stranger's must not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from graders.cli import NOT_MET, OK
+
+if TYPE_CHECKING:
+    from graders.endpoints.trust import ConfigFile
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--revoke", is_flag=True, help="Forget the trust in FILE.")
+@click.option("--list", "list_", is_flag=True, help="Print what is trusted, and what has changed since.")
+def command(file: Path | None, revoke: bool, list_: bool) -> int:
+    """Let a graders.toml that is found, not named, set everything.
+
+    A graders.toml found upward from the working directory may set harmless things only, since it may have come with
+    somebody else's repository. Keys, headers, recordings, addresses beyond this machine, `unsandboxed` and weaker
+    limits of the sandbox need your trust, once for a file and its content: a change of the file asks again.
+    Without FILE it is the one found from here. Exits 1 when there is nothing to trust or to revoke.
+
+    \b
+    grader trust
+    grader trust --list
+    grader trust --revoke path/to/graders.toml
+    """
+    from graders.endpoints import trust
+
+    if list_:
+        for path, digest in trust.trusted_files():
+            click.echo(f"{path}{_state(path, digest)}")
+        return OK
+    if revoke:
+        path = file or Path.cwd() / trust.FILE_NAME
+        revoked = trust.revoke(path)
+        click.echo(f"{path}: {'no longer trusted' if revoked else 'was not trusted'}", err=True)
+        return OK if revoked else NOT_MET
+    try:
+        found = trust.read_file(file) if file else trust.find_file(Path.cwd())
+    except trust.NotUsable as error:
+        raise click.UsageError(str(error)) from None
+    if found is None:
+        click.echo(f"no {trust.FILE_NAME} from here up to the repository's root; name the file", err=True)
+        return NOT_MET
+    settings = _settings(found)
+    trust.trust(found)
+    click.echo(f"trusted {found.path} as it is now; it sets", err=True)
+    for setting in settings or ["only what needs no trust"]:
+        click.echo(f"  {setting}", err=True)
+    return OK
+
+
+def _settings(file: ConfigFile) -> list[str]:
+    """What the file sets that needs trust.
+
+    Raises:
+        click.UsageError: it is not a configuration.
+    """
+    from graders.endpoints.config import ConfigError, config_of
+    from graders.endpoints.trust import settings_that_need_trust
+
+    try:
+        return settings_that_need_trust(config_of(file).tables)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _state(path: Path, digest: str) -> str:
+    from graders.endpoints import trust
+
+    try:
+        return "" if trust.read_file(path).digest == digest else "  (changed since, so not used)"
+    except trust.NotUsable:
+        return "  (cannot be read)"
