@@ -8,7 +8,8 @@ host <-> server, one datagram each on a SOCK_SEQPACKET pair:
                       D source                       forget it
                       J run source count wall_s asks + descriptors of the payload and of the result pipe
                       K run                          stop it
-    from the server   R json                         ready: {"tier": ..., "notes": [...]}
+    from the server   L json                         jailed, and loads its packages now: {"tier": ..., "notes": [...]}
+                      R                              ready
                       F text                         its tier does not work here
                       T text                         what it was told to load does not bear a fork server
                       X run wait_status ended wall_s cpu_s

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from graders_sandbox import Job, Limits, Sandbox
+from graders_sandbox import TIERS, Job, Limits, Sandbox
 from graders_sandbox.host import imports, processes
 from graders_sandbox.jail import folders
 from tests.sandbox.jails import PACKAGE, a_tier, alive, descendants, need, until
@@ -441,8 +441,12 @@ def test_a_host_without_descriptors_says_so() -> None:
 UNFIT = {
     "starts_a_thread": "import threading, time\nthreading.Thread(target=time.sleep, args=(99,), daemon=True).start()",
     "aborts_in_a_server": "import os, sys\nif 'grader_program' not in sys.modules:\n    os.abort()",
+    "leaves_the_server": "import os, sys\nif 'grader_program' not in sys.modules:\n    os._exit(0)",
     "raises": "raise RuntimeError('on import')",
+    "leaves": "raise SystemExit('on import')",
+    "interrupts": "raise KeyboardInterrupt('on import')",
 }
+RAISED = {"raises": "RuntimeError", "leaves": "SystemExit", "interrupts": "KeyboardInterrupt"}
 
 
 def install(name: str, text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -485,14 +489,78 @@ def test_a_package_that_no_server_bears_is_left_to_samples(
     install(name, UNFIT[name], monkeypatch, tmp_path)
     with Sandbox(tier=a_tier()) as sandbox:
         outcomes = [sandbox.run(f"import {name}\ndef grade(s, i): return 1.0", {}, {}) for _ in range(2)]
+        assert sandbox.run(DOUBLE, {}, {"x": 2}).value == 4.0
 
-    if name == "raises":
-        assert [o.error_type for o in outcomes] == ["RuntimeError"] * 2
+    if name in RAISED:
+        assert [(o.stage, o.error_type) for o in outcomes] == [("import", RAISED[name])] * 2
         assert not caplog.messages
     else:
         assert [(o.value, o.attempts) for o in outcomes] == [(1.0, 1)] * 2, outcomes
         assert len(caplog.messages) == 1
         assert f"{name} are imported by every sample anew" in caplog.messages[0]
+
+
+WITNESS = """
+import os, sys
+by = "grader_program" if "grader_program" in sys.modules else "the server"
+done = []
+for act in (lambda: open("/etc/passwd"), lambda: __import__("socket").socket(), lambda: os.execv("/bin/true", ["true"])):
+    try:
+        act()
+    except OSError:
+        continue
+    done.append(act)
+"""
+
+
+@pytest.mark.parametrize("tier", ["linux-full", "linux-landlock", "linux-ns"])
+def test_packages_are_loaded_behind_the_filter(
+    tier: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A module that a source chose is imported once for all samples, and can do there no more than a sample can."""
+    need(tier)
+    install("witness", WITNESS, monkeypatch, tmp_path)
+    source = "import witness\ndef grade(s, i):\n    assert witness.by == 'the server'\n    return len(witness.done)"
+    with Sandbox(tier=tier) as sandbox:
+        outcome = sandbox.run(source, {}, {})
+
+    assert outcome.value == 0.0, outcome
+
+
+NEVER_AHEAD = [
+    # module, what may be loaded ahead of the samples
+    pytest.param("unittest.__main__", "unittest", id="C3 a command line of the standard library"),
+    pytest.param("jsonschema.__main__", "jsonschema", id="C3 a command line of a package"),
+    pytest.param("numpy.f2py.__main__", "numpy.f2py", id="C3 a command line inside a package"),
+    pytest.param("scipy.conftest", "scipy", id="settings of a test suite"),
+    pytest.param("numpy.linalg.tests.test_linalg", "numpy.linalg", id="a test suite"),
+    pytest.param("jsonschema.benchmarks.unused_registry", "jsonschema", id="a benchmark"),
+    pytest.param("test.test_os", "", id="Python's own tests"),
+    pytest.param("__main__", "", id="the caller"),
+]
+
+
+@pytest.mark.parametrize(("module", "ahead"), NEVER_AHEAD)
+def test_command_lines_and_test_suites_are_not_loaded_ahead(module: str, ahead: str) -> None:
+    """What runs when it is imported is left to the sample that imports it."""
+    found = imports.named(f"import {module}\n")
+
+    assert found.packages | found.standard - {imports.NUMPY_RANDOM} <= {ahead}
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("module", ["unittest.__main__", "jsonschema.__main__"])
+def test_an_import_that_leaves_is_its_graders_own_error(tier: str, module: str) -> None:
+    """C3: as the first program or a later one, it neither ends a server nor costs the tier."""
+    need(tier)
+    with Sandbox(tier=tier) as sandbox:
+        outcomes = [sandbox.run(f"import {module}\ndef grade(s, i): return 1.0", {}, {}) for _ in range(2)]
+        after = sandbox.run(DOUBLE, {}, {"x": 2})
+
+    assert [(o.status, o.stage, o.attempts) for o in outcomes] == [("grader_error", "import", 1)] * 2, (
+        outcomes
+    )
+    assert after.value == 4.0
 
 
 def test_a_thread_that_fails_loses_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from graders_sandbox import TIERS, Sandbox, SandboxUnavailable
+from graders_sandbox import TIERS, Job, Sandbox, SandboxUnavailable
 from graders_sandbox.host.processes import Choice
 from tests.sandbox.jails import ORDINARY_UID, PACKAGE, a_tier, need, ordinary_python, run_script
 
@@ -149,6 +150,58 @@ def test_two_servers_that_fail_together_skip_no_tier() -> None:
     choice.failed("linux-full", "two")
 
     assert choice.next == "linux-landlock"
+
+
+def test_servers_that_fail_after_the_last_tier_change_nothing() -> None:
+    """H7: the refusal stands; a server of the same tier that fails later is not an error of ours."""
+    choice = Choice(require=None, tier="linux-strict", unsandboxed=False)
+    for reason in ("one", "two"):
+        choice.failed("linux-strict", reason)
+
+    assert "linux-strict does not work here (one)" in choice.refusal
+
+
+@pytest.mark.parametrize("kills", [1, 2, 4])
+def test_a_server_that_is_killed_while_it_starts_is_started_again(
+    kills: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H7: a death that nobody explains, as the kernel's out-of-memory killer causes, weakens no tier."""
+    started: list[int] = []
+
+    class KilledAtOnce(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            started.append(self.pid)
+            if len(started) <= kills:
+                self.kill()
+
+    tier = a_tier()
+    monkeypatch.setattr("graders_sandbox.host.processes.subprocess.Popen", KilledAtOnce)
+    with Sandbox() as sandbox:
+        outcome = sandbox.run(ONE, {}, {})
+
+    assert (outcome.value, outcome.tier, outcome.attempts) == (1.0, tier, kills + 1), outcome
+
+
+def test_servers_that_always_die_are_given_up_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every sample that waits is told at once, none scores, and the next sample tries anew."""
+    real = subprocess.Popen
+    tier = a_tier()
+
+    class KilledAtOnce(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            self.kill()
+
+    with Sandbox() as sandbox:
+        monkeypatch.setattr("graders_sandbox.host.processes.subprocess.Popen", KilledAtOnce)
+        outcomes = list(sandbox.run_many([Job(ONE, {}, {})] * 12))
+        monkeypatch.setattr("graders_sandbox.host.processes.subprocess.Popen", real)
+        after = sandbox.run(ONE, {}, {})
+
+    assert {outcome.status for outcome in outcomes} == {"infrastructure"}
+    assert all("it was ended by SIGKILL" in outcome.text for outcome in outcomes)
+    assert (after.value, after.tier) == (1.0, tier)
 
 
 # --- users ---

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.machinery import all_suffixes
 from importlib.util import find_spec
+from itertools import takewhile
 
 #: The packages of the hosted image (OpenAI graders guide, image 2025-05-08): import names. Those installed are loaded.
 HOSTED = frozenset(
@@ -23,8 +24,11 @@ HOSTED = frozenset(
 #: Standard modules that do something when imported, want a screen, or are no use inside.
 _LEFT_OUT = frozenset(
     ("antigravity", "this", "idlelib", "lib2to3", "tkinter", "turtle", "turtledemo", "test", "ensurepip", "venv", "pip",
-     "webbrowser", "__main__", "__future__", "multiprocessing", "site", "sitecustomize", "usercustomize")
+     "webbrowser", "__future__", "multiprocessing", "site", "sitecustomize", "usercustomize")
 )  # fmt: skip
+
+#: Parts of a module's name that are never loaded ahead: command lines that parse arguments and leave, and test suites.
+_NEVER_AHEAD = frozenset(("__main__", "conftest", "setup", "test", "tests", "benchmark", "benchmarks"))
 
 #: What a model's code tends to import: loaded for graders that run such code, since nobody has read it yet.
 _FOR_UNTRUSTED = frozenset(
@@ -92,6 +96,7 @@ def named(source: str) -> Named:
         elif isinstance(node, ast.Call) and (pattern := _pattern(node)) is not None:
             patterns[pattern] = None
     untrusted = "graders_sandbox" in names
+    names = {ahead for name in names if (ahead := _loadable(name))}
     names |= {late for name, late in _LATE.items() if name in names}
     standard = {
         n for n in names if n.partition(".")[0] in sys.stdlib_module_names - _LEFT_OUT and _is_module(n)
@@ -105,6 +110,11 @@ def named(source: str) -> Named:
         standard.add(NUMPY_RANDOM)
     few = len(json.dumps([*patterns])) <= PATTERNS_BYTES
     return Named(frozenset(packages), frozenset(standard), untrusted, tuple(patterns) if few else ())
+
+
+def _loadable(name: str) -> str:
+    """The part of a module's name that may be loaded ahead: up to the first that must not be."""
+    return ".".join(takewhile(lambda part: part not in _NEVER_AHEAD, name.split(".")))
 
 
 def _pattern(call: ast.Call) -> tuple[str, int] | None:

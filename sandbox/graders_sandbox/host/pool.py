@@ -13,6 +13,7 @@ import os
 import selectors
 import signal
 import socket
+import subprocess
 import threading
 import time
 import traceback
@@ -286,6 +287,7 @@ class _Pool:
         self._ending: list[Server] = []
         self._bare: set[frozenset[str]] = set()  # packages that no server can load before the fork
         self._number = 0
+        self._failed_starts = 0  # of servers in a row, for no reason that was said
         self._allowed = self._in_flight
         self._looked = 0.0  # when at free memory
         self._paused = 0.0  # until when nothing is started, since the kernel could not
@@ -587,24 +589,48 @@ class _Pool:
             self._let_go(run)
             self._paused = time.monotonic() + 0.05
             self._again(run.tasks, data[protocol.NUMBER.size :].decode())
+        elif kind == b"L":
+            server.jailed = True
+            about = json.loads(data[1:])
+            self._choice.works(about["tier"], about["notes"])
         elif kind == b"R":
             server.ready = True
-            ready = json.loads(data[1:])
-            self._choice.works(ready["tier"], ready["notes"])
+            self._failed_starts = 0
             while server.waiting:
                 self._send(server, server.waiting.popleft())
         elif kind == b"T":
             self._cannot_load(server, data[1:].decode("utf-8", "replace"))
         elif kind == b"F":
             self._failed(server, data[1:].decode("utf-8", "replace"))
-        elif server.ready:
-            self._died(server, "the sandbox server ended unexpectedly")
-        elif server.packages and server.packages not in self._bare:
-            self._cannot_load(server, f"the sandbox server did not start: {server.last_words()}")
         else:
-            with suppress(Exception):
-                server.process.wait(EXIT_S)
-            self._failed(server, f"its server did not start: {server.last_words()}")
+            self._stopped(server)
+
+    def _stopped(self, server: Server) -> None:
+        """A server has ended without a word. Only what is said counts against its tier."""
+        if server.ready:
+            self._died(server, "the sandbox server ended unexpectedly")
+            return
+        with suppress(subprocess.TimeoutExpired):
+            server.process.wait(EXIT_S)
+        killed = server.process.returncode == -signal.SIGKILL
+        if server.jailed and not killed and self._preloads(server):
+            self._cannot_load(server, f"they ended the server: {server.last_words()}")
+        else:
+            self._not_started(server, f"the sandbox server did not start: {server.last_words()}")
+
+    def _preloads(self, server: Server) -> bool:
+        return bool(server.packages) and server.packages not in self._bare
+
+    def _not_started(self, server: Server, reason: str) -> None:
+        """Nobody is to blame: try again. After several in a row what waits is given up, each sample without its own tries."""
+        self._failed_starts += 1
+        self._paused = time.monotonic() + 0.05
+        self._died(server, reason)
+        if self._failed_starts >= ATTEMPTS:
+            text = f"{reason}, {self._failed_starts} times in a row"
+            self._failed_starts = 0
+            while self._queue:
+                self._finish(self._queue.popleft(), Outcome("infrastructure", text=text, attempts=ATTEMPTS))
 
     def _cannot_load(self, server: Server, reason: str) -> None:
         """Its packages do not bear a fork server: samples import them for themselves, in a server without."""
@@ -716,10 +742,10 @@ class _Pool:
                 self._died(server, "the sandbox server did not answer in time")
             elif not server.ready and now > server.started + START_S:
                 server.process.kill()
-                if server.packages and server.packages not in self._bare:
+                if server.jailed and self._preloads(server):
                     self._cannot_load(server, f"it took longer than {START_S:g} s")
                 else:
-                    self._failed(server, f"its server was not ready after {START_S:g} s")
+                    self._not_started(server, f"the sandbox server was not ready after {START_S:g} s")
         self._tidy()
 
     def _end(self, server: Server) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import site
 import socket
 import stat
@@ -99,6 +100,7 @@ class Server:
     started: float
     scratch: folders.Scratch | None
     said: int  # its standard error, until it is ready
+    jailed: bool = False  # its tier works; from then on what goes wrong is its packages' doing
     ready: bool = False
     watchdog: float = 0.0  # when it counts as hung, if it says nothing until then and has something to do
     ends: float = 0.0  # when it will be killed, once it has been told to end
@@ -122,7 +124,12 @@ class Server:
             "utf-8", "replace"
         )
         code = self.process.poll()
-        ended = "it ended" if code is None else f"it ended with exit code {code}"
+        if code is None:
+            ended = "it ended"
+        elif code < 0:
+            ended = f"it was ended by {signal.Signals(-code).name}"
+        else:
+            ended = f"it ended with exit code {code}"
         return f"{ended}: {data.strip().rpartition(chr(10))[2]}" if data.strip() else ended
 
 
@@ -167,7 +174,7 @@ class Choice:
 
     def failed(self, tier: str, reason: str) -> None:
         """A server says that its tier does not work here: on to the next, or refuse."""
-        if self.tier or tier != self._candidates[0]:
+        if self.tier or self.refusal or tier != self._candidates[0]:
             return
         self._reasons.append(f"{tier} does not work here ({reason})")
         self._candidates = self._candidates[1:]
@@ -271,7 +278,8 @@ def start(
         ) from None
     finally:
         theirs.close()
-    ours.send(json.dumps(settings).encode())
+    with suppress(ConnectionError):  # it has ended already, which shows when it is listened to
+        ours.send(json.dumps(settings).encode())
     return Server(process, ours, tier, packages, capacity, time.monotonic(), scratch, said)
 
 

@@ -32,7 +32,7 @@ from . import folders, sample, template, watcher
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 COMPILE_S = 20.0  # for a source of any allowed size; more is an attack on the compiler
 PATTERNS_S = 0.25  # for its regular expressions; with slower ones each sample compiles them for itself
@@ -157,16 +157,16 @@ class Server:
             if child:
                 self.control.close()
                 _, status = os.waitpid(child, 0)
-                os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+                _end_like(status)
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         # Behind the filter there are no such pairs; and nobody else may hold the template's end, which tells when it is gone.
-        self.template, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        self.template, self.template_end = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
             file.write("500")  # if memory runs out, samples go before the trainer
         os.nice(NICE)  # and where processors are short, they yield to whoever serves and trains
         # Behind the private root there is no /proc: what is read later is opened now.
-        statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-        tasks = os.open("/proc/self/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self.threads = os.open("/proc/self/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         if self.namespaced:
             with _step("private root"):
                 namespaces.private_root(
@@ -177,14 +177,6 @@ class Server:
         elif self.jailed and os.getuid() == 0:
             self.become_nobody()
         sys.path[:] = self.paths
-        self.load()
-        if len(os.listdir(tasks)) > 1:
-            raise Unfit(
-                f"one of {', '.join(self.modules)} started a thread; a server with threads must not fork"
-            )
-        size = int(os.read(statm, 200).split()[0]) * resource.getpagesize()
-        os.close(statm)
-        os.close(tasks)
         if self.jailed:
             kernel.drop_capabilities()
             kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
@@ -202,17 +194,35 @@ class Server:
             with _step("seccomp"):
                 seccomp.load(seccomp.server_filter())
             self.witness()
-        self.loaded = set(sys.modules)
-        self.size = size + self.limits["memory_bytes"]
-        self.start_template(theirs, size)
 
     def load(self) -> None:
-        """The packages. Some try out a temporary file while they are loaded, so there is a folder for it."""
+        """Import the packages, which sources chose, behind the filter, and start the template.
+
+        Raises:
+            Unfit: a server must not fork with what was imported.
+        """
+        # Some packages try out a temporary file while they are imported, so there is a folder for it.
         if self.slots:
             os.environ["TMPDIR"] = self.slots[0]
         template.load(self.modules)
         if self.slots:
             folders.empty(self.slots[0])
+        if len(os.listdir(self.threads)) > 1:
+            raise Unfit(
+                f"one of {', '.join(self.modules)} started a thread; a server with threads must not fork"
+            )
+        size = int(os.read(self.statm, 200).split()[0]) * resource.getpagesize()
+        os.close(self.statm)
+        os.close(self.threads)
+        self.loaded = set(sys.modules)
+        self.size = size + self.limits["memory_bytes"]
+        self.start_template(self.template_end, size)
+
+    def give_up(self, kind: bytes, error: BaseException) -> NoReturn:
+        """Tell the host why there is no server, and end."""
+        reason = str(error) or type(error).__name__
+        self.control.send(kind + reason.encode("utf-8", "backslashreplace")[:4000])
+        os._exit(_FAILED)
 
     def die_with(self, parent: int) -> None:
         """End when the parent does, whatever this process is doing then."""
@@ -814,6 +824,17 @@ def _become(uid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
+def _end_like(status: int) -> NoReturn:
+    """End as a child did, by the same signal if it was one: the host tells a kill from a failure."""
+    if os.WIFSIGNALED(status):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        number = os.WTERMSIG(status)
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
 def _reopen_null() -> None:
     """Input, output and errors by way of the read-only mount: its owner may change the host's node, this one not."""
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
@@ -842,17 +863,19 @@ def main() -> None:
     sys.prefix, sys.exec_prefix = settings["prefixes"]
     builtins.exit = builtins.quit = _sitebuiltins.Quitter("exit", "exit()")
     server = Server(control, int(sys.argv[2]), settings)
+    sys.argv[:] = [""]  # some modules read the command line when they are imported
     try:
         server.enter()
-    except Unfit as error:
-        control.send(b"T" + str(error).encode()[:4000])
-        os._exit(_FAILED)
     except BaseException as error:
-        reason = str(error) or type(error).__name__
-        control.send(b"F" + reason.encode("utf-8", "backslashreplace")[:4000])
-        os._exit(_FAILED)
-    os.dup2(1, 2)  # until now the host could read what went wrong
-    control.send(b"R" + json.dumps({"tier": server.tier, "notes": server.notes}).encode())
+        server.give_up(b"F", error)
+    control.send(b"L" + json.dumps({"tier": server.tier, "notes": server.notes}).encode())
+    try:
+        server.load()
+    except BaseException as error:
+        server.give_up(b"T", error)
+    # Until now the host could read what went wrong.
+    os.dup2(1, 2)
+    control.send(b"R")
     try:
         server.serve()
     finally:

@@ -171,7 +171,7 @@ def start(
 
 
 def load(modules: Iterable[str]) -> None:
-    """Import what programs name; what fails here fails in them, with their own traceback."""
+    """Import what programs name. What fails here, or leaves, does so in them, with their own traceback."""
     for name in modules:
         if name in sys.modules:
             continue
@@ -179,7 +179,7 @@ def load(modules: Iterable[str]) -> None:
             name == "numpy.random" and "numpy" not in sys.modules
         ):  # it was left to samples, as it bears no fork
             continue
-        with suppress(Exception):
+        with suppress(BaseException):
             importlib.import_module(name)
     if "tempfile" in sys.modules:
         vars(sys.modules["tempfile"])["tempdir"] = None  # where it was now is not where samples may write
