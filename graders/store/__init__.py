@@ -1,0 +1,91 @@
+"""The store: files, evals, runs, output items and logged completions, in one SQLite database and one folder of contents.
+
+    with Store() as store:                # GRADERS_HOME, else the platform's data folder
+        store.files.add(upload, ...)
+        with store.claim():               # the right to execute what is queued, one process at a time
+            ...
+
+Any number of processes read and write at the same time; what is queued is executed by the one that holds the claim.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from graders.store.claim import Claim, Claimed
+from graders.store.database import Database, StoreError
+from graders.store.home import default_home, private_folder
+from graders.store.pages import Cursor, Page
+from graders.store.tables.completions import CompletionTable, LoggedCompletion
+from graders.store.tables.evals import EvalRecord, EvalTable
+from graders.store.tables.files import FileRecord, FileTable, QuotaExceeded
+from graders.store.tables.items import FinishedItem, ItemRecord, ItemTable, NewItem, Score
+from graders.store.tables.runs import CriterionCounts, ModelUsage, RunRecord, RunTable
+
+__all__ = [
+    "Claim",
+    "Claimed",
+    "CompletionTable",
+    "CriterionCounts",
+    "Cursor",
+    "Database",
+    "EvalRecord",
+    "EvalTable",
+    "FileRecord",
+    "FileTable",
+    "FinishedItem",
+    "ItemRecord",
+    "ItemTable",
+    "LoggedCompletion",
+    "ModelUsage",
+    "NewItem",
+    "Page",
+    "QuotaExceeded",
+    "RunRecord",
+    "RunTable",
+    "Score",
+    "Store",
+    "StoreError",
+]
+
+
+class Store:
+    """One folder with everything that is kept. Safe to use from any thread.
+
+    Attributes:
+        home: The folder, readable by its user only.
+        files, evals, runs, items, completions: The operations, by what they are about.
+    """
+
+    def __init__(self, home: Path | None = None) -> None:
+        """
+        Args:
+            home: The folder; made when it is not there. None: GRADERS_HOME, else the platform's data folder.
+
+        Raises:
+            StoreError: it cannot be used: not writable, not a database, or written by a newer version.
+        """
+        self.home = private_folder(home or default_home())
+        self.database = Database(self.home / "graders.db")
+        self.files = FileTable(self.database, self.home)
+        self.evals = EvalTable(self.database)
+        self.runs = RunTable(self.database)
+        self.items = ItemTable(self.database)
+        self.completions = CompletionTable(self.database)
+
+    def claim(self) -> Claim:
+        """The right to execute what is queued.
+
+        Raises:
+            Claimed: another process holds it.
+        """
+        return Claim(self.home)
+
+    def close(self) -> None:
+        self.database.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

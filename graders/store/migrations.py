@@ -1,0 +1,150 @@
+"""The tables, as steps from an empty file to today's. A step that has been released is never changed: add another.
+
+`user_version` of the file counts the steps it has taken. AUTOINCREMENT: the number of what was deleted is never given
+again, since something may still be under way for it. JSON columns hold text as it goes out, so that a page is
+spliced together without being parsed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+
+def files(db: sqlite3.Connection) -> None:
+    """Uploaded files. A deleted one keeps its row, since runs and jobs name it."""
+    db.execute("""
+        CREATE TABLE files (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            purpose TEXT NOT NULL,
+            filename TEXT NOT NULL,
+            bytes INTEGER NOT NULL,
+            sha256 TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            expires_at INTEGER,
+            deleted_at INTEGER
+        ) STRICT""")
+    db.execute("CREATE INDEX file_content ON files (sha256) WHERE deleted_at IS NULL")
+
+
+def evals(db: sqlite3.Connection) -> None:
+    """Evals, their runs, and the counts that the wire shows of a run: kept with each commit, never summed."""
+    db.execute("""
+        CREATE TABLE evals (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            created_at INTEGER NOT NULL,
+            updated_at INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            metadata TEXT NOT NULL,
+            data_source_config TEXT NOT NULL,
+            testing_criteria TEXT NOT NULL
+        ) STRICT""")
+    db.execute("""
+        CREATE TABLE runs (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            eval INTEGER NOT NULL REFERENCES evals ON DELETE CASCADE,
+            created_at INTEGER NOT NULL,
+            started_at INTEGER,
+            ended_at INTEGER,
+            name TEXT NOT NULL,
+            model TEXT,
+            status TEXT NOT NULL,
+            metadata TEXT NOT NULL,
+            error TEXT,
+            n_rows INTEGER,
+            passed INTEGER NOT NULL DEFAULT 0,
+            failed INTEGER NOT NULL DEFAULT 0,
+            errored INTEGER NOT NULL DEFAULT 0
+        ) STRICT""")
+    db.execute("CREATE INDEX run_of_eval ON runs (eval, seq)")
+    db.execute("CREATE INDEX run_to_execute ON runs (seq) WHERE status IN ('queued', 'in_progress')")
+    # inline rows make a data source large, and most reads of a run do not want it
+    db.execute("""
+        CREATE TABLE run_sources (
+            run INTEGER PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
+            data_source TEXT NOT NULL
+        ) STRICT""")
+    db.execute("""
+        CREATE TABLE run_criteria (
+            run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+            criterion INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            passed INTEGER NOT NULL DEFAULT 0,
+            failed INTEGER NOT NULL DEFAULT 0,
+            errored INTEGER NOT NULL DEFAULT 0,
+            score_sum REAL NOT NULL DEFAULT 0,
+            score_square_sum REAL NOT NULL DEFAULT 0,
+            PRIMARY KEY (run, criterion)
+        ) STRICT, WITHOUT ROWID""")
+    db.execute("""
+        CREATE TABLE run_usage (
+            run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+            model TEXT NOT NULL,
+            role TEXT NOT NULL,
+            calls INTEGER NOT NULL DEFAULT 0,
+            prompt_tokens INTEGER NOT NULL DEFAULT 0,
+            completion_tokens INTEGER NOT NULL DEFAULT 0,
+            total_tokens INTEGER NOT NULL DEFAULT 0,
+            cached_tokens INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (run, model, role)
+        ) STRICT, WITHOUT ROWID""")
+
+
+def items(db: sqlite3.Connection) -> None:
+    """The rows of runs and what became of them.
+
+    `state`: 0 waits for its sample, 1 has it, 2 is finished. `id` is null where it follows from the run, the number
+    and the time. `sample` is what graders read, `shown` what the wire shows of it. Scores stand apart as well, so that
+    runs are compared without reading JSON.
+    """
+    db.execute("""
+        CREATE TABLE items (
+            seq INTEGER PRIMARY KEY,
+            run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+            n INTEGER NOT NULL,
+            id TEXT,
+            created_at INTEGER,
+            state INTEGER NOT NULL,
+            status TEXT,
+            item TEXT NOT NULL,
+            item_hash TEXT NOT NULL,
+            sample TEXT,
+            shown TEXT,
+            results TEXT,
+            UNIQUE (run, n)
+        ) STRICT""")
+    db.execute("CREATE INDEX item_by_status ON items (run, status, n)")
+    db.execute("CREATE UNIQUE INDEX item_by_id ON items (run, id) WHERE id IS NOT NULL")
+    db.execute("""
+        CREATE TABLE scores (
+            run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+            criterion INTEGER NOT NULL,
+            n INTEGER NOT NULL,
+            score REAL,
+            passed INTEGER NOT NULL,
+            error TEXT,
+            PRIMARY KEY (run, criterion, n)
+        ) STRICT, WITHOUT ROWID""")
+
+
+def completions(db: sqlite3.Connection) -> None:
+    """Requests and answers that were logged, for evals to read."""
+    db.execute("""
+        CREATE TABLE completions (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            api TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            expires_at INTEGER,
+            model TEXT NOT NULL,
+            metadata TEXT NOT NULL,
+            request TEXT NOT NULL,
+            response TEXT NOT NULL
+        ) STRICT""")
+    db.execute("CREATE INDEX completion_by_time ON completions (api, created_at)")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (files, evals, items, completions)

@@ -1,0 +1,1 @@
+"""The store's operations, one file for what they are about."""

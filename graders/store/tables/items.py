@@ -1,0 +1,216 @@
+"""The rows of runs: waiting, sampled, finished. Every step of a row is one commit, and is taken once."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from graders.store.database import Database
+from graders.store.ids import item_id, item_number
+from graders.store.pages import Cursor, Page, page_of
+from graders.store.tables.runs import ModelUsage, add_usage, exists
+
+WAITING, SAMPLED, FINISHED = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """A row of a run's data: the item and perhaps a sample, as JSON text, and the hash of the item's content."""
+
+    item: str
+    item_hash: str
+    sample: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one criterion, by its place in the eval, made of a row; `error` is a flag of the wire where it failed."""
+
+    criterion: int
+    score: float | None
+    passed: bool
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedItem:
+    """A graded row.
+
+    Attributes:
+        status: "pass", "fail" or "error".
+        shown: The wire's `sample`, as JSON text.
+        results: The wire's `results`, as JSON text.
+    """
+
+    n: int
+    created_at: int
+    status: str
+    shown: str
+    results: str
+    scores: tuple[Score, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRecord:
+    """A row of a run.
+
+    Attributes:
+        n: Its place in the data, from 0.
+        created_at, status, shown, results: As in FinishedItem; None until it is finished.
+        sample: What graders read, as JSON text; None where there is none yet.
+    """
+
+    n: int
+    id: str
+    state: int
+    item: str
+    item_hash: str
+    sample: str | None
+    created_at: int | None
+    status: str | None
+    shown: str | None
+    results: str | None
+
+
+_SELECT = "SELECT n, id, state, item, item_hash, sample, created_at, status, shown, results FROM items"
+
+
+class ItemTable:
+    """Operations on the rows of runs; a run is named by its number. What comes for a deleted run is dropped."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, run: int, start: int, rows: Iterable[NewItem], *, last: bool) -> None:
+        """Append rows to a run.
+
+        Args:
+            start: The number of the first, which is how many there are already.
+            last: Whether these are all; the run then knows its number of rows.
+        """
+        with self._database.write() as db:
+            if not exists(db, run):
+                return
+            numbered = [
+                (run, n, WAITING if row.sample is None else SAMPLED, row.item, row.item_hash, row.sample)
+                for n, row in enumerate(rows, start)
+            ]
+            db.executemany(
+                "INSERT INTO items (run, n, state, item, item_hash, sample) VALUES (?, ?, ?, ?, ?, ?)",
+                numbered,
+            )
+            if last:
+                db.execute("UPDATE runs SET n_rows = ? WHERE seq = ?", (start + len(numbered), run))
+
+    def count(self, run: int) -> int:
+        """How many rows have been added; they are numbered without gaps."""
+        found = self._database.read().execute("SELECT max(n) FROM items WHERE run = ?", (run,)).fetchone()[0]
+        return 0 if found is None else found + 1
+
+    def unfinished(self, run: int, after: int, limit: int) -> list[ItemRecord]:
+        """Rows behind a number that are not finished."""
+        rows = self._database.read().execute(
+            f"{_SELECT} WHERE run = ? AND n > ? AND state < ? ORDER BY n LIMIT ?",
+            (run, after, FINISHED, limit),
+        )
+        return [ItemRecord(*row) for row in rows]
+
+    def sampled(self, run: int, samples: Iterable[tuple[int, str, str]], usage: Iterable[ModelUsage]) -> None:
+        """Keep samples, each as (number, sample, shown), and what they cost."""
+        with self._database.write() as db:
+            if not exists(db, run):
+                return
+            db.executemany(
+                f"UPDATE items SET state = {SAMPLED}, sample = ?, shown = ? WHERE run = ? AND n = ? AND state = {WAITING}",
+                [(sample, shown, run, n) for n, sample, shown in samples],
+            )
+            add_usage(db, run, usage)
+
+    def finish(self, run: int, rows: Sequence[FinishedItem], usage: Iterable[ModelUsage] = ()) -> None:
+        """Keep results, and count them. A row that is finished already, or gone, is left as it is."""
+        with self._database.write() as db:
+            if not exists(db, run):
+                return
+            counts: Counter[str] = Counter()
+            new = []
+            for row in rows:
+                done = db.execute(
+                    f"UPDATE items SET state = {FINISHED}, created_at = ?, status = ?, shown = ?, results = ?"
+                    f" WHERE run = ? AND n = ? AND state < {FINISHED}",
+                    (row.created_at, row.status, row.shown, row.results, run, row.n),
+                )
+                if done.rowcount:
+                    counts[row.status] += 1
+                    new.append(row)
+            db.execute(
+                "UPDATE runs SET passed = passed + ?, failed = failed + ?, errored = errored + ? WHERE seq = ?",
+                (counts["pass"], counts["fail"], counts["error"], run),
+            )
+            _add_scores(db, run, new)
+            add_usage(db, run, usage)
+
+    def page(self, run: int, run_id: str, cursor: Cursor, status: str | None = None) -> Page[ItemRecord]:
+        """Finished rows in the order of the data."""
+        db = self._database.read()
+        values: list[int | str] = [run]
+        where = f"run = ? AND state = {FINISHED}"
+        if status is not None:
+            where, values = "run = ? AND status = ?", [run, status]
+        number = self._number(db, run, run_id, cursor.after) if cursor.after else None
+        start = None if number is None else (number,)
+        found = page_of(db, _SELECT, where, values, cursor, start=start, order=("n",))
+        return Page([_with_id(ItemRecord(*row), run_id) for row in found.rows], found.has_more)
+
+    def get(self, run: int, run_id: str, wanted: str) -> ItemRecord | None:
+        """A finished row by its id."""
+        db = self._database.read()
+        number = self._number(db, run, run_id, wanted)
+        if number is None:
+            return None
+        row = db.execute(f"{_SELECT} WHERE run = ? AND n = ?", (run, number)).fetchone()
+        return _with_id(ItemRecord(*row), run_id)
+
+    def _number(self, db: sqlite3.Connection, run: int, run_id: str, wanted: str) -> int | None:
+        """The number of the finished row with that id."""
+        number = item_number(wanted)
+        if number is not None:
+            row = db.execute(
+                "SELECT id, created_at FROM items WHERE run = ? AND n = ?", (run, number)
+            ).fetchone()
+            if (
+                row is not None
+                and row["id"] is None
+                and row["created_at"] is not None
+                and item_id(run_id, number, row["created_at"]) == wanted
+            ):
+                return number
+        row = db.execute("SELECT n FROM items WHERE run = ? AND id = ?", (run, wanted)).fetchone()
+        return None if row is None else int(row["n"])
+
+
+def _with_id(record: ItemRecord, run_id: str) -> ItemRecord:
+    if record.id is None:
+        return replace(record, id=item_id(run_id, record.n, record.created_at or 0))
+    return record
+
+
+def _add_scores(db: sqlite3.Connection, run: int, rows: Sequence[FinishedItem]) -> None:
+    """The scores of rows, and their counts by criterion."""
+    counts: defaultdict[int, list[float]] = defaultdict(lambda: [0, 0, 0, 0.0, 0.0])
+    scores = []
+    for row in rows:
+        for one in row.scores:
+            scores.append((run, one.criterion, row.n, one.score, one.passed, one.error))
+            count = counts[one.criterion]
+            count[2 if one.error else 0 if one.passed else 1] += 1
+            if one.error is None and one.score is not None:
+                count[3] += one.score
+                count[4] += one.score * one.score
+    db.executemany("INSERT INTO scores VALUES (?, ?, ?, ?, ?, ?)", scores)
+    db.executemany(
+        """UPDATE run_criteria SET passed = passed + ?, failed = failed + ?, errored = errored + ?,
+            score_sum = score_sum + ?, score_square_sum = score_square_sum + ? WHERE run = ? AND criterion = ?""",
+        [(*count, run, criterion) for criterion, count in counts.items()],
+    )

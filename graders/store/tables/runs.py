@@ -1,0 +1,210 @@
+"""Runs of evals, their status, and the counts that are kept of them."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from graders.store.database import Database
+from graders.store.pages import Cursor, Page, page_of
+from graders.store.tables.evals import eval_number
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionCounts:
+    """How many items passed, failed and could not be graded by one criterion, and sums of the scores there are."""
+
+    name: str
+    passed: int = 0
+    failed: int = 0
+    errored: int = 0
+    score_sum: float = 0.0
+    score_square_sum: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUsage:
+    """Tokens of one model in one run; `role` is "sampler" or "grader"."""
+
+    model: str
+    role: str
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run.
+
+    Attributes:
+        number: How other tables name it.
+        metadata, error, data_source: JSON text as it goes out; error is None where there is none.
+        n_rows: Of its data; None until they have been read.
+        passed, failed, errored: Items so far.
+    """
+
+    number: int
+    id: str
+    eval_id: str
+    created_at: int
+    started_at: int | None
+    ended_at: int | None
+    name: str
+    model: str | None
+    status: str
+    metadata: str
+    error: str | None
+    n_rows: int | None
+    passed: int
+    failed: int
+    errored: int
+    data_source: str
+    criteria: tuple[CriterionCounts, ...]
+    usage: tuple[ModelUsage, ...]
+
+    @property
+    def done(self) -> int:
+        return self.passed + self.failed + self.errored
+
+
+_SELECT = """SELECT runs.seq, runs.id, evals.id AS eval_id, runs.created_at, started_at, ended_at, runs.name, model,
+    status, runs.metadata, error, n_rows, passed, failed, errored, data_source
+    FROM runs JOIN evals ON evals.seq = runs.eval JOIN run_sources ON run_sources.run = runs.seq"""
+
+
+class RunTable:
+    """Operations on runs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(
+        self,
+        *,
+        run_id: str,
+        eval_id: str,
+        created_at: int,
+        name: str,
+        model: str | None,
+        metadata: str,
+        data_source: str,
+        criteria: Sequence[str],
+        status: str = "queued",
+    ) -> int | None:
+        """A new run; its number, or None when there is no such eval."""
+        with self._database.write() as db:
+            parent = eval_number(db, eval_id)
+            if parent is None:
+                return None
+            number = db.execute(
+                "INSERT INTO runs (id, eval, created_at, name, model, status, metadata)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (run_id, parent, created_at, name, model, status, metadata),
+            ).lastrowid
+            db.execute("INSERT INTO run_sources VALUES (?, ?)", (number, data_source))
+            db.executemany(
+                "INSERT INTO run_criteria (run, criterion, name) VALUES (?, ?, ?)",
+                [(number, place, criterion) for place, criterion in enumerate(criteria)],
+            )
+            return number
+
+    def get(self, run_id: str, eval_id: str | None = None) -> RunRecord | None:
+        """A run, of one eval where that is given."""
+        db = self._database.read()
+        row = db.execute(f"{_SELECT} WHERE runs.id = ?", (run_id,)).fetchone()
+        if row is None or eval_id not in (None, row["eval_id"]):
+            return None
+        return _record(db, row)
+
+    def page(self, eval_id: str, cursor: Cursor, status: str | None = None) -> Page[RunRecord]:
+        """An eval's runs in the order in which they were made."""
+        db = self._database.read()
+        where, values = "evals.id = ?", [eval_id]
+        if status is not None:
+            where, values = f"{where} AND status = ?", [*values, status]
+        start = db.execute("SELECT seq FROM runs WHERE id = ?", (cursor.after,)).fetchone()
+        found = page_of(db, _SELECT, where, values, cursor, start=start, order=("runs.seq",))
+        return Page([_record(db, row) for row in found.rows], found.has_more)
+
+    def to_execute(self) -> list[RunRecord]:
+        """Runs that are queued or under way, the oldest first."""
+        db = self._database.read()
+        rows = db.execute(f"{_SELECT} WHERE status IN ('queued', 'in_progress') ORDER BY runs.seq").fetchall()
+        return [_record(db, row) for row in rows]
+
+    def statuses(self, numbers: Iterable[int]) -> dict[int, str]:
+        """number -> status, of the runs that are still there."""
+        wanted = list(numbers)
+        places = ", ".join("?" * len(wanted))
+        rows = self._database.read().execute(f"SELECT seq, status FROM runs WHERE seq IN ({places})", wanted)
+        return {row[0]: row[1] for row in rows}
+
+    def start(self, number: int) -> bool:
+        """From queued to in_progress; whether the run is still to be executed."""
+        with self._database.write() as db:
+            done = db.execute(
+                "UPDATE runs SET status = 'in_progress', started_at = coalesce(started_at, ?)"
+                " WHERE seq = ? AND status IN ('queued', 'in_progress')",
+                (int(time.time()), number),
+            )
+            return done.rowcount > 0
+
+    def end(self, number: int, status: str, error: str | None = None) -> bool:
+        """Give a run that is queued or under way its last status; whether it was one."""
+        with self._database.write() as db:
+            done = db.execute(
+                "UPDATE runs SET status = ?, error = ?, ended_at = ?"
+                " WHERE seq = ? AND status IN ('queued', 'in_progress')",
+                (status, error, int(time.time()), number),
+            )
+            return done.rowcount > 0
+
+    def delete(self, run_id: str, eval_id: str) -> bool:
+        """Whether there was such a run. Its items go with it."""
+        with self._database.write() as db:
+            parent = eval_number(db, eval_id)
+            done = db.execute("DELETE FROM runs WHERE id = ? AND eval = ?", (run_id, parent))
+            return done.rowcount > 0
+
+
+def _record(db: sqlite3.Connection, row: sqlite3.Row) -> RunRecord:
+    number = row["seq"]
+    criteria = db.execute(
+        "SELECT name, passed, failed, errored, score_sum, score_square_sum FROM run_criteria WHERE run = ?"
+        " ORDER BY criterion",
+        (number,),
+    )
+    usage = db.execute(
+        "SELECT model, role, calls, prompt_tokens, completion_tokens, total_tokens, cached_tokens"
+        " FROM run_usage WHERE run = ? ORDER BY role DESC, model",
+        (number,),
+    )
+    counted = tuple(CriterionCounts(*found) for found in criteria)
+    return RunRecord(*(*row, counted, tuple(ModelUsage(*found) for found in usage)))
+
+
+def exists(db: sqlite3.Connection, run: int) -> bool:
+    """Within a transaction: whether the run has not been deleted."""
+    return db.execute("SELECT 1 FROM runs WHERE seq = ?", (run,)).fetchone() is not None
+
+
+def add_usage(db: sqlite3.Connection, run: int, usage: Iterable[ModelUsage]) -> None:
+    """Within a transaction: count tokens for a run."""
+    db.executemany(
+        """INSERT INTO run_usage VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+            calls = calls + excluded.calls,
+            prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+            completion_tokens = completion_tokens + excluded.completion_tokens,
+            total_tokens = total_tokens + excluded.total_tokens,
+            cached_tokens = cached_tokens + excluded.cached_tokens""",
+        [
+            (run, one.model, one.role, one.calls, one.prompt_tokens, one.completion_tokens, one.total_tokens,
+             one.cached_tokens)
+            for one in usage
+        ],
+    )  # fmt: skip
