@@ -99,6 +99,10 @@ _STEPS: dict[str, Any] = {
 }
 
 
+# In the message on a wrong one: an answer may hold thousands of those.
+LABELS_SHOWN = 20
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a judge must answer with: `{"steps": [...], "result": ...}`, the schema of the hosted notebook.
@@ -155,7 +159,9 @@ class Verdict:
         if self.labels:
             if isinstance(result, str) and result in self.labels:
                 return result
-            raise Ambiguous(f"'result' is {_shown(result)}, not one of {', '.join(map(repr, self.labels))}")
+            shown = ", ".join(map(repr, self.labels[:LABELS_SHOWN]))
+            more = ", ..." if len(self.labels) > LABELS_SHOWN else ""
+            raise Ambiguous(f"'result' is {_shown(result)}, not one of {shown}{more}")
         if isinstance(result, bool) or not isinstance(result, (int, float)) or not math.isfinite(result):
             raise Ambiguous(f"'result' is {_shown(result)}, not a finite number")
         return float(result)

@@ -18,13 +18,18 @@ from graders.row import Row
 
 NAMESPACES = ("item", "sample")
 
-_KEY = r"[^\s.\[\]{}]+"
-_PATH = re.compile(rf"(?:\.{_KEY}|\[\d{{1,9}}\])*\Z")
+# Possessive (`*+`, `++`): no character of a step can begin what follows it, so nothing has to be remembered for a
+# second try, and a long path takes no memory.
+_KEY = r"[^\s.\[\]{}]++"
+_STEPS = rf"(?:\.{_KEY}|\[\d{{1,9}}\])*+"
+_PATH = re.compile(rf"{_STEPS}\Z")
 _STEP = re.compile(rf"\.({_KEY})|\[(\d+)\]")
 # A variable: double braces around item or sample and a path. Blanks inside the braces are optional.
-_VARIABLE = re.compile(rf"\{{\{{\s*(item|sample)((?:\.{_KEY}|\[\d{{1,9}}\])*)\s*\}}\}}")
-# What was probably meant as one: a word, then perhaps something that begins like a path.
-_LOOKALIKE = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*([.\[][^{}]*?)?\s*\}\}")
+_VARIABLE = re.compile(rf"\{{\{{\s*(item|sample)({_STEPS})\s*\}}\}}")
+# What was probably meant as one: a word in double braces, then perhaps something that begins like a path. The blanks
+# around the path are stripped, not matched: two repeats that both take blanks would need quadratic time.
+_BRACES = re.compile(r"\{\{([^{}]*)\}\}")
+_WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +202,14 @@ class Mistake:
 def mistakes(text: str) -> list[Mistake]:
     """What `validate` says about a template, in the order of the text. Braces around anything else are text."""
     found = []
-    for match in _LOOKALIKE.finditer(text):
-        namespace, path = match[1], match[2] or ""
-        written = match[0]
+    for match in _BRACES.finditer(text):
+        written, inside = match[0], match[1].strip()
+        word = _WORD.match(inside)
+        if word is None:
+            continue
+        namespace, path = word[0], inside[word.end() :].lstrip()
+        if path and path[0] not in ".[":
+            continue
         if namespace not in NAMESPACES:
             found.append(
                 Mistake(

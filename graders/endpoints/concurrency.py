@@ -167,7 +167,8 @@ class Bucket:
             self._level = min(self.size, self._level - amount)
 
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+# Begins only where a number does: from every digit of a long one, the rest would be read again.
+_DURATION = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 MOST_WAIT_S = 366 * 86400.0  # of what a server can mean
 

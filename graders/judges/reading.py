@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from json import JSONDecodeError
 from typing import Any
 
 from graders.ask import Ambiguous, Verdict
@@ -12,7 +13,9 @@ from graders.jsontext import decoder
 MAX_CHARS = 1_000_000  # a verdict with its steps has thousands; searching more for JSON takes too long
 
 _THINK = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
-_FENCE = re.compile(r"\A\s*```[A-Za-z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
+# How often the length of an answer may be read in search of objects. Most have one or two; an answer of open brackets
+# would have each of them read to its end.
+SEARCH_FACTOR = 8
 
 
 def read_verdict(text: str, verdict: Verdict, *, key: str = "result", tolerant: bool = False) -> float | str:
@@ -23,8 +26,8 @@ def read_verdict(text: str, verdict: Verdict, *, key: str = "result", tolerant: 
         verdict: What is valid.
         key: The key that holds the result; where no schema is enforced, a name made up for this request, so that
             a sample's own {"result": 1}, echoed by the judge, is not taken for its verdict.
-        tolerant: Also look behind a <think> block, inside a code fence, and at objects within prose. All that are
-            valid must agree.
+        tolerant: Also look behind a <think> block, and at objects within prose or a code fence. All that are valid
+            must agree.
 
     Raises:
         Ambiguous: there is none, or two that differ.
@@ -42,8 +45,6 @@ def read_verdict(text: str, verdict: Verdict, *, key: str = "result", tolerant: 
         if not tolerant:
             raise Ambiguous(f"it is not one JSON object ({error}): {_start(text)}") from None
     text = _THINK.sub("", text, count=1)
-    if fenced := _FENCE.match(text):
-        text = fenced[1]
     found: set[float | str] = set()
     for value in _objects(text):
         try:
@@ -96,16 +97,26 @@ def _renamed(value: Any, key: str) -> Any:
 
 
 def _objects(text: str) -> Iterator[Any]:
-    """Every JSON object in a text that does not lie within another."""
+    """Every JSON object in a text that does not lie within another.
+
+    Raises:
+        Ambiguous: an object has a key twice, or the search would take too long.
+    """
+    left = SEARCH_FACTOR * len(text)
     at = text.find("{")
-    tries = 0
-    while at >= 0 and tries < 1000:  # a text of open braces must not take quadratic time
-        tries += 1
+    while at >= 0:
+        if left < 0:
+            raise Ambiguous("it has too many open brackets to look for an object in it")
         try:
             value, end = _DECODER.raw_decode(text, at)
         except Ambiguous:
             raise
+        except JSONDecodeError as error:
+            left -= error.pos - at
+            end = at + 1
         except (ValueError, RecursionError):
+            # read as far as nobody says
+            left -= len(text) - at
             end = at + 1
         else:
             yield value

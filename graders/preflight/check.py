@@ -519,7 +519,8 @@ def _strings(value: Any, place: str) -> Iterator[tuple[str, str]]:
 
 
 def _squeezed(text: str) -> str:
-    return re.sub(r"\{\{\s*(.*?)\s*\}\}", r"{{\1}}", text)
+    """Without blanks inside of double braces."""
+    return re.sub(r"\{\{([^{}]*)\}\}", lambda braces: f"{{{{{braces[1].strip()}}}}}", text)
 
 
 def _rouge_words(leaf: Any) -> int:

@@ -1,0 +1,308 @@
+"""Every regular expression of ours, and every search by hand, takes time linear in its text.
+
+Whoever writes a template, a spec, a row, a judge's answer or a header chooses the texts that these see. An expression
+that reads a part of its text twice for each of its characters holds the interpreter for minutes.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = {"graders": ROOT / "graders", "graders_sandbox": ROOT / "sandbox" / "graders_sandbox"}
+
+Text = Callable[[int], Any]
+
+#: Milliseconds of processor time that the smaller text has to take at least, so that the ratio is not noise.
+LEAST_MS = 1.0
+#: Characters of the smaller text at most: a quadratic search takes far more than LEAST_MS for so many.
+MOST = 2**14
+#: How much longer the larger text is: the ratio of times is FACTOR when linear, its square when quadratic.
+FACTOR = 8
+#: Between the two, far from both.
+RATIO_MAX = 24.0
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """How an expression is used, and the texts that are worst for it.
+
+    Attributes:
+        texts: Each from its length.
+        how: The method; that of the call where the expression stands in one.
+        names: Values of names in the expression that are no globals of its module.
+    """
+
+    texts: Sequence[Text]
+    how: str = "finditer"
+    names: dict[str, Any] = field(default_factory=dict)
+
+
+def run(piece: str, end: str = "", start: str = "") -> Text:
+    """A piece again and again, between a start and an end."""
+    return lambda n: start + piece * (n // len(piece)) + end
+
+
+BRACES = [run(" ", start="{{"), run(" ", start="{{a"), run(" ", start="{{a."), run("{{a "), run("{{ "), run("{"),
+          run(" ", start="{{item."), run(".a", " ", "{{item"), run("[1]", " ", "{{item"), run("a", start="{{ item."),
+          run("a", "!}}", "{{item."), run("{{item.a")]  # fmt: skip
+WORDS = [run("a"), run("1"), run(" "), run("_"), run("a "), run("a1"), run("a", "!")]
+DIGITS = [run("1"), run("1,"), run("1."), run(".1"), run("1", "e"), run("1e"), run("1e+")]
+UNSEEN = [run("\x00"), run("\u202e"), run("a"), run("a\x00")]
+
+#: Module and name of an expression, or of the function in which it stands -> how it could be attacked.
+PATTERNS: dict[str, Pattern] = {
+    "graders.audit.probes:REFUSAL_WORDS": Pattern([run("don"), run("can"), run("u"), run("unknow"), run("I")]),
+    "graders.audit.probes:_NUMBER": Pattern(DIGITS),
+    "graders.audit.probes:_WORD": Pattern(WORDS),
+    "graders.audit.probes:without_answer": Pattern([run("a"), run("aab")], names={"answer": "a" * 20 + "b"}),
+    "graders.documents.convert:_key": Pattern(WORDS),
+    "graders.documents.convert:_read_promptfoo": Pattern(BRACES),
+    "graders.documents.convert:_write_promptfoo": Pattern(BRACES),
+    "graders.endpoints.concurrency:_DURATION": Pattern([*DIGITS, run("1m"), run("1s1"), run("1.1s")]),
+    "graders.endpoints.trust:_LOOPBACK_URL": Pattern(
+        [run("a", "!", "http://127.0.0.1/"), run("1", "!", "http://localhost:"), run("http://")], "fullmatch"
+    ),
+    "graders.endpoints.trust:_key": Pattern(WORDS),
+    "graders.endpoints.wire:_UNSUPPORTED": Pattern([run("un"), run("not "), run("extra "), run("unrecogni")]),
+    "graders.formula:_BLANK": Pattern([run(" ", "!")], "match"),
+    "graders.formula:_NUMBER": Pattern(DIGITS, "match"),
+    "graders.formula:_WORD": Pattern(WORDS, "match"),
+    "graders.formula:glued": Pattern(WORDS),
+    "graders.judges.quality:expected_score": Pattern(
+        [run('"k"'), run(" ", start='"k"'), run('"k" : '), run("1", start='"k":'), run('"')], names={"key": "k"}
+    ),
+    "graders.judges.reading:_THINK": Pattern(
+        [run(" "), run("<think>"), run("a", start="<think>"), run("</think", start="<think>")], "sub"
+    ),
+    "graders.kinds.messages:_MARKUP": Pattern([run("<"), run("</"), run("<start_of_tur"), run("["), run("[/")]),
+    "graders.kinds.text_similarity:_rouge_words": Pattern(WORDS),
+    "graders.kinds.text_similarity:check": Pattern([run("-"), run("é")]),
+    "graders.metrics.tokens:_RULES": Pattern([run("."), run(".,"), run("1."), run("1-"), run("a."), run("-")]),
+    "graders.metrics.tokens:_UNICODE": Pattern(WORDS),
+    "graders.preflight.check:_ROUGE_WORD": Pattern(WORDS),
+    "graders.preflight.check:_leaf_of": Pattern(
+        [run("a.", start="graders."), run(".input", start="graders"), run("graders.")]
+    ),
+    "graders.preflight.check:_nearest": Pattern([run("'"), run("a", start="'"), run("a")]),
+    "graders.preflight.check:_squeezed": Pattern(BRACES),
+    "graders.report.page:_PLACE": Pattern(BRACES),
+    "graders.report.page:_UNSEEN": Pattern(UNSEEN),
+    "graders.report.report:_xml": Pattern(UNSEEN),
+    "graders.report.text:_CONTROL": Pattern(UNSEEN),
+    "graders.report.text:_MARKS": Pattern([run("`"), run("\\"), run("a")]),
+    "graders.server.resources.page:_hash": Pattern(
+        [run("a", start="<main>"), run("a")], names={"tag": "main"}
+    ),
+    "graders.spec.positions:_BLANK": Pattern([run(" ", "!")], "match"),
+    "graders.spec.positions:_SCALAR": Pattern(WORDS, "match"),
+    "graders.template:_BRACES": Pattern(BRACES),
+    "graders.template:_PATH": Pattern([run(".a", "!"), run("[1]", "!"), run("a", "{", "."), run(".")], "match"),
+    "graders.template:_STEP": Pattern([run(".a"), run("[1"), run("[1]"), run("."), run("1", start="[")]),
+    "graders.template:_VARIABLE": Pattern(BRACES),
+    "graders.template:_WORD": Pattern(WORDS, "match"),
+}  # fmt: skip
+
+#: Expressions that see no text of anybody else's.
+NOT_OURS = {
+    "graders_sandbox.jail.template:compile_patterns": "a program's own expression, inside of the jail and timed",
+    "graders_sandbox.jail.template:warm": "a fixed text",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """One call of the module `re`: where it stands, and the call itself."""
+
+    key: str
+    module: str
+    call: ast.Call
+
+    def patterns(self, names: dict[str, Any]) -> list[re.Pattern[str]]:
+        """The compiled expression, or all that one call compiles in turn."""
+        module = importlib.import_module(self.module)
+        made = getattr(module, self.key.partition(":")[2], None)
+        if isinstance(made, re.Pattern):
+            return [made]
+        if made is not None and isinstance(getattr(made, "__self__", None), re.Pattern):
+            return [made.__self__]
+        if isinstance(made, tuple):
+            return [step[0].__self__ for step in made]
+        call = ast.Call(ast.parse("re.compile", mode="eval").body, [self.call.args[0], *self._flags()], [])
+        code = compile(ast.fix_missing_locations(ast.Expression(call)), self.key, "eval")
+        return [eval(code, {**vars(module), **names})]
+
+    def _flags(self) -> list[ast.expr]:
+        by_name = [word.value for word in self.call.keywords if word.arg == "flags"]
+        return by_name or self.call.args[{"compile": 1, "sub": 4}.get(self.method, 2) :]
+
+    @property
+    def method(self) -> str:
+        assert isinstance(self.call.func, ast.Attribute)
+        return self.call.func.attr
+
+
+def expressions() -> Iterator[Found]:
+    """Every call of `re` in our sources that names an expression."""
+    for package, folder in SOURCES.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            module = ".".join((package, *(part for part in parts if part != "__init__")))
+            for place, call in _calls(ast.parse(path.read_text(encoding="utf-8")), ""):
+                yield Found(f"{module}:{place}", module, call)
+
+
+def _calls(node: ast.AST, place: str) -> Iterator[tuple[str, ast.Call]]:
+    """Calls with the function, or at a module's top the assigned name, that they stand in."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        place = node.name
+    elif isinstance(node, (ast.Assign, ast.AnnAssign)) and not place:
+        place = ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
+    elif isinstance(node, (ast.Import, ast.ImportFrom)):
+        names = (
+            [node.module]
+            if isinstance(node, ast.ImportFrom)
+            else [name.name for name in node.names if name.asname]
+        )
+        assert "re" not in names, "`import re` as it is, so that this test sees each expression"
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        of = node.func.value
+        if isinstance(of, ast.Name) and of.id == "re" and node.func.attr not in ("escape", "purge"):
+            yield place, node
+    for child in ast.iter_child_nodes(node):
+        yield from _calls(child, place)
+
+
+FOUND = {found.key: found for found in expressions()}
+
+
+def cpu_ms(work: Callable[[Any], Any], text: Any) -> float:
+    """Processor time of this thread."""
+    started = time.thread_time_ns()
+    work(text)
+    return (time.thread_time_ns() - started) / 1e6
+
+
+def growth(work: Callable[[Any], Any], text: Text) -> float:
+    """How much longer a text takes that is FACTOR times as long; 1.0 where even the longest takes no time."""
+    n = 64
+    while (least := min(cpu_ms(work, text(n)) for _ in range(3))) < LEAST_MS:
+        n *= 2
+        if n >= MOST:
+            return 1.0
+    return cpu_ms(work, text(FACTOR * n)) / least
+
+
+def is_linear(work: Callable[[Any], Any], text: Text) -> bool:
+    """Whether one of three measurements says so: what else runs on the machine lengthens some, and shortens none."""
+    return any(growth(work, text) < RATIO_MAX for _ in range(3))
+
+
+def test_every_expression_is_attacked() -> None:
+    """A new expression needs a row in PATTERNS, and one that has gone leaves none."""
+    assert sorted(FOUND) == sorted({*PATTERNS, *NOT_OURS})
+
+
+@pytest.mark.parametrize("key", PATTERNS)
+def test_expressions_are_linear(key: str) -> None:
+    """H2 of the review: four of them were quadratic or cubic."""
+    entry = PATTERNS[key]
+    for pattern in FOUND[key].patterns(entry.names):
+        how = FOUND[key].method if FOUND[key].method != "compile" else entry.how
+
+        def work(text: str, pattern: re.Pattern[str] = pattern, how: str = how) -> object:
+            if how == "sub":
+                return pattern.sub("", text)
+            found = getattr(pattern, how)(text)
+            return sum(1 for _ in found) if how == "finditer" else found
+
+        for number, text in enumerate(entry.texts):
+            assert is_linear(work, text), f"{pattern.pattern!r}, text {number}: {text(40)!r}"
+
+
+def _template(text: str) -> object:
+    from graders.template import Template
+
+    return Template(text)
+
+
+def _mistakes(text: str) -> object:
+    from graders.template import mistakes
+
+    return mistakes(text)
+
+
+def _squeezed(text: str) -> object:
+    from graders.preflight.check import _squeezed
+
+    return _squeezed(text)
+
+
+def _verdict(text: str) -> object:
+    from graders.ask import Ambiguous, Verdict
+    from graders.judges.reading import read_verdict
+
+    try:
+        return read_verdict(text, Verdict(), tolerant=True)
+    except Ambiguous:
+        return None
+
+
+def _duration(text: str) -> object:
+    from graders.endpoints.concurrency import retry_after
+
+    return retry_after({"x-ratelimit-reset-requests": text}, 0.0)
+
+
+def _nearest(names: list[str]) -> object:
+    from graders.suggest import did_you_mean
+
+    return did_you_mean("abc" * 20, names)
+
+
+def _nearest_long(text: str) -> object:
+    from graders.suggest import did_you_mean
+
+    return did_you_mean(text, ["b" * 50, text[:-1]])
+
+
+SEARCHES: list[tuple[str, Callable[[Any], object], list[Text]]] = [
+    ("a template", _template, BRACES),
+    ("mistakes of a template", _mistakes, BRACES),
+    ("equal templates", _squeezed, BRACES),
+    ("a judge's answer", _verdict, [
+        run("\n", "x", "```\n"), run(" ", "\nx", "``` "), run("```\n", "x"), run("{"), run('{"a":'), run("{", start='{"a": "'),
+        run('{"a": 1,'), run("{},", start='{"a":[' * 100), run('{"a', '"'), run("<think>"), run(" ", start="<think>"),
+        run('{"\\"'), run("{}"), run('{"a": NaN,'),
+    ]),
+    ("a duration", _duration, [*DIGITS, run("1m")]),
+    ("the nearest of many names", _nearest, [lambda n: ["abd" * 20 + str(k) for k in range(n // 64)]]),
+    ("the nearest to a long name", _nearest_long, [run("a"), run("ab")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("work", "texts"), [s[1:] for s in SEARCHES], ids=[s[0] for s in SEARCHES])
+def test_searches_are_linear(work: Callable[[Any], object], texts: list[Text]) -> None:
+    """What stands around the expressions, through the functions that others call."""
+    for number, text in enumerate(texts):
+        assert is_linear(work, text), f"text {number}: {text(40)!r}"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [(r"\{\{\s*([A-Za-z_]\w*)\s*([.\[][^{}]*?)?\s*\}\}", run(" ", start="{{a")), (r"(\d+(?:\.\d+)?)(ms|s|m|h)", run("1"))],
+)  # fmt: skip
+def test_the_measure_sees_what_is_not_linear(pattern: str, text: Text) -> None:
+    """Two expressions of the review that were not, by the same measure."""
+    compiled = re.compile(pattern)
+
+    assert not is_linear(lambda given: sum(1 for _ in compiled.finditer(given)), text)
