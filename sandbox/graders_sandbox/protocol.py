@@ -21,7 +21,7 @@ A payload is `count` rows, each: seed (u64), length (u32), JSON of sample and it
 sample -> host, on the result pipe:
 
     V double            the value
-    E stage type NUL text   an exception
+    E stage cause type NUL text   an exception; cause: m no memory, d no room on the disk, - anything else
     B text              what came back is no finite number
 
 One sample writes one frame. Several in one process write for each a length (u32) and a frame.
@@ -45,8 +45,9 @@ TOLD = struct.Struct(
     "<ciB"
 )  # O 0 0 + descriptor: started; X wait_status ended: it ended; N 0 0: it could not start
 
-#: EXIT's and TOLD's `ended`: by itself, or by the server for one of these reasons.
-BY_ITSELF, BY_DEADLINE, BY_HOST, BY_DISK = range(4)
+#: EXIT's and TOLD's `ended`: by itself, by the server for one of these reasons, or (BY_FAULT) by nothing that is the
+#: program's doing.
+BY_ITSELF, BY_DEADLINE, BY_HOST, BY_DISK, BY_FAULT = range(5)
 
 NOT_JAILED = 70  # exit code of a child that could not enter its jail: nobody's code has run
 FRAME_MAX = 4000  # less than a page: a pipe takes it whole, also where pipes are short

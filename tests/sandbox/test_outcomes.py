@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from graders_sandbox import TIERS, Limits, Outcome, Sandbox
-from tests.sandbox.jails import need
+from tests.sandbox.jails import descendants, need
 
 WRITE = "import os\ndef grade(s, i):\n    os.write(3, {})\n    return 1.0\n"
 #: source, status, stage, error_type, and a part of the text
@@ -231,3 +238,64 @@ def test_numerical_libraries_have_one_thread() -> None:
     )
     with Sandbox() as sandbox:
         assert sandbox.run(source, {}, {}).value == 2.0
+
+
+NAP = "import time\ndef grade(s, i):\n    time.sleep(0.6)\n    return 0.5"
+WRITES = (
+    "def grade(s, i):\n    with open('f', 'wb') as file:\n        file.write(bytes(1 << 20))\n    return 1.0"
+)
+
+
+def samples() -> list[int]:
+    """Children that run a sample: beside the standard descriptors they have the result's pipe alone."""
+    found = []
+    for pid in descendants(os.getpid()):
+        with suppress(OSError):
+            own = set(os.listdir(f"/proc/{pid}/fd")) - {"0", "1", "2"}
+            if own == {"3"} and os.readlink(f"/proc/{pid}/fd/3").startswith("pipe:"):
+                found.append(pid)
+    return found
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize(
+    ("times", "status"),
+    [
+        pytest.param(1, "value", id="H8 once"),
+        pytest.param(5, "infrastructure", id="each time", marks=pytest.mark.slow),
+    ],
+)
+def test_a_sample_that_is_killed_from_outside_is_run_again(tier: str, times: int, status: str) -> None:
+    """A kill that the sample's own use does not explain, as by a machine short of memory, is never its score."""
+    need(tier)
+    with Sandbox(tier=tier, in_flight=1) as sandbox:
+        future = sandbox.submit(NAP, {}, {})
+        killed: set[int] = set()
+        while not future.done() and len(killed) < times:
+            for pid in set(samples()) - killed:
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+            time.sleep(0.01)
+        outcome = future.result(30)
+
+    assert (outcome.status, outcome.attempts) == (status, min(5, times + 1)), outcome
+    assert (outcome.value is None) == (status != "value")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root mounts a small disk")
+def test_a_full_disk_of_the_host_is_not_the_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H8: where samples write on the host's disk, an honest file that finds no room there scores nothing."""
+    need("linux-landlock")
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=400k,mode=777", "none", tmp_path], check=False
+    ).returncode:
+        pytest.skip("nothing may be mounted here")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    try:
+        with Sandbox(tier="linux-landlock", in_flight=1) as sandbox:
+            outcome = sandbox.run(WRITES, {}, {})
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)
+
+    assert (outcome.status, outcome.value) == ("infrastructure", None)
+    assert "set TMPDIR to a folder with more room" in outcome.text

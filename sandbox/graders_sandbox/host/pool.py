@@ -572,7 +572,7 @@ class _Pool:
             _, number, status, ended, wall_s, cpu_s = protocol.EXIT.unpack(data)
             run = server.running.pop(number)
             server.heard()
-            self._ended(run, status, ended, wall_s, cpu_s)
+            self._ended(server, run, status, ended, wall_s, cpu_s)
         elif kind == b"C":
             run = server.running.pop(protocol.NUMBER.unpack_from(data)[1])
             self._let_go(run)
@@ -681,8 +681,15 @@ class _Pool:
                     break  # not what we wait for; it ends by the deadline, and then each runs alone
             self._selector.unregister(run.result)
 
-    def _ended(self, run: Run, status: int, ended: int, wall_s: float, cpu_s: float) -> None:
+    def _ended(self, server: Server, run: Run, status: int, ended: int, wall_s: float, cpu_s: float) -> None:
         """What became of a run whose process has ended."""
+        if ended == protocol.BY_FAULT:
+            self._let_go(run)
+            self._again(
+                run.tasks,
+                "the sample's process was killed by something outside of the sandbox (the machine or its container may be short of memory)",
+            )
+            return
         if len(run.tasks) > 1:
             with suppress(KeyError, ValueError):
                 self._read(run)
@@ -699,10 +706,27 @@ class _Pool:
         if jailed and ended == protocol.BY_ITSELF and status == protocol.NOT_JAILED << 8:
             self._again(run.tasks, "the jail of this sample could not be entered")
             return
-        outcome = _outcome(written, status, ended, task.wall_s, cpu_s, self._limits)
+        outcome = results.outcome(written, status, ended, task.wall_s, cpu_s, self._limits)
+        if outcome.status == "disk" and outcome.stage and (why := self._no_room(server)):
+            self._again(run.tasks, why)
+            return
         self._finish(
             task,
             replace(outcome, tier=self._choice.tier, wall_s=wall_s, cpu_s=cpu_s, attempts=task.attempts + 1),
+        )
+
+    def _no_room(self, server: Server) -> str:
+        """Why a full disk may be the host's and not the sample's limit; "" when it cannot be."""
+        if server.scratch is None:  # each sample has a file system of its own
+            return ""
+        free = os.statvfs(server.scratch.path)
+        room = free.f_bavail * free.f_frsize
+        # Some file systems count no files, and say that there are 0.
+        if room >= self._limits.disk_bytes and (not free.f_files or free.f_favail >= self._limits.inodes):
+            return ""
+        return (
+            f"the disk of {server.scratch.path} has room for {room >> 20} MB and {free.f_favail} files, less than one sample "
+            "may use: set TMPDIR to a folder with more room"
         )
 
     def _ended_together(self, run: Run, status: int, ended: int, wall_s: float, cpu_s: float) -> None:
@@ -768,34 +792,6 @@ class _Pool:
             os.close(server.said)
             if server.scratch is not None:
                 server.scratch.remove()
-
-
-def _outcome(frame: bytes, status: int, ended: int, wall_s: float, cpu_s: float, limits: Limits) -> Outcome:
-    """What a sample's frame, its exit and who ended it say together."""
-    if ended == protocol.BY_DEADLINE:
-        return Outcome("timeout", error_type="wall", text=f"the program ran longer than {wall_s:g} s")
-    if ended == protocol.BY_DISK:
-        return Outcome("disk", text="the program left more on disk than its limit")
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        name = signal.Signals(number).name if number in signal.valid_signals() else str(number)
-        if number == signal.SIGXCPU or (number == signal.SIGKILL and cpu_s >= limits.cpu_s):
-            text = f"the program used more than {limits.cpu_s:g} s of processor time"
-            return Outcome("timeout", error_type="cpu", text=text)
-        if number == signal.SIGXFSZ:
-            return Outcome("disk", error_type=name, text="the program wrote a larger file than its limit")
-        if number == signal.SIGKILL:  # nobody inside can: the kernel, short of memory
-            text = "the program was killed by the kernel, out of memory"
-            return Outcome("memory", error_type=name, text=text)
-        return Outcome("crash", error_type=name, text=f"the program was ended by {name}")
-    code = os.WEXITSTATUS(status)
-    if not frame:
-        return Outcome("no_result", text=f"the program left with exit code {code} before it had a result")
-    read = results.read_result(frame)
-    if read is None or code:
-        text = f"the program wrote {len(frame)} bytes that are not one result"
-        return Outcome("protocol", text=f"{text}, and left with exit code {code}")
-    return read
 
 
 def _load(server: Server) -> int:

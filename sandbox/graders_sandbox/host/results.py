@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 
-from graders_sandbox.limits import Outcome, Status
-from graders_sandbox.protocol import FRAME_MAX, LENGTH, VALUE, clean, clean_name
+from graders_sandbox.limits import Limits, Outcome, Status
+from graders_sandbox.protocol import BY_DEADLINE, BY_DISK, FRAME_MAX, LENGTH, VALUE, clean, clean_name
 
 _STAGES = {b"c": "compile", b"i": "import", b"g": "grade", b"p": "payload"}
-_STATUS_OF: dict[str, Status] = {"MemoryError": "memory", "DiskFull": "disk"}
+_STATUS_OF: dict[bytes, Status] = {b"-": "grader_error", b"m": "memory", b"d": "disk"}
 
 
 def read_result(frame: bytes) -> Outcome | None:
@@ -21,16 +23,47 @@ def read_result(frame: bytes) -> Outcome | None:
         return None
     if kind == b"B":
         return Outcome("bad_return", text=clean(frame[1:].decode("utf-8", "backslashreplace")))
-    if kind == b"E" and frame[1:2] in _STAGES and b"\0" in frame:
-        error_type, _, text = frame[2:].partition(b"\0")
-        name = clean_name(error_type.decode("utf-8", "backslashreplace"))
+    stage, cause = frame[1:2], frame[2:3]
+    if kind == b"E" and stage in _STAGES and cause in _STATUS_OF and b"\0" in frame:
+        error_type, _, text = frame[3:].partition(b"\0")
         return Outcome(
-            _STATUS_OF.get(name, "grader_error"),
-            stage=_STAGES[frame[1:2]],
-            error_type=name,
+            _STATUS_OF[cause],
+            stage=_STAGES[stage],
+            error_type=clean_name(error_type.decode("utf-8", "backslashreplace")),
             text=clean(text.decode("utf-8", "backslashreplace")),
         )
     return None
+
+
+def outcome(frame: bytes, status: int, ended: int, wall_s: float, cpu_s: float, limits: Limits) -> Outcome:
+    """What a sample's frame, its exit and who ended it say together."""
+    if ended == BY_DEADLINE:
+        return Outcome("timeout", error_type="wall", text=f"the program ran longer than {wall_s:g} s")
+    if ended == BY_DISK:
+        return Outcome("disk", text="the program left more on disk than its limit")
+    if os.WIFSIGNALED(status):
+        return _signalled(os.WTERMSIG(status), cpu_s, limits)
+    code = os.WEXITSTATUS(status)
+    if not frame:
+        return Outcome("no_result", text=f"the program left with exit code {code} before it had a result")
+    read = read_result(frame)
+    if read is None or code:
+        text = f"the program wrote {len(frame)} bytes that are not one result"
+        return Outcome("protocol", text=f"{text}, and left with exit code {code}")
+    return read
+
+
+def _signalled(number: int, cpu_s: float, limits: Limits) -> Outcome:
+    """The end of a program by a signal. In a jail it cannot send itself those that speak of limits."""
+    name = signal.Signals(number).name if number in signal.valid_signals() else str(number)
+    if number == signal.SIGXCPU or (number == signal.SIGKILL and cpu_s >= limits.cpu_s):
+        text = f"the program used more than {limits.cpu_s:g} s of processor time"
+        return Outcome("timeout", error_type="cpu", text=text)
+    if number == signal.SIGKILL:
+        return Outcome(
+            "memory", error_type=name, text="the kernel killed the program, which used all of its memory"
+        )
+    return Outcome("crash", error_type=name, text=f"the program was ended by {name}")
 
 
 def read_results(written: bytes, count: int) -> list[Outcome] | None:

@@ -264,16 +264,16 @@ def _numpy_number(value: object) -> bool:
     return numpy is not None and isinstance(value, (numpy.floating, numpy.integer, numpy.bool_))
 
 
+_NO_ROOM = (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
+
+
 def _described(error: BaseException) -> bytes:
-    """The exception's class, NUL, and its traceback without our own frames."""
+    """Its cause, the exception's class, NUL, and its traceback without our own frames."""
     try:
-        name = (
-            "DiskFull"
-            if isinstance(error, OSError) and error.errno in (27, 28, 122)
-            else type(error).__name__
-        )
+        name = type(error).__name__.encode("utf-8", "backslashreplace")[:200]
         if isinstance(error, MemoryError):
-            return name.encode() + b"\0the program ran out of memory"
+            return b"m" + name + b"\0the program ran out of memory"
+        cause = b"d" if isinstance(error, OSError) and error.errno in _NO_ROOM else b"-"
         import traceback
 
         trace = error.__traceback__
@@ -283,9 +283,9 @@ def _described(error: BaseException) -> bytes:
             text = f"RecursionError: {error}"
         else:
             text = "".join(traceback.format_exception(type(error), error, trace, limit=-20))
-        return name.encode("utf-8", "backslashreplace")[:200] + b"\0" + _short(text)
+        return cause + name + b"\0" + _short(text)
     except BaseException:  # a hostile __str__: the class is all that can be said
-        return b"Exception\0the exception could not be printed"
+        return b"-Exception\0the exception could not be printed"
 
 
 def _short(text: str) -> bytes:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 COMPILE_S = 20.0  # for a source of any allowed size; more is an attack on the compiler
 PATTERNS_S = 0.25  # for its regular expressions; with slower ones each sample compiles them for itself
 _PATTERNS = b", patterns"
+NEAR_LIMIT = 0.9  # of its memory: a process that is killed there was killed for what it used
 NICE = 10  # a ninth of the weight of a program at the usual priority; nothing on an idle machine
 IDLE = 2  # children that wait for a sample, jailed already
 SPARE_UIDS = range(61184, 65520)  # what systemd gives to services for a while, and nobody logs in as
@@ -676,7 +677,7 @@ class Server:
             while self.ordered and not self.knows(pid):
                 self.learn()
             if pid in self.running:
-                self.over(pid, status, used.ru_utime + used.ru_stime)
+                self.over(pid, status, used)
             elif pid in self.probes:
                 self.probed(self.probes.pop(pid))
             elif pid in self.janitors:
@@ -699,9 +700,12 @@ class Server:
             or any(idle.pid == pid for idle in self.idle) or pid == self.template_pid
         )  # fmt: skip
 
-    def over(self, pid: int, status: int, cpu_s: float) -> None:
+    def over(self, pid: int, status: int, used: resource.struct_rusage) -> None:
         running = self.running.pop(pid)
         wall_s = time.monotonic() - running.started
+        cpu_s = used.ru_utime + used.ru_stime
+        if status == signal.SIGKILL and not running.ended and self.jailed:
+            running.ended = self.killed_by(cpu_s, used.ru_maxrss * 1024)
         if not self.jailed:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)  # what it started
@@ -716,6 +720,14 @@ class Server:
             running.asker.child = 0
             self.tell(running.asker, protocol.TOLD.pack(b"X", status, running.ended))
         self.clear(running.slot)
+
+    def killed_by(self, cpu_s: float, peak_bytes: int) -> int:
+        """Whether a kill that nobody here sent is the program's doing, by the kernel's accounts of it.
+
+        No program can send it: behind the filter the signal is refused, also to itself.
+        """
+        at_limit = cpu_s >= self.limits["cpu_s"] or peak_bytes >= NEAR_LIMIT * self.limits["memory_bytes"]
+        return protocol.BY_ITSELF if at_limit else protocol.BY_FAULT
 
     def idle_ended(self, pid: int) -> None:
         for idle in self.idle:

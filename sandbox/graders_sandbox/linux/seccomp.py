@@ -158,12 +158,42 @@ def server_filter() -> bytes:
     return code + _refuse()
 
 
+#: Signals that say that a limit was passed, or that the kernel killed: no program says so of itself.
+_SAID_BY_KERNEL = (9, 24, 25)  # SIGKILL, SIGXCPU, SIGXFSZ
+_LIMIT_CPU = 0  # RLIMIT_CPU: lowered by a program, it would end it as if the sample's own limit had
+
+
 def _own_pid_only() -> bytes:
-    """Signals and limits: for the process itself, whose pid stands in one place; its limits also by the number 0."""
-    # Jumps count from the next instruction on: to the argument or past this block; to the last line's allow or refusal.
-    code = _op(_JEQ, NR["kill"], 2, 0) + _op(_JEQ, NR["tgkill"], 1, 0) + _op(_JEQ, NR["prlimit64"], 0, 7)
-    code += _argument(0) + _op(_JEQ, _NO_PID, 4, 0) + _op(_JEQ, 0, 0, 2)
-    return code + _op(_LD, 0) + _op(_JEQ, NR["prlimit64"], 1, 0) + _refuse() + _op(_RET, _ALLOW)
+    """Signals and limits: for the process itself, whose pid stands in one place; its limits also by the number 0.
+
+    Even to itself it sends no signal by which the kernel says why a process ended, and it does not set the limit of
+    processor time.
+    """
+    refuse, allow = _refuse(), _op(_RET, _ALLOW)
+    signals = b"".join(
+        _op(_JEQ, number, len(_SAID_BY_KERNEL) - 1 - at, 0 if at < len(_SAID_BY_KERNEL) - 1 else 1)
+        for at, number in enumerate(_SAID_BY_KERNEL)
+    )
+    signals += refuse + allow
+    sets_cpu = _argument(1) + _op(_JEQ, _LIMIT_CPU, 1, 0) + allow
+    # The new limits' address, both halves: none means that they are only read.
+    sets_cpu += (
+        _argument(2) + _op(_JEQ, 0, 0, 2) + _op(_LD, 16 + 8 * 2 + 4) + _op(_JEQ, 0, 1, 0) + refuse + allow
+    )
+    by_kill = _argument(1) + signals
+    by_tgkill = _argument(2) + signals
+    permitted = _op(_JEQ, NR["kill"], 0, len(by_kill) // 8) + by_kill
+    permitted += _op(_JEQ, NR["tgkill"], 0, len(by_tgkill) // 8) + by_tgkill
+    permitted += sets_cpu
+    own = _argument(0) + _op(_JEQ, _NO_PID, 4, 0) + _op(_JEQ, 0, 0, 2)
+    own += _op(_LD, 0) + _op(_JEQ, NR["prlimit64"], 1, 0) + refuse + _op(_LD, 0) + permitted
+    past = len(own) // 8
+    return (
+        _op(_JEQ, NR["kill"], 2, 0)
+        + _op(_JEQ, NR["tgkill"], 1, 0)
+        + _op(_JEQ, NR["prlimit64"], 0, past)
+        + own
+    )
 
 
 class SampleFilter:
@@ -192,6 +222,7 @@ class SampleFilter:
         code += _when("clone", _THREADS_ONLY)
         code += _own_pid_only()
         code += _when("prctl", _one_of(0, _PRCTL_NAME))
+        code += _when("setrlimit", _argument(0) + _op(_JEQ, _LIMIT_CPU, 0, 1) + _refuse() + _op(_RET, _ALLOW))
         refused = [*_SAMPLE_NEVER, *(name for name in SERVER_ONLY if name != "kill")]
         if not paths:
             refused += _PATHS

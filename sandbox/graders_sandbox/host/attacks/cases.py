@@ -574,7 +574,7 @@ return float(got == -errno.EPERM)"""),
 
 LIMITS = [
     Attack(22, "writing past the limit", _here("EFBIG or ENOSPC"), "with_room = b'x' * (1 << 20)\ndef act():\n    with open('f', 'wb', buffering=0) as file:\n        for _ in range(64):\n            file.write(with_room)\nreturn met(act)"),
-    Attack(22, "the same, not caught", _here("disk DiskFull", "grade PermissionError"), "with open('f', 'wb') as file:\n    for _ in range(64):\n        file.write(b'x' * (1 << 20))\nreturn 1.0"),
+    Attack(22, "the same, not caught", _here("disk OSError", "grade PermissionError"), "with open('f', 'wb') as file:\n    for _ in range(64):\n        file.write(b'x' * (1 << 20))\nreturn 1.0"),
     Attack(22, "a hole", _here("EFBIG"), "def act():\n    with open('f', 'wb', buffering=0) as file:\n        file.seek(1 << 35)\n        file.write(b'x')\nreturn met(act)"),
     Attack(22, "a length", _here("EFBIG"), "def act():\n    with open('f', 'wb') as file:\n        os.ftruncate(file.fileno(), 1 << 35)\nreturn met(act)"),
     Attack(22, "allocation", _here("EFBIG or ENOSPC or EPERM"), "def act():\n    with open('f', 'wb') as file:\n        os.posix_fallocate(file.fileno(), 0, 1 << 30)\nreturn met(act)"),
@@ -677,8 +677,19 @@ RESULTS = [
     Attack(40, "abort", "crash SIGABRT", "os.abort()"),
     Attack(40, "an illegal instruction", "crash SIGILL", "return float(run_code(*((0x0F, 0x0B) if X86 else (0, 0, 0, 0))))"),
     Attack(40, "a signal to oneself", "crash SIGTERM", "os.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(5)"),
-    Attack(40, "killing oneself", "crash SIGKILL or memory SIGKILL", "os.kill(os.getpid(), signal.SIGKILL)\ntime.sleep(5)"),
-    Attack(40, "pretending a timeout", "crash SIGXCPU or timeout cpu", "os.kill(os.getpid(), signal.SIGXCPU)\ntime.sleep(5)"),
+    *(
+        Attack(40, f"saying by {name} {what}", "EPERM", f"return met({act.format(number)})")
+        for number, what in ((9, "that the kernel killed for memory"), (24, "that the time is up"), (25, "that the disk is full"))
+        for name, act in (
+            ("kill", "os.kill, os.getpid(), {}"), ("tgkill", "call, (234, 131), os.getpid(), os.getpid(), {}"),
+            ("raise", "signal.raise_signal, {}"), ("a thread's signal", "signal.pthread_kill, threading.get_ident(), {}"),
+        )
+    ),
+    Attack(40, "a limit of processor time of one's own", "EPERM", "return met(call, (302, 261), 0, 0, struct.pack('QQ', 1, 1), None)"),
+    Attack(40, "the same by the older call", "EPERM", "return met(call, (160, 164), 0, struct.pack('QQ', 1, 1))"),
+    Attack(40, "the same by one's own number", "EPERM", "return met(call, (302, 261), os.getpid(), 0, struct.pack('QQ', 1, 1), None)"),
+    Attack(40, "a class that is called as a full disk was", "grade DiskFull", "class DiskFull(Exception):\n    pass\nraise DiskFull"),
+    Attack(40, "a class that is called as a lack of memory", "grade MemoryError", "class MemoryError(Exception):\n    pass\nraise MemoryError"),
     Attack(40, "core dumps", "NOTHING", "assert resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)\nreturn NOTHING"),
     Attack(41, "os._exit(0)", "no_result", "os._exit(0)"),
     *(Attack(41, f"os._exit({code})", "no_result", f"os._exit({code})") for code in (1, 3, 71, 255)),
