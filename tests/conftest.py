@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
+
 from hypothesis import settings
+
+# No test reads or writes the store of whoever runs it.
+os.environ["GRADERS_HOME"] = tempfile.mkdtemp(prefix="graders-tests-")
+atexit.register(shutil.rmtree, os.environ["GRADERS_HOME"], ignore_errors=True)
 
 # An example that takes long says that the machine is busy, not that something is wrong.
 settings.register_profile("busy", deadline=None)

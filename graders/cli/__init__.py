@@ -30,6 +30,7 @@ COMMANDS = {
     "report": "Make a page, or a short summary, of results.",
     "compare": "Say whether one results file is better than another.",
     "serve": "Answer the hosted service's endpoints over HTTP.",
+    "files": "Upload, list, read and delete files of the store.",
     "doctor": "Say what works on this machine.",
     "trust": "Let a graders.toml that is found here set everything.",
     "convert": "Take graders out of jobs and evals, or write them in another form.",

@@ -14,6 +14,7 @@ import click
 if TYPE_CHECKING:
     from graders.engine.grader import Grader
     from graders.errors import Problem
+    from graders.store import Store
     from graders.usage import Usage
 
 config_option = click.option(
@@ -55,6 +56,20 @@ def data_options(command: Callable[..., int]) -> Callable[..., int]:
     for option in reversed(_DATA_OPTIONS):
         command = option(command)
     return command
+
+
+def open_store() -> Store:
+    """The store of GRADERS_HOME, or of the platform's data folder.
+
+    Raises:
+        click.ClickException: it cannot be used.
+    """
+    from graders.store import Store, StoreError
+
+    try:
+        return Store()
+    except StoreError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def read_text(argument: str) -> str:

@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import sys
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import socket
 
     from graders.engine.backends import Backends
+    from graders.store import Store
 
 TOKEN_ENV = "GRADERS_TOKEN"
 
@@ -44,6 +46,10 @@ TOKEN_ENV = "GRADERS_TOKEN"
 @click.option(
     "--access-log/--no-access-log", default=True, help="A line of JSON for each request, on stderr."
 )
+@click.option(
+    "--store/--no-store", "keep", default=True,
+    help="Whether files, evals and runs are kept, in GRADERS_HOME or the platform's data folder.",
+)  # fmt: skip
 @strict_option
 @config_option
 @unsandboxed_option
@@ -55,6 +61,7 @@ def command(
     max_body_mb: float,
     drain_s: float,
     access_log: bool,
+    keep: bool,
     strict: bool,
     config: str | None,
     unsandboxed: bool,
@@ -82,6 +89,7 @@ def command(
     import graders
     from graders.server import Limits, app
     from graders.server.serving import listen, log_to_stderr, more_descriptors, serve
+    from graders.store import Claimed, StoreError
 
     try:
         listener = listen(host, port)
@@ -101,10 +109,34 @@ def command(
         except ValueError as error:
             raise click.UsageError(f"the configuration is not valid: {error}") from None
         log = sys.stderr.buffer if access_log else None
-        application = app(backends=backends, token=token, limits=limits, strict=strict, access_log=log)
-        serve(application, listener, limits=limits, started=lambda: _greet(listener, bool(token), backends))
+        with ExitStack() as stack:
+            try:
+                store = _claimed_store(stack) if keep else None
+            except (StoreError, Claimed) as error:
+                click.echo(f"{error}. Or serve graders alone: --no-store", err=True)
+                return BROKEN
+            application = app(
+                backends=backends, token=token, limits=limits, strict=strict, access_log=log, store=store
+            )
+            serve(
+                application,
+                listener,
+                limits=limits,
+                started=lambda: _greet(listener, bool(token), backends, store),
+            )
     click.echo("stopped", err=True)
     return OK
+
+
+def _claimed_store(stack: ExitStack) -> Store:
+    """The store, this process being the one that executes its runs until the stack is closed."""
+    from graders.store import Store
+
+    store = stack.enter_context(Store())
+    stack.enter_context(store.claim())
+    store.files.sweep()
+    store.completions.sweep()
+    return store
 
 
 def _read_token(path: str) -> str:
@@ -128,13 +160,14 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _greet(listener: socket.socket, token: bool, backends: Backends) -> None:
+def _greet(listener: socket.socket, token: bool, backends: Backends, store: Store | None) -> None:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     click.echo(
         f"listening on {click.style(url, bold=True)} (base_url {url}/v1)", err=True, color=colors(sys.stderr)
     )
     click.echo("clients send the token as their API key" if token else "no token: loopback only", err=True)
+    click.echo(f"store: {store.home}" if store else "no store: graders only", err=True)
     click.echo("Ctrl-C to stop", err=True)
     threading.Thread(target=_say_tier, args=(backends,), daemon=True).start()
 

@@ -18,6 +18,7 @@ from graders.server.limits import Limits
 if TYPE_CHECKING:
     from graders.engine.backends import Backends
     from graders.server.application import Application
+    from graders.store import Store
 
 __all__ = ["Limits", "app"]
 
@@ -29,6 +30,7 @@ def app(
     limits: Limits | None = None,
     strict: bool = False,
     access_log: BinaryIO | None = None,
+    store: Store | None = None,
 ) -> Application:
     """The application.
 
@@ -39,6 +41,7 @@ def app(
         limits: None: the defaults.
         strict: Refuse specs that the hosted service would refuse.
         access_log: Where a line of JSON for each request goes, without anything that requests hold; None: nowhere.
+        store: Where files, evals and runs are kept, its owner's to close; None: those paths answer 404.
     """
     from graders.engine.backends import Backends
     from graders.server.application import Application
@@ -47,7 +50,7 @@ def app(
 
     limits = limits or Limits()
     own = backends is None
-    service = Service(backends or Backends.from_env(), limits, strict=strict)
+    service = Service(backends or Backends.from_env(), limits, strict=strict, store=store)
 
     log = AccessLog(access_log) if access_log else None
 

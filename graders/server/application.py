@@ -117,7 +117,7 @@ class Application:
                 "route": call.route,
                 "status": status,
                 "ms": round(seconds * 1000, 3),
-                "bytes_in": call.body_bytes,
+                "bytes_in": call.body_bytes + call.streamed_bytes,
                 "bytes_out": n_bytes,
             }
             if call.type:

@@ -30,6 +30,8 @@ class Limits:
 
     Attributes:
         body_bytes: Of one request.
+        file_bytes: Of one uploaded file, which goes to disk as it arrives.
+        files_bytes: Of all files in the store.
         buffered_bytes: Of all requests' bodies together, while they are graded.
         requests: Under way at once.
         code, judge, embed: Python graders, judges' questions and texts to embed that run or wait.
@@ -39,7 +41,7 @@ class Limits:
         compiled: Graders kept compiled.
         timeout_s: For one row, the wait for a free place included. A client that tells its own, shorter time-out
             (the official ones do) gets that one.
-        body_s: For the rest of its body to arrive.
+        body_s: For the rest of its body to arrive; of an uploaded file, for its next part.
         head_s: For a request's headers and the first of its body to arrive, from the connection or their first byte.
         head_bytes: Of a request's headers.
         keep_alive_s: For an idle connection.
@@ -48,6 +50,8 @@ class Limits:
     """
 
     body_bytes: int = 32 * 1024**2
+    file_bytes: int = 512 * 1024**2
+    files_bytes: int = 20 * 1024**3
     buffered_bytes: int = 256 * 1024**2
     requests: int = 1024
     code: int = 256

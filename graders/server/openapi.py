@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
-from functools import cache
 from typing import Any
 
 from graders._version import __version__
@@ -12,6 +12,7 @@ from graders.kinds import KINDS
 from graders.result import NO_ERRORS, Metadata
 from graders.server.errors import RETRY_AFTER_S
 from graders.server.resources.batch import NDJSON
+from graders.server.routing import Endpoint, Routes
 from graders.usage import Usage
 
 _JSON = "application/json"
@@ -31,9 +32,38 @@ _ROW_ID = {
 }
 
 
-@cache
-def document() -> dict[str, Any]:
-    """OpenAPI 3.1."""
+def document(routes: Routes) -> dict[str, Any]:
+    """OpenAPI 3.1: the graders' paths in full, the others of `routes` by what their endpoints say of themselves."""
+    described = _graders()
+    for path, methods in routes.items():
+        name = path.removeprefix("/v1")
+        if name != path and name not in described["paths"]:
+            described["paths"][name] = {
+                method.lower(): _by_endpoint(name, method, endpoint)
+                for method, endpoint in methods.items()
+                if method != "HEAD"
+            }
+    return described
+
+
+def _by_endpoint(path: str, method: str, endpoint: Endpoint) -> dict[str, Any]:
+    """The operation of an endpoint that is not described by hand: `create_file` is createFile."""
+    first, *others = endpoint.__name__.split("_")
+    names = re.findall(r"{(\w+)}", path)
+    parameters = [{"name": name, "in": "path", "required": True, "schema": _STRING} for name in names]
+    success = "201" if path.startswith("/evals") and first == "create" else "200"
+    return {
+        "operationId": first + "".join(map(str.capitalize, others)),
+        "summary": (endpoint.__doc__ or "").partition("\n")[0].rstrip("."),
+        **({"parameters": parameters} if parameters else {}),
+        "responses": {
+            success: _answer("As the service's own reference has it.", {"type": "object"}),
+            "4XX": {"$ref": "#/components/responses/Error"},
+        },
+    }
+
+
+def _graders() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {

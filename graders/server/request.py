@@ -40,11 +40,23 @@ class Call:
         started: time.perf_counter().
         deadline: time.monotonic() when nobody waits for it any more.
         body_bytes: Of its body, counted against what may be buffered.
+        streamed_bytes: Of its body, as far as it went to disk.
         route: The endpoint's name, "none" where there is none.
         type, flags, n_rows: Of the grader and its rows.
     """
 
-    __slots__ = ("body_bytes", "deadline", "flags", "headers", "id", "n_rows", "route", "started", "type")
+    __slots__ = (
+        "body_bytes",
+        "deadline",
+        "flags",
+        "headers",
+        "id",
+        "n_rows",
+        "route",
+        "started",
+        "streamed_bytes",
+        "type",
+    )
 
     def __init__(self, scope: Scope, timeout_s: float) -> None:
         self.id = f"req_{getrandbits(128):032x}"  # told apart, not kept secret
@@ -52,6 +64,7 @@ class Call:
         self.started = time.perf_counter()
         self.deadline = time.monotonic() + _timeout_s(self.headers, timeout_s)
         self.body_bytes = 0
+        self.streamed_bytes = 0
         self.route = "none"
         self.type = ""
         self.flags: tuple[str, ...] = ()
@@ -121,20 +134,20 @@ async def _part(request: Request, message: Message, limits: Limits, buffered: Bu
     if call.body_bytes + len(part) > limits.body_bytes:
         raise await _too_large(request, message, limits)
     if not buffered.add(len(part)):
-        await _discard(request, message)
+        await discard(request, message)
         raise overloaded("the bodies under way fill the memory set aside for them")
     call.body_bytes += len(part)
     return part
 
 
 async def _too_large(request: Request, message: Message, limits: Limits) -> ApiError:
-    complete = await _discard(request, message)
+    complete = await discard(request, message)
     text = f"The request's body is too large: the limit is {limits.body_bytes} bytes."
     headers = {} if complete else {"connection": "close"}
     return ApiError(413, text, code="request_too_large", headers=headers)
 
 
-async def _discard(request: Request, message: Message) -> bool:
+async def discard(request: Request, message: Message) -> bool:
     """Read on without keeping anything: a client that is still writing would not see an answer. Whether all came."""
     n_bytes = 0
     while message.get("more_body", False) and n_bytes < DISCARD_BYTES:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import Request
 
@@ -20,11 +22,20 @@ from graders.server.request import CALL, JSON, Call, parameters, read_body, read
 from graders.server.resources import resources
 from graders.server.routing import Router
 
+if TYPE_CHECKING:
+    from graders.store import Store
+
+
+STORE_THREADS = 4  # reads go on beside each other, writes one after the other
+T = TypeVar("T")
+
 
 class Service:
     """The resources, and the graders, limits and counters behind them."""
 
-    def __init__(self, backends: Backends, limits: Limits, *, strict: bool) -> None:
+    def __init__(
+        self, backends: Backends, limits: Limits, *, strict: bool, store: Store | None = None
+    ) -> None:
         self.limits = limits
         self.strict = strict
         self.metrics = Metrics()
@@ -33,6 +44,8 @@ class Service:
         self.graders = Graders(self.shared, keep=limits.compiled, strict=strict)
         self.lanes = Lanes(limits.large)
         self.ready = Readiness(backends)
+        self._store = store
+        self._store_threads = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="graders-store")
         self.resources = resources(self)
 
     @cached_property
@@ -65,6 +78,21 @@ class Service:
         for resource in self.resources:
             yield from resource.gauges()
 
+    @property
+    def store(self) -> Store:
+        """
+        Raises:
+            ApiError: the server was started without one.
+        """
+        if self._store is None:
+            text = "This server keeps nothing: it was started without a store."
+            raise ApiError(404, text, code="no_store")
+        return self._store
+
+    async def in_store(self, work: Callable[..., T], *arguments: Any) -> T:
+        """What `work` gives, on a thread where it may wait for the disk."""
+        return await asyncio.get_running_loop().run_in_executor(self._store_threads, work, *arguments)
+
     async def json(
         self, request: Request, known: tuple[str, ...], required: tuple[str, ...]
     ) -> dict[str, Any]:
@@ -94,5 +122,6 @@ class Service:
         """End threads; the backends are their owner's."""
         for resource in self.resources:
             resource.close()
+        self._store_threads.shutdown(wait=False, cancel_futures=True)
         self.graders.close()
         self.lanes.close()

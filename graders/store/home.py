@@ -17,7 +17,7 @@ def default_home() -> Path:
         return Path(wanted)
     from platformdirs import user_data_path
 
-    return user_data_path("local-graders")
+    return user_data_path("graders", appauthor=False)
 
 
 def private_folder(path: Path) -> Path:

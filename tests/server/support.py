@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -135,8 +136,6 @@ def serving(
 
 def load_config_of(text: str) -> Any:
     """A configuration that does not depend on the machine."""
-    import tempfile
-
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
         file.write(text)
         file.flush()
@@ -150,9 +149,11 @@ def process(
     """`grader serve` as a process of its own, and its port."""
     read, write = os.pipe()
     command = [sys.executable, "-m", "graders.cli", "serve", "--port", str(port), *arguments]
+    home = tempfile.TemporaryDirectory()
     child = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=write, env={**os.environ, **(env or {})}
-    )
+        command, stdout=subprocess.DEVNULL, stderr=write,
+        env={**os.environ, "GRADERS_HOME": home.name, **(env or {})},
+    )  # fmt: skip
     os.close(write)
     child.said = b""  # type: ignore[attr-defined]
     heard = threading.Event()
@@ -177,3 +178,4 @@ def process(
             child.send_signal(signal.SIGKILL)
         child.wait(30)
         thread.join(10)
+        home.cleanup()

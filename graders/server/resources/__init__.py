@@ -35,6 +35,7 @@ class Resource:
 RESOURCES = (
     "graders.server.resources.graders:GraderResource",
     "graders.server.resources.batch:BatchResource",
+    "graders.server.resources.files:FileResource",
     "graders.server.resources.status:StatusResource",
     "graders.server.resources.page:PageResource",
 )

@@ -65,4 +65,4 @@ class StatusResource(Resource):
 
     async def openapi(self, request: Request) -> Response:
         """This server's description."""
-        return Json(openapi.document())
+        return Json(openapi.document(self.service.router.routes))

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from graders.jsontext import dumps
 from graders.store.database import Database
 from graders.store.home import private_folder
 from graders.store.ids import base62_id
@@ -33,6 +34,24 @@ class FileRecord:
     sha256: str
     created_at: int
     expires_at: int | None
+
+    def to_wire(self) -> dict[str, Any]:
+        """The service's file object."""
+        return {
+            "object": "file",
+            "id": self.id,
+            "purpose": self.purpose,
+            "filename": self.filename,
+            "bytes": self.bytes,
+            "created_at": self.created_at,
+            "expires_at": self.expires_at,
+            "status": "processed",
+            "status_details": None,
+        }
+
+    def to_text(self) -> str:
+        """The same as JSON."""
+        return dumps(self.to_wire()).decode()
 
 
 class Upload:
