@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graders.errors import MissingVariable, SampleParseError
+from graders.errors import MissingVariable
 from graders.jsontext import parse
 from graders.row import Row
+from graders.values import json_value
 
 NAMESPACES = ("item", "sample")
 
@@ -47,12 +48,15 @@ class Path:
 
         Raises:
             MissingVariable: the row does not have it; the message lists what is there instead.
+            SampleParseError: a value on the way has no JSON form.
         """
         value: Any = row.item if self.namespace == "item" else row.sample
         step: Any
         for depth, step in enumerate(self.steps):
             if isinstance(value, str):
                 value = _inside(value)
+            elif not isinstance(value, (Mapping, list)):
+                value = json_value(value, Path(self.namespace, self.steps[:depth]))
             try:
                 if isinstance(value, list if isinstance(step, int) else Mapping):
                     value = value[step]
@@ -81,20 +85,35 @@ def _names(value: Any) -> tuple[str, ...]:
     return (f"a {type(value).__name__}",)
 
 
-def json_text(value: Any) -> str:
-    """How a value that is not a string is put into a text: as JSON, non-ASCII kept (`true`, `null`, `1.0`).
+_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+def json_text(value: Any, where: object = "value") -> str:
+    """How a value that is not a plain string is put into a text: as JSON, non-ASCII kept (`true`, `null`, `1.0`).
+
+    Args:
+        where: Name of the value's field, for the error.
 
     Raises:
         SampleParseError: the value has no JSON form.
     """
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise SampleParseError(f"a {type(value).__name__} has no JSON form: {error}") from None
+    if not isinstance(value, str):
+        try:
+            return _ENCODE(value)
+        except (TypeError, ValueError, RecursionError):
+            pass  # another library's value, NaN, or no JSON at all
+    value = json_value(value, where)
+    return value if isinstance(value, str) else _ENCODE(value)
+
+
+def python_text(value: Any, where: object = "value") -> str:
+    """As `json_text`, spelled as Python spells it (`True`, `None`, `1.0`)."""
+    value = json_value(value, where)
+    return value if isinstance(value, str) else repr(value)
 
 
 #: How values that are not strings are rendered. The service's way is not published; JSON is ours (docs/parity.md).
-RENDERERS: dict[str, Callable[[Any], str]] = {"json": json_text, "python": repr}
+RENDERERS: dict[str, Callable[..., str]] = {"json": json_text, "python": python_text}
 
 
 class Template:
@@ -152,7 +171,7 @@ class Template:
                     value = row.sample[key]
                 except KeyError:
                     value = path.value(row)
-                return value if value.__class__ is str else to_text(value)
+                return value if value.__class__ is str else to_text(value, path)
         else:
 
             def render(row: Row) -> str:
@@ -160,7 +179,7 @@ class Template:
                     value = row.item[key]
                 except KeyError:
                     value = path.value(row)
-                return value if value.__class__ is str else to_text(value)
+                return value if value.__class__ is str else to_text(value, path)
 
         return render
 
@@ -169,7 +188,7 @@ class Template:
         texts = []
         for piece in self._pieces:
             value = piece if piece.__class__ is str else piece.value(row)  # type: ignore[union-attr]  # only Path is left
-            texts.append(value if isinstance(value, str) else to_text(value))
+            texts.append(value if value.__class__ is str else to_text(value, piece))
         return "".join(texts)
 
     def _render_around(self, row: Row) -> str:
@@ -180,7 +199,7 @@ class Template:
                 texts.append(piece)
                 continue
             value = piece.value(row)
-            texts.append(around(value if isinstance(value, str) else self._to_text(value)))
+            texts.append(around(value if value.__class__ is str else self._to_text(value, piece)))
         return "".join(texts)
 
 

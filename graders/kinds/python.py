@@ -12,6 +12,7 @@ from graders.errors import GradeError
 from graders.result import Score
 from graders.row import Row
 from graders.spec.reading import Field, Json, Options, Report, SpecModel
+from graders.values import json_value
 
 CODE_MAX_BYTES = 256 * 1024  # the service's own cap
 IMAGE_TAG = "2025-05-08"  # what the service fills in; there is one image here
@@ -109,7 +110,8 @@ class Python:
         self._source = spec.source
 
     def ask(self, row: Row) -> Sequence[Ask | GradeError]:
-        return (CodeAsk(self._source, row.sample.complete(), row.item, row.id),)
+        sample, item = json_value(row.sample.complete(), "sample"), json_value(row.item, "item")
+        return (CodeAsk(self._source, sample, item, row.id),)
 
     def grade(self, row: Row, answers: Sequence[Answer]) -> Score:
         reply = unwrap(answers[0], CodeReply)

@@ -110,7 +110,7 @@ class ResultRow:
         if isinstance(self.sample, str):
             return self.sample
         from graders.errors import GradeError
-        from graders.row import read_sample
+        from graders.samples import read_sample
 
         try:
             text = read_sample(self.sample)["output_text"]
