@@ -111,6 +111,7 @@ class SampleParseError(GradeError):
     """The sample is not in the form that the grader reads (JSON, messages, encodable text)."""
 
     flag = "sample_parse_error"
+    details_field = "sample_parse_error_details"
 
 
 class TruncatedObservation(GradeError):
@@ -129,6 +130,7 @@ class MissingVariable(GradeError):
     """A template names a path that the row does not have."""
 
     flag = "invalid_variable_error"
+    details_field = "invalid_variable_error_details"
 
     def __init__(self, path: str, have: Iterable[str] = ()) -> None:
         self.path = path
@@ -179,6 +181,7 @@ class ModelRefusal(GradeError):
     """The judge refused, or its content filter did."""
 
     flag = "model_grader_refusal_error"
+    details_field = "model_grader_refusal_error_details"
 
 
 class ModelParseError(GradeError):
@@ -189,6 +192,7 @@ class ModelParseError(GradeError):
     """
 
     flag = "model_grader_parse_error"
+    details_field = "model_grader_parse_error_details"
 
     def __init__(self, message: str, text: str = "") -> None:
         super().__init__(message)

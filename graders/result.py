@@ -15,9 +15,11 @@ NO_ERRORS: MappingProxyType[str, bool | str | None] = MappingProxyType(
     {
         "formula_parse_error": False,
         "sample_parse_error": False,
+        "sample_parse_error_details": None,
         "truncated_observation_error": False,
         "unresponsive_reward_error": False,
         "invalid_variable_error": False,
+        "invalid_variable_error_details": None,
         "other_error": False,
         "python_grader_server_error": False,
         "python_grader_server_error_type": None,
@@ -25,8 +27,16 @@ NO_ERRORS: MappingProxyType[str, bool | str | None] = MappingProxyType(
         "python_grader_runtime_error_details": None,
         "model_grader_server_error": False,
         "model_grader_refusal_error": False,
+        "model_grader_refusal_error_details": None,
         "model_grader_parse_error": False,
+        "model_grader_parse_error_details": None,
+        "model_grader_exceeded_max_tokens_error": False,
         "model_grader_server_error_details": None,
+        "endpoint_grader_internal_error": False,
+        "endpoint_grader_internal_error_details": None,
+        "endpoint_grader_server_error": False,
+        "endpoint_grader_server_error_details": None,
+        "endpoint_grader_safety_check_error": False,
     }
 )
 #: Its true-or-false fields.
@@ -49,10 +59,11 @@ class Score(NamedTuple):
 
     Attributes:
         value: The reward, finite, never clamped here.
-        sub_rewards: multi only: key -> reward of that grader (0.0 where it failed).
+        sub_rewards: multi only: key -> what the formula took for that grader, 0.0 where it failed.
         failures: multi only: what went wrong in its graders.
         spent: One entry a judge call.
         provenance: What made the number and is not known from the spec alone (sandbox tier, judge, rung ...).
+        failed_members: multi only: key -> why that grader has no reward.
     """
 
     value: float
@@ -60,6 +71,7 @@ class Score(NamedTuple):
     failures: tuple[GradeError, ...] = ()
     spent: tuple[Spent, ...] = ()
     provenance: Mapping[str, Any] = _NOTHING
+    failed_members: Mapping[str, GradeError] = _NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +140,13 @@ class RunResult(NamedTuple):
 
     @property
     def sub_rewards(self) -> dict[str, float]:
-        """key -> reward; {} unless the grader is a multi."""
+        """key -> reward, 0.0 where that grader failed (see failed_members); {} unless the grader is a multi."""
         return dict(self.score.sub_rewards)
+
+    @property
+    def failed_members(self) -> dict[str, str]:
+        """key -> flag of each grader of a multi that failed: the 0.0 in its place is no score."""
+        return {key: failure.flag for key, failure in self.score.failed_members.items()}
 
     @property
     def errors(self) -> dict[str, bool | str | None]:

@@ -192,7 +192,13 @@ def _from_list(messages: Sequence[Any]) -> Sample:
 
 def _choice(message: Mapping[str, Any]) -> dict[str, Any]:
     """The one choice of a completion that holds this message, every key of a message present."""
-    whole = {"role": "assistant", "content": "", "refusal": None, "tool_calls": [], "function_call": None}
+    whole: dict[str, Any] = {
+        "role": "assistant",
+        "content": "",
+        "refusal": None,
+        "tool_calls": [],
+        "function_call": None,
+    }
     whole.update(message)
     whole["tool_calls"] = tools = whole["tool_calls"] or []
     return {"index": 0, "message": whole, "finish_reason": "tool_calls" if tools else "stop"}
@@ -310,9 +316,7 @@ def _has_sample_key(value: Mapping[str, Any]) -> bool:
 
 
 SHAPES = (
-    Shape(
-        "a chat completion", lambda value: value.get("object") == "chat.completion", _from_completion
-    ),
+    Shape("a chat completion", lambda value: value.get("object") == "chat.completion", _from_completion),
     Shape("a response", lambda value: value.get("object") == "response", _from_response),
     Shape("a sample object with output_text or choices", _has_sample_key, _from_sample_object),
     Shape("a chat message", lambda value: "role" in value, _from_message),

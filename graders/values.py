@@ -72,7 +72,7 @@ def _finite(number: float, where: object) -> float | None:
 def _key(key: Any, where: object) -> str:
     """A key of a mapping as text; numbers and booleans are spelled as JSON spells them."""
     if key.__class__ is str:
-        return key  # type: ignore[no-any-return]  # its class was just looked at
+        return str(key)
     value = _converted(key, f"a key of {where}")
     return value if isinstance(value, str) else json.dumps(value)
 

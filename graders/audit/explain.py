@@ -26,7 +26,7 @@ def explained(grader: Grader, result: RunResult, sample: Any, item: Mapping[str,
         f"  {failure.flag}: {_short(str(failure).strip().splitlines()[-1:])}" for failure in result.failures
     ]
     for key, reward in result.sub_rewards.items():
-        lines.append(f"  {key}: {reward:g}")
+        lines.append(f"  {key}: {'failed' if key in result.failed_members else f'{reward:g}'}")
     for key, spec in leaves(grader.spec):
         lines += [f"  {key + ' ' if key else ''}{line}" for line in _rendered(spec.to_json(), sample, item)]
     return lines

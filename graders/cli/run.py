@@ -90,7 +90,7 @@ def _table(result: RunResult) -> None:
         "reward", f"[bold]{result.reward:g}[/bold]" + ("" if result.ok else "  (not a score: the row failed)")
     )
     for key, value in result.sub_rewards.items():
-        table.add_row(f"  {key}", f"{value:g}")
+        table.add_row(f"  {key}", "failed" if key in result.failed_members else f"{value:g}")
     table.add_row("grader", f"{metadata.name} ({metadata.type})")
     table.add_row("time", f"{metadata.execution_time * 1000:.2f} ms")
     if metadata.token_usage:

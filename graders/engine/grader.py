@@ -63,7 +63,7 @@ class Grader:
         self.digest = digest(spec.to_json())
         self.kind = spec.build(options)
         self.identity = Identity(
-            self.name, self.type, {"engine": f"local-graders {__version__}", **self.kind.provenance}
+            spec.wire_name(), self.type, {"engine": f"local-graders {__version__}", **self.kind.provenance}
         )
 
     def __repr__(self) -> str:
@@ -434,8 +434,8 @@ def validate(spec: object, *, strict: bool = False) -> dict[str, Any]:
         SpecError: with every problem at once, each with its path, message and code.
     """
     if isinstance(spec, Grader):
-        return spec.spec.to_json()
-    return read(load(spec), strict=strict).spec.to_json()
+        return spec.spec.to_wire()
+    return read(load(spec), strict=strict).spec.to_wire()
 
 
 def run(

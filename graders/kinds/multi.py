@@ -139,7 +139,7 @@ class Multi:
 
     def grade(self, row: Row, answers: Sequence[Answer]) -> Score:
         rewards: dict[str, float] = {}
-        failures: list[GradeError] = []
+        failed: dict[str, GradeError] = {}
         spent: tuple[Spent, ...] = ()
         provenance: dict[str, Any] = {}
         at = 0
@@ -149,17 +149,18 @@ class Multi:
             try:
                 score = child.grade(row, mine)
             except GradeError as error:  # counts 0 in the formula; its flag goes to the parent
-                failures.append(error)
+                failed[key] = error
                 rewards[key] = 0.0
                 continue
             rewards[key] = score.value
             spent += score.spent
             if score.provenance:
                 provenance[key] = score.provenance
+        failures = list(failed.values())
         try:
             value = self.formula.value(tuple(rewards.values()))
         except FormulaError as error:
             value = 0.0
             failures.append(error)
         more = {"graders": provenance} if provenance else {}
-        return Score(value, rewards, tuple(failures), spent, more)
+        return Score(value, rewards, tuple(failures), spent, more, failed)

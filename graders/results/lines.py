@@ -176,8 +176,13 @@ class Lines:
         if flags:
             fields["flags"] = flags
             fields["errors"] = [str(failure) for failure in result.failures]
-        if result.sub_rewards:
-            fields["sub_rewards"] = {key: _number(value) for key, value in result.sub_rewards.items()}
+        failed = result.failed_members if flags else {}
+        if result.score.sub_rewards:
+            fields["sub_rewards"] = {
+                key: _number(value) for key, value in result.score.sub_rewards.items() if key not in failed
+            }
+        if failed:
+            fields["failed_members"] = failed
         if not self._local:
             fields["seconds"] = round(result.execution_time, 6)
             usage = result.model_grader_token_usage_per_model

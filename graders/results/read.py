@@ -80,7 +80,9 @@ class ResultRow:
         ok: False when a flag is set.
         flags: The wire flags that are set.
         errors: What went wrong, in words.
-        sub_rewards: multi only: key -> reward (0.0 where that grader failed).
+        sub_rewards: multi only: key -> reward of each member that has one.
+        failed_members: multi only: key -> flag of each member that failed. Files of version 0.1 have 0.0 in
+            sub_rewards for them instead.
         seconds: How long the row took; None for graders that ask nobody (they take microseconds).
         usage: judge model -> {prompt_tokens, total_tokens, completion_tokens, cached_tokens}.
         provenance: What made this row's number beyond the header's: sandbox tier, the judge's verdict and text.
@@ -103,6 +105,7 @@ class ResultRow:
     item: Mapping[str, Any] = field(default_factory=dict)
     row: Mapping[str, Any] = field(default_factory=dict)
     cut: bool = False
+    failed_members: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def output_text(self) -> str:
@@ -211,6 +214,7 @@ def _row(fields: dict[str, Any], mapped: Mapped) -> ResultRow:
         item=item if isinstance(item := item_of(row, mapped), Mapping) else {},
         row=row,
         cut=fields.get("cut", False),
+        failed_members=fields.get("failed_members", {}),
     )
 
 

@@ -119,7 +119,7 @@ class Graders:
             grader = graders.compile(_as_spec(source.value), backends=self._backends, strict=self._strict)
         except SpecError as error:
             return list(error.problems), None
-        return list(warnings), grader.spec.to_json()
+        return list(warnings), grader.spec.to_wire()
 
     async def on_thread(self, function: Any, *args: Any) -> Any:
         """Run what may take milliseconds (a parser, a first import) on the compiling thread."""

@@ -8,7 +8,9 @@ in the user's own words and, where the text is known, the line.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -111,14 +113,12 @@ class SpecModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     type: str
-    name: str = Field("", description="Shown in results; defaults to the key in a multi, else to the type.")
+    name: str = Field("", description="Shown in results; a grader without one is given a name on the wire.")
     pass_threshold: float | None = Field(None, description="Used by reports; never changes the reward.")
 
     @classmethod
     def lenient(cls, raw: dict[str, Json], report: Report) -> dict[str, Json]:
         """A copy of the JSON in canonical words, each change reported."""
-        if report.strict and "name" not in raw:
-            report.error(missing(report.where("name")), "missing_required_parameter", "name")
         return {key: value for key, value in raw.items() if key not in EXPORTED_KEYS}
 
     @classmethod
@@ -132,6 +132,29 @@ class SpecModel(BaseModel):
     def to_json(self) -> dict[str, Json]:
         """The normalised spec: the user's fields in canonical words, and the defaults the service fills in."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+    def to_wire(self) -> dict[str, Json]:
+        """The spec as the validate endpoint answers it: the user's fields in canonical words, and a name."""
+        given = self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        return given if self.name else {**given, "name": self.wire_name()}
+
+    def wire_name(self) -> str:
+        """The name on the wire: the spec's, else one of the service's form, the same for the same spec."""
+        return self.name or _generated_name(self.to_json())
+
+
+_NAME_CHARS = string.ascii_letters + string.digits
+_NAME_LENGTH = 12
+
+
+def _generated_name(spec: dict[str, Json]) -> str:
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest())
+    chars = []
+    for _ in range(_NAME_LENGTH):
+        number, place = divmod(number, len(_NAME_CHARS))
+        chars.append(_NAME_CHARS[place])
+    return "grader-" + "".join(chars)
 
 
 def type_of(value: Json) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,25 @@ def test_normalised_specs_validate_again(spec: dict[str, Any]) -> None:
     assert graders.validate(normalised) == normalised
 
 
-def test_defaults_the_service_fills_in() -> None:
-    """image_tag is filled in; nothing else is added."""
-    assert graders.validate(python())["image_tag"] == "2025-05-08"
+def test_validate_adds_a_name_and_nothing_else() -> None:
+    """As in the transcripts of the live endpoint: a nameless grader gets a name, and no image_tag is filled in."""
+    source = "def grade(sample, item):\n    return 1.0\n"
+    validated = graders.validate({"type": "python", "source": source}, strict=True)
+
+    assert re.fullmatch(r"grader-[A-Za-z0-9]{12}", validated.pop("name"))
+    assert validated == {"type": "python", "source": source}
     assert graders.validate(string_check()) == string_check()
+
+
+def test_a_generated_name_is_the_same_on_every_answer() -> None:
+    """Validate and run call a nameless grader by one name."""
+    spec = string_check()
+    del spec["name"]
+
+    name = graders.validate(spec)["name"]
+
+    assert graders.run(spec, "x", {"answer": "x"}).to_wire()["metadata"]["name"] == name
+    assert graders.compile(spec).name == "string_check"
 
 
 def test_places_in_a_file(tmp_path: Path) -> None:

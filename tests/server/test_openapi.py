@@ -35,6 +35,14 @@ PUBLIC_ERRORS = {
     "model_grader_server_error": "boolean", "model_grader_refusal_error": "boolean",
     "model_grader_parse_error": "boolean", "model_grader_server_error_details": "string",
 }  # fmt: skip
+# In two public transcripts of the live endpoints and not in the public specification.
+SEEN_ERRORS = {
+    "sample_parse_error_details": "string", "invalid_variable_error_details": "string",
+    "model_grader_refusal_error_details": "string", "model_grader_parse_error_details": "string",
+    "model_grader_exceeded_max_tokens_error": "boolean", "endpoint_grader_internal_error": "boolean",
+    "endpoint_grader_internal_error_details": "string", "endpoint_grader_server_error": "boolean",
+    "endpoint_grader_server_error_details": "string", "endpoint_grader_safety_check_error": "boolean",
+}  # fmt: skip
 SERVICE = Service(Backends(), Limits(), strict=False)
 DOCUMENT = openapi.document(SERVICE.router.routes)
 PATHS = {
@@ -105,8 +113,8 @@ def test_the_run_response_of_the_public_specification() -> None:
     errors = metadata["properties"]["errors"]
 
     assert metadata["required"] == PUBLIC_METADATA
-    assert errors["required"] == list(PUBLIC_ERRORS)
-    for name, wanted in PUBLIC_ERRORS.items():
+    assert set(errors["required"]) == {*PUBLIC_ERRORS, *SEEN_ERRORS}
+    for name, wanted in (PUBLIC_ERRORS | SEEN_ERRORS).items():
         assert wanted in errors["properties"][name]["type"], name
 
 

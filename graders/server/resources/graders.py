@@ -78,7 +78,7 @@ class GraderResource(Resource):
         """The normalised spec."""
         body = await self.service.json(request, ("grader",), ("grader",))
         grader = (await self.service.graders.get(body["grader"])).grader
-        return Json({"grader": grader.spec.to_json()})
+        return Json({"grader": grader.spec.to_wire()})
 
     async def problems(self, request: Request) -> Response:
         """Everything that can be said about the text of a spec, with lines: what editors and the page show."""
