@@ -23,6 +23,10 @@ class TextPart:
     text: str
     output: bool = False
 
+    @property
+    def n_chars(self) -> int:
+        return len(self.text)
+
 
 @dataclass(frozen=True, slots=True)
 class ImagePart:
@@ -31,6 +35,10 @@ class ImagePart:
     image_url: str
     detail: str | None = None
 
+    @property
+    def n_chars(self) -> int:
+        return len(self.image_url)
+
 
 @dataclass(frozen=True, slots=True)
 class AudioPart:
@@ -38,6 +46,10 @@ class AudioPart:
 
     data: str
     format: str
+
+    @property
+    def n_chars(self) -> int:
+        return len(self.data)
 
 
 Part: TypeAlias = TextPart | ImagePart | AudioPart
@@ -180,6 +192,11 @@ class ModelAsk:
     messages: tuple[Message, ...]
     verdict: Verdict
     sampling: Sampling = Sampling()
+
+    @property
+    def n_chars(self) -> int:
+        """Of the messages' texts and data."""
+        return sum(part.n_chars for message in self.messages for part in message.parts)
 
 
 @dataclass(frozen=True, slots=True)

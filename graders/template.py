@@ -12,12 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graders.errors import MissingVariable
+from graders.errors import GradeError, MissingVariable
 from graders.jsontext import parse
 from graders.row import Row
 from graders.values import json_value
 
 NAMESPACES = ("item", "sample")
+#: Of one rendered text, and of all texts that one row's judges are asked about. Sixteen times the longest context of a
+#: judge. A template may name a value thousands of times, so a small request could otherwise fill the memory.
+RENDERED_MAX_CHARS = 64 * 1024**2
 
 # Possessive (`*+`, `++`): no character of a step can begin what follows it, so nothing has to be remembered for a
 # second try, and a long path takes no memory.
@@ -31,6 +34,21 @@ _VARIABLE = re.compile(rf"\{{\{{\s*(item|sample)({_STEPS})\s*\}}\}}")
 # around the path are stripped, not matched: two repeats that both take blanks would need quadratic time.
 _BRACES = re.compile(r"\{\{([^{}]*)\}\}")
 _WORD = re.compile(r"[A-Za-z_]\w*")
+
+
+class RenderedTooLong(GradeError):
+    """A row's values make a template longer than RENDERED_MAX_CHARS."""
+
+    def __init__(self, n_chars: int) -> None:
+        super().__init__(
+            f"the template would render to {n_chars} characters with this row; the limit is {RENDERED_MAX_CHARS}"
+        )
+
+
+def check_rendered(n_chars: int) -> None:
+    """Raises RenderedTooLong for more characters than are rendered."""
+    if n_chars > RENDERED_MAX_CHARS:
+        raise RenderedTooLong(n_chars)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +164,7 @@ class Template:
         self._pieces = tuple(piece for piece in pieces if piece != "")
         self.paths = tuple(piece for piece in pieces if isinstance(piece, Path))
         self.constant: str | None = None if self.paths else text
-        #: Put this row's values in; raises MissingVariable or SampleParseError.
+        #: Put this row's values in; raises MissingVariable, SampleParseError or RenderedTooLong.
         self.render: Callable[[Row], str] = self._renderer()
 
     def _renderer(self) -> Callable[[Row], str]:
@@ -186,20 +204,31 @@ class Template:
     def _render_pieces(self, row: Row) -> str:
         to_text = self._to_text
         texts = []
+        n_chars = 0
         for piece in self._pieces:
             value = piece if piece.__class__ is str else piece.value(row)  # type: ignore[union-attr]  # only Path is left
-            texts.append(value if value.__class__ is str else to_text(value, piece))
+            text = value if value.__class__ is str else to_text(value, piece)
+            n_chars += len(text)
+            # each time, since to_text makes copies
+            if n_chars > RENDERED_MAX_CHARS:
+                raise RenderedTooLong(n_chars)
+            texts.append(text)
         return "".join(texts)
 
     def _render_around(self, row: Row) -> str:
-        around, texts = self._around, []
+        around, to_text = self._around, self._to_text
         assert around is not None
+        texts = []
+        n_chars = 0
         for piece in self._pieces:
             if isinstance(piece, str):
-                texts.append(piece)
-                continue
-            value = piece.value(row)
-            texts.append(around(value if value.__class__ is str else self._to_text(value, piece)))
+                text = piece
+            else:
+                value = piece.value(row)
+                text = around(value if value.__class__ is str else to_text(value, piece))
+            n_chars += len(text)
+            check_rendered(n_chars)
+            texts.append(text)
         return "".join(texts)
 
 

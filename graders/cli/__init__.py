@@ -87,6 +87,9 @@ def main(argv: list[str] | None = None) -> Any:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         code = INTERRUPTED
+    except MemoryError:
+        click.echo("out of memory: a file or a text is larger than what this machine can hold", err=True)
+        code = BROKEN
     except BrokenPipeError:  # the reader of stdout has gone, as `head` does
         with suppress(OSError):  # what is still buffered would fail again when Python ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -18,6 +18,7 @@ from graders.kinds.messages import (
 from graders.result import Score, Spent
 from graders.row import Row
 from graders.spec.reading import Field, Json, Options, Report, SpecModel
+from graders.template import check_rendered
 
 
 class JudgeSpec(SpecModel):
@@ -48,7 +49,9 @@ class Judge:
         self.provenance: Mapping[str, Any] = {"harden": True} if options.harden else {}
 
     def ask(self, row: Row) -> Sequence[Ask | GradeError]:
-        return (ModelAsk(self.model, self.messages.render(row), self._verdict, self._sampling),)
+        ask = ModelAsk(self.model, self.messages.render(row), self._verdict, self._sampling)
+        check_rendered(ask.n_chars)
+        return (ask,)
 
     def grade(self, row: Row, answers: Sequence[Answer]) -> Score:
         reply = unwrap(answers[0], ModelReply)

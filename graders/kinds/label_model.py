@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, TypeGuard
 
 from graders.ask import Verdict
 from graders.kinds.judge import Judge, JudgeSpec
+from graders.spec.bounds import LABELS_MAX
 from graders.spec.reading import Field, Json, Options, Report
 from graders.suggest import did_you_mean
 
@@ -27,20 +29,29 @@ class LabelModelSpec(JudgeSpec):
             report.error(
                 "Invalid 'labels': it is empty; the judge has nothing to pick.", "empty_array", "labels"
             )
-        for index, label in enumerate(labels):
-            if label in labels[:index]:
-                report.error(f"Invalid 'labels': {label!r} stands twice.", "duplicate_value", "labels", index)
+        if len(labels) > LABELS_MAX:
+            report.error(
+                f"Invalid 'labels': it has {len(labels)}; the limit is {LABELS_MAX}.",
+                "too_many_labels",
+                "labels",
+            )
+            return
+        for index in _repeated(labels):
+            report.error(
+                f"Invalid 'labels': {labels[index]!r} stands twice.", "duplicate_value", "labels", index
+            )
         if not _texts(passing):
             return
+        known = frozenset(labels)
         for index, label in enumerate(passing):
-            if label not in labels:
+            if label not in known:
                 report.error(
                     f"Invalid 'passing_labels': {label!r} is not one of the labels.",
                     "invalid_value", "passing_labels", index, suggestion=did_you_mean(label, labels),
                 )  # fmt: skip
         if labels and not passing:
             report.warn("No label passes, so every reward is 0.", "no_passing_label", "passing_labels")
-        elif labels and set(passing) >= set(labels):
+        elif labels and known.issubset(passing):
             report.warn("Every label passes, so every reward is 1.", "all_labels_pass", "passing_labels")
 
     def build(self, options: Options) -> LabelModel:
@@ -49,6 +60,15 @@ class LabelModelSpec(JudgeSpec):
 
 def _texts(value: Json) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(label, str) for label in value)
+
+
+def _repeated(values: list[str]) -> Iterator[int]:
+    """The indexes of values that stand before, too."""
+    seen: set[str] = set()
+    for index, value in enumerate(values):
+        if value in seen:
+            yield index
+        seen.add(value)
 
 
 class LabelModel(Judge):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from graders.ask import Answer, Ask
+from graders.ask import Answer, Ask, ModelAsk
 from graders.errors import FormulaError, GradeError
 from graders.formula import Formula, FormulaSyntax
 from graders.kinds import KINDS, Kind, spec_of
@@ -13,6 +13,7 @@ from graders.result import Score, Spent
 from graders.row import Row
 from graders.spec.reading import Field, Json, Options, Report, SpecModel, missing, union_of, wrong_type
 from graders.suggest import did_you_mean
+from graders.template import check_rendered
 
 MEMBERS = tuple(kind for kind in KINDS if kind != "multi")
 if TYPE_CHECKING:
@@ -128,11 +129,15 @@ class Multi:
 
     def ask(self, row: Row) -> Sequence[Ask | GradeError]:
         asks: list[Ask | GradeError] = []
+        n_chars = 0
         for child in self.children.values():
             if not child.n_asks:
                 continue
             try:
-                asks += child.ask(row)
+                own = child.ask(row)
+                n_chars += sum(ask.n_chars for ask in own if isinstance(ask, ModelAsk))
+                check_rendered(n_chars)
+                asks += own
             except GradeError as error:  # it has its answer already; the others still ask
                 asks += [error] * child.n_asks
         return asks

@@ -3,66 +3,92 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 from json.decoder import scanstring  # type: ignore[attr-defined]  # the standard library's own scanner
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import yaml
 
 _BLANK = re.compile(r"[ \t\n\r]*")
 _SCALAR = re.compile(r"[^\s,\]}]+")
+_STEP_END = re.compile(r"[.\[]|\Z")
 
 
-class Positions:
-    """The offsets of every value in a valid text, found on first use.
+@dataclass(slots=True)
+class Node:
+    """A value of the text: its offset, and its members by key or index.
 
     An object's member is placed at its key, so that a message points at the word to change.
     """
 
+    offset: int
+    members: dict[str | int, Node] = field(default_factory=dict)
+
+    def find(self, path: str) -> Node | None:
+        """The node at a path such as `graders.exact.input[0]`; None when it is not there.
+
+        Keys may hold dots and brackets themselves, so each beginning of the path that is a key is tried.
+        """
+        if not path:
+            return self
+        index, bracket, rest = path[1:].partition("]")
+        if path[0] == "[" and bracket and index.isdecimal() and int(index) in self.members:
+            return self.members[int(index)].find(rest.removeprefix("."))
+        for end in _STEP_END.finditer(path):
+            member = self.members.get(path[: end.start()])
+            found = member and member.find(path[end.start() :].removeprefix("."))
+            if found:
+                return found
+        return None
+
+
+class Positions:
+    """The offsets of every value in a valid text, found on first use."""
+
     def __init__(self, text: str, *, yaml: bool = False) -> None:
         self.text = text
-        self._walk = _walk_yaml if yaml else _walk
-        self._offsets: dict[str, int] | None = None
+        self._scan = _yaml_nodes if yaml else _json_nodes
+        self._root: Node | None = None
 
-    def offset(self, path: str) -> int | None:
-        if self._offsets is None:
-            self._offsets = dict(self._walk(self.text))
-        return self._offsets.get(path)
-
-
-def locate(positions: Positions, path: str) -> tuple[int, int]:
-    """1-based line and column of `path`, or of the nearest thing around it that is there."""
-    while (offset := positions.offset(path)) is None:
-        path = path[: max(path.rfind("."), path.rfind("["), 0)]
-    before = positions.text[:offset]
-    return before.count("\n") + 1, offset - before.rfind("\n")
+    def locate(self, path: str) -> tuple[int, int]:
+        """1-based line and column of `path`, or of the nearest thing around it that is there."""
+        if self._root is None:
+            self._root = self._scan(self.text)
+        while (node := self._root.find(path)) is None:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        before = self.text[: node.offset]
+        return before.count("\n") + 1, node.offset - before.rfind("\n")
 
 
-def _walk_yaml(text: str) -> Iterator[tuple[str, int]]:
+def _yaml_nodes(text: str) -> Node:
     import yaml
 
-    seen: set[int] = set()  # an alias is another node's place, and may even be around itself
+    # an alias is another node's place, and may even be around itself
+    seen: set[int] = set()
 
-    def nodes(node: yaml.Node, path: str) -> Iterator[tuple[str, int]]:
+    def add(node: yaml.Node, into: Node) -> None:
         if id(node) in seen:
             return
         seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
-                here = f"{path}.{key.value}" if path else str(key.value)
-                yield here, key.start_mark.index
-                yield from nodes(value, here)
+                member = into.members[str(key.value)] = Node(key.start_mark.index)
+                add(value, member)
         elif isinstance(node, yaml.SequenceNode):
             for index, value in enumerate(node.value):
-                here = f"{path}[{index}]"
-                yield here, value.start_mark.index
-                yield from nodes(value, here)
+                member = into.members[index] = Node(value.start_mark.index)
+                add(value, member)
 
-    root = yaml.compose(text)
-    yield "", 0
-    if root is not None:
-        yield from nodes(root, "")
+    root = Node(0)
+    composed = yaml.compose(text)
+    if composed is not None:
+        add(composed, root)
+    return root
 
 
-def _walk(text: str) -> Iterator[tuple[str, int]]:
-    """Every path of the text with its offset. Iterative: the text may nest deeply."""
+def _json_nodes(text: str) -> Node:
+    """The nodes of a JSON text. Iterative: the text may nest deeply."""
 
     def blank(at: int) -> int:
         match = _BLANK.match(text, at)
@@ -70,10 +96,9 @@ def _walk(text: str) -> Iterator[tuple[str, int]]:
         return match.end()
 
     at = blank(0)
-    yield "", at
-    # (path of the container, next index or None for an object)
-    open_: list[tuple[str, int | None]] = []
-    here = ""
+    here = root = Node(at)
+    # (container, next index or None for an object)
+    open_: list[tuple[Node, int | None]] = []
     while True:
         at = blank(at)
         if text[at] in "{[":
@@ -89,7 +114,7 @@ def _walk(text: str) -> Iterator[tuple[str, int]]:
         while True:
             at = blank(at)
             if not open_:
-                return
+                return root
             if text[at] in "}]":
                 open_.pop()
                 at += 1
@@ -97,14 +122,12 @@ def _walk(text: str) -> Iterator[tuple[str, int]]:
             break
         if text[at] == ",":
             at = blank(at + 1)
-        path, index = open_[-1]
+        container, index = open_[-1]
         if index is None:
             start = at
             key, at = scanstring(text, at + 1)
             at = blank(at) + 1  # the colon
-            here = f"{path}.{key}" if path else key
-            yield here, start
+            here = container.members[key] = Node(start)
         else:
-            open_[-1] = (path, index + 1)
-            here = f"{path}[{index}]"
-            yield here, blank(at)
+            open_[-1] = (container, index + 1)
+            here = container.members[index] = Node(blank(at))

@@ -22,7 +22,8 @@ from pydantic import Field as Field
 from graders.errors import Problem, SpecError
 from graders.jsontext import parse
 from graders.kinds import KINDS, spec_of
-from graders.spec.positions import Positions, locate
+from graders.spec import bounds
+from graders.spec.positions import Positions
 from graders.suggest import did_you_mean
 from graders.template import mistakes
 
@@ -240,6 +241,8 @@ def parse_text(text: str, file: str = "", *, yaml: bool = False) -> Source:
     Raises:
         SpecError: it is not JSON (not YAML), with line and column; or the `[yaml]` extra is not installed.
     """
+    if too_long := bounds.text_mistake(text):
+        raise SpecError([Problem("", too_long, "spec_too_large", file=file)])
     if yaml:
         return Source(_parse_yaml(text, file), Positions(text, yaml=True), file)
     try:
@@ -280,10 +283,16 @@ def read(source: Source, *, strict: bool = False) -> Checked:
     Raises:
         SpecError: with all errors and warnings found; `strict` makes errors of what we merely tolerate.
     """
+    if beyond := bounds.mistake(source.value):
+        raise SpecError([Problem("", beyond, "spec_too_large", file=source.file)])
     report = Report(strict)
     spec = _read(source.value, report)
-    problems = [_placed(problem, source) for problem in report.problems]
+    found = sorted(report.problems, key=lambda problem: problem.severity)[: bounds.PROBLEMS_MAX]
+    problems = [_placed(problem, source) for problem in found]
     problems.sort(key=lambda problem: (problem.line, problem.column))
+    if len(report.problems) > len(found):
+        rest = f"There are more problems than these {len(found)}."
+        problems.append(Problem("", rest, "more_problems", "warning", file=source.file))
     if spec is None or any(problem.severity == "error" for problem in problems):
         raise SpecError(problems)
     return Checked(spec, tuple(problems))
@@ -292,7 +301,7 @@ def read(source: Source, *, strict: bool = False) -> Checked:
 def _placed(problem: Problem, source: Source) -> Problem:
     if source.positions is None:
         return replace(problem, file=source.file)
-    line, column = locate(source.positions, problem.path)
+    line, column = source.positions.locate(problem.path)
     return replace(problem, line=line, column=column, file=source.file)
 
 
@@ -391,7 +400,7 @@ _EXPECTED = {
 
 def translate(error: ValidationError, model: type[BaseModel], report: Report) -> None:
     """Report pydantic's findings in the user's words: real paths, the service's sentences, what was meant."""
-    for found in error.errors(include_url=False):
+    for found in error.errors(include_url=False)[: bounds.PROBLEMS_MAX + 1]:
         tags = [step for step in found["loc"] if isinstance(step, str) and step.startswith(_TAG)]
         loc = tuple(step for step in found["loc"] if step not in tags)
         kind, value, context = found["type"], found["input"], found.get("ctx", {})
