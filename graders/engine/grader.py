@@ -16,25 +16,30 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from itertools import chain, islice, repeat, starmap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from graders._version import __version__
 from graders.ask import Answer, Ask, ModelAsk
 from graders.engine.backends import Backends, cancel
 from graders.errors import GradeError, ModelStop, Problem, SampleParseError, SpecError
-from graders.kinds.text_similarity import NO_EMBEDDER
+from graders.kinds import distribution_of
 from graders.result import Identity, RunResult, Score
 from graders.row import Row
-from graders.spec.reading import Options, SpecModel, load, read
-
-if TYPE_CHECKING:
-    from graders.kinds.columns import Graded
+from graders.spec.kind import ColumnScores, NotColumnar
+from graders.spec.model import SpecModel
+from graders.spec.options import Options
+from graders.spec.reading import load, read
 
 WINDOW = (
     512  # rows under way in a batch: enough to keep judges and sandbox busy, little enough to hold in memory
 )
 CHUNK = 64  # rows whose asks are sent off together
 MERGED = 8192  # answers to repeatable asks that a batch remembers
+
+NO_EMBEDDER = (
+    "the spec needs an embedder and none is configured: add an [embeddings] table to graders.toml "
+    "(pip install 'local-graders[embeddings]' for a local model, or name an endpoint)."
+)
 
 _NO_SCORE = Score(0.0)
 #: The fields of a RunResult -> the result, without a call of Python's for each.
@@ -63,7 +68,9 @@ class Grader:
         self.digest = digest(spec.to_json())
         self.kind = spec.build(options)
         self.identity = Identity(
-            spec.wire_name(), self.type, {"engine": f"local-graders {__version__}", **self.kind.provenance}
+            spec.wire_name(),
+            self.type,
+            {"engine": f"local-graders {__version__}", **_plugins(spec), **self.kind.provenance},
         )
 
     def __repr__(self) -> str:
@@ -162,21 +169,21 @@ class Grader:
 
     def _windows(
         self, rows: Iterator[Mapping[str, Any]], window: int
-    ) -> Iterator[tuple[list[Mapping[str, Any]], Graded | None, float]]:
+    ) -> Iterator[tuple[list[Mapping[str, Any]], ColumnScores | None, float]]:
         """Rows of a local grader, what they came to over columns (None where they are not plain), seconds for each."""
-        from graders.kinds.columns import Uneven, columns_of, plain
+        from graders.kinds.columns import as_columns
 
-        columnar = columns_of(self)
+        columnar = self.kind.columns()
         while chunk := list(islice(rows, window)):
             started = time.perf_counter()
             found = None
             if columnar is not None:
-                with suppress(Uneven):
-                    found = columnar(*plain(chunk))
+                with suppress(NotColumnar):
+                    found = columnar(*as_columns(chunk))
             yield chunk, found, (time.perf_counter() - started) / len(chunk)
 
     def _results(
-        self, chunk: Sequence[Mapping[str, Any]], found: Graded | None, seconds: float
+        self, chunk: Sequence[Mapping[str, Any]], found: ColumnScores | None, seconds: float
     ) -> Iterable[RunResult]:
         """The results of a window, made as they are asked for."""
         if found is None:
@@ -293,6 +300,13 @@ class Grader:
         return RunResult(0.0, (error,), seconds, id, self.identity, _NO_SCORE)
 
 
+def _plugins(spec: SpecModel) -> dict[str, Any]:
+    """The distributions of the types that are not of this project; {} when all are."""
+    types = {leaf.type for leaf in (spec, *spec.members().values())}
+    found = {kind: distribution for kind in sorted(types) if (distribution := distribution_of(kind))}
+    return {"plugins": found} if found else {}
+
+
 def _reward(result: RunResult) -> float | None:
     return result.reward if result.ok else None
 
@@ -405,11 +419,13 @@ def compile(spec: object, *, backends: Backends | None = None, strict: bool = Fa
         raise SpecError(
             [Problem("", f"the configuration is not valid: {error}", "invalid_config")]
         ) from error
-    asks_for_vectors = list(_cosines(checked.spec))
-    if asks_for_vectors and not options.embedder:
-        raise SpecError([Problem(path, NO_EMBEDDER, "no_embedder") for path in asks_for_vectors])
+    embedded = [
+        at + leaf.embedder_field() for at, leaf in checked.spec.leaves().items() if leaf.embedder_field()
+    ]
+    if embedded and not options.embedder:
+        raise SpecError([Problem(path, NO_EMBEDDER, "no_embedder") for path in embedded])
     try:
-        if asks_for_vectors:
+        if embedded:
             _ = backends.embedder  # whatever is wrong with its table is said now, not by every row
         return Grader(checked.spec, backends, options, checked.warnings)
     except (
@@ -417,14 +433,6 @@ def compile(spec: object, *, backends: Backends | None = None, strict: bool = Fa
         ImportError,
     ) as error:  # metric options of the configuration; a library that is not there
         raise SpecError([Problem("", str(error), "invalid_config")]) from error
-
-
-def _cosines(spec: SpecModel, path: str = "") -> Iterator[str]:
-    """Where the spec says cosine."""
-    for key, member in getattr(spec, "graders", {}).items():
-        yield from _cosines(member, f"graders.{key}.")
-    if getattr(spec, "evaluation_metric", None) == "cosine":
-        yield f"{path}evaluation_metric"
 
 
 def validate(spec: object, *, strict: bool = False) -> dict[str, Any]:

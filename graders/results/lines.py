@@ -19,9 +19,9 @@ from graders.datasets.read import Chunk, DataRow, Unreadable
 from graders.engine.grader import WINDOW
 from graders.errors import GradeError, ModelStop, SampleParseError
 from graders.jsontext import dumps
-from graders.kinds.columns import Graded, Uneven, columns_of
 from graders.results.read import Mapped, item_of, sample_of
 from graders.row import Row
+from graders.spec.kind import ColumnScores, NotColumnar
 
 if TYPE_CHECKING:
     from graders.engine.grader import Grader
@@ -113,7 +113,7 @@ class Lines:
     def __init__(self, grader: Grader, mapped: Mapped, *, texts: bool, merge: bool | None = None) -> None:
         self.grader, self.mapped, self.texts, self.merge = grader, mapped, texts, merge
         self._local = grader.kind.n_asks == 0
-        self._columns = columns_of(grader) if self._local else None
+        self._columns = grader.kind.columns()
 
     def grade(self, chunk: Chunk, ids: Sequence[str]) -> Piece:
         """Grade rows that are all there; their lines, in order where nobody is asked."""
@@ -121,7 +121,7 @@ class Lines:
             try:
                 samples, items = _columns(chunk.rows, self.mapped)
                 return self._of_columns(chunk, ids, self._columns(samples, items))
-            except Uneven:
+            except NotColumnar:
                 pass
         return self._one_by_one(chunk, ids)
 
@@ -206,7 +206,7 @@ class Lines:
 
     # --- many rows at once --------------------------------------------------------------------------------------
 
-    def _of_columns(self, chunk: Chunk, ids: Sequence[str], graded: Graded) -> Piece:
+    def _of_columns(self, chunk: Chunk, ids: Sequence[str], graded: ColumnScores) -> Piece:
         """The same lines as `line` makes, put together column by column."""
         columns: list[bytes | Sequence[bytes]] = [_OPEN, _texts(ids), _REWARD, _numbers(graded.rewards), _OK]
         if graded.sub_rewards:
@@ -255,14 +255,14 @@ def _number(value: float) -> float:
 
 
 def _columns(rows: list[DataRow], mapped: Mapped) -> tuple[list[str], list[Any]]:
-    """The samples, all texts, and the items of rows that keep them in plain fields; else raises Uneven."""
+    """The samples, all texts, and the items of rows that keep them in plain fields; else raises NotColumnar."""
     try:
         samples: list[Any] = [row[mapped.sample] for row in rows]  # type: ignore[index]  # TypeError for Unreadable
         items: list[Any] = [row[mapped.item] for row in rows] if mapped.item else rows  # type: ignore[index]
     except (KeyError, TypeError):
-        raise Uneven from None
+        raise NotColumnar from None
     if set(map(type, samples)) != {str} or set(map(type, items)) != {dict}:
-        raise Uneven
+        raise NotColumnar
     return samples, items
 
 
