@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
 TRIED = 8  # rows that a program is tried on
 SHAPED = 20_000  # rows among which those are looked for
 
-#: The line of a traceback that names the exception.
-_RAISED = re.compile(r"^(?P<kind>[\w.]+(?:Error|Exception|Exit|Interrupt|Warning)|[\w.]+):? ?(?P<text>.*)$")
+#: What the names of exceptions end in.
+_ENDINGS = ("Error", "Exception", "Exit", "Interrupt", "Warning")
 #: Exceptions that a program raises whatever the output is: what they name is missing.
 _WITHOUT_OUTPUT = ("KeyError", "NameError", "ModuleNotFoundError", "ImportError", "SyntaxError")
 
@@ -75,10 +74,10 @@ def try_programs(
 
 def last_words(text: str) -> str:
     """The exception's name and the first words of its message, of a traceback's text."""
-    lines = [line.strip() for line in text.strip().splitlines() if re.search(r"\w", line)]
+    lines = [line.strip() for line in text.splitlines() if any(map(str.isalnum, line))]
     for index in range(len(lines) - 1, -1, -1):
-        found = _RAISED.match(lines[index])
-        if found and re.search(r"(?:Error|Exception|Exit|Interrupt|Warning)$", found["kind"]):
-            rest = found["text"] or (lines[index + 1] if index + 1 < len(lines) else "")
-            return f"{found['kind']}: {rest}" if rest else found["kind"]
+        kind, _, message = lines[index].partition(":")
+        if kind.endswith(_ENDINGS) and kind.replace(".", "").isidentifier():
+            message = message.strip() or "".join(lines[index + 1 : index + 2])
+            return f"{kind}: {message}" if message else kind
     return lines[-1] if lines else text.strip()

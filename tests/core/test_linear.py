@@ -85,16 +85,10 @@ PATTERNS: dict[str, Pattern] = {
         [run(" "), run("<think>"), run("a", start="<think>"), run("</think", start="<think>")], "sub"
     ),
     "graders.kinds.messages:_MARKUP": Pattern([run("<"), run("</"), run("<start_of_tur"), run("["), run("[/")]),
-    "graders.kinds.text_similarity:_rouge_words": Pattern(WORDS),
-    "graders.kinds.text_similarity:check": Pattern([run("-"), run("é")]),
+    "graders.metrics.rouge:_WORD": Pattern(WORDS),
     "graders.metrics.tokens:_RULES": Pattern([run("."), run(".,"), run("1."), run("1-"), run("a."), run("-")]),
     "graders.metrics.tokens:_UNICODE": Pattern(WORDS),
-    "graders.preflight.check:_ROUGE_WORD": Pattern(WORDS),
-    "graders.preflight.check:_leaf_of": Pattern(
-        [run("a.", start="graders."), run(".input", start="graders"), run("graders.")]
-    ),
-    "graders.preflight.check:_nearest": Pattern([run("'"), run("a", start="'"), run("a")]),
-    "graders.preflight.check:_squeezed": Pattern(BRACES),
+    "graders.preflight.graders:_squeezed": Pattern(BRACES),
     "graders.report.page:_PLACE": Pattern(BRACES),
     "graders.report.page:_UNSEEN": Pattern(UNSEEN),
     "graders.report.report:_xml": Pattern(UNSEEN),
@@ -247,7 +241,7 @@ def _mistakes(text: str) -> object:
 
 
 def _squeezed(text: str) -> object:
-    from graders.preflight.check import _squeezed
+    from graders.preflight.graders import _squeezed
 
     return _squeezed(text)
 
