@@ -20,13 +20,15 @@ from hypothesis import strategies as st
 
 from graders.cli import group
 from graders.report import report as reporting
+from graders.report.junit import junit
+from graders.report.markdown import comparison_markdown, summary_markdown
 from graders.report.page import page, safe
-from graders.report.report import Reference, junit, make_report
-from graders.report.text import comparison_markdown, comparison_text, summary_markdown, summary_text
+from graders.report.report import Reference, make_report
+from graders.report.terminal import comparison_text, summary_text
 from graders.results.read import ResultRow
 from graders.stats.compare import compare
-from tests.batch.browser import CHROMIUM, Browser
-from tests.batch.handmade import write_results
+from tests.report.browser import CHROMIUM, Browser
+from tests.report.handmade import write_results
 from tests.specs import multi, python, score_model, string_check, text_similarity
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
@@ -473,6 +475,7 @@ def test_the_terminal_form(tmp_path: Path) -> None:
         "rewards      0 ██████████▋ 10",
         "             1 ████████████████████████████████ 30",
         "failures     ████████████ 1 sample_parse_error",
+        "             1 x sample_parse_error (row r40)",
         "bounds       0.7317 to 0.7561: the mean, had all failed rows got the least or the most",
         "gate         met: coverage 40 of 41 rows scored (0.9756), wanted 0.9",
     ]
@@ -485,10 +488,10 @@ def test_markdown(tmp_path: Path) -> None:
     text = run(path, "--format", "md", "--fail-under", "0.9").output
 
     assert text.startswith(
-        "## check\n\nMean reward 0.5000 (95 % interval 0.0945 to 0.9055) over 2 scored rows; none failed."
+        "## check\n\nMean reward 0.5000 (95 % interval 0.0256 to 0.9744) over 2 scored rows; none failed."
     )
-    assert "- gate **inconclusive**: mean reward 0.5, 95 % interval" in text
-    assert "| mean reward | 0.5000 | 0.0945 to 0.9055 |" in text
+    assert "- gate **failed**: mean reward 0.5, 95 % interval" in text
+    assert "| mean reward | 0.5000 | 0.0256 to 0.9744 |" in text
 
 
 def test_json(tmp_path: Path) -> None:

@@ -7,14 +7,16 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from scipy import stats as scipy_stats
 
 from graders.cli import group
 from graders.results.read import ResultsError
-from graders.stats.compare import compare, gate
-from tests.batch.handmade import write_results
+from graders.stats.compare import compare, compare_runs, gate
+from graders.stats.paired import smallest_shown
+from tests.report.handmade import write_results
 from tests.specs import multi, python, string_check, text_similarity
 
 
@@ -198,23 +200,25 @@ def test_json_is_plain(tmp_path: Path) -> None:
 
 
 DROPS = [
-    # mean of B minus A, allowed drop, verdict; the interval is about 0.06 wide on each side
-    pytest.param(0.0, 0.1, "met", id="no change"),
-    pytest.param(-0.08, 0.1, "inconclusive", id="within, but not surely"),
-    pytest.param(-0.3, 0.1, "failed", id="surely worse"),
+    # mean of B minus A, allowed drop, surely, verdict; the interval is about 0.06 wide on each side
+    pytest.param(0.0, 0.1, True, "met", id="no change"),
+    pytest.param(-0.08, 0.1, True, "inconclusive", id="within, but not surely"),
+    pytest.param(-0.08, 0.1, False, "met", id="within"),
+    pytest.param(-0.2, 0.1, False, "failed", id="not within"),
+    pytest.param(-0.3, 0.1, True, "failed", id="surely worse"),
 ]
 
 
-@pytest.mark.parametrize(("shift", "allowed", "verdict"), DROPS)
-def test_a_gate_on_the_drop(shift: float, allowed: float, verdict: str, tmp_path: Path) -> None:
-    """Exit 1 unless B is surely not much worse; unsure is told apart from worse."""
+@pytest.mark.parametrize(("shift", "allowed", "surely", "verdict"), DROPS)
+def test_a_gate_on_the_drop(shift: float, allowed: float, surely: bool, verdict: str, tmp_path: Path) -> None:
+    """Exit 1 where B is worse by more than is allowed; with --surely, unless it surely is not."""
     noise = [math.sin(n * 12.9898) * 0.28 for n in range(40)]
     a = rewards(tmp_path / "a", {str(n): 0.5 for n in range(40)}, python())
     b = rewards(tmp_path / "b", {str(n): 0.5 + shift + off for n, off in enumerate(noise)}, python())
 
-    out = run(a, b, "--max-drop", str(allowed))
+    out = run(a, b, "--max-drop", str(allowed), *["--surely"] * surely)
 
-    assert gate(compare(a, b), allowed).verdict == verdict
+    assert gate(compare(a, b), allowed, surely=surely).verdict == verdict
     assert out.return_value == (0 if verdict == "met" else 1)
     assert f"{verdict}: difference" in out.output
 
@@ -225,3 +229,85 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
 
     with pytest.raises(ResultsError, match=r"cannot read .*missing: No such file"):
         compare(a, tmp_path / "missing")
+
+
+def test_a_verdict_needs_interval_and_test(tmp_path: Path) -> None:
+    """S6: five rows that all rose: the interval is above 0, and a sign-flip test cannot be below 0.0625."""
+    a = rewards(tmp_path / "a", {str(n): 0.5 for n in range(5)}, python())
+    b = rewards(tmp_path / "b", {str(n): 0.6 + n / 100 for n in range(5)}, python())
+
+    found = compare(a, b)
+
+    assert found.delta is not None
+    assert found.delta.low > 0
+    assert found.p_value == 0.0625
+    assert found.verdict == "no difference shown: only 5 rows of 5 differ"
+
+
+def noisy_runs(tmp_path: Path, seed: int, rows: int, lifts: list[float], subs: int = 0) -> list[Path]:
+    """Runs of a multi with noise in every sub-reward, each better than the first by its lift."""
+    chance = np.random.default_rng(seed)
+    keys = [f"s{n}" for n in range(subs)]
+    spec = multi("+".join(keys), {key: python() for key in keys}) if subs else python()
+    made = []
+    for number, lift in enumerate([0.0, *lifts]):
+        values = chance.normal(0.5 + lift, 0.2, (rows, max(1, subs)))
+        lines = [
+            {
+                "id": str(n),
+                "reward": float(row.sum()),
+                "sub_rewards": dict(zip(keys, row.tolist(), strict=False)),
+            }
+            for n, row in enumerate(values)
+        ]
+        made.append(write_results(tmp_path / f"{seed}-{number}.jsonl", lines, spec))
+    return made
+
+
+def test_several_runs_are_held_to_one_error(tmp_path: Path) -> None:
+    """Each against the first: intervals are wider than for one, p values adjusted, and the real difference found."""
+    paths = noisy_runs(tmp_path, 1, 60, [0.0, 0.3, 0.0])
+
+    alone, found = compare(*paths[:2]), compare_runs(paths)
+    out = run(*paths)
+
+    assert [each.verdict for each in found][1] == "B is better"
+    assert found[0].delta is not None
+    assert alone.delta is not None
+    assert found[0].delta.width > alone.delta.width
+    assert all(each.p_adjusted >= each.p_value for each in found)
+    assert found[0].level > 0.95
+    assert "3 files (B) against" in out.output
+    assert len(json.loads(run(*paths, "--json").output)["comparisons"]) == 3
+
+
+def test_sub_rewards_are_held_to_one_error(tmp_path: Path) -> None:
+    """Twelve of pure noise: intervals that hold all at once, p values by Holm."""
+    found = compare(*noisy_runs(tmp_path, 2, 60, [0.0], subs=12))
+
+    assert len(found.subs) == 12
+    assert all(sub.delta.low < 0 < sub.delta.high for sub in found.subs)
+    assert min(sub.p_adjusted for sub in found.subs) > 0.05
+
+
+def test_the_smallest_difference_that_pairs_could_show() -> None:
+    """By simulation: pairs with that true difference are found to differ in about four of five runs."""
+    chance = np.random.default_rng(5)
+    wanted = float(np.mean([smallest_shown(chance.normal(0, 1, 40)) for _ in range(200)]))
+
+    shown = [scipy_stats.ttest_1samp(chance.normal(wanted, 1, 40), 0).pvalue < 0.05 for _ in range(2000)]
+
+    assert np.mean(shown) == pytest.approx(0.8, abs=0.04)
+    assert wanted == pytest.approx(2.87 / math.sqrt(40), rel=0.03)
+
+
+def test_pass_hat_k_of_both_sides(tmp_path: Path) -> None:
+    """Of repeated samples, how often all of an item's pass, before and after."""
+    ids = [f"q{n}{mark}" for n in range(10) for mark in ("", "#2")]
+    a = rewards(tmp_path / "a", {row_id: float(not row_id.endswith("#2")) for row_id in ids})
+    b = rewards(tmp_path / "b", dict.fromkeys(ids, 1.0))
+
+    found = compare(a, b)
+
+    assert [side.repeats[-1].all_of_k.value for side in (found.a, found.b)] == [0.0, 1.0]
+    assert "pass^2" in run(a, b).output
