@@ -20,7 +20,7 @@ from graders.judges.reading import read_verdict
 from graders.judges.scripted import Received, Step, completion, fail, result_key, say
 from graders.kinds.messages import REMINDER, hardened
 from graders.models import Config, ScriptedJudge
-from tests.models.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
+from tests.judges.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
 
 NO = ok("", choices=[{"message": {"refusal": "no"}}])
 

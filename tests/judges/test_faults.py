@@ -16,7 +16,7 @@ from graders.errors import ModelStop
 from graders.judges.scripted import fail
 from graders.models import Client, ScriptedJudge
 from graders.result import FLAGS
-from tests.models.fault_server import (
+from tests.judges.fault_server import (
     BEHAVIOURS,
     LABEL,
     MAX_ATTEMPTS,
@@ -25,7 +25,7 @@ from tests.models.fault_server import (
     Behaviour,
     Kind,
 )
-from tests.models.support import SAMPLE, Clock, config_of, judge_spec
+from tests.judges.support import SAMPLE, Clock, config_of, judge_spec
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from graders.ask import ModelReply
 from graders.endpoints.transport import Reply
 from graders.errors import GradeError, ModelStop
 from graders.result import FLAGS
-from tests.models.support import Fake, ask, in_virtual_time, ok, virtual_client
+from tests.judges.support import Fake, ask, in_virtual_time, ok, virtual_client
 
 
 def error(status: int, message: str = "", **headers: str) -> Reply:

@@ -12,7 +12,7 @@ import graders
 from graders.ask import Message, TextPart, with_text
 from graders.endpoints.transport import Reply
 from graders.models import Client, Config, ConfigError, Route, ScriptedJudge, load_config
-from tests.models.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
+from tests.judges.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 

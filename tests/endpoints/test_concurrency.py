@@ -18,7 +18,7 @@ from graders.errors import ModelStop
 from graders.judges.scripted import say
 from graders.models import Config, Price, ScriptedJudge, connect, estimate
 from graders.usage import Usage
-from tests.models.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
+from tests.judges.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
 
 NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
 

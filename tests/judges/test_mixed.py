@@ -11,8 +11,8 @@ import pytest
 import graders
 from graders.judges.scripted import Answer, Received, Step
 from graders.models import Client, ScriptedJudge
-from tests.models.fault_server import BEHAVIOURS, LABEL, SCORE, Behaviour, Kind
-from tests.models.support import Clock, config_of, judge_spec
+from tests.judges.fault_server import BEHAVIOURS, LABEL, SCORE, Behaviour, Kind
+from tests.judges.support import Clock, config_of, judge_spec
 
 ROWS = 1000
 

@@ -16,7 +16,7 @@ import pytest
 
 import graders
 from graders.models import Config, load_config, probe
-from tests.models.support import judge_spec
+from tests.judges.support import judge_spec
 
 PYTHON = os.environ.get("LOCAL_JUDGE_PYTHON", "")
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -23,7 +23,7 @@ from graders.endpoints.transport import WAYS, Direct, _proxied
 from graders.errors import ModelStop
 from graders.judges.scripted import Answer, Received, Step, completion, fail, say
 from graders.models import Client, Config, ScriptedJudge, from_callable, from_openai
-from tests.models.support import ask, config_of, judge_spec
+from tests.judges.support import ask, config_of, judge_spec
 
 # --- transports ---------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import pytest
 
 from graders.judges.scripted import Received, Step, say
 from graders.models import ScriptedJudge
-from tests.models.support import judge_spec
+from tests.judges.support import judge_spec
 
 ROWS = 1000
 QUICK = 150  # rows that are answered at once; the others hang

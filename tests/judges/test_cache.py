@@ -17,7 +17,7 @@ from graders.errors import GradeError, ModelParseError, ModelRefusal, ModelServe
 from graders.judges.scripted import Received, Step, completion, say
 from graders.models import Client, Config, ConfigError, Recorded, ScriptedJudge, connect
 from graders.usage import Usage
-from tests.models.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
+from tests.judges.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
