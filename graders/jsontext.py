@@ -26,9 +26,16 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def decoder(object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> json.JSONDecoder:
-    """A decoder by the standard, for callers that need to see each object's pairs or to read from within a text."""
-    return json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=object_pairs_hook)
+def decoder(
+    object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None, *, raw_line_breaks: bool = False
+) -> json.JSONDecoder:
+    """A decoder by the standard, for callers that need to see each object's pairs or to read from within a text.
+
+    `raw_line_breaks`: strings may hold line breaks and other control characters as they are.
+    """
+    return json.JSONDecoder(
+        parse_constant=_refuse_constant, object_pairs_hook=object_pairs_hook, strict=not raw_line_breaks
+    )
 
 
 _DECODER = decoder()

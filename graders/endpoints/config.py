@@ -19,6 +19,7 @@ Without a file, OPENAI_BASE_URL and OPENAI_API_KEY say where every name goes.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -102,6 +103,12 @@ class Route:
     def origin(self) -> str:
         """The endpoint that limits are shared for."""
         return self.base_url.rstrip("/")
+
+    @property
+    def address_hint(self) -> str:
+        """What may be wrong with an address that answers 404, "" when nothing strikes."""
+        plain = not self.api_version and re.search(r"/v\d", self.base_url) is None
+        return f"; most servers have their API under /v1: {self.origin}/v1" if plain else ""
 
     def url(self, model: str, operation: str = "") -> str:
         """Where questions for this spec's model are posted; `operation` is another path than the judges'."""
@@ -240,6 +247,12 @@ class Config:
         changed._routes = {name: replace(route, **changes) for name, route in self._routes.items()}
         return changed
 
+    def with_model(self, key: str, name: str, where: Any) -> Config:
+        """This configuration with one model name sent elsewhere (see `route_to`)."""
+        changed = Config(self._tables, self.path)
+        changed._routes = {**self._routes, name: self.route_to(key, name, where)}
+        return changed
+
     @property
     def routes(self) -> Mapping[str, Route]:
         """Every configured name, "*" included."""
@@ -311,7 +324,7 @@ class Config:
             raise self.wrong(where, f"expected one of {', '.join(CHOICES[key])}, found {value!r}")
         if key == "votes" and value % 2 == 0:
             raise self.wrong(where, f"expected an odd number, found {value}")
-        if key == "base_url" and not value.startswith(("http://", "https://")):
+        if key == "base_url" and not value.lower().startswith(("http://", "https://")):
             raise self.wrong(where, f"expected an address with http:// or https://, found {value!r}")
         if key == "base_url" and "@" in value.split("/")[2]:
             raise self.wrong(
@@ -325,12 +338,26 @@ class Config:
 
 def _keyed(name: str, fields: Mapping[str, Any]) -> Route:
     """The route, with the variable that its key is in where the file does not say."""
-    route = Route(name, **fields)
+    route = _with_clean_address(Route(name, **fields))
     if "api_key_env" in fields:
         return route
     ours = (OPENAI_URL, os.environ.get("OPENAI_BASE_URL", "").rstrip("/"))
     env = "AZURE_OPENAI_API_KEY" if route.azure else "OPENAI_API_KEY" if route.origin in ours else ""
     return replace(route, api_key_env=env)
+
+
+#: Ends of an address that were pasted with it.
+_OPERATION = re.compile(r"/(?:chat/completions|completions|responses|embeddings)/?\Z")
+
+
+def _with_clean_address(route: Route) -> Route:
+    """The route with what belongs elsewhere taken out of its base_url: a query, and the path of one operation."""
+    from urllib.parse import parse_qsl
+
+    base, _, query = route.base_url.partition("?")
+    scheme, separator, rest = base.partition("://")
+    base = scheme.lower() + separator + _OPERATION.sub("", rest)
+    return replace(route, base_url=base, query={**dict(parse_qsl(query)), **route.query})
 
 
 _DEFAULT = Route("")

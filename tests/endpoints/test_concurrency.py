@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import graders
-from graders.endpoints.concurrency import MOST_WAIT_S, Bucket, Gate, retry_after
+from graders.endpoints.concurrency import MOST_WAIT_S, Bucket, ConcurrencyLimiter, retry_after
 from graders.endpoints.spending import cost_of
 from graders.endpoints.transport import Reply
 from graders.errors import ModelStop
@@ -169,25 +169,25 @@ def test_one_pause_for_everybody_and_fewer_after_it() -> None:
     assert client.totals.models["m"].answers == 200
 
 
-def test_gate_serves_in_order_and_loses_no_place() -> None:
+def test_limiter_serves_in_order_and_loses_no_place() -> None:
     """Waiters that are cancelled, or whose deadline passes, give their place to the next."""
 
     async def run() -> list[int]:
         loop = asyncio.get_running_loop()
-        gate = Gate(1, clock=loop.time, sleep=asyncio.sleep)
+        limiter = ConcurrencyLimiter(1, clock=loop.time, sleep=asyncio.sleep)
         order: list[int] = []
 
         async def one(n: int, deadline: float = 1e9) -> None:
-            await gate.enter(deadline)
+            await limiter.enter(deadline)
             order.append(n)
             await asyncio.sleep(1)
-            gate.leave()
+            limiter.leave()
 
         tasks = [asyncio.create_task(one(n, 2.5 if n == 4 else 1e9)) for n in range(7)]
         await asyncio.sleep(0.5)
         tasks[2].cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert gate.in_flight == 0
+        assert limiter.in_flight == 0
         return order
 
     assert in_virtual_time(run()) == [0, 1, 3, 5, 6]

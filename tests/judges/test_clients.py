@@ -19,7 +19,8 @@ import pytest
 
 import graders
 from graders.cli import main
-from graders.endpoints.transport import WAYS, Direct, _proxied
+from graders.endpoints.endpoint import Timing
+from graders.endpoints.transport import TRANSPORTS, Direct, _proxied
 from graders.errors import ModelStop
 from graders.judges.scripted import Answer, Received, Step, completion, fail, say
 from graders.models import Client, Config, ScriptedJudge, from_callable, from_openai
@@ -63,7 +64,7 @@ def test_both_transports_see_the_same(judge: ScriptedJudge, step: Step, outcome:
     timeout_s = 0.4 if outcome is TimeoutError else 10.0
 
     async def exchange() -> Any:
-        transport = WAYS[way]()
+        transport = TRANSPORTS[way]()
         try:
             return await transport.post(judge.base_url + "/x?y=1", {"x-a": "b"}, b'{"model": ""}', timeout_s)
         finally:
@@ -230,7 +231,7 @@ def test_a_function_that_fails_for_a_moment_is_asked_again() -> None:
         return 0.5
 
     client = from_callable(flaky)
-    client._jitter = lambda: 0.0
+    client.endpoints.timing = Timing(jitter=lambda: 0.0)
     with graders.Backends(models=client, config=Config()) as backends:
         result = graders.compile(judge_spec(), backends=backends).run("x")
     assert (result.ok, len(calls)) == (True, 3)
@@ -294,7 +295,7 @@ def test_the_official_client_as_a_judge(
     judge.clear()
     judge.queue(*answers)
     client = from_openai(getattr(openai, kind)(api_key="k", base_url=judge.base_url), max_attempts=3)
-    client._jitter = lambda: 0.0
+    client.endpoints.timing = Timing(jitter=lambda: 0.0)
     with graders.Backends(models=client, config=Config()) as backends:
         result = graders.compile(judge_spec(), backends=backends).run("x")
 

@@ -203,9 +203,9 @@ def test_token_callback(kind: str) -> None:
         return token(route)
 
     fake = Fake(lambda body, n: ok() if n else Reply(503, {}, b""))
-    client = virtual_client(fake)
-    client._token = token if kind == "plain" else later
-    client._clock = lambda: asyncio.get_running_loop().time()
+    config = Config({"endpoints": {"fake": {"base_url": "http://judge.invalid/v1"}}, "models": {"*": "fake"}})
+    maker = token if kind == "plain" else later
+    client = Client(config, transport=fake, token=maker, clock=lambda: asyncio.get_running_loop().time())
 
     in_virtual_time(client.answer(ask()))
 
