@@ -143,7 +143,7 @@ class Vectors:
 
     values: NDArray[Any]
     model: str
-    usage: Usage = Usage()
+    usage: Usage
 
 
 class EmbedCall(EndpointCall[Vectors, "NDArray[Any]"]):
@@ -198,7 +198,7 @@ class EmbedCall(EndpointCall[Vectors, "NDArray[Any]"]):
             ) from None
         if vectors.ndim != 2 or len(by_index) != count or not np.isfinite(vectors).all():
             raise ModelServerError(f"embeddings: status 200, but not {count} vectors of finite numbers")
-        return Vectors(vectors, str(data.get("model") or ""))
+        return Vectors(vectors, str(data.get("model") or ""), Usage())
 
     def accept(self, parsed: Vectors, body: Mapping[str, Any]) -> NDArray[Any]:
         self._remote.record_model(parsed.model, parsed.values.shape[1])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from graders.endpoints.complaint import Complaint, plain_name
@@ -39,7 +40,10 @@ _OURS = frozenset({"top_logprobs", "logprobs", "stream", "store"})
 ROLES = ("developer", "system", "repeated_roles")
 #: Names that a complaint may have for the answer's format beside the request's own.
 _FORMAT_NAMES = frozenset(
-    map(plain_name, ("response_format", "response_schema", "json_schema", "json_object", "structured", "grammar"))
+    map(
+        plain_name,
+        ("response_format", "response_schema", "json_schema", "json_object", "structured", "grammar"),
+    )
 )
 
 #: Statuses that speak of the request. 500: some servers answer it for what they do not support.
@@ -170,5 +174,5 @@ def _changes(change: str, body: Mapping[str, Any]) -> bool:
     """Whether a change of roles would change this request."""
     roles = [message.get("role") for message in body.get("messages") or body.get("input") or ()]
     if change == "repeated_roles":
-        return any(role == after for role, after in zip(roles, roles[1:], strict=False))
+        return any(role == after for role, after in pairwise(roles))
     return change in roles

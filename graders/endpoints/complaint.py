@@ -96,7 +96,9 @@ class Complaint:
     def __str__(self) -> str:
         """The status and the server's own message, short."""
         message, code = self.field("message") or self.body[:200], self.field("code")
-        return f"status {self.status}" + (f" {code}" if code else "") + (f": {message[:500]}" if message else "")
+        return (
+            f"status {self.status}" + (f" {code}" if code else "") + (f": {message[:500]}" if message else "")
+        )
 
 
 def _texts(value: Any, only: tuple[str, ...] = (), inside: bool = False) -> Iterator[str]:

@@ -292,4 +292,8 @@ def _proxied(url: str) -> bool:
     return bool((proxies.get(parts.scheme) or proxies.get("all")) and not proxy_bypass(parts.hostname or ""))
 
 
-TRANSPORTS: dict[str, type[Direct] | type[Httpx] | type[ByUrl]] = {"auto": ByUrl, "direct": Direct, "httpx2": Httpx}
+TRANSPORTS: dict[str, type[Direct] | type[Httpx] | type[ByUrl]] = {
+    "auto": ByUrl,
+    "direct": Direct,
+    "httpx2": Httpx,
+}

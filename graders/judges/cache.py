@@ -29,7 +29,9 @@ def cache_key(ask: ModelAsk, url: str, route: Route, vote: int) -> str:
     Raises:
         NotSendable: the route's API cannot carry the question.
     """
-    body = body_of(ask, route, RequestForm(grid=grid_of(ask.verdict) if route.expected_score != "off" else ()))
+    body = body_of(
+        ask, route, RequestForm(grid=grid_of(ask.verdict) if route.expected_score != "off" else ())
+    )
     request = [SCHEMA_VERSION, url, body, route.out_of_range, route.expected_score, vote]
     return hashlib.sha256(json.dumps(request, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 

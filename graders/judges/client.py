@@ -94,9 +94,7 @@ class Client:
         if route.votes == 1:
             return await self._vote(ask, endpoint, deadline, 0)
         votes = range(route.votes)
-        return decide(
-            await asyncio.gather(*(self._settled(ask, endpoint, deadline, vote) for vote in votes))
-        )
+        return decide(await asyncio.gather(*(self._settled(ask, endpoint, deadline, vote) for vote in votes)))
 
     async def _settled(
         self, ask: ModelAsk, endpoint: Endpoint, deadline: float, vote: int
