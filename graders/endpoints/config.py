@@ -19,7 +19,6 @@ Without a file, OPENAI_BASE_URL and OPENAI_API_KEY say where every name goes.
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -107,7 +106,7 @@ class Route:
     @property
     def address_hint(self) -> str:
         """What may be wrong with an address that answers 404, "" when nothing strikes."""
-        plain = not self.api_version and re.search(r"/v\d", self.base_url) is None
+        plain = not self.api_version and "/v" not in self.base_url.partition("://")[2]
         return f"; most servers have their API under /v1: {self.origin}/v1" if plain else ""
 
     def url(self, model: str, operation: str = "") -> str:
@@ -249,7 +248,7 @@ class Config:
 
     def with_model(self, key: str, name: str, where: Any) -> Config:
         """This configuration with one model name sent elsewhere (see `route_to`)."""
-        changed = Config(self._tables, self.path)
+        changed = Config(self.tables, self.path)
         changed._routes = {**self._routes, name: self.route_to(key, name, where)}
         return changed
 
@@ -347,7 +346,7 @@ def _keyed(name: str, fields: Mapping[str, Any]) -> Route:
 
 
 #: Ends of an address that were pasted with it.
-_OPERATION = re.compile(r"/(?:chat/completions|completions|responses|embeddings)/?\Z")
+_OPERATIONS = ("/chat/completions", "/completions", "/responses", "/embeddings")
 
 
 def _with_clean_address(route: Route) -> Route:
@@ -356,8 +355,11 @@ def _with_clean_address(route: Route) -> Route:
 
     base, _, query = route.base_url.partition("?")
     scheme, separator, rest = base.partition("://")
-    base = scheme.lower() + separator + _OPERATION.sub("", rest)
-    return replace(route, base_url=base, query={**dict(parse_qsl(query)), **route.query})
+    for operation in _OPERATIONS:
+        rest = rest.rstrip("/").removesuffix(operation) if rest.rstrip("/").endswith(operation) else rest
+    return replace(
+        route, base_url=scheme.lower() + separator + rest, query={**dict(parse_qsl(query)), **route.query}
+    )
 
 
 _DEFAULT = Route("")

@@ -78,7 +78,9 @@ def _without_fence(text: str) -> str:
 
 def _with_valid_escapes(text: str) -> str:
     """The text with every backslash doubled that begins no escape of JSON's."""
-    return _ESCAPE.sub(lambda found: found[0] if len(found[0]) > 1 else "\\\\", text) if "\\" in text else text
+    return (
+        _ESCAPE.sub(lambda found: found[0] if len(found[0]) > 1 else "\\\\", text) if "\\" in text else text
+    )
 
 
 def _read(value: Any, verdict: Verdict, key: str) -> float | str:

@@ -44,7 +44,7 @@ def base_url() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def config(base_url: str) -> Config:
     """The example's own configuration, at the port that was free."""
-    tables = dict(load_config(EXAMPLES / "local_judge.toml")._tables)
+    tables = dict(load_config(EXAMPLES / "local_judge.toml").tables)
     return Config({**tables, "models": {"*": {**tables["models"]["*"], "base_url": base_url}}})
 
 

@@ -236,7 +236,7 @@ ATTACKS = [
 def test_a_sample_changes_neither_roles_nor_the_number_of_messages(attack: str, harden: bool) -> None:
     """Whatever a sample holds, it is text at its own place; nothing in it is put in again."""
     with ScriptedJudge() as judge:
-        config = Config({**config_of(judge)._tables, "judge": {"harden": harden}})
+        config = Config({**config_of(judge).tables, "judge": {"harden": harden}})
         with graders.Backends(config=config) as backends:
             graders.compile(judge_spec(), backends=backends).run(attack, {"secret": "S3CRET"})
         body = judge.received[0].json
@@ -322,7 +322,7 @@ def test_harden_is_named_and_reminds() -> None:
     """Off by default; on, the reminder follows the data and the result says that texts were marked."""
     with ScriptedJudge() as judge:
         for harden in (False, True):
-            config = Config({**config_of(judge)._tables, "judge": {"harden": harden}})
+            config = Config({**config_of(judge).tables, "judge": {"harden": harden}})
             with graders.Backends(config=config) as backends:
                 result = graders.compile(judge_spec(), backends=backends).run("2")
             text = judge.received[-1].json["messages"][1]["content"]
