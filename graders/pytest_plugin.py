@@ -150,7 +150,7 @@ class State:
         """The compiled grader of a test, or of another spec under the test's backends."""
         import json
 
-        from graders.engine.grader import compile
+        from graders.engine.compile import compile
 
         spec = self.spec(item) if spec is None else self.located(spec, item)
         if spec is None:

@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from graders.engine.grader import Grader, compile
+from graders.engine.compile import compile
+from graders.engine.grader import Grader
 from graders.errors import FormulaError, GradeError, ModelServerError, PythonServerError
 from graders.result import RunResult
 from graders.row import Row

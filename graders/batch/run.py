@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from graders.datasets.ids import Namer
 from graders.datasets.read import Chunk, Data, DataError, DataRow, Unreadable, map_fields, open_data
-from graders.engine.grader import compile, digest
+from graders.engine.compile import compile
+from graders.engine.grader import digest
 from graders.errors import GradeError, Interrupted, ModelServerError, ModelStop, PythonServerError
 from graders.results.lines import Broken, Lines, Piece, Tally
 from graders.results.read import Header, Mapped, ResultsError
