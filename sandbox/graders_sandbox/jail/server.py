@@ -144,6 +144,8 @@ class Server:
         self.namespaced = self.tier in ("linux-full", "linux-ns")
         self.landlocked = self.tier in ("linux-full", "linux-landlock")
         self.jailed = self.tier != "unsandboxed"
+        # Children of samples. Without Landlock their neighbours' folders would be in reach: then they need no slot either.
+        self.child_files = bool(self.slots) and (self.landlocked or not self.jailed)
         self.alone = self.namespaced  # whether nobody else's processes count as this user's
         self.at_once: int = settings["at_once"]
         self.under_way = 0  # samples, without the children of samples
@@ -412,7 +414,8 @@ class Server:
                 may_ask=may_ask,
             )
             if may_ask and self.untrusted is None:
-                self.untrusted = self.new_template(-1, {"modules": [*program.MODULES], "patterns": []})
+                modules = program.MODULES if self.child_files else program.MODULES_WITHOUT_FILES
+                self.untrusted = self.new_template(-1, {"modules": modules, "patterns": []})
             if source.ready or source.error:
                 self.start(source, work)
             else:
@@ -424,7 +427,7 @@ class Server:
             os.close(descriptors[0])
         elif kind == b"D":
             source = self.sources.pop(protocol.NUMBER.unpack(data)[1])
-            self.unexpect(source)
+            self.expect_no_more(source)
             source.channel.close()  # its template's end
             while source.number in self.recent:
                 self.recent.remove(source.number)
@@ -465,36 +468,40 @@ class Server:
         self.alarm = min(self.alarm, source.deadline)
         return source
 
-    def unexpect(self, source: Source) -> bool:
-        """Wait no longer for what a template says of itself; False when it has said it."""
-        if self.unready.pop(source.channel.fileno(), None) is None:
-            return False
-        self.poll.unregister(source.channel)
-        return True
+    def expect_no_more(self, source: Source) -> None:
+        """Wait no longer for what a template says of itself."""
+        if self.unready.pop(source.channel.fileno(), None) is not None:
+            self.poll.unregister(source.channel)
 
-    def settle(self, source: Source, error: str = "") -> None:
-        """A template is ready, or there will be none: begin with what has waited for it."""
-        said = b"" if error else source.channel.recv(8192)
-        if not (error or said):
-            return self.poll.unregister(source.channel)  # it has ended: how is heard when it is reaped
-        self.unexpect(source)
-        source.ready = said == template.READY
-        source.error = "" if source.ready else error or said.decode("utf-8", "replace")
+    def settle(self, source: Source) -> None:
+        """A template says that it is ready, or why not. One that says nothing has ended: how is heard when it is reaped."""
+        said = source.channel.recv(8192)
+        if said == template.READY:
+            source.ready = True
+        elif said:
+            source.error = said.decode("utf-8", "replace")
+        self.expect_no_more(source)
+        if said:
+            self.begin(source)
+
+    def begin(self, source: Source) -> None:
+        """Do what has waited for a template, or tell why it cannot be done."""
         waiting, source.waiting = source.waiting, []
         for work in waiting:
             self.start(source, work)
         self.start_children()
-        return None
 
     def template_ended(self, source: Source, status: int) -> None:
-        """One that compiled hostile text may crash; any other end is ours to make good, by another server."""
-        if source.error or self.sources.get(source.number) is not source:
-            return
-        if source.ready or source.number < 0:
+        """Hostile text may crash the compiler; any other end is ours to make good, by another server."""
+        if source.channel.fileno() in self.unready:
+            self.settle(source)  # it may have said why, and nobody has listened yet
+        if source.error or (source.number >= 0 and source.number not in self.sources):
+            return  # it is known, or it was told to end
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        if source.ready or source.number < 0 or (killed and source.deadline < _NEVER):
             os._exit(_FAILED)
-        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and source.deadline < _NEVER:
-            os._exit(_FAILED)
-        self.settle(source, "the compiler crashed or took too long on this source")
+        source.error = "the compiler crashed or took too long on this source"
+        self.begin(source)
 
     def start(self, source: Source, work: Work) -> None:
         """Give the work to an idle child, or fork one, or keep it while enough are under way."""
@@ -673,10 +680,8 @@ class Server:
         """Give a child to all who wait for one and can have it. Nobody is refused: what is not there yet is waited for."""
         if self.untrusted is None or not self.untrusted.ready:
             return
-        # Without Landlock its neighbours' folders would be in reach: then it has no files, and needs no slot.
-        files = bool(self.slots) and (self.landlocked or not self.jailed)
         for asker in [*self.asking]:
-            if not files:
+            if not self.child_files:
                 self.start_untrusted(asker, template.NO_SLOT)
             elif asker.cleaning >= CLEANING:
                 asker.since = asker.since or time.monotonic()
@@ -715,7 +720,8 @@ class Server:
             self.runs(pid, running)
             self.tell(asker, protocol.TOLD.pack(b"O", 0, 0, waited_s), [ours.fileno()])
         else:
-            self.kill(asker.sample, parent, protocol.BY_FAULT)
+            out_of_time = started > parent.deadline and waited_s
+            self.kill(asker.sample, parent, protocol.BY_DEADLINE if out_of_time else protocol.BY_FAULT)
             if slot >= 0:
                 self.free.append(slot)
         ours.close()

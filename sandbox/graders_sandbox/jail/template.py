@@ -113,6 +113,7 @@ class Template:
         try:
             _tie(self.server)
             os.close(channel)
+            self.jail.prepare()
             line, descriptors = protocol.receive(self.channel, len(_BUFFER))
             while not line.endswith(b"\n"):
                 line += self.channel.recv(len(_BUFFER)) or b"\n"
@@ -185,7 +186,6 @@ def start(
             slots=slots, rules=rules, filters=filters, template_bytes=template_bytes, limits=limits, processes=processes,
             parent=0 if own_root else server,
         )  # fmt: skip
-        jail.prepare()
         template = Template(channel, jail, folders, server)
         seeding.install()
         warm()
