@@ -16,7 +16,8 @@ from graders._version import __version__
 
 if TYPE_CHECKING:
     from graders.engine.backends import Backends
-    from graders.engine.grader import Grader, arun, compile, run, validate
+    from graders.engine.compile import arun, compile, run, validate
+    from graders.engine.grader import Grader
     from graders.errors import GradeError, Problem, SpecError
     from graders.result import RunResult
 
@@ -27,10 +28,10 @@ _HOMES = {
     "Problem": "graders.errors",
     "RunResult": "graders.result",
     "SpecError": "graders.errors",
-    "arun": "graders.engine.grader",
-    "compile": "graders.engine.grader",
-    "run": "graders.engine.grader",
-    "validate": "graders.engine.grader",
+    "arun": "graders.engine.compile",
+    "compile": "graders.engine.compile",
+    "run": "graders.engine.compile",
+    "validate": "graders.engine.compile",
 }
 
 __all__ = [

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias, TypeVar, cast
 
 from graders.errors import GradeError, ModelParseError
-from graders.usage import NO_USAGE, Usage
+from graders.usage import NO_USAGE, ZERO_USAGE, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +266,28 @@ def unwrap(answer: Answer, kind: type[R]) -> R:
         raise answer
     assert isinstance(answer, kind), f"a {kind.__name__} was asked for, {type(answer).__name__} came"
     return answer
+
+
+#: Keys of an answer's provenance that tell of the request which brought it.
+_OF_A_REQUEST = ("attempts", "latency_s", "request_id")
+
+
+A = TypeVar("A", bound=Answer)
+
+
+def without_usage(answer: A, reason: str) -> A:
+    """A judge's answer as it is for a row that sent no request for it: the row that did reports what it used.
+
+    Args:
+        reason: Why nothing was sent, as provenance names it: "merged" or "cached".
+    """
+    if not isinstance(answer, ModelReply) and not (isinstance(answer, GradeError) and answer.model):
+        return answer
+    kept = {name: value for name, value in answer.provenance.items() if name not in _OF_A_REQUEST}
+    provenance = {**kept, reason: True}
+    if isinstance(answer, ModelReply):
+        return cast(A, replace(answer, usage=ZERO_USAGE, provenance=provenance))
+    return cast(A, answer.replace(usage=answer.usage and ZERO_USAGE, provenance=provenance))
 
 
 def parse_error(error: Ambiguous, text: str) -> ModelParseError:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
     from graders.usage import Usage
@@ -67,7 +67,7 @@ class SpecError(ValueError):
 
 
 class GradeError(Exception):
-    """A row could not be graded.
+    """A row could not be graded. Never changed after it was made: one failure may belong to several rows.
 
     Attributes:
         flag: The wire field of `metadata.errors` that this sets to true.
@@ -81,6 +81,16 @@ class GradeError(Exception):
     usage: Usage | None = None
     model: str | None = None
     provenance: Mapping[str, Any] = {}
+
+    def replace(
+        self, *, usage: Usage | None, model: str | None = None, provenance: Mapping[str, Any]
+    ) -> Self:
+        """A copy that says what the failure cost. `model`: None keeps the one it names."""
+        state = {**self.__dict__, "usage": usage, "model": model or self.model, "provenance": provenance}
+        made = type(self).__new__(type(self), str(self))
+        made.__dict__.update(state)
+        made.__cause__ = self.__cause__
+        return made
 
     @property
     def details(self) -> str:

@@ -61,11 +61,17 @@ _WORD = re.compile(r"[^\W\d]\w*")
 
 
 class FormulaSyntax(ValueError):
-    """The text is not a formula; `position` is the 0-based character it was noticed at."""
+    """The text is not a formula.
 
-    def __init__(self, message: str, position: int) -> None:
+    Attributes:
+        position: The 0-based character that it was noticed at.
+        unknown: The name that is neither a grader's nor a function's; "" when that is not the mistake.
+    """
+
+    def __init__(self, message: str, position: int, unknown: str = "") -> None:
         super().__init__(message)
         self.position = position
+        self.unknown = unknown
 
 
 class Formula:
@@ -217,6 +223,7 @@ class _Parser:
                 f"unknown name '{word[0]}' at position {start + 1}; the graders are {known}, "
                 f"the functions {', '.join(FUNCTIONS)}",
                 start,
+                word[0],
             )
         raise self.unexpected("a number, a grader's key, a function or '('")
 

@@ -10,8 +10,8 @@ KNOWN_MAX = 20_000  # names that are compared, some 10 ms of them
 LIKENESS = 60.0  # percent, by rapidfuzz's ratio
 
 
-def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """A question naming the closest known word, or "" when none is close."""
+def closest(word: object, known: Iterable[str]) -> str:
+    """The closest known word, or "" when none is close."""
     # here, since `import graders` must stay light
     from rapidfuzz import fuzz, process
 
@@ -20,4 +20,10 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
         return ""
     names = [name for name in islice(known, KNOWN_MAX) if len(name) <= WORD_MAX_CHARS]
     close = process.extractOne(text, names, scorer=fuzz.ratio, score_cutoff=LIKENESS)
-    return f"Did you mean '{close[0]}'?" if close else ""
+    return close[0] if close else ""
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """A question naming the closest known word, or "" when none is close."""
+    close = closest(word, known)
+    return f"Did you mean '{close}'?" if close else ""

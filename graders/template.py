@@ -141,9 +141,10 @@ class Template:
         text: As written.
         paths: The variables in order, repeats included.
         constant: The text when it has no variable, else None.
+        pieces: Its texts and variables in order; joined, rendered by `to_text`, they are the result.
     """
 
-    __slots__ = ("_around", "_pieces", "_to_text", "constant", "paths", "render", "text")
+    __slots__ = ("_around", "constant", "paths", "pieces", "render", "text", "to_text")
 
     def __init__(self, text: str, values: str = "json", around: Callable[[str], str] | None = None) -> None:
         """
@@ -153,7 +154,7 @@ class Template:
             around: What is made of each value's text before it is put in; None: it stays as it is.
         """
         self.text = text
-        self._to_text = RENDERERS[values]
+        self.to_text = RENDERERS[values]
         self._around = around
         pieces: list[str | Path] = []
         end = 0
@@ -161,7 +162,7 @@ class Template:
             pieces += [text[end : match.start()], Path(match[1], parse_steps(match[2]))]
             end = match.end()
         pieces.append(text[end:])
-        self._pieces = tuple(piece for piece in pieces if piece != "")
+        self.pieces = tuple(piece for piece in pieces if piece != "")
         self.paths = tuple(piece for piece in pieces if isinstance(piece, Path))
         self.constant: str | None = None if self.paths else text
         #: Put this row's values in; raises MissingVariable, SampleParseError or RenderedTooLong.
@@ -169,13 +170,13 @@ class Template:
 
     def _renderer(self) -> Callable[[Row], str]:
         """The cheapest function for this shape: most templates are a constant, or one variable one step deep."""
-        to_text = self._to_text
+        to_text = self.to_text
         if self.constant is not None:
             constant = self.constant
             return lambda row: constant
         if self._around is not None:
             return self._render_around
-        if len(self._pieces) > 1:
+        if len(self.pieces) > 1:
             return self._render_pieces
         path = self.paths[0]
         if len(path.steps) != 1 or not isinstance(path.steps[0], str):
@@ -202,10 +203,10 @@ class Template:
         return render
 
     def _render_pieces(self, row: Row) -> str:
-        to_text = self._to_text
+        to_text = self.to_text
         texts = []
         n_chars = 0
-        for piece in self._pieces:
+        for piece in self.pieces:
             value = piece if piece.__class__ is str else piece.value(row)  # type: ignore[union-attr]  # only Path is left
             text = value if value.__class__ is str else to_text(value, piece)
             n_chars += len(text)
@@ -216,11 +217,11 @@ class Template:
         return "".join(texts)
 
     def _render_around(self, row: Row) -> str:
-        around, to_text = self._around, self._to_text
+        around, to_text = self._around, self.to_text
         assert around is not None
         texts = []
         n_chars = 0
-        for piece in self._pieces:
+        for piece in self.pieces:
             if isinstance(piece, str):
                 text = piece
             else:

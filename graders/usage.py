@@ -34,3 +34,6 @@ def _add(left: int | None, right: int | None) -> int | None:
 
 #: Nothing was reported.
 NO_USAGE = Usage()
+
+#: Of an answer that took no request.
+ZERO_USAGE = Usage(0, 0, 0, 0, 0)

@@ -10,7 +10,7 @@ from typing import Any
 from graders.audit.checks import BLINDNESS, CHECKS, WHEN_SLOW
 from graders.audit.probe import Bench, Finding, Settings, read_rows
 from graders.engine.backends import Backends
-from graders.engine.grader import compile
+from graders.engine.compile import compile
 from graders.suggest import did_you_mean
 
 MAX_ROWS = 24  # a flaw shows on a few rows, and each costs some fifty samples

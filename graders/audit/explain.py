@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from graders.audit.probe import leaves
 from graders.engine.grader import Grader
 from graders.errors import GradeError
 from graders.result import RunResult
 from graders.row import Row
+from graders.spec.model import SpecModel
 from graders.template import Template
 
 TEXT_MAX = 300  # characters of one text
@@ -27,41 +27,35 @@ def explained(grader: Grader, result: RunResult, sample: Any, item: Mapping[str,
     ]
     for key, reward in result.sub_rewards.items():
         lines.append(f"  {key}: {'failed' if key in result.failed_members else f'{reward:g}'}")
-    for key, spec in leaves(grader.spec):
-        lines += [f"  {key + ' ' if key else ''}{line}" for line in _rendered(spec.to_json(), sample, item)]
+    for key, spec in (grader.spec.members() or {"": grader.spec}).items():
+        lines += [f"  {key + ' ' if key else ''}{line}" for line in _rendered(spec, sample, item)]
     return lines
 
 
-def _rendered(fields: Mapping[str, Any], sample: Any, item: Mapping[str, Any]) -> Iterator[str]:
+def _rendered(spec: SpecModel, sample: Any, item: Mapping[str, Any]) -> Iterator[str]:
     """The texts of one grader with this row's values in them; without templates the sample and item themselves."""
     try:
         row = Row(sample, item)
     except GradeError as error:
         yield f"the sample cannot be read: {error}"
         return
-    got, want = (_filled(fields.get(side), row) for side in ("input", "reference"))
-    if got is not None and want is not None:
+    texts = spec.compared()
+    if texts:
+        got, want = (_filled(text, row) for text in texts)
         yield f"input:     {_short(got)}"
         yield f"reference: {_short(want)}"
         if got != want:
             yield from _diff(want, got)
         return
-    messages = fields.get("input")
-    if isinstance(messages, list):
-        for message in messages:
-            content = message.get("content")
-            texts = content if isinstance(content, list) else [content]
-            for part in texts:
-                text = part.get("text") if isinstance(part, Mapping) else part
-                yield f"{message.get('role')}: {_short(_filled(text, row) or part)}"
+    shown = [f"{at}: {_short(_filled(text, row))}" for at, text in spec.templates()]
+    if shown:
+        yield from shown
         return
     yield f"sample: {_short(row.sample.complete()['output_text'])}"
     yield f"item:   {_short(dict(item))}"
 
 
-def _filled(text: Any, row: Row) -> str | None:
-    if not isinstance(text, str):
-        return None
+def _filled(text: str, row: Row) -> str:
     try:
         return Template(text).render(row)
     except GradeError as error:

@@ -10,12 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from graders.engine.grader import Grader, compile
+from graders.engine.compile import compile
+from graders.engine.grader import Grader
 from graders.errors import FormulaError, GradeError, ModelServerError, PythonServerError
-from graders.kinds.multi import Multi
 from graders.result import RunResult
 from graders.row import Row
-from graders.spec.reading import SpecModel
+from graders.spec.model import SpecModel
 from graders.template import Template
 
 AT_ONCE = 8  # samples under way: enough for the sandbox's and a judge's parallelism
@@ -210,9 +210,10 @@ class Bench:
         self.grader = grader
         self.rows = rows
         self.settings = settings
-        low, high = settings.scale or getattr(grader.spec, "range", None) or (0.0, 1.0)
+        low, high = settings.scale or grader.spec.reward_range() or (0.0, 1.0)
         self.scale = (float(low), float(high))
-        self.judged = any(hasattr(spec, "model") for _, spec in leaves(grader.spec))
+        self.judged = any(leaf.judge() for leaf in grader.spec.leaves().values())
+        self._formula = grader.spec.formula()
         self._graded: dict[tuple[RowId, str], Graded] = {}
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="graders-check")
 
@@ -343,36 +344,34 @@ class Bench:
     def references(self, row: CheckRow) -> set[str]:
         """The texts that samples are compared with on this row, as far as the spec says."""
         found = set()
-        for _, leaf in leaves(self.grader.spec):
-            fields = leaf.to_json()
-            for side in (fields.get("input"), fields.get("reference")):
-                if isinstance(side, str) and "sample." not in side:
+        for leaf in self.grader.spec.leaves().values():
+            for side in leaf.compared() or ():
+                if "sample." not in side:
                     with suppress(GradeError):
                         found.add(Template(side).render(Row("", row.item)).strip())
         return found
 
     def ceiling(self, row: CheckRow) -> float:
         """The most that any sample can get on this row: below 1 where a metric gives less to equal texts (METEOR)."""
-        tops = {key: self._top(leaf, row) for key, leaf in leaves(self.grader.spec)}
-        if not isinstance(self.grader.kind, Multi):
-            return tops[""]
+        tops = tuple(self._top(leaf, row) for leaf in self.grader.spec.leaves().values())
+        if self._formula is None:
+            return tops[0]
         try:
-            total = self.grader.kind.formula.value(tuple(tops.values()))
+            total = self._formula.value(tops)
         except FormulaError:  # the members check speaks of it
             return 1.0
         return self.height(total)
 
     def _top(self, leaf: SpecModel, row: CheckRow) -> float:
         """What a metric gives to the reference itself; 1 for graders that are no metric."""
-        if not hasattr(leaf, "evaluation_metric"):
+        texts = leaf.compared()
+        if leaf.two_valued or texts is None:
             return 1.0
-        fields = leaf.to_json()
-        wanted = next(
-            (fields[side] for side in ("reference", "input") if "sample." not in str(fields[side])), None
-        )
+        wanted = next((text for text in reversed(texts) if "sample." not in text), None)
         if wanted is None:
             return 1.0
-        itself = compile({**fields, "input": wanted, "reference": wanted}, backends=self.grader.backends)
+        both = {"input": wanted, "reference": wanted}
+        itself = compile({**leaf.to_json(), **both}, backends=self.grader.backends)
         result = itself.run("", row.item)
         return result.reward if result.ok else 1.0
 
@@ -391,12 +390,3 @@ def as_number(text: str) -> float | None:
         return float(text.replace(",", "").strip().strip("$%").rstrip("."))
     except ValueError:
         return None
-
-
-def leaves(spec: SpecModel, path: str = "") -> Iterator[tuple[str, SpecModel]]:
-    """The graders that do the work: a multi's members under their keys, else the spec itself under ""."""
-    members: Mapping[str, SpecModel] = getattr(spec, "graders", {})
-    if not members:
-        yield path, spec
-    for key, member in members.items():
-        yield from leaves(member, key)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from graders.audit.probe import Bench, CheckRow, Finding, leaves
+from graders.audit.probe import Bench, CheckRow, Finding
 from graders.audit.probes import corrupted
 from graders.row import Row
 from graders_sandbox import Outcome, Sandbox
@@ -218,8 +218,9 @@ _SETTERS = frozenset(
 
 def programs(bench: Bench) -> list[tuple[str, str]]:
     """The python graders of the spec: key in a multi ("" for the spec itself) and source."""
-    found = [(key, getattr(spec, "source", None)) for key, spec in leaves(bench.grader.spec)]
-    return [(key, source) for key, source in found if isinstance(source, str)]
+    spec = bench.grader.spec
+    found = {key: grader.program() for key, grader in (spec.members() or {"": spec}).items()}
+    return [(key, source) for key, source in found.items() if source is not None]
 
 
 def hash_seeds(bench: Bench) -> Iterator[Finding]:

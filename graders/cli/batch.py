@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -16,13 +16,13 @@ from graders.cli.common import (
     compile_spec,
     config_option,
     data_options,
-    fail_under_option,
-    min_coverage_option,
     price_by,
     show_problems,
     strict_option,
     unsandboxed_option,
 )
+from graders.cli.gates import exit_code, gate_options
+from graders.cli.github import github_option, show_on_github
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,8 +78,8 @@ SUMMARY_ROWS = (
 @click.option(
     "--sorted", "sorted_", metavar="FILE", help="In the end write a copy sorted by id, .jsonl or .parquet."
 )
-@fail_under_option
-@min_coverage_option
+@gate_options
+@github_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
 @strict_option
 @config_option
@@ -105,7 +105,11 @@ def command(
     no_texts: bool,
     sorted_: str | None,
     fail_under: float | None,
+    surely: bool,
     min_coverage: float | None,
+    inconclusive: Literal["pass", "fail"],
+    pass_threshold: float | None,
+    github: bool,
     quiet: bool,
     strict: bool,
     config: str | None,
@@ -122,7 +126,7 @@ def command(
     grader batch spec.json answers.parquet -o results.jsonl --sample-field completion --resume
     """
     from graders.batch.run import Stop, grade_dataset
-    from graders.datasets.rows import DataError
+    from graders.datasets.read import DataError
     from graders.errors import SpecError
     from graders.models import ConfigError
     from graders.results.read import ResultsError
@@ -131,7 +135,7 @@ def command(
     if spec == "-" == data:
         raise click.UsageError("SPEC and DATA cannot both be standard input.")
     if not _is_file(output) and (
-        resume or retry_failed or sorted_ or fail_under is not None or min_coverage is not None
+        resume or retry_failed or sorted_ or fail_under is not None or min_coverage is not None or github
     ):
         raise click.UsageError("--resume, --retry-failed, --sorted and the gates need OUT to be a file.")
     if engine == "ray" and (cache or max_calls is not None or max_cost is not None or unsandboxed):
@@ -176,19 +180,20 @@ def command(
         return BROKEN
     except (DataError, ResultsError) as error:
         raise click.UsageError(str(error)) from None
-    gated = fail_under is not None or min_coverage is not None
-    summary = _summary(output, config) if gated or (not quiet and run.tally.rows <= SUMMARY_ROWS) else None
+    gated = fail_under is not None or min_coverage is not None or github
+    wanted = gated or (not quiet and run.tally.rows <= SUMMARY_ROWS)
+    summary = _summary(output, config, pass_threshold) if wanted else None
     talk.summary(run, output, summary, grader.backends.asked)
     if run.interrupted:
         talk.say(f"interrupted. {_how_to_go_on(output)}")
         return INTERRUPTED
     if run.broken:
         talk.say(
-            f"error: {run.broken}. {_how_to_go_on(output, '--retry-failed' if run.infrastructure_failures else '--resume')}"
+            f"error: {run.broken}. {_how_to_go_on(output, '--retry-failed' if run.in_vain else '--resume')}"
         )
         return BROKEN
     if run.graded and not run.tally.scored:
-        if run.infrastructure_failures:  # judge or sandbox
+        if run.in_vain:  # judge or sandbox
             why = f"`grader doctor {shlex.quote(spec)} --probe` says what does not work; the rows of OUT say why. "
             talk.say(f"error: no row could be graded; {why}{_how_to_go_on(output, '--retry-failed')}")
         else:
@@ -200,7 +205,16 @@ def command(
         except ResultsError as error:
             talk.say(f"error: {error}")
             return BROKEN
-    return OK if summary is None else _gates(summary, fail_under, min_coverage, talk)
+    if summary is None:
+        return OK
+    from graders.stats.gates import gates
+
+    found = gates(summary, fail_under, min_coverage, surely=surely)
+    for gate in found:
+        talk.say(f"gate {gate.verdict}: {gate.name} {gate.text}")
+    if github:
+        show_on_github(summary, found)
+    return exit_code(found, inconclusive)
 
 
 def _judges(
@@ -247,23 +261,14 @@ def _how_to_go_on(output: str, option: str = "--resume") -> str:
     return f"Go on with: {shlex.join(['grader', *arguments, option])}"
 
 
-def _summary(output: str, config: str | None) -> Summary | None:
+def _summary(output: str, config: str | None, pass_threshold: float | None) -> Summary | None:
     """The statistics of OUT; None where it cannot be read again."""
     if not _is_file(output):
         return None
-    from graders.stats.summary import gather, summarise
+    from graders.stats.gather import gather
+    from graders.stats.summary import summarise
 
-    return summarise(gather(output), price_by(config))
-
-
-def _gates(summary: Summary, fail_under: float | None, min_coverage: float | None, talk: _Talk) -> int:
-    """Say what the gates come to: each is met, failed, or inconclusive, and only met ones pass."""
-    from graders.stats.summary import gates
-
-    found = gates(summary, fail_under, min_coverage)
-    for gate in found:
-        talk.say(f"gate {gate.verdict}: {gate.name} {gate.text}")
-    return OK if all(gate.met for gate in found) else NOT_MET
+    return summarise(gather(output), price_by(config), pass_threshold=pass_threshold)
 
 
 class _Talk:
@@ -303,7 +308,7 @@ class _Talk:
         for note in run.notes:
             self.say(f"note: {note}")
         if summary is not None:
-            from graders.report.text import summary_text
+            from graders.report.terminal import summary_text
 
             lines = [summary_text(summary)]
         else:
@@ -315,8 +320,8 @@ class _Talk:
         lines += [f"judge {model}: {asked}" for model, asked in judges.items()]
         if run.cost is not None:
             lines.append(f"cost of this run: {run.cost:.4g}")
-        if run.unmatched_rows:
-            lines.append(f"note: {run.unmatched_rows:,} rows of {output} are not in this data")
+        if run.stray:
+            lines.append(f"note: {run.stray:,} rows of {output} are not in this data")
         rate = run.graded / max(run.seconds, 1e-6)
         lines.append(f"{run.seconds:.2f} s, {rate:,.0f} rows/s -> {output}")
         # the results themselves may be what goes to stdout

@@ -19,10 +19,11 @@ from graders.cli.common import (
     spec_argument,
     strict_option,
 )
+from graders.words import counted
 
 if TYPE_CHECKING:
     from graders.models import Estimate
-    from graders.preflight.check import Finding, Report
+    from graders.preflight.findings import CheckReport, Finding
 
 
 @click.command()
@@ -56,7 +57,7 @@ def command(
     grader check job.json train.jsonl
     """
     import graders
-    from graders.datasets.rows import DataError
+    from graders.datasets.read import DataError
     from graders.errors import SpecError
     from graders.models import ConfigError
     from graders.preflight.check import check
@@ -82,7 +83,7 @@ def command(
     return OK if report.ok else NOT_MET
 
 
-def _json(report: Report) -> None:
+def _json(report: CheckReport) -> None:
     document = {
         "ok": report.ok,
         "rows": report.rows,
@@ -94,14 +95,14 @@ def _json(report: Report) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
-def _text(report: Report, seconds: float) -> None:
+def _text(report: CheckReport, seconds: float) -> None:
     for finding in report.findings:
         click.echo(_line(finding, several=len(report.graders) > 1), color=colors(sys.stdout))
     errors = sum(finding.severity == "error" for finding in report.findings)
     warnings = len(report.findings) - errors
-    verdict = "fine" if not report.findings else f"{errors} errors, {warnings} warnings"
+    verdict = "fine" if not report.findings else f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
     said = click.style(verdict, fg="red" if errors else "yellow" if warnings else "green", bold=True)
-    rows = f"{report.rows:,} rows" + (
+    rows = counted(report.rows, "row") + (
         "" if report.has_samples else " without outputs: only items were looked at"
     )
     click.echo(f"{said}  {rows}, {seconds:.2f} s", color=colors(sys.stdout))
@@ -115,7 +116,10 @@ def _line(finding: Finding, several: bool) -> str:
     where = " ".join(part for part in (place, where) if part)
     hint = f" {finding.suggestion}" if finding.suggestion else ""
     more = ", ..." if finding.count > len(finding.rows) else ""
-    rows = f" Rows: {', '.join(finding.rows)}{more}." if finding.rows else ""
+    named = (
+        f"{row_id} (line {number})" for row_id, number in zip(finding.rows, finding.numbers, strict=True)
+    )
+    rows = f" Rows: {', '.join(named)}{more}." if finding.rows else ""
     return f"{severity}: {where + ': ' if where else ''}{finding.message}{hint}{rows} [{finding.code}]"
 
 
@@ -123,6 +127,6 @@ def _estimates(estimates: Mapping[str, Estimate]) -> None:
     for model, estimate in estimates.items():
         cost = "" if estimate.cost is None else f", about {estimate.cost:,.4g} by [prices]"
         click.echo(
-            f"{model}: {estimate.calls:,} calls, about {estimate.prompt_tokens:,} prompt and at most "
+            f"{model}: {counted(estimate.calls, 'call')}, about {estimate.prompt_tokens:,} prompt and at most "
             f"{estimate.completion_tokens:,} answer tokens{cost}"
         )

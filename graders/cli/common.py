@@ -27,16 +27,6 @@ unsandboxed_option = click.option(
     "--unsandboxed", is_flag=True, help="Run python graders without a jail; only for programs that you wrote."
 )
 
-fail_under_option = click.option(
-    "--fail-under", type=float, metavar="X", help="Exit 1 unless the mean reward is surely at least X."
-)
-min_coverage_option = click.option(
-    "--min-coverage",
-    type=click.FloatRange(0, 1),
-    metavar="X",
-    help="Exit 1 when fewer than this part of the rows were scored.",
-)
-
 
 _DATA_OPTIONS = (
     click.option(

@@ -1,22 +1,26 @@
-"""grader compare: two results files, paired by id."""
+"""grader compare: results files, paired by id."""
 
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 import click
 
-from graders.cli import NOT_MET, OK
+from graders.cli.gates import exit_code, inconclusive_option, surely_option
+from graders.cli.github import annotate_gates, github_option, write_step_summary
 
 
 @click.command()
-@click.argument("a", type=click.Path(dir_okay=False))
-@click.argument("b", type=click.Path(dir_okay=False))
+@click.argument("first", metavar="A", type=click.Path(dir_okay=False))
+@click.argument("others", metavar="B...", type=click.Path(dir_okay=False), nargs=-1, required=True)
 @click.option(
     "--different-specs", is_flag=True, help="Compare although A and B were graded by different specs."
 )
 @click.option(
-    "--group", metavar="FIELD", help="Rows with the same FIELD are of one item; default: `x`, `x#2` are."
+    "--group",
+    metavar="FIELD",
+    help="Rows with the same FIELD are of one item; '': no two are. Default: `x`, `x#2` are.",
 )
 @click.option(
     "--format",
@@ -31,43 +35,57 @@ from graders.cli import NOT_MET, OK
     "--max-drop",
     type=click.FloatRange(0),
     metavar="X",
-    help="Exit 1 unless B's mean is surely at most X below A's.",
+    help="Exit 1 unless B's mean is at most X below A's.",
 )
+@surely_option
+@inconclusive_option
+@github_option
 @click.option("--movers", type=click.IntRange(0), default=10, show_default=True, help="Rows shown each way.")
 def command(
-    a: str,
-    b: str,
+    first: str,
+    others: tuple[str, ...],
     different_specs: bool,
     group: str | None,
     format_: str,
     as_json: bool,
     max_drop: float | None,
+    surely: bool,
+    inconclusive: Literal["pass", "fail"],
+    github: bool,
     movers: int,
 ) -> int:
-    """Say whether B is better than A: two results files of one spec, paired by id.
+    """Say whether B is better than A: results files of one spec, paired by id. Several are each compared with A.
 
     Only rows scored in both count. The interval of the difference is made over items, so repeats of one item do not
-    pose as news. For pass and fail there is McNemar's exact test, for all rewards a sign-flip test.
+    pose as news. For pass and fail there is McNemar's exact test, for all rewards a sign-flip test. Intervals of
+    several files or sub-rewards hold all at once, and their p values are adjusted.
 
     \b
     grader batch spec.json old.jsonl -o old.results.jsonl
     grader batch spec.json new.jsonl -o new.results.jsonl
     grader compare old.results.jsonl new.results.jsonl --max-drop 0.02
     """
-    from graders.report.text import comparison_markdown, comparison_text
+    from graders.report.markdown import comparisons_markdown
+    from graders.report.terminal import comparisons_text
     from graders.results.read import ResultsError
-    from graders.stats.compare import compare, gate
+    from graders.stats.compare import compare_runs, gate
     from graders.stats.summary import to_json
 
     try:
-        found = compare(a, b, group=group, different_specs=different_specs, movers=movers)
+        found = compare_runs([first, *others], group=group, different_specs=different_specs, movers=movers)
     except ResultsError as error:
         raise click.UsageError(str(error)) from None
-    gates = [] if max_drop is None else [gate(found, max_drop)]
+    gates = [[] if max_drop is None else [gate(each, max_drop, surely=surely)] for each in found]
     if as_json or format_ == "json":
-        click.echo(json.dumps({**found.to_json(), "gates": to_json(gates)}, indent=2, ensure_ascii=False))
+        made = [{**each.to_json(), "gates": to_json(own)} for each, own in zip(found, gates, strict=True)]
+        shown = made[0] if len(made) == 1 else {"comparisons": made}
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     elif format_ == "md":
-        click.echo(comparison_markdown(found, gates), nl=False)
+        click.echo(comparisons_markdown(found, gates), nl=False)
     else:
-        click.echo(comparison_text(found, gates))
-    return OK if all(gate.met for gate in gates) else NOT_MET
+        click.echo(comparisons_text(found, gates))
+    if github:
+        for each, own in zip(found, gates, strict=True):
+            annotate_gates(own, each.b.path)
+        write_step_summary(comparisons_markdown(found, gates))
+    return exit_code([gate for own in gates for gate in own], inconclusive)

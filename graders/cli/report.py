@@ -6,12 +6,13 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from graders.cli import NOT_MET, OK
-from graders.cli.common import config_option, fail_under_option, min_coverage_option, price_by
+from graders.cli.common import config_option, price_by
+from graders.cli.gates import exit_code, gate_options, say_unmet
+from graders.cli.github import github_option, show_on_github
 
 if TYPE_CHECKING:
     from graders.report.report import Report
@@ -31,11 +32,13 @@ ENDINGS = {".html": "html", ".htm": "html", ".md": "md", ".json": "json", ".xml"
     "--label-threshold", type=float, metavar="X", help="Labels are numbers, and those from X on say yes."
 )
 @click.option(
-    "--group", metavar="FIELD", help="Rows with the same FIELD are of one item; default: `x`, `x#2` are."
+    "--group",
+    metavar="FIELD",
+    help="Rows with the same FIELD are of one item; '': no two are. Default: `x`, `x#2` are.",
 )
 @click.option("--reference", metavar="FIELD", help="Field with the text that outputs are compared with.")
-@fail_under_option
-@min_coverage_option
+@gate_options
+@github_option
 @config_option
 def command(
     results: str,
@@ -46,7 +49,11 @@ def command(
     group: str | None,
     reference: str | None,
     fail_under: float | None,
+    surely: bool,
     min_coverage: float | None,
+    inconclusive: Literal["pass", "fail"],
+    pass_threshold: float | None,
+    github: bool,
     config: str | None,
 ) -> int:
     """Say what the results file OUT of `grader batch` holds.
@@ -76,6 +83,8 @@ def command(
             reference=reference,
             fail_under=fail_under,
             min_coverage=min_coverage,
+            surely=surely,
+            pass_threshold=pass_threshold,
             price=price_by(config),
             rows=format_ in ("html", "junit"),
         )
@@ -86,10 +95,15 @@ def command(
         click.echo(text, nl=not text.endswith("\n"))
     else:
         _save(text, str(output), results)
-    for gate in report.gates:
-        if not gate.met:
-            click.echo(f"gate {gate.verdict}: {gate.name} {gate.text}", err=True)
-    return OK if all(gate.met for gate in report.gates) else NOT_MET
+    if format_ == "junit" and report.summary.threshold is None and report.summary.scored:
+        click.echo(
+            "note: no row can fail in this JUnit file, since its spec has no pass_threshold; --pass-threshold sets one",
+            err=True,
+        )
+    say_unmet(report.gates)
+    if github:
+        show_on_github(report.summary, report.gates, report.agreement)
+    return exit_code(report.gates, inconclusive)
 
 
 def _format_of(output: str | None) -> str:
@@ -109,15 +123,18 @@ def _written(report: Report, format_: str) -> str:
 
         return page(report)
     if format_ == "junit":
-        from graders.report.report import junit
+        from graders.report.junit import junit
 
         return junit(report)
     if format_ == "json":
         return json.dumps(report.to_json(), indent=2, ensure_ascii=False)
-    from graders.report.text import summary_markdown, summary_text
+    if format_ == "md":
+        from graders.report.markdown import summary_markdown
 
-    write = summary_markdown if format_ == "md" else summary_text
-    return write(report.summary, report.gates, report.agreement)
+        return summary_markdown(report.summary, report.gates, report.agreement)
+    from graders.report.terminal import summary_text
+
+    return summary_text(report.summary, report.gates, report.agreement)
 
 
 def _save(text: str, path: str, results: str) -> None:

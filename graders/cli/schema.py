@@ -18,7 +18,7 @@ def command() -> int:
     \b
     grader schema > grader.schema.json
     """
-    from graders.spec.reading import json_schema
+    from graders.kinds.schema import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
     return OK

@@ -11,6 +11,7 @@ import click
 
 from graders.cli import NOT_MET, OK
 from graders.cli.common import colors, show_problems, strict_option
+from graders.cli.github import annotate
 
 if TYPE_CHECKING:
     from graders.errors import Problem
@@ -69,13 +70,10 @@ def _json(problems: list[Problem]) -> None:
 
 
 def _github(problems: list[Problem]) -> None:
-    """Workflow commands; percent signs, line ends, and in properties colons and commas, are escaped as GitHub asks."""
     for problem in problems:
         message = f"{problem.message} {problem.suggestion}".rstrip()
-        message = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-        name = problem.file.replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
-        click.echo(
-            f"::{problem.severity} file={name},line={problem.line or 1},col={problem.column or 1}::{message}"
+        annotate(
+            problem.severity, message, file=problem.file, line=problem.line or 1, col=problem.column or 1
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from graders.documents.convert import graders_in
 from graders.errors import Problem
-from graders.spec.reading import bad_value, wrong_type
+from graders.spec.wording import bad_value, wrong_type
 from graders.suggest import did_you_mean
 
 Json: TypeAlias = Any

@@ -69,8 +69,8 @@ def embedder_from(config: Config) -> Embedder:
 
         if not keys["model"]:
             raise config.wrong("embeddings.model", "the endpoint needs the name of a model")
-        route = config.route_to("embeddings", keys["model"], {"endpoint": keys["endpoint"]})
-        made: Embedder = Remote(route, dimensions=keys["dimensions"], batch=keys["batch"])
+        there = config.with_model("embeddings", keys["model"], {"endpoint": keys["endpoint"]})
+        made: Embedder = Remote(there, keys["model"], dimensions=keys["dimensions"], batch=keys["batch"])
     else:
         from graders.embed.local import Local
 

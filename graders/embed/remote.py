@@ -7,58 +7,79 @@ import base64
 import binascii
 import json
 import os
-import random
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graders.embed import TextsRefused, encodable
-from graders.endpoints.concurrency import Closed, Gate, retry_after
-from graders.endpoints.transport import WAYS, Reply, Transport
-from graders.endpoints.wire import said
-from graders.errors import ModelServerError, ModelStop
-from graders.jsontext import request_body
-from graders.judges.client import BASE_S, MOST_S, final, redacted
+from graders.endpoints.call import EndpointCall
+from graders.endpoints.complaint import Complaint
+from graders.endpoints.endpoint import Endpoint, Endpoints
+from graders.endpoints.failures import CapabilityLearned, final_failure
+from graders.endpoints.spending import CHARS_A_TOKEN
+from graders.endpoints.transport import Reply, Transport
+from graders.errors import GradeError, ModelServerError, ModelStop
+from graders.usage import Usage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from graders.endpoints.config import Route
+    from graders.endpoints.config import Config
     from graders.engine.background import Loop
 
-MAX_CHARS = 400_000  # of the texts in one request: the documented cap is 300,000 tokens
+#: Of the texts in one request: the documented cap is 300,000 tokens.
+MAX_CHARS = 400_000
 
 
 class Remote:
     """Vectors from an endpoint. Several requests may be under way; `embed` may be called from any thread."""
 
     def __init__(
-        self, route: Route, *, dimensions: int = 0, batch: int = 256, transport: Transport | None = None
+        self,
+        config: Config,
+        model: str,
+        *,
+        dimensions: int = 0,
+        batch: int = 256,
+        transport: Transport | None = None,
     ) -> None:
         """
         Args:
-            route: Where and how; `route.name` is the model's name.
+            config: Where the model's name goes, and how.
+            model: Its name.
             dimensions: What is asked for; 0: nothing, so that the model's own come.
             batch: Texts in one request.
             transport: Makes every HTTP exchange; None: what the route says.
         """
-        self._route = route
-        self._url = route.url(route.name, "/embeddings")
-        self._dimensions = dimensions
+        self.dimensions = dimensions
+        self._config = config
+        self._model = model
         self._batch = batch
         self._given = transport
         self._loop: Loop | None = None
-        self._encoding = (
-            "base64"  # a quarter of the bytes and a tenth of the time; "" once the server refused it
-        )
-        self._proven = False
-        self._made_by: tuple[str, int] | None = None  # the model that answered, its dimensions
+        # the model that answered, its dimensions
+        self._made_by: tuple[str, int] | None = None
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        model, dims = self._made_by or ("", self._dimensions)
-        where = self._route.endpoint or self._route.origin
-        return {"model": self._route.name, "answered_by": model, "dimensions": dims, "endpoint": where}
+        model, dims = self._made_by or ("", self.dimensions)
+        route = self._config.route(self._model)
+        where = route.endpoint or route.origin
+        return {"model": self._model, "answered_by": model, "dimensions": dims, "endpoint": where}
+
+    def record_model(self, model: str, dims: int) -> None:
+        """Hold the model and its dimensions to those of earlier vectors.
+
+        Raises:
+            ModelServerError: other vectors came before, which these cannot be compared with.
+        """
+        made_by = (model, dims)
+        if self._made_by not in (None, made_by):
+            raise ModelServerError(
+                f"embeddings: vectors by {made_by} came after vectors by {self._made_by}: they cannot be compared"
+            )
+        self._made_by = made_by
 
     def embed(self, texts: Sequence[str]) -> NDArray[Any]:
         """See Embedder."""
@@ -76,12 +97,7 @@ class Remote:
         if self._loop is None or self._loop.pid != os.getpid():
             from graders.engine.background import Loop
 
-            route = self._route
-            self._transport = self._given or WAYS[route.transport]()
-            self._gate = Gate(
-                route.max_in_flight, route.requests_per_minute, route.tokens_per_minute,
-                clock=time.monotonic, sleep=asyncio.sleep,
-            )  # fmt: skip
+            self._endpoints = Endpoints(self._config, transport=self._given)
             self._loop = Loop("graders-embed-http")
         return self._loop
 
@@ -89,15 +105,18 @@ class Remote:
         """Close connections."""
         loop, self._loop = self._loop, None
         if loop is not None and loop.pid == os.getpid():
-            loop.finish(self._transport.aclose())
+            loop.finish(self._endpoints.aclose())
             loop.close()
 
     async def _all(self, texts: Sequence[str]) -> list[NDArray[Any]]:
-        deadline = time.monotonic() + self._route.timeout_s
+        endpoint = self._endpoints.find(self._model, operation="/embeddings")
+        deadline = time.monotonic() + endpoint.route.timeout_s
+        calls = [EmbedCall(self, endpoint, part, deadline) for part in self._parts(texts)]
         try:
             async with asyncio.TaskGroup() as group:
-                parts = [group.create_task(self._part(part, deadline)) for part in self._parts(texts)]
-        except BaseExceptionGroup as errors:  # the first one tells enough
+                parts = [group.create_task(call.answer()) for call in calls]
+        except BaseExceptionGroup as errors:
+            # the first one tells enough
             raise errors.exceptions[0] from None
         return [part.result() for part in parts]
 
@@ -112,85 +131,65 @@ class Remote:
             room -= len(text)
         return parts
 
-    async def _part(self, texts: Sequence[str], deadline: float) -> NDArray[Any]:
-        """One request, tried again where that may help."""
-        tries = 0
-        while True:
-            encoding = self._encoding
-            sent_at, reply = await self._exchange(texts, encoding, deadline)
-            tries += 1
-            if isinstance(reply, Reply) and reply.status == 200:
-                self._gate.succeeded()
-                return self._read(reply.body, len(texts))
-            pause = 0.0
-            if isinstance(reply, Reply):
-                text = reply.body.decode("utf-8", "replace")
-                if encoding and reply.status in (400, 422) and ("encoding" in text or "base64" in text):
-                    self._encoding = ""  # the server takes no encoding_format: floats then
-                    tries -= 1
-                    continue
-                trouble = redacted(said(reply.status, text), self._route.key())
-                failure = final(reply.status, text, trouble, self._proven)
-                if isinstance(failure, ModelStop):
-                    raise failure
-                if failure is not None:
-                    raise TextsRefused(f"embeddings: {trouble}")
-                pause = retry_after(reply.headers, time.time())
-                if reply.status == 429:
-                    self._gate.throttled(sent_at, pause)
-            else:
-                trouble = f"no response: {str(reply) or type(reply).__name__}"
-            if tries >= self._route.max_attempts:
-                raise ModelServerError(f"embeddings: {trouble}; gave up after {tries} attempts")
-            pause = max(pause, random.random() * min(MOST_S, BASE_S * 2.0 ** (tries - 1)))
-            if time.monotonic() + pause >= deadline:
-                raise ModelServerError(f"embeddings: {trouble}; no time is left for another attempt")
-            await asyncio.sleep(pause)
 
-    async def _exchange(
-        self, texts: Sequence[str], encoding: str, deadline: float
-    ) -> tuple[float, Reply | OSError | TimeoutError]:
-        """When it was sent, and what came back."""
-        body: dict[str, Any] = {"model": self._route.model or self._route.name, "input": list(texts)}
-        if encoding:
-            body["encoding_format"] = encoding
-        if self._dimensions:
-            body["dimensions"] = self._dimensions
-        headers = {
-            "content-type": "application/json",
-            "accept": "application/json",
-            "user-agent": "local-graders",
-        }
-        if key := self._route.key():
-            headers |= {"api-key": key} if self._route.azure else {"authorization": f"Bearer {key}"}
-        headers |= {name.lower(): value for name, value in self._route.headers.items()}
-        try:
-            await self._gate.enter(deadline)
-        except Closed as closed:
-            raise ModelServerError(
-                f"embeddings: the endpoint wants no request for another {closed.wait_s:.3g} s, beyond timeout_s"
-            ) from None
-        sent_at = time.monotonic()
-        try:
-            timeout_s = min(self._route.attempt_timeout_s, max(0.001, deadline - sent_at))
-            data = request_body(body)
-            return sent_at, await self._transport.post(self._url, headers, data, timeout_s)
-        except OSError as error:  # TimeoutError is one
-            return sent_at, error
-        finally:
-            self._gate.leave()
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """A response's vectors.
 
-    def _read(self, body: bytes, count: int) -> NDArray[Any]:
-        """The vectors of a 200 response.
+    Attributes:
+        values: float64, shape [texts, dims].
+        model: The one that the server names.
+    """
 
+    values: NDArray[Any]
+    model: str
+    usage: Usage
+
+
+class EmbedCall(EndpointCall[Vectors, "NDArray[Any]"]):
+    """The vectors of some texts, in one request."""
+
+    def __init__(self, remote: Remote, endpoint: Endpoint, texts: Sequence[str], deadline: float) -> None:
+        super().__init__(endpoint, deadline)
+        self._remote = remote
+        self._texts = texts
+
+    def body(self) -> dict[str, Any]:
+        endpoint = self.endpoint
+        body: dict[str, Any] = {"model": endpoint.route.model or endpoint.model, "input": list(self._texts)}
+        # base64 is a quarter of the bytes and a tenth of the time
+        if "encoding_format" not in endpoint.capabilities.refused:
+            body["encoding_format"] = "base64"
+        if self._remote.dimensions:
+            body["dimensions"] = self._remote.dimensions
+        return body
+
+    def form(self) -> Mapping[str, Any]:
+        return {}
+
+    def expected_tokens(self) -> Usage:
+        return Usage(sum(map(len, self._texts)) // CHARS_A_TOKEN, 0)
+
+    def review(self, complaint: Complaint, body: Mapping[str, Any], message: str) -> Exception | None:
+        capabilities = self.endpoint.capabilities
+        names = complaint.names & {"encoding", "encodingformat", "base64"}
+        if complaint.status in (400, 422) and names and "encoding_format" in body:
+            capabilities.refuse("encoding_format")
+            return CapabilityLearned("encoding_format")
+        failure = final_failure(complaint, f"embeddings: {message}", proven=capabilities.proven)
+        refused = isinstance(failure, GradeError) and not isinstance(failure, ModelStop)
+        return TextsRefused(str(failure)) if refused else None
+
+    def parse(self, reply: Reply) -> Vectors:
+        """
         Raises:
-            ModelServerError: it does not hold one finite vector for each text, all of one length, by the same model
-                as before.
+            ModelServerError: it does not hold one finite vector for each text, all of one length.
         """
         import numpy as np
 
+        count = len(self._texts)
         try:
-            data = json.loads(body)
+            data = json.loads(reply.body)
             by_index = {entry["index"]: _vector(entry["embedding"]) for entry in data["data"]}
             vectors = np.array([by_index[index] for index in range(count)], dtype=np.float64)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -199,14 +198,12 @@ class Remote:
             ) from None
         if vectors.ndim != 2 or len(by_index) != count or not np.isfinite(vectors).all():
             raise ModelServerError(f"embeddings: status 200, but not {count} vectors of finite numbers")
-        made_by = (str(data.get("model") or ""), vectors.shape[1])
-        if self._made_by not in (None, made_by):
-            raise ModelServerError(
-                f"embeddings: vectors by {made_by} came after vectors by {self._made_by}: they cannot be compared"
-            )
-        self._made_by = made_by
-        self._proven = True
-        return vectors
+        return Vectors(vectors, str(data.get("model") or ""), Usage())
+
+    def accept(self, parsed: Vectors, body: Mapping[str, Any]) -> NDArray[Any]:
+        self._remote.record_model(parsed.model, parsed.values.shape[1])
+        self.endpoint.capabilities.proven = True
+        return parsed.values
 
 
 def _vector(embedding: str | Sequence[float]) -> NDArray[Any]:

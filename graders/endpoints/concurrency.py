@@ -22,7 +22,7 @@ class Closed(Exception):
         self.wait_s = wait_s
 
 
-class Gate:
+class ConcurrencyLimiter:
     """Admission to one endpoint, shared by all graders and the children of multi. Used on one event loop.
 
     Attributes:
@@ -131,10 +131,13 @@ class Gate:
 
         A burst brings many of them; only one for a request sent after the last cut cuts again.
         """
-        now = self._clock()
-        self.open_at = max(self.open_at, now + pause_s)
+        self.open_at = max(self.open_at, self._clock() + pause_s)
+        self.overloaded(sent_at)
+
+    def overloaded(self, sent_at: float) -> None:
+        """A request sent at `sent_at` had no answer in time: half as many in flight, as after a 429."""
         if sent_at >= self._cut_at:
-            self._cut_at = now
+            self._cut_at = self._clock()
             self.limit = max(float(FEWEST), min(self.limit, float(max(self.in_flight, FEWEST))) * CUT)
 
     def settle(self, expected: float, used: float) -> None:
@@ -168,7 +171,7 @@ class Bucket:
 
 
 # Begins only where a number does: from every digit of a long one, the rest would be read again.
-_DURATION = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)(ms|s|m|h)")
+_DURATION = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)\s*(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 MOST_WAIT_S = 366 * 86400.0  # of what a server can mean
 
@@ -197,7 +200,7 @@ def retry_after(headers: Mapping[str, str], now_wall: float) -> float:
         else:
             return min(max(0.0, wait), MOST_WAIT_S)
     waits = [
-        _duration(value)
+        duration(value)
         for name, value in headers.items()
         if name.startswith("x-ratelimit-reset-")
         and headers.get(name.replace("reset", "remaining")) in (None, "0")
@@ -205,8 +208,8 @@ def retry_after(headers: Mapping[str, str], now_wall: float) -> float:
     return max(waits, default=0.0)
 
 
-def _duration(text: str) -> float:
-    """ "6m0s", "250ms", or plain seconds."""
+def duration(text: str) -> float:
+    """Seconds in "6m0s", "250ms", "2 minutes", or plain seconds; 0.0 where there are none."""
     if (seconds := _number(text)) is not None:
         return seconds
     return min(sum(float(n) * _SECONDS[unit] for n, unit in _DURATION.findall(text)), MOST_WAIT_S)

@@ -103,6 +103,12 @@ class Route:
         """The endpoint that limits are shared for."""
         return self.base_url.rstrip("/")
 
+    @property
+    def address_hint(self) -> str:
+        """What may be wrong with an address that answers 404, "" when nothing strikes."""
+        plain = not self.api_version and "/v" not in self.base_url.partition("://")[2]
+        return f"; most servers have their API under /v1: {self.origin}/v1" if plain else ""
+
     def url(self, model: str, operation: str = "") -> str:
         """Where questions for this spec's model are posted; `operation` is another path than the judges'."""
         base, query = self.origin, dict(self.query)
@@ -240,6 +246,12 @@ class Config:
         changed._routes = {name: replace(route, **changes) for name, route in self._routes.items()}
         return changed
 
+    def with_model(self, key: str, name: str, where: Any) -> Config:
+        """This configuration with one model name sent elsewhere (see `route_to`)."""
+        changed = Config(self.tables, self.path)
+        changed._routes = {**self._routes, name: self.route_to(key, name, where)}
+        return changed
+
     @property
     def routes(self) -> Mapping[str, Route]:
         """Every configured name, "*" included."""
@@ -311,7 +323,7 @@ class Config:
             raise self.wrong(where, f"expected one of {', '.join(CHOICES[key])}, found {value!r}")
         if key == "votes" and value % 2 == 0:
             raise self.wrong(where, f"expected an odd number, found {value}")
-        if key == "base_url" and not value.startswith(("http://", "https://")):
+        if key == "base_url" and not value.lower().startswith(("http://", "https://")):
             raise self.wrong(where, f"expected an address with http:// or https://, found {value!r}")
         if key == "base_url" and "@" in value.split("/")[2]:
             raise self.wrong(
@@ -325,12 +337,29 @@ class Config:
 
 def _keyed(name: str, fields: Mapping[str, Any]) -> Route:
     """The route, with the variable that its key is in where the file does not say."""
-    route = Route(name, **fields)
+    route = _with_clean_address(Route(name, **fields))
     if "api_key_env" in fields:
         return route
     ours = (OPENAI_URL, os.environ.get("OPENAI_BASE_URL", "").rstrip("/"))
     env = "AZURE_OPENAI_API_KEY" if route.azure else "OPENAI_API_KEY" if route.origin in ours else ""
     return replace(route, api_key_env=env)
+
+
+#: Ends of an address that were pasted with it.
+_OPERATIONS = ("/chat/completions", "/completions", "/responses", "/embeddings")
+
+
+def _with_clean_address(route: Route) -> Route:
+    """The route with what belongs elsewhere taken out of its base_url: a query, and the path of one operation."""
+    from urllib.parse import parse_qsl
+
+    base, _, query = route.base_url.partition("?")
+    scheme, separator, rest = base.partition("://")
+    for operation in _OPERATIONS:
+        rest = rest.rstrip("/").removesuffix(operation) if rest.rstrip("/").endswith(operation) else rest
+    return replace(
+        route, base_url=scheme.lower() + separator + rest, query={**dict(parse_qsl(query)), **route.query}
+    )
 
 
 _DEFAULT = Route("")

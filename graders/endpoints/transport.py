@@ -276,7 +276,7 @@ class ByUrl:
     def way(self, name: str) -> Transport:
         """The transport of that name, made when first needed."""
         if name not in self._ways:
-            self._ways[name] = WAYS[name]()
+            self._ways[name] = TRANSPORTS[name]()
         return self._ways[name]
 
     async def aclose(self) -> None:
@@ -292,4 +292,8 @@ def _proxied(url: str) -> bool:
     return bool((proxies.get(parts.scheme) or proxies.get("all")) and not proxy_bypass(parts.hostname or ""))
 
 
-WAYS: dict[str, type[Direct] | type[Httpx] | type[ByUrl]] = {"auto": ByUrl, "direct": Direct, "httpx2": Httpx}
+TRANSPORTS: dict[str, type[Direct] | type[Httpx] | type[ByUrl]] = {
+    "auto": ByUrl,
+    "direct": Direct,
+    "httpx2": Httpx,
+}

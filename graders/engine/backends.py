@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from graders.endpoints.spending import ModelTotals
     from graders.engine.background import Loop
     from graders.models import Config, ModelClient
-    from graders.spec.reading import Options
+    from graders.spec.options import Options
     from graders_sandbox import Outcome, Sandbox
 
 #: Sandbox outcomes that are the program's own doing -> python_grader_runtime_error. The others end in
@@ -100,7 +100,7 @@ class Backends:
     def options(self) -> Options:
         """How the configuration wants graders compiled. Raises ValueError when it is not valid."""
         from graders.metrics import options_in
-        from graders.spec.reading import Options
+        from graders.spec.options import Options
 
         metrics = self.config.table("metrics")
         return Options(

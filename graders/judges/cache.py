@@ -12,8 +12,8 @@ from pathlib import Path
 
 from graders.ask import ModelAsk, ModelReply
 from graders.endpoints.config import ConfigError, Route
-from graders.endpoints.wire import Form, body_of
 from graders.judges.quality import grid_of
+from graders.judges.request import RequestForm, body_of
 from graders.usage import Usage
 
 SCHEMA_VERSION = 2  # part of every key: a change of what is stored makes old entries invisible
@@ -29,7 +29,9 @@ def cache_key(ask: ModelAsk, url: str, route: Route, vote: int) -> str:
     Raises:
         NotSendable: the route's API cannot carry the question.
     """
-    body = body_of(ask, route, Form(grid=grid_of(ask.verdict) if route.expected_score != "off" else ()))
+    body = body_of(
+        ask, route, RequestForm(grid=grid_of(ask.verdict) if route.expected_score != "off" else ())
+    )
     request = [SCHEMA_VERSION, url, body, route.out_of_range, route.expected_score, vote]
     return hashlib.sha256(json.dumps(request, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 

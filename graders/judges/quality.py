@@ -39,9 +39,10 @@ def decide(answers: Sequence[ModelReply | GradeError]) -> ModelReply:
                 raise failure
         chosen, spread = _label(values) if isinstance(values[0], str) else _number(values)
     except GradeError as error:
-        error.usage, error.model = usage, error.model or (votes[0].model if votes else None)
-        error.provenance = {**error.provenance, **provenance}
-        raise
+        model = error.model or (votes[0].model if votes else None)
+        raise error.replace(
+            usage=usage, model=model, provenance={**error.provenance, **provenance}
+        ) from error.__cause__
     nearest = next((vote for vote in votes if vote.verdict == chosen), votes[0])
     return ModelReply(
         chosen, nearest.text, nearest.model, usage, {**nearest.provenance, **provenance, "spread": spread}

@@ -1,4 +1,4 @@
-"""Reading a judge's answer: strict first, tolerant where no schema was enforced, never a guess."""
+"""Reading a judge's answer: one whole object that passes the schema, tolerant where no schema was enforced, never a guess."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from typing import Any
 from graders.ask import Ambiguous, Verdict
 from graders.jsontext import decoder
 
-MAX_CHARS = 1_000_000  # a verdict with its steps has thousands; searching more for JSON takes too long
+#: A verdict with its steps has thousands of characters; searching more for JSON takes too long.
+MAX_CHARS = 1_000_000
 
 _THINK = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+_FENCE = "```"
+#: An escape that JSON has, or a backslash that begins none: models write TeX and paths into their steps.
+_ESCAPE = re.compile(r"""\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\""")
 # How often the length of an answer may be read in search of objects. Most have one or two; an answer of open brackets
 # would have each of them read to its end.
 SEARCH_FACTOR = 8
@@ -21,13 +25,15 @@ SEARCH_FACTOR = 8
 def read_verdict(text: str, verdict: Verdict, *, key: str = "result", tolerant: bool = False) -> float | str:
     """The one valid verdict in an answer.
 
+    The answer is one JSON object, alone or in a code fence. Raw line breaks and backslashes that begin no escape may
+    stand in its strings: where the strings end is the same with and without them.
+
     Args:
         text: The answer.
         verdict: What is valid.
         key: The key that holds the result; where no schema is enforced, a name made up for this request, so that
             a sample's own {"result": 1}, echoed by the judge, is not taken for its verdict.
-        tolerant: Also look behind a <think> block, and at objects within prose or a code fence. All that are valid
-            must agree.
+        tolerant: Also look behind a <think> block and at objects within prose. All that are valid must agree.
 
     Raises:
         Ambiguous: there is none, or two that differ.
@@ -36,6 +42,9 @@ def read_verdict(text: str, verdict: Verdict, *, key: str = "result", tolerant: 
         raise Ambiguous("it is empty")
     if len(text) > MAX_CHARS:
         raise Ambiguous(f"it has {len(text)} characters")
+    if tolerant:
+        text = _THINK.sub("", text, count=1)
+    text = _with_valid_escapes(_without_fence(text))
     try:
         return _read(_decode(text), verdict, key)
     except Ambiguous:
@@ -44,7 +53,6 @@ def read_verdict(text: str, verdict: Verdict, *, key: str = "result", tolerant: 
     except ValueError as error:
         if not tolerant:
             raise Ambiguous(f"it is not one JSON object ({error}): {_start(text)}") from None
-    text = _THINK.sub("", text, count=1)
     found: set[float | str] = set()
     for value in _objects(text):
         try:
@@ -56,6 +64,23 @@ def read_verdict(text: str, verdict: Verdict, *, key: str = "result", tolerant: 
     if found:
         raise Ambiguous(f"it holds different verdicts: {', '.join(sorted(map(repr, found)))}")
     raise Ambiguous(f"it holds no valid verdict: {_start(text)}")
+
+
+def _without_fence(text: str) -> str:
+    """What stands in the one code fence that makes up the whole text; any other text as it is."""
+    fenced = text.strip()
+    if not fenced.startswith(_FENCE) or not fenced.endswith(_FENCE):
+        return text
+    language, line_break, inside = fenced[len(_FENCE) : -len(_FENCE)].partition("\n")
+    is_one = line_break and (not language.strip() or language.strip().isalpha()) and _FENCE not in inside
+    return inside if is_one else text
+
+
+def _with_valid_escapes(text: str) -> str:
+    """The text with every backslash doubled that begins no escape of JSON's."""
+    return (
+        _ESCAPE.sub(lambda found: found[0] if len(found[0]) > 1 else "\\\\", text) if "\\" in text else text
+    )
 
 
 def _read(value: Any, verdict: Verdict, key: str) -> float | str:
@@ -86,7 +111,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return whole
 
 
-_DECODER = decoder(object_pairs_hook=_unique)
+_DECODER = decoder(object_pairs_hook=_unique, raw_line_breaks=True)
 
 
 def _renamed(value: Any, key: str) -> Any:

@@ -136,8 +136,7 @@ def _replayed(entry: Mapping[str, Any], ask: ModelAsk) -> ModelReply:
         for name, failure in _FAILURES.items():
             if name in entry:
                 error = failure(entry[name]["message"], entry[name]["text"])
-                error.usage, error.model, error.provenance = usage, entry["model"], {"recorded": True}
-                raise error
+                raise error.replace(usage=usage, model=entry["model"], provenance={"recorded": True})
         verdict = ask.verdict.read({"result": entry["verdict"]})
         return ModelReply(verdict, entry["text"], entry["model"], usage, {"recorded": True})
     except (TypeError, KeyError, Ambiguous) as error:  # edited by hand

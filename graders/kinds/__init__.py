@@ -1,28 +1,22 @@
 """The grader types: one file and one line each.
 
-A kind's file holds its spec (pydantic, the wire's JSON) and the plain object that the spec builds:
-
-    n_asks: int                           how many asks each row makes, fixed at compile
-    ask(row) -> Sequence[Ask]             what the row needs from outside; () for local kinds
-    grade(row, answers) -> Score          the score, or raises the narrowest GradeError
-    provenance: Mapping[str, Any]         what made the numbers, as far as the spec alone decides it
-
-Both functions are pure: no socket, no process, no clock.
+A type's file holds its spec, a `SpecModel` (the wire's JSON and the facts of the type), and the `Kind` that the spec
+builds. Both are pure: no socket, no process, no clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from graders.ask import Answer, Ask
-from graders.errors import GradeError
-from graders.result import Score
-from graders.row import Row
+from graders.plugins import installed
+from graders.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from graders.spec.reading import SpecModel
+    from graders.spec.model import SpecModel
+    from graders.spec.problems import Problems
+    from graders.spec.wording import Json
 
 #: type on the wire -> where its spec is
 KINDS: dict[str, str] = {
@@ -33,24 +27,67 @@ KINDS: dict[str, str] = {
     "label_model": "graders.kinds.label_model:LabelModelSpec",
     "multi": "graders.kinds.multi:MultiSpec",
 }
+#: The entry-point group in which other distributions offer types: name -> `module:SpecModel`.
+GROUP = "graders.kinds"
+
+#: A short valid grader, for messages.
+EXAMPLE = (
+    '{"type": "string_check", "name": "exact", "input": "{{sample.output_text}}", '
+    '"reference": "{{item.answer}}", "operation": "eq"}'
+)
 
 
-class Kind(Protocol):
-    """A compiled grader of one type."""
+def known_types() -> tuple[str, ...]:
+    """Every type that a spec may name, those of other distributions last."""
+    return (*KINDS, *(name for name in installed(GROUP) if name not in KINDS))
 
-    @property
-    def n_asks(self) -> int: ...
 
-    @property
-    def provenance(self) -> Mapping[str, Any]: ...
-
-    def ask(self, row: Row) -> Sequence[Ask | GradeError]: ...
-
-    def grade(self, row: Row, answers: Sequence[Answer]) -> Score: ...
+def distribution_of(kind: str) -> str:
+    """Name and version of the distribution that a type comes with; "" for those of KINDS."""
+    return "" if kind in KINDS else installed(GROUP)[kind].distribution
 
 
 def spec_of(kind: str) -> type[SpecModel]:
-    """The spec model of a type of KINDS."""
-    module, _, name = KINDS[kind].partition(":")
+    """The spec model of a type.
+
+    Raises:
+        KeyError: there is no such type, here or in another distribution.
+    """
+    home = KINDS.get(kind) or installed(GROUP)[kind].home
+    module, _, name = home.partition(":")
     model: type[SpecModel] = getattr(import_module(module), name)
     return model
+
+
+def read_grader(raw: Json, problems: Problems, *, nested: bool = False) -> SpecModel | None:
+    """The checked model of a grader's JSON; None, with every reason reported, when it is not valid.
+
+    Args:
+        nested: Whether it stands inside another grader.
+    """
+    from graders.spec.wording import bad_value, missing, one_of, wrong_type
+
+    def supported() -> Sequence[str]:
+        return [name for name in known_types() if not nested or spec_of(name).nestable]
+
+    if not isinstance(raw, dict):
+        problems.error(wrong_type(problems.where(), "an object", raw), "invalid_type")
+        return None
+    if "type" not in raw:
+        message = missing(problems.where("type"))
+        problems.error(message, "missing_required_parameter", "type", suggestion=one_of(supported()))
+        return None
+    kind = raw["type"]
+    if not isinstance(kind, str):
+        problems.error(wrong_type(problems.where("type"), "a string", kind), "invalid_type", "type")
+        return None
+    if kind not in KINDS and kind not in installed(GROUP):
+        hint = did_you_mean(kind, supported())
+        problems.error(bad_value(kind, supported()), "invalid_value", "type", suggestion=hint)
+        return None
+    model = spec_of(kind)
+    if nested and not model.nestable:
+        hint = f"A '{kind}' grader cannot stand inside another one."
+        problems.error(bad_value(kind, supported()), f"nested_{kind}", "type", suggestion=hint)
+        return None
+    return model.read(raw, problems)

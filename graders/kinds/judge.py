@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from graders.ask import Answer, Ask, ModelAsk, ModelReply, Verdict, unwrap
 from graders.errors import GradeError
@@ -13,11 +12,17 @@ from graders.kinds.messages import (
     SamplingParams,
     check_messages,
     check_model,
+    lenient_input,
     lenient_sampling,
+    message_texts,
 )
 from graders.result import Score, Spent
 from graders.row import Row
-from graders.spec.reading import Field, Json, Options, Report, SpecModel
+from graders.spec.kind import Kind
+from graders.spec.model import Field, SpecModel
+from graders.spec.options import Options
+from graders.spec.problems import Problems
+from graders.spec.wording import Json
 from graders.template import check_rendered
 
 
@@ -27,16 +32,22 @@ class JudgeSpec(SpecModel):
     sampling_params: SamplingParams = SamplingParams()
 
     @classmethod
-    def lenient(cls, raw: dict[str, Json], report: Report) -> dict[str, Json]:
-        return lenient_sampling(super().lenient(raw, report), report)
+    def lenient(cls, raw: dict[str, Json], problems: Problems) -> dict[str, Json]:
+        return lenient_input(lenient_sampling(super().lenient(raw, problems), problems))
 
     @classmethod
-    def check(cls, raw: dict[str, Json], report: Report) -> None:
-        check_model(raw.get("model"), report)
-        check_messages(raw.get("input"), report)
+    def check(cls, raw: dict[str, Json], problems: Problems) -> None:
+        check_model(raw.get("model"), problems)
+        check_messages(raw.get("input"), problems)
+
+    def templates(self) -> Iterator[tuple[str, str]]:
+        return message_texts(self.input)
+
+    def judge(self) -> str:
+        return self.model
 
 
-class Judge:
+class Judge(Kind):
     """Asks a model once a row; subclasses turn its verdict into a score."""
 
     n_asks = 1
@@ -46,7 +57,7 @@ class Judge:
         self.messages = Messages(spec.input, options)
         self._verdict = verdict
         self._sampling = spec.sampling_params.build()
-        self.provenance: Mapping[str, Any] = {"harden": True} if options.harden else {}
+        self.provenance = {"harden": True} if options.harden else {}
 
     def ask(self, row: Row) -> Sequence[Ask | GradeError]:
         ask = ModelAsk(self.model, self.messages.render(row), self._verdict, self._sampling)

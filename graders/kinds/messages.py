@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator
 
 from graders.ask import AudioPart, ImagePart, Message, Part, Sampling, TextPart, with_text
 from graders.row import Row
-from graders.spec.reading import Field, Json, Options, Report, TemplateText, tagged
+from graders.spec.model import Field, TemplateText
+from graders.spec.options import Options
+from graders.spec.problems import Problems
+from graders.spec.translation import tagged
+from graders.spec.wording import Json
 from graders.template import Template
 
 #: Spellings of the token limit found in the service's own documents -> the schema's.
@@ -103,7 +107,44 @@ class SamplingParams(BaseModel):
         return Sampling(**self.model_dump())
 
 
-def lenient_sampling(raw: dict[str, Json], report: Report) -> dict[str, Json]:
+def lenient_input(raw: dict[str, Json]) -> dict[str, Json]:
+    """Messages whose `type` is null, as SDK objects write an absent one."""
+    messages = raw.get("input")
+    if not isinstance(messages, list):
+        return raw
+    return {
+        **raw,
+        "input": [
+            {key: value for key, value in message.items() if (key, value) != ("type", None)}
+            if isinstance(message, dict)
+            else message
+            for message in messages
+        ],
+    }
+
+
+def message_texts(messages: Sequence[MessageSpec]) -> Iterator[tuple[str, str]]:
+    """Every template of the messages, with the path of its field."""
+    for index, message in enumerate(messages):
+        path = f"input[{index}].content"
+        if isinstance(message.content, list):
+            for place, part in enumerate(message.content):
+                yield _part_text(part, f"{path}[{place}]")
+        else:
+            yield _part_text(message.content, path)
+
+
+def _part_text(part: Any, path: str) -> tuple[str, str]:
+    if isinstance(part, str):
+        return path, part
+    if isinstance(part, ImagePartSpec):
+        return f"{path}.image_url", part.image_url
+    if isinstance(part, AudioPartSpec):
+        return f"{path}.input_audio.data", part.input_audio.data
+    return f"{path}.text", part.text
+
+
+def lenient_sampling(raw: dict[str, Json], problems: Problems) -> dict[str, Json]:
     """`sampling_params` with one spelling of the token limit."""
     sampling = raw.get("sampling_params")
     if sampling is None:
@@ -113,38 +154,38 @@ def lenient_sampling(raw: dict[str, Json], report: Report) -> dict[str, Json]:
     given = [name for name in (TOKEN_LIMIT, *TOKEN_LIMIT_SPELLINGS) if sampling.get(name) is not None]
     if len({str(sampling[name]) for name in given}) > 1:
         limits = " and ".join(f"{name}={sampling[name]}" for name in given)
-        report.error(f"Two different token limits: {limits}.", "conflicting_parameters", "sampling_params")
+        problems.error(f"Two different token limits: {limits}.", "conflicting_parameters", "sampling_params")
     renamed = {key: value for key, value in sampling.items() if key not in TOKEN_LIMIT_SPELLINGS}
     for name in given:
         if name != TOKEN_LIMIT:
             message = f"'{name}' is read as '{TOKEN_LIMIT}', the schema's spelling."
-            report.lenient(message, "token_limit_spelling", "sampling_params", name)
+            problems.lenient(message, "token_limit_spelling", "sampling_params", name)
         renamed[TOKEN_LIMIT] = sampling[name]
     return {**raw, "sampling_params": renamed}
 
 
-def check_model(model: Json, report: Report) -> None:
+def check_model(model: Json, problems: Problems) -> None:
     if model == "":
-        report.error("Invalid value: ''. Name the judge model.", "invalid_value", "model")
+        problems.error("Invalid value: ''. Name the judge model.", "invalid_value", "model")
     for name, day in RETIRED.items() if isinstance(model, str) else ():
         # a dated snapshot is retired with its alias; another model that begins alike is not
         if model == name or (
             model.startswith(name + "-20") and model[len(name) + 1 :].replace("-", "").isdigit()
         ):
-            report.warn(
+            problems.warn(
                 f"OpenAI retires '{model}' on {day}; a [models.\"{model}\"] table in graders.toml sends it elsewhere.",
                 "model_retired", "model",
             )  # fmt: skip
 
 
-def check_messages(messages: Json, report: Report) -> None:
+def check_messages(messages: Json, problems: Problems) -> None:
     if messages == []:
-        report.error(
+        problems.error(
             "Invalid 'input': it holds no message; a judge needs at least one.", "empty_array", "input"
         )
     for index, message in enumerate(messages if isinstance(messages, list) else ()):
         content = message.get("content") if isinstance(message, dict) else None
-        here = report.at("input", index, "content")
+        here = problems.at("input", index, "content")
         if content == []:
             here.error("Invalid 'content': it holds no part.", "empty_array")
         if isinstance(content, list):
@@ -154,13 +195,13 @@ def check_messages(messages: Json, report: Report) -> None:
             _check_part(content, here)
 
 
-def _check_part(part: Json, report: Report) -> None:
-    report.template(part)
+def _check_part(part: Json, problems: Problems) -> None:
+    problems.template(part)
     if isinstance(part, dict):
-        report.template(part.get("text"), "text")
-        report.template(part.get("image_url"), "image_url")
+        problems.template(part.get("text"), "text")
+        problems.template(part.get("image_url"), "image_url")
         audio = part.get("input_audio")
-        report.template(audio.get("data") if isinstance(audio, dict) else None, "input_audio", "data")
+        problems.template(audio.get("data") if isinstance(audio, dict) else None, "input_audio", "data")
 
 
 #: What chat templates make turns of. In a row's text a blank after the first character makes it text again.

@@ -3,84 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import InstanceOf, SerializeAsAny
 
 from graders.ask import Answer, Ask, ModelAsk
 from graders.errors import FormulaError, GradeError
 from graders.formula import Formula, FormulaSyntax
-from graders.kinds import KINDS, Kind, spec_of
+from graders.kinds import read_grader
+from graders.kinds.schema import MemberSchema
 from graders.result import Score, Spent
 from graders.row import Row
-from graders.spec.reading import Field, Json, Options, Report, SpecModel, missing, union_of, wrong_type
+from graders.spec.kind import ColumnScores, GradeColumns, Kind, NotColumnar
+from graders.spec.model import Field, SpecModel
+from graders.spec.options import Options
+from graders.spec.problems import Problems
+from graders.spec.wording import Json, missing, wrong_type
 from graders.suggest import did_you_mean
 from graders.template import check_rendered
 
-MEMBERS = tuple(kind for kind in KINDS if kind != "multi")
-if TYPE_CHECKING:
-    Member: TypeAlias = SpecModel
-else:
-    Member = union_of(MEMBERS)
+# Stands for a member whose JSON is not valid, so that the rest of the spec is still checked.
+_UNREAD = SpecModel.model_construct(type="")
 
 
 class MultiSpec(SpecModel):
     """`calculate_output` over the rewards of `graders`, whose keys are its variables. Never clamped."""
 
+    hosted: ClassVar[bool] = True
+    nestable: ClassVar[bool] = False
+
     type: Literal["multi"]
-    graders: dict[str, Member] = Field(description="key -> grader; the keys are the formula's variables.")
+    graders: dict[str, Annotated[SerializeAsAny[InstanceOf[SpecModel]], MemberSchema]] = Field(
+        description="key -> grader; the keys are the formula's variables."
+    )
     calculate_output: str = Field(
         description="+ - * / ^, parentheses, min max abs floor ceil exp sqrt log, over the keys of graders."
     )
 
     @classmethod
-    def lenient(cls, raw: dict[str, Json], report: Report) -> dict[str, Json]:
-        raw = super().lenient(raw, report)
+    def lenient(cls, raw: dict[str, Json], problems: Problems) -> dict[str, Json]:
+        raw = super().lenient(raw, problems)
         graders = raw.get("graders")
         if isinstance(graders, list):
-            raw["graders"] = graders = _keyed(graders, report.at("graders"))
+            raw["graders"] = graders = _keyed(graders, problems.at("graders"))
         if graders in ({}, []):
-            report.error(
+            problems.error(
                 "Invalid 'graders': it is empty; a multi needs at least one.", "empty_object", "graders"
             )
         elif isinstance(graders, dict) and isinstance(graders.get("type"), str):
             # One grader where the map belongs: newer SDK types say so; this is what the service answers.
-            report.error(
-                wrong_type(report.where("graders", "input"), "an object", ""), "invalid_type", "graders",
+            problems.error(
+                wrong_type(problems.where("graders", "input"), "an object", ""), "invalid_type", "graders",
                 suggestion="'graders' maps a name to each grader: {\"exact\": {\"type\": ...}, ...}.",
             )  # fmt: skip
             raw["graders"] = {}
         elif isinstance(graders, dict):
             raw["graders"] = {
-                key: _member(value, report.at("graders", key)) for key, value in graders.items()
+                key: read_grader(member, problems.at("graders", key), nested=True) or _UNREAD
+                for key, member in graders.items()
+                if member is not None  # SDK objects fill their maps up with nulls
             }
         return raw
 
     @classmethod
-    def check(cls, raw: dict[str, Json], report: Report) -> None:
+    def check(cls, raw: dict[str, Json], problems: Problems) -> None:
         graders, text = raw.get("graders"), raw.get("calculate_output")
-        if not isinstance(graders, dict):
+        if not isinstance(graders, dict) or not isinstance(text, str) or not graders:
             return
-        for key, grader in graders.items():
-            if _is_member(grader):
-                spec_of(grader["type"]).check(grader, report.at("graders", key))
-        if isinstance(text, str) and graders:
-            cls._check_formula(text, graders, report)
-
-    @classmethod
-    def _check_formula(cls, text: str, graders: dict[str, Json], report: Report) -> None:
         try:
             formula = Formula(text, tuple(graders))
         except FormulaSyntax as error:
-            unknown = str(error).partition("unknown name '")[2].partition("'")[0]
-            report.error(
-                f"Invalid 'calculate_output': {error}.", "invalid_formula", "calculate_output",
-                suggestion=did_you_mean(unknown, graders) if unknown else "",
-            )  # fmt: skip
+            hint = did_you_mean(error.unknown, graders) if error.unknown else ""
+            message = f"Invalid 'calculate_output': {error}."
+            problems.error(message, "invalid_formula", "calculate_output", suggestion=hint)
             return
         for key in graders:
             if key not in formula.used:
-                report.warn(
-                    f"'{key}' is graded but not used in calculate_output.", "unused_grader", "graders", key
-                )
+                message = f"'{key}' is graded but not used in calculate_output."
+                problems.warn(message, "unused_grader", "graders", key)
 
     def build(self, options: Options) -> Multi:
         return Multi(self, options)
@@ -89,39 +89,50 @@ class MultiSpec(SpecModel):
         members = {key: grader.to_json() for key, grader in self.graders.items()}
         return {**super().to_json(), "graders": members}
 
+    def members(self) -> Mapping[str, SpecModel]:
+        return self.graders
 
-def _keyed(graders: list[Json], report: Report) -> dict[str, Json]:
+    def leaves(self) -> Mapping[str, SpecModel]:
+        return {f"graders.{key}.": member for key, member in self.graders.items()}
+
+    def reward_range(self) -> None:
+        return None
+
+    def formula(self) -> Formula:
+        return Formula(self.calculate_output, tuple(self.graders))
+
+
+def joined(graders: Mapping[str, Json], formula: str, name: str = "") -> dict[str, Json]:
+    """The JSON of one grader that joins several by a formula."""
+    named = {"name": name} if name else {}
+    return {"type": "multi", **named, "graders": dict(graders), "calculate_output": formula}
+
+
+def _keyed(graders: list[Json], problems: Problems) -> dict[str, Json]:
     """An array of graders (the form of one published example), keyed by `name`."""
-    report.lenient(
+    problems.lenient(
         "'graders' is an array; it is read as an object keyed by each grader's name.", "graders_array",
     )  # fmt: skip
     keyed: dict[str, Json] = {}
     for index, grader in enumerate(graders):
         name = grader.get("name") if isinstance(grader, dict) else None
         if not isinstance(name, str) or not name:
-            report.error(missing(report.where(index, "name")), "missing_required_parameter", index, "name")
+            problems.error(
+                missing(problems.where(index, "name")), "missing_required_parameter", index, "name"
+            )
         elif name in keyed:
-            report.error(f"Two graders are named '{name}'.", "duplicate_value", index, "name")
+            problems.error(f"Two graders are named '{name}'.", "duplicate_value", index, "name")
         else:
             keyed[name] = grader
     return keyed
 
 
-def _is_member(grader: Json) -> bool:
-    return isinstance(grader, dict) and isinstance(grader.get("type"), str) and grader["type"] in MEMBERS
-
-
-def _member(raw: Json, report: Report) -> Json:
-    """One grader in canonical words; what is wrong with its type is left for the schema to say."""
-    return spec_of(raw["type"]).lenient(raw, report) if _is_member(raw) else raw
-
-
-class Multi:
+class Multi(Kind):
     def __init__(self, spec: MultiSpec, options: Options) -> None:
         self.children: dict[str, Kind] = {key: grader.build(options) for key, grader in spec.graders.items()}
         self.formula = Formula(spec.calculate_output, tuple(self.children))
         self.n_asks = sum(child.n_asks for child in self.children.values())
-        self.provenance: Mapping[str, Any] = {
+        self.provenance = {
             "graders": {
                 key: dict(child.provenance) for key, child in self.children.items() if child.provenance
             }
@@ -169,3 +180,18 @@ class Multi:
             failures.append(error)
         more = {"graders": provenance} if provenance else {}
         return Score(value, rewards, tuple(failures), spent, more, failed)
+
+    def columns(self) -> GradeColumns | None:
+        members = {key: child.columns() for key, child in self.children.items()}
+        if None in members.values():
+            return None
+        value = self.formula.value
+
+        def grade(samples: Sequence[str], items: Sequence[Any]) -> ColumnScores:
+            subs = {key: member(samples, items).rewards for key, member in members.items() if member}
+            try:
+                return ColumnScores(list(map(value, zip(*subs.values(), strict=True))), subs)
+            except GradeError:
+                raise NotColumnar from None
+
+        return grade

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 from graders.ask import Answer, Ask, CodeAsk, CodeReply, unwrap
 from graders.errors import GradeError
 from graders.result import Score
 from graders.row import Row
-from graders.spec.reading import Field, Json, Options, Report, SpecModel
+from graders.spec.kind import Kind
+from graders.spec.model import Field, SpecModel
+from graders.spec.options import Options
+from graders.spec.problems import Problems
+from graders.spec.wording import Json
 from graders.values import json_value
 
 CODE_MAX_BYTES = 256 * 1024  # the service's own cap
@@ -22,22 +26,17 @@ IMAGE_TAG = "2025-05-08"
 class PythonSpec(SpecModel):
     """What `grade(sample, item)` of `source` returns: any finite number, never clamped."""
 
+    hosted: ClassVar[bool] = True
+
     type: Literal["python"]
     source: str = Field(description="A Python module that defines grade(sample, item) and returns a number.")
     image_tag: str = Field(IMAGE_TAG, description="Accepted; the sandbox here has one image.")
 
     @classmethod
-    def lenient(cls, raw: dict[str, Json], report: Report) -> dict[str, Json]:
-        raw = super().lenient(raw, report)
-        if raw.get("image_tag", IMAGE_TAG) is None:
-            del raw["image_tag"]
-        return raw
-
-    @classmethod
-    def check(cls, raw: dict[str, Json], report: Report) -> None:
+    def check(cls, raw: dict[str, Json], problems: Problems) -> None:
         source, tag = raw.get("source"), raw.get("image_tag")
         if isinstance(tag, str) and tag != IMAGE_TAG:
-            report.warn(
+            problems.warn(
                 f"image_tag '{tag}' is run with this machine's Python and packages, like every tag.",
                 "image_tag", "image_tag",
             )  # fmt: skip
@@ -45,7 +44,7 @@ class PythonSpec(SpecModel):
             return
         size = len(source.encode("utf-8", "surrogatepass"))
         if size > CODE_MAX_BYTES:
-            report.error(
+            problems.error(
                 f"Invalid 'source': it has {size} bytes; the limit is {CODE_MAX_BYTES}.",
                 "source_too_large",
                 "source",
@@ -53,13 +52,19 @@ class PythonSpec(SpecModel):
             return
         mistake = _source_mistake(source)
         if mistake:  # the service creates such a grader and fails its rows (docs/parity.md)
-            report.lenient(mistake, "invalid_source", "source")
+            problems.lenient(mistake, "invalid_source", "source")
 
     def to_json(self) -> dict[str, Json]:
         return {**super().to_json(), "image_tag": self.image_tag}
 
     def build(self, options: Options) -> Python:
         return Python(self)
+
+    def reward_range(self) -> None:
+        return None
+
+    def program(self) -> str:
+        return self.source
 
 
 def _source_mistake(source: str) -> str:
@@ -106,9 +111,8 @@ def _bound_names(node: ast.stmt) -> list[str]:
     return names
 
 
-class Python:
+class Python(Kind):
     n_asks = 1
-    provenance: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, spec: PythonSpec) -> None:
         self._source = spec.source

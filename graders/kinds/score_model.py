@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 from graders.ask import Verdict
 from graders.kinds.judge import Judge, JudgeSpec
-from graders.spec.reading import Field, Json, Options, Report
+from graders.spec.model import Field
+from graders.spec.options import Options
+from graders.spec.problems import Problems
+from graders.spec.wording import Json
 
 
 class ScoreModelSpec(JudgeSpec):
     """The number that the judge answers with, truncated to `range`."""
+
+    hosted: ClassVar[bool] = True
 
     type: Literal["score_model"]
     range: list[float] = Field(
@@ -19,29 +24,29 @@ class ScoreModelSpec(JudgeSpec):
     )
 
     @classmethod
-    def lenient(cls, raw: dict[str, Json], report: Report) -> dict[str, Json]:
-        raw = super().lenient(raw, report)
-        if raw.get("range", ...) is None:  # the service's default, written out
-            del raw["range"]
-        return raw
-
-    @classmethod
-    def check(cls, raw: dict[str, Json], report: Report) -> None:
-        super().check(raw, report)
+    def check(cls, raw: dict[str, Json], problems: Problems) -> None:
+        super().check(raw, problems)
         bounds = raw.get("range", [0, 1])
         if not isinstance(bounds, list) or any(type(bound) not in (int, float) for bound in bounds):
             return
         if len(bounds) != 2:
             message = f"Invalid 'range': expected two numbers, lowest and highest, but got {len(bounds)}."
-            report.error(message, "invalid_range", "range")
+            problems.error(message, "invalid_range", "range")
         elif not all(abs(bound) < math.inf for bound in bounds):
-            report.error(f"Invalid 'range': {bounds} is not finite.", "invalid_range", "range")
+            problems.error(f"Invalid 'range': {bounds} is not finite.", "invalid_range", "range")
         elif bounds[0] >= bounds[1]:
             message = f"Invalid 'range': {bounds[0]} is not below {bounds[1]}."
-            report.error(message, "invalid_range", "range")
+            problems.error(message, "invalid_range", "range")
 
     def build(self, options: Options) -> ScoreModel:
         return ScoreModel(self, options)
+
+    def reward_range(self) -> tuple[float, float]:
+        low, high = self.range
+        return low, high
+
+    def best_verdict(self) -> float:
+        return self.range[1]
 
 
 class ScoreModel(Judge):

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
-from graders.ask import Answer, Ask
-from graders.errors import GradeError
+from graders.ask import Answer
+from graders.errors import Problem
+from graders.kinds.columns import column
 from graders.result import Score
 from graders.row import Row
-from graders.spec.reading import Field, Json, Options, Report, SpecModel, TemplateText
+from graders.spec.kind import ColumnScores, GradeColumns, Kind
+from graders.spec.model import Field, SpecModel, TemplateText, VariableValues
+from graders.spec.options import Options
+from graders.spec.problems import Problems
+from graders.spec.wording import Json
 from graders.template import Template
 
 # No trimming, no Unicode folding. `like` is "contains", not SQL's pattern: a published run shows it (docs/parity.md).
 COMPARE: dict[str, Callable[[str, str], bool]] = {
-    "eq": lambda got, want: got == want,
-    "ne": lambda got, want: got != want,
-    "like": lambda got, want: want in got,
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "like": operator.contains,
     "ilike": lambda got, want: want.lower() in got.lower(),
 }
+
+#: Operation -> (severity, what follows) where the reference is empty.
+EMPTY_REFERENCE = {
+    "eq": ("warning", "only an empty output equals it"),
+    "ne": ("warning", "every output but an empty one passes"),
+    "like": ("error", "every output contains it and passes"),
+    "ilike": ("error", "every output contains it and passes"),
+}
+#: JSON types whose text is rarely what a model writes.
+_JSON_TEXTS = ("boolean", "decimal number")
 
 RIGHT, WRONG = Score(1.0), Score(0.0)
 
 
 class StringCheckSpec(SpecModel):
     """1.0 when the rendered texts compare as `operation` asks, else 0.0."""
+
+    hosted: ClassVar[bool] = True
+    two_valued: ClassVar[bool] = True
 
     type: Literal["string_check"]
     operation: Literal["eq", "ne", "like", "ilike"] = Field(
@@ -34,33 +53,57 @@ class StringCheckSpec(SpecModel):
     reference: TemplateText
 
     @classmethod
-    def lenient(cls, raw: dict[str, Json], report: Report) -> dict[str, Json]:
-        raw = super().lenient(raw, report)
+    def lenient(cls, raw: dict[str, Json], problems: Problems) -> dict[str, Json]:
+        raw = super().lenient(raw, problems)
         if raw.get("operation") == "neq":  # the guide's prose; the schema says ne
-            report.lenient("'neq' is read as 'ne', the schema's word.", "neq_spelling", "operation")
+            problems.lenient("'neq' is read as 'ne', the schema's word.", "neq_spelling", "operation")
             raw["operation"] = "ne"
         return raw
 
     @classmethod
-    def check(cls, raw: dict[str, Json], report: Report) -> None:
-        report.template(raw.get("input"), "input")
-        report.template(raw.get("reference"), "reference")
+    def check(cls, raw: dict[str, Json], problems: Problems) -> None:
+        problems.template(raw.get("input"), "input")
+        problems.template(raw.get("reference"), "reference")
 
     def build(self, options: Options) -> StringCheck:
         return StringCheck(self, options)
 
+    def compared(self) -> tuple[str, str]:
+        return self.input, self.reference
 
-class StringCheck:
-    n_asks = 0
-    provenance: ClassVar[Mapping[str, Any]] = {}
+    def reference_mistake(self, text: str) -> Problem | None:
+        if text.strip():
+            return None
+        severity, follows = EMPTY_REFERENCE[self.operation]
+        return Problem("reference", f"the reference is empty: {follows}", "empty_reference", severity)
 
+    def findings(self, variables: Sequence[VariableValues]) -> Iterator[Problem]:
+        for variable in variables:
+            types = set(variable.types) - {"null"}
+            if len(types) == 1 and variable.path.namespace == "item" and types & set(_JSON_TEXTS):
+                (kind,) = types
+                message = (
+                    f"'{variable.path}' is a {kind} and is compared as its JSON text, "
+                    f"such as {variable.examples[kind]}."
+                )
+                yield Problem(variable.field, message, "compared_as_json", "warning")
+
+
+class StringCheck(Kind):
     def __init__(self, spec: StringCheckSpec, options: Options) -> None:
         self._compare = COMPARE[spec.operation]
-        self.input = Template(spec.input, options.values)
-        self.reference = Template(spec.reference, options.values)
-
-    def ask(self, row: Row) -> Sequence[Ask | GradeError]:
-        return ()
+        self._input = Template(spec.input, options.values)
+        self._reference = Template(spec.reference, options.values)
 
     def grade(self, row: Row, answers: Sequence[Answer]) -> Score:
-        return RIGHT if self._compare(self.input.render(row), self.reference.render(row)) else WRONG
+        return RIGHT if self._compare(self._input.render(row), self._reference.render(row)) else WRONG
+
+    def columns(self) -> GradeColumns:
+        compare, got, want = self._compare, column(self._input), column(self._reference)
+        number = (0.0, 1.0).__getitem__  # False is 0 and True is 1
+
+        def grade(samples: Sequence[str], items: Sequence[Any]) -> ColumnScores:
+            same = map(compare, got(samples, items), want(samples, items))
+            return ColumnScores(list(map(number, same)))
+
+        return grade

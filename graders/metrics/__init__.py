@@ -11,9 +11,13 @@ The definitions are in docs/metrics.md. `cosine` is not here: it needs vectors, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 from itertools import starmap
 from typing import Any, TypeAlias
+
+from graders.plugins import installed
+from graders.suggest import did_you_mean
 
 #: Metric's name on the wire -> who makes it. A maker takes (name, options, implementation).
 METRICS: dict[str, str] = {
@@ -29,6 +33,8 @@ METRICS: dict[str, str] = {
     "rouge_l": "graders.metrics.rouge",
 }
 
+#: The entry-point group in which other distributions offer metrics: name -> module.
+GROUP = "graders.metrics"
 IMPLEMENTATIONS = ("fast", "reference")
 
 #: (hypothesis, reference) -> a fraction from 0 to 1. Raises TextTooLong.
@@ -54,6 +60,61 @@ class Metric:
     provenance: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class ReferenceMistake:
+    """Why a metric gives 0 for whatever is compared with a reference: a stable word, and a clause."""
+
+    code: str
+    message: str
+
+
+def _no_mistake(name: str, reference: str) -> ReferenceMistake | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricFacts:
+    """What is known of a metric before any text is compared, from its module's HOSTED, EQUAL_TEXTS and reference_mistake.
+
+    Attributes:
+        hosted: Whether the hosted service has it; `strict` refuses one that it does not have.
+        equal_texts: Why equal texts score below 1, a clause; "" where they score 1.
+        reference_mistake: (name, reference) -> why every score against it is 0; None where it is not.
+    """
+
+    hosted: bool
+    equal_texts: str
+    reference_mistake: Callable[[str, str], ReferenceMistake | None]
+
+
+def known_metrics() -> tuple[str, ...]:
+    """Every metric that `bind` takes, those of other distributions last."""
+    return (*METRICS, *(name for name in installed(GROUP) if name not in METRICS))
+
+
+def is_known(name: str) -> bool:
+    return name in METRICS or name in installed(GROUP)
+
+
+def _family(name: str) -> Any:
+    """The module that makes a metric.
+
+    Raises:
+        KeyError: there is no such metric, here or in another distribution.
+    """
+    return import_module(METRICS.get(name) or installed(GROUP)[name].home)
+
+
+def facts_of(name: str) -> MetricFacts:
+    """The facts of a metric that `is_known`."""
+    family = _family(name)
+    return MetricFacts(
+        getattr(family, "HOSTED", False),
+        getattr(family, "EQUAL_TEXTS", ""),
+        getattr(family, "reference_mistake", _no_mistake),
+    )
+
+
 def bind(name: str, options: Mapping[str, Any] | None = None, implementation: str = "fast") -> Metric:
     """The metric, with its library imported.
 
@@ -66,21 +127,20 @@ def bind(name: str, options: Mapping[str, Any] | None = None, implementation: st
         ValueError: the name, an option, its value or the implementation is unknown; the message has the allowed ones.
         ImportError: `implementation` needs a library or data that is not installed; the message says how to get it.
     """
-    from importlib import import_module
-
-    from graders.suggest import did_you_mean
-
-    if name not in METRICS:
+    if not is_known(name):
+        names = known_metrics()
         raise ValueError(
-            f"unknown metric {name!r}; there are {', '.join(METRICS)}. {did_you_mean(name, METRICS)}"
+            f"unknown metric {name!r}; there are {', '.join(names)}. {did_you_mean(name, names)}"
         )
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(
             f"metrics.implementation: expected one of {', '.join(IMPLEMENTATIONS)}, found {implementation!r}"
         )
-    family = import_module(METRICS[name])
+    family = _family(name)
     made: Metric = family.make(name, _checked(name, options or {}, family.OPTIONS), implementation)
-    return made
+    if name in METRICS:
+        return made
+    return replace(made, provenance={**made.provenance, "distribution": installed(GROUP)[name].distribution})
 
 
 def options_in(table: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -89,23 +149,19 @@ def options_in(table: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     Raises:
         ValueError: a key is neither `implementation` nor a metric, or a metric's is not a table.
     """
-    from graders.suggest import did_you_mean
-
-    keys = ("implementation", *METRICS)
+    keys = ("implementation", *known_metrics())
     for key, value in table.items():
         if key not in keys:
             raise ValueError(
                 f"metrics.{key}: unknown key; the keys are {', '.join(keys)}. {did_you_mean(key, keys)}"
             )
-        if key in METRICS and not isinstance(value, Mapping):
+        if key != "implementation" and not isinstance(value, Mapping):
             raise ValueError(f"metrics.{key}: expected a table of options, found {value!r}")
-    return {key: value for key, value in table.items() if key in METRICS}
+    return {key: value for key, value in table.items() if key != "implementation"}
 
 
 def _checked(name: str, options: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
     """All options, those not given at their defaults: the first of the allowed values."""
-    from graders.suggest import did_you_mean
-
     for key, value in options.items():
         if key not in allowed:
             raise ValueError(

@@ -17,6 +17,8 @@ from graders.metrics.limits import Prepared, bounded
 from graders.metrics.ngrams import ORDERS, Shared, shared_with
 from graders.metrics.tokens import Tokenize, tokens_13a
 
+#: The hosted service has this metric.
+HOSTED = True
 OPTIONS: dict[str, tuple[Any, ...]] = {
     "tokenizer": ("13a", "intl", "zh", "char", "none"),
     "lowercase": (False, True),

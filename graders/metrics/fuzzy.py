@@ -28,6 +28,8 @@ MANY_CELLS = (
     10**9
 )  # characters x characters in a batch from which on all processors are worth their start: 30 ms
 
+#: The hosted service has this metric.
+HOSTED = True
 OPTIONS: dict[str, tuple[Any, ...]] = {"scorer": tuple(COST), "processor": ("none", "default")}
 
 

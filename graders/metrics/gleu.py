@@ -16,6 +16,8 @@ from graders.metrics.limits import Prepared, bounded
 from graders.metrics.ngrams import Shared
 from graders.metrics.tokens import WORDS, reference_words
 
+#: The hosted service has this metric.
+HOSTED = True
 OPTIONS: dict[str, tuple[Any, ...]] = {"tokenizer": tuple(WORDS)}
 
 REFERENCE = "nltk 3.10.4"

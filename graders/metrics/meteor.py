@@ -18,6 +18,9 @@ from graders.metrics.porter import stems
 from graders.metrics.synonyms import synonyms, wordnet
 from graders.metrics.tokens import WORDS, Tokenize, lower_13a, reference_words
 
+#: The hosted service has this metric.
+HOSTED = True
+EQUAL_TEXTS = "METEOR of equal texts is below 1 (0.5 for one word)"
 OPTIONS: dict[str, tuple[Any, ...]] = {"tokenizer": tuple(WORDS)}
 
 REFERENCE = "nltk 3.10.4, WordNet 3.0"

@@ -7,11 +7,13 @@ nothing matches. Words are runs of [a-z0-9] in the lower-cased text (see tokens.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeAlias
 
-from graders.metrics import Metric, Score, each, provenance
+from graders.metrics import Metric, ReferenceMistake, Score, each, provenance
 from graders.metrics.limits import (
     MAX_CHARS,
     MAX_TABLE_CELLS,
@@ -24,6 +26,8 @@ from graders.metrics.limits import (
 from graders.metrics.ngrams import GRAMS, shared
 from graders.metrics.tokens import ROUGE, Tokenize
 
+#: The hosted service has these metrics.
+HOSTED = True
 OPTIONS: dict[str, tuple[Any, ...]] = {
     "stemmer": (False, True),
     "tokenizer": tuple(ROUGE),
@@ -31,6 +35,7 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
 }
 
 REFERENCE = "rouge-score 0.1.2"
+_WORD = re.compile("[a-z0-9]+")
 BATCH = 256  # pairs in one call into rouge-score-rs: results of more at once slow the garbage collector down
 BATCH_CHARS = MAX_CHARS  # in one call, which cannot be interrupted
 
@@ -52,6 +57,19 @@ MEASURES: dict[str, Measure] = {
     "precision": lambda matches, hypothesis, reference: matches / hypothesis if matches else 0.0,
     "recall": lambda matches, hypothesis, reference: matches / reference if matches else 0.0,
 }
+
+
+def reference_mistake(name: str, reference: str) -> ReferenceMistake | None:
+    """Why no text scores above 0 against this reference: it has too few words that rouge sees."""
+    wanted = int(name[-1]) if name[-1].isdigit() else 1
+    words = sum(1 for _ in islice(_WORD.finditer(reference.lower()), wanted))
+    if not words:
+        message = f"{name} sees only latin letters and digits, and the reference has none"
+        return ReferenceMistake("rouge_blind", message)
+    if words < wanted:
+        message = f"{name} counts runs of {wanted} words, and the reference has fewer"
+        return ReferenceMistake("rouge_short", message)
+    return None
 
 
 def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:

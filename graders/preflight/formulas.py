@@ -12,13 +12,10 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING
 
 from graders.errors import FormulaError
 from graders.formula import Formula, Node
-
-if TYPE_CHECKING:
-    from graders.spec.reading import SpecModel
+from graders.spec.model import SpecModel
 
 GRID = 4096  # points tried; all corners of 12 members
 BISECTIONS = 100  # halvings towards a zero: more than there are floats between two scores
@@ -41,8 +38,8 @@ class Range:
 
 def range_of(spec: SpecModel) -> Range:
     """A grader's range. A program may return any number; the fraction that programs usually return is taken for it."""
-    low, high = getattr(spec, "range", (0.0, 1.0))
-    return Range(low, high, continuous=spec.type not in ("string_check", "label_model"))
+    low, high = spec.reward_range() or (0.0, 1.0)
+    return Range(low, high, continuous=not spec.two_valued)
 
 
 def witness(formula: Formula, ranges: Sequence[Range]) -> FormulaError | None:

@@ -17,11 +17,14 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from graders.report.format import figure, interval, percent, seconds, verdict
 from graders.report.report import Report, Shown
-from graders.report.text import figure, percent, seconds, verdict
 from graders.stats.estimates import Estimate, number_or_none
+from graders.stats.gates import Gate
+from graders.stats.histogram import Bar
 from graders.stats.labels import Agreement, Cut
-from graders.stats.summary import Bar, Gate, Latency, Spread, Sub, Summary, reward_range
+from graders.stats.summary import Latency, Spread, SubReward, Summary, reward_range
+from graders.wording import plural
 
 TEXT_MAX = 4000  # characters of a text on the page
 TEXTS_MAX = 9_000_000  # characters of all texts on the page, which cuts them shorter where rows are many
@@ -231,9 +234,10 @@ def _tiles(report: Report) -> Iterable[str]:
         bounds = f"{figure(summary.bounds.low)} – {figure(summary.bounds.high)}"
         tiles.append(("Mean, failures at worst and best", bounds, "the failed rows can move it so far"))
     agreed = report.agreement
-    if agreed is not None and agreed.cut is not None:
-        about = f"agree on {percent(agreed.cut.agreement.value)} of {agreed.n:,} labels"
-        tiles.append(("Cohen's kappa with labels", figure(agreed.cut.kappa), about))
+    if agreed is not None and agreed.kappa is not None and agreed.agreement is not None:
+        how = ", held out" if agreed.fitted else ""
+        about = f"{interval(agreed.kappa)}; agree on {percent(agreed.agreement.value)} of {plural(agreed.n, 'label')}"
+        tiles.append((f"Cohen's kappa with labels{how}", figure(agreed.kappa.value), about))
     if summary.latency is not None:
         about = f"90 % within {seconds(summary.latency.p90)}"
         tiles.append(("Median time of a row", seconds(summary.latency.p50), about))
@@ -356,7 +360,7 @@ def _figures(rows: Iterable[Sequence[str]], head: Sequence[str] = ()) -> str:
     return f'<table class="figures">{shown}<tbody>{body}</tbody></table>'
 
 
-def _subs(subs: Sequence[Sub]) -> Iterable[str]:
+def _subs(subs: Sequence[SubReward]) -> Iterable[str]:
     about = (
         "“Moves” is how much the total changes, on average, when this sub-reward is replaced by its own mean: what it "
         "really weighs in these rows."
@@ -426,8 +430,11 @@ def _labels(agreed: Agreement) -> Iterable[str]:
     if len(agreed.curve) > 2:  # with two there is nothing to choose
         yield _slider(agreed, cut)
     facts = [
-        ("agreement", f'<span id="agreed">{percent(cut.agreement.value)}</span>'),
-        ("Cohen's kappa", f'<span id="kappa">{figure(cut.kappa)}</span>'),
+        (
+            "agreement at this threshold",
+            f'<span id="agreed">{percent((cut.both + cut.neither) / agreed.n)}</span>',
+        ),
+        ("kappa at this threshold", f'<span id="kappa">{figure(cut.kappa)}</span>'),
         *correlations,
     ]
     items = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)

@@ -9,7 +9,6 @@ and the best, and those where grader and label are furthest apart; `Report.held`
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from graders.errors import GradeError
-from graders.fields import field_of
-from graders.report.text import verdict
-from graders.results.read import ResultRow, read_rows
+from graders.results.read import ResultRow, field_of, read_rows
 from graders.row import Row
 from graders.stats.estimates import SEED, Floats
+from graders.stats.gates import Gate, gates
+from graders.stats.gather import Columns, gather
 from graders.stats.labels import Agreement, agreement
-from graders.stats.summary import Columns, Gate, Summary, gates, gather, summarise, to_json
+from graders.stats.summary import Summary, summarise, to_json
 from graders.template import Template
 from graders.usage import Usage
 
@@ -91,31 +90,35 @@ def make_report(
     reference: str | None = None,
     fail_under: float | None = None,
     min_coverage: float | None = None,
+    surely: bool = False,
+    pass_threshold: float | None = None,
     price: Callable[[str, Usage], float | None] = lambda model, usage: None,
     rows: bool = True,
 ) -> Report:
     """
     Args:
-        group, label: As in `stats.gather`.
+        group, label: As in `stats.gather.gather`.
         label_threshold: Labels are numbers, and those from here on say yes.
         reference: The field of item or row that holds the reference; None: what the spec compares with, else a field
             named like one.
-        fail_under, min_coverage: As in `stats.gates`.
-        price: As in `stats.summarise`.
+        fail_under, min_coverage, surely: As in `stats.gates.gates`.
+        price, pass_threshold: As in `stats.summary.summarise`.
         rows: Whether rows are wanted beside the figures.
 
     Raises:
         ResultsError: the file cannot be read, or a field is asked for and no row has it.
     """
     columns = gather(path, group=group, label=label)
-    summary = summarise(columns, price)
+    summary = summarise(columns, price, pass_threshold=pass_threshold)
     agreed = None
     if label is not None:
-        agreed = agreement(label, columns.labels, columns.rewards, summary.threshold, label_threshold)
+        agreed = agreement(
+            label, columns.labels, columns.rewards, summary.threshold, label_threshold, columns.items
+        )
     chosen, held = choose(columns, None if agreed is None else agreed.distances) if rows else ({}, "")
     return Report(
         summary,
-        tuple(gates(summary, fail_under, min_coverage)),
+        tuple(gates(summary, fail_under, min_coverage, surely=surely)),
         agreed,
         tuple(_shown(path, columns, chosen, agreed, reference)),
         held,
@@ -216,55 +219,3 @@ def _reference_template(spec: Mapping[str, Any]) -> str | None:
 
 def _shows(side: str, namespace: str) -> bool:
     return any(path.namespace == namespace for path in Template(side).paths)
-
-
-# --- JUnit --------------------------------------------------------------------------------------------------------
-
-
-def junit(report: Report) -> str:
-    """JUnit XML for a CI: a test case for each gate, then one for each row shown.
-
-    A failed row is an error, a row below the threshold a failure, a gate that is not met a failure.
-    """
-    from xml.etree import ElementTree
-
-    summary = report.summary
-    name = _xml(summary.header.name or summary.header.type)
-    suite = ElementTree.Element("testsuite", name=name)
-    counts = {"failures": 0, "errors": 0}
-
-    def case(of: str, title: str, kind: str = "", message: str = "", time: float | None = None) -> None:
-        made = ElementTree.SubElement(suite, "testcase", classname=f"{name}.{of}", name=_xml(title))
-        if time is not None:
-            made.set("time", f"{time:.6f}")
-        if kind:
-            counts[f"{kind}s"] += 1
-            ElementTree.SubElement(made, kind, message=_xml(message))
-
-    for gate in report.gates:
-        case("gates", gate.name, "" if gate.met else "failure", f"{gate.verdict}: {gate.text}")
-    for shown in report.shown:
-        row = shown.row
-        if row.reward is None:
-            case("rows", row.id, "error", "; ".join((*row.flags, *row.errors)), row.seconds)
-        elif summary.threshold is not None and row.reward < summary.threshold:
-            case(
-                "rows",
-                row.id,
-                "failure",
-                f"reward {row.reward:g} is below {summary.threshold:g}",
-                row.seconds,
-            )
-        else:
-            case("rows", row.id, time=row.seconds)
-    suite.set("tests", str(len(suite)))
-    for kind, n in counts.items():
-        suite.set(kind, str(n))
-    ElementTree.SubElement(suite, "system-out").text = _xml(f"{verdict(summary)} Test cases: {report.held}")
-    ElementTree.indent(suite)
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _xml(text: str) -> str:
-    """Without the characters that XML cannot hold."""
-    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text)

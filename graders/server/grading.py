@@ -133,7 +133,7 @@ def _as_spec(spec: Any) -> Any:
     """A string is not a path here: what comes over the wire must not name files."""
     if isinstance(spec, dict):
         return spec
-    from graders.spec.reading import wrong_type
+    from graders.spec.wording import wrong_type
 
     raise ApiError(400, wrong_type("grader", "an object", spec), param="grader", code="invalid_type")
 

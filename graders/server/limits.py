@@ -21,7 +21,7 @@ from graders.errors import GradeError, PythonServerError
 
 if TYPE_CHECKING:
     from graders.server.metrics import Metrics
-    from graders.spec.reading import Options
+    from graders.spec.options import Options
 
 
 @dataclass(frozen=True, slots=True)

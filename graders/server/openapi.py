@@ -8,7 +8,7 @@ from typing import Any
 
 from graders._version import __version__
 from graders.errors import Problem
-from graders.kinds import KINDS
+from graders.kinds import known_types
 from graders.result import NO_ERRORS, Metadata
 from graders.server.errors import RETRY_AFTER_S
 from graders.server.resources.batch import NDJSON
@@ -218,13 +218,9 @@ def _operation(
 
 
 def _schemas() -> dict[str, Any]:
-    from pydantic import TypeAdapter
+    from graders.kinds.schema import grader_schema
 
-    from graders.spec.reading import union_of
-
-    grader = TypeAdapter(union_of(tuple(KINDS))).json_schema(
-        by_alias=True, ref_template="#/components/schemas/{model}"
-    )
+    grader = grader_schema("#/components/schemas/{model}")
     usage = _object(
         {name: {"type": ["integer", "null"]} for name in Usage().to_wire()}, list(Usage().to_wire())
     )
@@ -234,7 +230,7 @@ def _schemas() -> dict[str, Any]:
     }
     metadata: dict[str, Any] = {
         "name": _STRING,
-        "type": {"type": "string", "enum": list(KINDS)},
+        "type": {"type": "string", "enum": list(known_types())},
         "errors": _object(errors, list(errors)),
         "execution_time": {"type": "number", "minimum": 0, "description": "Seconds."},
         "scores": {"type": "object", "additionalProperties": _NUMBER},

@@ -14,7 +14,7 @@ from starlette.types import Message, Scope
 from graders.jsontext import loads
 from graders.server.errors import ApiError, overloaded
 from graders.server.limits import Buffered, Limits
-from graders.spec.reading import missing, wrong_type
+from graders.spec.wording import missing, wrong_type
 from graders.suggest import did_you_mean
 
 T = TypeVar("T")

@@ -10,11 +10,22 @@ from typing import Any
 import numpy as np
 
 from graders.results.read import ResultsError
-from graders.stats.estimates import Estimate, Floats, correlation, kappa, pass_rate, ranks, weighted_kappa
+from graders.stats.association import (
+    confusion,
+    correlation,
+    kappa,
+    kappa_estimate,
+    ranks,
+    weighted_kappa,
+)
+from graders.stats.estimates import SEED, Bools, Estimate, Floats, Ints, pass_rate
 
 YES = ("yes", "true", "pass", "passed", "correct", "right", "good", "1")
 NO = ("no", "false", "fail", "failed", "incorrect", "wrong", "bad", "0")
-CURVE_MAX = 200  # thresholds that a report offers
+#: Thresholds that a report offers.
+CURVE_MAX = 200
+#: Bins of a reliability diagram.
+BINS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +34,6 @@ class Cut:
 
     Attributes:
         both, only_grader, only_human, neither: How many rows each says yes to.
-        agreement: The part on which they say the same, with its interval.
-        kappa: Cohen's; NaN where one of them always says the same and chance explains it all.
     """
 
     threshold: float
@@ -32,8 +41,27 @@ class Cut:
     only_grader: int
     only_human: int
     neither: int
-    agreement: Estimate
-    kappa: float
+
+    @property
+    def kappa(self) -> float:
+        """Cohen's, in these very rows; NaN where one of them always says the same and chance explains it all."""
+        table = {
+            (True, True): self.both,
+            (True, False): self.only_grader,
+            (False, True): self.only_human,
+            (False, False): self.neither,
+        }
+        return kappa(table)
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Rows with rewards in [low, high] of a reliability diagram: what they were given, and what part the human passes."""
+
+    low: float
+    high: float
+    reward: float
+    passed: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +72,13 @@ class Agreement:
         n: Scored rows with a label; `unlabelled` scored rows have none.
         yes, no: How many labels say so; 0 and 0 for ratings.
         cut: At the spec's threshold, or where kappa is highest (`chosen` says which); None for ratings.
+        agreement: The part on which both say the same; None for ratings. At a threshold that had to be chosen, each half
+            of the items is judged at the threshold that is best on the other half.
+        kappa: Cohen's, in the same way.
+        chosen: How the threshold was chosen, in words.
+        fitted: Whether it was chosen by these labels.
         curve: (threshold, yes labels at or above it, no labels at or above it), for at most CURVE_MAX thresholds.
+        bins: A reliability diagram; () for ratings.
         correlation, rank_correlation: Pearson's and Spearman's, of rewards and labels as numbers.
         weighted_kappa: Quadratic, of ratings against rewards on the same scale of whole numbers; else None.
         distances: How far reward and label are apart, 0 to 1, for each scored row; NaN without a label.
@@ -56,8 +90,12 @@ class Agreement:
     yes: int
     no: int
     cut: Cut | None
+    agreement: Estimate | None
+    kappa: Estimate | None
     chosen: str
+    fitted: bool
     curve: tuple[tuple[float, int, int], ...]
+    bins: tuple[Bin, ...]
     correlation: float
     rank_correlation: float
     weighted_kappa: float | None
@@ -71,12 +109,15 @@ def agreement(
     rewards: Floats,
     threshold: float | None,
     label_threshold: float | None = None,
+    items: Ints | None = None,
 ) -> Agreement:
-    """
+    """How far rewards and labels say the same.
+
     Args:
         labels: One for each reward; None where there is none.
         threshold: Rewards from here on pass; None: where kappa is highest.
         label_threshold: Labels are numbers, and those from here on say yes.
+        items: Which item each reward belongs to, as in `estimates`.
 
     Raises:
         ResultsError: the labels are neither yes and no nor numbers.
@@ -86,27 +127,41 @@ def agreement(
     scores, told = rewards[there], read[there]
     distances = np.full(len(rewards), math.nan)
     whole = ratings and len(told) > 0 and bool(np.all(scores % 1 == 0) and np.all(told % 1 == 0))
-    cut, chosen, curve = None, "", _curve(scores, told == 1, threshold)
+    yes = told == 1
+    cut = agreed = found_kappa = None
+    bins: tuple[Bin, ...] = ()
+    chosen, fitted, curve = "", False, _curve(scores, yes, threshold)
     if ratings:
         curve = ()
         distances[there] = np.abs(ranks(scores) - ranks(told)) / max(1, len(told) - 1)
     elif len(told):
         low, high = min(0.0, float(scores.min())), max(1.0, float(scores.max()))
         distances[there] = np.abs((scores - low) / (high - low) - told)
-        chosen = "the grader's own threshold"
+        own = None if items is None else np.unique(items[there], return_inverse=True)[1]
+        fitted = threshold is None
         if threshold is None:
-            threshold = _best(curve, told == 1)
-            chosen = "the threshold where kappa is highest in these very rows, which flatters it"
-        cut = cut_at(threshold, scores, told == 1)
+            threshold = _best(scores, yes)
+            passed = _held_out(scores, yes, own)
+            chosen = "the threshold where kappa is highest in these very rows"
+        else:
+            passed = scores >= threshold
+            chosen = "the grader's own threshold"
+        cut = cut_at(threshold, scores, yes)
+        agreed, found_kappa = pass_rate(passed == yes, own), kappa_estimate(passed, yes, own)
+        bins = _bins(scores, yes, own)
     return Agreement(
         field,
         len(told),
         len(rewards) - len(told),
-        0 if ratings else int((told == 1).sum()),
+        0 if ratings else int(yes.sum()),
         0 if ratings else int((told == 0).sum()),
         cut,
+        agreed,
+        found_kappa,
         chosen,
+        fitted,
         curve,
+        bins,
         correlation(scores, told),
         correlation(ranks(scores), ranks(told)),
         weighted_kappa(scores, told) if whole else None,
@@ -114,19 +169,45 @@ def agreement(
     )
 
 
-def cut_at(threshold: float, rewards: Floats, yes: Any) -> Cut:
-    """Grader against human when rewards from `threshold` on pass; `yes` is a bool array like `rewards`."""
-    passed = rewards >= threshold
-    table = {(g, h): int(((passed == g) & (yes == h)).sum()) for g in (True, False) for h in (True, False)}
-    return Cut(
-        threshold,
-        table[True, True],
-        table[True, False],
-        table[False, True],
-        table[False, False],
-        pass_rate(passed == yes),
-        kappa(table),
-    )
+def cut_at(threshold: float, rewards: Floats, yes: Bools) -> Cut:
+    """Grader against human when rewards from `threshold` on pass."""
+    table = confusion(rewards >= threshold, yes)
+    return Cut(threshold, table[True, True], table[True, False], table[False, True], table[False, False])
+
+
+def _held_out(rewards: Floats, yes: Bools, items: Ints | None) -> Bools:
+    """Which rows pass at the threshold that is best for the other half of the items.
+
+    The halves have as many items that the human passes, so that both thresholds are chosen on both kinds.
+    """
+    own = np.arange(len(rewards)) if items is None else items
+    n_items = int(own.max()) + 1
+    passed_part = np.bincount(own, yes, n_items) / np.bincount(own, minlength=n_items)
+    shuffled = np.random.default_rng(SEED).permutation(n_items)
+    half_of = np.empty(n_items, np.int64)
+    half_of[shuffled[np.argsort(passed_part[shuffled], kind="stable")]] = np.arange(n_items) % 2
+    half = half_of[own]
+    passed = np.zeros(len(rewards), bool)
+    for judged in (0, 1):
+        here, other = half == judged, half != judged
+        if other.any():
+            passed[here] = rewards[here] >= _best(rewards[other], yes[other])
+    return passed
+
+
+def _bins(rewards: Floats, yes: Bools, items: Ints | None) -> tuple[Bin, ...]:
+    """Up to BINS bins with as many rows each; equal rewards stay together."""
+    edges = np.unique(np.quantile(rewards, np.linspace(0, 1, BINS + 1)))
+    places = np.searchsorted(edges[1:-1], rewards, side="right")
+    made = []
+    for place in np.unique(places):
+        inside = places == place
+        own = None if items is None else np.unique(items[inside], return_inverse=True)[1]
+        some = rewards[inside]
+        made.append(
+            Bin(float(some.min()), float(some.max()), float(some.mean()), pass_rate(yes[inside], own))
+        )
+    return tuple(made)
 
 
 def _read(field: str, labels: Sequence[Any], label_threshold: float | None) -> tuple[Floats, bool]:
@@ -180,17 +261,13 @@ def _curve(rewards: Floats, yes: Any, threshold: float | None) -> tuple[tuple[fl
     )
 
 
-def _best(curve: tuple[tuple[float, int, int], ...], yes: Any) -> float:
+def _best(rewards: Floats, yes: Bools) -> float:
+    """The threshold at which kappa is highest; the lowest of several."""
     n_yes, n_no = int(yes.sum()), int((~yes).sum())
 
     def kappa_at(point: tuple[float, int, int]) -> float:
-        _, both, only_grader = point
-        found = kappa(
-            {
-                (True, True): both, (True, False): only_grader,
-                (False, True): n_yes - both, (False, False): n_no - only_grader,
-            }
-        )  # fmt: skip
+        threshold, both, only_grader = point
+        found = Cut(threshold, both, only_grader, n_yes - both, n_no - only_grader).kappa
         return -math.inf if math.isnan(found) else found
 
-    return max(curve, key=kappa_at)[0]
+    return max(_curve(rewards, yes, None), key=kappa_at)[0]

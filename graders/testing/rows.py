@@ -6,8 +6,7 @@ import random
 from os import PathLike, fspath
 from typing import Any
 
-from graders.datasets.read import open_data
-from graders.datasets.rows import DataError, Unreadable
+from graders.datasets.read import DataError, Unreadable, open_data
 
 
 def load_rows(

@@ -41,9 +41,8 @@ ROW = struct.Struct("<QI")
 LENGTH = struct.Struct("<I")
 #: Between a sample and the server, about the child that runs a model's code (see untrusted.py).
 ASK = struct.Struct("<cdQ")  # U wall_s memory_bytes: start one; K 0 0: stop it
-TOLD = struct.Struct(
-    "<ciB"
-)  # O 0 0 + descriptor: started; X wait_status ended: it ended; N 0 0: it could not start
+TOLD = struct.Struct("<ciBd")  # O 0 0 waited_s + descriptor: started; X wait_status ended waited_s: it ended
+#: waited_s: how long it was waited for a folder to be emptied that an earlier child of the same sample had filled.
 
 #: EXIT's and TOLD's `ended`: by itself, by the server for one of these reasons, or (BY_FAULT) by nothing that is the
 #: program's doing.

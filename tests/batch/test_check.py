@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import graders
-from graders.datasets.rows import DataError
+from graders.datasets.read import DataError
 from graders.documents.bodies import HYPERPARAMETERS
 from graders.formula import Formula
 from graders.preflight.check import check
@@ -281,14 +281,15 @@ def every_label_passes(spec: Spec, rows: Rows, chance: random.Random) -> str | N
     if spec["type"] != "label_model":
         return None
     spec["passing_labels"] = ["bad", "good"]
-    return "every_label_passes"
+    return "all_labels_pass"
 
 
 def reference_that_rouge_cannot_see(spec: Spec, rows: Rows, chance: random.Random) -> str | None:
     if not spec.get("evaluation_metric", "").startswith("rouge"):
         return None
-    chance.choice(rows)["item"]["answer"] = chance.choice(["東京", "Rome", "!!!", "Москва"])
-    return "rouge_blind"
+    answer = chance.choice(["東京", "Rome", "!!!", "Москва"])
+    chance.choice(rows)["item"]["answer"] = answer
+    return "rouge_short" if answer == "Rome" else "rouge_blind"
 
 
 def misspelled_word(spec: Spec, rows: Rows, chance: random.Random) -> str | None:
@@ -488,7 +489,7 @@ def test_command(tmp_path: Path) -> None:
 
     assert (fine.returncode, wrong.returncode) == (0, 1)
     assert fine.stdout.startswith("fine  8 rows")
-    assert "Did you mean 'item.answer'? Rows: q0, q1, q2, ..." in wrong.stdout
+    assert "Did you mean 'item.answer'? Rows: q0 (line 1), q1 (line 2), q2 (line 3), ..." in wrong.stdout
     assert [finding["code"] for finding in listed["findings"]] == ["missing_variable"]
     assert run_command(str(good), str(tmp_path / "none.jsonl")).returncode == 2
     assert run_command(str(tmp_path / "none.json"), str(data)).returncode == 1

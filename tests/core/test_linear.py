@@ -68,12 +68,23 @@ PATTERNS: dict[str, Pattern] = {
     "graders.documents.convert:_key": Pattern(WORDS),
     "graders.documents.convert:_read_promptfoo": Pattern(BRACES),
     "graders.documents.convert:_write_promptfoo": Pattern(BRACES),
+    "graders.endpoints.capabilities:_RATE_LIMIT": Pattern([run("rate"), run("too many "), run("42")]),
+    "graders.endpoints.capabilities:_UNSUPPORTED": Pattern([run("un"), run("not "), run("extra "), run("unrecogni")]),
+    "graders.endpoints.complaint:_NAME": Pattern(WORDS),
+    "graders.endpoints.complaint:_QUOTED": Pattern([run("'"), run("'a"), run("a", start="'"), run("['a."), run("a")]),
+    "graders.endpoints.complaint:_WAIT": Pattern(
+        [run("retry in "), run(" ", start="retry in"), run("1", start="retry in "), run("1 ", start="retry in "),
+         run("1s ", start="retry in "), run("1s", "!", "retry in "), run("1.", start="retry in ")]
+    ),
     "graders.endpoints.concurrency:_DURATION": Pattern([*DIGITS, run("1m"), run("1s1"), run("1.1s")]),
+    "graders.endpoints.failures:_FILTERED": Pattern(
+        [run("content "), run("input"), run("input "), run("safety "), run("a", start="prompt "), run("text a ")]
+    ),
+    "graders.endpoints.failures:_NO_QUOTA": Pattern([run("insufficient "), run("credit "), run("exceeded your ")]),
     "graders.endpoints.trust:_LOOPBACK_URL": Pattern(
         [run("a", "!", "http://127.0.0.1/"), run("1", "!", "http://localhost:"), run("http://")], "fullmatch"
     ),
     "graders.endpoints.trust:_key": Pattern(WORDS),
-    "graders.endpoints.wire:_UNSUPPORTED": Pattern([run("un"), run("not "), run("extra "), run("unrecogni")]),
     "graders.formula:_BLANK": Pattern([run(" ", "!")], "match"),
     "graders.formula:_NUMBER": Pattern(DIGITS, "match"),
     "graders.formula:_WORD": Pattern(WORDS, "match"),
@@ -81,20 +92,15 @@ PATTERNS: dict[str, Pattern] = {
     "graders.judges.quality:expected_score": Pattern(
         [run('"k"'), run(" ", start='"k"'), run('"k" : '), run("1", start='"k":'), run('"')], names={"key": "k"}
     ),
+    "graders.judges.reading:_ESCAPE": Pattern([run("\\"), run("\\u00"), run("\\(")]),
     "graders.judges.reading:_THINK": Pattern(
         [run(" "), run("<think>"), run("a", start="<think>"), run("</think", start="<think>")], "sub"
     ),
     "graders.kinds.messages:_MARKUP": Pattern([run("<"), run("</"), run("<start_of_tur"), run("["), run("[/")]),
-    "graders.kinds.text_similarity:_rouge_words": Pattern(WORDS),
-    "graders.kinds.text_similarity:check": Pattern([run("-"), run("é")]),
+    "graders.metrics.rouge:_WORD": Pattern(WORDS),
     "graders.metrics.tokens:_RULES": Pattern([run("."), run(".,"), run("1."), run("1-"), run("a."), run("-")]),
     "graders.metrics.tokens:_UNICODE": Pattern(WORDS),
-    "graders.preflight.check:_ROUGE_WORD": Pattern(WORDS),
-    "graders.preflight.check:_leaf_of": Pattern(
-        [run("a.", start="graders."), run(".input", start="graders"), run("graders.")]
-    ),
-    "graders.preflight.check:_nearest": Pattern([run("'"), run("a", start="'"), run("a")]),
-    "graders.preflight.check:_squeezed": Pattern(BRACES),
+    "graders.preflight.graders:_squeezed": Pattern(BRACES),
     "graders.report.page:_PLACE": Pattern(BRACES),
     "graders.report.page:_UNSEEN": Pattern(UNSEEN),
     "graders.report.report:_xml": Pattern(UNSEEN),
@@ -247,7 +253,7 @@ def _mistakes(text: str) -> object:
 
 
 def _squeezed(text: str) -> object:
-    from graders.preflight.check import _squeezed
+    from graders.preflight.graders import _squeezed
 
     return _squeezed(text)
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import graders
 from graders.kinds import KINDS, spec_of
-from graders.spec.reading import json_schema, load, read
+from graders.kinds.schema import json_schema
+from graders.spec.reading import load, read
 from tests.specs import label_model, multi, python, score_model, string_check, text_similarity
 
 VALID = [string_check(), text_similarity(), python(), score_model(), label_model(), multi()]

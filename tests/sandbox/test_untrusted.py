@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graders_sandbox import TIERS, Limits, Outcome, Sandbox, run_untrusted
-from graders_sandbox.jail import untrusted
+from graders_sandbox.jail import plain
 from tests.sandbox.jails import need
 
 #: Reports everything instead of a number: the text of the exception is the verdict.
@@ -327,7 +327,7 @@ def test_several_graders_at_once_each_have_a_child() -> None:
         assert [future.result().value for future in futures] == [1.0, 0.4] * 6
 
 
-plain = st.recursive(
+values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.complex_numbers()
     | st.sets(st.integers() | st.text()) | st.frozensets(st.integers()),
     lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.integers() | st.text() | st.tuples(st.text()), inner),
@@ -336,10 +336,10 @@ plain = st.recursive(
 
 
 @settings(max_examples=60, deadline=None)
-@given(plain)
+@given(values)
 def test_plain_data_comes_back_as_it_was(value: Any) -> None:
     """Values and their types survive the way to the child and back."""
-    back = untrusted.decode(json.loads(json.dumps(untrusted.encode(value))))
+    back = plain.decode(json.loads(json.dumps(plain.encode(value))))
 
     assert repr(back) == repr(value) or _alike(back, value)
 
@@ -361,8 +361,8 @@ def _alike(left: Any, right: Any) -> bool:
 def test_whatever_a_child_says_is_data_or_refused(said: Any) -> None:
     """No JSON makes the reader do more than build plain data or say no."""
     try:
-        value = untrusted.decode(said)
+        value = plain.decode(said)
     except (ValueError, TypeError, OverflowError):
         return
 
-    untrusted.encode(value)
+    plain.encode(value)

@@ -15,6 +15,8 @@ from importlib.machinery import all_suffixes
 from importlib.util import find_spec
 from itertools import takewhile
 
+from graders_sandbox.jail.program import MODULES
+
 #: The packages of the hosted image (OpenAI graders guide, image 2025-05-08): import names. Those installed are loaded.
 HOSTED = frozenset(
     ("numpy", "scipy", "sympy", "pandas", "rapidfuzz", "sklearn", "rouge_score", "deepdiff", "jsonschema", "pydantic",
@@ -29,13 +31,6 @@ _LEFT_OUT = frozenset(
 
 #: Parts of a module's name that are never loaded ahead: command lines that parse arguments and leave, and test suites.
 _NEVER_AHEAD = frozenset(("__main__", "conftest", "setup", "test", "tests", "benchmark", "benchmarks"))
-
-#: What a model's code tends to import: loaded for graders that run such code, since nobody has read it yet.
-_FOR_UNTRUSTED = frozenset(
-    ("bisect", "collections", "copy", "datetime", "decimal", "fractions", "functools", "hashlib", "heapq", "io",
-     "itertools", "json", "math", "operator", "random", "re", "statistics", "string", "typing")
-)  # fmt: skip
-
 
 #: What a module loads only when it is used, so that no program names it.
 _LATE = {"asyncio": "concurrent.futures.thread", "concurrent.futures": "concurrent.futures.thread"}
@@ -102,7 +97,7 @@ def named(source: str) -> Named:
         n for n in names if n.partition(".")[0] in sys.stdlib_module_names - _LEFT_OUT and _is_module(n)
     }
     if untrusted:
-        standard |= _FOR_UNTRUSTED
+        standard |= set(MODULES)  # for the tests' text, which nobody has read yet
     packages = {name for name in names if name.partition(".")[0] in HOSTED and _is_module(name)}
     if "numpy" in packages and (
         "random" in source or any(name.partition(".")[0] != "numpy" for name in packages)

@@ -687,7 +687,8 @@ class _Pool:
             self._let_go(run)
             self._again(
                 run.tasks,
-                "the sample's process was killed by something outside of the sandbox (the machine or its container may be short of memory)",
+                "the sample's process was killed by something outside of the sandbox, or the child that it asked for could not "
+                "be started (the machine or its container may be short of memory)",
             )
             return
         if len(run.tasks) > 1:

@@ -225,7 +225,8 @@ def start(
         folders.sweep()
     # Without Landlock a neighbour's folder would be in reach: one sample at a time, and several servers.
     capacity = 1 if tier == "linux-ns" else min(PER_SERVER, in_flight)
-    count = 2 * capacity + SPARE_SLOTS  # each sample may have one child more
+    # Each sample may have a child, and a folder that its child before left and that is being emptied.
+    count = 3 * capacity + SPARE_SLOTS
     scratch = None
     if tier in ("linux-full", "linux-ns"):
         slots = [f"/tmp/{number}" for number in range(count if tier == "linux-full" else 1)]

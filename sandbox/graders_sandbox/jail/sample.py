@@ -21,11 +21,10 @@ from graders_sandbox import protocol
 from graders_sandbox.linux import sys as kernel
 from graders_sandbox.linux.seccomp import SampleFilter
 
-from . import untrusted
+from . import client, seeding
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
 if TYPE_CHECKING:
-    from importlib.machinery import ModuleSpec
     from typing import Any, NoReturn
 
 #: The only descriptors a sample has beside 0-2, which are /dev/null. An idle child has its channel in RESULT's place.
@@ -36,7 +35,7 @@ NAME = "grader_program"  # the module's __name__, so that a main block does not 
 #: What json.loads does with a text, without the regular expressions around it: here each touched page is a copy.
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # public, and missing from the stubs
 _LARGEST = sys.float_info.max
-WORK = struct.Struct("<II")  # to an idle child: source, count; + descriptors in RESULT's order
+WORK = struct.Struct("<I")  # to an idle child: count; + descriptors in RESULT's order
 
 
 class Jail:
@@ -137,26 +136,26 @@ def _closed_from(first: int) -> Callable[[], object]:
     return kernel.prepared("close_range", first, 0xFFFFFFFF, 0)
 
 
-def await_work(codes: Mapping[int, types.CodeType]) -> NoReturn:
+def await_work(code: types.CodeType) -> NoReturn:
     """As a jailed idle child: wait for a sample on RESULT, then grade it."""
     channel = _socket.socket(fileno=RESULT)
     message, received = protocol.receive(channel, WORK.size)
     if not message:
         os._exit(0)
-    source, count = WORK.unpack(message)
+    (count,) = WORK.unpack(message)
     channel.detach()
     # They came as 4, 5, 6 in RESULT's order, since nothing else was open: each moves down by one.
     for at, descriptor in enumerate(received, RESULT):
         os.dup2(descriptor, at)
     os.closerange(RESULT + len(received), 128)
-    grade(codes[source], count, len(received) > 2)
+    grade(code, count, len(received) > 2)
 
 
 def grade(code: types.CodeType, count: int, may_ask: bool) -> NoReturn:
     """Grade the rows on PAYLOAD and leave."""
     write, leave = os.write, os._exit  # programs patch modules, if only for their own sample
     if may_ask:
-        untrusted.connect(REQUEST)
+        client.connect(REQUEST)
     data = os.read(PAYLOAD, _CHUNK)
     if len(data) == _CHUNK:  # else it was all: the host has written it before
         parts = [data]
@@ -187,7 +186,7 @@ def _frame(code: types.CodeType, row_text: bytes, seed: int, module: types.Modul
     stage = b"p"
     try:
         row, _ = _scan(row_text.decode(), 0)
-        _seeding.seed(seed)
+        seeding.seed(seed)
         stage = b"i"
         if module is None:
             module = types.ModuleType(NAME)
@@ -203,44 +202,6 @@ def _frame(code: types.CodeType, row_text: bytes, seed: int, module: types.Modul
         if stage == b"i":
             sys.modules.pop(NAME, None)  # so that a row that shares this process runs it for itself
         return b"E" + stage + _described(error)
-
-
-class _Seeding:
-    """Reproducible randomness: modules that draw are seeded for each row, and when a program loads one later.
-
-    That is why it is a finder of modules, the first of sys.meta_path. Few programs draw, so the modules are not there
-    from the start.
-    """
-
-    now = 0
-
-    def seed(self, seed: int) -> None:
-        self.now = seed
-        for name, bits in _DRAW.items():
-            if (module := sys.modules.get(name)) is not None:
-                module.seed(seed & bits)
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if name not in _DRAW:
-            return None
-        specs = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
-        spec = next(filter(None, specs), None)
-        if spec is not None and spec.loader is not None:
-            load = spec.loader.exec_module
-
-            def exec_module(module: Any) -> None:
-                load(module)
-                module.seed(self.now & _DRAW[name])
-
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # of this one loader, made for it
-        return spec
-
-
-#: Modules with a hidden state that programs draw from, and the bits of a seed that each takes.
-_DRAW = {"random": 0xFFFFFFFFFFFFFFFF, "numpy.random": 0xFFFFFFFF}
-_seeding = _Seeding()
 
 
 def _valued(value: object) -> bytes:

@@ -1,4 +1,4 @@
-"""The server: jailed once together with its template, which it tells to fork for each sample. It keeps the books, ends
+"""The server: jailed once together with its templates, which it tells to fork for each sample. It keeps the books, ends
 what has run too long and empties folders. It never runs untrusted code and never reads a payload.
 
 Started by the host (processes.py) with FD PARENT as arguments and nothing of the host in its environment. Its lifetime is the
@@ -18,7 +18,6 @@ import resource
 import signal
 import sys
 import time
-import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,15 +27,13 @@ from graders_sandbox import protocol
 from graders_sandbox.linux import landlock, namespaces, seccomp
 from graders_sandbox.linux import sys as kernel
 
-from . import folders, sample, template, watcher
+from . import folders, program, sample, template, watcher
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 COMPILE_S = 20.0  # for a source of any allowed size; more is an attack on the compiler
-PATTERNS_S = 0.25  # for its regular expressions; with slower ones each sample compiles them for itself
-_PATTERNS = b", patterns"
 NEAR_LIMIT = 0.9  # of its memory: a process that is killed there was killed for what it used
 NICE = 10  # a ninth of the weight of a program at the usual priority; nothing on an idle machine
 IDLE = 2  # children that wait for a sample, jailed already
@@ -44,6 +41,7 @@ SPARE_UIDS = range(61184, 65520)  # what systemd gives to services for a while, 
 _BUFFER = bytearray(65536)
 _POLLIN = 1  # select's
 _NEVER = float("inf")  # a deadline
+CLEANING = 1  # folders of one sample's children that may be emptied at once, before it gets another child
 _FAILED = 3  # exit code of a server that could not start
 
 
@@ -53,18 +51,23 @@ class Unfit(Exception):
 
 # Plain namespaces: dataclasses would bring a megabyte and a half into what every sample is a fork of.
 class Source(SimpleNamespace):
-    """A program: the descriptor of its text until the template has compiled it."""
+    """A program and the template that holds it; number -1: the template of `run_untrusted`, which holds none.
+
+    Attributes:
+        channel: To its template, which says on it once whether it is ready.
+        pid: Of its template.
+        error: Why there is no template: the source does not compile.
+        deadline: For getting ready.
+        waiting: Work that came before it was ready.
+    """
 
     number: int
-    text: int
-    patterns: list[tuple[str, int]]  # to compile with it
+    channel: _socket.socket
+    pid: int
+    deadline: float
+    waiting: list[Work]
     ready: bool = False
     error: str = ""
-    probe: int = 0  # pid of the child that tries the compiler first
-    pipe: int = -1
-    deadline: float = 0.0
-    made: int = 0  # which change of the template brought it
-    waiting: list[Work]
 
 
 class Work(SimpleNamespace):
@@ -81,11 +84,20 @@ class Work(SimpleNamespace):
 
 
 class Asker(SimpleNamespace):
-    """The server's end of a sample's request socket, and the child started over it."""
+    """The server's end of a sample's request socket, and the child started over it.
+
+    Attributes:
+        wanted: The seconds and the memory of a child that is waited for.
+        since: When it was asked for; 0.0 when the wait is not for a folder that an earlier child of this sample left.
+        cleaning: How many folders that its children left are being emptied.
+    """
 
     channel: _socket.socket
     sample: int = 0
     child: int = 0
+    wanted: tuple[float, int] | None = None
+    since: float = 0.0
+    cleaning: int = 0
 
 
 class Running(SimpleNamespace):
@@ -95,17 +107,25 @@ class Running(SimpleNamespace):
     slot: int
     started: float
     deadline: float
+    template: _socket.socket
     asker: Asker | None = None
     ended: int = protocol.BY_ITSELF
 
 
 class Idle(SimpleNamespace):
-    """A jailed child without work."""
+    """A jailed child without work, forked from the template of one source."""
 
     pid: int
     slot: int
     channel: _socket.socket
-    made: int
+    source: int
+
+
+class Janitor(SimpleNamespace):
+    """A child that empties a folder, and the asker whose child has left it."""
+
+    slot: int
+    asker: Asker | None
 
 
 class Server:
@@ -124,6 +144,8 @@ class Server:
         self.namespaced = self.tier in ("linux-full", "linux-ns")
         self.landlocked = self.tier in ("linux-full", "linux-landlock")
         self.jailed = self.tier != "unsandboxed"
+        # Children of samples. Without Landlock their neighbours' folders would be in reach: then they need no slot either.
+        self.child_files = bool(self.slots) and (self.landlocked or not self.jailed)
         self.alone = self.namespaced  # whether nobody else's processes count as this user's
         self.at_once: int = settings["at_once"]
         self.under_way = 0  # samples, without the children of samples
@@ -135,14 +157,16 @@ class Server:
         self.alarm = _NEVER  # not later than the next deadline
         self.queue: deque[tuple[Source, Work]] = deque()  # until there are fewer under way
         self.idle: list[Idle] = []
-        self.janitors: dict[int, int] = {}
+        self.recent: deque[int] = deque(maxlen=self.idle_kept or 1)  # sources of the latest samples
+        self.janitors: dict[int, Janitor] = {}
         self.discarded: dict[int, int] = {}  # idle children on their way out
-        self.probes: dict[int, Source] = {}
+        self.templates: dict[int, Source] = {}  # by pid
+        self.unready: dict[int, Source] = {}  # by their channel's descriptor
+        self.untrusted: Source | None = None
         self.askers: dict[int, Asker] = {}
+        self.asking: deque[Asker] = deque()  # who waits for a child
         self.rules: list[int] = []
-        self.made = 0
-        self.loaded: set[str] = set()  # modules that the template has
-        self.template_pid = 0
+        self.template_pid = 0  # of the one that the others are forked from
         self.watch_notes = self.watch_found = -1
 
     # --- the jail, once ---
@@ -215,8 +239,6 @@ class Server:
         size = int(os.read(self.statm, 200).split()[0]) * resource.getpagesize()
         os.close(self.statm)
         os.close(self.threads)
-        self.loaded = set(sys.modules)
-        self.size = size + self.limits["memory_bytes"]
         self.start_template(self.template_end, size)
 
     def give_up(self, kind: bytes, error: BaseException) -> NoReturn:
@@ -325,18 +347,15 @@ class Server:
                 limits=self.limits, processes=processes if self.alone else 0, tier=self.tier,
             )  # fmt: skip
         channel.close()
-        self.answer()
+        self.answer(self.template)
 
-    def answer(self) -> int:
-        """What the template says; without one there is no server."""
-        data = self.template.recv(template.PID.size)
+    def answer(self, source: _socket.socket) -> int:
+        """What a template says; without it there is no server."""
+        data = source.recv(template.PID.size)
         if not data:
             os._exit(_FAILED)  # the host starts another server
         number: int = template.PID.unpack(data)[0]
         return max(0, number)
-
-    def tell_template(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
-        protocol.send(self.template, message, descriptors)
 
     # --- the loop ---
 
@@ -348,9 +367,10 @@ class Server:
         for descriptor in (control, ends, *([self.watch_found] if self.watch_found >= 0 else ())):
             self.poll.register(descriptor, _POLLIN)
         while True:
-            ready = self.poll.poll(0) if self.wants_idle() else self.poll.poll(self.timeout_ms())
-            if not ready and self.wants_idle():
-                self.start_idle()
+            lacking = self.idle_wanted()
+            ready = self.poll.poll(0 if lacking else self.timeout_ms())
+            if not ready and lacking:
+                self.start_idle(lacking)
                 continue
             for descriptor, _ in ready:
                 if descriptor == ends:
@@ -361,6 +381,8 @@ class Server:
                         return
                 elif descriptor == self.watch_found:
                     self.found()
+                elif descriptor in self.unready:
+                    self.settle(self.unready[descriptor])
                 else:
                     self.asked(descriptor)
             if time.monotonic() >= self.alarm:
@@ -391,24 +413,24 @@ class Server:
                 result=result,
                 may_ask=may_ask,
             )
-            if source.probe:
-                source.waiting.append(work)
-            else:
+            if may_ask and self.untrusted is None:
+                modules = program.MODULES if self.child_files else program.MODULES_WITHOUT_FILES
+                self.untrusted = self.new_template(-1, {"modules": modules, "patterns": []})
+            if source.ready or source.error:
                 self.start(source, work)
+            else:
+                source.waiting.append(work)
         elif kind == b"S":
             number = protocol.NUMBER.unpack_from(data)[1]
             ahead = json.loads(bytes(data[protocol.NUMBER.size :]))
-            self.sources[number] = source = Source(
-                number=number, text=descriptors[0], patterns=ahead["patterns"], waiting=[]
-            )
-            missing = set(ahead["modules"]) - self.loaded
-            if missing:
-                self.loaded |= missing
-                self.tell_template(b"M" + ",".join(ahead["modules"]).encode())
-            self.probe(source)
+            self.sources[number] = self.new_template(number, ahead, descriptors)
+            os.close(descriptors[0])
         elif kind == b"D":
-            if self.sources.pop(protocol.NUMBER.unpack(data)[1]).ready:
-                self.tell_template(bytes(data))
+            source = self.sources.pop(protocol.NUMBER.unpack(data)[1])
+            self.expect_no_more(source)
+            source.channel.close()  # its template's end
+            while source.number in self.recent:
+                self.recent.remove(source.number)
         elif kind == b"K":
             self.stop(protocol.NUMBER.unpack(data)[1])
         return bool(data)
@@ -427,56 +449,59 @@ class Server:
         os.close(work.payload)
         os.close(work.result)
 
-    def probe(self, source: Source) -> None:
-        """Try the compiler in a child first: hostile text may crash it or keep it busy."""
-        read, write = os.pipe2(os.O_CLOEXEC)
-        try:
-            pid = os.fork()
-        except OSError as error:
-            os.close(read)
-            os.close(write)
-            source.error = f"the compiler could not be started: {error}"
-            return
-        if not pid:
-            try:
-                kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-                resource.setrlimit(resource.RLIMIT_CPU, (int(COMPILE_S), int(COMPILE_S)))
-                resource.setrlimit(resource.RLIMIT_AS, (self.size, self.size))
-                template.compiled(source.text)
-                os.write(write, b"ok")
-                signal.setitimer(signal.ITIMER_REAL, PATTERNS_S)  # the end of this process
-                template.compile_patterns(source.patterns)
-                os.write(write, _PATTERNS)
-            except BaseException as error:
-                text = "".join(traceback.format_exception_only(type(error), error))
-                text = protocol.cut(text, protocol.TEXT_MAX // 2)  # its last line names the error
-                os.write(write, b"!" + text.encode("utf-8", "backslashreplace")[:8000])
-            finally:
-                os._exit(0)
-        os.close(write)
-        source.probe, source.pipe, source.deadline = pid, read, time.monotonic() + COMPILE_S
-        self.alarm = min(self.alarm, source.deadline)
-        self.probes[pid] = source
+    # --- templates ---
 
-    def probed(self, source: Source) -> None:
-        """The probe has ended: compile for good, or remember why not."""
-        said = os.read(source.pipe, 8192)
-        os.close(source.pipe)
-        source.probe = 0
-        if said.startswith(b"ok"):
-            patterns = json.dumps(source.patterns if said.endswith(_PATTERNS) else []).encode()
-            self.tell_template(protocol.NUMBER.pack(b"C", source.number) + patterns, [source.text])
+    def new_template(self, number: int, ahead: dict[str, Any], text: Sequence[int] = ()) -> Source:
+        """Have a template forked that loads modules and compiles a source. Hostile text may crash it or keep it busy."""
+        ours, theirs = _socket.socketpair()
+        protocol.send(self.template, b"T", [theirs.fileno()])
+        theirs.close()
+        pid = self.answer(self.template)
+        if not pid:
+            os._exit(_FAILED)  # the kernel starts no process: another server may find better times
+        protocol.send(ours, json.dumps(ahead).encode() + b"\n", text)
+        source = Source(
+            number=number, channel=ours, pid=pid, deadline=time.monotonic() + COMPILE_S, waiting=[]
+        )
+        self.templates[pid] = self.unready[ours.fileno()] = source
+        self.poll.register(ours, _POLLIN)
+        self.alarm = min(self.alarm, source.deadline)
+        return source
+
+    def expect_no_more(self, source: Source) -> None:
+        """Wait no longer for what a template says of itself."""
+        if self.unready.pop(source.channel.fileno(), None) is not None:
+            self.poll.unregister(source.channel)
+
+    def settle(self, source: Source) -> None:
+        """A template says that it is ready, or why not. One that says nothing has ended: how is heard when it is reaped."""
+        said = source.channel.recv(8192)
+        if said == template.READY:
             source.ready = True
-            self.made += 1
-            source.made = self.made
-        else:
-            source.error = (
-                said[1:].decode("utf-8", "replace") or "the compiler crashed or took too long on this source"
-            )
-        os.close(source.text)
+        elif said:
+            source.error = said.decode("utf-8", "replace")
+        self.expect_no_more(source)
+        if said:
+            self.begin(source)
+
+    def begin(self, source: Source) -> None:
+        """Do what has waited for a template, or tell why it cannot be done."""
         waiting, source.waiting = source.waiting, []
         for work in waiting:
             self.start(source, work)
+        self.start_children()
+
+    def template_ended(self, source: Source, status: int) -> None:
+        """Hostile text may crash the compiler; any other end is ours to make good, by another server."""
+        if source.channel.fileno() in self.unready:
+            self.settle(source)  # it may have said why, and nobody has listened yet
+        if source.error or (source.number >= 0 and source.number not in self.sources):
+            return  # it is known, or it was told to end
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        if source.ready or source.number < 0 or (killed and source.deadline < _NEVER):
+            os._exit(_FAILED)
+        source.error = "the compiler crashed or took too long on this source"
+        self.begin(source)
 
     def start(self, source: Source, work: Work) -> None:
         """Give the work to an idle child, or fork one, or keep it while enough are under way."""
@@ -490,29 +515,34 @@ class Server:
             text = source.error.encode("utf-8", "backslashreplace")[:8000]
             self.control.send(protocol.NUMBER.pack(b"C", work.run) + text)
             return
-        while self.idle and self.under_way < self.at_once:
-            idle = self.idle.pop()
-            if idle.made >= source.made and self.hand_over(idle, work):
-                return
-            self.discard(idle)
+        if self.under_way < self.at_once:
+            for idle in [idle for idle in self.idle if idle.source == source.number]:
+                self.idle.remove(idle)
+                if self.hand_over(idle, source, work):
+                    return
+                self.discard(idle)
         if self.under_way >= self.at_once or not self.free:
             self.queue.append((source, work))
+            if self.idle and not self.free:
+                self.discard(self.idle.pop(0))
             return
         slot = self.free.pop()
-        running, descriptors = self.begun(slot, work)
-        self.order(
-            template.GRADE, slot, descriptors, source=source.number, count=work.count, may_ask=work.may_ask
-        )
+        running, descriptors = self.begun(slot, source, work)
+        self.order(source.channel, template.GRADE, slot, descriptors, count=work.count, may_ask=work.may_ask)
         self.ordered.append(running)
         for descriptor in descriptors:
             os.close(descriptor)
         if work.may_ask or self.watch_notes >= 0:  # its pid is wanted now
             self.learn_all()
 
-    def begun(self, slot: int, work: Work) -> tuple[Running, list[int]]:
+    def begun(self, slot: int, source: Source, work: Work) -> tuple[Running, list[int]]:
         """The entry of a sample that starts now, and the descriptors to give to it."""
         started = time.monotonic()
-        running = Running(run=work.run, slot=slot, started=started, deadline=started + work.wall_s)
+        deadline = started + work.wall_s
+        running = Running(
+            run=work.run, slot=slot, started=started, deadline=deadline, template=source.channel
+        )
+        self.recent.append(source.number)
         self.alarm = min(self.alarm, running.deadline)
         self.under_way += 1
         descriptors = [work.result, work.payload]
@@ -524,12 +554,11 @@ class Server:
         return running, descriptors
 
     def order(
-        self, how: bytes, slot: int, descriptors: Sequence[int], *, source: int = 0, count: int = 0,
+        self, to: _socket.socket, how: bytes, slot: int, descriptors: Sequence[int], *, count: int = 0,
         may_ask: bool = False, memory_bytes: int = 0,
     ) -> None:  # fmt: skip
-        """Have the template fork a jailed child. Its answer is due."""
-        order = template.FORK.pack(b"F", how, slot, source, count, may_ask, memory_bytes)
-        self.tell_template(order, descriptors)
+        """Have a template fork a jailed child. Its answer is due."""
+        protocol.send(to, template.FORK.pack(b"F", how, slot, count, may_ask, memory_bytes), descriptors)
 
     def learn_all(self) -> None:
         """Read the pids of the children that were ordered, waiting for the template where it is behind."""
@@ -537,7 +566,8 @@ class Server:
             self.learn()
 
     def learn(self) -> None:
-        pid, running = self.answer(), self.ordered.popleft()
+        running = self.ordered.popleft()
+        pid = self.answer(running.template)
         if pid:
             self.runs(pid, running)
             return
@@ -557,35 +587,51 @@ class Server:
 
     # --- idle children ---
 
-    def wants_idle(self) -> bool:
-        """Only when there is nothing else to do: under load a child that waited first is no gain."""
-        return (
-            len(self.idle) < self.idle_kept and len(self.free) > 1 and not self.queue and not self.running
-            and not self.ordered and not self.probes and bool(self.sources)
-        )  # fmt: skip
+    def idle_wanted(self) -> Source | None:
+        """Whose template the next idle child is forked from: one waits for each of the latest samples.
 
-    def start_idle(self) -> None:
+        Only when there is nothing else to do: under load a child that waited first is no gain.
+        """
+        if self.queue or self.running or self.ordered or self.unready or len(self.free) < 2:
+            return None
+        missing = [*self.recent]
+        for idle in self.idle:
+            if idle.source in missing:
+                missing.remove(idle.source)
+        return self.sources[missing[-1]] if missing and self.idle_kept else None
+
+    def start_idle(self, source: Source) -> None:
+        recent = [*self.recent]
+        for idle in self.idle:
+            if idle.source in recent:
+                recent.remove(idle.source)
+            elif len(self.idle) >= self.idle_kept:
+                self.idle.remove(idle)
+                self.discard(idle)
+                break
         ours, theirs = _socket.socketpair()
         slot = self.free.pop()
-        pid = self.fork(template.AWAIT, slot, [theirs.fileno()])
+        pid = self.fork(source.channel, template.AWAIT, slot, [theirs.fileno()])
         theirs.close()
         if pid:
-            self.idle.append(Idle(pid=pid, slot=slot, channel=ours, made=self.made))
+            self.idle.append(Idle(pid=pid, slot=slot, channel=ours, source=source.number))
         else:
             ours.close()
             self.free.append(slot)
             self.idle_kept = 0  # where processes are short, none waits
 
-    def fork(self, how: bytes, slot: int, descriptors: Sequence[int], *, memory_bytes: int = 0) -> int:
+    def fork(
+        self, to: _socket.socket, how: bytes, slot: int, descriptors: Sequence[int], *, memory_bytes: int = 0
+    ) -> int:
         """Order a child and wait for it; its pid, or 0 when there can be none."""
         self.learn_all()
-        self.order(how, slot, descriptors, memory_bytes=memory_bytes)
-        return self.answer()
+        self.order(to, how, slot, descriptors, memory_bytes=memory_bytes)
+        return self.answer(to)
 
-    def hand_over(self, idle: Idle, work: Work) -> bool:
-        running, descriptors = self.begun(idle.slot, work)
+    def hand_over(self, idle: Idle, source: Source, work: Work) -> bool:
+        running, descriptors = self.begun(idle.slot, source, work)
         try:
-            protocol.send(idle.channel, sample.WORK.pack(work.source, work.count), descriptors)
+            protocol.send(idle.channel, sample.WORK.pack(work.count), descriptors)
         except OSError:  # it did not get into its jail
             self.under_way -= 1
             if running.asker is not None:
@@ -617,39 +663,68 @@ class Server:
             return
         except OSError:
             data = b""
-        running = self.running.get(asker.child)
         if len(data) != protocol.ASK.size:  # gone, or nonsense
             self.unask(asker)
         elif data[:1] == b"K":
-            if running is not None:
+            if (running := self.running.get(asker.child)) is not None:
                 self.kill(asker.child, running, protocol.BY_HOST)
+        elif asker.child or asker.wanted:  # one at a time
+            self.unask(asker)
         else:
             _, wall_s, memory_bytes = protocol.ASK.unpack(data)
-            if running is not None or not self.start_untrusted(asker, wall_s, memory_bytes):
-                self.tell(asker, protocol.TOLD.pack(b"N", 0, 0))
+            asker.wanted = (wall_s, max(1, min(memory_bytes, self.limits["memory_bytes"])))
+            self.asking.append(asker)
+            self.start_children()
 
-    def start_untrusted(self, asker: Asker, wall_s: float, memory_bytes: int) -> bool:
-        parent = self.running.get(asker.sample)
-        # Without Landlock its neighbours' folders would be in reach: then it has no files, and needs no slot.
-        files = bool(self.slots) and (self.landlocked or not self.jailed)
-        if parent is None or parent.ended or (files and not self.free) or not wall_s > 0:
-            return False
-        slot = self.free.pop() if files else template.NO_SLOT
+    def start_children(self) -> None:
+        """Give a child to all who wait for one and can have it. Nobody is refused: what is not there yet is waited for."""
+        if self.untrusted is None or not self.untrusted.ready:
+            return
+        for asker in [*self.asking]:
+            if not self.child_files:
+                self.start_untrusted(asker, template.NO_SLOT)
+            elif asker.cleaning >= CLEANING:
+                asker.since = asker.since or time.monotonic()
+            elif self.free:
+                self.start_untrusted(asker, self.free.pop())
+
+    def start_untrusted(self, asker: Asker, slot: int) -> None:
+        assert self.untrusted is not None
+        assert asker.wanted is not None
+        wall_s, memory_bytes = asker.wanted
+        self.asking.remove(asker)
+        asker.wanted = None
+        parent = self.running[asker.sample]
         ours, theirs = _socket.socketpair()
-        started = time.monotonic()
-        memory_bytes = max(1, min(memory_bytes, self.limits["memory_bytes"]))
-        pid = self.fork(template.UNTRUSTED, slot, [theirs.fileno()], memory_bytes=memory_bytes)
+        channel, started = self.untrusted.channel, time.monotonic()
+        waited_s = started - asker.since if asker.since else 0.0
+        asker.since = 0.0
+        if wall_s <= waited_s:
+            ours.close()
+            theirs.close()
+            if slot >= 0:
+                self.free.append(slot)
+            self.tell(asker, protocol.TOLD.pack(b"X", 0, protocol.BY_DEADLINE, waited_s))
+            return
+        pid = 0
+        if started <= parent.deadline:  # else this server was late, and the sample did not have its time
+            pid = self.fork(channel, template.UNTRUSTED, slot, [theirs.fileno()], memory_bytes=memory_bytes)
         theirs.close()
         if pid:
             asker.child = pid
-            deadline = min(parent.deadline, started + wall_s)
+            deadline = min(parent.deadline, started + wall_s - waited_s)
             self.alarm = min(self.alarm, deadline)
-            self.runs(pid, Running(run=-1, slot=slot, started=started, deadline=deadline, asker=asker))
-            self.tell(asker, protocol.TOLD.pack(b"O", 0, 0), [ours.fileno()])
-        elif files:
-            self.free.append(slot)
+            running = Running(
+                run=-1, slot=slot, started=started, deadline=deadline, template=channel, asker=asker
+            )
+            self.runs(pid, running)
+            self.tell(asker, protocol.TOLD.pack(b"O", 0, 0, waited_s), [ours.fileno()])
+        else:
+            out_of_time = started > parent.deadline and waited_s
+            self.kill(asker.sample, parent, protocol.BY_DEADLINE if out_of_time else protocol.BY_FAULT)
+            if slot >= 0:
+                self.free.append(slot)
         ours.close()
-        return bool(pid)
 
     def tell(self, asker: Asker, message: bytes, descriptors: list[int] | None = None) -> None:
         with suppress(OSError):  # a sample that does not read its answers gets none
@@ -661,6 +736,8 @@ class Server:
             return
         self.poll.unregister(asker.channel)
         asker.channel.close()
+        if asker.wanted:
+            self.asking.remove(asker)
         if (running := self.running.get(asker.child)) is not None:
             self.kill(asker.child, running, protocol.BY_HOST)
 
@@ -678,25 +755,27 @@ class Server:
                 self.learn()
             if pid in self.running:
                 self.over(pid, status, used)
-            elif pid in self.probes:
-                self.probed(self.probes.pop(pid))
             elif pid in self.janitors:
-                slot = self.janitors.pop(pid)
+                janitor = self.janitors.pop(pid)
+                if janitor.asker is not None:
+                    janitor.asker.cleaning -= 1
                 if status:
-                    self.retire(slot)
+                    self.retire(janitor.slot)
                 else:
-                    self.give_back(slot)
+                    self.give_back(janitor.slot)
             elif pid in self.discarded:
                 self.give_back(self.discarded.pop(pid))
             elif pid == self.template_pid:
                 os._exit(_FAILED)
+            elif pid in self.templates:
+                self.template_ended(self.templates.pop(pid), status)
             else:
                 self.idle_ended(pid)
 
     def knows(self, pid: int) -> bool:
         """Whether a child that has ended is none of those whose pids the template has still to tell."""
         return (
-            pid in self.running or pid in self.probes or pid in self.janitors or pid in self.discarded
+            pid in self.running or pid in self.templates or pid in self.janitors or pid in self.discarded
             or any(idle.pid == pid for idle in self.idle) or pid == self.template_pid
         )  # fmt: skip
 
@@ -716,10 +795,14 @@ class Server:
             self.control.send(protocol.EXIT.pack(b"X", running.run, status, running.ended, wall_s, cpu_s))
             if running.asker is not None:
                 self.unask(running.asker)
-        elif running.asker is not None:
-            running.asker.child = 0
-            self.tell(running.asker, protocol.TOLD.pack(b"X", status, running.ended))
-        self.clear(running.slot)
+        elif (asker := running.asker) is not None:
+            asker.child = 0
+            parent = self.running.get(asker.sample)
+            unjailed = self.jailed and status == protocol.NOT_JAILED << 8
+            if parent is not None and (unjailed or running.ended == protocol.BY_FAULT):
+                self.kill(asker.sample, parent, protocol.BY_FAULT)
+            self.tell(asker, protocol.TOLD.pack(b"X", status, running.ended, 0.0))
+        self.clear(running.slot, running.asker if running.run < 0 else None)
 
     def killed_by(self, cpu_s: float, peak_bytes: int) -> int:
         """Whether a kill that nobody here sent is the program's doing, by the kernel's accounts of it.
@@ -738,7 +821,7 @@ class Server:
                 self.give_back(idle.slot)
                 return
 
-    def clear(self, slot: int) -> None:
+    def clear(self, slot: int, asker: Asker | None) -> None:
         """Give a slot back, empty. Deleting many files takes long, so a child does it."""
         if slot < 0:
             return
@@ -764,7 +847,9 @@ class Server:
                 os._exit(0 if folders.empty(folder) else 1)
             finally:
                 os._exit(1)
-        self.janitors[pid] = slot
+        self.janitors[pid] = Janitor(slot=slot, asker=asker)
+        if asker is not None:
+            asker.cleaning += 1
 
     def is_empty(self, folder: str) -> bool:
         if self.namespaced:  # it is a file system of its own, which counts for us
@@ -774,6 +859,7 @@ class Server:
 
     def give_back(self, slot: int) -> None:
         self.free.append(slot)
+        self.start_children()
         self.start_queued()
 
     def start_queued(self) -> None:
@@ -791,13 +877,16 @@ class Server:
         now = time.monotonic()
         for pid, running in self.running.items():
             if not running.ended and now >= running.deadline:
-                self.kill(pid, running, protocol.BY_DEADLINE)
-        for pid, source in self.probes.items():
+                asker = running.asker
+                # Who could not have a child for want of a slot has run out of our time, not of its own.
+                starved = asker is not None and asker in self.asking and not asker.cleaning
+                self.kill(pid, running, protocol.BY_FAULT if starved else protocol.BY_DEADLINE)
+        for source in self.unready.values():
             if now >= source.deadline:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(source.pid, signal.SIGKILL)
                 source.deadline = _NEVER
         ends = [running.deadline for running in self.running.values() if not running.ended]
-        self.alarm = min([*ends, *(source.deadline for source in self.probes.values())], default=_NEVER)
+        self.alarm = min([*ends, *(source.deadline for source in self.unready.values())], default=_NEVER)
 
     def kill(self, pid: int, running: Running, why: int) -> None:
         if not running.ended:
@@ -894,7 +983,7 @@ def main() -> None:
         for pid in (
             server.template_pid,
             *server.running,
-            *server.probes,
+            *server.templates,
             *server.janitors,
             *(idle.pid for idle in server.idle),
         ):

@@ -1,8 +1,12 @@
-"""The image that samples are forks of: jailed together with its server, and from then on it does little but fork.
+"""The images that samples are forks of: jailed together with their server, and from then on they do little but fork.
 
-It is a process of its own because of what a fork costs: afterwards every page that the parent writes is copied, and a
-server that keeps books of its samples writes many. Its children are the server's (CLONE_PARENT), which waits for them and
-ends them. It never runs untrusted code and never reads a payload.
+The first one holds the packages and forks the others, each of which loads what one program imports and compiles that
+program: what one grader's template holds is in no other grader's sample. One more, without any program, is what the code
+that `run_untrusted` runs is forked from.
+
+They are processes of their own because of what a fork costs: afterwards every page that the parent writes is copied, and a
+server that keeps books of its samples writes many. Their children are the server's (CLONE_PARENT), which waits for them and
+ends them. A template never runs untrusted code and never reads a payload.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import os
 import signal
 import struct
 import sys
+import traceback
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -24,21 +29,26 @@ from graders_sandbox import protocol
 from graders_sandbox.linux import sys as kernel
 from graders_sandbox.linux.seccomp import SampleFilter
 
-from . import sample, untrusted
+from . import program, sample, seeding
+from . import untrusted as untrusted  # for programs that import it
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-#: From the server, one datagram each. Only F is answered, with the child's pid, 0 when there is none. A 0 comes first, when
-#: the template is ready.
-#:     F how slot source count may_ask memory_bytes   + the child's descriptors: start one
-#:     M modules                                      load them, by commas
-#:     C source json                                  + descriptor of its text: compile it, and its patterns
-#:     D source                                       forget it
-FORK = struct.Struct("<cciII?Q")
+#: From the server. Each is answered with the child's pid, 0 when there is none.
+#:     F how slot count may_ask memory_bytes   + the child's descriptors: start one
+#:     T                                       + descriptor of a channel: fork a template that listens there. The first
+#:                                             template knows no more of a program, so that the next fork holds none of it
+#: A new template reads a line of JSON, {"modules": [to load], "patterns": [[to compile, flags]]} + descriptor of a program's
+#: text if it is to hold one, and says once that it is READY, or why there will be none.
+FORK = struct.Struct("<cciI?Q")
 PID = struct.Struct("<i")
-_FORK, _LOAD, _COMPILE, _FORGET = b"FMCD"
+READY = PID.pack(0)
+_FORK = b"F"[0]
+PATTERNS_S = (
+    0.25  # for a program's regular expressions; with slower ones each sample compiles them for itself
+)
 GRADE, AWAIT, UNTRUSTED = b"G", b"A", b"U"  # what a child is for
 NO_SLOT = -1  # of a child without files
 
@@ -53,48 +63,74 @@ class Template:
         channel: To the server.
         jail: What children go into.
         folders: Each slot's folder; () where there are none.
+        server: Its pid.
     """
 
-    def __init__(self, channel: _socket.socket, jail: sample.Jail, folders: Sequence[str]) -> None:
+    def __init__(
+        self, channel: _socket.socket, jail: sample.Jail, folders: Sequence[str], server: int
+    ) -> None:
         self.channel = channel
+        self.server = server
         self.jail = jail
         self.folders = [os.fsencode(folder) for folder in folders]
         self.slot = NO_SLOT  # whose folder this process is in: children are forked there
-        self.codes: dict[int, types.CodeType] = {}
+        self.code: types.CodeType | None = None
         # The kernel itself writes a child's pid into its filter.
         own = [ctypes.addressof(filter.pid) for filter in jail.filters] if jail.filters else [0, 0]
-        self.with_slot, self.without = map(kernel.fork_for_parent, own)
+        self.with_slot, self.without, self.fork = map(kernel.fork_for_parent, [*own, 0])
 
     def serve(self) -> NoReturn:
         """Do what the server says until it is gone. One loop, all that it needs in locals: see above about pages."""
         receive, answer = self.channel.recvmsg_into, self.channel.send
+        # A stream gives one message at a time, since each brings descriptors.
         buffers, space, flags = [_BUFFER], protocol.SPACE, protocol.CLOEXEC
         read_order, read_descriptors, write_pid = FORK.unpack_from, protocol.descriptors, PID.pack
         fork_with_slot, fork_without, close = self.with_slot, self.without, os.close
         while True:
             size, ancillary, _, _ = receive(buffers, space, flags)
             descriptors = read_descriptors(ancillary)
-            kind = _BUFFER[0]
             if not size:
                 os._exit(0)
-            elif kind == _FORK:
-                _, how, slot, source, count, may_ask, memory_bytes = read_order(_BUFFER)
+            if _BUFFER[0] == _FORK:
+                _, how, slot, count, may_ask, memory_bytes = read_order(_BUFFER)
                 if slot != self.slot and slot >= 0 and self.folders:
                     self.move(slot)
                 # Python's own work after a fork (new locks, a new seed) is left out: it serves callers with threads.
                 pid = fork_with_slot() if slot >= 0 else fork_without()
                 if not pid:
-                    self.child(how, slot, source, count, may_ask, memory_bytes, descriptors)
-                answer(write_pid(pid))
-            elif kind == _LOAD:
-                load(str(_BUFFER[1:size], "ascii").split(","))
-            elif kind == _COMPILE:
-                self.codes[protocol.NUMBER.unpack_from(_BUFFER)[1]] = compiled(descriptors[0])
-                compile_patterns(json.loads(_BUFFER[protocol.NUMBER.size : size]))
-            elif kind == _FORGET:
-                del self.codes[protocol.NUMBER.unpack_from(_BUFFER)[1]]
+                    self.child(how, slot, count, may_ask, memory_bytes, descriptors)
+            else:
+                pid = self.fork()
+                if not pid:
+                    self.specialise(*descriptors)
+            answer(write_pid(pid))
             for descriptor in descriptors:
                 close(descriptor)
+
+    def specialise(self, channel: int) -> NoReturn:
+        """As a fork of the first template: be that of one program."""
+        os.dup2(channel, _HIGH, inheritable=False)  # in place of the first template's
+        try:
+            _tie(self.server)
+            os.close(channel)
+            self.jail.prepare()
+            line, descriptors = protocol.receive(self.channel, len(_BUFFER))
+            while not line.endswith(b"\n"):
+                line += self.channel.recv(len(_BUFFER)) or b"\n"
+            ahead = json.loads(line)
+            for text in descriptors:
+                self.code = compiled(text)
+                os.close(text)
+            load(ahead["modules"])
+            compile_patterns(ahead["patterns"])
+            self.channel.send(READY)
+            self.serve()
+        except BaseException as error:
+            said = "".join(traceback.format_exception_only(type(error), error))
+            said = protocol.cut(said, protocol.TEXT_MAX // 2)  # its last line names the error
+            self.channel.send(said.encode("utf-8", "backslashreplace")[:8000])
+        finally:
+            os._exit(1)
 
     def move(self, slot: int) -> None:
         """Into the folder of the next child's slot."""
@@ -104,20 +140,19 @@ class Template:
         os.putenv(b"TMPDIR", folder)
 
     def child(
-        self, how: bytes, slot: int, source: int, count: int, may_ask: bool, memory_bytes: int,
-        descriptors: Sequence[int],
-    ) -> NoReturn:  # fmt: skip
+        self, how: bytes, slot: int, count: int, may_ask: bool, memory_bytes: int, descriptors: Sequence[int]
+    ) -> NoReturn:
         try:
             self.jail.enter(slot, descriptors, memory_bytes)
         except BaseException:
             os._exit(protocol.NOT_JAILED)
         try:
+            if how == UNTRUSTED:
+                program.serve()
+            assert self.code is not None
             if how == GRADE:
-                sample.grade(self.codes[source], count, may_ask)
-            elif how == AWAIT:
-                sample.await_work(self.codes)
-            else:
-                untrusted.serve()
+                sample.grade(self.code, count, may_ask)
+            sample.await_work(self.code)
         finally:
             os._exit(1)
 
@@ -136,9 +171,7 @@ def start(
         tier: What the server is held by.
     """
     try:
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != server:
-            os._exit(0)
+        _tie(server)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as programs expect it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
         channel, rules = _raised(channel.detach(), rules)
@@ -153,9 +186,8 @@ def start(
             slots=slots, rules=rules, filters=filters, template_bytes=template_bytes, limits=limits, processes=processes,
             parent=0 if own_root else server,
         )  # fmt: skip
-        jail.prepare()
-        template = Template(channel, jail, folders)
-        sys.meta_path.insert(0, sample._seeding)
+        template = Template(channel, jail, folders, server)
+        seeding.install()
         warm()
         load(())
         fill_holes()
@@ -168,6 +200,13 @@ def start(
         )
     finally:
         os._exit(1)
+
+
+def _tie(server: int) -> None:
+    """End when the server does."""
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != server:
+        os._exit(0)
 
 
 def load(modules: Iterable[str]) -> None:
@@ -227,11 +266,31 @@ def compiled(text: int) -> types.CodeType:
 
 
 def compile_patterns(patterns: Iterable[tuple[str, int]]) -> None:
-    """Have regular expressions in the cache of `re`. One that does not compile fails in the program, when it gets there."""
-    if (re := sys.modules.get("re")) is not None:
+    """Have regular expressions in the cache of `re`, for a limited time.
+
+    One that does not compile fails in the program, when it gets there; one that is not reached here is compiled there.
+    """
+    if not patterns or (re := sys.modules.get("re")) is None:
+        return
+
+    def stop(*_: object) -> NoReturn:
+        raise _TimeIsUp
+
+    signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, PATTERNS_S)
         for pattern, flags in patterns:
             with suppress(Exception):
                 re.compile(pattern, flags)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except _TimeIsUp:
+        pass
+    finally:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+class _TimeIsUp(BaseException):
+    """No library takes it for an error of its own."""
 
 
 def _raised(channel: int, rules: Sequence[int]) -> tuple[_socket.socket, Sequence[int]]:

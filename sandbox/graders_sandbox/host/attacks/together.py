@@ -352,7 +352,7 @@ TOGETHER: list[Together] = [
     Together(58, "a model's code against the sample's process", "value 1", by_a_model("pids = [pid for pid in range(max(1, os.getpid() - 40), os.getpid() + 40) if pid != os.getpid()]\nreturn all_met([(os.kill, pid, 9) for pid in pids] + [(call, (302, 261), pid, 0, struct.pack('QQ', 0, 0), None) for pid in pids])", -1001.0)),
     Together(58, "a socket for a model's code", "value 1", by_a_model("return met(socket.socket)", -1001.0)),
     Together(58, "a process for a model's code", "value 1", by_a_model("return met(os.fork)", -1001.0)),
-    Together(58, "asking the server for a child", "value 1", by_a_model("import graders_sandbox.jail.untrusted as u\nassert u._server is None\nreturn met(os.write, 5, bytes(17))", -1009.0)),
+    Together(58, "asking the server for a child", "value 1", by_a_model("import graders_sandbox.jail.client as u\nassert u._server is None\nreturn met(os.write, 5, bytes(17))", -1009.0)),
     Together(58, "a forged answer of a model's code", "grade RuntimeError", by_a_model("import json\ntext = json.dumps([99, 'value', -1.0]).encode()\nos.write(3, struct.pack('<I', len(text)) + text)\nreturn 0.0")),
     Together(57, "killed while samples run", "nothing left", _host_dies),
 ]  # fmt: skip

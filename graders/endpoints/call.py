@@ -1,0 +1,305 @@
+"""One question to an endpoint, with the attempts that it takes.
+
+What kinds of questions share is here: limits, budget, keys, one HTTP exchange at a time, retries within a deadline,
+and what an error response means. A subclass says what is sent and how an answer is read.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+from graders.endpoints.capabilities import MOST_LESSONS, refused_feature
+from graders.endpoints.complaint import Complaint
+from graders.endpoints.concurrency import Closed
+from graders.endpoints.endpoint import Endpoint
+from graders.endpoints.failures import CapabilityLearned, OutOfTime, Retry, final_failure, redacted
+from graders.endpoints.spending import cost_of
+from graders.endpoints.transport import Reply
+from graders.endpoints.wire import NotAnAnswer, NotSendable
+from graders.errors import GradeError, ModelServerError, ModelStop
+from graders.jsontext import request_body
+from graders.usage import Usage
+
+#: Of the delay between attempts, in seconds, before jitter: the first bound, and the last.
+BASE_S, MOST_S = 0.5, 30.0
+#: How long an endpoint that refused the key or the quota is not asked again.
+STOPPED_S = 30.0
+
+
+class Parsed(Protocol):
+    """A response with status 200, read."""
+
+    @property
+    def usage(self) -> Usage: ...
+    @property
+    def model(self) -> str: ...
+
+
+P = TypeVar("P", bound=Parsed)
+R = TypeVar("R")
+
+
+class EndpointCall(ABC, Generic[P, R]):
+    """One question, put as often as it takes. Used once.
+
+    Attributes:
+        endpoint: Who is asked.
+        attempts: Requests sent so far; `lessons` of them taught what the server does not take.
+        usage: Tokens over all attempts that reported them.
+        answered_by: The model that the server says it used, "" before it said so.
+    """
+
+    def __init__(self, endpoint: Endpoint, deadline: float) -> None:
+        """`deadline`: of the endpoint's clock."""
+        self.endpoint = endpoint
+        self.attempts = 0
+        self.lessons = 0
+        self.usage = Usage()
+        self.answered_by = ""
+        self._deadline = deadline
+        self._request_id = ""
+        self._started = endpoint.timing.clock()
+
+    # --- what a kind of question says ---
+
+    @abstractmethod
+    def body(self) -> dict[str, Any]:
+        """The request, by what the endpoint is known to accept. Raises NotSendable."""
+
+    @abstractmethod
+    def expected_tokens(self) -> Usage:
+        """About what the question will use, for limits and budgets."""
+
+    @abstractmethod
+    def parse(self, reply: Reply) -> P:
+        """A response with status 200. Raises NotAnAnswer."""
+
+    @abstractmethod
+    def accept(self, parsed: P, body: Mapping[str, Any]) -> R:
+        """What is made of it. Raises Retry when asking again may help, GradeError when nothing will."""
+
+    @abstractmethod
+    def form(self) -> Mapping[str, Any]:
+        """How the question was put, for provenance."""
+
+    def review(self, complaint: Complaint, body: Mapping[str, Any], message: str) -> Exception | None:
+        """What an error response means for this kind of question; None: what it means for all of them."""
+        if self.lessons >= MOST_LESSONS:
+            return None
+        capabilities = self.endpoint.capabilities
+        feature = refused_feature(complaint, body, proven=capabilities.proven)
+        if not feature or feature == "mode":
+            return None
+        capabilities.refuse(feature)
+        return CapabilityLearned(feature)
+
+    # --- what they share ---
+
+    async def answer(self) -> R:
+        """
+        Raises:
+            GradeError: with what is known of the attempts.
+        """
+        try:
+            while True:
+                try:
+                    return await self._attempt()
+                except CapabilityLearned:
+                    self.lessons += 1
+                except Retry as retry:
+                    await self._wait(retry)
+        except GradeError as error:
+            raise error.replace(
+                usage=self.usage if self.usage != Usage() else None,
+                model=self.answered_by or self.endpoint.route.model or self.endpoint.model,
+                provenance=self.provenance(),
+            ) from error.__cause__
+
+    def provenance(self) -> dict[str, Any]:
+        """How the question was asked so far."""
+        endpoint = self.endpoint
+        told: dict[str, Any] = {
+            "endpoint": endpoint.route.endpoint or endpoint.route.origin,
+            **self.form(),
+            "attempts": self.attempts,
+            "latency_s": round(endpoint.timing.clock() - self._started, 6),
+        }
+        if self._request_id:
+            told["request_id"] = self._request_id
+        return told
+
+    @property
+    def tries(self) -> int:
+        """Attempts that count: those that taught something do not."""
+        return self.attempts - self.lessons
+
+    @property
+    def is_last_try(self) -> bool:
+        return self.tries >= self.endpoint.route.max_attempts
+
+    async def _attempt(self) -> R:
+        endpoint, timing = self.endpoint, self.endpoint.timing
+        try:
+            body = self.body()
+        except NotSendable as error:
+            raise ModelServerError(str(error)) from None
+        data = request_body(body)
+        headers, secret = await endpoint.headers()
+        expected = self.expected_tokens()
+        tokens = _total(expected) if endpoint.route.tokens_per_minute else 0
+        reserved = self._most_cost(expected)
+        await self._enter(tokens, reserved)
+        sent_at, usage = timing.clock(), Usage()
+        # a request that ends without a whole response may have cost something, too
+        spent = reserved
+        try:
+            self.attempts += 1
+            endpoint.totals.calls += 1
+            endpoint.totals.retries += self.attempts > 1
+            reply = await self._post(headers, data, sent_at)
+            self._request_id = reply.headers.get("x-request-id", "")
+            spent = 0.0
+            if reply.status != 200:
+                raise self._failure(_complaint(reply), body, sent_at, secret)
+            try:
+                parsed = self.parse(reply)
+            except NotAnAnswer as error:
+                if error.status:
+                    raise self._failure(_complaint(reply, error.status), body, sent_at, secret) from None
+                raise Retry(redacted(str(error), secret)) from None
+            usage = parsed.usage
+            spent = reserved
+            if endpoint.price is not None and usage.prompt_tokens is not None:
+                spent = cost_of(usage, endpoint.price)
+            endpoint.limiter.succeeded()
+            endpoint.totals.answered(timing.clock() - sent_at, usage, endpoint.price)
+        finally:
+            endpoint.limiter.leave()
+            if tokens and usage.total_tokens is not None:
+                endpoint.limiter.settle(tokens, usage.total_tokens)
+            endpoint.budget.settle(reserved, spent)
+        self.usage += usage
+        self.answered_by = parsed.model or self.answered_by
+        return self.accept(parsed, body)
+
+    async def _enter(self, tokens: int, reserved: float) -> None:
+        """Through the limits and the budget."""
+        endpoint = self.endpoint
+        if endpoint.price is None and endpoint.budget.max_cost:
+            raise ModelStop(
+                f'there is a limit on cost but no price: add [prices."{endpoint.model}"] with input and output '
+                "to graders.toml"
+            )
+        self._check_stopped()
+        try:
+            await endpoint.limiter.enter(self._deadline, tokens)
+        except Closed as closed:
+            raise self._closed(closed.wait_s) from None
+        try:
+            # while this one waited, another may have learned that there is no use
+            self._check_stopped()
+            await endpoint.budget.reserve(reserved)
+        except BaseException:
+            endpoint.limiter.leave()
+            raise
+
+    def _check_stopped(self) -> None:
+        capabilities = self.endpoint.capabilities
+        if capabilities.stopped and self.endpoint.timing.clock() < capabilities.stopped_until:
+            raise ModelStop(capabilities.stopped)
+
+    def _closed(self, wait_s: float, trouble: str = "") -> GradeError:
+        """The deadline comes before the next attempt may start."""
+        trouble = trouble or "the deadline passed before the model could be asked"
+        if not wait_s:
+            return OutOfTime(trouble)
+        message = f"{trouble}; the endpoint wants no request for another {wait_s:.3g} s"
+        # then no fresh question has the time either
+        if wait_s > self.endpoint.route.timeout_s:
+            return ModelStop(message)
+        left = max(0.0, self._deadline - self.endpoint.timing.clock())
+        return OutOfTime(f"{message}, and only {left:.3g} s are left")
+
+    async def _post(self, headers: Mapping[str, str], data: bytes, sent_at: float) -> Reply:
+        endpoint = self.endpoint
+        left = self._deadline - endpoint.timing.clock()
+        timeout_s = min(endpoint.route.attempt_timeout_s, max(0.001, left))
+        try:
+            return await endpoint.transport.post(endpoint.url, headers, data, timeout_s)
+        except TimeoutError:
+            # too many at once make a server too slow for all of them
+            endpoint.limiter.overloaded(sent_at)
+            raise Retry(f"no answer within {timeout_s:.3g} s") from None
+        except ssl.SSLCertVerificationError as error:
+            raise ModelStop(
+                f"the certificate of {endpoint.route.origin} is not trusted: {error.verify_message}; name your own "
+                "authority's certificates in SSL_CERT_FILE"
+            ) from None
+        except OSError as error:
+            raise Retry(f"no response: {error}") from None
+
+    def _failure(
+        self, complaint: Complaint, body: Mapping[str, Any], sent_at: float, secret: str
+    ) -> Exception:
+        """What a response without an answer means."""
+        endpoint = self.endpoint
+        message = redacted(str(complaint), secret)
+        if self._request_id:
+            message += f" (request {self._request_id})"
+        found = self.review(complaint, body, message)
+        if found is not None:
+            return found
+        capabilities = endpoint.capabilities
+        failure = final_failure(
+            complaint,
+            message,
+            proven=capabilities.proven,
+            last_try=self.is_last_try,
+            hint=endpoint.route.address_hint,
+        )
+        if isinstance(failure, ModelStop):
+            capabilities.stopped = str(failure)
+            capabilities.stopped_until = endpoint.timing.clock() + STOPPED_S
+        if failure is not None:
+            return failure
+        pause = complaint.wait_s(time.time())
+        if complaint.status == 429:
+            pause = pause or self._backoff()
+            endpoint.limiter.throttled(sent_at, pause)
+        return Retry(message, pause)
+
+    async def _wait(self, retry: Retry) -> None:
+        """Until the next attempt; raises when there is none."""
+        timing = self.endpoint.timing
+        if self.is_last_try:
+            attempts = "1 attempt" if self.tries == 1 else f"{self.tries} attempts"
+            raise ModelServerError(f"{retry}; gave up after {attempts}")
+        if retry.at_once:
+            return
+        delay = max(retry.pause_s, self._backoff())
+        if timing.clock() + delay >= self._deadline:
+            if retry.pause_s:
+                raise self._closed(retry.pause_s, str(retry))
+            raise OutOfTime(f"{retry}; no time is left for another attempt")
+        await timing.sleep(delay)
+
+    def _backoff(self) -> float:
+        """Full jitter: anywhere up to a bound that doubles."""
+        bound = min(MOST_S, BASE_S * 2.0 ** (max(1, self.tries) - 1))
+        return self.endpoint.timing.jitter() * bound
+
+    def _most_cost(self, expected: Usage) -> float:
+        price = self.endpoint.price
+        return cost_of(expected, price) if price is not None and self.endpoint.budget.max_cost else 0.0
+
+
+def _complaint(reply: Reply, status: int = 0) -> Complaint:
+    return Complaint(status or reply.status, reply.body.decode("utf-8", "replace"), reply.headers)
+
+
+def _total(usage: Usage) -> int:
+    return (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)

@@ -1,0 +1,212 @@
+"""An address that answers, and all that its callers share: limits, connections, budget, totals, what it accepts."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import itertools
+import os
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from graders.endpoints.capabilities import STRUCTURED_MODES, EndpointCapabilities
+from graders.endpoints.concurrency import ConcurrencyLimiter
+from graders.endpoints.config import OPENAI_URL, Config, Price, Route
+from graders.endpoints.spending import Budget, ModelTotals, Totals, price_of
+from graders.endpoints.transport import TRANSPORTS, Transport
+from graders.errors import ModelStop
+
+Token: TypeAlias = Callable[[Route], "str | Awaitable[str]"]
+
+USER_AGENT = "local-graders"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Time and chance, so that tests need neither.
+
+    Attributes:
+        clock: Seconds, as time.monotonic.
+        jitter: From 0 to 1.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    jitter: Callable[[], float] = random.random
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where one model name goes.
+
+    Attributes:
+        model: The name as specs have it.
+        url: What is posted to.
+        limiter: Shared by all models of one address.
+        capabilities: Shared by all that ask this model there.
+        budget: Shared by everything of one `Endpoints`.
+        own_transport: Whether the caller brought the transport, so that no key of ours is needed.
+    """
+
+    model: str
+    route: Route
+    url: str
+    limiter: ConcurrencyLimiter
+    capabilities: EndpointCapabilities
+    transport: Transport
+    totals: ModelTotals
+    budget: Budget
+    price: Price | None
+    timing: Timing
+    request_ids: Iterator[str]
+    token: Token | None = None
+    own_transport: bool = False
+
+    async def headers(self) -> tuple[dict[str, str], str]:
+        """A request's headers, and the secret in them, which no message may show.
+
+        Raises:
+            ModelStop: OpenAI's address needs a key, and there is none.
+        """
+        route, secret = self.route, ""
+        headers = {
+            "content-type": "application/json",
+            "accept": "application/json",
+            "user-agent": USER_AGENT,
+            "x-client-request-id": next(self.request_ids),
+        }
+        if self.token is not None:
+            made = self.token(route)
+            secret = await made if inspect.isawaitable(made) else made
+        if secret:
+            headers["authorization"] = f"Bearer {secret}"
+        elif secret := route.key():
+            headers |= {"api-key": secret} if route.azure else {"authorization": f"Bearer {secret}"}
+        elif route.base_url == OPENAI_URL and not self.own_transport and not route.headers:
+            raise ModelStop(
+                f"model {self.model!r} goes to {OPENAI_URL}, and {route.api_key_env or 'no variable'} holds no key; "
+                "set it, or send the model elsewhere in graders.toml ([models] and [endpoints])"
+            )
+        headers |= {name.lower(): value for name, value in route.headers.items()}
+        return headers, secret
+
+
+class Endpoints:
+    """Every endpoint of a configuration, made when first asked. Used on one event loop.
+
+    Attributes:
+        totals: What was asked and used so far.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        transport: Transport | None = None,
+        token: Token | None = None,
+        max_calls: int | None = None,
+        max_cost: float | None = None,
+        timing: Timing | None = None,
+    ) -> None:
+        """
+        Args:
+            config: Where names go, and the limits of each address.
+            transport: Makes every HTTP exchange; None: what each route says.
+            token: Makes a bearer token for a route, sync or async, called for each attempt; "" for the route's key.
+            max_calls, max_cost: Of HTTP requests and in the price table's currency, after which every further
+                question is refused with ModelStop; None: what [judge] says, by default no limit.
+        """
+        self.totals = Totals()
+        self.timing = timing or Timing()
+        judge = config.table("judge")
+        self._config = config
+        self._budget = Budget(
+            judge.get("max_calls") if max_calls is None else max_calls,
+            judge.get("max_cost") if max_cost is None else max_cost,
+        )
+        self._given = transport
+        self._token = token
+        self._capabilities: dict[tuple[str, str], EndpointCapabilities] = {}
+        self._of_parents: list[object] = []
+        self._start()
+
+    def _start(self) -> None:
+        """What belongs to one process and its event loop."""
+        self._pid = os.getpid()
+        self._transports: dict[str, Transport] = {}
+        self._limiters: dict[str, ConcurrencyLimiter] = {}
+        self._endpoints: dict[tuple[Config, str, str], Endpoint] = {}
+        self._request_ids = request_ids()
+
+    def find(self, model: str, config: Config | None = None, operation: str = "") -> Endpoint:
+        """The endpoint of a model name.
+
+        Args:
+            config: Where the name goes, if elsewhere than this object's own configuration says.
+            operation: Another path than that of completions, such as "/embeddings".
+        """
+        if self._pid != os.getpid():
+            self.forked()
+        key = (config or self._config, model, operation)
+        endpoint = self._endpoints.get(key)
+        if endpoint is None:
+            endpoint = self._endpoints[key] = self._made(*key)
+        return endpoint
+
+    def _made(self, config: Config, model: str, operation: str) -> Endpoint:
+        route = config.route(model)
+        url = route.url(model, operation)
+        start = EndpointCapabilities()
+        if route.structured != "auto":
+            start = EndpointCapabilities(STRUCTURED_MODES.index(route.structured), adaptive=False)
+        return Endpoint(
+            model=model,
+            route=route,
+            url=url,
+            limiter=self._limiter(route, config),
+            capabilities=self._capabilities.setdefault((url, route.model or model), start),
+            transport=self._given or self._transport(route.transport),
+            totals=self.totals.models[model],
+            budget=self._budget,
+            price=price_of(config, model),
+            timing=self.timing,
+            request_ids=self._request_ids,
+            token=self._token,
+            own_transport=self._given is not None,
+        )
+
+    def _limiter(self, route: Route, config: Config) -> ConcurrencyLimiter:
+        """The one of the route's address."""
+        if route.origin not in self._limiters:
+            limits = config.limits_of(route.origin)
+            self._limiters[route.origin] = ConcurrencyLimiter(
+                *limits, clock=self.timing.clock, sleep=self.timing.sleep
+            )
+        return self._limiters[route.origin]
+
+    def _transport(self, name: str) -> Transport:
+        if name not in self._transports:
+            self._transports[name] = TRANSPORTS[name]()
+        return self._transports[name]
+
+    def forked(self) -> None:
+        """In a forked child: the parent's connections, and what waits on its loop, are not to be touched."""
+        # not even freed
+        self._of_parents += [self._transports, self._endpoints, self._limiters]
+        self._budget.forked()
+        self._start()
+
+    async def aclose(self) -> None:
+        """Close connections; they are opened again by the next question."""
+        for transport in (self._given, *self._transports.values()):
+            if transport is not None:
+                await transport.aclose()
+
+
+def request_ids() -> Iterator[str]:
+    """Names for requests, to be found in a server's log; no two processes have the same."""
+    prefix = os.urandom(6).hex()
+    return (f"{prefix}-{number}" for number in itertools.count(1))

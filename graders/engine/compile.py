@@ -1,0 +1,94 @@
+"""From a spec to a compiled Grader, and the shortest ways to a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from graders.engine.backends import Backends
+from graders.engine.grader import Grader
+from graders.errors import Problem, SpecError
+from graders.result import RunResult
+from graders.spec.reading import load, read
+
+NO_EMBEDDER = (
+    "the spec needs an embedder and none is configured: add an [embeddings] table to graders.toml "
+    "(pip install 'local-graders[embeddings]' for a local model, or name an endpoint)."
+)
+
+
+_default_backends: Backends | None = None
+
+
+def default_backends() -> Backends:
+    """The backends of graders compiled without their own, from graders.toml and the environment, made once."""
+    global _default_backends
+    if _default_backends is None:
+        import atexit
+
+        _default_backends = Backends.from_env()
+        atexit.register(_default_backends.close)
+    return _default_backends
+
+
+def compile(spec: object, *, backends: Backends | None = None, strict: bool = False) -> Grader:
+    """Check a spec and make the Grader that runs it.
+
+    Args:
+        spec: A dict, JSON text, a path, an object with `model_dump()`, or a Grader, which is returned as it is.
+        backends: Who answers its asks; None: what graders.toml and the environment say.
+        strict: Refuse what the service would refuse but we accept.
+
+    Raises:
+        SpecError: with every problem of the spec; or the spec needs what is not configured (cosine an embedder).
+    """
+    if isinstance(spec, Grader):
+        return spec
+    checked = read(load(spec), strict=strict)
+    backends = backends or default_backends()
+    try:
+        options = backends.options
+    except ValueError as error:
+        raise SpecError(
+            [Problem("", f"the configuration is not valid: {error}", "invalid_config")]
+        ) from error
+    embedded = [
+        at + leaf.embedder_field() for at, leaf in checked.spec.leaves().items() if leaf.embedder_field()
+    ]
+    if embedded and not options.embedder:
+        raise SpecError([Problem(path, NO_EMBEDDER, "no_embedder") for path in embedded])
+    try:
+        if embedded:
+            # whatever is wrong with its table is said now, not by every row
+            _ = backends.embedder
+        return Grader(checked.spec, backends, options, checked.warnings)
+    except (ValueError, ImportError) as error:
+        # metric options of the configuration; a library that is not there
+        raise SpecError([Problem("", str(error), "invalid_config")]) from error
+
+
+def validate(spec: object, *, strict: bool = False) -> dict[str, Any]:
+    """The normalised spec: canonical words, the service's defaults filled in.
+
+    Raises:
+        SpecError: with every problem at once, each with its path, message and code.
+    """
+    if isinstance(spec, Grader):
+        return spec.spec.to_wire()
+    return read(load(spec), strict=strict).spec.to_wire()
+
+
+def run(
+    spec: object, sample: object, item: Mapping[str, Any] | None = None, *,
+    backends: Backends | None = None, strict: bool = False,
+) -> RunResult:  # fmt: skip
+    """Compile and grade one row. For many rows compile once and use `Grader.run` or `Grader.run_batch`."""
+    return compile(spec, backends=backends, strict=strict).run(sample, item)
+
+
+async def arun(
+    spec: object, sample: object, item: Mapping[str, Any] | None = None, *,
+    backends: Backends | None = None, strict: bool = False,
+) -> RunResult:  # fmt: skip
+    """As `run`, from async code."""
+    return await compile(spec, backends=backends, strict=strict).arun(sample, item)

@@ -1,0 +1,102 @@
+"""The rows of a dataset for `grader check`: read, named, and counted where they cannot be graded as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from graders.datasets.ids import Namer
+from graders.datasets.read import Chunk, Unreadable
+from graders.errors import GradeError
+from graders.preflight.findings import Findings, RowCount
+from graders.results.read import Mapped, field_of, item_of, sample_of
+from graders.row import Row
+from graders.words import counted
+
+#: Code -> (severity, message).
+_TEXTS = {
+    "unreadable_row": ("error", "{n} cannot be read and will fail: {example}"),
+    "missing_sample": ("error", "{n} will fail: {example}"),
+    "invalid_row": ("error", "{n} will fail: {example}"),
+    "duplicate_id": ("error", "{n} share an id with another item: {example}. Results are known by id."),
+    "missing_id": ("warning", "{n} will be named by their content: {example}"),
+}
+
+
+class NamedRow(NamedTuple):
+    """A readable row, with its id and its line or record number."""
+
+    id: str
+    number: int
+    row: Row
+
+
+class RowReader:
+    """Reads rows, and counts what is wrong with them as rows.
+
+    Attributes:
+        n: Rows read so far, unreadable ones included.
+    """
+
+    def __init__(self, mapped: Mapped) -> None:
+        self.n = 0
+        self._namer = Namer(mapped)
+        self._mapped = mapped
+        self._bad: dict[str, RowCount] = {}
+        self._items: dict[str, int] = {}
+
+    def read(self, chunk: Chunk) -> list[NamedRow]:
+        """The rows of a chunk that can be graded."""
+        mapped, named = self._mapped, []
+        self.n += len(chunk.rows)
+        for row_id, number, row in zip(self._namer.names(chunk), chunk.numbers, chunk.rows, strict=True):
+            if isinstance(row, Unreadable):
+                self._count("unreadable_row", row_id, number, row.message)
+                continue
+            sample = sample_of(row, mapped) if mapped.sample else ""
+            if sample is None:
+                self._count("missing_sample", row_id, number, f"no sample in '{mapped.sample}'")
+                continue
+            try:
+                read = Row(sample, item_of(row, mapped), row_id)
+            except GradeError as error:
+                self._count("invalid_row", row_id, number, str(error))
+                continue
+            self._compare_items(row_id, number, row, read)
+            named.append(NamedRow(row_id, number, read))
+        return named
+
+    def _compare_items(self, row_id: str, number: int, row: Mapping[str, Any], read: Row) -> None:
+        """Rows with one id are samples of one item; with different items the id names two things."""
+        if not self._mapped.id:
+            return
+        own = field_of(row, self._mapped.id, None)
+        if own is None:
+            self._count("missing_id", row_id, number, f"no id in '{self._mapped.id}'")
+            return
+        item = read.item
+        if item is row:
+            out = (self._mapped.sample, self._mapped.sample.partition(".")[0])
+            item = {key: value for key, value in row.items() if key not in out}
+        try:
+            digest = hash((*item, *item.values()))
+        except TypeError:  # lists and objects in it
+            digest = hash(repr(item))
+        if self._items.setdefault(str(own), digest) != digest:
+            self._count("duplicate_id", row_id, number, f"'{own}' stands for different items")
+
+    def _count(self, code: str, row_id: str, number: int, example: str) -> None:
+        self._bad.setdefault(code, RowCount(example)).add(row_id, number)
+
+    def report(self, findings: Findings) -> None:
+        for code, count in self._bad.items():
+            severity, text = _TEXTS[code]
+            message = text.format(n=counted(count.n, "row"), example=count.example)
+            findings.add(severity, code, message, rows=count)
+
+
+def shape_of(row: Row) -> tuple[Any, ...]:
+    """Rows of one shape have the same keys with values of the same types, and an output of the same kind."""
+    text = row.sample.get("output_text")
+    kind = text[:1] if isinstance(text, str) and text[:1] in ("{", "[") else bool(text)
+    return (*sorted((key, type(value).__name__) for key, value in row.item.items()), kind)

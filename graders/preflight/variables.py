@@ -1,0 +1,125 @@
+"""Every variable of a grader's templates, looked up in every row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graders.errors import GradeError, MissingVariable
+from graders.preflight.findings import Findings, RowCount
+from graders.preflight.rows import NamedRow
+from graders.spec.model import VariableValues
+from graders.suggest import closest
+from graders.template import Path, json_text
+from graders.words import counted
+
+_TYPES = {
+    str: "text",
+    bool: "boolean",
+    int: "integer",
+    float: "decimal number",
+    type(None): "null",
+    dict: "object",
+    list: "list",
+}
+
+
+@dataclass(slots=True)
+class Variable:
+    """One variable of one template over all rows.
+
+    Attributes:
+        at: The path of the template's field in the spec.
+        missing, nulls: The rows that lack it, and those in which it is null.
+        meant: Names that were probably meant -> how many rows have them.
+        types, examples: As in VariableValues.
+    """
+
+    at: str
+    path: Path
+    missing: RowCount = field(default_factory=RowCount)
+    nulls: RowCount = field(default_factory=RowCount)
+    meant: Counter[str] = field(default_factory=Counter)
+    types: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def look(self, rows: Sequence[NamedRow]) -> None:
+        """Look it up. Texts one step into the item or sample, the usual case, go over a column."""
+        path = self.path
+        if len(path.steps) == 1 and isinstance(path.steps[0], str):
+            roots: list[Mapping[str, Any]]
+            if path.namespace == "item":
+                roots = [row.row.item for row in rows]
+            else:
+                roots = [row.row.sample for row in rows]
+            # get derives nothing: what a sample lacks is looked up below
+            values: list[Any] = [root.get(path.steps[0]) for root in roots]
+            if set(map(type, values)) == {str}:
+                self._count("text", values[0], len(values))
+                return
+        for row in rows:
+            try:
+                value = path.value(row.row)
+            except GradeError as error:
+                if not self.missing.n:
+                    self.missing.example = str(error)
+                self.missing.add(row.id, row.number)
+                if isinstance(error, MissingVariable) and (near := _nearest(error)):
+                    self.meant[near] += 1
+                continue
+            self._count(_TYPES.get(type(value), type(value).__name__), value)
+            if value is None:
+                self.nulls.add(row.id, row.number)
+
+    def _count(self, kind: str, value: Any, times: int = 1) -> None:
+        self.types[kind] += times
+        if kind not in self.examples:
+            self.examples[kind] = _shown(value)
+
+    def report(self, findings: Findings, grader: str, n_rows: int) -> None:
+        """Say where it is missing, null, or of several types."""
+        path, missing, nulls = self.path, self.missing, self.nulls
+        if missing.n:
+            which = f"every row ({n_rows:,})" if missing.n == n_rows else f"{missing.n:,} of {n_rows:,} rows"
+            meant = self.meant.most_common(1)
+            findings.add(
+                "error",
+                "missing_variable",
+                f"'{path}' is missing in {which}, which will fail with invalid_variable_error: {missing.example}.",
+                grader=grader,
+                path=self.at,
+                rows=missing,
+                suggestion=f"Did you mean '{meant[0][0]}'?" if meant else "",
+            )
+        if nulls.n:
+            message = f"'{path}' is null in {counted(nulls.n, 'row')} and is put in as the text 'null'."
+            findings.add("warning", "null_variable", message, grader=grader, path=self.at, rows=nulls)
+        kinds = sorted(set(self.types) - {"null"})
+        if len(kinds) > 1:
+            listed = ", ".join(
+                f"{kind} in {counted(self.types[kind], 'row')} (such as {self.examples[kind]})"
+                for kind in kinds
+            )
+            message = f"'{path}' is {listed}."
+            findings.add("warning", "mixed_types", message, grader=grader, path=self.at)
+
+    def values(self, prefix: str) -> VariableValues:
+        """The same for the spec that asked; `prefix` is what its fields' paths begin with here."""
+        return VariableValues(self.at.removeprefix(prefix), self.path, self.types, self.examples)
+
+
+def _nearest(error: MissingVariable) -> str:
+    """The existing name that a missing one was probably meant as."""
+    parent, _, last = error.path.rpartition(".")
+    near = closest(last, error.have)
+    return f"{parent}.{near}" if near and parent else ""
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = json_text(value)
+    except GradeError:
+        text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,43 @@
+"""Collecting what is wrong with a spec, each problem at its path."""
+
+from __future__ import annotations
+
+from graders.errors import Problem
+from graders.spec.wording import Json, path_text
+from graders.template import mistakes
+
+
+class Problems:
+    """Collects problems; `at` makes the report for a part of the spec."""
+
+    def __init__(
+        self, strict: bool = False, path: tuple[str | int, ...] = (), into: list[Problem] | None = None
+    ) -> None:
+        self.strict = strict
+        self.path = path
+        self.problems: list[Problem] = [] if into is None else into
+
+    def at(self, *steps: str | int) -> Problems:
+        return Problems(self.strict, self.path + steps, self.problems)
+
+    def where(self, *steps: str | int) -> str:
+        """The path of a part, in the user's words: `graders.exact.input[0].content`."""
+        return path_text(self.path + steps)
+
+    def error(self, message: str, code: str, *at: str | int, suggestion: str = "") -> None:
+        self.problems.append(Problem(self.where(*at), message, code, "error", suggestion))
+
+    def warn(self, message: str, code: str, *at: str | int, suggestion: str = "") -> None:
+        self.problems.append(Problem(self.where(*at), message, code, "warning", suggestion))
+
+    def lenient(self, message: str, code: str, *at: str | int, suggestion: str = "") -> None:
+        """We accept what the service refuses (or is not known to accept): a warning, under strict an error."""
+        (self.error if self.strict else self.warn)(message, code, *at, suggestion=suggestion)
+
+    def template(self, text: Json, *at: str | int) -> None:
+        """Check the variables of one text."""
+        for mistake in mistakes(text) if isinstance(text, str) else ():
+            if mistake.fatal:
+                self.error(mistake.message, mistake.code, *at)
+            else:
+                self.lenient(mistake.message, mistake.code, *at)

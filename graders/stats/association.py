@@ -1,0 +1,117 @@
+"""How far two columns go together: kappa, correlations, and whether failures go with something."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from graders.stats.distributions import t_quantile
+from graders.stats.estimates import (
+    LEVEL,
+    Bools,
+    Estimate,
+    Floats,
+    Ints,
+    effective_items,
+    pass_rate,
+    per_item,
+)
+
+
+def kappa(table: Mapping[tuple[bool, bool], int]) -> float:
+    """Cohen's kappa of two yes-or-no raters: 1 full agreement, 0 what chance gives; NaN where that is undefined.
+
+    Args:
+        table: (one says yes, the other says yes) -> rows.
+
+    Source: Cohen 1960, "A coefficient of agreement for nominal scales".
+    """
+    n = sum(table.values())
+    if not n:
+        return math.nan
+    agreed = table[True, True] + table[False, False]
+    one = table[True, True] + table[True, False]
+    other = table[True, True] + table[False, True]
+    by_chance = (one * other + (n - one) * (n - other)) / n
+    return math.nan if by_chance == n else (agreed - by_chance) / (n - by_chance)
+
+
+def confusion(one: Bools, other: Bools) -> dict[tuple[bool, bool], int]:
+    """(one says yes, the other says yes) -> rows."""
+    both, only_one = int((one & other).sum()), int((one & ~other).sum())
+    only_other = int((~one & other).sum())
+    neither = len(one) - both - only_one - only_other
+    return {(True, True): both, (True, False): only_one, (False, True): only_other, (False, False): neither}
+
+
+def kappa_estimate(one: Bools, other: Bools, items: Ints | None = None, level: float = LEVEL) -> Estimate:
+    """Cohen's kappa with an interval over items.
+
+    The jackknife over items on Fisher's scale, with Student's t for Kish's effective number of items. Where the raters
+    never differ, the interval is what Wilson's for their agreement makes of kappa.
+
+    Args:
+        one, other: Shape [rows], at least one.
+    """
+    value = kappa(confusion(one, other))
+    agreed = pass_rate(one == other, items, level)
+    cells = [
+        per_item(cell.astype(np.float64), items)[0] for cell in (one & other, one & ~other, ~one & other)
+    ]
+    sizes = per_item(np.ones(len(one)), items)[1]
+    n_items = len(sizes)
+
+    def estimate(low: float, high: float, method: str) -> Estimate:
+        return Estimate(value, low, high, len(one), n_items, method)
+
+    if math.isnan(value) or n_items < 2:
+        return estimate(
+            math.nan, math.nan, "none: a single item" if n_items < 2 else "none: kappa is undefined"
+        )
+    if agreed.value == 1.0:
+        by_chance = float(one.mean() * other.mean() + (1 - one.mean()) * (1 - other.mean()))
+        low = (agreed.low - by_chance) / (1 - by_chance)
+        return estimate(low, 1.0, "Wilson, from the agreement")
+    both, only_one, only_other = (cell.sum() - cell for cell in cells)
+    without = _kappas(both, only_one, only_other, sizes.sum() - sizes)
+    without = np.where(np.isnan(without), value, without)
+    error = math.sqrt((n_items - 1) / n_items * float(((without - value) ** 2).sum()))
+    inside = min(max(value, -0.999), 0.999)
+    t = t_quantile((1 + level) / 2, max(effective_items(sizes) - 1, 0.01))
+    middle, half = math.atanh(inside), t * error / (1 - inside**2)
+    return estimate(
+        math.tanh(middle - half), math.tanh(middle + half), "jackknife over items, Fisher's scale"
+    )
+
+
+def _kappas(both: Floats, only_one: Floats, only_other: Floats, n: Floats) -> Floats:
+    """`kappa` of many tables."""
+    one, other = both + only_one, both + only_other
+    by_chance = (one * other + (n - one) * (n - other)) / n
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((n - only_one - only_other - by_chance) / (n - by_chance), np.float64)
+
+
+def weighted_kappa(one: Floats, other: Floats) -> float:
+    """Cohen's kappa with quadratic weights, for ratings on one scale of numbers; NaN where it is undefined.
+
+    Source: Cohen 1968, "Weighted kappa".
+    """
+    by_chance = one.var() + other.var() + (one.mean() - other.mean()) ** 2
+    return math.nan if by_chance == 0 else float(1 - ((one - other) ** 2).mean() / by_chance)
+
+
+def correlation(one: Floats, other: Floats) -> float:
+    """Pearson's r; NaN where either does not vary."""
+    if len(one) < 2 or one.std() == 0 or other.std() == 0:
+        return math.nan
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def ranks(values: Floats) -> Floats:
+    """1 for the smallest; equal values share the mean of their places. The r of two rankings is Spearman's rho."""
+    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2)[where], np.float64)

@@ -1,0 +1,82 @@
+"""What a reader should know before believing the numbers of a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from graders.stats.distributions import fisher_exact, holm
+from graders.stats.estimates import Bools
+from graders.stats.gather import Columns
+from graders.wording import plural
+
+#: Chance of saying that failures go with something when they do not, over all that is looked at.
+LEVEL = 0.05
+#: Part of all rows of one item from which on that is said.
+LARGE_ITEM = 0.5
+#: Ids made from the content of rows whose items have fewer fields than this, or more rows each than that, are more
+#: likely different questions than repeats.
+FEW_FIELDS = 3
+MANY_REPEATS = 20
+
+
+def cautions(columns: Columns) -> tuple[str, ...]:
+    """A sentence each."""
+    return (*_of_failures(columns), *_of_items(columns))
+
+
+def _of_failures(columns: Columns) -> list[str]:
+    """Failures that go with the rows' length, group or label: the scored rows are then not a sample of all."""
+    n_failed, n = len(columns.failed_places), len(columns.lengths)
+    if not n_failed or n_failed == n:
+        return []
+    failed = np.zeros(n, bool)
+    failed[columns.failed_places] = True
+    found: list[tuple[float, str]] = []
+    middle = float(np.median(columns.lengths))
+    long = columns.lengths > middle
+    if long.any():
+        more = "longer" if failed[long].mean() > failed[~long].mean() else "shorter"
+        medians = [float(np.median(columns.lengths[which])) for which in (failed, ~failed)]
+        about = f"the {more} rows fail (median {medians[0]:,.0f} bytes, of the scored ones {medians[1]:,.0f})"
+        found.append((_p_value(failed, long), about))
+    groups = np.array(columns.groups)
+    for group, size in Counter(columns.groups).items():
+        inside = groups == group
+        if 1 < size < n and failed[inside].mean() > failed[~inside].mean():
+            about = f"{failed[inside].sum():,} of the {plural(size, 'row')} with '{group}' fail, {failed[~inside].sum():,} of the others"
+            found.append((_p_value(failed, inside), about))
+    adjusted = holm([p for p, _ in found])
+    likely = sorted((p, about) for p, (_, about) in zip(adjusted, found, strict=True) if p < LEVEL)
+    return [
+        f"failures are not at random: {about}, p {p:.2g}; the scored rows do not stand for all"
+        for p, about in likely[:3]
+    ]
+
+
+def _p_value(failed: Bools, inside: Bools) -> float:
+    return fisher_exact(
+        int((failed & inside).sum()),
+        int((failed & ~inside).sum()),
+        int((~failed & inside).sum()),
+        int((~failed & ~inside).sum()),
+    )
+
+
+def _of_items(columns: Columns) -> list[str]:
+    """One item that holds most rows; and items that are perhaps none, since their ids were made from the content."""
+    items = columns.all_items
+    if items is None:
+        return []
+    sizes = np.bincount(items)
+    said = []
+    largest = float(sizes.max() / sizes.sum())
+    if largest >= LARGE_ITEM and len(sizes) > 1:
+        said.append(f"one item holds {largest:.0%} of the rows, so the intervals are of few items")
+    if columns.content_ids and (columns.fields < FEW_FIELDS or sizes.mean() > MANY_REPEATS):
+        said.append(
+            f"{plural(len(items), 'row')} without ids count as repeats of {plural(len(sizes), 'item')}, since their "
+            "items are equal; if they are different questions, give the rows ids or use --group ''"
+        )
+    return said

@@ -1,0 +1,354 @@
+"""One pass over a results file into arrays: some 56 bytes a row, and 8 more for each sub-reward."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graders.jsontext import loads
+from graders.results.read import Header, ResultsError, field_of, parse_header
+from graders.stats.estimates import Floats, Ints
+from graders.usage import Usage
+
+#: Lines read at a time.
+CHUNK_ROWS = 4096
+#: Where a result line's numbers end and its texts begin.
+ROW = b',"row":'
+#: Different reasons of failures that are told apart; further ones count as "other reasons".
+REASONS_MAX = 200
+#: Characters of a reason.
+REASON_CHARS = 300
+#: Groups or labels told apart when failures are looked into.
+GROUPS_MAX = 50
+
+_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\d+(?:\.\d+)?")
+#: An id made from a row's content, as datasets/ids.py makes them.
+_CONTENT_ID = re.compile(r"[0-9a-f]{16}(#\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class FailureReason:
+    """One way in which rows failed.
+
+    Attributes:
+        flag: The wire flag; "" of rows that have several.
+        text: What the first such row says; quoted texts and numbers differ in the others.
+        rows: How many failed like it.
+        example: The id of the first.
+    """
+
+    flag: str
+    text: str
+    rows: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A results file as arrays. The row with place n, from 0, stands at line n + 2.
+
+    Attributes:
+        places: The place of each scored row; int array of shape [scored].
+        rewards: float array of shape [scored].
+        subs: multi only: key -> float array of shape [scored].
+        items: Which item each scored row belongs to, 0 to n_items - 1; None where every row is its own.
+        all_items: The same of all rows by place, failed ones included.
+        grouping: How rows were told to be of one item, in words.
+        failed_places: The place of each failed row; int array of shape [failed].
+        flags: Flag -> failed rows that have it.
+        reasons: The different reasons of failures, most frequent first.
+        lengths: Bytes of each data row, by place; 0 where the file holds no texts.
+        groups: The group, else the label, of every row by place, where these are at most GROUPS_MAX; () otherwise.
+        seconds: Of the rows that tell it, failed ones included.
+        usage: Judge model -> its tokens.
+        labels: The label field of each scored row, None where it has none; [] when no label was asked for.
+        ids: Of all rows, failed ones included; [] when they were not asked for.
+        content_ids: Whether repeats were told by ids that were made from the rows' content.
+        fields: Fields of the first row's item; 0 without texts.
+    """
+
+    header: Header
+    places: Ints
+    rewards: Floats
+    subs: Mapping[str, Floats]
+    items: Ints | None
+    all_items: Ints | None
+    grouping: str
+    failed_places: Ints
+    flags: Mapping[str, int]
+    reasons: Sequence[FailureReason]
+    lengths: Ints
+    groups: Sequence[str]
+    seconds: Floats
+    usage: Mapping[str, Usage]
+    labels: Sequence[Any]
+    ids: Sequence[str]
+    content_ids: bool
+    fields: int
+
+
+def gather(
+    path: str | Path, *, group: str | None = None, label: str | None = None, ids: bool = False
+) -> Columns:
+    """Read a results file into arrays.
+
+    Args:
+        group: A field of the data rows, or a path into it; rows with the same value are of one item. Without it, the
+            ids say which rows are; "": every row is an item of its own.
+        label: A field of the data rows that holds a human's verdict.
+        ids: Whether to keep the ids, some 60 bytes a row more.
+
+    Raises:
+        ResultsError: the file cannot be read, or a field is asked for and no row has it.
+    """
+    header, lines = open_lines(path)
+    reader = _Reader(header, group, label, ids)
+    for lines_read, chunk in lines:
+        try:
+            reader.read(chunk, lines_read)
+        except (ValueError, TypeError, KeyError) as error:
+            what = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+            last = lines_read + 1 + len(chunk)
+            raise ResultsError(
+                f"{path}: not a result line among lines {lines_read + 2} to {last}: {what}"
+            ) from None
+    return reader.columns(str(path))
+
+
+def open_lines(path: str | Path) -> tuple[Header, Iterator[tuple[int, list[bytes]]]]:
+    """The header, and the result lines in chunks, each with the number of its first row; a torn last line is left out.
+
+    Raises:
+        ResultsError: there is no such file, or it has no header.
+    """
+    try:
+        file = Path(path).open("rb")  # noqa: SIM115  # closed when the lines have been read
+        first = file.readline()
+    except OSError as error:
+        raise ResultsError(f"cannot read {path}: {error.strerror}") from None
+    try:
+        header = parse_header(first, str(path))
+    except ResultsError:
+        file.close()
+        raise
+
+    def chunks() -> Iterator[tuple[int, list[bytes]]]:
+        done = 0
+        with file:
+            while chunk := list(islice(file, CHUNK_ROWS)):
+                if not chunk[-1].endswith(b"\n"):
+                    chunk.pop()
+                yield done, chunk
+                done += len(chunk)
+
+    return header, chunks()
+
+
+def numbers_of(lines: list[bytes]) -> list[dict[str, Any]]:
+    """Result lines without their data rows, which are most of them and are not parsed."""
+    try:
+        rows: list[dict[str, Any]] = loads(
+            b"[" + b"},".join([line[: line.find(ROW)] for line in lines]) + b"}]"
+        )
+    except ValueError:  # lines without a data row, or with a sub-reward named "row" before it
+        rows = list(map(loads, lines))
+    return rows
+
+
+class _Reader:
+    def __init__(self, header: Header, group: str | None, label: str | None, ids: bool) -> None:
+        self.header, self.group, self.label = header, group, label
+        self.places, self.failed_places, self.lengths = array("q"), array("q"), array("q")
+        self.rewards, self.seconds = array("d"), array("d")
+        self.subs: dict[str, array[float]] = {key: array("d") for key in header.spec.get("graders", {})}
+        # hashes of what says which item a row is of, of scored and failed rows; and of the id that `x#2` repeats
+        self.names, self.bases = array("q"), array("q")
+        self.scored = array("b")
+        self.flags: Counter[str] = Counter()
+        self.reasons = _Reasons()
+        self.usage: defaultdict[str, Usage] = defaultdict(Usage)
+        self.labels: list[Any] = []
+        self.groups = _Groups()
+        self.ids: list[str] | None = [] if ids else None
+        self.found = {field: False for field in (group, label) if field}
+        self.content_ids = True
+        self.fields = 0
+
+    def read(self, lines: list[bytes], first: int) -> None:
+        rows = list(map(loads, lines)) if self.found else numbers_of(lines)
+        ok = [row["ok"] for row in rows]
+        if all(ok):
+            scored = rows
+            self.places.extend(range(first, first + len(rows)))
+        else:
+            scored = [row for row in rows if row["ok"]]
+            for place, row in enumerate(rows, first):
+                (self.places if row["ok"] else self.failed_places).append(place)
+                if not row["ok"]:
+                    self.flags.update(row.get("flags", ()))
+                    self.reasons.add(row)
+        if not first and lines:
+            self._look_at(loads(lines[0]))
+        self.lengths.extend([len(line) - at if (at := line.find(ROW)) >= 0 else 0 for line in lines])
+        self.scored.extend(ok)
+        self.rewards.extend([row["reward"] for row in scored])
+        for key, column in self.subs.items():
+            column.extend([row["sub_rewards"][key] for row in scored])
+        if self.label:
+            self.labels += [self._field(row, self.label) for row in scored]
+        if self.group or self.label:
+            self.groups.add([self._field(row, self.group or self.label or "") for row in rows])
+        if self.ids is not None:
+            self.ids += [row["id"] for row in rows]
+        self._name(rows)
+        for row in rows:
+            if "seconds" in row:
+                self.seconds.append(row["seconds"])
+                for model, used in row.get("usage", {}).items():
+                    self.usage[model] += Usage(
+                        used["prompt_tokens"],
+                        used["completion_tokens"],
+                        used["total_tokens"],
+                        used["cached_tokens"],
+                    )
+
+    def _look_at(self, row: Mapping[str, Any]) -> None:
+        """Whether the first row's id was made from its content, and how many fields its item has."""
+        self.content_ids = _CONTENT_ID.fullmatch(str(row["id"])) is not None
+        data = row.get("row") or {}
+        item = field_of(data, self.header.options.get("fields", {}).get("item") or "item", None)
+        self.fields = len(item) if isinstance(item, Mapping) else len(data)
+
+    def _name(self, rows: list[dict[str, Any]]) -> None:
+        if self.group:
+            values = ((row, self._field(row, self.group)) for row in rows)
+            names = [row["id"] if value is None else f"={value!r}" for row, value in values]
+        else:
+            names = [row["id"] for row in rows]
+        hashes = list(map(hash, names))
+        self.names.extend(hashes)
+        bases = hashes
+        if self.group is None and "#" in "".join(names):
+            bases = [hash(_base(name)) for name in names]
+        self.bases.extend(bases)
+
+    def _field(self, row: dict[str, Any], field: str) -> Any:
+        value = field_of(row.get("row") or {}, field, None)
+        if value is not None:
+            self.found[field] = True
+        return value
+
+    def columns(self, path: str) -> Columns:
+        for field, found in self.found.items():
+            if not found and self.scored:
+                why = f"no row of {path} has a field '{field}'"
+                if not self.header.options.get("texts", True):
+                    why = f"{path} was written with --no-texts, so its rows have no field '{field}'"
+                raise ResultsError(why)
+        names = self._names()
+        items = _numbered(names[np.array(self.scored, bool)])
+        grouping = "each row is an item of its own"
+        if items is not None:
+            told = f"the same '{self.group}'" if self.group else "ids x, x#2, x#3 are repeats of one item"
+            grouping = f"{len(np.unique(items)):,} items ({told})"
+        return Columns(
+            self.header,
+            np.array(self.places, np.int64),
+            np.array(self.rewards, np.float64),
+            {key: np.array(column, np.float64) for key, column in self.subs.items()},
+            items,
+            _numbered(names),
+            grouping,
+            np.array(self.failed_places, np.int64),
+            dict(self.flags.most_common()),
+            self.reasons.most_common(),
+            np.array(self.lengths, np.int64),
+            self.groups.texts(),
+            np.array(self.seconds, np.float64),
+            dict(self.usage),
+            self.labels,
+            self.ids or [],
+            self.content_ids and self.group is None,
+            self.fields,
+        )
+
+    def _names(self) -> Ints:
+        """What says which item a row is of. `x#2` repeats `x` only where there is an `x`; else it is just its name."""
+        names, bases = np.array(self.names, np.int64), np.array(self.bases, np.int64)
+        repeats = names != bases
+        if repeats.any():
+            there = np.isin(bases, names[~repeats])
+            names = np.where(repeats & there, bases, names)
+        return names
+
+
+class _Reasons:
+    """Counts failures by what they say; texts that differ only in what they quote or count are one reason."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[str, str, str]] = {}
+        self._counts: Counter[str] = Counter()
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        flags, errors = row.get("flags", ()), row.get("errors", ())
+        text = errors[0] if errors else ", ".join(flags)
+        key = _VARYING.sub("…", text)
+        if key not in self._found:
+            if len(self._found) >= REASONS_MAX:
+                key, text = "", "other reasons"
+            flag = flags[0] if len(flags) == 1 else ""
+            self._found.setdefault(key, (flag, text[:REASON_CHARS], row["id"]))
+        self._counts[key] += 1
+
+    def most_common(self) -> tuple[FailureReason, ...]:
+        return tuple(
+            FailureReason(flag, text, n, example)
+            for key, n in self._counts.most_common()
+            for flag, text, example in (self._found[key],)
+        )
+
+
+class _Groups:
+    """Each row's group by name, as long as there are at most GROUPS_MAX of them."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._names: dict[str, str] | None = {}
+
+    def add(self, values: Sequence[Any]) -> None:
+        if self._names is None:
+            return
+        names = self._names
+        self._texts += [names.setdefault(text, text) for text in map(_group_text, values)]
+        if len(names) > GROUPS_MAX:
+            self._texts, self._names = [], None
+
+    def texts(self) -> Sequence[str]:
+        return self._texts
+
+
+def _group_text(value: Any) -> str:
+    return "none" if value is None else str(value)[:80]
+
+
+def _numbered(names: Ints) -> Ints | None:
+    """Items numbered in the order in which they first come; None where no two rows are of one."""
+    _, first, items = np.unique(names, return_index=True, return_inverse=True)
+    if len(first) == len(names):
+        return None
+    order = np.empty(len(first), np.int64)
+    order[np.argsort(first)] = np.arange(len(first))
+    return order[items]
+
+
+def _base(row_id: str) -> str:
+    base, _, times = row_id.rpartition("#")
+    return base if base and times.isdigit() else row_id

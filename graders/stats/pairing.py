@@ -1,0 +1,175 @@
+"""Two results files side by side: rows with the same id, and how their specs differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from heapq import nsmallest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graders.results.read import ResultsError, read_rows
+from graders.stats.estimates import Bools, Floats, Ints
+from graders.stats.gather import gather
+
+
+class RunRows:
+    """One results file: its ids in order, and rewards and items by a row's place."""
+
+    def __init__(self, path: str | Path, group: str | None = None) -> None:
+        self.path = path
+        self.columns = gather(path, group=group, ids=True)
+        self.ids = self.columns.ids
+        self.rewards = self.by_place(self.columns.rewards)
+
+    def by_place(self, values: Floats) -> Floats:
+        """A column of the scored rows with a place for every row: NaN for those that failed."""
+        spread = np.full(len(self.ids), math.nan)
+        spread[self.columns.places] = values
+        return spread
+
+    def items_at(self, places: Ints) -> Ints | None:
+        """The items of scored rows, numbered anew from 0."""
+        if self.columns.items is None:
+            return None
+        items = np.zeros(len(self.ids), np.int64)
+        items[self.columns.places] = self.columns.items
+        _, numbered = np.unique(items[places], return_inverse=True)
+        return numbered.astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """The rows of two files that have the same id.
+
+    Attributes:
+        shared: How many there are.
+        failed_a, failed_b: Which of them failed; shape [shared].
+        at_a, at_b: Places of those scored in both; shape [pairs].
+        rewards_a, rewards_b: Their rewards.
+        items: Which item each belongs to, by A.
+    """
+
+    a: RunRows
+    b: RunRows
+    shared: int
+    failed_a: Bools
+    failed_b: Bools
+    at_a: Ints
+    at_b: Ints
+    rewards_a: Floats
+    rewards_b: Floats
+    items: Ints | None
+
+    @property
+    def deltas(self) -> Floats:
+        """B minus A."""
+        return self.rewards_b - self.rewards_a
+
+    def columns(self) -> dict[str, tuple[Floats, Floats]]:
+        """Sub-reward that both have -> its values in A and in B."""
+        subs_a, subs_b = self.a.columns.subs, self.b.columns.subs
+        return {
+            key: (self.a.by_place(values)[self.at_a], self.b.by_place(subs_b[key])[self.at_b])
+            for key, values in subs_a.items()
+            if key in subs_b
+        }
+
+
+def pair(a: RunRows, b: RunRows) -> Pairs:
+    """Pair two files by id; some 250 bytes of memory a pair."""
+    place_in_b = {row_id: place for place, row_id in enumerate(b.ids)}
+    shared = [(place, place_in_b[row_id]) for place, row_id in enumerate(a.ids) if row_id in place_in_b]
+    at_a, at_b = np.array(shared, np.int64).reshape(-1, 2).T
+    failed_a, failed_b = np.isnan(a.rewards[at_a]), np.isnan(b.rewards[at_b])
+    scored = ~(failed_a | failed_b)
+    at_a, at_b = at_a[scored], at_b[scored]
+    return Pairs(
+        a, b, len(shared), failed_a, failed_b, at_a, at_b, a.rewards[at_a], b.rewards[at_b], a.items_at(at_a)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Mover:
+    """A row whose reward differs; texts are "" where the files hold none."""
+
+    id: str
+    a: float
+    b: float
+    a_text: str = ""
+    b_text: str = ""
+
+    @property
+    def delta(self) -> float:
+        return self.b - self.a
+
+
+def movers(pairs: Pairs, most: int) -> tuple[tuple[Mover, ...], tuple[Mover, ...]]:
+    """The pairs that gained and that lost most, equal ones by id, with their texts."""
+    left, right, deltas, at_a, at_b = pairs.a, pairs.b, pairs.deltas, pairs.at_a, pairs.at_b
+    chosen = []
+    for rises in (deltas, -deltas):
+        rising = np.flatnonzero(rises > 0)
+        if len(rising) > most > 0:  # those that rose as much as the last one to be shown, or more
+            rising = rising[rises[rising] >= np.partition(rises[rising], -most)[-most]]
+        candidates = [
+            (-rises[at], left.ids[int(at_a[at])], int(at_a[at]), int(at_b[at])) for at in rising.tolist()
+        ]
+        chosen.append([(a, b) for _, _, a, b in nsmallest(most, candidates)])
+    gained, lost = chosen
+    texts_a = _texts(left.path, {a for a, _ in gained + lost})
+    texts_b = _texts(right.path, {b for _, b in gained + lost})
+
+    def with_texts(places: Sequence[tuple[int, int]]) -> tuple[Mover, ...]:
+        return tuple(
+            Mover(left.ids[a], float(left.rewards[a]), float(right.rewards[b]), texts_a[a], texts_b[b])
+            for a, b in places
+        )
+
+    return with_texts(gained), with_texts(lost)
+
+
+def _texts(path: str | Path, places: set[int]) -> dict[int, str]:
+    return {place: row.output_text for place, row in read_rows(path, places)} if places else {}
+
+
+def notes_on_specs(left: RunRows, right: RunRows, *, different_specs: bool) -> list[str]:
+    """What differs between the specs or engines of two files.
+
+    Raises:
+        ResultsError: the specs differ, and `different_specs` does not allow it.
+    """
+    a, b = left.columns.header, right.columns.header
+    if a.digest == b.digest:
+        return [] if a.engine == b.engine else [f"A was graded by {a.engine}, B by {b.engine}"]
+    difference = _difference(a.spec, b.spec)
+    if not different_specs:
+        raise ResultsError(
+            f"{left.path} and {right.path} were graded by different specs ({difference}), so a difference of their "
+            "rewards says nothing about the samples: grade both with one spec, or compare all the same with "
+            "--different-specs"
+        )
+    return [f"the specs differ: {difference}"]
+
+
+def _difference(a: Any, b: Any, at: str = "") -> str:
+    """The first places where two specs differ, in words."""
+    found = list(_differences(a, b, at))
+    return "; ".join(found[:3]) + (f"; {len(found) - 3} more" if len(found) > 3 else "")
+
+
+def _differences(a: Any, b: Any, at: str) -> Sequence[str]:
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        found: list[str] = []
+        for key in [*a, *(key for key in b if key not in a)]:
+            found += _differences(a.get(key), b.get(key), f"{at}.{key}" if at else str(key))
+        return found
+    return [] if a == b else [f"{at}: {_short(a)} and {_short(b)}"]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,8 @@
+"""Numbers of things in words."""
+
+from __future__ import annotations
+
+
+def plural(n: int, noun: str, many: str = "") -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{n:,} {noun if n == 1 else many or noun + 's'}"

@@ -1,0 +1,244 @@
+"""The way from a sample to the child that runs a model's code (program.py): started by the server, asked over a socket.
+
+The child's clock runs while its answer is waited for, and while the folder is emptied that an earlier child has filled. It
+does not run while the server starts a child or is itself late: what is ours to do costs no test anything.
+"""
+
+from __future__ import annotations
+
+import _socket
+import builtins
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from graders_sandbox import protocol
+
+from . import seeding
+from .plain import decode, encode
+from .program import ANSWER_MAX, SIZE
+
+TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    Failure = Literal["error", "timeout", "memory", "disk", "crash", "exit", "unreadable"]
+
+_server: _socket.socket | None = None  # to the server, inside a sample that may ask
+
+
+def connect(descriptor: int) -> None:
+    """In a sample: requests go here."""
+    global _server
+    _server = _socket.socket(fileno=descriptor)
+
+
+class Ended(Exception):
+    """The child cannot answer any more, or said what is not plain data."""
+
+    def __init__(self, status: Failure, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class UntrustedError(Exception):
+    """What the code raised. Also of the built-in class that it claims, so that tests can expect one."""
+
+
+class ServerLost(BaseException):
+    """The server takes no requests of this sample any more. No test's result: neither tests nor libraries catch it."""
+
+
+class Child:
+    """The child that runs the code, started when needed, and anew after it ended.
+
+    Args:
+        code: A module's source.
+        timeout: Seconds for all that it is asked.
+        memory_bytes: Address space beyond the template.
+
+    Raises:
+        RuntimeError: this is no sample that may ask for one.
+    """
+
+    def __init__(self, code: str, timeout: float, memory_bytes: int) -> None:
+        if _server is None:
+            raise RuntimeError(
+                "run_untrusted works only inside grade(sample, item) of a source that imports it from graders_sandbox and "
+                "runs in a sandbox"
+            )
+        self._server = _server
+        self._code = code
+        self._left = timeout
+        self._ends = 0.0  # of the answer that is waited for
+        self._memory_bytes = memory_bytes
+        self._channel: _socket.socket | None = None
+        self._number = 0
+        self._broken: UntrustedError | None = None  # the code does not load, and will not the next time
+
+    def ready(self) -> None:
+        """Have the code loaded. Raises what it raised."""
+        if self._broken is not None:
+            raise self._broken
+        if self._channel is None:
+            self._start()
+            try:
+                self._ask(["load", self._code, seeding.now()])
+            except UntrustedError as error:
+                self._broken = error
+                raise
+
+    def call(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        self.ready()
+        return self._ask(["call", name, encode(args), encode(kwargs)])
+
+    def function(self, name: str) -> Callable[..., Any]:
+        def candidate(*args: Any, **kwargs: Any) -> Any:
+            return self.call(name, list(args), kwargs)
+
+        candidate.__name__ = candidate.__qualname__ = name
+        return candidate
+
+    def program(self, stdin: str) -> str:
+        """What the code writes when run with this input, in a child that runs nothing else."""
+        self.stop()
+        self._start()
+        try:
+            written = self._ask(["program", self._code, seeding.now(), stdin])
+        finally:
+            self.stop()
+        if not isinstance(written, str):
+            raise Ended("unreadable", "the child did not answer with a text")
+        return written
+
+    def stop(self) -> Ended | None:
+        """End the child if there is one; what ended it."""
+        if self._channel is None:
+            return None
+        self._channel.close()
+        self._channel = None
+        told, _ = self._told(protocol.ASK.pack(b"K", 0.0, 0))
+        return _ending(told)
+
+    def _start(self) -> None:
+        if self._left <= 0:
+            raise Ended("timeout", "no time was left")
+        told, descriptors = self._told(protocol.ASK.pack(b"U", self._left, self._memory_bytes))
+        self._left -= protocol.TOLD.unpack(told)[-1]
+        if told[:1] == b"X":
+            raise _ending(told)
+        if len(descriptors) != 1:
+            raise RuntimeError("the grader has no descriptor left for a child: it holds too many files open")
+        self._channel = _socket.socket(fileno=descriptors[0])
+
+    def _told(self, request: bytes) -> tuple[bytes, Any]:
+        """The server's answer, for which it takes the time that it needs: it ends this sample rather than say no."""
+        try:
+            self._server.sendall(request)
+            told, descriptors = protocol.receive(self._server, protocol.TOLD.size)
+        except OSError as error:
+            raise ServerLost(f"the sandbox server does not answer: {error}") from None
+        if len(told) != protocol.TOLD.size:
+            raise ServerLost("the sandbox server takes no more requests of this sample")
+        return told, descriptors
+
+    def _ask(self, request: list[Any]) -> Any:
+        """One answer. Raises Ended when there will be none, UntrustedError when the code raised."""
+        assert self._channel is not None
+        self._number += 1
+        text = json.dumps([self._number, *request]).encode()
+        started = time.monotonic()
+        self._ends = started + self._left
+        try:
+            self._wait(self._channel)
+            self._channel.sendall(SIZE.pack(len(text)) + text)
+            kind, value = self._answer()
+        except TimeoutError:
+            self.stop()
+            raise Ended("timeout", "it ran longer than the time for all tests") from None
+        except (OSError, EOFError):
+            ended = self.stop()
+            raise ended or Ended("exit", "the child left") from None
+        except (ValueError, TypeError, RecursionError, MemoryError, OverflowError) as error:
+            self.stop()
+            raise Ended("unreadable", f"what the child wrote is not an answer: {error}") from None
+        finally:
+            self._left -= time.monotonic() - started
+        if kind == "error":
+            if value[0] == "MemoryError":
+                raise Ended("memory", "it ran out of memory")
+            raise _raised(*value)
+        if kind == "unreadable":
+            raise Ended("unreadable", protocol.clean(value))
+        return value
+
+    def _answer(self) -> tuple[str, Any]:
+        (size,) = SIZE.unpack(self._exactly(SIZE.size))
+        if size > ANSWER_MAX:
+            raise ValueError(f"it has {size} bytes; the limit is {ANSWER_MAX}")
+        number, kind, value = json.loads(self._exactly(size))
+        if number != self._number or type(number) is not int:
+            raise ValueError("it belongs to another question")
+        if kind == "value":
+            return kind, decode(value, self._ends)
+        if kind == "error":
+            name, text = value
+            return kind, (str(name), str(text))
+        if kind == "unreadable":
+            return kind, str(value)
+        raise ValueError("it is of an unknown kind")
+
+    def _exactly(self, size: int) -> bytes:
+        assert self._channel is not None
+        data = bytearray()
+        while len(data) < size:
+            self._wait(self._channel)
+            part = self._channel.recv(min(size - len(data), 1 << 20))
+            if not part:
+                raise EOFError
+            data += part
+        return bytes(data)
+
+    def _wait(self, channel: _socket.socket) -> None:
+        """Let the next call on the channel take what is left of the child's time."""
+        channel.settimeout(max(0.001, self._ends - time.monotonic()))
+
+
+def _ending(told: bytes) -> Ended:
+    """What the server says of a child that has ended."""
+    _, status, ended, _ = protocol.TOLD.unpack(told)
+    if ended == protocol.BY_DEADLINE:
+        return Ended("timeout", "it ran longer than the time for all tests")
+    if ended == protocol.BY_DISK:
+        return Ended("disk", "it left more on disk than its limit")
+    if not os.WIFSIGNALED(status):
+        return Ended("exit", f"it left with exit code {os.WEXITSTATUS(status)}")
+    number = os.WTERMSIG(status)
+    if number != signal.SIGKILL:
+        return Ended("crash", f"it was ended by signal {number}")
+    if ended == protocol.BY_HOST:
+        return Ended("exit", "it closed its channel")
+    return Ended("memory", "it was killed by the kernel, out of memory")
+
+
+#: An exception that a for loop, all() or map() takes for the end of its iterator is no claim that the code may make:
+#: it would pass a test by ending it early.
+_NOT_CLAIMED = ("StopIteration", "StopAsyncIteration")
+_CLAIMED: dict[str, type[UntrustedError]] = {}
+
+
+def _raised(name: str, text: str) -> UntrustedError:
+    """An exception of the class that the child claims, if that is a built-in one that handlers expect."""
+    claimed = None if name in _NOT_CLAIMED else getattr(builtins, name, None)
+    kind = _CLAIMED.get(name, UntrustedError)
+    if kind is UntrustedError and isinstance(claimed, type) and issubclass(claimed, Exception):
+        with suppress(TypeError):  # a layout that does not mix
+            kind = _CLAIMED[name] = type(name, (UntrustedError, claimed), {"__str__": Exception.__str__})
+    message = protocol.clean(f"{name}: {text}" if text else name)
+    try:
+        return kind(message)
+    except TypeError:  # one that wants more than a text, such as UnicodeDecodeError
+        return UntrustedError(message)

@@ -1,0 +1,116 @@
+"""The child that runs a model's code, told what to do by the sample (client.py). Nothing here is relied upon."""
+
+from __future__ import annotations
+
+import _socket
+import io
+import json
+import os
+import struct
+import sys
+import types
+from collections.abc import Callable
+
+from . import seeding
+from .plain import decode, encode
+
+TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    Json = Any
+
+ANSWER_MAX = 16 * 1024**2  # of one value from the child, as text
+SIZE = struct.Struct("<I")  # before each message, both ways
+_CHANNEL = 3  # the child's only descriptor
+#: What a model's code and its tests tend to import, loaded in the templates that they run in forks of.
+MODULES = (
+    "bisect", "collections", "copy", "datetime", "decimal", "fractions", "functools", "hashlib", "heapq", "io",
+    "itertools", "json", "math", "operator", "random", "re", "statistics", "string", "typing",
+)  # fmt: skip
+#: What else it may import where it has no files, and so nothing can be loaded later.
+MODULES_WITHOUT_FILES = (
+    *MODULES, "abc", "argparse", "array", "ast", "asyncio", "atexit", "base64", "binascii", "calendar", "cmath", "concurrent.futures",
+    "concurrent.futures.thread", "contextlib", "contextvars", "csv", "ctypes", "dataclasses", "difflib", "email.message",
+    "encodings.idna", "enum", "errno", "fcntl", "fnmatch", "gc", "getpass", "glob", "graphlib", "gzip", "hmac", "html",
+    "html.parser", "inspect", "ipaddress", "keyword", "locale", "logging", "lzma", "mmap", "numbers", "os", "pathlib",
+    "pickle", "platform", "pprint", "queue", "reprlib", "resource", "sched", "secrets", "select", "selectors", "shlex", "shutil",
+    "signal", "socket", "sqlite3", "stat", "struct", "subprocess", "sys", "tempfile", "termios", "textwrap", "threading", "time",
+    "timeit", "token", "tokenize", "traceback", "types", "unicodedata", "unittest", "urllib.parse", "uuid", "warnings",
+    "weakref", "xml.etree.ElementTree", "zlib", "zoneinfo",
+)  # fmt: skip
+
+
+def serve() -> NoReturn:
+    """As a jailed child: answer on _CHANNEL until the other side is gone."""
+    channel = _socket.socket(fileno=_CHANNEL)
+    stream = io.FileIO(_CHANNEL, closefd=False)
+    space: dict[str, Any] = {}
+    while True:
+        head = stream.read(SIZE.size)
+        if not head or len(head) < SIZE.size:
+            os._exit(0)
+        data = b""
+        (size,) = SIZE.unpack(head)
+        while len(data) < size:
+            part = stream.read(size - len(data))
+            if not part:
+                os._exit(0)
+            data += part
+        number, kind, *request = json.loads(data)
+        try:
+            text = json.dumps([number, "value", _ACTS[kind](space, *request)]).encode()
+        except _Unreadable as error:
+            text = json.dumps([number, "unreadable", str(error)]).encode()
+        except SystemExit as error:
+            os._exit(error.code & 0xFF if isinstance(error.code, int) else error.code is not None)
+        except BaseException as error:
+            text = json.dumps([number, "error", _described(error)]).encode()
+        channel.sendall(SIZE.pack(len(text)) + text)
+
+
+class _Unreadable(Exception):
+    """What the code returned is not plain data."""
+
+
+def _load(space: dict[str, Any], code: str, seed: int) -> None:
+    seeding.seed(seed)
+    module = types.ModuleType("untrusted_program")
+    sys.modules[module.__name__] = module
+    exec(compile(code, "<untrusted>", "exec", dont_inherit=True), module.__dict__)
+    space.update(module.__dict__)
+
+
+def _call(space: dict[str, Any], name: str, args: Json, kwargs: Json) -> Json:
+    if name not in space:
+        raise NameError(f"the code does not define {name}")
+    value = space[name](*decode(args), **decode(kwargs))
+    try:
+        return encode(value)
+    except (TypeError, RecursionError) as error:
+        raise _Unreadable(f"{name} returned {type(value).__name__}: {error}") from None
+
+
+def _program(space: dict[str, Any], code: str, seed: int, stdin: str) -> Json:
+    seeding.seed(seed)
+    module = types.ModuleType("__main__")
+    sys.modules["__main__"] = module
+    sys.stdin = io.TextIOWrapper(io.BytesIO(stdin.encode("utf-8", "surrogatepass")), encoding="utf-8")
+    written = io.BytesIO()
+    sys.stdout = io.TextIOWrapper(written, encoding="utf-8", errors="backslashreplace", write_through=True)
+    try:
+        exec(compile(code, "<untrusted>", "exec", dont_inherit=True), module.__dict__)
+    except SystemExit as error:
+        if error.code:
+            raise
+    return written.getvalue()[: ANSWER_MAX // 8].decode("utf-8", "backslashreplace")
+
+
+_ACTS: dict[str, Callable[..., Json]] = {"load": _load, "call": _call, "program": _program}
+
+
+def _described(error: BaseException) -> list[str]:
+    try:
+        return [type(error).__name__, str(error)[:2000]]
+    except BaseException:
+        return ["Exception", "the exception could not be printed"]

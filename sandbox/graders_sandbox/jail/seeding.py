@@ -1,0 +1,116 @@
+"""Reproducible randomness: what draws without a seed of its own is seeded for each row.
+
+Few programs draw, so `random` and `numpy.random` are not there from the start: they are changed when a program loads them,
+and seeded again for each row that shares a process.
+
+    random, numpy.random              their hidden states are seeded
+    random.Random(), .seed()          take the next of the row's seeds where they would ask the system
+    numpy.random.default_rng(), RandomState(), SeedSequence(), ...: as random.Random()
+    os.urandom, secrets, uuid4, random.SystemRandom: the system's, different each time
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+if TYPE_CHECKING:
+    import types
+    from importlib.machinery import ModuleSpec
+    from typing import Any
+
+_LARGEST = 0xFFFFFFFFFFFFFFFF
+_STEP = 0x9E3779B97F4A7C15  # odd, so that all multiples differ: the seeds of one row are far apart (Weyl sequence)
+
+
+_seed = 0  # the row's
+_drawn = 0  # how many generators have drawn theirs from it
+
+
+def now() -> int:
+    """The row's seed."""
+    return _seed
+
+
+def seed(number: int) -> None:
+    """Begin a row."""
+    global _seed, _drawn
+    _seed, _drawn = number, 0
+    for name, (begin, _) in _DRAW.items():
+        if (module := sys.modules.get(name)) is not None:
+            begin(module)
+
+
+def _next() -> int:
+    """A seed for one more generator of this row, of 64 bits."""
+    global _drawn
+    _drawn += 1
+    return (_seed + _drawn * _STEP) & _LARGEST
+
+
+def _change_random(module: Any) -> None:
+    plain = module.Random.seed
+
+    def seed(self: Any, a: object = None, version: int = 2) -> None:
+        plain(self, _next() if a is None else a, version)
+
+    seed.__doc__ = plain.__doc__
+    module.Random.seed = seed
+    module.seed = module._inst.seed
+
+
+def _change_numpy(module: Any) -> None:
+    """SeedSequence asks `secrets` for its entropy, by this name of its module."""
+
+    def randbits(count: int) -> int:
+        words = [_next() for _ in range(-(-count // 64))]
+        return sum(word << 64 * at for at, word in enumerate(words)) & ((1 << count) - 1)
+
+    sys.modules["numpy.random.bit_generator"].randbits = randbits  # type: ignore[attr-defined]
+
+
+def _begin_random(module: Any) -> None:
+    module.seed(_seed)
+
+
+def _begin_numpy(module: Any) -> None:
+    module.seed(_seed & 0xFFFFFFFF)  # it takes no more
+
+
+#: By module: what begins a row, and what is changed once after it was loaded.
+_DRAW: dict[str, tuple[Callable[[Any], None], Callable[[Any], None]]] = {
+    "random": (_begin_random, _change_random),
+    "numpy.random": (_begin_numpy, _change_numpy),
+}
+
+
+class _Finder:
+    """The first of sys.meta_path: it leaves finding to the others, and changes what they load."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name not in _DRAW:
+            return None
+        specs = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
+        spec = next(filter(None, specs), None)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+            begin, change = _DRAW[name]
+
+            def exec_module(module: Any) -> None:
+                load(module)
+                change(module)
+                begin(module)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # of this one loader, made for it
+        return spec
+
+
+def install() -> None:
+    """In the template: from now on."""
+    for name, (_, change) in _DRAW.items():
+        if (module := sys.modules.get(name)) is not None:
+            change(module)
+    sys.meta_path.insert(0, _Finder())

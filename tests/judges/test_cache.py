@@ -1,0 +1,326 @@
+"""The cache of verdicts, equal questions in flight, merging in batches, and recordings."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import graders
+from graders.ask import ModelReply
+from graders.endpoints.transport import Reply
+from graders.errors import GradeError, ModelParseError, ModelRefusal, ModelServerError
+from graders.judges.scripted import Received, Step, completion, say
+from graders.models import Client, Config, ConfigError, Recorded, ScriptedJudge, connect
+from graders.usage import Usage
+from tests.judges.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
+
+USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+
+
+def cached(fake: Fake, path: Path, **judge: Any) -> Client:
+    endpoint = {
+        "base_url": "http://judge.invalid/v1",
+        "headers": {"x-secret": "h-secret"},
+        "api_key_env": "K",
+    }
+    config = Config({"endpoints": {"e": endpoint}, "models": {"*": "e"}, "judge": judge})
+    return Client(config, transport=fake, cache=str(path), clock=lambda: asyncio.get_running_loop().time())
+
+
+def test_a_second_run_sends_nothing(tmp_path: Path) -> None:
+    """400 rows again, in a new client: no request, the same rewards, nothing used; the results say so."""
+    rows = [{"id": str(n), "sample": f"text {n}"} for n in range(400)]
+    with ScriptedJudge() as judge:
+
+        def run() -> list[graders.RunResult]:
+            with graders.Backends(config=config_of(judge), cache=str(tmp_path / "verdicts.db")) as backends:
+                return list(graders.compile(judge_spec(), backends=backends).run_batch(rows))
+
+        first = run()
+        sent = len(judge.received)
+        second = run()
+        assert len(judge.received) == sent == 400
+
+    assert [r.reward for r in second] == [r.reward for r in first]
+    assert all(r.provenance["judge"]["cached"] for r in second)
+    assert all("attempts" not in r.provenance["judge"] for r in second)
+    assert {r.metadata.token_usage for r in second} == {Usage(0, 0, 0, 0, 0)}
+
+
+def test_what_makes_another_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever could change the verdict is part of the key; the key that pays for it is not."""
+    fake = Fake(lambda body, n: ok(), latency_s=0.0)
+    base = {"text": "q", "model": "m", "seed": 1}
+    others: list[dict[str, Any]] = [
+        {"text": "Q"}, {"model": "n"}, {"seed": 2}, {"temperature": 0.0}, {"range": (0.0, 2.0)},
+        {"labels": ("0.5", "b")}, {"steps": False}, {"max_completions_tokens": 5}, {"reasoning_effort": "low"},
+    ]  # fmt: skip
+
+    async def asked(changes: dict[str, Any], **judge: Any) -> int:
+        client = cached(fake, tmp_path / "c.db", **judge)
+        before = len(fake.bodies)
+        await asyncio.gather(client.answer(ask(**{**base, **changes})), return_exceptions=True)
+        await client.aclose()
+        return len(fake.bodies) - before
+
+    assert in_virtual_time(asked({})) == 1
+    for changes in others:
+        assert in_virtual_time(asked(changes)) >= 1, changes
+    for judge in ({"out_of_range": "error"}, {"api": "responses"}, {"model": "other"}):
+        assert in_virtual_time(asked({}, **judge)) >= 1, judge
+    assert in_virtual_time(asked({}, votes=3)) == 2  # the first vote is the question as it was
+    monkeypatch.setenv("K", "another")
+    for same in ({}, {"max_attempts": 2, "timeout_s": 9}):
+        assert in_virtual_time(asked({}, **same)) == 0, same
+
+
+def test_no_secret_and_no_failure_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file holds verdicts alone: no key, no header, no question, no refusal, no answer that was cut off."""
+    monkeypatch.setenv("K", "sk-key-secret")
+    answers = iter(
+        [
+            ok(),
+            ok("", choices=[{"message": {"refusal": "no"}}]),
+            ok("", choices=[{"message": {"content": '{"result": 1'}, "finish_reason": "length"}]),
+            ok('{"result": 1'), ok('{"result": 1'),
+            Reply(400, {}, b'{"error": {"message": "bad"}}'),
+        ]
+    )  # fmt: skip
+    fake = Fake(lambda body, n: next(answers), latency_s=0.0)
+    path = tmp_path / "c.db"
+
+    async def run() -> list[Any]:
+        client = cached(fake, path)
+        got = [await asyncio.gather(client.answer(ask(f"q{n}")), return_exceptions=True) for n in range(5)]
+        await client.aclose()
+        return [answer for (answer,) in got]
+
+    answers_got = in_virtual_time(run())
+
+    assert [type(a) for a in answers_got] == [
+        ModelReply,
+        ModelRefusal,
+        ModelParseError,
+        ModelParseError,
+        ModelServerError,
+    ]
+    rows = sqlite3.connect(path).execute("SELECT key, reply FROM verdicts").fetchall()
+    assert [json.loads(reply)["verdict"] for _, reply in rows] == [0.5]
+    everything = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert b"secret" not in everything
+    assert b"x-secret" not in everything
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "no json",
+        "{}",
+        '{"verdict": "high"}',
+        '{"verdict": true, "text": "", "model": "", "usage": {}, "provenance": {}}',
+        "[]",
+    ],
+)
+def test_what_is_read_is_checked_again(tmp_path: Path, reply: str) -> None:
+    """An entry that is not a valid verdict counts as none: the question is asked."""
+    fake = Fake(lambda body, n: ok(), latency_s=0.0)
+    path = tmp_path / "c.db"
+
+    async def once() -> ModelReply:
+        client = cached(fake, path)
+        try:
+            return await client.answer(ask())
+        finally:
+            await client.aclose()
+
+    in_virtual_time(once())
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE verdicts SET reply = ?", (reply,))
+    db.close()
+
+    assert in_virtual_time(once()).verdict == 0.5
+    assert len(fake.bodies) == 2
+    assert in_virtual_time(once()).provenance["cached"]  # and the bad entry has been replaced
+
+
+def test_a_file_that_is_no_cache(tmp_path: Path) -> None:
+    path = tmp_path / "graders.toml"
+    path.write_text("not a database" * 100)
+    with pytest.raises(ConfigError, match="cannot be used as a cache"):
+        cached(Fake(lambda body, n: ok()), path)
+
+
+def test_equal_questions_in_flight_are_asked_once(tmp_path: Path) -> None:
+    """Twenty at once make one request; where it fails, all fail alike and the next one asks again."""
+    replies = [ok(), Reply(400, {}, b'{"error": {"message": "bad"}}'), ok()]
+    fake = Fake(lambda body, n: replies[n])
+
+    async def run() -> tuple[list[Any], list[Any], ModelReply]:
+        client = cached(fake, tmp_path / "c.db")
+        fine = await asyncio.gather(*(client.answer(ask("a")) for _ in range(20)))
+        bad = await asyncio.gather(*(client.answer(ask("b")) for _ in range(20)), return_exceptions=True)
+        return fine, bad, await client.answer(ask("b"))
+
+    fine, bad, again = in_virtual_time(run())
+
+    assert len(fake.bodies) == 3
+    assert {reply.verdict for reply in fine} == {0.5}
+    assert sum(reply.provenance.get("merged", False) for reply in fine) == 19
+    assert {str(error) for error in bad} == {"status 400: bad"}
+    assert again.verdict == 0.5
+
+
+def test_who_gives_up_takes_nobody_along(tmp_path: Path) -> None:
+    """When the first to ask is cancelled, or has less time, the others still get their verdict."""
+    fake = Fake(lambda body, n: ok(), latency_s=5.0)
+
+    async def run() -> tuple[Any, Any, ModelReply, ModelReply]:
+        client = cached(fake, tmp_path / "c.db")
+        first = asyncio.create_task(client.answer(ask("a")))
+        await asyncio.sleep(1)
+        second = asyncio.create_task(client.answer(ask("a")))
+        await asyncio.sleep(1)
+        first.cancel()
+        hurried = asyncio.create_task(client.answer(ask("b"), deadline=asyncio.get_running_loop().time() + 3))
+        await asyncio.sleep(1)
+        patient = asyncio.create_task(client.answer(ask("b")))
+        gone, late = await asyncio.gather(first, hurried, return_exceptions=True)
+        return gone, late, await second, await patient
+
+    gone, late, second, patient = in_virtual_time(run())
+
+    assert isinstance(gone, asyncio.CancelledError)
+    assert isinstance(late, GradeError)
+    assert second.verdict == patient.verdict == 0.5
+
+
+@pytest.mark.parametrize(
+    ("seed", "merge", "requests"), [(1, None, 200), (None, None, 800), (1, False, 800), (None, True, 200)]
+)
+def test_a_multi_of_two_judges_over_repeated_samples(
+    seed: int | None, merge: bool | None, requests: int
+) -> None:
+    """400 rows of 100 distinct samples: 200 requests where equal questions may be merged, else 800; usage once."""
+    judges = {
+        name: judge_spec(kind, sampling_params={"seed": seed}, model=name)
+        for name, kind in (("a", "score_model"), ("b", "label_model"))
+    }
+    spec = {"type": "multi", "name": "two", "graders": judges, "calculate_output": "a + b"}
+
+    def answer(received: Received) -> Step:
+        return say({"result": 0.25 if received.model == "a" else "good"})(received)  # type: ignore[operator]
+
+    with (
+        ScriptedJudge(answer) as judge,
+        graders.Backends(config=config_of(judge, max_in_flight=100)) as backends,
+    ):
+        grader = graders.compile(spec, backends=backends)
+        rows = [{"id": str(n), "sample": f"text {n % 100}"} for n in range(400)]
+        results = list(grader.run_batch(rows, merge=merge))
+
+        assert len(judge.received) == requests
+        assert [r.reward for r in results] == [1.25] * 400
+        assert [r.id for r in results] == [str(n) for n in range(400)]
+
+
+# --- recordings -------------------------------------------------------------------------------------------------
+
+
+def test_a_recording_is_replayed_and_filled(tmp_path: Path) -> None:
+    """What is missing is asked once and added; what is there, refusals and bad answers too, comes from the file."""
+    path = tmp_path / "judge.jsonl"
+    replies = {
+        "good": ok(usage=USAGE),
+        "no": ok("", choices=[{"message": {"refusal": "never"}}]),
+        "bad": ok("hm", usage=USAGE),
+    }
+    fake = Fake(lambda body, n: replies[body["messages"][0]["content"].split("\n")[0]], latency_s=0.0)
+
+    async def run(client: Any) -> list[Any]:
+        got = [await asyncio.gather(client.answer(ask(text)), return_exceptions=True) for text in replies]
+        await client.aclose()
+        return [answer for (answer,) in got]
+
+    live = in_virtual_time(run(Recorded(path, virtual_client(fake))))
+    sent = len(fake.bodies)
+    again = in_virtual_time(run(Recorded(path, virtual_client(fake))))
+    alone = in_virtual_time(run(Recorded(path)))
+
+    assert len(fake.bodies) == sent
+    for first, *replayed in zip(live, again, alone, strict=True):
+        for later in replayed:
+            assert type(later) is type(first)
+            assert getattr(later, "verdict", str(later)) == getattr(first, "verdict", str(first))
+            assert later.usage == first.usage or (first.usage is None and later.usage == Usage())
+            assert later.provenance == {"recorded": True}
+    assert len(path.read_text().splitlines()) == 3
+    with pytest.raises(ModelServerError, match="has no answer to this question to 'm'"):
+        in_virtual_time(Recorded(path).answer(ask("new")))
+
+
+def test_a_server_failure_is_not_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "judge.jsonl"
+    fake = Fake(lambda body, n: Reply(400, {}, b""))
+    with pytest.raises(ModelServerError):
+        in_virtual_time(Recorded(path, virtual_client(fake)).answer(ask()))
+    assert not path.exists()
+
+
+def test_a_torn_or_strange_recording(tmp_path: Path) -> None:
+    """A last line that an interrupt tore is dropped and made anew; anything else is refused with its line."""
+    path = tmp_path / "judge.jsonl"
+    fake = Fake(lambda body, n: ok(), latency_s=0.0)
+
+    async def two(client: Recorded) -> None:
+        for text in ("a", "b"):
+            await client.answer(ask(text))
+        await client.aclose()
+
+    in_virtual_time(two(Recorded(path, virtual_client(fake))))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    with pytest.raises(ConfigError, match=r"judge\.jsonl:2: not a line of a recording"):
+        Recorded(path)
+    in_virtual_time(two(Recorded(path, virtual_client(fake))))
+    assert len(fake.bodies) == 3
+    assert {json.loads(line)["key"] for line in path.read_text().splitlines()} == {
+        json.loads(line)["key"] for line in whole.splitlines()
+    }
+
+    path.write_bytes(whole.replace(b'"verdict": 0.5', b'"verdict": "high"'))
+    with pytest.raises(ModelServerError, match="cannot be used"):
+        in_virtual_time(Recorded(path).answer(ask("a")))
+    with pytest.raises(ConfigError, match="there is no such recording"):
+        Recorded(tmp_path / "none.jsonl")
+
+
+def test_connect_makes_a_recorded_client(tmp_path: Path) -> None:
+    """By argument, or by [judge] recording in graders.toml."""
+    path = str(tmp_path / "r.jsonl")
+    assert isinstance(connect(Config(), recording=path), Recorded)
+    assert isinstance(connect(Config({"judge": {"recording": path}})), Recorded)
+    assert isinstance(connect(Config()), Client)
+
+
+def test_keeping_a_verdict_never_costs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that cannot be written any more is a warning."""
+    fake = Fake(lambda body, n: ok(), latency_s=0.0)
+    client = cached(fake, tmp_path / "c.db")
+    with sqlite3.connect(tmp_path / "c.db") as db:
+        db.execute("DROP TABLE verdicts")
+    db.close()
+    with pytest.warns(RuntimeWarning, match="the cache of verdicts was not used"):
+        assert in_virtual_time(client.answer(ask())).verdict == 0.5
+
+
+def test_completion_helper_is_what_the_api_documents() -> None:
+    """The double speaks the form that the official client parses."""
+    chat = pytest.importorskip("openai.types.chat")
+
+    body = completion(Received(0.0, "/v1/chat/completions", {}, {"model": "m"}), "x")
+    assert chat.ChatCompletion.model_validate(body).choices[0].message.content == "x"

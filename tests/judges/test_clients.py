@@ -1,0 +1,514 @@
+"""Who can stand behind a judge: our HTTP, httpx2, a function, the official clients; and how doctor looks at them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import graders
+from graders.cli import main
+from graders.endpoints.endpoint import Timing
+from graders.endpoints.transport import TRANSPORTS, Direct, _proxied
+from graders.errors import ModelStop
+from graders.judges.scripted import Answer, Received, Step, completion, fail, say
+from graders.models import Client, Config, ScriptedJudge, from_callable, from_openai
+from tests.judges.support import ask, config_of, judge_spec
+
+# --- transports ---------------------------------------------------------------------------------------------------
+
+GOOD = b'{"a": 1}'
+EXCHANGES: list[Any] = [
+    # what the server does, what comes of it: the body, or the error and a word of it
+    pytest.param(Step(200, GOOD), GOOD, id="content-length"),
+    pytest.param(Step(200, GOOD, chunked=True), GOOD, id="chunked"),
+    pytest.param(Step(200, GOOD, close=True), GOOD, id="then closed"),
+    pytest.param(Step(raw=b"HTTP/1.0 200 OK\r\n\r\n" + GOOD), GOOD, id="until the end"),
+    pytest.param(Step(raw=b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n" + GOOD), GOOD, id="after a 100"),
+    pytest.param(Step(204, b""), b"", id="204"),
+    pytest.param(Step(503, b"busy"), b"busy", id="an error status is a response"),
+    pytest.param(Step(200, GOOD, trickle_s=0.001), GOOD, id="trickled"),
+    pytest.param(Step(drop=True), OSError, id="dropped"),
+    pytest.param(Step(reset=True), OSError, id="reset"),
+    pytest.param(Step(200, GOOD, cut_at=3), OSError, id="cut"),
+    pytest.param(Step(200, GOOD, cut_at=3, chunked=True), OSError, id="cut in a chunk"),
+    pytest.param(Step(raw=b"SSH-2.0-x\r\n\r\n"), OSError, id="not HTTP"),
+    pytest.param(Step(200, GOOD, delay_s=30), TimeoutError, id="no answer in time"),
+    pytest.param(Step(200, GOOD, stall_at=3), TimeoutError, id="stalled"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[ScriptedJudge]:
+    with ScriptedJudge() as judge:
+        yield judge
+
+
+@pytest.mark.parametrize("way", ["direct", "httpx2", "auto"])
+@pytest.mark.parametrize(("step", "outcome"), EXCHANGES)
+def test_both_transports_see_the_same(judge: ScriptedJudge, step: Step, outcome: Any, way: str) -> None:
+    """A whole response whatever its status; else OSError, or TimeoutError when it took too long. One request each."""
+    judge.clear()
+    judge.queue(step)
+    timeout_s = 0.4 if outcome is TimeoutError else 10.0
+
+    async def exchange() -> Any:
+        transport = TRANSPORTS[way]()
+        try:
+            return await transport.post(judge.base_url + "/x?y=1", {"x-a": "b"}, b'{"model": ""}', timeout_s)
+        finally:
+            await transport.aclose()
+
+    if isinstance(outcome, bytes):
+        reply = asyncio.run(exchange())
+        assert reply.body == outcome
+        assert reply.status == (step.status if step.raw is None else 200)
+    else:
+        with pytest.raises(outcome):
+            asyncio.run(exchange())
+    assert len(judge.received) == 1
+    assert judge.received[0].path == "/v1/x?y=1"
+    assert judge.received[0].headers["x-a"] == "b"
+
+
+def test_connections_are_kept_and_used_again(judge: ScriptedJudge) -> None:
+    """A hundred requests, ten at a time, over ten connections."""
+    judge.clear()
+    opened: set[int] = set()
+
+    class Counting(Direct):
+        async def _connect(self, parts: Any) -> Any:
+            connection = await super()._connect(parts)
+            opened.add(id(connection))
+            return connection
+
+    async def run() -> None:
+        client = Client(config_of(judge, max_in_flight=10), transport=Counting())
+        await asyncio.gather(*(client.answer(ask(str(n))) for n in range(100)))
+        await client.aclose()
+
+    asyncio.run(run())
+    assert len(judge.received) == 100
+    assert len(opened) == 10
+
+
+def test_a_header_cannot_smuggle_a_line(judge: ScriptedJudge) -> None:
+    judge.clear()
+
+    async def run() -> None:
+        await Direct().post(judge.base_url, {"x": "a\r\ncontent-length: 0"}, b"", 5)
+
+    with pytest.raises(ConnectionError, match="line break"):
+        asyncio.run(run())
+    assert not judge.received
+
+
+def test_a_proxy_in_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through httpx2: the request reaches the proxy, with the whole address; no_proxy is heeded."""
+    for name in ("HTTP_PROXY", "http_proxy", "no_proxy", "NO_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with ScriptedJudge() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.base_url.removesuffix("/v1"))
+        config = Config({"models": {"*": {"base_url": "http://judge.invalid/v1"}}})
+        reply = asyncio.run(_one(Client(config)))
+        assert reply.verdict == 0.5
+        assert proxy.received[0].path == "http://judge.invalid/v1/chat/completions"
+    monkeypatch.setenv("no_proxy", "judge.invalid")
+    assert not _proxied("http://judge.invalid/v1")
+
+
+async def _one(client: Client) -> Any:
+    try:
+        return await client.answer(ask())
+    finally:
+        await client.aclose()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A certificate that is not trusted ends the run at once, with what to do; trusted, it works."""
+    files = [str(tmp_path / name) for name in ("key.pem", "cert.pem")]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", files[0], "-out", files[1]],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files[1], files[0])
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"https://127.0.0.1:{listener.getsockname()[1]}/v1"
+    body = json.dumps(completion(Received(0, "", {}, {"model": "m"}), '{"result": 0.5}')).encode()
+
+    def serve() -> None:
+        for _ in range(2):
+            try:
+                with context.wrap_socket(listener.accept()[0], server_side=True) as connection:
+                    while b"\r\n\r\n" not in connection.recv(65536):
+                        pass
+                    head = f"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+                    connection.sendall(head.encode() + body)
+            except OSError:
+                continue
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    client = Client(Config({"models": {"*": {"base_url": url, "transport": "direct"}}}))
+
+    with pytest.raises(ModelStop, match=r"is not trusted: .*SSL_CERT_FILE"):
+        asyncio.run(_one(client))
+    monkeypatch.setenv("SSL_CERT_FILE", files[1])
+    assert asyncio.run(_one(Client(Config({"models": {"*": {"base_url": url}}})))).verdict == 0.5
+    thread.join(5)
+    listener.close()
+
+
+# --- functions and the official clients ---------------------------------------------------------------------------
+
+
+class Model:
+    """What many libraries return."""
+
+    def model_dump(self, **how: Any) -> dict[str, Any]:
+        return {
+            "choices": [{"message": {"content": '{"result": 0.5}'}, "finish_reason": "stop"}],
+            "model": "mine",
+        }
+
+
+async def later(body: dict[str, Any]) -> dict[str, Any]:
+    await asyncio.sleep(0)
+    return {"result": 0.5}
+
+
+def broken(body: dict[str, Any]) -> Any:
+    raise KeyError("oops")
+
+
+@pytest.mark.parametrize(
+    ("function", "flag"),
+    [
+        (lambda body: '{"result": 0.5}', ""),
+        (lambda body: {"result": 0.5, "steps": []}, ""),
+        (lambda body: 0.5, ""),
+        (lambda body: Model(), ""),
+        (lambda body: Model().model_dump(), ""),
+        (later, ""),
+        (lambda body: "so so", "model_grader_parse_error"),
+        (lambda body: None, "model_grader_parse_error"),
+        (lambda body: True, "model_grader_parse_error"),
+        (broken, "model_grader_server_error"),
+    ],
+)
+def test_a_function_as_a_judge(function: Callable[..., Any], flag: str) -> None:
+    """Sync or async, whatever it gives back; its answer is validated like a server's, and it is simply given to Backends."""
+    with graders.Backends(models=function, config=Config()) as backends:
+        result = graders.compile(judge_spec(), backends=backends).run("x")
+
+    assert result.flags == ((flag,) if flag else ())
+    assert result.reward == (0.0 if flag else 0.5)
+    if function is broken:
+        assert "the judge function raised KeyError: 'oops'" in str(result.failures[0])
+
+
+def test_a_function_that_fails_for_a_moment_is_asked_again() -> None:
+    calls: list[dict[str, Any]] = []
+
+    def flaky(body: dict[str, Any]) -> float:
+        calls.append(body)
+        if len(calls) < 3:
+            raise ConnectionError("not yet")
+        return 0.5
+
+    client = from_callable(flaky)
+    client.endpoints.timing = Timing(jitter=lambda: 0.0)
+    with graders.Backends(models=client, config=Config()) as backends:
+        result = graders.compile(judge_spec(), backends=backends).run("x")
+    assert (result.ok, len(calls)) == (True, 3)
+    assert calls[0]["messages"][1]["content"] == "Grade this: x"
+    assert calls[0]["response_format"]["type"] == "json_schema"
+
+
+def test_a_plain_function_is_called_as_often_at_once_as_allowed() -> None:
+    """On threads of its own: more than asyncio's few, so that no call's time runs out while it waits for one."""
+    together = threading.Barrier(20)
+
+    def meet(body: dict[str, Any]) -> float:
+        together.wait(20)  # ends when twenty are here
+        return 0.5
+
+    with graders.Backends(
+        models=from_callable(meet, max_in_flight=20, max_attempts=1), config=Config()
+    ) as backends:
+        results = list(
+            graders.compile(judge_spec(), backends=backends).run_batch([{"sample": "x"}] * 40, merge=False)
+        )
+    assert [result.reward for result in results] == [0.5] * 40
+
+
+def test_backends_refuses_what_cannot_judge() -> None:
+    with pytest.raises(TypeError, match="expected a ModelClient, a function or an openai client, got int"):
+        graders.Backends(models=3)
+
+
+#: The SDK's own faults, found by measuring it: it sleeps for two minutes on one header, leaks JSONDecodeError,
+#: gives an HTML page back as a str, asks three times where there is no quota. Here each has its flag, or its retry.
+SDK: list[Any] = [
+    pytest.param([say({"result": 0.5})], "", 1, id="an answer"),
+    pytest.param([fail(429, headers={"retry-after-ms": "20"}), say({"result": 0.5})], "", 2, id="429"),
+    pytest.param([fail(500, "oops"), say({"result": 0.5})], "", 2, id="500"),
+    pytest.param([Step(200, b'{"id": "x", "choi'), say({"result": 0.5})], "", 2, id="half of the JSON"),
+    pytest.param(
+        [Step(200, b"<html>", {"content-type": "text/html"}), say({"result": 0.5})], "", 2, id="a page"
+    ),
+    pytest.param(
+        [Step(200, {"error": {"message": "x"}}), say({"result": 0.5})], "", 2, id="an error with 200"
+    ),
+    pytest.param([Step(drop=True), say({"result": 0.5})], "", 2, id="dropped"),
+    pytest.param([fail(400, "seed: extra fields not permitted"), say({"result": 0.5})], "", 2, id="no seed"),
+    pytest.param(
+        [fail(400, "response_format is not supported"), say({"result": 0.5})], "", 2, id="no schema"
+    ),
+    pytest.param([fail(429, "", "insufficient_quota")], "model_grader_server_error", 1, id="no quota"),
+    pytest.param([fail(401, "bad key")], "model_grader_server_error", 1, id="bad key"),
+    pytest.param([say("", refusal="never")], "model_grader_refusal_error", 1, id="refusal"),
+]
+
+
+@pytest.mark.parametrize("kind", ["OpenAI", "AsyncOpenAI"])
+@pytest.mark.parametrize(("answers", "flag", "attempts"), SDK)
+def test_the_official_client_as_a_judge(
+    judge: ScriptedJudge, answers: list[Answer], flag: str, attempts: int, kind: str
+) -> None:
+    """Its own retries are off: as many requests as we made attempts, and the same flags as without it."""
+    openai = pytest.importorskip("openai")
+    judge.clear()
+    judge.queue(*answers)
+    client = from_openai(getattr(openai, kind)(api_key="k", base_url=judge.base_url), max_attempts=3)
+    client.endpoints.timing = Timing(jitter=lambda: 0.0)
+    with graders.Backends(models=client, config=Config()) as backends:
+        result = graders.compile(judge_spec(), backends=backends).run("x")
+
+    assert result.flags == ((flag,) if flag else ()), result.failures
+    assert len(judge.received) == attempts
+
+
+def test_the_official_client_over_responses(judge: ScriptedJudge) -> None:
+    openai = pytest.importorskip("openai")
+    judge.clear()
+    client = from_openai(openai.OpenAI(api_key="k", base_url=judge.base_url), api="responses")
+    with graders.Backends(models=client, config=Config()) as backends:
+        result = graders.compile(judge_spec(), backends=backends).run("x")
+
+    assert (result.ok, result.reward) == (True, 0.5)
+    assert judge.received[0].path == "/v1/responses"
+    assert result.metadata.token_usage is not None
+    assert result.metadata.token_usage.prompt_tokens == 10
+
+
+def test_an_event_loop_of_the_callers_is_never_blocked(judge: ScriptedJudge) -> None:
+    """While a judge takes its time the caller's own loop goes on; cancelling ends the request."""
+    judge.clear()
+    judge.queue(say({"result": 0.5}, delay_s=0.3), say({"result": 0.5}, delay_s=30))
+
+    async def run() -> int:
+        ticks = 0
+        with graders.Backends(config=config_of(judge)) as backends:
+            grader = graders.compile(judge_spec(), backends=backends)
+            task = asyncio.create_task(grader.arun("x"))
+            while not task.done():
+                await asyncio.sleep(0.01)
+                ticks += 1
+            assert task.result().ok
+            slow = asyncio.create_task(grader.arun("y"))
+            await asyncio.sleep(0.2)
+            before = judge.aborted
+            slow.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await slow
+            for _ in range(100):
+                if judge.aborted > before:
+                    break
+                await asyncio.sleep(0.02)
+            assert judge.aborted == before + 1
+        return ticks
+
+    assert asyncio.run(run()) >= 5
+
+
+def test_importing_and_compiling_opens_nothing() -> None:
+    """No HTTP library, event loop or certificate store before the first question to a judge."""
+    code = (
+        "import sys, json, graders\n"
+        f"graders.compile(json.loads({json.dumps(json.dumps(judge_spec()))}))\n"
+        "print([m for m in ('asyncio', 'ssl', 'httpx2', 'sqlite3', 'graders.judges.client') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# --- doctor -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def doctored(
+    judge: ScriptedJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, dict[str, Any]]]:
+    """Runs `grader doctor` on a spec with two judges, one of them shown a picture; gives its code and judge findings."""
+    spec = tmp_path / "two.json"
+    picture = [{"role": "user", "content": [{"type": "input_image", "image_url": "{{item.url}}"}]}]
+    members = {"a": judge_spec(model="plain"), "b": judge_spec("label_model", model="seeing", input=picture)}
+    spec.write_text(
+        json.dumps({"type": "multi", "name": "two", "graders": members, "calculate_output": "a + b"})
+    )
+    config = tmp_path / "graders.toml"
+    config.write_text(
+        f'[endpoints.here]\nbase_url = "{judge.base_url}"\napi_key_env = "K"\nmax_attempts = 1\n'
+        '[models]\n"*" = "here"\nseeing = { endpoint = "here", model = "llava" }\n'
+    )
+    monkeypatch.setenv("K", "sk-secret")
+    from graders.cli import doctor
+
+    monkeypatch.setattr(doctor, "_sandbox", lambda backends: iter(()))  # that is another room's
+
+    def run(capsys: Any, *options: str) -> tuple[int, dict[str, Any]]:
+        with pytest.raises(SystemExit) as ended:
+            main(["doctor", str(spec), "--config", str(config), "--json", *options])
+        out = capsys.readouterr().out
+        assert "sk-secret" not in out
+        return int(str(ended.value.code)), {f["name"]: f for f in json.loads(out) if f["part"] == "judges"}
+
+    return run
+
+
+def test_doctor_shows_where_names_go(judge: ScriptedJudge, doctored: Any, capsys: Any) -> None:
+    """Every judge of the spec, members of multi too, without asking anything."""
+    judge.clear()
+    code, found = doctored(capsys)
+
+    assert code == 0
+    assert found["plain"]["text"] == f"{judge.base_url}, /chat/completions, model plain, K (set)"
+    assert found["seeing"]["text"] == f"{judge.base_url}, /chat/completions, model llava, K (set)"
+    assert not judge.received
+
+
+def colour_of(received: Received) -> str:
+    """What a judge that sees says of doctor's picture."""
+    import base64
+    import zlib
+
+    from graders.judges.probing import COLOURS
+
+    url = received.json["messages"][0]["content"][1]["image_url"]["url"]
+    png = base64.b64decode(url.split(",")[1])
+    at = png.index(b"IDAT")
+    row = zlib.decompress(png[at + 4 : at + 4 + int.from_bytes(png[at - 4 : at], "big")])
+    return {rgb: name for name, rgb in COLOURS.items()}[tuple(row[1:4])]
+
+
+@pytest.mark.parametrize("sees", [True, False, None])
+def test_doctor_probes(judge: ScriptedJudge, doctored: Any, capsys: Any, sees: bool | None) -> None:
+    """One tiny question each, and a tiny picture where the spec shows pictures; a server that drops it is found out."""
+
+    def answer(received: Received) -> Step:
+        if isinstance(received.json["messages"][0]["content"], str):
+            return say({"result": "cedar"})(received)  # type: ignore[operator]
+        if sees is None:
+            return fail(500, "image input is not supported")
+        return say({"result": colour_of(received) if sees else "no image"})(received)  # type: ignore[operator]
+
+    judge.clear()
+    judge.default = answer
+    code, found = doctored(capsys, "--probe")
+
+    assert len(judge.received) == 3
+    assert found["plain"]["ok"] is found["seeing"]["ok"] is True
+    assert "answers, as plain, json_schema" in found["plain"]["text"]
+    assert "15 tokens" in found["plain"]["text"]
+    assert found["seeing, images"]["ok"] is bool(sees)
+    says = {True: "sees them", False: "may drop images silently", None: "image input is not supported"}[sees]
+    assert says in found["seeing, images"]["text"]
+    assert code == (0 if sees else 1)
+
+
+def test_doctor_probe_of_a_server_that_is_not_there(doctored: Any, capsys: Any, judge: ScriptedJudge) -> None:
+    judge.clear()
+    judge.default = fail(401, "no key sk-secret")
+    code, found = doctored(capsys, "--probe")
+    assert code == 1
+    assert "status 401: no key ***" in found["plain"]["text"]
+
+
+def test_a_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said at once, with the reason, and not tried again."""
+    for name in ("HTTP_PROXY", "no_proxy", "NO_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "gopher://proxy:70")
+    with graders.Backends(
+        config=Config({"models": {"*": {"base_url": "http://judge.invalid/v1"}}})
+    ) as backends:
+        result = graders.compile(judge_spec(), backends=backends).run("x")
+    assert "the proxy that the environment names cannot be used" in str(result.failures[0])
+    assert result.failures[0].provenance["attempts"] == 1
+
+
+FORKS = """
+import os, sys, graders
+from graders.models import Config
+config = Config({"models": {"*": {"base_url": sys.argv[1]}}})
+with graders.Backends(config=config, cache=sys.argv[2]) as backends:
+    grader = graders.compile(%r, backends=backends)
+    assert grader.run("parent").ok
+    child = os.fork()
+    if child == 0:
+        fine = [r.reward for r in grader.run_batch([{"sample": f"child {n}"} for n in range(20)])] == [0.5] * 20
+        os._exit(0 if fine and grader.run("parent").provenance["judge"]["cached"] else 1)
+    assert [r.reward for r in grader.run_batch([{"sample": f"mine {n}"} for n in range(20)])] == [0.5] * 20
+    assert os.waitpid(child, 0)[1] == 0
+    assert grader.run("child 3").provenance["judge"]["cached"]
+print("fine")
+"""
+
+
+def test_a_forked_child_can_go_on_grading(judge: ScriptedJudge, tmp_path: Path) -> None:
+    """As data loaders fork: the child has connections and a loop of its own, parent and child share the cache's file."""
+    judge.clear()
+    judge.default = say({"steps": [], "result": 0.5})
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS % judge_spec(), judge.base_url, str(tmp_path / "c.db")],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout == "fine\n", done.stderr
+    assert len(judge.received) == 41
+
+
+def test_waiting_for_a_server_that_starts_late() -> None:
+    """Connection refused is tried again: a server that comes up meanwhile answers. In real time."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+    started = time.monotonic()
+    late: list[ScriptedJudge] = []
+
+    def come_up() -> None:
+        late.append(ScriptedJudge(port=port).__enter__())
+
+    timer = threading.Timer(0.4, come_up)
+    timer.start()
+    config = Config({"models": {"*": {"base_url": f"http://127.0.0.1:{port}/v1", "max_attempts": 30}}})
+    with graders.Backends(models=Client(config, jitter=lambda: 0.2), config=config) as backends:
+        result = graders.compile(judge_spec(), backends=backends).run("x")
+    timer.join()
+    late[0].__exit__()
+
+    assert result.ok, result.failures
+    assert 0.4 <= time.monotonic() - started < 8

@@ -1,0 +1,144 @@
+"""Every behaviour of the table against both kinds, sync, async and in a batch, over real connections."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import graders
+from graders.errors import ModelStop
+from graders.judges.scripted import fail
+from graders.models import Client, ScriptedJudge
+from graders.result import FLAGS
+from tests.judges.fault_server import (
+    BEHAVIOURS,
+    LABEL,
+    MAX_ATTEMPTS,
+    SCORE,
+    STALL_TIMEOUT_S,
+    Behaviour,
+    Kind,
+)
+from tests.judges.support import SAMPLE, Clock, config_of, judge_spec
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[ScriptedJudge]:
+    with ScriptedJudge() as judge:
+        yield judge
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUDGE_KEY", "sk-secret")
+
+
+def graded(way: str, grader: graders.Grader) -> dict[str, Any]:
+    """One row, as wire JSON with what is not on the wire beside it."""
+    if way == "run":
+        result = grader.run(SAMPLE, {})
+    elif way == "arun":
+        result = asyncio.run(grader.arun(SAMPLE, {}))
+    else:
+        (result,) = grader.run_batch([{"sample": SAMPLE, "item": {}}])
+    return {
+        "wire": result.to_wire(),
+        "ok": result.ok,
+        "provenance": result.provenance,
+        "failures": result.failures,
+    }
+
+
+@pytest.mark.parametrize("way", ["run", "arun", "batch"])
+@pytest.mark.parametrize("kind", [SCORE, LABEL], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.name)
+def test_behaviour(judge: ScriptedJudge, behaviour: Behaviour, kind: Kind, way: str) -> None:
+    """The verdict or exactly one flag, the attempts, the waits between them, and the text of the failure."""
+    check(judge, behaviour, kind, way)
+    if judge.received:
+        assert behaviour.last(judge.received[-1].json)
+
+
+def of_chat_alone(behaviour: Behaviour) -> bool:
+    """Whether it is about what only chat completions have: choices, and the names of their parameters."""
+    words = ("choice", "in parts", "max_completion", "token limit")
+    return "dropped" in behaviour.provenance or any(word in behaviour.name for word in words)
+
+
+@pytest.mark.parametrize(
+    "behaviour", [b for b in BEHAVIOURS if not of_chat_alone(b)], ids=lambda behaviour: behaviour.name
+)
+def test_behaviour_of_responses(judge: ScriptedJudge, behaviour: Behaviour) -> None:
+    """The same over /v1/responses, where it is chosen."""
+    check(judge, behaviour, LABEL, "run", api="responses")
+    assert {received.path for received in judge.received} == {"/v1/responses"}
+
+
+def check(judge: ScriptedJudge, behaviour: Behaviour, kind: Kind, way: str, **route: Any) -> None:
+    clock = Clock()
+    timeout_s = STALL_TIMEOUT_S if behaviour.stalls else 30
+    config = config_of(
+        judge, attempt_timeout_s=timeout_s, max_attempts=MAX_ATTEMPTS, api_key_env="JUDGE_KEY", **route
+    )
+    client = Client(config, clock=clock.now, sleep=clock.sleep, jitter=lambda: 0.5)
+    judge.clear()
+    judge.default = kind.ok
+    with graders.Backends(models=client, config=config) as backends:
+        grader = graders.compile(judge_spec(kind.name), backends=backends)
+        if behaviour.proven:
+            assert grader.run("before", {}).ok
+            judge.clear()
+        judge.queue(*behaviour.answers(kind))
+
+        if behaviour.stops and way == "batch":
+            with pytest.raises(ModelStop, match=re.escape(behaviour.says)):
+                graded(way, grader)
+            assert len(judge.received) == behaviour.attempts
+            return
+        result = graded(way, grader)
+
+    wire, metadata = result["wire"], result["wire"]["metadata"]
+    flags = [flag for flag in FLAGS if metadata["errors"][flag]]
+    assert flags == ([behaviour.flag] if behaviour.flag else []), result["failures"]
+    assert result["ok"] is not bool(behaviour.flag)
+    assert wire["reward"] == (0.0 if behaviour.flag else kind.reward)
+    assert behaviour.says in "".join(map(str, result["failures"]))
+    if behaviour.flag == "model_grader_server_error":
+        assert behaviour.says in metadata["errors"]["model_grader_server_error_details"]
+        assert isinstance(result["failures"][0], ModelStop) == behaviour.stops
+    assert len(judge.received) == behaviour.attempts
+    assert len(clock.slept) == len(behaviour.waits)
+    assert all(
+        slept > 0 if least is ... else slept >= least
+        for slept, least in zip(clock.slept, behaviour.waits, strict=True)
+    )
+    assert result["provenance"].get("judge", {}).items() >= behaviour.provenance.items()
+    used = metadata["token_usage"]
+    assert (used and used["prompt_tokens"]) == behaviour.usage
+    assert "sk-secret" not in json.dumps(wire) + str(result["failures"])
+
+
+def test_table_is_long_enough() -> None:
+    assert len({behaviour.name for behaviour in BEHAVIOURS}) == len(BEHAVIOURS) >= 40
+
+
+def test_waits_in_real_time(judge: ScriptedJudge) -> None:
+    """With the real clock no attempt comes before Retry-After, and none much after."""
+    judge.clear()
+    judge.default = SCORE.ok
+    judge.queue(fail(429, headers={"retry-after": "0.3"}), fail(503, headers={"retry-after-ms": "200"}))
+    with graders.Backends(config=config_of(judge)) as backends:
+        started = time.monotonic()
+        result = graders.compile(judge_spec("score_model"), backends=backends).run(SAMPLE)
+
+    assert result.ok
+    gaps = [after.at - before.at for before, after in zip(judge.received, judge.received[1:], strict=False)]
+    assert 0.3 <= gaps[0] <= 1.0
+    assert 0.2 <= gaps[1] <= 1.5
+    assert time.monotonic() - started < 3
