@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Field
+from pydantic.fields import FieldInfo
 
 from graders.errors import Problem
 from graders.formula import Formula
@@ -65,6 +66,11 @@ def _generated_name(spec: dict[str, Json]) -> str:
         number, place = divmod(number, len(_NAME_CHARS))
         chars.append(_NAME_CHARS[place])
     return "grader-" + "".join(chars)
+
+
+def is_template(field: FieldInfo) -> bool:
+    """Whether a field is annotated as TemplateText."""
+    return _TEMPLATE in field.metadata
 
 
 class SpecModel(BaseModel):
@@ -150,7 +156,7 @@ class SpecModel(BaseModel):
     def templates(self) -> Iterator[tuple[str, str]]:
         """Every template with the path of its field."""
         for name, field in type(self).model_fields.items():
-            if _TEMPLATE in field.metadata:
+            if is_template(field):
                 yield name, getattr(self, name)
 
     def compared(self) -> tuple[str, str] | None:

@@ -224,11 +224,15 @@ def summarise(
 
 
 def reward_range(spec: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The least and the most that a spec's reward can be; None for formulas and programs, which say nothing about it."""
-    if spec.get("type") in ("python", "multi"):
+    """The least and the most that a spec's reward can be; None where the spec does not say, or its type is not installed."""
+    from graders.kinds import spec_of
+
+    try:
+        model = spec_of(spec["type"])
+    except KeyError:
         return None
-    low, high = spec.get("range") or (0, 1)
-    return float(low), float(high)
+    found = model.model_construct(**spec).reward_range()
+    return found and (float(found[0]), float(found[1]))
 
 
 def threshold_of(spec: Mapping[str, Any], rewards: Floats) -> float | None:

@@ -9,7 +9,7 @@ def test_in_range(grade, sample, item):
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 try:
     from hypothesis import strategies as st
@@ -17,6 +17,9 @@ except ImportError as error:
     raise ImportError(
         "graders.testing.samples, items and specs need hypothesis: pip install hypothesis"
     ) from error
+
+if TYPE_CHECKING:
+    from graders.spec.model import SpecModel
 
 #: Texts that have broken a grader somewhere: empty, blank, huge, braces, fences, NUL, JSON that is not, other scripts.
 ODD_TEXTS = (
@@ -88,31 +91,36 @@ _FIELDS = (
     "yes",
     "",
 )
-_METRICS = ("fuzzy_match", "bleu", "gleu", "rouge_1", "rouge_2", "rouge_l")
+#: Formulas over two graders, `a` and `b`.
+_FORMULAS = ("a", "a + b", "0.3 * a + 0.7 * b", "max(a, b)", "a * (1 - b)", "min(a, b) ^ 2", "a / 2 - b")
 
 
 def specs() -> st.SearchStrategy[dict[str, Any]]:
     """Valid specs of the types that need neither a judge nor the sandbox, for rows with a text as `answer`."""
-    sides = {"input": st.sampled_from(_FIELDS), "reference": st.sampled_from(_FIELDS)}
-    check = st.fixed_dictionaries(
-        {
-            "type": st.just("string_check"),
-            "operation": st.sampled_from(["eq", "ne", "like", "ilike"]),
-            **sides,
-        }
-    )
-    similar = st.fixed_dictionaries(
-        {"type": st.just("text_similarity"), "evaluation_metric": st.sampled_from(_METRICS), **sides}
-    )
-    leaf = st.one_of(check, similar)
-    formula = st.sampled_from(
-        ["a", "a + b", "0.3 * a + 0.7 * b", "max(a, b)", "a * (1 - b)", "min(a, b) ^ 2", "a / 2 - b"]
-    )
-    multi = st.fixed_dictionaries(
-        {
-            "type": st.just("multi"),
-            "graders": st.fixed_dictionaries({"a": leaf, "b": leaf}),
-            "calculate_output": formula,
-        }
-    )
-    return st.one_of(check, similar, multi)
+    from graders.kinds import known_types, spec_of
+    from graders.kinds.multi import joined
+
+    leaf = st.one_of([found for kind in known_types() if (found := _specs_of(kind, spec_of(kind)))])
+    pair = st.fixed_dictionaries({"a": leaf, "b": leaf})
+    return st.one_of(leaf, st.builds(joined, pair, st.sampled_from(_FORMULAS)))
+
+
+def _specs_of(kind: str, model: type[SpecModel]) -> st.SearchStrategy[dict[str, Any]] | None:
+    """Specs of a type whose every required field is a template or one of some words; None for other types."""
+    from graders.spec.model import is_template
+    from graders.spec.translation import OneOf
+
+    fields: dict[str, st.SearchStrategy[Any]] = {"type": st.just(kind)}
+    for name, field in model.model_fields.items():
+        table = next((mark for mark in field.metadata if isinstance(mark, OneOf)), None)
+        if name == "type" or not field.is_required():
+            continue
+        if is_template(field):
+            fields[name] = st.sampled_from(_FIELDS)
+        elif table is not None:
+            fields[name] = st.sampled_from(table.names())
+        elif get_origin(field.annotation) is Literal:
+            fields[name] = st.sampled_from(get_args(field.annotation))
+        else:
+            return None
+    return st.fixed_dictionaries(fields).filter(lambda spec: not model.model_validate(spec).embedder_field())
