@@ -23,6 +23,8 @@ class Access:
 
     def refusal(self, method: str, path: str, call: Call) -> ApiError | None:
         """Why this request is not answered; None when it is."""
+        if call.two_hosts:
+            return ApiError(400, "The request has several Host headers; send one.", code="invalid_http")
         if self._token is not None:
             return None if path in OPEN else _unknown_key(call, self._token)
         return _strange_host(call) or (None if method in SAFE else _strange_origin(call))

@@ -17,7 +17,7 @@ from starlette.types import Lifespan, Message, Receive, Scope, Send
 
 from graders.jsontext import dumps
 from graders.server.access import OPEN, Access
-from graders.server.errors import ApiError
+from graders.server.errors import ApiError, overloaded
 from graders.server.log import AccessLog
 from graders.server.request import CALL, Call, ClientGone
 from graders.server.routing import Endpoint
@@ -58,6 +58,7 @@ class Application:
                 message["headers"] = [
                     *message.get("headers", ()),
                     (b"x-request-id", call.id.encode()),
+                    (b"x-content-type-options", b"nosniff"),
                     (b"openai-processing-ms", b"%d" % ms),
                 ]
             else:
@@ -133,6 +134,8 @@ def _explain(error: BaseException, call: Call) -> ApiError:
     if not isinstance(error, Exception):
         text = "The server is shutting down."
         return ApiError(503, text, type="server_error", code="shutting_down", headers={"connection": "close"})
+    if isinstance(error, MemoryError):
+        return overloaded("the server is short of memory")
     frames = [
         f"{os.path.basename(frame.filename)}:{frame.lineno} {frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)

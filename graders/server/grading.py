@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from graders.errors import Problem, SpecError
 from graders.jsontext import dumps
 from graders.server.errors import ApiError, invalid_spec
 from graders.server.limits import Overloaded
+from graders.spec.bounds import TEXT_MAX_CHARS
 
 T = TypeVar("T")
 
@@ -32,6 +33,7 @@ T = TypeVar("T")
 INLINE_CHARS = 32 * 1024
 LANES = 2  # one slow metric does not hold up the other large rows
 KEY_BYTES = 64  # specs longer than this are kept under their hash
+SMALL_SPEC_BYTES = 32 * 1024  # of what is compiled in some 10 ms, whatever it holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,9 @@ class Graders:
         self._strict = strict
         self._kept: OrderedDict[bytes, Compiled] = OrderedDict()
         self._coming: dict[bytes, asyncio.Task[Compiled]] = {}
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="graders-compile")
+        # a large spec, which may take a second, does not hold up small ones
+        self._small = ThreadPoolExecutor(1, thread_name_prefix="graders-compile")
+        self._large = ThreadPoolExecutor(1, thread_name_prefix="graders-compile-large")
         self.hits = 0
         self.misses = 0
 
@@ -90,27 +94,42 @@ class Graders:
     def _text(self, spec: Any) -> bytes:
         """The spec as it came: the order of keys is kept, since sub_rewards come in it."""
         try:
-            return dumps(spec)
+            text = dumps(spec)
         except (RecursionError, ValueError):
             message = "Invalid 'grader': it is nested too deeply, or has a value that JSON does not have."
             raise ApiError(400, message, param="grader", code="invalid_value") from None
+        if len(text) > TEXT_MAX_CHARS:
+            message = f"Invalid 'grader': it has {len(text)} bytes; the limit is {TEXT_MAX_CHARS}."
+            raise ApiError(400, message, param="grader", code="spec_too_large")
+        return text
 
     async def _make(self, key: bytes, text: bytes, spec: Any) -> Compiled:
-        grader = await self.on_thread(self.compile, spec)
+        grader = await self._on_thread(len(text), self._compile, spec, self._backends)
         self._kept[key] = compiled = Compiled(grader, text.count(b"{{"))
         while len(self._kept) > self._keep:
             self._kept.popitem(last=False)
         return compiled
 
-    def compile(self, spec: Any, backends: Backends | None = None) -> Grader:
+    async def make(self, spec: Any, backends: Backends) -> Grader:
+        """A grader of its own, not kept.
+
+        Raises:
+            ApiError: 400 with every problem of the spec.
+        """
+        return await self._on_thread(len(self._text(spec)), self._compile, spec, backends)
+
+    def _compile(self, spec: Any, backends: Backends) -> Grader:
         """As graders.compile; raises ApiError instead of SpecError."""
         try:
-            return graders.compile(_as_spec(spec), backends=backends or self._backends, strict=self._strict)
+            return graders.compile(_as_spec(spec), backends=backends, strict=self._strict)
         except SpecError as error:
             raise invalid_spec(error) from None
 
-    def problems(self, text: str) -> tuple[list[Problem], dict[str, Any] | None]:
+    async def problems(self, text: str) -> tuple[list[Problem], dict[str, Any] | None]:
         """All that `validate` says of a spec's text, with lines, and the normalised spec when it can be run."""
+        return await self._on_thread(len(text), self._problems, text)
+
+    def _problems(self, text: str) -> tuple[list[Problem], dict[str, Any] | None]:
         from graders.spec.reading import parse_text, read
 
         try:
@@ -121,12 +140,14 @@ class Graders:
             return list(error.problems), None
         return list(warnings), grader.spec.to_wire()
 
-    async def on_thread(self, function: Any, *args: Any) -> Any:
-        """Run what may take milliseconds (a parser, a first import) on the compiling thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+    async def _on_thread(self, n_bytes: int, function: Callable[..., T], *args: Any) -> T:
+        """Run what may take milliseconds (a parser, a first import) on a compiling thread."""
+        thread = self._small if n_bytes <= SMALL_SPEC_BYTES else self._large
+        return await asyncio.get_running_loop().run_in_executor(thread, partial(function, *args))
 
     def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._small.shutdown(wait=False, cancel_futures=True)
+        self._large.shutdown(wait=False, cancel_futures=True)
 
 
 def _as_spec(spec: Any) -> Any:

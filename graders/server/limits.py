@@ -33,6 +33,8 @@ class Limits:
         file_bytes: Of one uploaded file, which goes to disk as it arrives.
         files_bytes: Of all files in the store.
         buffered_bytes: Of all requests' bodies together, while they are graded.
+        json_values: Of one JSON body, or of one line of NDJSON. So many are read in some 60 ms, in which no other
+            request is answered.
         requests: Under way at once.
         code, judge, embed: Python graders, judges' questions and texts to embed that run or wait.
         large: Rows with long texts and nobody to ask that run or wait.
@@ -44,6 +46,7 @@ class Limits:
         body_s: For the rest of its body to arrive; of an uploaded file, for its next part.
         head_s: For a request's headers and the first of its body to arrive, from the connection or their first byte.
         head_bytes: Of a request's headers.
+        write_s: For a client to read some 64 kB of its answer; a slower one is given up.
         keep_alive_s: For an idle connection.
         connections: Open at once; more are closed as they come.
         drain_s: For what is under way, when the server is told to stop.
@@ -53,6 +56,7 @@ class Limits:
     file_bytes: int = 512 * 1024**2
     files_bytes: int = 20 * 1024**3
     buffered_bytes: int = 256 * 1024**2
+    json_values: int = 250_000
     requests: int = 1024
     code: int = 256
     judge: int = 512
@@ -65,6 +69,7 @@ class Limits:
     body_s: float = 60.0
     head_s: float = 10.0
     head_bytes: int = 64 * 1024
+    write_s: float = 30.0
     keep_alive_s: float = 75.0
     connections: int = 2048
     drain_s: float = 30.0

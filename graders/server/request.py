@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 from starlette.types import Message, Scope
 
-from graders.jsontext import loads
+from graders.jsontext import has_more_values, loads
 from graders.server.errors import ApiError, overloaded
 from graders.server.limits import Buffered, Limits
 from graders.spec.wording import missing, wrong_type
@@ -37,6 +37,7 @@ class Call:
     Attributes:
         id: x-request-id.
         headers: Of the request, names in lower case; of a name that came twice the last.
+        two_hosts: Whether Host came more than once: others on the way may have looked at another one.
         started: time.perf_counter().
         deadline: time.monotonic() when nobody waits for it any more.
         body_bytes: Of its body, counted against what may be buffered.
@@ -55,12 +56,15 @@ class Call:
         "route",
         "started",
         "streamed_bytes",
+        "two_hosts",
         "type",
     )
 
     def __init__(self, scope: Scope, timeout_s: float) -> None:
         self.id = f"req_{getrandbits(128):032x}"  # told apart, not kept secret
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        headers = scope["headers"]
+        self.headers: dict[bytes, bytes] = dict(headers)
+        self.two_hosts = len(self.headers) < len(headers) and [name for name, _ in headers].count(b"host") > 1
         self.started = time.perf_counter()
         self.deadline = time.monotonic() + _timeout_s(self.headers, timeout_s)
         self.body_bytes = 0
@@ -158,12 +162,18 @@ async def discard(request: Request, message: Message) -> bool:
     return not message.get("more_body", False)
 
 
-def read_json(body: bytes) -> Any:
+def read_json(body: bytes, limits: Limits) -> Any:
     """The body's JSON.
 
     Raises:
-        ApiError: 400, it is not JSON.
+        ApiError: 400, it is not JSON; 413, it has too many values.
     """
+    if has_more_values(body, limits.json_values):
+        text = (
+            f"The request's JSON has more than {limits.json_values} values. Send fewer rows at once, or as NDJSON, "
+            "where the limit is for each line."
+        )
+        raise ApiError(413, text, code="too_many_values")
     try:
         return loads(body)
     except ValueError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import Request
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 STORE_THREADS = 4  # reads go on beside each other, writes one after the other
+
 T = TypeVar("T")
+
+INLINE_BYTES = 64 * 1024  # of JSON that is parsed on the event loop, in at most some 5 ms
 
 
 class Service:
@@ -44,6 +47,8 @@ class Service:
         self.graders = Graders(self.shared, keep=limits.compiled, strict=strict)
         self.lanes = Lanes(limits.large)
         self.ready = Readiness(backends)
+        # one: two parsers at once would keep the interpreter from the event loop twice as long
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="graders-read")
         self._store = store
         self._store_threads = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="graders-store")
         self.resources = resources(self)
@@ -103,7 +108,14 @@ class Service:
         """
         require_media_type(request.scope[CALL], JSON)
         body = await read_body(request, self.limits, self.buffered)
-        return parameters(read_json(body), known, required)
+        value = await self.off_loop(len(body), read_json, body, self.limits)
+        return parameters(value, known, required)
+
+    async def off_loop(self, n_bytes: int, function: Callable[..., T], *args: Any) -> T:
+        """What `function` makes of so many bytes; on a thread where they take longer than a switch of threads."""
+        if n_bytes <= INLINE_BYTES:
+            return function(*args)
+        return await asyncio.get_running_loop().run_in_executor(self._reading, partial(function, *args))
 
     def graded(self, call: Call, grader: Grader, result: RunResult) -> None:
         """Count a row, and note it for the log."""
@@ -125,3 +137,4 @@ class Service:
         self._store_threads.shutdown(wait=False, cancel_futures=True)
         self.graders.close()
         self.lanes.close()
+        self._reading.shutdown(wait=False, cancel_futures=True)

@@ -26,7 +26,7 @@ BACKLOG = 1024  # connections that wait to be accepted
 
 class _Patience:
     """What uvicorn leaves open: how long headers and the body's beginning may take to come, how large headers may be,
-    how many connect.
+    how long a client may take to read its answer, how many connect.
 
     Mixed into uvicorn's protocol, of which it uses what both implementations have: `connections`, `cycle`, `loop`,
     `transport`.
@@ -38,6 +38,7 @@ class _Patience:
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
     _late: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -62,9 +63,29 @@ class _Patience:
         elif self._late is None:
             self._late = self.loop.call_later(self.limits.head_s, self.transport.abort)
 
+    def pause_writing(self) -> None:
+        """The answer fills the transport's buffer (64 kB): the client has to read some of it in time."""
+        super().pause_writing()  # type: ignore[misc]
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.limits.write_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+        super().resume_writing()  # type: ignore[misc]
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Idle for too long. A client that has not read its last answer would never let the connection close."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            super().timeout_keep_alive_handler()  # type: ignore[misc]
+
     def connection_lost(self, error: Exception | None) -> None:
-        if self._late is not None:
-            self._late.cancel()
+        for timer in (self._late, self._unread):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(error)  # type: ignore[misc]
 
     def send_400_response(self, message: str) -> None:

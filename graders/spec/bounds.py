@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from graders.jsontext import has_more_values
+
 #: Of a spec's text: 32 programs of the service's own limit.
 TEXT_MAX_CHARS = 8 * 1024**2
 #: Of arrays and objects within each other; a judge's image part stands at 7.
 DEPTH_MAX = 50
 #: Objects, arrays, texts, numbers together; each costs some microseconds to check.
-VALUES_MAX = 100_000
+VALUES_MAX = 50_000
 #: Of one object: the members of a multi.
 KEYS_MAX = 10_000
 KEY_MAX_CHARS = 1000
@@ -19,11 +21,14 @@ LABELS_MAX = 10_000
 PROBLEMS_MAX = 100
 
 
-def text_mistake(text: str) -> str:
-    """Why a spec's text is not read; "" when it is."""
-    if len(text) <= TEXT_MAX_CHARS:
-        return ""
-    return f"the spec has {len(text)} characters; at most {TEXT_MAX_CHARS} are read"
+def text_mistake(text: str, *, yaml: bool = False) -> str:
+    """Why a spec's text is not parsed; "" when it is."""
+    if len(text) > TEXT_MAX_CHARS:
+        return f"the spec has {len(text)} characters; at most {TEXT_MAX_CHARS} are read"
+    # YAML's parser is Python, which lets others run, and its commas are mostly text
+    if not yaml and has_more_values(text.encode("utf-8", "surrogatepass"), VALUES_MAX):
+        return f"the spec has more than {VALUES_MAX} values"
+    return ""
 
 
 def mistake(value: Any) -> str:

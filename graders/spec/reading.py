@@ -79,7 +79,7 @@ def parse_text(text: str, file: str = "", *, yaml: bool = False) -> Source:
     Raises:
         SpecError: it is not JSON (not YAML), with line and column; or the `[yaml]` extra is not installed.
     """
-    if too_long := bounds.text_mistake(text):
+    if too_long := bounds.text_mistake(text, yaml=yaml):
         raise SpecError([Problem("", too_long, "spec_too_large", file=file)])
     if yaml:
         return Source(_parse_yaml(text, file), Positions(text, yaml=True), file)

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from graders.errors import GradeError
-from graders.jsontext import dumps, loads
+from graders.jsontext import dumps, has_more_values, loads
 from graders.server.errors import ApiError
-from graders.server.limits import Borrowed
+from graders.server.limits import Borrowed, Limits
 from graders.server.metrics import Gauge
 from graders.server.request import (
     CALL,
@@ -39,7 +39,7 @@ FLUSH_BYTES = 64 * 1024  # of a local grader's results that are sent together; o
 PARAMETERS = ("grader", "rows", "merge")
 
 
-def read(body: bytes, media_type: str) -> tuple[dict[str, Any], Iterable[Any]]:
+def read(body: bytes, media_type: str, limits: Limits) -> tuple[dict[str, Any], Iterable[Any]]:
     """The request's parameters and its rows.
 
     As NDJSON the first line is the request without its rows and every other line is a row, read when its turn comes.
@@ -49,9 +49,9 @@ def read(body: bytes, media_type: str) -> tuple[dict[str, Any], Iterable[Any]]:
     """
     if media_type == NDJSON:
         first, _, rest = body.partition(b"\n")
-        head = parameters(read_json(first), PARAMETERS, ("grader",))
-        return _checked(head), _lines(rest)
-    whole = parameters(read_json(body), PARAMETERS, ("grader", "rows"))
+        head = parameters(read_json(first, limits), PARAMETERS, ("grader",))
+        return _checked(head), _lines(rest, limits.json_values)
+    whole = parameters(read_json(body, limits), PARAMETERS, ("grader", "rows"))
     return _checked(whole), typed(whole, "rows", list, "an array")
 
 
@@ -60,14 +60,16 @@ def _checked(head: dict[str, Any]) -> dict[str, Any]:
     return head
 
 
-def _lines(text: bytes) -> Iterator[Any]:
-    """The JSON of every line that is not blank; what is no JSON is its error."""
+def _lines(text: bytes, most_values: int) -> Iterator[Any]:
+    """The JSON of every line that is not blank; what is no JSON, or too much of it, is its error."""
     at = 0
     while at < len(text):
         end = text.find(b"\n", at)
         end = len(text) if end < 0 else end
         line, at = text[at:end], end + 1
-        if line.strip():
+        if has_more_values(line, most_values):
+            yield ValueError(f"the row has more than {most_values} values")
+        elif line.strip():
             try:
                 yield loads(line)
             except ValueError as error:
@@ -110,9 +112,9 @@ class BatchResource(Resource):
         try:
             media_type = require_media_type(request.scope[CALL], JSON, NDJSON)
             body = await read_body(request, service.limits, service.buffered)
-            head, rows = read(body, media_type)
+            head, rows = await service.off_loop(len(body), read, body, media_type, service.limits)
             backends = Borrowed(service.shared, service.limits.timeout_s)
-            grader = await service.graders.on_thread(service.graders.compile, head["grader"], backends)
+            grader = await service.graders.make(head["grader"], backends)
         except BaseException:
             self.n_batches -= 1
             raise

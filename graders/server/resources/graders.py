@@ -84,7 +84,7 @@ class GraderResource(Resource):
         """Everything that can be said about the text of a spec, with lines: what editors and the page show."""
         body = await self.service.json(request, ("spec",), ("spec",))
         text = typed(body, "spec", str, "a string")
-        found, normalised = await self.service.graders.on_thread(self.service.graders.problems, text)
+        found, normalised = await self.service.graders.problems(text)
         return Json({"problems": [asdict(problem) for problem in found], "grader": normalised})
 
 
