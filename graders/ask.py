@@ -216,7 +216,27 @@ class EmbedAsk:
     texts: tuple[str, ...]
 
 
-Ask: TypeAlias = ModelAsk | CodeAsk | EmbedAsk
+@dataclass(frozen=True, slots=True)
+class SampleAsk:
+    """One answer wanted from a model: a sample to be graded.
+
+    Attributes:
+        model: As the run names it; the model map of graders.toml says where it goes.
+        messages: In the form of either API: `role` and `content` (a text, one part or a list of parts) with whatever
+            else the API has (tool_calls, tool_call_id), or the items of a response (function_call, ...).
+        params: By their names on the wire, in either API's form: temperature, top_p, seed, reasoning_effort, tools,
+            tool_choice, response_format or text, max_completion_tokens in any of its spellings; others go as they
+            are. A value of None is not sent.
+        api: "chat" or "responses"; "" for what the endpoint's configuration says.
+    """
+
+    model: str
+    messages: tuple[Mapping[str, Any], ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    api: str = ""
+
+
+Ask: TypeAlias = ModelAsk | CodeAsk | EmbedAsk | SampleAsk
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,10 +274,31 @@ class EmbedReply:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
-Reply: TypeAlias = ModelReply | CodeReply | EmbedReply
+@dataclass(frozen=True, slots=True)
+class SampleReply:
+    """A model's answer.
+
+    Attributes:
+        completion: The response's body as the server sent it, a chat completion or a response: Row takes it as a sample.
+        text: Its text; "" where it calls tools, or speaks, without one.
+        finish_reason: "stop", "length", "tool_calls", ...; "" where the server does not say.
+        model: The model the server says it used.
+        usage: Tokens over all attempts that reported them.
+        provenance: How it was asked: endpoint, parameters dropped, attempts, request id ...
+    """
+
+    completion: Mapping[str, Any]
+    text: str
+    finish_reason: str
+    model: str
+    usage: Usage = NO_USAGE
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+Reply: TypeAlias = ModelReply | CodeReply | EmbedReply | SampleReply
 Answer: TypeAlias = Reply | GradeError
 
-R = TypeVar("R", ModelReply, CodeReply, EmbedReply)
+R = TypeVar("R", ModelReply, CodeReply, EmbedReply, SampleReply)
 
 
 def unwrap(answer: Answer, kind: type[R]) -> R:

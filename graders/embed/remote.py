@@ -17,7 +17,7 @@ from graders.endpoints.call import EndpointCall
 from graders.endpoints.complaint import Complaint
 from graders.endpoints.endpoint import Endpoint, Endpoints
 from graders.endpoints.failures import CapabilityLearned, final_failure
-from graders.endpoints.spending import CHARS_A_TOKEN
+from graders.endpoints.spending import text_tokens
 from graders.endpoints.transport import Reply, Transport
 from graders.errors import GradeError, ModelServerError, ModelStop
 from graders.usage import Usage
@@ -168,7 +168,7 @@ class EmbedCall(EndpointCall[Vectors, "NDArray[Any]"]):
         return {}
 
     def expected_tokens(self) -> Usage:
-        return Usage(sum(map(len, self._texts)) // CHARS_A_TOKEN, 0)
+        return Usage(sum(map(text_tokens, self._texts)), 0)
 
     def review(self, complaint: Complaint, body: Mapping[str, Any], message: str) -> Exception | None:
         capabilities = self.endpoint.capabilities

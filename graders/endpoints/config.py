@@ -31,7 +31,17 @@ from graders.suggest import did_you_mean
 OPENAI_URL = "https://api.openai.com/v1"
 
 #: Top-level tables of the file; the other parts read theirs through Config.table.
-TABLES = ("endpoints", "models", "judge", "prices", "sandbox", "metrics", "embeddings", "templates")
+TABLES = (
+    "endpoints",
+    "models",
+    "judge",
+    "prices",
+    "sandbox",
+    "metrics",
+    "embeddings",
+    "templates",
+    "sampler",
+)
 
 
 class ConfigError(ValueError):
@@ -186,6 +196,9 @@ class Config:
             if key in judge:
                 self._check("judge", key, judge.pop(key), JUDGE_KEYS[key])
         self._judge = self._checked("judge", judge)
+        sampler = dict(self.table("sampler"))
+        self._mapping("sampler.models", sampler.pop("models", {}))
+        self._checked("sampler", sampler)
         self._endpoints = {
             name: self._checked(f"endpoints.{name}", table) for name, table in self.table("endpoints").items()
         }
@@ -239,6 +252,13 @@ class Config:
             ConfigError: a setting is unknown or has the wrong type.
         """
         return Config({**self.tables, "judge": {**self.table("judge"), **settings}}, self.path)
+
+    def for_sampler(self) -> Config:
+        """This configuration as the sampler uses it: [sampler] goes before [judge], [sampler.models] before [models]."""
+        sampler = dict(self.table("sampler"))
+        models = {**self.table("models"), **sampler.pop("models", {})}
+        judge = {**self.table("judge"), **sampler}
+        return Config({**self.tables, "models": models, "judge": judge}, self.path)
 
     def with_routes(self, **changes: Any) -> Config:
         """This configuration with the same changes to every route (see Route)."""

@@ -129,7 +129,7 @@ class Endpoints:
         )
         self._given = transport
         self._token = token
-        self._capabilities: dict[tuple[str, str], EndpointCapabilities] = {}
+        self._capabilities: dict[tuple[Config, str, str], EndpointCapabilities] = {}
         self._of_parents: list[object] = []
         self._start()
 
@@ -167,7 +167,7 @@ class Endpoints:
             route=route,
             url=url,
             limiter=self._limiter(route, config),
-            capabilities=self._capabilities.setdefault((url, route.model or model), start),
+            capabilities=self._capabilities.setdefault((config, url, route.model or model), start),
             transport=self._given or self._transport(route.transport),
             totals=self.totals.models[model],
             budget=self._budget,

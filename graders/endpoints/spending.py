@@ -15,7 +15,8 @@ from graders.usage import Usage
 if TYPE_CHECKING:
     import asyncio
 
-CHARS_A_TOKEN = 4  # a rule of thumb for English; tokenizers differ, so this is an estimate and never a bill
+#: A rule of thumb for English; tokenizers differ, so this is an estimate and never a bill.
+CHARS_A_TOKEN = 4
 MESSAGE_TOKENS = 4  # around each message
 SCHEMA_TOKENS = 120  # the answer's schema
 IMAGE_TOKENS = 1000  # a picture of middling size
@@ -227,6 +228,11 @@ def estimate(config: Config, asks: Iterable[ModelAsk]) -> Mapping[str, Estimate]
     return found
 
 
+def text_tokens(text: str) -> int:
+    """About how many tokens a text has."""
+    return len(text) // CHARS_A_TOKEN
+
+
 def prompt_tokens(ask: ModelAsk) -> int:
     """About how many tokens a question has."""
     tokens = SCHEMA_TOKENS
@@ -234,7 +240,7 @@ def prompt_tokens(ask: ModelAsk) -> int:
         tokens += MESSAGE_TOKENS
         for part in message.parts:
             if isinstance(part, TextPart):
-                tokens += len(part.text) // CHARS_A_TOKEN
+                tokens += text_tokens(part.text)
             elif isinstance(part, ImagePart):
                 tokens += IMAGE_TOKENS
             elif isinstance(part, AudioPart):

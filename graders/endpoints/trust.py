@@ -103,6 +103,7 @@ HARMLESS: Mapping[str, Any] = {
     "endpoints": {"*": _ROUTE},
     "models": {"*": _ROUTE},
     "judge": {**_ROUTE, "max_cost": _any, "max_calls": _any, "harden": _any},
+    "sampler": {**_ROUTE, "models": {"*": _ROUTE}},
     "prices": {"*": {"input": _any, "output": _any, "cached": _any}},
     "sandbox": _SANDBOX,
     "metrics": {"*": _any},

@@ -35,6 +35,7 @@ class Completion:
         usage: Its tokens, None where it does not say.
         logprobs: Token log-probabilities as the server gave them, or None.
         elsewhere: Where the text was instead, when there is none: "`reasoning_content` holds 120 characters".
+        acts: Whether it calls tools or speaks, so that it may well have no text.
         raw: The whole body.
     """
 
@@ -46,6 +47,7 @@ class Completion:
     raw: Mapping[str, Any]
     logprobs: Any = None
     elsewhere: str = ""
+    acts: bool = False
 
 
 class NotSendable(ValueError):
@@ -123,6 +125,11 @@ def read_completion(body: bytes, api: str) -> Completion:
     return _read_response(data) if api == "responses" else _read_chat(data)
 
 
+def completion_of(data: Mapping[str, Any]) -> Completion:
+    """A response's body, of either API. Raises NotAnAnswer."""
+    return _read_response(data) if "output" in data else _read_chat(data)
+
+
 def _error_in(what: str, error: Any) -> NotAnAnswer:
     code = error.get("code") if isinstance(error, dict) else None
     status = code if type(code) is int and 400 <= code <= 599 else 0
@@ -153,6 +160,7 @@ def _read_chat(data: Mapping[str, Any]) -> Completion:
         raw=data,
         logprobs=logprobs.get("content") if isinstance(logprobs, dict) else None,
         elsewhere="" if text.strip() else _elsewhere(message),
+        acts=any(message.get(name) for name in ("tool_calls", "function_call", "audio")),
     )
 
 
@@ -185,6 +193,7 @@ def _read_response(data: Mapping[str, Any]) -> Completion:
         usage=_usage(data.get("usage"), "input_tokens", "output_tokens"),
         raw=data,
         elsewhere="" if text.strip() or not others else f"the output holds {' and '.join(others)}",
+        acts=bool(set(others) - {"reasoning"}),
     )
 
 

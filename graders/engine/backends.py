@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from graders.ask import Answer, Ask, CodeAsk, CodeReply, EmbedAsk, EmbedReply, ModelAsk
+from graders.ask import Answer, Ask, CodeAsk, CodeReply, EmbedAsk, EmbedReply, ModelAsk, SampleAsk
 from graders.errors import (
     GradeError,
     Interrupted,
@@ -31,8 +31,12 @@ if TYPE_CHECKING:
     from graders.endpoints.spending import ModelTotals
     from graders.engine.background import Loop
     from graders.models import Config, ModelClient
+    from graders.sampling import SampleClient
     from graders.spec.options import Options
     from graders_sandbox import Outcome, Sandbox
+
+#: Asks that go over the network, on one event loop.
+_RemoteAsk: TypeAlias = ModelAsk | SampleAsk
 
 #: Sandbox outcomes that are the program's own doing -> python_grader_runtime_error. The others end in
 #: python_grader_server_error with the outcome as its type: how the service files time-outs is not published.
@@ -50,6 +54,7 @@ class Backends:
             None: what the configuration says, at the first ask.
         sandbox: Who runs python graders; None: what the configuration says.
         embedder: Who makes vectors for cosine; None: what the configuration says (by default nobody does).
+        sampler: Who answers SampleAsk: a SampleClient; None: what the configuration says.
         cache: Path of a file in which judges' verdicts are kept; None: no cache.
         config: Path of graders.toml; None: GRADERS_CONFIG, else found upward from the working directory.
         unsandboxed: Run python graders without a jail. Only for programs that you wrote; marks every result.
@@ -61,6 +66,7 @@ class Backends:
         models: Any = None,
         sandbox: Sandbox | None = None,
         embedder: Embedder | None = None,
+        sampler: SampleClient | None = None,
         cache: str | None = None,
         config: str | Config | None = None,
         unsandboxed: bool = False,
@@ -72,6 +78,7 @@ class Backends:
         self._models: ModelClient | None = models
         self._sandbox = sandbox
         self._embedder = embedder
+        self._sampler = sampler
         self._cache = cache
         self._config = config
         self._unsandboxed = unsandboxed
@@ -123,6 +130,17 @@ class Backends:
             return self._models
 
     @property
+    def sampler(self) -> SampleClient:
+        """Who answers as the models of an eval; it shares limits, connections and budget with the judges."""
+        models, config = self.models, self.config
+        with self._lock:
+            if self._sampler is None:
+                from graders.sampling import Sampler
+
+                self._sampler = Sampler(config, getattr(models, "endpoints", None))
+            return self._sampler
+
+    @property
     def asked(self) -> Mapping[str, ModelTotals]:
         """What judges were asked so far, for each model that specs name; {} before the first question."""
         totals = getattr(self._models, "totals", None)
@@ -169,22 +187,22 @@ class Backends:
             deadline: time.monotonic() seconds after which nobody waits any more.
         """
         futures: list[Future[Answer]] = [Future() for _ in asks]
-        judged: list[tuple[ModelAsk, Future[Answer]]] = []
+        remote: list[tuple[_RemoteAsk, Future[Answer]]] = []
         coded: list[tuple[CodeAsk, Future[Answer]]] = []
         embeds: list[tuple[EmbedAsk, Future[Answer]]] = []
         for ask, future in zip(asks, futures, strict=True):
             if isinstance(ask, GradeError):
                 future.set_result(ask)
-            elif isinstance(ask, ModelAsk):
-                judged.append((ask, future))
+            elif isinstance(ask, (ModelAsk, SampleAsk)):
+                remote.append((ask, future))
             elif isinstance(ask, CodeAsk):
                 coded.append((ask, future))
             else:
                 embeds.append((ask, future))
         if coded:
             self._submit_code(coded, deadline)
-        if judged:
-            self._submit_judged(judged, deadline)
+        if remote:
+            self._submit_remote(remote, deadline)
         if embeds:
             self._submit_embeds(embeds)
         return futures
@@ -219,12 +237,12 @@ class Backends:
             cancel(futures)
             raise
 
-    def _submit_judged(
-        self, asked: Sequence[tuple[ModelAsk, Future[Answer]]], deadline: float | None
+    def _submit_remote(
+        self, asked: Sequence[tuple[_RemoteAsk, Future[Answer]]], deadline: float | None
     ) -> None:
-        """Questions to judges, all with one wake-up of their loop."""
+        """Questions to judges and models, all with one wake-up of their loop."""
         try:
-            models = self.models
+            clients = {kind: self._client_for(kind) for kind in {type(ask) for ask, _ in asked}}
         except ValueError as error:
             for _, future in asked:
                 future.set_result(ModelServerError(str(error)))
@@ -239,10 +257,14 @@ class Backends:
         def begin() -> None:
             for ask, future in asked:
                 if not future.cancelled():
-                    task = loop.create_task(models.answer(ask, deadline=deadline))
+                    task = loop.create_task(clients[type(ask)].answer(ask, deadline=deadline))
                     follow(task, future, _same, partial(loop.give_up, task))
 
         loop.call(begin)
+
+    def _client_for(self, kind: type[_RemoteAsk]) -> Any:
+        """Who answers such an ask."""
+        return self.models if kind is ModelAsk else self.sampler
 
     def _submit_code(self, asked: Sequence[tuple[CodeAsk, Future[Answer]]], deadline: float | None) -> None:
         timeout_s = None if deadline is None else max(0.001, deadline - time.monotonic())
@@ -318,8 +340,9 @@ class Backends:
             self._embedding = None
             embedder = self._embedder
         if loop is not None and loop.pid == os.getpid():
-            if models is not None:
-                loop.finish(models.aclose())
+            for client in (models, self._sampler):
+                if client is not None:
+                    loop.finish(client.aclose())
             loop.close()
         if sandbox is not None:
             sandbox.close()

@@ -14,7 +14,7 @@ from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-from graders.ask import Answer, Ask, ModelAsk
+from graders.ask import Answer, Ask, ModelAsk, without_usage
 from graders.engine.backends import Backends, cancel
 from graders.engine.rows import failure_of, row_of
 from graders.errors import GradeError, ModelStop
@@ -74,7 +74,7 @@ class Window:
                 if isinstance(pending.row, GradeError):
                     yield self._grader.failed(pending.row, 0.0, pending.row_id)
                     continue
-                answers = [future.result() for future in pending.futures]
+                answers = pending.answers()
                 stopped = next((answer for answer in answers if isinstance(answer, ModelStop)), None)
                 if stopped is None:
                     yield self._grader.settle(pending.row, answers, pending.seconds)
@@ -113,8 +113,8 @@ class Window:
                 asked.append((failure_of(error), (), row_id))
             else:
                 asked.append((row, asks, row_id))
-        futures = self._shared.submit([ask for _, asks, _ in asked for ask in asks], self._grader.backends)
-        each = iter(futures)
+        sent = self._shared.submit([ask for _, asks, _ in asked for ask in asks], self._grader.backends)
+        each = iter(sent)
         for row_or_error, asks, row_id in asked:
             yield PendingRow(row_or_error, list(islice(each, len(asks))), started, row_id)
 
@@ -126,8 +126,10 @@ class SharedAnswers:
         self._merge = merge
         self._answers: dict[Ask | GradeError, Future[Answer]] = {}
 
-    def submit(self, asks: Sequence[Ask | GradeError], backends: Backends) -> list[Future[Answer]]:
-        """One future for each ask, in order; those of equal questions are the same."""
+    def submit(
+        self, asks: Sequence[Ask | GradeError], backends: Backends
+    ) -> list[tuple[Future[Answer], bool]]:
+        """For each ask, in order, its future, and whether that was sent for an equal ask before it."""
         # by place, since only what may be merged is compared
         new: dict[int, Ask | GradeError] = {}
         first: dict[Ask | GradeError, int] = {}
@@ -144,10 +146,13 @@ class SharedAnswers:
             futures[place] = future
             if self._mergeable(new[place]):
                 self._answers[new[place]] = future
-        merged = [future or self._answers[ask] for ask, future in zip(asks, futures, strict=True)]
+        sent = [
+            (future or self._answers[ask], place not in new)
+            for place, (ask, future) in enumerate(zip(asks, futures, strict=True))
+        ]
         while len(self._answers) > MERGED:
             del self._answers[next(iter(self._answers))]
-        return merged
+        return sent
 
     def _mergeable(self, ask: Ask | GradeError) -> bool:
         return isinstance(ask, ModelAsk) and (ask.sampling.repeatable if self._merge is None else self._merge)
@@ -166,16 +171,29 @@ class PendingRow:
         seconds: From sending its asks off to the last answer; set once that is there.
     """
 
-    __slots__ = ("_started", "futures", "row", "row_id", "seconds")
+    __slots__ = ("_merged", "_started", "futures", "row", "row_id", "seconds")
 
     def __init__(
-        self, row: Row | GradeError, futures: Sequence[Future[Answer]], started: float, row_id: str
+        self,
+        row: Row | GradeError,
+        sent: Sequence[tuple[Future[Answer], bool]],
+        started: float,
+        row_id: str,
     ) -> None:
+        """`sent`: the futures of its asks, each with whether it was sent for an equal ask before."""
         self.row = row
-        self.futures = futures
+        self.futures = [future for future, _ in sent]
+        self._merged = [at for at, (_, merged) in enumerate(sent) if merged]
         self.row_id = row_id
         self.seconds = 0.0
         self._started = started
+
+    def answers(self) -> list[Answer]:
+        """The answers, once they are there. What one cost is told by the row that it was sent for alone."""
+        answers = [future.result() for future in self.futures]
+        for at in self._merged:
+            answers[at] = without_usage(answers[at], "merged")
+        return answers
 
     def when_done(self, then: Callable[[], object]) -> None:
         """Call `then` once, on whatever thread brings the last answer."""

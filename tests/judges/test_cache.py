@@ -228,6 +228,77 @@ def test_a_multi_of_two_judges_over_repeated_samples(
         assert [r.id for r in results] == [str(n) for n in range(400)]
 
 
+# --- one answer is billed once ------------------------------------------------------------------------------------
+
+
+def billed(results: list[graders.RunResult]) -> list[int | None]:
+    """The prompt tokens that each row reports."""
+    usages = [result.metadata.token_usage for result in results]
+    return [usage and usage.prompt_tokens for usage in usages]
+
+
+def failing(received: Received) -> Step:
+    return Step(body=completion(received, None, refusal="no", usage=USAGE))
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize(
+    ("answer", "ok"),
+    [(say({"result": 0.5}, usage=USAGE), True), (failing, False)],
+    ids=["verdict", "failure"],
+)
+def test_rows_that_share_an_answer_bill_it_once(
+    tmp_path: Path, answer: Any, ok: bool, cached: bool, in_order: bool
+) -> None:
+    """D1: three equal rows of one request reported the cost of three; also where the answer is a failure."""
+    cache = str(tmp_path / "c.db") if cached else None
+    rows = [{"id": str(n), "sample": "equal"} for n in range(3)]
+    with (
+        ScriptedJudge(answer) as judge,
+        graders.Backends(config=config_of(judge), cache=cache) as backends,
+    ):
+        spec = judge_spec(sampling_params={"temperature": 0})
+        results = list(graders.compile(spec, backends=backends).run_batch(rows, in_order=in_order))
+        assert len(judge.received) == 1
+
+    assert [result.ok for result in results] == [ok] * 3
+    assert sorted(billed(results), key=str) == [0, 0, 10]
+    told = [r.provenance["judge"] if ok else r.failures[0].provenance for r in results]
+    assert [provenance.get("merged", False) for provenance in told].count(True) == 2
+    if not ok:
+        assert len({id(result.failures[0]) for result in results}) == 3
+
+
+@pytest.mark.parametrize("refusal", [None, "no"])
+def test_equal_questions_of_one_row_bill_once(refusal: str | None) -> None:
+    """Two members of a multi that ask the same share one request and its cost."""
+    members = {key: judge_spec(name=key, sampling_params={"temperature": 0}) for key in ("a", "b")}
+    spec = {"type": "multi", "name": "two", "graders": members, "calculate_output": "a + b"}
+    with (
+        ScriptedJudge(say({"result": 0.5}, usage=USAGE, refusal=refusal)) as judge,
+        graders.Backends(config=config_of(judge)) as backends,
+    ):
+        results = list(graders.compile(spec, backends=backends).run_batch([{"sample": "x"}]))
+        assert len(judge.received) == 1
+    assert billed(results) == [10]
+
+
+def test_an_equal_question_that_fails_in_flight_is_billed_once(tmp_path: Path) -> None:
+    """The path of the cache: one asks, the others wait, and the failure costs what the one request did."""
+    fake = Fake(lambda body, n: ok("", choices=[{"message": {"refusal": "no"}}], usage=USAGE))
+
+    async def run() -> list[Any]:
+        client = cached(fake, tmp_path / "c.db")
+        return await asyncio.gather(*(client.answer(ask("a")) for _ in range(3)), return_exceptions=True)
+
+    errors = in_virtual_time(run())
+
+    assert [error.usage.prompt_tokens for error in errors] == [10, 0, 0]
+    assert [error.provenance.get("merged", False) for error in errors] == [False, True, True]
+    assert len(fake.bodies) == 1
+
+
 # --- recordings -------------------------------------------------------------------------------------------------
 
 
