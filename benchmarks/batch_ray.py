@@ -51,7 +51,7 @@ def write(folder: Path, rows: int) -> None:
         pq.write_table(table, folder / f"{part}.parquet", row_group_size=10_000)
 
 
-def mapped(folder: Path, actor: type, arguments: list[object]) -> int:
+def field_map(folder: Path, actor: type, arguments: list[object]) -> int:
     data = ray.data.read_parquet(str(folder)).map_batches(
         actor,
         fn_constructor_args=arguments,
@@ -92,8 +92,8 @@ def main() -> int:
         write(few, 1000)
         write(many, arguments.rows)
         ways = {
-            "plain Ray Data": lambda folder: mapped(folder, Pass, []),
-            "GradeBatch": lambda folder: mapped(folder, GradeBatch, [SPEC]),
+            "plain Ray Data": lambda folder: field_map(folder, Pass, []),
+            "GradeBatch": lambda folder: field_map(folder, GradeBatch, [SPEC]),
             "ray engine": lambda folder: engine(folder, results),
         }
         best: dict[str, tuple[float, float]] = {}

@@ -115,7 +115,22 @@ def _refuse(value: Any) -> Any:
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_refuse).encode
 
 
+# orjson reads whole numbers beyond 64 bits, which have 19 digits or more, as floats. Any run of 19 digits has four
+# digits in a row at every fourth place, so a fourth of a text says whether there can be one.
+_LONG_RUN, _STRIDE = b"0" * 19, 4
+_DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
+
+
+def long_numbers(text: bytes) -> bool:
+    """Whether a text has 19 digits in a row, so that only the standard library reads it exactly."""
+    if b"0000" not in text[::_STRIDE].translate(_DIGITS):
+        return False
+    return _LONG_RUN in text.translate(_DIGITS)
+
+
 def _fast_loads(text: bytes) -> Any:
+    if long_numbers(text):
+        return _plain_loads(text)
     try:
         return _orjson.loads(text)
     except ValueError:
@@ -135,8 +150,17 @@ def _fast_dumps(value: Any) -> bytes:
 loads: Callable[[bytes], Any] = _plain_loads if _orjson is None else _fast_loads
 #: A JSON value as compact UTF-8 bytes; raises TypeError or ValueError for what has no JSON form.
 dumps: Callable[[Any], bytes] = _plain_dumps if _orjson is None else _fast_dumps
-#: As `loads`, and without its detour for what orjson alone refuses: whoever reads many values tries this one first.
-quick_loads: Callable[[bytes], Any] = _plain_loads if _orjson is None else _orjson.loads
+
+
+def loads_lines(lines: list[bytes]) -> list[Any]:
+    """As `loads` of each line, quicker for many.
+
+    Raises:
+        ValueError: one of them is not JSON, or not read by orjson; `loads` tells which.
+    """
+    if _orjson is None or long_numbers(b"\n".join(lines)):
+        return list(map(loads, lines))
+    return list(map(_orjson.loads, lines))
 
 
 def request_body(value: Any) -> bytes:

@@ -271,11 +271,15 @@ def _reward(grader: Grader, sample: Any, item: Mapping[str, Any] | None, id: str
     return Reward(grader, grader.run(sample, item, id=id), sample, item or {})
 
 
-def _sample_of(row: Mapping[str, Any]) -> Any:
-    for name in ("sample", "gold"):
-        if name in row:
-            return row[name]
-    raise KeyError(f"the row has no 'sample' and no 'gold' to grade; it has {', '.join(row)}")
+def _graded_of(row: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """What is graded of a row: its sample, or its gold where it has no sample, and its item."""
+    from graders.fields import detect_fields, item_of, sample_of
+
+    if "sample" not in row and "gold" in row:
+        row = {**row, "sample": row["gold"]}
+        row.setdefault("item", {})
+    fields = detect_fields(row)
+    return sample_of(row, fields), item_of(row, fields)
 
 
 @pytest.fixture
@@ -302,7 +306,7 @@ def grade(request: pytest.FixtureRequest) -> Callable[..., Reward]:
 @pytest.fixture
 def reward(request: pytest.FixtureRequest, row: Mapping[str, Any], grader: Grader) -> Reward:
     """The Reward of this test's row: of its `sample`, else of its `gold`. Needs the marker grader_rows."""
-    return _reward(grader, _sample_of(row), row.get("item"), row["id"])
+    return _reward(grader, *_graded_of(row), row["id"])
 
 
 @pytest.fixture
@@ -323,10 +327,10 @@ def grader_batch(request: pytest.FixtureRequest) -> Callable[..., list[Reward]]:
             from graders.testing.rows import load_rows
 
             rows = load_rows(state.located(rows, item))
-        whole = [
-            {"sample": _sample_of(row), "item": row.get("item") or {}, "id": str(row.get("id", ""))}
-            for row in rows
-        ]
+        whole = []
+        for row in rows:
+            sample, of_row = _graded_of(row)
+            whole.append({"sample": sample, "item": of_row, "id": str(row.get("id", ""))})
         results = grader.run_batch(whole)
         return [
             Reward(grader, result, row["sample"], row["item"])

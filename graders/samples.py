@@ -138,13 +138,15 @@ def _is_text(part: Any) -> bool:
 
 
 def read_sample(sample: object) -> Sample:
-    """Make a Sample of any known shape (see SHAPES). None is a NoSample.
+    """Make a Sample of any known shape (see SHAPES). None is a NoSample; an exception says why there is none.
 
     Raises:
         SampleParseError: it has none of the known shapes; the message names its keys and the shapes.
     """
     if isinstance(sample, Sample):
         return sample
+    if isinstance(sample, Exception):
+        raise SampleParseError(str(sample))
     if not isinstance(sample, (Mapping, list, tuple)):
         sample = json_value(sample, "sample")
     if isinstance(sample, str):

@@ -19,15 +19,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from graders.datasets.ids import Seen, content_id, own_id
-from graders.datasets.read import DataError, arrow_rows, map_fields
-from graders.results.lines import Broken, Lines
-from graders.results.read import Mapped, item_of, sample_of
+from graders.datasets.ids import IdSet, content_id, own_id
+from graders.datasets.rows import DataError
+from graders.datasets.tables import arrow_rows
+from graders.fields import FieldMap, detect_fields, item_of, sample_of
+from graders.results.lines import Broken, LineWriter
 
 if TYPE_CHECKING:
-    from graders.batch.run import Part
+    from graders.batch.run import RowChunk
     from graders.engine.grader import Grader
-    from graders.results.lines import Piece
+    from graders.results.lines import ResultChunk
 
 PART_ROWS = 2000  # rows an actor gets at once; a lost actor costs as many
 ASKING_ROWS = 200  # the same where each row costs something, and is waited for on Ctrl-C
@@ -43,7 +44,7 @@ class GradeBatch:
 
     Args:
         spec: As `graders.compile` takes it.
-        sample_field, item_field, id_field: Where rows keep these; None: by the hosted shapes (see `map_fields`).
+        sample_field, item_field, id_field: Where rows keep these; None: by the hosted shapes (see `detect_fields`).
             Rows without an id get a hash of the whole row.
         keep: Columns of the data to carry along.
         config: Path of graders.toml on the actor's machine; None: as everywhere.
@@ -73,10 +74,10 @@ class GradeBatch:
         import pyarrow as pa
 
         rows = list(arrow_rows(batch))
-        mapped = map_fields(rows[0], **self._fields) if rows else Mapped()
-        ids = [own_id(row, mapped) or content_id(row) for row in rows]
+        field_map = detect_fields(rows[0], **self._fields) if rows else FieldMap()
+        ids = [own_id(row, field_map) or content_id(row) for row in rows]
         results = list(
-            self.grader.run_batch(_fields(row, id, mapped) for row, id in zip(rows, ids, strict=True))
+            self.grader.run_batch(_fields(row, id, field_map) for row, id in zip(rows, ids, strict=True))
         )
         texts = pa.list_(pa.string())
         columns = {
@@ -92,8 +93,8 @@ class GradeBatch:
         return pa.table(columns | {name: batch.column(name) for name in self._keep})
 
 
-def _fields(row: Mapping[str, Any], id: str, mapped: Mapped) -> dict[str, Any]:
-    return {"sample": sample_of(row, mapped), "item": item_of(row, mapped), "id": id}
+def _fields(row: Mapping[str, Any], id: str, field_map: FieldMap) -> dict[str, Any]:
+    return {"sample": sample_of(row, field_map), "item": item_of(row, field_map), "id": id}
 
 
 def unique(tables: Iterable[Any]) -> Iterator[Any]:
@@ -101,7 +102,7 @@ def unique(tables: Iterable[Any]) -> Iterator[Any]:
 
     Takes 8 to 24 bytes a row of memory.
     """
-    seen = Seen()
+    seen = IdSet()
     for table in tables:
         ids = table.column("id").to_pylist()
         if seen.add_new(ids):
@@ -139,7 +140,7 @@ class Actors:
                 raise DataError(f"no Ray cluster at {address or 'this machine'}: {error}") from None
         self._n = n or max(1, int(ray.cluster_resources().get("CPU", 1)))
 
-    def grade(self, lines: Lines, parts: Iterator[Part]) -> Iterator[Piece]:
+    def grade(self, lines: LineWriter, parts: Iterator[RowChunk]) -> Iterator[ResultChunk]:
         """Each part, graded, in any order.
 
         Raises:
@@ -150,7 +151,7 @@ class Actors:
         ray = self._ray
         remote = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(_Actor)
         config = self._grader.backends.config
-        told = (lines.grader.spec.to_json(), config, lines.mapped, lines.texts, lines.merge)
+        told = (lines.grader.spec.to_json(), config, lines.field_map, lines.texts, lines.merge)
         actors = [remote.remote(*told) for _ in range(self._n)]
         small = cut(parts, ASKING_ROWS if lines.grader.kind.n_asks else PART_ROWS)
         asked: dict[Any, Any] = {}
@@ -180,12 +181,12 @@ class _Actor:
     """What runs on the cluster: one compiled grader with its own sandbox and connections."""
 
     def __init__(
-        self, spec: Mapping[str, Any], config: Any, mapped: Mapped, texts: bool, merge: bool | None
+        self, spec: Mapping[str, Any], config: Any, field_map: FieldMap, texts: bool, merge: bool | None
     ) -> None:
         import graders
 
         grader = graders.compile(spec, backends=graders.Backends(config=config))
-        self._lines = Lines(grader, mapped, texts=texts, merge=merge)
+        self._lines = LineWriter(grader, field_map, texts=texts, merge=merge)
 
-    def grade(self, chunk: Any, ids: list[str]) -> Piece:
+    def grade(self, chunk: Any, ids: list[str]) -> ResultChunk:
         return self._lines.grade(chunk, ids)

@@ -22,14 +22,17 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from graders.datasets.ids import Namer
-from graders.datasets.read import Chunk, Data, DataError, DataRow, Unreadable, map_fields, open_data
+from graders.datasets.dataset import Dataset, open_dataset
+from graders.datasets.ids import ID_SCHEME, IdAssigner, has_question, shared_items
+from graders.datasets.read import open_data
+from graders.datasets.rows import Chunk, DataError, DataRow, Unreadable
 from graders.engine.compile import compile
 from graders.engine.grader import digest
 from graders.errors import GradeError, Interrupted, ModelServerError, ModelStop, PythonServerError
-from graders.results.lines import Broken, Lines, Piece, Tally
-from graders.results.read import Header, Mapped, ResultsError
+from graders.results.lines import Broken, LineWriter, ResultChunk, Tally
+from graders.results.read import Header, ResultsError
 from graders.results.write import Writer
+from graders.template import Template
 
 if TYPE_CHECKING:
     from graders.engine.backends import Backends
@@ -46,7 +49,7 @@ WORKERS_ROW_S = 0.0003  # a row that costs less is graded sooner than sent to an
 WORKERS_LEFT_S = 4.0  # of work left, below which starting processes (about 0.5 s) does not pay
 
 #: Rows, and their ids.
-Part: TypeAlias = tuple[Chunk, list[str]]
+RowChunk: TypeAlias = tuple[Chunk, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,23 +89,23 @@ class Run:
     Attributes:
         tally: Counts over the whole results file, rows of earlier runs included.
         graded: Rows graded by this run.
-        stray: Rows of the file that the data does not have.
+        unmatched_rows: Rows of the file that the data does not have.
         seconds: How long it took.
         interrupted: Whether it was told to stop; what is missing can be graded with `resume`.
         broken: Why it stopped of itself; "" when it did not. What was graded is in the file.
-        in_vain: Rows at its end that failed only because judge or sandbox did: for `retry_failed`.
+        infrastructure_failures: Rows at its end that failed only because judge or sandbox did: for `retry_failed`.
         notes: What the user should know beside that.
         cost: What judges cost in this run, by the [prices] table; None without prices.
     """
 
     tally: Tally
     graded: int
-    stray: int
+    unmatched_rows: int
     seconds: float
     interrupted: bool
     broken: str
     notes: tuple[str, ...]
-    in_vain: int = 0
+    infrastructure_failures: int = 0
     cost: float | None = None
 
 
@@ -112,14 +115,14 @@ class Stop:
     As a context manager it installs itself, in the main thread only. A program may set `requested` itself.
 
     Attributes:
-        call_off: What ends the questions to judges that are still under way after JUDGES_S.
+        cancel_judges: What ends the questions to judges that are still under way after JUDGES_S.
     """
 
     def __init__(self, say: Callable[[str], None] = lambda text: None) -> None:
         self.requested = False
         self._say = say
         self._old: dict[int, Any] = {}
-        self.call_off: Callable[[], object] = lambda: None
+        self.cancel_judges: Callable[[], object] = lambda: None
         self._timers: list[threading.Timer] = []
 
     def __enter__(self) -> Stop:
@@ -140,7 +143,7 @@ class Stop:
         self.requested = True
         self._say("stopping: waiting for the rows under way; once more stops at once")
         self._timers = [
-            threading.Timer(JUDGES_S, self.call_off),
+            threading.Timer(JUDGES_S, self.cancel_judges),
             threading.Timer(DRAIN_S, os.kill, (os.getpid(), signal.SIGINT)),
         ]
         for timer in self._timers:
@@ -151,7 +154,7 @@ class Stop:
 class Workers(Protocol):
     """Whoever grades parts elsewhere: processes of this machine (workers.py), a cluster (ray.py)."""
 
-    def grade(self, lines: Lines, parts: Iterator[Part]) -> Iterator[Piece]:
+    def grade(self, lines: LineWriter, parts: Iterator[RowChunk]) -> Iterator[ResultChunk]:
         """The parts, graded, in any order; takes as many at once as keep it busy."""
         ...
 
@@ -185,7 +188,7 @@ def grade_dataset(
         resume: Go on with a file that is there.
         retry_failed: As resume, and grade the failed rows again.
         force: Overwrite a file that is there.
-        sample_field, item_field, id_field: Where rows keep these; None: by the hosted shapes (see `map_fields`).
+        sample_field, item_field, id_field: Where rows keep these; None: by the hosted shapes (see `detect_fields`).
         format: The data's format; None: by the file's ending.
         texts: Whether result lines carry their data row.
         jobs: Rows under way at once at judges and sandbox; for graders that ask nobody, processes. None: enough to
@@ -201,65 +204,21 @@ def grade_dataset(
             the results cannot be written or are another run's. What breaks later is in `Run.broken`.
     """
     grader = compile(spec, backends=backends)
-    opened = look(open_data(data, format), sample=sample_field, item=item_field, id=id_field)
-    header = header_of(grader, opened, texts=texts, merge=merge)
-    writer = Writer(output, header, resume=resume, retry_failed=retry_failed, force=force)
-    return _Batch(grader, opened, writer, texts, jobs, merge, workers, progress, stop).run()
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A dataset whose first rows have been seen.
-
-    Attributes:
-        mapped: Which fields hold sample, item and id.
-        first: The first row that can be read.
-        chunks: All of its rows, the first ones included.
-    """
-
-    data: Data
-    mapped: Mapped
-    first: Mapping[str, Any]
-    chunks: Iterator[Chunk]
-
-
-def look(
-    data: Data,
-    *,
-    sample: str | None = None,
-    item: str | None = None,
-    id: str | None = None,
-    samples: bool = True,
-) -> Opened:
-    """Read the first rows, to learn where samples, items and ids are.
-
-    Args:
-        sample, item, id, samples: As for `map_fields`.
-
-    Raises:
-        DataError: there is nothing readable in it, or the fields cannot be found.
-    """
-    chunks = data.chunks()
-    seen: list[Chunk] = []
-    for chunk in chunks:
-        seen.append(chunk)
-        row = next((row for row in chunk.rows if isinstance(row, dict)), None)
-        if row is not None:
-            mapped = map_fields(row, sample=sample, item=item, id=id, samples=samples)
-            return Opened(data, mapped, row, chain(seen, chunks))
-        if len(seen) > 3:
-            break
-    unreadable = next(
-        (row.message for chunk in seen for row in chunk.rows if isinstance(row, Unreadable)), ""
+    dataset = open_dataset(
+        open_data(data, format),
+        sample=sample_field,
+        item=item_field,
+        row_id=id_field,
+        samples=reads_sample(grader.spec.to_json()),
     )
-    if unreadable:
-        raise DataError(f"{data.name} has no rows that can be read: {unreadable}")
-    raise DataError(f'{data.name} has no rows; a row is a line such as {{"sample": "...", "item": {{...}}}}')
+    header = header_of(grader, dataset, texts=texts, merge=merge)
+    writer = Writer(output, header, resume=resume, retry_failed=retry_failed, force=force)
+    return _Batch(grader, dataset, writer, texts, jobs, merge, workers, progress, stop).run()
 
 
-def header_of(grader: Grader, opened: Opened, *, texts: bool, merge: bool | None) -> Header:
+def header_of(grader: Grader, dataset: Dataset, *, texts: bool, merge: bool | None) -> Header:
     """The header of this grader's results on this dataset."""
-    mapped = opened.mapped
+    field_map = dataset.field_map
     spec = grader.spec.to_json()
     options = grader.backends.options
     return Header(
@@ -268,23 +227,34 @@ def header_of(grader: Grader, opened: Opened, *, texts: bool, merge: bool | None
         name=grader.name,
         type=grader.type,
         engine=str(grader.identity.provenance["engine"]),
-        data=opened.data.name,
+        data=dataset.data.name,
         provenance=dict(grader.identity.provenance),
         options={
-            "fields": {"sample": mapped.sample, "item": mapped.item, "id": mapped.id},
+            "fields": {"sample": field_map.sample, "item": field_map.item, "id": field_map.id},
             "texts": texts,
             "merge": merge,
+            "ids": ID_SCHEME,
+            "question": has_question(dataset.first, field_map),
             "values": options.values,
             "steps": options.judge_steps,
         },
     )
 
 
+def reads_sample(spec: Any) -> bool:
+    """Whether a grader of this spec's JSON needs the model's output: a template names it, or it is a program."""
+    if isinstance(spec, Mapping):
+        return spec.get("type") == "python" or any(map(reads_sample, spec.values()))
+    if isinstance(spec, list):
+        return any(map(reads_sample, spec))
+    return isinstance(spec, str) and any(path.namespace == "sample" for path in Template(spec).paths)
+
+
 class _Batch:
     def __init__(
         self,
         grader: Grader,
-        opened: Opened,
+        dataset: Dataset,
         writer: Writer,
         texts: bool,
         jobs: int | None,
@@ -293,17 +263,17 @@ class _Batch:
         progress: Callable[[Progress], None] | None,
         stop: Stop | None,
     ) -> None:
-        self.grader, self.opened, self.writer = grader, opened, writer
+        self.grader, self.dataset, self.writer = grader, dataset, writer
         self.jobs, self.merge, self.workers = jobs, merge, workers
         self.progress, self.stop = progress, stop
         if stop is not None:
-            stop.call_off = grader.backends.interrupt
-        self.lines = Lines(grader, opened.mapped, texts=texts, merge=merge)
-        self.namer = Namer(opened.mapped)
+            stop.cancel_judges = grader.backends.interrupt
+        self.lines = LineWriter(grader, dataset.field_map, texts=texts, merge=merge)
+        self.id_assigner = IdAssigner(dataset.field_map, writer.id_scheme)
         self.before = len(writer.done)
         self.found = 0  # rows of the data that the file had already
         self.read: float | None = 0.0  # how much of the data has been read
-        self.in_vain = 0  # rows in a row that failed without the sample's doing
+        self.infrastructure_failures = 0  # rows in a row that failed without the sample's doing
         self.started = time.monotonic()
 
     def run(self) -> Run:
@@ -328,14 +298,14 @@ class _Batch:
             time.monotonic() - self.started,
             not complete and not broken,
             broken,
-            tuple(self.writer.notes),
-            self.in_vain,
+            (*self.writer.notes, *self._shared_items()),
+            self.infrastructure_failures,
             self._cost(),
         )
 
     def _grade(self) -> None:
         if self.workers is not None:
-            self._elsewhere(self.workers, self._parts())
+            self._grade_with_workers(self.workers, self._parts())
         elif self.grader.kind.n_asks:
             self._ask()
         else:
@@ -344,6 +314,11 @@ class _Batch:
 
     def _stopped(self) -> bool:
         return self.stop is not None and self.stop.requested
+
+    def _shared_items(self) -> Iterator[str]:
+        question = has_question(self.dataset.first, self.dataset.field_map)
+        if note := shared_items(self.id_assigner, question):
+            yield note
 
     # --- progress ---------------------------------------------------------------------------------------------
 
@@ -370,9 +345,9 @@ class _Batch:
 
     def _progress(self) -> Progress:
         tally = self.writer.tally
-        total = self.opened.data.total
+        total = self.dataset.data.total
         if total is None and self.read:
-            total = max(tally.rows, int(len(self.namer) / self.read))
+            total = max(tally.rows, int(len(self.id_assigner) / self.read))
         return Progress(
             rows=tally.rows,
             failed=tally.failed,
@@ -394,19 +369,19 @@ class _Batch:
 
     # --- rows -------------------------------------------------------------------------------------------------
 
-    def _parts(self) -> Iterator[Part]:
+    def _parts(self) -> Iterator[RowChunk]:
         """The rows that are still to be graded, with their ids."""
-        for chunk in self.opened.chunks:
+        for chunk in self.dataset.chunks:
             if self._stopped():
                 return
-            self.read = self.opened.data.fraction()
-            ids = self.namer.names(chunk)
+            self.read = self.dataset.data.fraction()
+            ids = self.id_assigner.names(chunk)
             if self.before:
                 chunk, ids = self._missing(chunk, ids)
             if ids:
                 yield chunk, ids
 
-    def _missing(self, chunk: Chunk, ids: list[str]) -> Part:
+    def _missing(self, chunk: Chunk, ids: list[str]) -> RowChunk:
         done = self.writer.done.contains(ids)
         self.found += sum(done)
         return _some(chunk, ids, [place for place, there in enumerate(done) if not there])
@@ -433,7 +408,9 @@ class _Batch:
                 if row_s > WORKERS_ROW_S and self._many_left(row_s) and (workers := self._processes()):
                     rest = _some(chunk, ids, range(start, len(ids)))
                     with workers:
-                        self._elsewhere(workers, cut(chain((rest,), parts), max(1, int(PART_S / row_s))))
+                        self._grade_with_workers(
+                            workers, cut(chain((rest,), parts), max(1, int(PART_S / row_s)))
+                        )
                     return
             chunk.rows.clear()  # freed before the next ones are made, which then take their place in the cache
 
@@ -447,7 +424,7 @@ class _Batch:
         n = self.jobs or len(os.sched_getaffinity(0))
         return Processes(n) if n > 1 else None
 
-    def _elsewhere(self, workers: Workers, parts: Iterator[Part]) -> None:
+    def _grade_with_workers(self, workers: Workers, parts: Iterator[RowChunk]) -> None:
         for piece in workers.grade(self.lines, parts):
             self.writer.append(piece)
             if piece.stopped:
@@ -466,42 +443,42 @@ class _Batch:
                             return
                         if isinstance(row, Unreadable):
                             tally = Tally()
-                            self.writer.append(Piece(self.lines.unreadable(id, row, tally), tally))
+                            self.writer.append(ResultChunk(self.lines.unreadable(id, row, tally), tally))
                             continue
                         under_way[id] = (row, raw)
                         yield self.lines.fields(id, row)
             except DataError as error:  # first what is under way is waited for and written
                 cut_off.append(error)
 
-        window = self.jobs or self.lines.window(self.opened.first)
+        window = self.jobs or self.lines.window(self.dataset.first)
         for result in self.grader.run_batch(feed(), merge=self.merge, window=window, in_order=False):
             row = under_way.pop(result.id)
             if any(isinstance(failure, Interrupted) for failure in result.failures):
                 continue  # not graded: for the next run
             tally = Tally()
             line = self.lines.line(result.id, *row, result, tally)
-            self.writer.append(Piece(line, tally))
-            self._count_vain(result)
+            self.writer.append(ResultChunk(line, tally))
+            self._count_infrastructure(result)
         if cut_off:
             raise cut_off[0]
 
-    def _count_vain(self, result: RunResult) -> None:
+    def _count_infrastructure(self, result: RunResult) -> None:
         """Stop when nothing but the machinery's own failures comes back: the rest would be wasted."""
-        if not any(map(_in_vain, result.failures)):
-            self.in_vain = 0
+        if not any(map(_is_infrastructure, result.failures)):
+            self.infrastructure_failures = 0
             return
-        self.in_vain += 1
-        if self.in_vain >= STOP_AFTER:
+        self.infrastructure_failures += 1
+        if self.infrastructure_failures >= STOP_AFTER:
             raise Broken(
                 f"the last {STOP_AFTER} rows all failed for no fault of theirs: {result.failures[0]}"
             )
 
 
-def _some(chunk: Chunk, ids: list[str], places: Sequence[int]) -> Part:
+def _some(chunk: Chunk, ids: list[str], places: Sequence[int]) -> RowChunk:
     return chunk.some(places), [ids[place] for place in places]
 
 
-def cut(parts: Iterator[Part], most: int) -> Iterator[Part]:
+def cut(parts: Iterator[RowChunk], most: int) -> Iterator[RowChunk]:
     """The same rows in parts of at most this many."""
     for chunk, ids in parts:
         for start in range(0, len(ids), most):
@@ -520,7 +497,7 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _in_vain(failure: GradeError) -> bool:
+def _is_infrastructure(failure: GradeError) -> bool:
     if isinstance(failure, PythonServerError):
         return failure.infrastructure
     return isinstance(failure, ModelServerError)

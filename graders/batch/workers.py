@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from graders.results.lines import Broken
 
 if TYPE_CHECKING:
-    from graders.batch.run import Part
-    from graders.results.lines import Lines, Piece
+    from graders.batch.run import RowChunk
+    from graders.results.lines import LineWriter, ResultChunk
 
 CLOSE_S = 2.0  # how long a worker may take to end after its input has
 
@@ -37,15 +37,15 @@ class Processes:
         self._n = n
         self._workers: list[subprocess.Popen[bytes]] = []
 
-    def grade(self, lines: Lines, parts: Iterator[Part]) -> Iterator[Piece]:
+    def grade(self, lines: LineWriter, parts: Iterator[RowChunk]) -> Iterator[ResultChunk]:
         """Each part, graded, in any order; every worker holds one.
 
         Raises:
             Broken: a worker died; the others have graded what they could.
         """
-        told = (lines.grader.spec.to_json(), lines.grader.backends.options, lines.mapped, lines.texts)
+        told = (lines.grader.spec.to_json(), lines.grader.backends.options, lines.field_map, lines.texts)
         self._workers = [_start(pickle.dumps(told)) for _ in range(self._n)]
-        ready: SimpleQueue[Piece | BaseException | None] = SimpleQueue()
+        ready: SimpleQueue[ResultChunk | BaseException | None] = SimpleQueue()
         taking = Lock()
 
         def serve(worker: subprocess.Popen[bytes]) -> None:
@@ -109,13 +109,13 @@ def main() -> None:
     )  # a terminal's Ctrl-C reaches the whole group; the parent drains
     from graders.engine.backends import Backends
     from graders.engine.grader import Grader
-    from graders.results.lines import Lines
+    from graders.results.lines import LineWriter
     from graders.spec.reading import load, read
 
     into, out = sys.stdin.buffer, sys.stdout.buffer
-    spec, options, mapped, texts = pickle.load(into)
+    spec, options, field_map, texts = pickle.load(into)
     grader = Grader(read(load(spec)).spec, Backends(), options)
-    lines = Lines(grader, mapped, texts=texts)
+    lines = LineWriter(grader, field_map, texts=texts)
     while True:
         try:
             part: Any = pickle.load(into)

@@ -126,7 +126,7 @@ def command(
     grader batch spec.json answers.parquet -o results.jsonl --sample-field completion --resume
     """
     from graders.batch.run import Stop, grade_dataset
-    from graders.datasets.read import DataError
+    from graders.datasets.rows import DataError
     from graders.errors import SpecError
     from graders.models import ConfigError
     from graders.results.read import ResultsError
@@ -189,11 +189,11 @@ def command(
         return INTERRUPTED
     if run.broken:
         talk.say(
-            f"error: {run.broken}. {_how_to_go_on(output, '--retry-failed' if run.in_vain else '--resume')}"
+            f"error: {run.broken}. {_how_to_go_on(output, '--retry-failed' if run.infrastructure_failures else '--resume')}"
         )
         return BROKEN
     if run.graded and not run.tally.scored:
-        if run.in_vain:  # judge or sandbox
+        if run.infrastructure_failures:  # judge or sandbox
             why = f"`grader doctor {shlex.quote(spec)} --probe` says what does not work; the rows of OUT say why. "
             talk.say(f"error: no row could be graded; {why}{_how_to_go_on(output, '--retry-failed')}")
         else:
@@ -320,8 +320,8 @@ class _Talk:
         lines += [f"judge {model}: {asked}" for model, asked in judges.items()]
         if run.cost is not None:
             lines.append(f"cost of this run: {run.cost:.4g}")
-        if run.stray:
-            lines.append(f"note: {run.stray:,} rows of {output} are not in this data")
+        if run.unmatched_rows:
+            lines.append(f"note: {run.unmatched_rows:,} rows of {output} are not in this data")
         rate = run.graded / max(run.seconds, 1e-6)
         lines.append(f"{run.seconds:.2f} s, {rate:,.0f} rows/s -> {output}")
         # the results themselves may be what goes to stdout

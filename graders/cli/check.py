@@ -57,7 +57,7 @@ def command(
     grader check job.json train.jsonl
     """
     import graders
-    from graders.datasets.read import DataError
+    from graders.datasets.rows import DataError
     from graders.errors import SpecError
     from graders.models import ConfigError
     from graders.preflight.check import check

@@ -1,4 +1,7 @@
-"""Rows are known by id: the data's own, else a hash of the content; what comes again gets an occurrence number."""
+"""Rows are known by id: the data's own, else a hash of the item; what comes again gets an occurrence number.
+
+What makes an item is its question and its reference: messages before the answer belong to it, the answer does not.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,32 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graders.datasets.read import Chunk, DataRow, Unreadable
-from graders.results.read import Mapped, field_of, item_of, sample_of
+from graders.datasets.rows import Chunk, DataRow, Unreadable
+from graders.fields import FieldMap, field_of, item_of, sample_of
 
-DIGEST_BYTES = (
-    8  # of a content id: two of a million rows fall together with probability 3e-8, and are then told apart
-)
-SMALL = 50_000  # ids kept as they are; beyond, only 8 bytes of each
-TABLE_MIN = 1 << 17  # places in the first table; it is never more than half full
+#: Of an id made from content. Collision probability for a million rows: 3e-8; a collision gets the suffix `#2`.
+DIGEST_BYTES = 8
+#: Ids kept as texts; beyond, only 8 bytes of each.
+SMALL = 50_000
+#: Places in the first table; it is never more than half full.
+TABLE_MIN = 1 << 17
+#: How ids are made from content. Files of 0.1 have scheme 1, in which the messages before an answer did not count.
+ID_SCHEME = 2
+#: Fields of an item that hold its question: rows that are equal in one of these, too, are the same question.
+QUESTION_FIELDS = (
+    "question", "prompt", "problem", "query", "instruction", "instructions", "input", "messages", "task", "text",
+    "document", "passage", "context", "conversation",
+)  # fmt: skip
 
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
+
+def _unnamed(value: object) -> str:
+    return type(value).__name__
 
 
-class Seen:
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_unnamed).encode
+
+
+class IdSet:
     """A set of texts in 8 to 24 bytes each.
 
     Beyond SMALL texts only 64-bit hashes are kept, in one open-addressed table that is looked up a chunk at a time.
@@ -110,30 +126,42 @@ def _hashes(texts: Sequence[str]) -> Any:
     return hashes
 
 
-class Namer:
-    """Gives each row of a dataset its id. Feed it the chunks in order; the same data gets the same ids."""
+class IdAssigner:
+    """Gives each row of a dataset its id. Feed it the chunks in order; the same data gets the same ids.
 
-    def __init__(self, mapped: Mapped) -> None:
-        self._mapped = mapped
-        self._seen = Seen()
+    Attributes:
+        unnamed: Rows so far whose id was made from their content.
+        sharing: Those of them that have the item of a row before.
+    """
+
+    def __init__(self, field_map: FieldMap, scheme: int = ID_SCHEME) -> None:
+        self._field_map = field_map
+        self._scheme = scheme
+        self._seen = IdSet()
         self._times: dict[str, int] = {}
+        self.unnamed = 0
+        self.sharing = 0
 
     def __len__(self) -> int:
-        """How many rows have been named."""
+        """How many rows have got an id."""
         return len(self._seen)
 
     def names(self, chunk: Chunk) -> list[str]:
         """The ids of a chunk's rows: different from each other and from all before."""
-        ids = self._plain(chunk.rows)
+        ids = self._own_ids(chunk.rows)
+        own = ids is not None
         if ids is None:
             ids = [self._id(row) for row in chunk.rows]
         if not self._seen.add_new(ids):
+            given = ids
             ids = self._numbered(ids)
+            if not own:
+                self.sharing += sum(map(str.__ne__, given, ids))
         return ids
 
-    def _plain(self, rows: list[DataRow]) -> list[str] | None:
+    def _own_ids(self, rows: list[DataRow]) -> list[str] | None:
         """The ids where every row has one that is a text or a whole number: the usual case, at C speed."""
-        field = self._mapped.id
+        field = self._field_map.id
         try:
             ids: list[Any] = [row[field] for row in rows]  # type: ignore[index]  # TypeError for Unreadable
         except (KeyError, TypeError):
@@ -144,49 +172,73 @@ class Namer:
         return ids if kinds == {str} and "" not in ids else None
 
     def _id(self, row: DataRow) -> str:
-        if isinstance(row, Unreadable):
-            return content_id(row.raw)
-        return own_id(row, self._mapped) or self._item_id(row)
+        fields = row.fields if isinstance(row, Unreadable) else row
+        if own := own_id(fields, self._field_map):
+            return own
+        self.unnamed += 1
+        return content_id(row.raw) if isinstance(row, Unreadable) else content_id(self._identity(row))
 
-    def _item_id(self, row: Mapping[str, Any]) -> str:
-        """A hash of the item without the sample, so that two models' outputs for one item have one id."""
-        content: Any = item_of(row, self._mapped)
-        if content is row:
-            root = self._mapped.sample.partition(".")[0].partition("[")[0]
-            content = {key: value for key, value in row.items() if key not in (root, self._mapped.sample)}
-        if not content:
-            content = sample_of(row, self._mapped)
-        return content_id(content)
+    def _identity(self, row: Mapping[str, Any]) -> Any:
+        """The item with its question and without the answer, so that two models' outputs for one item have one id."""
+        sample = sample_of(row, self._field_map)
+        item: Any = item_of(row, self._field_map)
+        if item is row:
+            root = self._field_map.sample.partition(".")[0].partition("[")[0]
+            item = {key: value for key, value in row.items() if key not in (root, self._field_map.sample)}
+        question = question_of(sample) if self._scheme > 1 else None
+        if question:
+            return {"item": item, "messages": question}
+        return item or sample
 
     def _numbered(self, ids: list[str]) -> list[str]:
         """Each id itself the first time, then ID#2, ID#3 ..., past those that the data has itself."""
         before = dict(zip(ids, map(int, self._seen.contains(ids)), strict=True))
-        for id in before.keys() & self._times.keys():
-            before[id] = self._times[id]
+        for row_id in before.keys() & self._times.keys():
+            before[row_id] = self._times[row_id]
         times = dict(before)
         names = []
-        for id in ids:
-            times[id] = n = times[id] + 1
-            names.append(_nth(id, n))
+        for row_id in ids:
+            times[row_id] = n = times[row_id] + 1
+            names.append(_nth(row_id, n))
         if not self._seen.add_new(names):  # the data has an id like `x#2` of its own
             times, names = before, []
-            for id in ids:
-                n = times[id] + 1
-                while not self._seen.add_new((_nth(id, n),)):
+            for row_id in ids:
+                n = times[row_id] + 1
+                while not self._seen.add_new((_nth(row_id, n),)):
                     n += 1
-                times[id] = n
-                names.append(_nth(id, n))
-        self._times.update((id, n) for id, n in times.items() if n > 1)
+                times[row_id] = n
+                names.append(_nth(row_id, n))
+        self._times.update((row_id, n) for row_id, n in times.items() if n > 1)
         return names
 
 
-def _nth(id: str, n: int) -> str:
-    return id if n == 1 else f"{id}#{n}"
+def _nth(row_id: str, n: int) -> str:
+    return row_id if n == 1 else f"{row_id}#{n}"
 
 
-def own_id(row: Mapping[str, Any], mapped: Mapped) -> str:
+def question_of(sample: Any) -> Any:
+    """The messages before the answer, where the sample is a conversation or an exported one; None without any."""
+    if isinstance(sample, Mapping):
+        return sample.get("input") if isinstance(sample.get("output"), list) else None
+    if not isinstance(sample, list):
+        return None
+    roles = [message.get("role") if isinstance(message, Mapping) else None for message in sample]
+    answer = len(roles) - 1 - roles[::-1].index("assistant") if "assistant" in roles else 0
+    return sample[:answer] or None
+
+
+def has_question(row: Mapping[str, Any], field_map: FieldMap) -> bool:
+    """Whether a row says what was asked, so that rows with one item are repeats of one question."""
+    item = item_of(row, field_map)
+    named = isinstance(item, Mapping) and any(
+        item.get(name) for name in QUESTION_FIELDS if name != field_map.sample
+    )
+    return named or bool(question_of(sample_of(row, field_map)))
+
+
+def own_id(row: Mapping[str, Any], field_map: FieldMap) -> str:
     """The id that the data gives a row, as text; "" when it gives none."""
-    value = field_of(row, mapped.id, None) if mapped.id else None
+    value = field_of(row, field_map.id, None) if field_map.id else None
     if value is None or isinstance(value, str):
         return value or ""
     return str(value) if isinstance(value, int) else _canonical(value)
@@ -198,3 +250,18 @@ def content_id(content: Any) -> str:
 
     data = content if isinstance(content, bytes) else _canonical(content).encode()
     return blake2b(data, digest_size=DIGEST_BYTES).hexdigest()
+
+
+def shared_items(ids: IdAssigner, question: bool) -> str:
+    """What to know about rows without ids that have the item of a row before; "" when there are none."""
+    if not ids.sharing:
+        return ""
+    meaning = (
+        "they count as repeats of one question"
+        if question
+        else "no field says what was asked, so they count as repeats only where every item has as many"
+    )
+    return (
+        f"{ids.sharing:,} of {len(ids):,} rows have no id and the same item as a row before (named ID#2, ID#3, ...): "
+        f"{meaning}. Give rows an id, name it with --id-field, or say what is one item with --group"
+    )

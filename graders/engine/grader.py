@@ -20,9 +20,10 @@ from typing import Any
 from graders._version import __version__
 from graders.ask import Answer
 from graders.engine.backends import Backends
-from graders.engine.rows import failure_of, row_of
+from graders.engine.rows import failure_of, id_of, row_of
 from graders.engine.window import Window
 from graders.errors import GradeError, Problem
+from graders.fields import check_rows
 from graders.kinds import distribution_of
 from graders.result import Identity, RunResult, Score
 from graders.row import Row
@@ -124,7 +125,8 @@ class Grader:
         """Grade many rows, lazily and in order, with at most `window` rows in memory.
 
         Args:
-            rows: Mappings with "sample", and perhaps "item" and "id".
+            rows: Mappings with "sample", and perhaps "item" and "id", or of another shape that datasets may have
+                (see graders.fields).
             merge: Whether equal questions to a judge are asked once: None where the spec makes them repeatable
                 (a seed, or temperature 0), True always, False never.
             window: Rows under way at once.
@@ -132,9 +134,11 @@ class Grader:
                 up nobody.
 
         Raises:
+            TypeError: the rows are a data frame, a mapping or a text, which do not iterate over rows.
             ModelStop: a judge's endpoint refused the key or has no quota left, so that no later row can be graded.
                 The results up to that row have been yielded; without `in_order` all that could still be had.
         """
+        check_rows(rows)
         if self.kind.n_asks == 0:
             return chain.from_iterable(starmap(self._results, self._chunks(iter(rows), window)))
         return Window(self, window, merge).results(iter(rows), in_order=in_order)
@@ -150,8 +154,9 @@ class Grader:
             rows, merge, window: As in `run_batch`.
 
         Raises:
-            ModelStop: as `run_batch` does.
+            TypeError, ModelStop: as `run_batch` does.
         """
+        check_rows(rows)
         if self.kind.n_asks:
             return map(_reward, self.run_batch(rows, merge=merge, window=window))
         return chain.from_iterable(
@@ -192,7 +197,7 @@ class Grader:
 
     def _local(self, fields: Mapping[str, Any]) -> RunResult:
         started = time.perf_counter()
-        row_id = fields.get("id", "")
+        row_id = id_of(fields)
         try:
             score = self.kind.grade(row_of(fields, row_id), ())
         except Exception as error:

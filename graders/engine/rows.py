@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from graders.errors import GradeError, SampleParseError
+from graders.errors import GradeError
+from graders.fields import read_row
 from graders.row import Row
 
 
 def row_of(fields: Mapping[str, Any], row_id: str) -> Row:
-    """The row of a batch's mapping; raises SampleParseError when it has no sample."""
-    if "sample" not in fields:
-        have = ", ".join(map(repr, fields)) or "nothing"
-        raise SampleParseError(f"the row has no 'sample'; it has {have}")
-    return Row(fields["sample"], fields.get("item"), row_id)
+    """The row of a batch's mapping; raises SampleParseError when it has none of the known shapes."""
+    if fields.__class__ is dict and "sample" in fields and fields.get("item").__class__ is dict:
+        return Row(fields["sample"], fields["item"], row_id)
+    return read_row(fields, row_id)
+
+
+def id_of(fields: Any) -> str:
+    """The id of a batch's row; "" when it has none, or is no mapping."""
+    return fields.get("id", "") if isinstance(fields, Mapping) else ""
 
 
 def failure_of(error: Exception) -> GradeError:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from graders.ask import Answer, Ask, ModelAsk, without_usage
 from graders.engine.backends import Backends, cancel
-from graders.engine.rows import failure_of, row_of
+from graders.engine.rows import failure_of, id_of, row_of
 from graders.errors import GradeError, ModelStop
 from graders.result import RunResult
 from graders.row import Row
@@ -105,7 +105,7 @@ class Window:
         started = time.perf_counter()
         asked: list[tuple[Row | GradeError, Sequence[Ask | GradeError], str]] = []
         for fields in chunk:
-            row_id = fields.get("id", "")
+            row_id = id_of(fields)
             try:
                 row = row_of(fields, row_id)
                 asks = self._grader.kind.ask(row)

@@ -33,6 +33,7 @@ def as_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Any]]
     if not _all(str, samples):
         raise NotColumnar
     if not _all(dict, items):
+        items = [item if "item" in row else row for row, item in zip(rows, items, strict=True)]
         items = [{} if item is None else item for item in items]
         if not _all(dict, items):
             raise NotColumnar

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from graders.batch.run import look
+from graders.datasets.dataset import open_dataset
 from graders.datasets.read import open_data
 from graders.documents.bodies import TRAIN_ROWS, Body, read_body
 from graders.errors import SpecError
@@ -62,9 +62,11 @@ def check(
     for problem in body.problems:
         findings.problem(problem, "")
     specs = dict(_valid(body, strict, findings, source))
-    opened = look(open_data(data, format), sample=sample_field, item=item_field, id=id_field, samples=False)
-    has_samples = bool(opened.mapped.sample)
-    reader = RowReader(opened.mapped)
+    opened = open_dataset(
+        open_data(data, format), sample=sample_field, item=item_field, row_id=id_field, samples=False
+    )
+    has_samples = bool(opened.field_map.sample)
+    reader = RowReader(opened.field_map)
     checks = [GraderCheck(name, grader, findings, has_samples) for name, grader in specs.items()]
     questions = Questions(specs, backends)
     shapes: dict[tuple[Any, ...], NamedRow] = {}

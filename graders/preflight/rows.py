@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from graders.datasets.ids import Namer
-from graders.datasets.read import Chunk, Unreadable
+from graders.datasets.ids import IdAssigner
+from graders.datasets.rows import Chunk, Unreadable
 from graders.errors import GradeError
+from graders.fields import FieldMap, field_of, item_of, sample_of
 from graders.preflight.findings import Findings, RowCount
-from graders.results.read import Mapped, field_of, item_of, sample_of
 from graders.row import Row
 from graders.words import counted
 
@@ -38,27 +38,27 @@ class RowReader:
         n: Rows read so far, unreadable ones included.
     """
 
-    def __init__(self, mapped: Mapped) -> None:
+    def __init__(self, field_map: FieldMap) -> None:
         self.n = 0
-        self._namer = Namer(mapped)
-        self._mapped = mapped
+        self._ids = IdAssigner(field_map)
+        self._field_map = field_map
         self._bad: dict[str, RowCount] = {}
         self._items: dict[str, int] = {}
 
     def read(self, chunk: Chunk) -> list[NamedRow]:
         """The rows of a chunk that can be graded."""
-        mapped, named = self._mapped, []
+        field_map, named = self._field_map, []
         self.n += len(chunk.rows)
-        for row_id, number, row in zip(self._namer.names(chunk), chunk.numbers, chunk.rows, strict=True):
+        for row_id, number, row in zip(self._ids.names(chunk), chunk.numbers, chunk.rows, strict=True):
             if isinstance(row, Unreadable):
                 self._count("unreadable_row", row_id, number, row.message)
                 continue
-            sample = sample_of(row, mapped) if mapped.sample else ""
+            sample = sample_of(row, field_map) if field_map.sample else ""
             if sample is None:
-                self._count("missing_sample", row_id, number, f"no sample in '{mapped.sample}'")
+                self._count("missing_sample", row_id, number, f"no sample in '{field_map.sample}'")
                 continue
             try:
-                read = Row(sample, item_of(row, mapped), row_id)
+                read = Row(sample, item_of(row, field_map), row_id)
             except GradeError as error:
                 self._count("invalid_row", row_id, number, str(error))
                 continue
@@ -68,15 +68,15 @@ class RowReader:
 
     def _compare_items(self, row_id: str, number: int, row: Mapping[str, Any], read: Row) -> None:
         """Rows with one id are samples of one item; with different items the id names two things."""
-        if not self._mapped.id:
+        if not self._field_map.id:
             return
-        own = field_of(row, self._mapped.id, None)
+        own = field_of(row, self._field_map.id, None)
         if own is None:
-            self._count("missing_id", row_id, number, f"no id in '{self._mapped.id}'")
+            self._count("missing_id", row_id, number, f"no id in '{self._field_map.id}'")
             return
         item = read.item
         if item is row:
-            out = (self._mapped.sample, self._mapped.sample.partition(".")[0])
+            out = (self._field_map.sample, self._field_map.sample.partition(".")[0])
             item = {key: value for key, value in row.items() if key not in out}
         try:
             digest = hash((*item, *item.values()))

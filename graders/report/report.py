@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from graders.errors import GradeError
-from graders.results.read import ResultRow, field_of, read_rows
+from graders.fields import field_of
+from graders.results.read import ResultRow, read_rows
 from graders.row import Row
 from graders.stats.estimates import SEED, Floats
 from graders.stats.gates import Gate, gates

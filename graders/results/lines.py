@@ -1,6 +1,6 @@
 """Graded rows as lines of the results file (docs/results-format.md).
 
-    lines = Lines(grader, mapped, texts=True)
+    lines = LineWriter(grader, field_map, texts=True)
     piece = lines.grade(chunk, ids)
     piece.text, piece.tally
 
@@ -15,11 +15,11 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from graders.ask import CodeAsk
-from graders.datasets.read import Chunk, DataRow, Unreadable
+from graders.datasets.rows import Chunk, DataRow, Unreadable
 from graders.engine.grader import WINDOW
 from graders.errors import GradeError, ModelStop, SampleParseError
+from graders.fields import FieldMap, item_of, sample_of
 from graders.jsontext import dumps
-from graders.results.read import Mapped, item_of, sample_of
 from graders.row import Row
 from graders.spec.kind import ColumnScores, NotColumnar
 
@@ -85,7 +85,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class ResultChunk:
     """Whole lines of a results file, and the counts of their rows.
 
     Attributes:
@@ -101,31 +101,33 @@ class Broken(RuntimeError):
     """The run cannot go on: what grades its rows is gone."""
 
 
-class Lines:
+class LineWriter:
     """Makes result lines of one grader over rows of one shape.
 
     Args:
-        mapped: Which fields of a row hold sample, item and id.
+        field_map: Which fields of a row hold sample, item and id.
         texts: Whether lines carry their data row.
         merge: As in `Grader.run_batch`.
     """
 
-    def __init__(self, grader: Grader, mapped: Mapped, *, texts: bool, merge: bool | None = None) -> None:
-        self.grader, self.mapped, self.texts, self.merge = grader, mapped, texts, merge
+    def __init__(
+        self, grader: Grader, field_map: FieldMap, *, texts: bool, merge: bool | None = None
+    ) -> None:
+        self.grader, self.field_map, self.texts, self.merge = grader, field_map, texts, merge
         self._local = grader.kind.n_asks == 0
         self._columns = grader.kind.columns()
 
-    def grade(self, chunk: Chunk, ids: Sequence[str]) -> Piece:
+    def grade(self, chunk: Chunk, ids: Sequence[str]) -> ResultChunk:
         """Grade rows that are all there; their lines, in order where nobody is asked."""
         if self._columns is not None:
             try:
-                samples, items = _columns(chunk.rows, self.mapped)
+                samples, items = _columns(chunk.rows, self.field_map)
                 return self._of_columns(chunk, ids, self._columns(samples, items))
             except NotColumnar:
                 pass
         return self._one_by_one(chunk, ids)
 
-    def _one_by_one(self, chunk: Chunk, ids: Sequence[str]) -> Piece:
+    def _one_by_one(self, chunk: Chunk, ids: Sequence[str]) -> ResultChunk:
         tally = Tally()
         raws: Iterable[bytes | None] = chunk.raw or repeat(None)
         rows = {id: (row, raw) for id, row, raw in zip(ids, chunk.rows, raws, strict=False)}
@@ -142,7 +144,7 @@ class Lines:
                 lines[result.id] = self.line(result.id, *rows[result.id], result, tally)
         except ModelStop as error:
             stopped = str(error)
-        return Piece(b"".join(lines.values()), tally, stopped)
+        return ResultChunk(b"".join(lines.values()), tally, stopped)
 
     def window(self, row: Mapping[str, Any]) -> int:
         """How many rows like this one to have under way.
@@ -163,7 +165,7 @@ class Lines:
 
     def fields(self, id: str, row: Mapping[str, Any]) -> dict[str, Any]:
         """A data row as `Grader.run_batch` takes it."""
-        return {"sample": sample_of(row, self.mapped), "item": item_of(row, self.mapped), "id": id}
+        return {"sample": sample_of(row, self.field_map), "item": item_of(row, self.field_map), "id": id}
 
     def line(self, id: str, row: DataRow, raw: bytes | None, result: RunResult, tally: Tally) -> bytes:
         """The line of a row that was graded."""
@@ -206,7 +208,7 @@ class Lines:
 
     # --- many rows at once --------------------------------------------------------------------------------------
 
-    def _of_columns(self, chunk: Chunk, ids: Sequence[str], graded: ColumnScores) -> Piece:
+    def _of_columns(self, chunk: Chunk, ids: Sequence[str], graded: ColumnScores) -> ResultChunk:
         """The same lines as `line` makes, put together column by column."""
         columns: list[bytes | Sequence[bytes]] = [_OPEN, _texts(ids), _REWARD, _numbers(graded.rewards), _OK]
         if graded.sub_rewards:
@@ -218,7 +220,7 @@ class Lines:
         columns.append(_CLOSE)
         spread = (repeat(c, len(ids)) if isinstance(c, bytes) else c for c in columns)
         text = b"".join(chain.from_iterable(zip(*spread, strict=True)))
-        return Piece(text, Tally(rows=len(ids), total=float(sum(graded.rewards))))
+        return ResultChunk(text, Tally(rows=len(ids), total=float(sum(graded.rewards))))
 
     def _row_texts(self, chunk: Chunk) -> Sequence[bytes]:
         if chunk.raw is not None and max(map(len, chunk.raw)) <= ROW_MAX_BYTES:
@@ -254,11 +256,11 @@ def _number(value: float) -> float:
     return value + 0.0
 
 
-def _columns(rows: list[DataRow], mapped: Mapped) -> tuple[list[str], list[Any]]:
+def _columns(rows: list[DataRow], field_map: FieldMap) -> tuple[list[str], list[Any]]:
     """The samples, all texts, and the items of rows that keep them in plain fields; else raises NotColumnar."""
     try:
-        samples: list[Any] = [row[mapped.sample] for row in rows]  # type: ignore[index]  # TypeError for Unreadable
-        items: list[Any] = [row[mapped.item] for row in rows] if mapped.item else rows  # type: ignore[index]
+        samples: list[Any] = [row[field_map.sample] for row in rows]  # type: ignore[index]  # TypeError for Unreadable
+        items: list[Any] = [row[field_map.item] for row in rows] if field_map.item else rows  # type: ignore[index]
     except (KeyError, TypeError):
         raise NotColumnar from None
     if set(map(type, samples)) != {str} or set(map(type, items)) != {dict}:
@@ -268,7 +270,10 @@ def _columns(rows: list[DataRow], mapped: Mapped) -> tuple[list[str], list[Any]]
 
 def _row_text(row: DataRow, raw: bytes | None) -> bytes:
     """The JSON of a data row as results carry it; an excerpt ends the line with "cut" set."""
-    text = dumps(row) if raw is None else raw
+    try:
+        text = dumps(row) if raw is None else raw
+    except TypeError:  # a value without a JSON form, which no grader read
+        return dumps(_excerpt(row)) + b',"cut":true'
     if len(text) <= ROW_MAX_BYTES:
         return text
     return dumps(_excerpt(row)) + b',"cut":true'
@@ -279,5 +284,6 @@ def _excerpt(value: Any) -> Any:
         return value if len(value) <= TEXT_MAX_CHARS else value[:TEXT_MAX_CHARS] + "…"
     if isinstance(value, dict):
         return {key: _excerpt(inner) for key, inner in value.items()}
-    # of a long list the end: in a conversation that is the answer
-    return [_excerpt(inner) for inner in value[-LIST_MAX:]] if isinstance(value, list) else value
+    if isinstance(value, list):  # of a long list the end: in a conversation that is the answer
+        return [_excerpt(inner) for inner in value[-LIST_MAX:]]
+    return value if value is None or isinstance(value, (int, float)) else None

@@ -11,36 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from graders.fields import FieldMap, item_of, sample_of
 from graders.jsontext import loads
 
 #: The key that marks a header line, and the version of the format it stands for.
 MARK, VERSION = "graders_results", 1
 
-#: The field of an exported Evals output item that holds the item.
-EXPORTED_ITEM = "datasource_item"
-
 
 class ResultsError(ValueError):
     """A results file cannot be read or written: what was found, where, and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """Where a data row keeps its parts. A field is a key, or a path like `model_a.solution` or `outputs[0]`.
-
-    Attributes:
-        sample: Field of the sample.
-        item: Field of the item; "" when the whole row is the item.
-        id: Field of the id; "" when ids are made from the content.
-    """
-
-    sample: str = "sample"
-    item: str = "item"
-    id: str = "id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +130,13 @@ def read_results(path: str | Path) -> Results:
         raise
 
     def rows() -> Iterator[ResultRow]:
-        mapped = Mapped(**header.options.get("fields", {}))
+        field_map = FieldMap(**header.options.get("fields", {}))
         with file:
             for number, line in enumerate(file, 2):
                 if not line.endswith(b"\n"):
                     return
                 try:
-                    yield _row(loads(line), mapped)
+                    yield _row(loads(line), field_map)
                 except (ValueError, TypeError, KeyError) as error:
                     raise ResultsError(f"{path}:{number}: not a result line: {error}") from None
 
@@ -172,10 +154,10 @@ def read_rows(path: str | Path, places: Collection[int]) -> Iterator[tuple[int, 
     except OSError as error:
         raise ResultsError(f"cannot read {path}: {error.strerror}") from None
     with file:
-        mapped = Mapped(**parse_header(file.readline(), str(path)).options.get("fields", {}))
+        field_map = FieldMap(**parse_header(file.readline(), str(path)).options.get("fields", {}))
         for place, line in enumerate(file):
             if place in places:
-                yield place, _row(loads(line), mapped)
+                yield place, _row(loads(line), field_map)
 
 
 def parse_header(line: bytes, path: str) -> Header:
@@ -198,7 +180,7 @@ def parse_header(line: bytes, path: str) -> Header:
         raise ResultsError(message) from None
 
 
-def _row(fields: dict[str, Any], mapped: Mapped) -> ResultRow:
+def _row(fields: dict[str, Any], field_map: FieldMap) -> ResultRow:
     row = fields.get("row") or {}
     return ResultRow(
         id=fields["id"],
@@ -210,57 +192,9 @@ def _row(fields: dict[str, Any], mapped: Mapped) -> ResultRow:
         seconds=fields.get("seconds"),
         usage=fields.get("usage", {}),
         provenance=fields.get("provenance", {}),
-        sample=sample_of(row, mapped) if row else None,
-        item=item if isinstance(item := item_of(row, mapped), Mapping) else {},
+        sample=sample_of(row, field_map) if row else None,
+        item=item if isinstance(item := item_of(row, field_map), Mapping) else {},
         row=row,
         cut=fields.get("cut", False),
         failed_members=fields.get("failed_members", {}),
     )
-
-
-def sample_of(row: Mapping[str, Any], mapped: Mapped) -> Any:
-    """The sample of a data row; None when it has none."""
-    sample = field_of(row, mapped.sample, None)
-    if isinstance(sample, Mapping) and mapped.item.startswith(EXPORTED_ITEM) and "output_text" not in sample:
-        return sample.get("output", sample)  # an exported output item: the conversation's last messages
-    return sample
-
-
-def item_of(row: Mapping[str, Any], mapped: Mapped) -> Any:
-    """The item of a data row: the field that holds it (JSON text is read), or the row itself; {} when it has none."""
-    if not mapped.item:
-        return row
-    item = field_of(row, mapped.item, None)
-    if item is None:
-        return {}
-    if isinstance(item, str) and item.lstrip().startswith("{"):  # a table's column
-        try:
-            return loads(item.encode())
-        except ValueError:
-            return item
-    return item
-
-
-def field_of(row: Mapping[str, Any], field: str, default: Any) -> Any:
-    """The value of a field, which is a key of the row or a path into it."""
-    if field in row:
-        return row[field]
-    value: Any = row
-    for step in steps_of(field):
-        if isinstance(step, int):
-            if not isinstance(value, list) or step >= len(value):
-                return default
-            value = value[step]
-        else:
-            if not isinstance(value, Mapping) or step not in value:
-                return default
-            value = value[step]
-    return value
-
-
-@cache
-def steps_of(field: str) -> tuple[str | int, ...]:
-    """`a[0].b` as ("a", 0, "b")."""
-    from graders.template import parse_steps
-
-    return parse_steps(field if field.startswith("[") else f".{field}")

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from graders.datasets.ids import Seen
+from graders.datasets.ids import IdSet
 from graders.jsontext import dumps, loads
-from graders.results.lines import Piece, Tally
+from graders.results.lines import ResultChunk, Tally
 from graders.results.read import Header, ResultsError, parse_header
 
 SYNC_S = (
@@ -20,7 +20,7 @@ SYNC_S = (
 )
 SORT_BYTES = 32 * 2**20  # of lines sorted in memory at a time when a sorted copy is made
 PARQUET_ROWS = 20_000  # rows a row group of a Parquet copy
-INDEX_ROWS = 10_000  # ids of a file that is gone on with are taken in this many at a time
+INDEX_CHUNK_ROWS = 10_000  # ids of a file that is gone on with are taken in this many at a time
 _NEXT_STEP = {
     errno.ENOSPC: ": make room, then go on with --resume",
     errno.EDQUOT: ": make room, then go on with --resume",
@@ -43,6 +43,7 @@ class Writer:
         done: Ids that are in the file already.
         tally: Counts of what is in the file.
         notes: What the user should know about what was found.
+        id_scheme: How the file's ids are made from content (see graders.datasets.ids).
     """
 
     def __init__(
@@ -67,9 +68,10 @@ class Writer:
                 mapping, is being written by another process, or cannot be written.
         """
         self.path = path
-        self.done = Seen()
+        self.done = IdSet()
         self.tally = Tally()
         self.notes: list[str] = []
+        self.id_scheme: int = header.options.get("ids", 1)
         self._synced = time.monotonic()
         if path == "-":
             self._fd, self._size = os.dup(1), 0
@@ -82,7 +84,7 @@ class Writer:
         try:
             self._size = os.fstat(self._fd).st_size
             if self._size and (resume or retry_failed):
-                self._take_over(header, retry_failed)
+                self._resume(header, retry_failed)
             elif self._size and not force:
                 raise ResultsError(
                     f"{path} is there already: --resume goes on with it, --force overwrites it"
@@ -94,7 +96,7 @@ class Writer:
                 self._append(dumps(header.to_json()) + b"\n")
                 _sync_folder(path)
         except OSError as error:
-            self._undo()
+            self._truncate_to_last_line()
             self._close_fd()
             raise CannotWrite(path, error) from None
         except BaseException:
@@ -107,7 +109,7 @@ class Writer:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def append(self, piece: Piece) -> None:
+    def append(self, piece: ResultChunk) -> None:
         """Add rows. They outlive this process at once, and a power cut within SYNC_S.
 
         Raises:
@@ -121,7 +123,7 @@ class Writer:
                 self._sync()
                 self._synced = now
         except OSError as error:
-            self._undo()
+            self._truncate_to_last_line()
             raise self._broken(error) from error
 
     def close(self) -> None:
@@ -152,7 +154,7 @@ class Writer:
             if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a pipe or terminal has nothing to sync
                 raise
 
-    def _undo(self) -> None:
+    def _truncate_to_last_line(self) -> None:
         """Drop what was written of a line that did not fit."""
         if self.path == "-":  # what else is in there is not known
             return
@@ -171,7 +173,7 @@ class Writer:
 
     # --- taking over a file -----------------------------------------------------------------------------------
 
-    def _take_over(self, header: Header, retry_failed: bool) -> None:
+    def _resume(self, header: Header, retry_failed: bool) -> None:
         with open(os.dup(self._fd), "rb") as file:
             file.seek(0)
             first = file.readline()
@@ -179,7 +181,9 @@ class Writer:
                 os.ftruncate(self._fd, 0)  # the run died while it wrote its header
                 self._size = 0
                 return
-            self._check_same(parse_header(first, self.path), header)
+            old = parse_header(first, self.path)
+            self._check_same(old, header)
+            self.id_scheme = old.options.get("ids", 1)
             end = self._index(file, len(first), retry_failed)
             if end < self._size:
                 os.ftruncate(self._fd, end)
@@ -224,12 +228,12 @@ class Writer:
             self.tally.add(reward, fields.get("flags", ()), fields.get("usage"))
             if ok or not only_ok:
                 ids.append(id)
-            if len(ids) == INDEX_ROWS:
-                self._take_in(ids)
-        self._take_in(ids)
+            if len(ids) == INDEX_CHUNK_ROWS:
+                self._index_ids(ids)
+        self._index_ids(ids)
         return end
 
-    def _take_in(self, ids: list[str]) -> None:
+    def _index_ids(self, ids: list[str]) -> None:
         if not self.done.add_new(ids):
             twice = next(
                 id for place, id in enumerate(ids) if id in ids[:place] or self.done.contains([id])[0]
@@ -279,9 +283,13 @@ def _sync_folder(path: str) -> None:
         os.close(fd)
 
 
+#: Options that change neither rewards nor lines, or that a resumed file keeps.
+_INDECISIVE = ("merge", "ids", "question")
+
+
 def _decisive(header: Header) -> dict[str, Any]:
     """What changes rewards or lines beside the spec: the fields, the texts, options of templates and metrics."""
-    options = {option: value for option, value in header.options.items() if option != "merge"}
+    options = {option: value for option, value in header.options.items() if option not in _INDECISIVE}
     return options | {path: value for path, value in _leaves(header.provenance) if path.endswith("options")}
 
 

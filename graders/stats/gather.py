@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from graders.fields import field_of
 from graders.jsontext import loads
-from graders.results.read import Header, ResultsError, field_of, parse_header
+from graders.results.read import Header, ResultsError, parse_header
 from graders.stats.estimates import Floats, Ints
 from graders.usage import Usage
 

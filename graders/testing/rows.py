@@ -6,7 +6,8 @@ import random
 from os import PathLike, fspath
 from typing import Any
 
-from graders.datasets.read import DataError, Unreadable, open_data
+from graders.datasets.read import open_data
+from graders.datasets.rows import DataError, Unreadable
 
 
 def load_rows(

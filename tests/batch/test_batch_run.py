@@ -23,9 +23,9 @@ from graders.ask import ModelAsk, ModelReply, TextPart
 from graders.batch import run as running
 from graders.batch.run import Progress, Run, Stop, grade_dataset
 from graders.batch.workers import Processes
-from graders.datasets.read import DataError
+from graders.datasets.rows import DataError
 from graders.errors import ModelServerError, ModelStop
-from graders.results.lines import Broken, Lines
+from graders.results.lines import Broken, LineWriter
 from graders.results.read import read_results
 from graders.usage import Usage
 from tests.batch.support import timeless
@@ -106,7 +106,7 @@ def test_a_row_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
     def enough(now: Progress) -> None:
         if now.rows == 99 and not stop.requested:
             stop.requested = True
-            stop.call_off()
+            stop.cancel_judges()
 
     with graders.Backends(models=Judge()) as backends:
         run = grade(
@@ -132,7 +132,7 @@ def test_a_refused_key_stops_the_run(tmp_path: Path) -> None:
         )
 
     assert "status 401: no key" in run.broken
-    assert (run.interrupted, run.tally.failed, run.in_vain) == (False, 0, 0)
+    assert (run.interrupted, run.tally.failed, run.infrastructure_failures) == (False, 0, 0)
     assert 30 <= run.tally.rows < 60
     assert judge.asked < 100
 
@@ -143,7 +143,7 @@ def test_broken_machinery_stops_the_run_and_is_tried_again(tmp_path: Path) -> No
     with graders.Backends(models=Judge()) as backends:
         run = grade(tmp_path / "r", score_model(), rows, backends=backends, jobs=16)
     assert "for no fault of theirs: status 503" in run.broken
-    assert run.in_vain == running.STOP_AFTER
+    assert run.infrastructure_failures == running.STOP_AFTER
     assert run.tally.failed < 100
 
     with graders.Backends(models=Judge()) as backends:
@@ -253,16 +253,16 @@ def test_nothing_to_grade(rows: Any, tmp_path: Path) -> None:
 def test_rows_whose_cost_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However a chunk is cut by what its rows cost, each row is graded once."""
     monkeypatch.setattr(running, "PART_S", 0.001)
-    alone = Lines.grade
+    alone = LineWriter.grade
     calls = iter(range(10_000))
 
-    def uneven(self: Lines, chunk: Any, ids: Any) -> Any:
+    def uneven(self: LineWriter, chunk: Any, ids: Any) -> Any:
         ends = time.thread_time() + (0.003 if next(calls) % 3 == 0 else 0)
         while time.thread_time() < ends:
             pass
         return alone(self, chunk, ids)
 
-    monkeypatch.setattr(Lines, "grade", uneven)
+    monkeypatch.setattr(LineWriter, "grade", uneven)
     grade(tmp_path / "r", string_check(), rows_of(*[1] * 3000), jobs=1)
 
     assert [row.id for row in read_results(tmp_path / "r").rows] == [str(n) for n in range(3000)]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import graders
-from graders.datasets.read import DataError
+from graders.datasets.rows import DataError
 from graders.documents.bodies import HYPERPARAMETERS
 from graders.formula import Formula
 from graders.preflight.check import check

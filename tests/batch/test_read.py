@@ -22,9 +22,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graders.datasets import ids
-from graders.datasets.ids import SMALL, Namer, Seen
-from graders.datasets.read import CHUNK_ROWS, Chunk, DataError, DataRow, Unreadable, map_fields, open_data
-from graders.results.read import Mapped, item_of, sample_of
+from graders.datasets.ids import SMALL, IdAssigner, IdSet
+from graders.datasets.read import open_data
+from graders.datasets.rows import CHUNK_ROWS, Chunk, DataError, DataRow, Unreadable
+from graders.fields import FieldError, FieldMap, detect_fields, item_of, sample_of
 
 ROWS: list[dict[str, Any]] = [
     {"id": f"r{n}", "sample": f'line one\n"two" é {n}', "answer": "x, y"} for n in range(2500)
@@ -294,7 +295,7 @@ SHAPES: list[Any] = [
     ({"item": {**ITEM, "id": 3}, "sample": "4"}, "4", {**ITEM, "id": 3}, "item.id"),
     ({"item": json.dumps(ITEM), "sample": "4"}, "4", ITEM, ""),
     ({"item": ITEM, "model_sample": "4", "custom_id": "c"}, "4", ITEM, "custom_id"),
-    (OUTPUT_ITEM, OUTPUT_ITEM["sample"]["output"], ITEM, "id"),
+    (OUTPUT_ITEM, OUTPUT_ITEM["sample"], ITEM, "id"),
     ({**OUTPUT_ITEM, "sample": None, "datasource_item": {"item": ITEM, "sample": "4"}}, "4", ITEM, "id"),
     ({"messages": CONVERSATION, "answer": "4"}, CONVERSATION, {"messages": CONVERSATION, "answer": "4"}, ""),
     ({"messages": CONVERSATION[:1], "answer": "4", "completion": "4"}, "4",
@@ -306,20 +307,20 @@ SHAPES: list[Any] = [
 @pytest.mark.parametrize(("row", "sample", "item", "id"), SHAPES)
 def test_hosted_shapes_are_understood(row: dict[str, Any], sample: Any, item: Any, id: str) -> None:
     """Sample, item and id are found without options in the service's own forms."""
-    mapped = map_fields(row)
+    field_map = detect_fields(row)
 
-    assert (sample_of(row, mapped), item_of(row, mapped), mapped.id) == (sample, item, id)
+    assert (sample_of(row, field_map), item_of(row, field_map), field_map.id) == (sample, item, id)
 
 
 def test_named_fields() -> None:
     """A field is a key or a path; the item may be the whole row."""
     row = {"ground": {"truth": "5"}, "outputs": [{"text": "a"}, {"text": "b"}], "a.b": "dotted key", "uid": 9}
 
-    mapped = map_fields(row, sample="outputs[1].text", item="ground", id="uid")
+    field_map = detect_fields(row, sample="outputs[1].text", item="ground", row_id="uid")
 
-    assert (sample_of(row, mapped), item_of(row, mapped)) == ("b", {"truth": "5"})
-    assert sample_of(row, map_fields(row, sample="a.b", item="")) == "dotted key"
-    assert item_of(row, map_fields(row, sample="a.b", item="")) is row
+    assert (sample_of(row, field_map), item_of(row, field_map)) == ("b", {"truth": "5"})
+    assert sample_of(row, detect_fields(row, sample="a.b", item="")) == "dotted key"
+    assert item_of(row, detect_fields(row, sample="a.b", item="")) is row
 
 
 @pytest.mark.parametrize(
@@ -328,20 +329,20 @@ def test_named_fields() -> None:
         ({}, "no field holds the model's output: the first row has text, answer"),
         ({"sample": "txt"}, r"no field 'txt'; it has text, answer\. .*'text'"),
         ({"sample": "text", "item": "itm"}, "--item-field: the first row has no field 'itm'"),
-        ({"sample": "text", "id": "answer.id"}, "--id-field"),
+        ({"sample": "text", "row_id": "answer.id"}, "--id-field"),
     ],
 )
 def test_fields_that_are_not_there(fields: dict[str, str], message: str) -> None:
     """The message says what the row has, and how to name the field."""
-    with pytest.raises(DataError, match=message):
-        map_fields({"text": "a", "answer": "b"}, **fields)
+    with pytest.raises(FieldError, match=message):
+        detect_fields({"text": "a", "answer": "b"}, **fields)
 
 
 # --- ids ------------------------------------------------------------------------------------------------------------
 
 
-def named(rows: list[DataRow], sizes: int, mapped: Mapped) -> list[str]:
-    namer = Namer(mapped)
+def named(rows: list[DataRow], sizes: int, field_map: FieldMap) -> list[str]:
+    namer = IdAssigner(field_map)
     return [
         id
         for start in range(0, len(rows), sizes)
@@ -357,9 +358,9 @@ def test_ids_are_unique_and_do_not_depend_on_the_chunks(ids: list[Any], size: in
     """Each row has an id of its own; its first holder keeps it as it is; cutting the data elsewhere changes nothing."""
     rows: list[DataRow] = [{"id": id, "sample": "s", "item": {"n": 1}} for id in ids]
 
-    names = named(rows, size, Mapped())
+    names = named(rows, size, FieldMap())
 
-    assert names == named(rows, 100, Mapped())
+    assert names == named(rows, 100, FieldMap())
     assert len(set(names)) == len(rows)
     for text in ("b", "2.5"):
         wanted = [text, f"{text}#2", f"{text}#3"][: sum(str(id) == text for id in ids)]
@@ -371,14 +372,14 @@ def test_ids_come_from_the_item_where_the_data_has_none() -> None:
     items = [{"q": n} for n in range(50)]
     one: list[DataRow] = [{"item": item, "sample": "first model"} for item in items]
     other: list[DataRow] = [{"sample": "second", "item": item} for item in reversed(items)]
-    mapped = map_fields({"item": {"q": 1}, "sample": "x"})
+    field_map = detect_fields({"item": {"q": 1}, "sample": "x"})
 
-    names = named(one, 7, mapped)
+    names = named(one, 7, field_map)
 
-    assert named(other, 9, mapped) == names[::-1]
+    assert named(other, 9, field_map) == names[::-1]
     assert len(set(names)) == 50
-    assert named(one + one, 7, mapped)[50:] == [f"{name}#2" for name in names]
-    flat = map_fields({"q": 1, "output": "x"})
+    assert named(one + one, 7, field_map)[50:] == [f"{name}#2" for name in names]
+    flat = detect_fields({"q": 1, "output": "x"})
     assert named([{"q": 1, "output": "x"}], 1, flat) == named([{"q": 1, "output": "y"}], 1, flat)
 
 
@@ -386,8 +387,8 @@ def test_ids_come_from_the_item_where_the_data_has_none() -> None:
     st.lists(st.lists(st.integers(0, 200).map(str), max_size=12), max_size=30), st.sampled_from([3, SMALL])
 )
 def test_seen_is_a_set(chunks: list[list[str]], small: int) -> None:
-    """Seen answers as a set would, in texts and in a growing table of hashes."""
-    seen, plain = Seen(), set[str]()
+    """IdSet answers as a set would, in texts and in a growing table of hashes."""
+    seen, plain = IdSet(), set[str]()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ids, "SMALL", small)
         patch.setattr(ids, "TABLE_MIN", 8)
@@ -402,7 +403,7 @@ def test_seen_is_a_set(chunks: list[list[str]], small: int) -> None:
 
 def test_seen_takes_little_memory() -> None:
     """250,000 ids take at most 32 bytes each just after the table has grown, and are all found again."""
-    seen = Seen()
+    seen = IdSet()
     for start in range(0, 250_000, 5000):
         assert seen.add_new([f"row-{n}" for n in range(start, start + 5000)])
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from graders import jsontext as codec
 from graders.batch.run import Run, grade_dataset
 from graders.results import write
-from graders.results.lines import Lines, Piece, Tally, _numbers, _texts
+from graders.results.lines import LineWriter, ResultChunk, Tally, _numbers, _texts
 from graders.results.read import Header, ResultsError, read_results
 from graders.results.write import Writer, write_sorted
 from tests.specs import multi, python, string_check, text_similarity
@@ -33,12 +33,12 @@ def grade(path: Path, rows: Any = None, spec: Any = None, **options: Any) -> Run
     return grade_dataset(spec or string_check(), ROWS if rows is None else rows, str(path), **options)
 
 
-def line(id: str, reward: float | None = 1.0) -> Piece:
+def line(id: str, reward: float | None = 1.0) -> ResultChunk:
     tally = Tally()
     flags = ["other_error"] if reward is None else []
     tally.add(reward, flags)
     fields = {"id": id, "reward": reward, "ok": reward is not None, **({"flags": flags} if flags else {})}
-    return Piece(json.dumps(fields).encode() + b"\n", tally)
+    return ResultChunk(json.dumps(fields).encode() + b"\n", tally)
 
 
 def test_the_file_says_what_was_graded(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_every_cut_of_the_file_can_be_gone_on_with(tmp_path: Path) -> None:
         run = grade(path, ROWS[:12], resume=True)
         assert path.read_bytes() == content, size
         assert run.graded == 12 - max(0, content[:size].count(b"\n") - 1)
-        assert (run.tally.rows, run.tally.failed, run.stray) == (12, 3, 0)
+        assert (run.tally.rows, run.tally.failed, run.unmatched_rows) == (12, 3, 0)
 
 
 def test_resume_grades_exactly_what_is_missing(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_resume_grades_exactly_what_is_missing(tmp_path: Path) -> None:
 
     run = grade(path, ROWS[:12], resume=True)
 
-    assert (run.graded, run.stray, run.tally.rows) == (5, 3, 15)
+    assert (run.graded, run.unmatched_rows, run.tally.rows) == (5, 3, 15)
     assert path.read_bytes().startswith(before)
     assert sorted(row.id for row in read_results(path).rows) == sorted(f"r{n}" for n in range(15))
 
@@ -383,9 +383,9 @@ def test_columns_equal_row_by_row(spec: dict[str, Any], rows: list[dict[str, Any
     """A chunk's lines are, byte for byte, those of its rows graded one at a time by the engine."""
     import graders
     from graders.datasets.read import open_data
-    from graders.results.read import Mapped
+    from graders.fields import FieldMap
 
-    lines = Lines(graders.compile(spec), Mapped("sample", "item", ""), texts=True)
+    lines = LineWriter(graders.compile(spec), FieldMap("sample", "item", ""), texts=True)
     (chunk,) = open_data(rows).chunks()
     ids = [f"é{n}" for n in range(len(rows))]
 

@@ -149,7 +149,7 @@ def test_a_batch_survives_odd_rows(spec: dict[str, Any], backends: Backends) -> 
 
     assert [result.ok for result in results] == [True, False, False, True]
     assert results[1].flags == ("sample_parse_error",)
-    assert "it has 'item'" in str(results[1].failures[0])
+    assert "the row has no sample" in str(results[1].failures[0])
     assert "other_error" in results[2].flags
     assert str(results[2].failures[0]) == "ZeroDivisionError: a trap"
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from graders.errors import GradeError
+from graders.fields import detect_fields, item_of, sample_of
 from graders.jsontext import dumps, has_more_values, loads
 from graders.server.errors import ApiError
 from graders.server.limits import Borrowed, Limits
@@ -29,6 +30,7 @@ from graders.server.request import (
 )
 from graders.server.resources import Resource
 from graders.server.routing import Routes
+from graders.spec.wording import wrong_type
 
 if TYPE_CHECKING:
     from graders.engine.grader import Grader
@@ -77,16 +79,20 @@ def _lines(text: bytes, most_values: int) -> Iterator[Any]:
 
 
 def as_row(row: Any, number: int) -> Mapping[str, Any]:
-    """A row as run_batch takes it.
+    """A row as run_batch takes it: its id is text, and a row without one has its number, from 0.
 
-    Its id is text; a row without one has its number, from 0. What is no row at all becomes one whose sample cannot be
-    read, so that it is flagged in its place.
+    A value that is no row becomes one whose sample is the reason, so that it is flagged in its place.
     """
     if not isinstance(row, dict):
-        return {"id": str(number), "sample": row if isinstance(row, ValueError) else None}
-    id = row.get("id", number)
-    sample = {} if "sample" in row or "model_sample" not in row else {"sample": row["model_sample"]}
-    return {**row, **sample, "id": id if isinstance(id, str) else json.dumps(id)}
+        reason = row if isinstance(row, ValueError) else ValueError(wrong_type("row", "an object", row))
+        return {"id": str(number), "sample": reason, "item": {}}
+    row_id = row.get("id", number)
+    fields = detect_fields(row, samples=False)
+    return {
+        "sample": sample_of(row, fields),
+        "item": item_of(row, fields),
+        "id": row_id if isinstance(row_id, str) else json.dumps(row_id),
+    }
 
 
 class BatchResource(Resource):

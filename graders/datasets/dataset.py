@@ -1,0 +1,68 @@
+"""A dataset whose first rows have been read, so that its fields are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from graders.datasets.rows import Chunk, Data, DataError, Unreadable
+from graders.fields import FieldError, FieldMap, detect_fields
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset whose first rows have been seen.
+
+    Attributes:
+        field_map: Which fields hold sample, item and id.
+        first: The first row that can be read.
+        chunks: All of its rows, the first ones included.
+    """
+
+    data: Data
+    field_map: FieldMap
+    first: Mapping[str, Any]
+    chunks: Iterator[Chunk]
+
+
+def open_dataset(
+    data: Data,
+    *,
+    sample: str | None = None,
+    item: str | None = None,
+    row_id: str | None = None,
+    samples: bool = True,
+) -> Dataset:
+    """Read the first rows, to learn where samples, items and ids are.
+
+    Args:
+        sample, item, row_id, samples: As for `detect_fields`.
+
+    Raises:
+        DataError: there is nothing readable in it, or the fields cannot be found.
+    """
+    chunks = data.chunks()
+    seen: list[Chunk] = []
+    for chunk in chunks:
+        seen.append(chunk)
+        row = next((row for row in chunk.rows if isinstance(row, dict)), None)
+        if row is not None:
+            field_map = _fields(row, sample=sample, item=item, row_id=row_id, samples=samples)
+            return Dataset(data, field_map, row, chain(seen, chunks))
+        if len(seen) > 3:
+            break
+    unreadable = next(
+        (row.message for chunk in seen for row in chunk.rows if isinstance(row, Unreadable)), ""
+    )
+    if unreadable:
+        raise DataError(f"{data.name} has no rows that can be read: {unreadable}")
+    raise DataError(f'{data.name} has no rows; a row is a line such as {{"sample": "...", "item": {{...}}}}')
+
+
+def _fields(row: Mapping[str, Any], **named: Any) -> FieldMap:
+    try:
+        return detect_fields(row, **named)
+    except FieldError as error:
+        raise DataError(str(error)) from None

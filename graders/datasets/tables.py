@@ -1,0 +1,79 @@
+"""Rows of Parquet files, Arrow tables, dataset objects and other iterables, in JSON's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import IO, Any
+
+from graders.datasets.rows import CHUNK_ROWS, Chunk, Data, DataError, DataRow, json_row, row_chunks
+from graders.fields import check_rows
+
+
+def open_parquet(name: str, file: IO[bytes]) -> Data:
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError:
+        raise DataError(f"reading {name} needs pyarrow: pip install 'local-graders[parquet]'") from None
+    if name == "-":
+        raise DataError(
+            "Parquet cannot be read from standard input: its directory stands at the end of the file"
+        )
+    try:
+        table = ParquetFile(file)
+    except (ArrowException, OSError) as error:
+        raise DataError(f"{name} is not a Parquet file: {error}") from None
+
+    def chunks() -> Iterator[Chunk]:
+        first = 1
+        with file:
+            try:
+                for batch in table.iter_batches(CHUNK_ROWS):
+                    rows: list[DataRow] = list(arrow_rows(batch))
+                    yield Chunk(rows, None, range(first, first + len(rows)))
+                    first += len(rows)
+            except (ArrowException, OSError) as error:  # a damaged page
+                raise DataError(f"{name} breaks off after row {first - 1}: {error}") from error
+
+    return Data(name, chunks, table.metadata.num_rows)
+
+
+def open_iterable(source: Any) -> Data:
+    name = f"<{type(source).__name__}>"
+    try:
+        check_rows(source)
+    except TypeError as error:
+        raise DataError(str(error)) from None
+    total = len(source) if hasattr(source, "__len__") else None
+    rows: Iterable[Any] = source
+    if hasattr(source, "to_batches"):  # an Arrow table or dataset
+        rows = (row for batch in source.to_batches() for row in arrow_rows(batch))
+    elif hasattr(source, "column_names") and callable(getattr(source, "iter", None)):  # Hugging Face datasets
+        rows = (row for batch in source.iter(batch_size=CHUNK_ROWS) for row in _rows(batch))
+    elif not isinstance(source, Iterable):
+        raise DataError(f"{name} is not a dataset: expected a path, or an iterable of mappings")
+    return Data(name, lambda: row_chunks(map(json_row, rows)), total)
+
+
+def arrow_rows(batch: Any) -> Iterator[dict[str, Any]]:
+    """The rows of an Arrow table or batch, in JSON's terms."""
+    as_json = all(map(_is_json, batch.schema.types))
+    for start in range(0, batch.num_rows, CHUNK_ROWS):
+        rows = batch.slice(start, CHUNK_ROWS).to_pylist()
+        yield from rows if as_json else map(json_row, rows)
+
+
+def _is_json(arrow_type: Any) -> bool:
+    """Whether every value of an Arrow type has a JSON form as Python has it; floats may be NaN."""
+    from pyarrow import types
+
+    if types.is_list(arrow_type) or types.is_large_list(arrow_type):
+        return _is_json(arrow_type.value_type)
+    if types.is_struct(arrow_type):
+        return all(_is_json(arrow_type.field(place).type) for place in range(arrow_type.num_fields))
+    tests = (types.is_string, types.is_large_string, types.is_integer, types.is_boolean, types.is_null)
+    return any(test(arrow_type) for test in tests)
+
+
+def _rows(columns: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    return (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))

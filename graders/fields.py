@@ -1,0 +1,209 @@
+"""Which fields of a data row hold the sample, the item and the id.
+
+    fields = detect_fields({"question": "2+2?", "answer": "4", "completion": "4"})
+    sample_of(row, fields), item_of(row, fields)
+
+Every door that takes rows reads them by a FieldMap: batches, datasets, results files, the server and pytest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from graders.errors import SampleParseError
+from graders.jsontext import loads
+from graders.row import Row
+from graders.suggest import did_you_mean
+
+#: The field of an exported Evals output item that holds the item.
+EXPORTED_ITEM = "datasource_item"
+#: Fields that hold the model's output, in the order in which they are looked for.
+SAMPLE_FIELDS = ("sample", "model_sample", "output_text", "output", "response", "completion")
+#: Fields that name a row: its own names first, then those of its item.
+ID_FIELDS = (
+    "id",
+    "datasource_item_id",
+    "custom_id",
+    "data_source_idx",
+    "item.id",
+    f"{EXPORTED_ITEM}.id",
+)
+
+_ABSENT = object()
+
+
+class FieldError(ValueError):
+    """A named field is not in the row, or no field holds the model's output."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldMap:
+    """Where a data row keeps its parts. A field is a key, or a path like `model_a.solution` or `outputs[0]`.
+
+    Attributes:
+        sample: Field of the sample; "" when rows have none.
+        item: Field of the item; "" when the whole row is the item.
+        id: Field of the id; "" when ids are made from the content.
+    """
+
+    sample: str = "sample"
+    item: str = "item"
+    id: str = "id"
+
+
+def detect_fields(
+    row: Mapping[str, Any],
+    *,
+    sample: str | None = None,
+    item: str | None = None,
+    row_id: str | None = None,
+    samples: bool = True,
+) -> FieldMap:
+    """Where rows like this one keep sample, item and id: as the caller says, else by the known shapes.
+
+    Those are `{"item": ..., "sample": ...}`, exported Evals output items (`datasource_item`), rows of a
+    reinforcement job's export, lines of the Batch API's output, training rows whose `messages` end with the
+    assistant's, and flat rows with one of SAMPLE_FIELDS, where the whole row is the item.
+
+    Args:
+        sample, item, row_id: Fields that the caller names.
+        samples: Whether rows must have a sample; if they need not, and have none, its field is "".
+
+    Raises:
+        FieldError: a field that the caller names is not there, or no field holds the sample.
+    """
+    for option, field in (("sample", sample), ("item", item), ("id", row_id)):
+        if field and field_of(row, field, _ABSENT) is _ABSENT:
+            raise FieldError(
+                f"--{option}-field: the first row has no field '{field}'; it has {', '.join(row)}. "
+                f"{did_you_mean(field, row)}".rstrip()
+            )
+    if item is None:
+        item = _item_field(row)
+    if sample is None:
+        sample = next((field for field in SAMPLE_FIELDS if field in row), None)
+        if item == EXPORTED_ITEM and not row.get("sample"):
+            # nothing was sampled: the data source held the outputs
+            source = row[EXPORTED_ITEM]
+            inner = next((field for field in SAMPLE_FIELDS if field in source), None)
+            sample = f"{EXPORTED_ITEM}.{inner}" if inner else sample
+            item = f"{EXPORTED_ITEM}.item" if inner and _is_item(source.get("item")) else item
+    if sample is None and _ends_with_assistant(row.get("messages")):
+        sample = "messages"
+    if sample is None and not samples:
+        sample = ""
+    if sample is None:
+        raise FieldError(
+            f"no field holds the model's output: the first row has {', '.join(row) or 'no fields'}; "
+            f"looked for {', '.join(SAMPLE_FIELDS)}. Name it with --sample-field."
+        )
+    if row_id is None:
+        row_id = next((field for field in ID_FIELDS if _is_id(field_of(row, field, None))), "")
+    return FieldMap(sample, item, row_id)
+
+
+def _item_field(row: Mapping[str, Any]) -> str:
+    if EXPORTED_ITEM in row:
+        return EXPORTED_ITEM
+    if "item" not in row:
+        return ""
+    # beside the wire's names it is the wire's item, and one that is no object is an error
+    wire = "sample" in row or "model_sample" in row
+    return "item" if wire or row["item"] is None or _is_item(row["item"]) else ""
+
+
+def _is_item(value: Any) -> bool:
+    return isinstance(value, Mapping) or (isinstance(value, str) and value.lstrip().startswith("{"))
+
+
+def _is_id(value: Any) -> bool:
+    return value != "" and isinstance(value, (str, int))
+
+
+def _ends_with_assistant(messages: Any) -> bool:
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    return isinstance(last, Mapping) and last.get("role") == "assistant"
+
+
+def sample_of(row: Mapping[str, Any], fields: FieldMap) -> Any:
+    """The sample of a data row; None when it has none."""
+    return field_of(row, fields.sample, None) if fields.sample else None
+
+
+def item_of(row: Mapping[str, Any], fields: FieldMap) -> Any:
+    """The item of a data row: the field that holds it (JSON text is read), or the row itself; {} when it has none."""
+    if not fields.item:
+        return row
+    item = field_of(row, fields.item, None)
+    if item is None:
+        return {}
+    if isinstance(item, str) and item.lstrip().startswith("{"):  # a table's column
+        try:
+            return loads(item.encode())
+        except ValueError:
+            return item
+    return item
+
+
+def field_of(row: Mapping[str, Any], field: str, default: Any) -> Any:
+    """The value of a field, which is a key of the row or a path into it."""
+    if field in row:
+        return row[field]
+    value: Any = row
+    for step in steps_of(field):
+        if isinstance(step, int):
+            if not isinstance(value, list) or step >= len(value):
+                return default
+            value = value[step]
+        else:
+            if not isinstance(value, Mapping) or step not in value:
+                return default
+            value = value[step]
+    return value
+
+
+@cache
+def steps_of(field: str) -> tuple[str | int, ...]:
+    """`a[0].b` as ("a", 0, "b")."""
+    from graders.template import parse_steps
+
+    return parse_steps(field if field.startswith("[") else f".{field}")
+
+
+def read_row(row: Mapping[str, Any], row_id: str = "") -> Row:
+    """The Row of a mapping in any of the known shapes; one without a sample has a NoSample.
+
+    Raises:
+        SampleParseError: it is no mapping, or its sample or item has none of the known shapes.
+    """
+    if not isinstance(row, Mapping):
+        raise SampleParseError(
+            f"the row is a {type(row).__name__}; expected an object such as "
+            '{"sample": "...", "item": {...}}'
+        )
+    fields = detect_fields(row, samples=False)
+    return Row(sample_of(row, fields), item_of(row, fields), row_id)
+
+
+def check_rows(source: Any) -> None:
+    """Refuse what does not iterate over rows.
+
+    Raises:
+        TypeError: it is a mapping, a text or a data frame; the message says what to pass.
+    """
+    name = f"<{type(source).__name__}>"
+    if isinstance(source, Mapping):
+        keys = ", ".join(map(repr, list(source)[:5]))
+        raise TypeError(
+            f"{name} is a mapping; pass the rows, for a dataset of several splits one of them ({keys})"
+        )
+    if isinstance(source, (str, bytes)):
+        raise TypeError(f"{name} is not an iterable of rows; `graders.batch.grade_dataset` reads files")
+    if hasattr(source, "columns") and callable(getattr(source, "to_dict", None)):
+        raise TypeError(
+            f"{name} iterates over its columns; pass its rows: frame.to_dict('records') of pandas, "
+            "frame.iter_rows(named=True) of Polars"
+        )
