@@ -217,7 +217,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         raise pytest.UsageError(
             f"{metafunc.definition.nodeid} has grader_rows, but neither `row` nor `reward` as argument"
         )
-    from graders.testing.rows import load_rows
+    from graders.audit.rows import load_rows
 
     state = metafunc.config.stash[_STATE]
     max_rows = marker.kwargs.get("max_rows", state.number("--grader-max-rows", "grader_max_rows"))
@@ -324,7 +324,7 @@ def grader_batch(request: pytest.FixtureRequest) -> Callable[..., list[Reward]]:
         item = state.running()
         grader = state.grader(item, spec)
         if isinstance(rows, (str, Path)):
-            from graders.testing.rows import load_rows
+            from graders.audit.rows import load_rows
 
             rows = load_rows(state.located(rows, item))
         whole = []

@@ -14,7 +14,8 @@ import pytest
 import graders
 from graders import Backends
 from graders.ask import ModelAsk, ModelReply
-from graders.spec.reading import load, read
+from graders.kinds.reading import read
+from graders.spec.reading import load
 from tests.judge import Judge, judge_server
 
 FILES = sorted(Path(__file__).parent.joinpath("conformance").glob("*.json"))

@@ -102,7 +102,7 @@ def assert_reward_ok(
 def _loaded(rows: Iterable[Mapping[str, Any]] | str | PathLike[str]) -> Iterable[Mapping[str, Any]]:
     if not isinstance(rows, (str, PathLike)):
         return rows
-    from graders.testing.rows import load_rows
+    from graders.audit.rows import load_rows
 
     return load_rows(rows)
 

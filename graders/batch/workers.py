@@ -109,8 +109,9 @@ def main() -> None:
     )  # a terminal's Ctrl-C reaches the whole group; the parent drains
     from graders.engine.backends import Backends
     from graders.engine.grader import Grader
+    from graders.kinds.reading import read
     from graders.results.lines import LineWriter
-    from graders.spec.reading import load, read
+    from graders.spec.reading import load
 
     into, out = sys.stdin.buffer, sys.stdout.buffer
     spec, options, field_map, texts = pickle.load(into)

@@ -19,7 +19,7 @@ from graders.cli.common import (
     spec_argument,
     strict_option,
 )
-from graders.words import counted
+from graders.wording import plural
 
 if TYPE_CHECKING:
     from graders.models import Estimate
@@ -100,9 +100,9 @@ def _text(report: CheckReport, seconds: float) -> None:
         click.echo(_line(finding, several=len(report.graders) > 1), color=colors(sys.stdout))
     errors = sum(finding.severity == "error" for finding in report.findings)
     warnings = len(report.findings) - errors
-    verdict = "fine" if not report.findings else f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
+    verdict = "fine" if not report.findings else f"{plural(errors, 'error')}, {plural(warnings, 'warning')}"
     said = click.style(verdict, fg="red" if errors else "yellow" if warnings else "green", bold=True)
-    rows = counted(report.rows, "row") + (
+    rows = plural(report.rows, "row") + (
         "" if report.has_samples else " without outputs: only items were looked at"
     )
     click.echo(f"{said}  {rows}, {seconds:.2f} s", color=colors(sys.stdout))
@@ -127,6 +127,6 @@ def _estimates(estimates: Mapping[str, Estimate]) -> None:
     for model, estimate in estimates.items():
         cost = "" if estimate.cost is None else f", about {estimate.cost:,.4g} by [prices]"
         click.echo(
-            f"{model}: {counted(estimate.calls, 'call')}, about {estimate.prompt_tokens:,} prompt and at most "
+            f"{model}: {plural(estimate.calls, 'call')}, about {estimate.prompt_tokens:,} prompt and at most "
             f"{estimate.completion_tokens:,} answer tokens{cost}"
         )

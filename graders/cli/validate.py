@@ -39,7 +39,8 @@ def command(specs: tuple[str, ...], output_format: str, as_json: bool, strict: b
     grader validate --strict spec.yaml
     """
     from graders.errors import SpecError
-    from graders.spec.reading import load, parse_text, read
+    from graders.kinds.reading import read
+    from graders.spec.reading import load, parse_text
 
     problems: list[Problem] = []
     for spec in specs:

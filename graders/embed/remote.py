@@ -25,8 +25,8 @@ from graders.usage import Usage
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from graders.endpoints.background import Loop
     from graders.endpoints.config import Config
-    from graders.engine.background import Loop
 
 #: Of the texts in one request: the documented cap is 300,000 tokens.
 MAX_CHARS = 400_000
@@ -95,7 +95,7 @@ class Remote:
     def _started(self) -> Loop:
         """The loop, its connections and its limits, made at the first call; anew in a forked child."""
         if self._loop is None or self._loop.pid != os.getpid():
-            from graders.engine.background import Loop
+            from graders.endpoints.background import Loop
 
             self._endpoints = Endpoints(self._config, transport=self._given)
             self._loop = Loop("graders-embed-http")

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from asyncio import Task
 
     from graders.embed import Embedder
+    from graders.endpoints.background import Loop
     from graders.endpoints.spending import ModelTotals
-    from graders.engine.background import Loop
     from graders.models import Config, ModelClient
     from graders.sampling import SampleClient
     from graders.spec.options import Options
@@ -249,7 +249,7 @@ class Backends:
             return
         with self._lock:
             if self._loop is None or self._loop.pid != os.getpid():
-                from graders.engine.background import Loop
+                from graders.endpoints.background import Loop
 
                 self._loop = Loop()
         loop = self._loop
@@ -292,7 +292,7 @@ class Backends:
         """On a thread of their own, one call after the other: a model keeps its processor busy."""
         with self._lock:
             if self._embedding is None or self._embedding.pid != os.getpid():
-                from graders.engine.background import Loop
+                from graders.endpoints.background import Loop
 
                 self._embedding = Loop("graders-embed")
         self._embedding.call(partial(self._embed, embeds))

@@ -8,8 +8,9 @@ from typing import Any
 from graders.engine.backends import Backends
 from graders.engine.grader import Grader
 from graders.errors import Problem, SpecError
+from graders.kinds.reading import read
 from graders.result import RunResult
-from graders.spec.reading import load, read
+from graders.spec.reading import load
 
 NO_EMBEDDER = (
     "the spec needs an embedder and none is configured: add an [embeddings] table to graders.toml "

@@ -15,7 +15,7 @@ from typing import IO, Any
 from graders.ask import Ambiguous, ModelAsk, ModelReply
 from graders.endpoints.config import ConfigError
 from graders.errors import GradeError, ModelParseError, ModelRefusal, ModelServerError
-from graders.models import ModelClient
+from graders.judges.contract import ModelClient
 from graders.usage import Usage
 
 #: What a judge itself did is recorded; that a server failed is not.

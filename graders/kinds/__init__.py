@@ -30,12 +30,6 @@ KINDS: dict[str, str] = {
 #: The entry-point group in which other distributions offer types: name -> `module:SpecModel`.
 GROUP = "graders.kinds"
 
-#: A short valid grader, for messages.
-EXAMPLE = (
-    '{"type": "string_check", "name": "exact", "input": "{{sample.output_text}}", '
-    '"reference": "{{item.answer}}", "operation": "eq"}'
-)
-
 
 def known_types() -> tuple[str, ...]:
     """Every type that a spec may name, those of other distributions last."""

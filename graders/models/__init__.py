@@ -6,14 +6,14 @@ client = connect(config)        a ModelClient; nothing is opened before the firs
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graders.ask import ModelAsk, ModelReply
     from graders.endpoints.config import Config, ConfigError, Price, Route, load_config
     from graders.endpoints.spending import Estimate, estimate
     from graders.judges.callables import from_callable, from_openai
     from graders.judges.client import Client, connect
+    from graders.judges.contract import ModelClient
     from graders.judges.probing import Probe, probe
     from graders.judges.recorded import Recorded
     from graders.judges.scripted import ScriptedJudge
@@ -23,6 +23,7 @@ _HOMES = {
     "Config": "graders.endpoints.config",
     "ConfigError": "graders.endpoints.config",
     "Estimate": "graders.endpoints.spending",
+    "ModelClient": "graders.judges.contract",
     "Price": "graders.endpoints.config",
     "Probe": "graders.judges.probing",
     "Recorded": "graders.judges.recorded",
@@ -40,27 +41,6 @@ __all__ = [
     "Client", "Config", "ConfigError", "Estimate", "ModelClient", "Price", "Probe", "Recorded", "Route",
     "ScriptedJudge", "connect", "estimate", "from_callable", "from_openai", "load_config", "probe",
 ]  # fmt: skip
-
-
-class ModelClient(Protocol):
-    """Whoever answers judges' questions. Called on one event loop, many at a time."""
-
-    async def answer(self, ask: ModelAsk, *, deadline: float | None = None) -> ModelReply:
-        """A valid verdict.
-
-        Args:
-            ask: The question. `ask.verdict.read` says what is valid.
-            deadline: time.monotonic() seconds after which nobody waits any more.
-
-        Raises:
-            GradeError: ModelServerError, ModelStop, ModelRefusal or ModelParseError; `usage`, `model` and
-                `provenance` are set on it where known.
-        """
-        ...
-
-    async def aclose(self) -> None:
-        """Close connections; the client may be used again after."""
-        ...
 
 
 def __getattr__(name: str) -> Any:

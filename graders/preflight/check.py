@@ -18,13 +18,14 @@ from graders.datasets.dataset import open_dataset
 from graders.datasets.read import open_data
 from graders.documents.bodies import TRAIN_ROWS, Body, read_body
 from graders.errors import SpecError
+from graders.kinds.reading import read
 from graders.preflight.findings import CheckReport, Findings
 from graders.preflight.graders import GraderCheck
 from graders.preflight.programs import SHAPED, TRIED, try_programs
 from graders.preflight.questions import Questions
 from graders.preflight.rows import NamedRow, RowReader, shape_of
 from graders.spec.model import SpecModel
-from graders.spec.reading import Source, load, read
+from graders.spec.reading import Source, load
 
 if TYPE_CHECKING:
     from graders.engine.backends import Backends

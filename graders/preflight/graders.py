@@ -13,7 +13,7 @@ from graders.preflight.rows import NamedRow
 from graders.preflight.variables import Variable
 from graders.spec.model import SpecModel
 from graders.template import Template
-from graders.words import counted
+from graders.wording import plural
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Reference:
             message = f"{always.message[:1].upper()}{always.message[1:]}."
             findings.add(always.severity, always.code, message, grader=grader, path=self.at + always.path)
         for mistake, count in self.mistakes.values():
-            message = f"In {counted(count.n, 'row')} {mistake.message}."
+            message = f"In {plural(count.n, 'row')} {mistake.message}."
             findings.add(
                 mistake.severity,
                 mistake.code,

@@ -9,7 +9,7 @@ from graders.errors import PythonRuntimeError
 from graders.preflight.findings import Findings, RowCount
 from graders.preflight.rows import NamedRow
 from graders.spec.model import SpecModel
-from graders.words import counted
+from graders.wording import plural
 
 if TYPE_CHECKING:
     from graders.engine.backends import Backends
@@ -60,7 +60,7 @@ def try_programs(
                     continue
                 failed.setdefault(last, RowCount()).add(result.id, numbers[result.id])
         for last, count in failed.items():
-            tried = f"{count.n} of the {counted(len(rows), 'row')} it was tried on"
+            tried = f"{count.n} of the {plural(len(rows), 'row')} it was tried on"
             without = "" if has_samples else ", with an empty output"
             findings.add(
                 "error",

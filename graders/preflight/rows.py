@@ -11,7 +11,7 @@ from graders.errors import GradeError
 from graders.fields import FieldMap, field_of, item_of, sample_of
 from graders.preflight.findings import Findings, RowCount
 from graders.row import Row
-from graders.words import counted
+from graders.wording import plural
 
 #: Code -> (severity, message).
 _TEXTS = {
@@ -91,7 +91,7 @@ class RowReader:
     def report(self, findings: Findings) -> None:
         for code, count in self._bad.items():
             severity, text = _TEXTS[code]
-            message = text.format(n=counted(count.n, "row"), example=count.example)
+            message = text.format(n=plural(count.n, "row"), example=count.example)
             findings.add(severity, code, message, rows=count)
 
 

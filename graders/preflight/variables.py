@@ -13,7 +13,7 @@ from graders.preflight.rows import NamedRow
 from graders.spec.model import VariableValues
 from graders.suggest import closest
 from graders.template import Path, json_text
-from graders.words import counted
+from graders.wording import plural
 
 _TYPES = {
     str: "text",
@@ -94,12 +94,12 @@ class Variable:
                 suggestion=f"Did you mean '{meant[0][0]}'?" if meant else "",
             )
         if nulls.n:
-            message = f"'{path}' is null in {counted(nulls.n, 'row')} and is put in as the text 'null'."
+            message = f"'{path}' is null in {plural(nulls.n, 'row')} and is put in as the text 'null'."
             findings.add("warning", "null_variable", message, grader=grader, path=self.at, rows=nulls)
         kinds = sorted(set(self.types) - {"null"})
         if len(kinds) > 1:
             listed = ", ".join(
-                f"{kind} in {counted(self.types[kind], 'row')} (such as {self.examples[kind]})"
+                f"{kind} in {plural(self.types[kind], 'row')} (such as {self.examples[kind]})"
                 for kind in kinds
             )
             message = f"'{path}' is {listed}."

@@ -17,8 +17,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 import graders
+from graders.endpoints.background import Loop
 from graders.engine.backends import Backends
-from graders.engine.background import Loop
 from graders.engine.grader import Grader
 from graders.errors import Problem, SpecError
 from graders.jsontext import dumps
@@ -130,7 +130,8 @@ class Graders:
         return await self._on_thread(len(text), self._problems, text)
 
     def _problems(self, text: str) -> tuple[list[Problem], dict[str, Any] | None]:
-        from graders.spec.reading import parse_text, read
+        from graders.kinds.reading import read
+        from graders.spec.reading import parse_text
 
         try:
             source = parse_text(text)

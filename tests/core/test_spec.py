@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 import graders
 from graders.kinds import KINDS, spec_of
+from graders.kinds.reading import read
 from graders.kinds.schema import json_schema
-from graders.spec.reading import load, read
+from graders.spec.reading import load
 from tests.specs import label_model, multi, python, score_model, string_check, text_similarity
 
 VALID = [string_check(), text_similarity(), python(), score_model(), label_model(), multi()]
@@ -124,7 +125,7 @@ def test_places_in_yaml(tmp_path: Path) -> None:
         pytest.param('{"type": "string_check",}', "invalid_json", id="a comma too many"),
         pytest.param("{", "invalid_json", id="cut off"),
         pytest.param(" \n", "invalid_json", id="empty"),
-        pytest.param('{"a": ' * 100_000, "invalid_json", id="very deep"),
+        pytest.param('{"a": ' * 100_000, "spec_too_large", id="very deep"),
         pytest.param("no-such-file.json", "unreadable_file", id="no file"),
         pytest.param("x" * 5000, "unreadable_file", id="a name too long"),
         pytest.param("a\0b", "unreadable_file", id="NUL in a name"),

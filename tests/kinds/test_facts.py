@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from graders.kinds import KINDS, spec_of
+from graders.kinds.reading import read
 from graders.preflight.check import check
 from graders.spec.kind import Kind
 from graders.spec.model import SpecModel
 from graders.spec.options import Options
-from graders.spec.reading import load, read
+from graders.spec.reading import load
 from graders.template import Template
 from tests.specs import label_model, multi, python, score_model, string_check, text_similarity
 

@@ -8,13 +8,7 @@ import textwrap
 import pytest
 import uvicorn  # noqa: F401  # see below
 
-import graders.audit.explain
-
 # Loaded here, since pytester forgets what is loaded first in one of its runs, and each would load it again.
-import graders.judges.scripted
-import graders.server.resources.graders
-import graders.testing.golden
-import graders.testing.rows  # noqa: F401
 from tests.specs import string_check
 
 EXACT = string_check()

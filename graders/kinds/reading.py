@@ -1,0 +1,54 @@
+"""A spec's JSON as a checked model, or every problem at once.
+
+A type's model rewrites what real specs say differently (`lenient`, each change a warning, or under strict an error),
+looks at what a schema cannot say (`check`), and lets pydantic check the shape. `check` reads the JSON and not the
+model, so that one wrong field does not hide what is wrong with the others. Here problems get their place: the file,
+and where its text is known the line and column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from graders.errors import Problem, SpecError
+from graders.kinds import read_grader
+from graders.spec import bounds
+from graders.spec.model import SpecModel
+from graders.spec.problems import Problems
+from graders.spec.reading import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A valid spec and what to read before using it."""
+
+    spec: SpecModel
+    warnings: tuple[Problem, ...]
+
+
+def read(source: Source, *, strict: bool = False) -> Checked:
+    """The checked spec.
+
+    Raises:
+        SpecError: with all errors and warnings found; `strict` makes errors of what we merely tolerate.
+    """
+    if beyond := bounds.mistake(source.value):
+        raise SpecError([Problem("", beyond, "spec_too_large", file=source.file)])
+    report = Problems(strict)
+    spec = read_grader(source.value, report)
+    found = sorted(report.problems, key=lambda problem: problem.severity)[: bounds.PROBLEMS_MAX]
+    problems = [_placed(problem, source) for problem in found]
+    problems.sort(key=lambda problem: (problem.line, problem.column))
+    if len(report.problems) > len(found):
+        rest = f"There are more problems than these {len(found)}."
+        problems.append(Problem("", rest, "more_problems", "warning", file=source.file))
+    if spec is None or any(problem.severity == "error" for problem in problems):
+        raise SpecError(problems)
+    return Checked(spec, tuple(problems))
+
+
+def _placed(problem: Problem, source: Source) -> Problem:
+    if source.positions is None:
+        return replace(problem, file=source.file)
+    line, column = source.positions.locate(problem.path)
+    return replace(problem, line=line, column=column, file=source.file)
