@@ -229,11 +229,15 @@ def question_of(sample: Any) -> Any:
 
 def has_question(row: Mapping[str, Any], field_map: FieldMap) -> bool:
     """Whether a row says what was asked, so that rows with one item are repeats of one question."""
+    return names_question(row, field_map) or bool(question_of(sample_of(row, field_map)))
+
+
+def names_question(row: Mapping[str, Any], field_map: FieldMap) -> bool:
+    """Whether a field of the item is named like a question."""
     item = item_of(row, field_map)
-    named = isinstance(item, Mapping) and any(
+    return isinstance(item, Mapping) and any(
         item.get(name) for name in QUESTION_FIELDS if name != field_map.sample
     )
-    return named or bool(question_of(sample_of(row, field_map)))
 
 
 def own_id(row: Mapping[str, Any], field_map: FieldMap) -> str:

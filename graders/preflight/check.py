@@ -15,6 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from graders.datasets.dataset import open_dataset
+from graders.datasets.ids import has_question
 from graders.datasets.read import open_data
 from graders.documents.bodies import TRAIN_ROWS, Body, read_body
 from graders.errors import SpecError
@@ -79,7 +80,7 @@ def check(
         if reader.n <= SHAPED and len(shapes) < TRIED:
             for row in rows:
                 shapes.setdefault(shape_of(row.row), row)
-    reader.report(findings)
+    reader.report(findings, question=has_question(opened.first, opened.field_map))
     for each in checks:
         each.report(reader.n)
     if run:

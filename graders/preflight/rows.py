@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from graders.datasets.ids import IdAssigner
+from graders.datasets.ids import IdAssigner, shared_items
 from graders.datasets.rows import Chunk, Unreadable
 from graders.errors import GradeError
 from graders.fields import FieldMap, field_of, item_of, sample_of
@@ -88,7 +88,14 @@ class RowReader:
     def _count(self, code: str, row_id: str, number: int, example: str) -> None:
         self._bad.setdefault(code, RowCount(example)).add(row_id, number)
 
-    def report(self, findings: Findings) -> None:
+    def report(self, findings: Findings, *, question: bool) -> None:
+        """Report what was counted.
+
+        Args:
+            question: Whether the rows say what was asked (see `has_question`).
+        """
+        if note := shared_items(self._ids, question):
+            findings.add("warning", "shared_items", f"{note}.")
         for code, count in self._bad.items():
             severity, text = _TEXTS[code]
             message = text.format(n=plural(count.n, "row"), example=count.example)

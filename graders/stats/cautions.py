@@ -15,10 +15,6 @@ from graders.wording import plural
 LEVEL = 0.05
 #: Part of all rows of one item from which on that is said.
 LARGE_ITEM = 0.5
-#: Ids made from the content of rows whose items have fewer fields than this, or more rows each than that, are more
-#: likely different questions than repeats.
-FEW_FIELDS = 3
-MANY_REPEATS = 20
 
 
 def cautions(columns: Columns) -> tuple[str, ...]:
@@ -65,18 +61,18 @@ def _p_value(failed: Bools, inside: Bools) -> float:
 
 
 def _of_items(columns: Columns) -> list[str]:
-    """One item that holds most rows; and items that are perhaps none, since their ids were made from the content."""
-    items = columns.all_items
-    if items is None:
-        return []
-    sizes = np.bincount(items)
+    """One item that holds most rows; and rows that share an item without being repeats."""
     said = []
-    largest = float(sizes.max() / sizes.sum())
-    if largest >= LARGE_ITEM and len(sizes) > 1:
-        said.append(f"one item holds {largest:.0%} of the rows, so the intervals are of few items")
-    if columns.content_ids and (columns.fields < FEW_FIELDS or sizes.mean() > MANY_REPEATS):
+    if columns.shared:
+        rows, items = columns.shared
         said.append(
-            f"{plural(len(items), 'row')} without ids count as repeats of {plural(len(sizes), 'item')}, since their "
-            "items are equal; if they are different questions, give the rows ids or use --group ''"
+            f"{plural(rows, 'row')} without ids have only {plural(items, 'item')} between them; nothing says that they "
+            "are repeats of one question, so each counts as its own: give the rows ids, or say what is one item with "
+            "--group"
         )
+    if columns.all_items is not None:
+        sizes = np.bincount(columns.all_items)
+        largest = float(sizes.max() / sizes.sum())
+        if largest >= LARGE_ITEM and len(sizes) > 1:
+            said.append(f"one item holds {largest:.0%} of the rows, so the intervals are of few items")
     return said

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from graders.fields import field_of
+from graders.datasets.ids import names_question
+from graders.fields import FieldMap, field_of
 from graders.jsontext import loads
 from graders.results.read import Header, ResultsError, parse_header
 from graders.stats.estimates import Floats, Ints
@@ -72,8 +73,8 @@ class Columns:
         usage: Judge model -> its tokens.
         labels: The label field of each scored row, None where it has none; [] when no label was asked for.
         ids: Of all rows, failed ones included; [] when they were not asked for.
-        content_ids: Whether repeats were told by ids that were made from the rows' content.
-        fields: Fields of the first row's item; 0 without texts.
+        shared: Rows whose ids say that they share an item, and how many items those are, where that is no sign of
+            repeats (see `_Reader._are_repeats`); None otherwise.
     """
 
     header: Header
@@ -92,8 +93,7 @@ class Columns:
     usage: Mapping[str, Usage]
     labels: Sequence[Any]
     ids: Sequence[str]
-    content_ids: bool
-    fields: int
+    shared: tuple[int, int] | None
 
 
 def gather(
@@ -180,8 +180,8 @@ class _Reader:
         self.groups = _Groups()
         self.ids: list[str] | None = [] if ids else None
         self.found = {field: False for field in (group, label) if field}
-        self.content_ids = True
-        self.fields = 0
+        self.content_ids = False
+        self.question = False
 
     def read(self, lines: list[bytes], first: int) -> None:
         rows = list(map(loads, lines)) if self.found else numbers_of(lines)
@@ -222,11 +222,24 @@ class _Reader:
                     )
 
     def _look_at(self, row: Mapping[str, Any]) -> None:
-        """Whether the first row's id was made from its content, and how many fields its item has."""
+        """Whether the first row's id was made from its content, and whether the rows say what was asked."""
         self.content_ids = _CONTENT_ID.fullmatch(str(row["id"])) is not None
-        data = row.get("row") or {}
-        item = field_of(data, self.header.options.get("fields", {}).get("item") or "item", None)
-        self.fields = len(item) if isinstance(item, Mapping) else len(data)
+        options = self.header.options
+        self.question = options.get("question", False)
+        if "question" not in options:  # a file of 0.1, in which messages are no part of the item
+            fields = FieldMap(**options.get("fields", {}))
+            self.question = names_question(row.get("row") or {}, fields)
+
+    def _are_repeats(self, items: Ints | None) -> bool:
+        """Whether rows of one item are samples of one question.
+
+        They are where the user says so, by ids or a group. Where ids were made from content, they are when the item
+        has its question in it, or when every item has as many rows and there are more items than that.
+        """
+        if items is None or self.group is not None or not self.content_ids or self.question:
+            return True
+        sizes = np.bincount(items)
+        return bool((sizes == sizes[0]).all() and len(sizes) > sizes[0])
 
     def _name(self, rows: list[dict[str, Any]]) -> None:
         if self.group:
@@ -238,7 +251,7 @@ class _Reader:
         self.names.extend(hashes)
         bases = hashes
         if self.group is None and "#" in "".join(names):
-            bases = [hash(_base(name)) for name in names]
+            bases = [hash(base_id(name)) for name in names]
         self.bases.extend(bases)
 
     def _field(self, row: dict[str, Any], field: str) -> Any:
@@ -255,6 +268,11 @@ class _Reader:
                     why = f"{path} was written with --no-texts, so its rows have no field '{field}'"
                 raise ResultsError(why)
         names = self._names()
+        all_items = _numbered(names)
+        shared = None
+        if all_items is not None and not self._are_repeats(all_items):
+            shared = len(all_items), len(np.unique(all_items))
+            names, all_items = np.arange(len(names)), None
         items = _numbered(names[np.array(self.scored, bool)])
         grouping = "each row is an item of its own"
         if items is not None:
@@ -266,7 +284,7 @@ class _Reader:
             np.array(self.rewards, np.float64),
             {key: np.array(column, np.float64) for key, column in self.subs.items()},
             items,
-            _numbered(names),
+            all_items,
             grouping,
             np.array(self.failed_places, np.int64),
             dict(self.flags.most_common()),
@@ -277,8 +295,7 @@ class _Reader:
             dict(self.usage),
             self.labels,
             self.ids or [],
-            self.content_ids and self.group is None,
-            self.fields,
+            shared,
         )
 
     def _names(self) -> Ints:
@@ -350,6 +367,6 @@ def _numbered(names: Ints) -> Ints | None:
     return order[items]
 
 
-def _base(row_id: str) -> str:
+def base_id(row_id: str) -> str:
     base, _, times = row_id.rpartition("#")
     return base if base and times.isdigit() else row_id

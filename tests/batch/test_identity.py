@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from graders.batch import grade_dataset, read_results
 from graders.datasets.ids import IdAssigner, has_question, question_of
 from graders.datasets.rows import Chunk
 from graders.fields import detect_fields
+from graders.preflight.check import check
+from graders.stats.compare import compare
 from tests.specs import string_check
 
 
@@ -95,6 +100,36 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
+CHATS = st.lists(
+    st.tuples(st.sampled_from("abc"), st.sampled_from("abc"), st.sampled_from(["x", "y"])),
+    min_size=2,
+    max_size=12,
+)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(chats=CHATS, seed=st.integers(0, 9))
+@pytest.mark.parametrize("form", ["messages", "flat", "item"])
+def test_a_shuffled_file_equals_itself(tmp_path: Path, form: str, chats: list[Any], seed: int) -> None:
+    """Shuffle a file, grade both, compare: nothing goes up and nothing goes down."""
+    forms = {
+        "messages": lambda question, answer, label: chat(question, answer, label=label),
+        "flat": lambda question, answer, label: {"completion": answer, "label": label},
+        "item": lambda question, answer, label: {"sample": answer, "item": {"label": label}},
+    }
+    rows = [forms[form](*one) for one in chats]
+    shuffled = random.Random(seed).sample(rows, len(rows))
+    spec = string_check(reference="a")
+    for name, of in (("one", rows), ("other", shuffled)):
+        grade_dataset(spec, str(write(tmp_path / f"{name}.jsonl", of)), str(tmp_path / name), force=True)
+
+    comparison = compare(tmp_path / "one", tmp_path / "other")
+
+    assert (comparison.up, comparison.down, comparison.same) == (0, 0, len(rows))
+    assert comparison.delta is not None
+    assert comparison.delta.value == 0
+
+
 def test_an_old_file_goes_on_with_its_own_ids(tmp_path: Path) -> None:
     """A results file of 0.1, whose ids leave the messages out, resumes without a row graded twice."""
     rows = [chat("1+1?", "2", tools=[]), chat("2+2?", "5", tools=[])]
@@ -116,7 +151,7 @@ def test_an_old_file_goes_on_with_its_own_ids(tmp_path: Path) -> None:
 
 
 def test_rows_that_share_an_item_are_told(tmp_path: Path) -> None:
-    """A run says how many rows have no id and the item of another row, and what that means (A3)."""
+    """Check and a run say how many rows have no id and the item of another row, and what that means (A3)."""
     rows = [{"sample": str(n), "item": {"answer": str(n % 3)}} for n in range(10)]
 
     run = grade_dataset(string_check(), rows, str(tmp_path / "r"))
@@ -124,3 +159,5 @@ def test_rows_that_share_an_item_are_told(tmp_path: Path) -> None:
     (note,) = run.notes
     assert "7 of 10 rows have no id and the same item" in note
     assert "--id-field" in note
+    (finding,) = [found for found in check(string_check(), rows).findings if found.code == "shared_items"]
+    assert note in finding.message

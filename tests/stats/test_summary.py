@@ -7,6 +7,7 @@ import json
 import math
 import os
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -312,24 +313,36 @@ def test_failures_at_random_are_not_said(tmp_path: Path) -> None:
     assert summarise(gather(write_results(tmp_path / "r.jsonl", rows), group="topic")).cautions == ()
 
 
-def test_repeats_by_content_are_doubted(tmp_path: Path) -> None:
-    """S5: 30 samples without ids and items of one field, a label: two items, and a way out."""
-    ids = [
-        f"{'0123456789abcdef' if n % 2 else 'fedcba9876543210'}{f'#{n // 2 + 1}' if n > 1 else ''}"
-        for n in range(30)
-    ]
-    rows = [
-        {"id": row_id, "row": {"sample": str(n), "item": {"label": "pos"}}} for n, row_id in enumerate(ids)
-    ]
-    path = write_results(tmp_path / "r.jsonl", rows)
+def content_ids(items: list[int]) -> list[str]:
+    """Ids as they are made from the content of rows with these items."""
+    times: Counter[int] = Counter()
+    ids = []
+    for item in items:
+        times[item] += 1
+        ids.append(f"{item:016x}" + (f"#{times[item]}" if times[item] > 1 else ""))
+    return ids
 
-    found, apart = summary_of(path), summary_of(path, group="")
 
-    assert found.items == 2
-    assert any(
-        "if they are different questions, give the rows ids or use --group ''" in c for c in found.cautions
-    )
-    assert (apart.items, apart.cautions) == (30, ())
+SHARED = [
+    # items of the rows, the item's fields, number of items
+    pytest.param([n % 2 for n in range(30)], {"label": "pos"}, 30, id="S5: labels, as many of each"),
+    pytest.param([n * n % 8 for n in range(200)], {"answer": "4"}, 200, id="A3: 8 answers of 200 questions"),
+    pytest.param([n % 10 for n in range(40)], {"answer": "4"}, 10, id="4 samples each of 10 items"),
+    pytest.param([n * n % 8 for n in range(40)], {"question": "2+2?"}, 3, id="repeats of a question"),
+]
+
+
+@pytest.mark.parametrize(("items", "fields", "found"), SHARED)
+def test_rows_that_share_an_item_are_repeats_only_where_that_shows(
+    tmp_path: Path, items: list[int], fields: dict[str, str], found: int
+) -> None:
+    """Without ids, rows are clustered where the item has its question, or every item has as many rows."""
+    rows = [{"id": row_id, "row": {"sample": "x", "item": fields}} for row_id in content_ids(items)]
+    summary = summary_of(write_results(tmp_path / "r.jsonl", rows))
+
+    assert summary.items == found
+    assert bool(summary.repeats) == (found < len(items))
+    assert any("give the rows ids" in caution for caution in summary.cautions) == (found == len(items))
 
 
 def test_an_item_with_most_rows_is_said(tmp_path: Path) -> None:
