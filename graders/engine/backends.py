@@ -275,7 +275,7 @@ class Backends:
             for _, future in asked:
                 future.set_result(PythonServerError(text, "infrastructure"))
             return
-        with sandbox.together():
+        with sandbox.batch_submissions():
             for ask, future in asked:
                 try:
                     running = sandbox.submit(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import warnings
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
@@ -50,7 +48,14 @@ class PythonSpec(SpecModel):
                 "source",
             )
             return
-        mistake = _source_mistake(source)
+        # Not parsed here: in a process of its own, since the compiler can be made to take minutes, or to crash.
+        from graders_sandbox import SandboxUnavailable, read_source
+
+        try:
+            mistake = read_source(source).mistake
+        except (SandboxUnavailable, OSError) as error:
+            problems.warn(f"The source was not read: {error}.", "source_not_read", "source")
+            return
         if mistake:  # the service creates such a grader and fails its rows (docs/parity.md)
             problems.lenient(mistake, "invalid_source", "source")
 
@@ -65,50 +70,6 @@ class PythonSpec(SpecModel):
 
     def program(self) -> str:
         return self.source
-
-
-def _source_mistake(source: str) -> str:
-    """Why no row can be graded with this source; "" when nothing is wrong that can be seen without running it."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an odd escape in the user's text is not our warning
-            tree = ast.parse(source)
-    except SyntaxError as error:
-        return f"The source does not compile: {error.msg}, line {error.lineno}."
-    except (ValueError, RecursionError, MemoryError) as error:
-        return f"The source does not compile: {error or type(error).__name__}."
-    bound = [name for node in tree.body for name in _bound_names(node)]
-    functions = [
-        n for n in tree.body if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef)) and n.name == "grade"
-    ]
-    if not functions:
-        # defined in an if, imported, assigned: only running it tells
-        return "" if "grade" in bound or "*" in bound else "The source does not define grade(sample, item)."
-    grade = functions[-1]
-    if isinstance(grade, ast.AsyncFunctionDef):
-        return "grade must be a plain function, not async."
-    arguments = grade.args
-    positional = len(arguments.posonlyargs) + len(arguments.args)
-    needed = positional - len(arguments.defaults)
-    needs_keyword = any(default is None for default in arguments.kw_defaults)
-    if needed > 2 or needs_keyword or (positional < 2 and arguments.vararg is None):
-        return f"grade takes (sample, item): two positional parameters, not {ast.unparse(arguments)!r}."
-    return ""
-
-
-def _bound_names(node: ast.stmt) -> list[str]:
-    """The names that a top-level statement other than a plain function may bind."""
-    names = [
-        inner.id
-        for inner in ast.walk(node)
-        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)
-    ]
-    for inner in ast.walk(node):
-        if isinstance(inner, (ast.Import, ast.ImportFrom)):
-            names += [alias.asname or alias.name for alias in inner.names]
-        elif isinstance(inner, (ast.FunctionDef, ast.ClassDef)):
-            names.append(inner.name)
-    return names
 
 
 class Python(Kind):

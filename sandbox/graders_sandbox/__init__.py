@@ -6,7 +6,8 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
 if TYPE_CHECKING:
-    from .host.pool import Sandbox
+    from .host.reading import SourceFacts, read_source
+    from .host.sandbox import Sandbox
     from .jail.untrusted import Verdict, run_untrusted
     from .limits import TIERS, Job, Limits, Outcome, SandboxUnavailable
 
@@ -16,13 +17,26 @@ _HOMES = {
     "Job": "limits",
     "Limits": "limits",
     "Outcome": "limits",
-    "Sandbox": "host.pool",
+    "Sandbox": "host.sandbox",
     "SandboxUnavailable": "limits",
+    "SourceFacts": "host.reading",
     "Verdict": "jail.untrusted",
+    "read_source": "host.reading",
     "run_untrusted": "jail.untrusted",
 }
 
-__all__ = ["TIERS", "Job", "Limits", "Outcome", "Sandbox", "SandboxUnavailable", "Verdict", "run_untrusted"]
+__all__ = [
+    "TIERS",
+    "Job",
+    "Limits",
+    "Outcome",
+    "Sandbox",
+    "SandboxUnavailable",
+    "SourceFacts",
+    "Verdict",
+    "read_source",
+    "run_untrusted",
+]
 
 
 def __getattr__(name: str) -> object:

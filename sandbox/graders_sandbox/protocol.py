@@ -53,6 +53,11 @@ FRAME_MAX = 4000  # less than a page: a pipe takes it whole, also where pipes ar
 TEXT_MAX = 4096  # of a traceback, after cleaning
 
 
+def source_text(data: bytes) -> str:
+    """A program's text from the bytes that the host sent: always UTF-8, whatever a coding cookie in it says."""
+    return data.decode("utf-8", "surrogatepass").removeprefix("\ufeff")
+
+
 def clean(text: str) -> str:
     """Text from a sample, safe to print and to log: control characters and surrogates escaped, the middle cut."""
     safe = "".join(
@@ -84,8 +89,10 @@ MOST = 3  # descriptors in a message
 # `socket` itself would bring half a megabyte into what every sample is a fork of; so would it elsewhere in server and template.
 _INT = struct.calcsize("i")
 _INTS = [struct.Struct(f"{count}i") for count in range(MOST + 1)]
-SPACE = _socket.CMSG_SPACE(MOST * _INT)
-CLOEXEC, _RIGHTS = _socket.MSG_CMSG_CLOEXEC, (_socket.SOL_SOCKET, _socket.SCM_RIGHTS)
+# Not every system that may import this module passes descriptors, or closes them when it executes a program.
+SPACE = _socket.CMSG_SPACE(MOST * _INT) if hasattr(_socket, "CMSG_SPACE") else 0
+CLOEXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
+_RIGHTS = (_socket.SOL_SOCKET, getattr(_socket, "SCM_RIGHTS", 1))
 
 
 def receive(source: _socket.socket, size: int) -> tuple[bytes, Sequence[int]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from graders_sandbox import Sandbox
-from graders_sandbox.jail import folders
+from graders_sandbox import Sandbox, folders
+from graders_sandbox.host import scratch
 from tests.sandbox.jails import need
 
 DEEP = """
@@ -62,8 +62,8 @@ def test_empty_follows_no_link(tmp_path: Path) -> None:
 def test_sweep_takes_what_nobody_holds(tmp_path: Path) -> None:
     """A folder whose owner lives stays; one whose owner ended goes; one without a lock goes when it is old."""
     held, left, new, old = (
-        folders.Scratch(1),
-        folders.Scratch(2),
+        scratch.Scratch(1),
+        scratch.Scratch(2),
         f"graders-sandbox-{os.getuid()}-new",
         f"graders-sandbox-{os.getuid()}-old",
     )
@@ -72,7 +72,7 @@ def test_sweep_takes_what_nobody_holds(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     os.utime(tmp_path / old, (0, 0))
 
-    folders.sweep()
+    scratch.sweep()
 
     assert sorted(os.listdir(tmp_path)) == sorted(
         [os.path.basename(held.path), new, "graders-sandbox-x", "else"]

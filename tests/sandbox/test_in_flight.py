@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from graders_sandbox import Job, Limits, Sandbox
-from graders_sandbox.host import pool, processes
+from graders_sandbox.host import memory, pool, start
 from tests.sandbox.jails import a_tier
 
 GB = 1024**3
@@ -48,8 +48,8 @@ MEMINFO = f"MemTotal: 99 kB\nMemFree: 1 kB\nMemAvailable: {8 * GB // 1024} kB\n"
 def test_free_memory_is_the_machines_or_the_containers(
     monkeypatch: pytest.MonkeyPatch, found: dict[str, str], free: int
 ) -> None:
-    monkeypatch.setattr(pool, "open", files(**found), raising=False)
-    assert pool._free_bytes() == free
+    monkeypatch.setattr(memory, "open", files(**found), raising=False)
+    assert memory._free_bytes() == free
 
 
 @pytest.mark.parametrize(
@@ -65,15 +65,15 @@ def test_free_memory_is_the_machines_or_the_containers(
 def test_samples_at_once_fit_in_free_memory(
     monkeypatch: pytest.MonkeyPatch, free: int, limits: Limits, tier: str, at_once: int
 ) -> None:
-    monkeypatch.setattr(pool, "_free_bytes", lambda: free)
-    assert pool._fitting(limits, tier) == at_once
+    monkeypatch.setattr(memory, "_free_bytes", lambda: free)
+    assert memory.fitting(limits, tier) == at_once
 
 
 def test_a_machine_short_of_memory_runs_one_at_a_time_and_later_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bound follows what is free while the sandbox works; a number that was asked for stays."""
-    monkeypatch.setattr(pool, "MEMORY_S", 0.0)
+    monkeypatch.setattr(memory, "_LOOK_S", 0.0)
     free = [0]
-    monkeypatch.setattr(pool, "_free_bytes", lambda: free[0])
+    monkeypatch.setattr(memory, "_free_bytes", lambda: free[0])
     source = (
         "import time\ndef grade(s, i):\n    start = time.monotonic()\n    time.sleep(0.25)\n    return start"
     )
@@ -99,10 +99,10 @@ def test_a_machine_short_of_memory_runs_one_at_a_time_and_later_more(monkeypatch
 def test_samples_are_spread_over_servers_of_their_packages() -> None:
     """A server forks one at a time, so it gets few at once. Who asks for one at a time has one server."""
     source = "import time\ndef grade(s, i):\n    time.sleep(i)\n    return 1.0"
-    with Sandbox(tier=a_tier(), in_flight=2 * processes.PER_SERVER) as sandbox:
+    with Sandbox(tier=a_tier(), in_flight=2 * start.PER_SERVER) as sandbox:
 
         def servers() -> list[int]:
-            return sorted(server.process.pid for server in sandbox._pool._servers)  # type: ignore[union-attr]
+            return sorted(server.process.pid for server in sandbox._pool.servers)  # type: ignore[union-attr]
 
         for _ in range(5):
             assert sandbox.run(source, {}, 0).ok
@@ -128,7 +128,7 @@ def test_what_waits_in_a_server_does_not_run(in_flight: int) -> None:
         starts: list[float] = []
         for outcome in sandbox.run_many([Job(source, {}, {})] * 12):
             starts.append(outcome.value or 0.0)
-            servers = sandbox._pool._servers  # type: ignore[union-attr]  # there is one: it has just graded
+            servers = sandbox._pool.servers  # type: ignore[union-attr]  # there is one: it has just graded
             most = max(most, sum(server.load for server in servers))
 
     assert max(sum(0 <= start - other < 0.1 for other in starts) for start in starts) == in_flight
@@ -138,7 +138,7 @@ def test_what_waits_in_a_server_does_not_run(in_flight: int) -> None:
 def test_what_is_submitted_together_goes_off_at_the_end() -> None:
     with Sandbox(tier=a_tier()) as sandbox:
         sandbox.run("def grade(s, i):\n    return 1.0", {}, {})
-        with sandbox.together():
+        with sandbox.batch_submissions():
             futures = [sandbox.submit("def grade(s, i):\n    return i", {}, n) for n in range(5)]
             time.sleep(0.3)
             assert not any(future.done() for future in futures)
@@ -147,7 +147,7 @@ def test_what_is_submitted_together_goes_off_at_the_end() -> None:
 
 def test_a_source_that_waits_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server keeps so many sources compiled; those of samples that wait in it are among them."""
-    monkeypatch.setattr(processes, "SOURCES", 2)
+    monkeypatch.setattr(pool, "SOURCES", 2)
     slow = "import time\ndef grade(s, i):\n    time.sleep(0.5)\n    return 1.0"
     other = "def grade(s, i):\n    return 2.0"
     wrong = ["def", "def ", "def  "]

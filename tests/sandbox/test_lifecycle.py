@@ -20,9 +20,8 @@ from typing import Any
 
 import pytest
 
-from graders_sandbox import TIERS, Job, Limits, Sandbox
-from graders_sandbox.host import imports, processes
-from graders_sandbox.jail import folders
+from graders_sandbox import TIERS, Job, Limits, Sandbox, read_source
+from graders_sandbox.host import imports, reading, scratch, start, visible
 from tests.sandbox.jails import PACKAGE, a_tier, alive, descendants, need, until
 
 DOUBLE = "def grade(sample, item): return item['x'] * 2.0"
@@ -292,9 +291,7 @@ def kill_a_host(tier: str, after_s: float, folder: str) -> float:
 
     host.stdout.close()
     assert until(lambda: not any(map(alive, below)), 20.0)
-    servers = (
-        -(-3 // processes.PER_SERVER) if tier == "linux-landlock" else 0
-    )  # with files outside of the jail
+    servers = -(-3 // start.PER_SERVER) if tier == "linux-landlock" else 0  # with files outside of the jail
     assert len(os.listdir(folder)) <= servers
     return time.monotonic() - started
 
@@ -306,7 +303,7 @@ def kill_hosts(tier: str, moments: list[float], monkeypatch: pytest.MonkeyPatch,
     for after_s in moments:
         seconds.append(kill_a_host(tier, after_s, str(folder)))
         assert str(folder) not in Path("/proc/self/mounts").read_text()
-        folders.sweep()
+        scratch.sweep()
         assert os.listdir(folder) == []
     # Two seconds is the promise; a machine that is busy with more than us may be late with one.
     assert sum(each >= 2.0 for each in seconds) <= 1, seconds
@@ -334,7 +331,7 @@ HELPERS = {"linux-full": 2, "linux-ns": 2, "linux-landlock": 2, "linux-strict": 
 
 def servers_of(sandbox: Sandbox, known: dict[int, list[int]]) -> list[int]:
     """Servers and what they need, but no sample. `known`: helpers by server, as they were when it was first seen."""
-    servers = list(sandbox._pool._servers) if sandbox._pool else []
+    servers = list(sandbox._pool.servers) if sandbox._pool else []
     for server in servers:
         if server.ready and server.process.pid not in known:
             known[server.process.pid] = descendants(server.process.pid)[: HELPERS[sandbox._choice.tier]]
@@ -399,7 +396,7 @@ def test_the_least_recently_used_server_ends() -> None:
         kept = []
         for source in sources:
             assert sandbox.run(source, {}, {}).ok
-            kept.append([",".join(sorted(server.packages)) for server in sandbox._pool._servers])  # type: ignore[union-attr]
+            kept.append([",".join(sorted(server.packages)) for server in sandbox._pool.servers])  # type: ignore[union-attr]
 
     assert kept == [
         [""],
@@ -455,11 +452,12 @@ def install(name: str, text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     for folder in (tmp_path, *tmp_path.parents):
         if folder.name and folder.stat().st_mode & 0o055 != 0o055:
             folder.chmod(0o755)  # samples may run as another user
-    paths = [*processes.python_paths(), str(tmp_path)]
-    monkeypatch.setattr(processes, "python_paths", lambda: paths)
+    paths = [*visible.python_paths(), str(tmp_path)]
+    monkeypatch.setattr(visible, "python_paths", lambda: paths)
     monkeypatch.setattr(imports, "HOSTED", imports.HOSTED | {name})
     monkeypatch.syspath_prepend(str(tmp_path))
-    imports.named.cache_clear()
+    imports.is_module.cache_clear()
+    reading._known.clear()
 
 
 @pytest.mark.parametrize("tier", ["linux-full", "linux-landlock", "linux-ns"])
@@ -543,7 +541,7 @@ NEVER_AHEAD = [
 @pytest.mark.parametrize(("module", "ahead"), NEVER_AHEAD)
 def test_command_lines_and_test_suites_are_not_loaded_ahead(module: str, ahead: str) -> None:
     """What runs when it is imported is left to the sample that imports it."""
-    found = imports.named(f"import {module}\n")
+    found = read_source(f"import {module}\n").to_load
 
     assert found.packages | found.standard - {imports.NUMPY_RANDOM} <= {ahead}
 

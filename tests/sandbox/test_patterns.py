@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from graders_sandbox import Sandbox
-from graders_sandbox.host import imports
+from graders_sandbox import Sandbox, read_source
+from graders_sandbox.jail import reader
 from tests.sandbox.jails import a_tier
 
 A, Z = int(re.I), int(re.M)
@@ -42,12 +42,12 @@ re._compiler.compile = compiler
         pytest.param("other.match('d', s)", (), id="another module"),
         pytest.param("\n".join(f"re.match('{n}' * 1, s)" for n in range(3)), (), id="made as it runs"),
         pytest.param("\n".join(f"re.match('{n}', s)" for n in range(9999)), (), id="too many"),
-        pytest.param(f"re.match('{'x' * imports.PATTERNS_BYTES}', s)", (), id="too long"),
+        pytest.param(f"re.match('{'x' * reader.PATTERNS_BYTES}', s)", (), id="too long"),
         pytest.param(f"re.match('{chr(0x1F600) * 4000}', s)", (), id="too long as it is sent"),
     ],
 )  # fmt: skip
 def test_patterns_are_read_from_the_text(text: str, patterns: tuple[tuple[str, int], ...]) -> None:
-    assert imports.named("import re\n" + text).patterns == patterns
+    assert read_source("import re\n" + text).patterns == patterns
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_one_that_is_wrong_fails_where_it_is_reached() -> None:
 def test_slow_ones_are_left_to_samples() -> None:
     """A class of all characters in both cases takes 5 ms; nine hundred of them may not hold up a server, twice."""
     slow = "[a-\U0010fffe]" * 900
-    assert imports.named(f"import re\nre.search('(?i){slow}', s)").patterns
+    assert read_source(f"import re\nre.search('(?i){slow}', s)").patterns
     source = (
         f"import re\ndef grade(s, i):\n    return 1.0 if i else float(re.search('(?i){slow}', 'x') is None)"
     )

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from graders_sandbox import TIERS, Job, Sandbox, SandboxUnavailable
-from graders_sandbox.host.processes import Choice
+from graders_sandbox.host.choice import Choice
 from tests.sandbox.jails import ORDINARY_UID, PACKAGE, a_tier, need, ordinary_python, run_script
 
 ONE = "def grade(sample, item): return 1.0"
@@ -176,7 +176,7 @@ def test_a_server_that_is_killed_while_it_starts_is_started_again(
                 self.kill()
 
     tier = a_tier()
-    monkeypatch.setattr("graders_sandbox.host.processes.subprocess.Popen", KilledAtOnce)
+    monkeypatch.setattr("graders_sandbox.host.spawn.subprocess.Popen", KilledAtOnce)
     with Sandbox() as sandbox:
         outcome = sandbox.run(ONE, {}, {})
 
@@ -194,9 +194,9 @@ def test_servers_that_always_die_are_given_up_with_the_reason(monkeypatch: pytes
             self.kill()
 
     with Sandbox() as sandbox:
-        monkeypatch.setattr("graders_sandbox.host.processes.subprocess.Popen", KilledAtOnce)
+        monkeypatch.setattr("graders_sandbox.host.spawn.subprocess.Popen", KilledAtOnce)
         outcomes = list(sandbox.run_many([Job(ONE, {}, {})] * 12))
-        monkeypatch.setattr("graders_sandbox.host.processes.subprocess.Popen", real)
+        monkeypatch.setattr("graders_sandbox.host.spawn.subprocess.Popen", real)
         after = sandbox.run(ONE, {}, {})
 
     assert {outcome.status for outcome in outcomes} == {"infrastructure"}

@@ -22,9 +22,9 @@ from typing import Any
 
 from graders_sandbox.limits import Job
 
-from . import processes
-from .imports import named
-from .pool import Sandbox
+from . import start, visible
+from .imports import is_module
+from .sandbox import Sandbox
 
 SOURCE = "import re\ndef grade(sample, item):\n    return float(re.search(r'\\d+', sample) is not None)\n"
 NUMPY = "import numpy\n" + SOURCE
@@ -167,7 +167,7 @@ def _bubblewrap() -> list[str] | None:
         "/dev",
     ]
     for path in {
-        *processes.shown(),
+        *visible.shown(),
         os.path.dirname(os.path.realpath(sys.executable)),
         os.path.dirname(sys.executable),
     }:
@@ -207,7 +207,7 @@ def cpu_ms(sandbox: Sandbox, naked: _Helpers, count: int) -> tuple[float, float]
         return ticks / os.sysconf("SC_CLK_TCK")
 
     job = Job(SOURCE, SAMPLE, {})
-    servers = [server.process.pid for server in sandbox._pool._servers]  # type: ignore[union-attr]
+    servers = [server.process.pid for server in sandbox._pool.servers]  # type: ignore[union-attr]
     before = sum(map(of_tree, servers))
     for _ in sandbox.run_many([job] * count):
         pass
@@ -293,7 +293,7 @@ def start_ms(tier: str, rounds: int = 5) -> list[float]:
 def private_bytes(tier: str) -> int:
     """Memory that a sample in flight has for itself: what it wrote of its template's pages, and its own."""
     with _without_idle(tier) as sandbox:
-        server = sandbox._pool._servers[-1].process.pid  # type: ignore[union-attr]
+        server = list(sandbox._pool.servers)[-1].process.pid  # type: ignore[union-attr]
         before = {pid for pid, _ in _tree(server)}
         future = sandbox.submit(
             "import time\ndef grade(s, i):\n    time.sleep(1.5)\n    return 1.0", SAMPLE, {}
@@ -366,7 +366,7 @@ def measure(rounds: int, seconds: float) -> dict[str, Any]:
             Way("jailed", _sandboxed(sandbox)),
             Way("jailed, no child waiting", _sandboxed(stack.enter_context(_without_idle(tier)))),
         ]
-        if named(NUMPY).packages:
+        if is_module("numpy"):
             ways.append(Way("jailed, numpy loaded", _sandboxed(sandbox, NUMPY)))
         ways += [Way(f"layers: {name}", _sandboxed(box)) for name, box in _layers(stack, tier)]
         gc.collect()
@@ -426,11 +426,11 @@ def measure(rounds: int, seconds: float) -> dict[str, Any]:
 def _without_idle(tier: str) -> Sandbox:
     """A sandbox whose server keeps no idle children: what forking for each sample costs."""
     sandbox = Sandbox(tier=tier, in_flight=4)
-    kept, processes.IDLE = processes.IDLE, 0
+    kept, start.IDLE = start.IDLE, 0
     try:
         sandbox.run(SOURCE, SAMPLE, {})
     finally:
-        processes.IDLE = kept
+        start.IDLE = kept
     return sandbox
 
 

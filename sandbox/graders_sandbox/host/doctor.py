@@ -19,8 +19,8 @@ from graders_sandbox.limits import TIERS, Job, SandboxUnavailable
 
 from . import attacks
 from .attacks.scene import Scene
-from .imports import HOSTED, named
-from .pool import Sandbox
+from .imports import HOSTED, is_module
+from .sandbox import Sandbox
 
 #: A protection, and the rows of the threat matrix whose quick attacks witness it.
 PROTECTIONS = (
@@ -142,7 +142,7 @@ def _python(sandbox: Sandbox) -> Protection:
 
 def _packages(sandbox: Sandbox) -> Iterator[Protection]:
     """Every package that programs of the hosted service may import, if it is installed here."""
-    installed = sorted(name for name in HOSTED if named(f"import {name}").packages)
+    installed = sorted(name for name in HOSTED if is_module(name))
     for name in installed:
         outcome = sandbox.run(f"import {name}\ndef grade(sample, item):\n    return 1.0\n", {}, {})
         text = "imports inside" if outcome.ok else f"does not import inside: {_last(outcome.text)}"

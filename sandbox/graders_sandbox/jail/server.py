@@ -1,7 +1,7 @@
 """The server: jailed once together with its templates, which it tells to fork for each sample. It keeps the books, ends
 what has run too long and empties folders. It never runs untrusted code and never reads a payload.
 
-Started by the host (processes.py) with FD PARENT as arguments and nothing of the host in its environment. Its lifetime is the
+Started by the host (host/start.py) with FD PARENT as arguments and nothing of the host in its environment. Its lifetime is the
 control socket's: when the host is gone, the socket ends and so do the server and everything below it.
 """
 
@@ -23,11 +23,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 
-from graders_sandbox import protocol
+from graders_sandbox import folders, modules, protocol
 from graders_sandbox.linux import landlock, namespaces, seccomp
 from graders_sandbox.linux import sys as kernel
 
-from . import folders, program, sample, template, watcher
+from . import sample, template, watcher
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Janitor(SimpleNamespace):
 
 
 class Server:
-    """The loop. `settings` is the host's first message (see processes.py)."""
+    """The loop. `settings` is the host's first message (see host/start.py)."""
 
     def __init__(self, control: _socket.socket, parent: int, settings: dict[str, Any]) -> None:
         self.control = control
@@ -414,8 +414,8 @@ class Server:
                 may_ask=may_ask,
             )
             if may_ask and self.untrusted is None:
-                modules = program.MODULES if self.child_files else program.MODULES_WITHOUT_FILES
-                self.untrusted = self.new_template(-1, {"modules": modules, "patterns": []})
+                ahead = modules.MODULES if self.child_files else modules.MODULES_WITHOUT_FILES
+                self.untrusted = self.new_template(-1, {"modules": ahead, "patterns": []})
             if source.ready or source.error:
                 self.start(source, work)
             else:

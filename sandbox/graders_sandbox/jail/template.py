@@ -262,7 +262,8 @@ def compiled(text: int) -> types.CodeType:
         SyntaxError, ValueError, MemoryError, RecursionError: it does not compile.
     """
     size = os.lseek(text, 0, os.SEEK_END)
-    return compile(os.pread(text, size, 0), "<grader>", "exec", dont_inherit=True)
+    source = protocol.source_text(os.pread(text, size, 0))
+    return compile(source, "<grader>", "exec", dont_inherit=True)
 
 
 def compile_patterns(patterns: Iterable[tuple[str, int]]) -> None:

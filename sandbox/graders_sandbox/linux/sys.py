@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
@@ -81,7 +82,7 @@ AARCH64: dict[str, int] = {
 MACHINE = os.uname().machine if hasattr(os, "uname") else ""
 #: By machine. NR: those of this one; {} on one that is not supported.
 TABLES = {"x86_64": X86_64, "aarch64": AARCH64}
-NR: dict[str, int] = TABLES.get(MACHINE, {})
+NR: dict[str, int] = TABLES.get(MACHINE, {}) if sys.platform.startswith("linux") else {}
 #: How seccomp names this machine (AUDIT_ARCH_*).
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}.get(MACHINE, 0)
 

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
-from graders_sandbox.host.pool import Sandbox
+from graders_sandbox.host.sandbox import Sandbox
 from graders_sandbox.limits import TIERS, Job, Limits, Outcome, SandboxUnavailable
 
 from .cases import ATTACKS, ROWS, Attack, program

@@ -764,12 +764,19 @@ return NOTHING"""),
     Attack(59, "deep parentheses", "compile RecursionError or compile MemoryError or compile SyntaxError", source="x = " + "(" * 5000 + ")" * 5000),
     Attack(59, "a deep expression", "compile RecursionError or compile MemoryError or compile SyntaxError or grade NameError or import RecursionError", source="x = " + "-" * 100_000 + "1"),
     Attack(59, "many attributes", "compile RecursionError or compile MemoryError or compile SyntaxError or grade NameError or import AttributeError or import RecursionError", source="x = 1" + ".real" * 40_000),
+    Attack(59, "a coding cookie", "value 1", source="# coding: latin-1\ndef grade(sample, item):\n    return float(len('é'))\n"),
+    *(
+        Attack(59, f"a chain of {name}, with an import", "compile RecursionError", source=f"import re\ny = {start}{link * 80_000}\ndef grade(sample, item):\n    return 1.0\n", timeout_s=60)
+        for name, start, link in (("sums", "1", "+1"), ("calls", "x", "()"), ("names", "x", ".a"))
+    ),
+    Attack(59, "a formatted text that takes seconds to parse", "value 1 or compile The", source="import re\ndef grade(sample, item):\n    return 1.0\nx = lambda a: f'" + "{a}" * 20_000 + "'\n", timeout_s=60),
+    Attack(59, "an import that leaves", by_tier("import SystemExit", "import SystemExit", "import SystemExit", "import ModuleNotFoundError"), source="import unittest.__main__\ndef grade(sample, item):\n    return 1.0\n"),
     Attack(59, "256 kB", "value 1", source="def grade(sample, item):\n    return 1.0\n" + "x = 1\n" * 43_000, timeout_s=60),
     Attack(59, "more than 256 kB", "compile SourceTooLarge", source="# " + "x" * 262_144),
     Attack(59, "a folded constant", "value 1 or compile MemoryError", source="x = 2 ** 2 ** 2 ** 2 ** 2\ndef grade(sample, item):\n    return float((x if False else 1) or len('x' * 10**9 if False else 'x'))"),
     Attack(59, "NUL", "compile SyntaxError or compile ValueError", source="x = 1\0\n"),
     Attack(59, "surrogates", "compile SyntaxError or compile UnicodeDecodeError or compile UnicodeEncodeError or compile ValueError", source="x = '\ud800'\n"),
-    Attack(59, "a foreign encoding", "compile SyntaxError or compile LookupError", source="# coding: no-such-encoding\n"),
+    Attack(59, "a foreign encoding", "grade NameError", source="# coding: no-such-encoding\n"),
     Attack(59, "tabs and indentation", "compile TabError or compile IndentationError", source="if True:\n        x = 1\n\ty = 2\n"),
 ]  # fmt: skip
 

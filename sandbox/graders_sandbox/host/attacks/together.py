@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from graders_sandbox.host.pool import Sandbox
+from graders_sandbox.host.sandbox import Sandbox
 from graders_sandbox.limits import Outcome
 
 from .cases import FULL, LANDLOCK, NS, PRELUDE, STRICT, TIERS

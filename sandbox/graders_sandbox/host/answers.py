@@ -1,0 +1,237 @@
+"""What servers say, and what it means: an outcome, another try, or another tier."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from graders_sandbox import protocol
+from graders_sandbox.limits import Limits, Outcome
+
+from . import results
+from .choice import Choice
+from .servers import EXIT_S, Server, ServerSet
+from .tasks import ATTEMPTS, Run, TaskQueue
+
+log = logging.getLogger("graders_sandbox")
+
+
+class Answers:
+    """Reads what servers say and settles the tasks that it is about. Used by the pool's thread alone.
+
+    Args:
+        let_go: Closes a run's result pipe and no longer listens to it.
+    """
+
+    def __init__(
+        self,
+        queue: TaskQueue,
+        servers: ServerSet,
+        choice: Choice,
+        limits: Limits,
+        let_go: Callable[[Run], None],
+    ) -> None:
+        self._queue = queue
+        self._servers = servers
+        self._choice = choice
+        self._limits = limits
+        self._let_go = let_go
+        self._failed_starts = 0  # of servers in a row, for no reason that was said
+        self._buffer = memoryview(bytearray(65536))
+
+    def message(self, server: Server) -> None:
+        """Act on one message; an empty one is a server's end."""
+        try:
+            data = bytes(self._buffer[: server.control.recv_into(self._buffer)])
+        except OSError:
+            data = b""
+        kind = data[:1]
+        if kind == b"X":
+            _, number, status, ended, wall_s, cpu_s = protocol.EXIT.unpack(data)
+            run = server.running.pop(number)
+            server.heard()
+            self._on_exit(server, run, status, ended, wall_s, cpu_s)
+        elif kind == b"C":
+            self._on_compile_error(server, data)
+        elif kind == b"N":
+            run = server.running.pop(protocol.NUMBER.unpack_from(data)[1])
+            self._let_go(run)
+            self._queue.pause()
+            self._queue.again(run.tasks, data[protocol.NUMBER.size :].decode(), self._choice.tier)
+        elif kind == b"L":
+            server.jailed = True
+            about = json.loads(data[1:])
+            self._choice.works(about["tier"], about["notes"])
+        elif kind == b"R":
+            server.ready = True
+            self._failed_starts = 0
+        elif kind == b"T":
+            self._cannot_load(server, data[1:].decode("utf-8", "replace"))
+        elif kind == b"F":
+            self._on_tier_failure(server, data[1:].decode("utf-8", "replace"))
+        else:
+            self._on_end(server)
+
+    # --- servers ---
+
+    def died(self, server: Server, reason: str) -> None:
+        """It ended under its samples, or has to."""
+        self._requeue(server, reason, counts=True)
+
+    def not_ready(self, server: Server, after_s: float) -> None:
+        """It took too long to start."""
+        if server.jailed and self._preloads(server):
+            self._cannot_load(server, f"it took longer than {after_s:g} s")
+        else:
+            self._not_started(server, f"the sandbox server was not ready after {after_s:g} s")
+
+    def _on_end(self, server: Server) -> None:
+        """A server has ended without a word. Only what is said counts against its tier."""
+        if server.ready:
+            self.died(server, "the sandbox server ended unexpectedly")
+            return
+        with suppress(subprocess.TimeoutExpired):
+            server.process.wait(EXIT_S)
+        killed = server.process.returncode == -signal.SIGKILL
+        if server.jailed and not killed and self._preloads(server):
+            self._cannot_load(server, f"they ended the server: {server.last_words()}")
+        else:
+            self._not_started(server, f"the sandbox server did not start: {server.last_words()}")
+
+    def _preloads(self, server: Server) -> bool:
+        return bool(server.packages) and server.packages not in self._servers.unpreloadable
+
+    def _not_started(self, server: Server, reason: str) -> None:
+        """Nobody is to blame: try again. After several in a row what waits is given up, each sample without its own tries."""
+        self._failed_starts += 1
+        self._queue.pause()
+        self.died(server, reason)
+        if self._failed_starts >= ATTEMPTS:
+            text = f"{reason}, {self._failed_starts} times in a row"
+            self._failed_starts = 0
+            self._queue.finish_queued(Outcome("infrastructure", text=text, attempts=ATTEMPTS))
+
+    def _cannot_load(self, server: Server, reason: str) -> None:
+        """Its packages do not bear a fork server: samples import them for themselves, in a server without."""
+        log.warning(
+            "%s are imported by every sample anew, which is slow: %s",
+            ", ".join(sorted(server.packages)),
+            reason,
+        )
+        self._servers.unpreloadable.add(server.packages)
+        self._requeue(server, reason, counts=False)
+
+    def _on_tier_failure(self, server: Server, reason: str) -> None:
+        """A server says that its tier does not work here: on to the next, or refuse."""
+        known = bool(self._choice.tier)
+        self._choice.failed(server.tier, reason)
+        self._requeue(server, reason, counts=known)
+        if known:
+            self._queue.pause()
+
+    def _requeue(self, server: Server, reason: str, *, counts: bool) -> None:
+        """End a server; what it had is done again elsewhere."""
+        runs = [*server.running.values(), *server.waiting]
+        self._servers.end(server)
+        for run in reversed(runs):
+            self._let_go(run)
+            self._queue.again(run.tasks, reason, self._choice.tier, counts=counts)
+
+    # --- samples ---
+
+    def read(self, run: Run) -> None:
+        """What samples that share a process have written so far."""
+        with suppress(BlockingIOError):
+            while data := os.read(run.result, 65536):
+                run.written += data
+                if len(run.written) > len(run.tasks) * (protocol.FRAME_MAX + protocol.LENGTH.size) + 1:
+                    break  # not what we wait for; it ends by the deadline, and then each runs alone
+            self._let_go(run)
+
+    def _on_compile_error(self, server: Server, data: bytes) -> None:
+        run = server.running.pop(protocol.NUMBER.unpack_from(data)[1])
+        self._let_go(run)
+        text = data[protocol.NUMBER.size :].decode("utf-8", "replace")
+        name = protocol.clean_name(text.strip().rpartition("\n")[2].partition(":")[0])
+        outcome = Outcome(
+            "grader_error", tier=server.tier, stage="compile", error_type=name, text=protocol.clean(text)
+        )
+        for task in run.tasks:
+            self._queue.finish(task, outcome)
+
+    def _on_exit(
+        self, server: Server, run: Run, status: int, ended: int, wall_s: float, cpu_s: float
+    ) -> None:
+        """What became of a run whose process has ended."""
+        if ended == protocol.BY_FAULT:
+            self._let_go(run)
+            self._retry(
+                run,
+                "the sample's process was killed by something outside of the sandbox, or the child that it asked for could not "
+                "be started (the machine or its container may be short of memory)",
+            )
+            return
+        if len(run.tasks) > 1:
+            self._on_shared_exit(run, status, ended, wall_s, cpu_s)
+            return
+        try:
+            written = os.read(run.result, protocol.FRAME_MAX + 1)
+        except OSError:
+            written = b""
+        run.close()
+        task = run.tasks[0]
+        jailed = self._choice.tier != "unsandboxed"  # then no program leaves with this code
+        if jailed and ended == protocol.BY_ITSELF and status == protocol.NOT_JAILED << 8:
+            self._retry(run, "the jail of this sample could not be entered")
+            return
+        outcome = results.outcome(written, status, ended, task.wall_s, cpu_s, self._limits)
+        if outcome.status == "disk" and outcome.stage and (why := self._no_room(server)):
+            self._retry(run, why)
+            return
+        self._queue.finish(
+            task,
+            replace(outcome, tier=self._choice.tier, wall_s=wall_s, cpu_s=cpu_s, attempts=task.attempts + 1),
+        )
+
+    def _retry(self, run: Run, reason: str) -> None:
+        self._queue.again(run.tasks, reason, self._choice.tier)
+
+    def _no_room(self, server: Server) -> str:
+        """Why a full disk may be the host's and not the sample's limit; "" when it cannot be."""
+        if server.scratch is None:  # each sample has a file system of its own
+            return ""
+        free = os.statvfs(server.scratch.path)
+        room = free.f_bavail * free.f_frsize
+        # Some file systems count no files, and say that there are 0.
+        if room >= self._limits.disk_bytes and (not free.f_files or free.f_favail >= self._limits.inodes):
+            return ""
+        return (
+            f"the disk of {server.scratch.path} has room for {room >> 20} MB and {free.f_favail} files, less than one sample "
+            "may use: set TMPDIR to a folder with more room"
+        )
+
+    def _on_shared_exit(self, run: Run, status: int, ended: int, wall_s: float, cpu_s: float) -> None:
+        if run.result >= 0:
+            self.read(run)
+        self._let_go(run)
+        count = len(run.tasks)
+        outcomes = results.read_results(bytes(run.written), count) if not status and not ended else None
+        if outcomes is None:
+            for task in run.tasks:
+                task.alone = True
+            self._queue.again(run.tasks, "", self._choice.tier, counts=False)
+            return
+        for task, outcome in zip(run.tasks, outcomes, strict=True):
+            self._queue.finish(
+                task,
+                replace(
+                    outcome, tier=self._choice.tier, wall_s=wall_s / count, cpu_s=cpu_s / count,
+                    attempts=task.attempts + 1, samples_per_process=count,
+                ),
+            )  # fmt: skip

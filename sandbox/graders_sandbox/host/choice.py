@@ -1,0 +1,94 @@
+"""Which tier holds samples here, and what is said where one does not work."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+
+from graders_sandbox.limits import TIERS
+from graders_sandbox.linux import sys as kernel
+
+#: What helps where a tier does not work, by the layer that its server named.
+_FIXES = {
+    "namespaces": "let ordinary users make user namespaces (user.max_user_namespaces above 0; on Ubuntu 24.04 "
+    "kernel.apparmor_restrict_unprivileged_userns=0; in Docker a seccomp profile that allows unshare)",
+    "private root": "let user namespaces mount (in Docker: a seccomp and AppArmor profile that allow mount)",
+    "Landlock": "a kernel from 5.13 on (6.12 for all of it) with landlock in its `lsm=` list",
+    "seccomp": "a kernel with CONFIG_SECCOMP_FILTER",
+}
+log = logging.getLogger("graders_sandbox")
+
+
+class Choice:
+    """Which tier holds samples here, found out by starting servers of each, strongest first.
+
+    Attributes:
+        tier: "" until one has worked.
+        refusal: Why nothing will run; "" while something may.
+        notes: What the tier that works would say about itself, such as a layer that is thinner here.
+    """
+
+    def __init__(self, *, require: str | None, tier: str | None, unsandboxed: bool) -> None:
+        for name in (require, tier):
+            if name is not None and name not in TIERS:
+                raise ValueError(f"{name!r} is not a tier; the tiers are {', '.join(TIERS)}")
+        self.tier = ""
+        self.notes: tuple[str, ...] = ()
+        self.refusal = _unsupported(unsandboxed)
+        self._require = require
+        self._only = tier
+        self._candidates: Sequence[str] = TIERS[: TIERS.index(require) + 1] if require else TIERS
+        if unsandboxed:
+            self._candidates = ("unsandboxed",)
+        elif tier:
+            self._candidates = (tier,)
+        self._reasons: list[str] = []
+
+    @property
+    def next(self) -> str:
+        """The tier to start a server of."""
+        return self.tier or self._candidates[0]
+
+    def works(self, tier: str, notes: Iterable[str]) -> None:
+        if self.tier:
+            return
+        self.tier, self.notes = tier, tuple(notes)
+        if self._reasons:
+            log.warning("samples are held by %s, since %s", tier, "; ".join(map(_with_fix, self._reasons)))
+        elif tier == "unsandboxed":
+            log.warning("samples run without a sandbox: unsandboxed was asked for")
+
+    def failed(self, tier: str, reason: str) -> None:
+        """A server says that its tier does not work here: on to the next, or refuse."""
+        if self.tier or self.refusal or tier != self._candidates[0]:
+            return
+        self._reasons.append(f"{tier} does not work here ({reason})")
+        self._candidates = self._candidates[1:]
+        if not self._candidates:
+            wanted = (
+                f" of tier {self._only}" if self._only
+                else f" as strong as {self._require}" if self._require else ""
+            )  # fmt: skip
+            self.refusal = (
+                f"no sandbox{wanted} works here: {'; '.join(map(_with_fix, self._reasons))}. `python -m graders_sandbox "
+                "doctor` names each protection. For programs that you wrote, unsandboxed=True runs them without any."
+            )
+
+
+def _with_fix(reason: str) -> str:
+    for layer, fix in _FIXES.items():
+        if f"({layer}: " in reason:
+            return f"{reason}; what helps: {fix}"
+    return reason
+
+
+def _unsupported(unsandboxed: bool) -> str:
+    if not sys.platform.startswith("linux"):
+        return (
+            f"there is no jail for {sys.platform}: run this in a Linux container (Docker's and Podman's defaults will do) or, "
+            "on Windows, in WSL"
+        )
+    if not kernel.NR and not unsandboxed:
+        return f"there is no jail for the processor {kernel.MACHINE}, only for {' and '.join(kernel.TABLES)}"
+    return ""

@@ -1,0 +1,219 @@
+"""What the host knows of a source, without having parsed it: a jailed reader does (jail/reader.py)."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import subprocess
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from graders_sandbox import protocol
+
+from . import descriptors
+from .imports import NOTHING_TO_LOAD, ToLoad, to_load
+from .spawn import spawn
+
+KEPT = 256  # sources whose facts are remembered
+TRIES = 3  # of one source, where the reader ends under it
+ANSWER_S = 30.0  # more than the reader gives a source
+ANSWER_BYTES = 64_000
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What is known of a source without running it.
+
+    Attributes:
+        mistake: Why no row can be graded with it, such as a syntax error with its line; "" when nothing is wrong that can
+            be seen.
+        to_load: Modules to load ahead of its samples.
+        patterns: Regular expressions that it gives to functions of re as literals, with their flags.
+    """
+
+    mistake: str = ""
+    to_load: ToLoad = NOTHING_TO_LOAD
+    patterns: tuple[tuple[str, int], ...] = ()
+
+
+UNREADABLE = SourceFacts("The source does not compile: the compiler crashed or took too long on it.")
+#: Nothing has to be loaded for a source that imports nothing, so that none of it is read before its server compiles it.
+IMPORTS_NOTHING = SourceFacts()
+
+
+class Reader:
+    """A reader's process, started when a source has to be read. Safe to use from any thread.
+
+    Call `forget` in a forked child.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    def begin(self, source: str) -> int:
+        """Have a source read; a descriptor of the answer, which ends without one when the source could not be read.
+
+        Raises:
+            SandboxUnavailable: this Python cannot be started.
+            OSError: no descriptor or process could be had.
+        """
+        text = descriptors.memory(source.encode("utf-8", "surrogatepass"))
+        answer, write = os.pipe()
+        try:
+            with self._lock:
+                try:
+                    protocol.send(self._started(), b"R", [text, write])
+                except ConnectionError:  # it had nothing to do for long, or was killed
+                    self._stop()
+                    protocol.send(self._started(), b"R", [text, write])
+        except BaseException:
+            os.close(answer)
+            raise
+        finally:
+            os.close(text)
+            os.close(write)
+        return answer
+
+    def _started(self) -> socket.socket:
+        if self._control is None:
+            ours, theirs = socket.socketpair()
+            try:
+                self._process = spawn(
+                    "graders_sandbox.jail.reader", theirs.fileno(), environment={}, stderr=subprocess.DEVNULL
+                )
+            except BaseException:
+                ours.close()
+                raise
+            finally:
+                theirs.close()
+            self._control = ours
+        return self._control
+
+    def _stop(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._control = self._process = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone, and with it what it was reading."""
+        with self._lock:
+            return self._process is None or self._process.poll() is not None
+
+    def close(self) -> None:
+        """End the process. It is started again when a source has to be read."""
+        with self._lock:
+            self._stop()
+
+    def forget(self) -> None:
+        """In a forked child: let go of the process without ending it."""
+        self._lock = threading.Lock()
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            self._process.returncode = 0  # not our child: never waited for
+        self._control = self._process = None
+
+
+_known: OrderedDict[str, SourceFacts] = OrderedDict()
+_known_lock = threading.Lock()
+_reader = Reader()
+
+
+def known(source: str) -> SourceFacts | None:
+    """The facts of a source that was read before."""
+    with _known_lock:
+        facts = _known.get(source)
+        if facts is not None:
+            _known.move_to_end(source)
+        return facts
+
+
+def settle(source: str, answer: bytes) -> SourceFacts | None:
+    """The facts in a reader's answer, remembered; None when there was no answer."""
+    facts = _facts(source, answer)
+    if facts is not None:
+        with _known_lock:
+            _known[source] = facts
+            while len(_known) > KEPT:
+                _known.popitem(last=False)
+    return facts
+
+
+def read_source(source: str) -> SourceFacts:
+    """What is known of a source without running it: whether it compiles, and what it imports.
+
+    It is parsed in a process of its own behind seccomp, never here. The first call of a process starts it, in some 50 ms.
+
+    Raises:
+        SandboxUnavailable: this Python cannot be started.
+        OSError: no descriptor or process could be had.
+    """
+    facts = known(source)
+    for _ in range(TRIES):
+        if facts is not None:
+            return facts
+        facts = settle(source, _answer(_reader.begin(source)))
+        if facts is None and not _reader.has_ended:
+            break
+    return facts or UNREADABLE
+
+
+def _answer(descriptor: int) -> bytes:
+    """All that a reader's child writes; b"" when it takes too long."""
+    end = time.monotonic() + ANSWER_S
+    written = b""
+    try:
+        while len(written) <= ANSWER_BYTES and (left := end - time.monotonic()) > 0:
+            if select.select([descriptor], [], [], left)[0]:
+                data = os.read(descriptor, ANSWER_BYTES)
+                if not data:
+                    return written
+                written += data
+        return b""
+    finally:
+        os.close(descriptor)
+
+
+def _facts(source: str, answer: bytes) -> SourceFacts | None:
+    """The reader's child may be in the hands of the source that it read: nothing but bounded data is taken."""
+    if len(answer) > ANSWER_BYTES:
+        return UNREADABLE
+    try:
+        match json.loads(answer):
+            case {"mistake": str(mistake), "names": list(names), "patterns": list(patterns)}:
+                return SourceFacts(
+                    protocol.clean(mistake),
+                    to_load([name for name in names if isinstance(name, str)], source),
+                    tuple((text, flags) for text, flags in map(_pattern, patterns)),
+                )
+    except (ValueError, RecursionError):
+        return None if not answer else UNREADABLE
+    return UNREADABLE
+
+
+def _pattern(value: Any) -> tuple[str, int]:
+    match value:
+        case [str(text), int(flags)]:
+            return text, flags
+    raise ValueError("not a pattern and its flags")
+
+
+def _forget() -> None:
+    global _known_lock
+    _known_lock = threading.Lock()
+    _reader.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,53 @@
+"""Which files of this machine samples may read: Python, its packages, and what those need."""
+
+from __future__ import annotations
+
+import os
+import site
+import stat
+import sys
+import sysconfig
+from contextlib import suppress
+
+
+def python_paths() -> list[str]:
+    """sys.path of the samples: the standard library and the installed packages, nothing of the caller's."""
+    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    paths += [path for path in sys.path if path.endswith("lib-dynload") or path.endswith(".zip")]
+    with suppress(AttributeError):
+        paths += site.getsitepackages()
+    return [path for path in dict.fromkeys(map(os.path.realpath, paths)) if os.path.exists(path)]
+
+
+def shown() -> list[str]:
+    """What samples may read: Python, its packages, shared libraries, time zones, corpora."""
+    libraries = [
+        sysconfig.get_config_var("LIBDIR"),
+        "/lib",
+        "/lib64",
+        "/usr/lib",
+        "/usr/lib64",
+        "/usr/local/lib",
+    ]
+    others = ["/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime", "/usr/share/nltk_data"]
+    others += [os.path.join(sys.prefix, "nltk_data"), *os.environ.get("NLTK_DATA", "").split(os.pathsep)]
+    paths = [path for path in [*python_paths(), *libraries, *others] if path and os.path.isabs(path)]
+    real = [os.path.realpath(path) for path in paths if os.path.exists(path)]
+    # A folder brings along what is below it; names that are links stay, since programs use them.
+    return [
+        path for path in dict.fromkeys([*real, *filter(os.path.islink, paths)])
+        if os.path.islink(path) or not any(path.startswith(other + "/") for other in real)
+    ]  # fmt: skip
+
+
+def closed_above(path: str) -> str:
+    """Which folder above keeps this user out, if one does."""
+    while (path := os.path.dirname(path)) != "/":
+        with suppress(OSError):
+            if not os.access(path, os.X_OK):
+                mode = stat.S_IMODE(os.stat(path).st_mode)
+                return (
+                    f". The folder {path} is closed to user {os.getuid()} (mode {mode:o}): use a Python that this user may "
+                    "run, or open the folder"
+                )
+    return ""

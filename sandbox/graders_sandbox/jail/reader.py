@@ -1,0 +1,213 @@
+"""The reader: says what a source imports and whether it compiles, so that no process of the host parses it.
+
+A process of its own, which forks a child for each source. The child is held by seccomp (no file, no socket, no other
+process) and by limits of time and memory, parses, and writes a bounded answer. Nothing of the source runs. Where the
+system has no seccomp the limits alone hold it: no tier works there either, so no source will run.
+"""
+
+from __future__ import annotations
+
+import _socket
+import ast
+import json
+import os
+import re
+import select
+import signal
+import sys
+import warnings
+
+from graders_sandbox import protocol
+from graders_sandbox.linux import seccomp
+from graders_sandbox.linux import sys as kernel
+
+TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, NoReturn
+
+CPU_S = 5  # for one source: 256 kB of ordinary text take a fifth of a second
+WALL_S = 20.0
+MEMORY_BYTES = 1 << 30
+IDLE_S = 60.0  # without a source, after which the reader leaves; it starts again when it is wanted
+NAMES_BYTES = 32_000  # of all module names together, as they are sent
+PATTERNS_BYTES = 16_000  # of all patterns together, as they are sent
+ANSWER_BYTES = 64_000
+_MISTAKE_MAX = 2000
+
+#: Where functions of re take their flags; the pattern comes first.
+_FLAGS_AT = {
+    "compile": 1,
+    "search": 2,
+    "match": 2,
+    "fullmatch": 2,
+    "findall": 2,
+    "finditer": 2,
+    "split": 3,
+    "sub": 4,
+    "subn": 4,
+}
+_FLAGS = {name: int(flag) for name, flag in re.RegexFlag.__members__.items() if flag is not re.DEBUG}
+
+
+def read(source: bytes) -> dict[str, Any]:
+    """The answer about one source: why no row can be graded with it ("" if unknown), modules, patterns."""
+    try:
+        tree = parsed(source)
+    except SyntaxError as error:
+        return _answer(f"The source does not compile: {error.msg}, line {error.lineno}.")
+    except (ValueError, RecursionError, MemoryError) as error:
+        return _answer(f"The source does not compile: {error or type(error).__name__}.")
+    names: set[str] = set()
+    patterns: dict[tuple[str, int], None] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Call) and (pattern := _pattern(node)) is not None:
+            patterns[pattern] = None
+    return _answer(_mistake(tree), sorted(names), list(patterns))
+
+
+def _answer(
+    mistake: str, names: list[str] | None = None, patterns: list[tuple[str, int]] | None = None
+) -> dict[str, Any]:
+    """A bounded answer: lists that are too long are left out, since they only save time."""
+
+    def bounded(values: list[Any] | None, most: int) -> list[Any]:
+        return values if values and len(json.dumps(values)) <= most else []
+
+    return {
+        "mistake": mistake[:_MISTAKE_MAX],
+        "names": bounded(names, NAMES_BYTES),
+        "patterns": bounded(patterns, PATTERNS_BYTES),
+    }
+
+
+def parsed(source: bytes) -> ast.Module:
+    """The syntax tree of a source.
+
+    Raises:
+        SyntaxError, ValueError, MemoryError, RecursionError: it does not compile.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an odd escape in the user's text is not our warning
+        return ast.parse(protocol.source_text(source))
+
+
+def _mistake(tree: ast.Module) -> str:
+    """Why no row can be graded with this source; "" when nothing is wrong that can be seen without running it."""
+    bound = {name for node in tree.body for name in _bound_names(node)}
+    functions = [
+        n for n in tree.body if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef)) and n.name == "grade"
+    ]
+    if not functions:
+        # Defined in an if, imported, assigned: only running it tells.
+        return "" if {"grade", "*"} & bound else "The source does not define grade(sample, item)."
+    grade = functions[-1]
+    if isinstance(grade, ast.AsyncFunctionDef):
+        return "grade must be a plain function, not async."
+    arguments = grade.args
+    positional = len(arguments.posonlyargs) + len(arguments.args)
+    needed = positional - len(arguments.defaults)
+    needs_keyword = any(default is None for default in arguments.kw_defaults)
+    if needed > 2 or needs_keyword or (positional < 2 and arguments.vararg is None):
+        return f"grade takes (sample, item): two positional parameters, not {ast.unparse(arguments)!r}."
+    return ""
+
+
+def _bound_names(node: ast.stmt) -> Iterator[str]:
+    """The names that a top-level statement other than a plain function may bind."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+            yield inner.id
+        elif isinstance(inner, (ast.Import, ast.ImportFrom)):
+            yield from (alias.asname or alias.name for alias in inner.names)
+        elif isinstance(inner, (ast.FunctionDef, ast.ClassDef)):
+            yield inner.name
+
+
+def _pattern(call: ast.Call) -> tuple[str, int] | None:
+    """The literal pattern and flags of a call such as re.search(r"...", text, re.I); None for any other call."""
+    match call:
+        case ast.Call(
+            func=ast.Attribute(value=ast.Name(id="re"), attr=name), args=[ast.Constant(value=str(text)), *_]
+        ) if name in _FLAGS_AT:
+            at = _FLAGS_AT[name]
+            said = [call.args[at]] if len(call.args) > at else []
+            said += [keyword.value for keyword in call.keywords if keyword.arg == "flags"]
+            flags = _flags(said[0]) if said else 0
+            return None if flags is None else (text, flags)
+    return None
+
+
+def _flags(node: ast.expr) -> int | None:
+    """Of re.I, re.I | re.M, 0; None for what is not known before it runs."""
+    match node:
+        case ast.Attribute(value=ast.Name(id="re"), attr=name):
+            return _FLAGS.get(name)
+        case ast.BinOp(op=ast.BitOr()):
+            left, right = _flags(node.left), _flags(node.right)
+            return None if left is None or right is None else left | right
+        case ast.Constant(value=0):
+            return 0
+    return None
+
+
+# --- the process ---
+
+
+def main() -> None:
+    """Serve the host on the socket that the first argument names, until its end or until there is nothing to do."""
+    control = _socket.socket(fileno=int(sys.argv[1]))
+    read(b"import re\ndef grade(sample):\n    re.search('x', sample, re.I)\n")  # what is used is loaded now
+    child_filter = _lock()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for
+    reader = os.getpid()
+    while select.select([control], [], [], IDLE_S)[0]:
+        message, descriptors = protocol.receive(control, 1)
+        if not message:
+            break
+        source, answer = descriptors
+        if not os.fork():
+            _serve(source, answer, reader, child_filter)
+        os.close(source)
+        os.close(answer)
+    os._exit(0)
+
+
+def _lock() -> seccomp.SampleFilter | None:
+    """Go behind the filter; that of a child, or None where there is no seccomp."""
+    if not kernel.NR:
+        return None
+    try:
+        kernel.drop_capabilities()
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        seccomp.load(seccomp.server_filter())
+    except OSError:
+        return None
+    return seccomp.SampleFilter(paths=False, reserved_exit=protocol.NOT_JAILED)
+
+
+def _serve(source: int, answer: int, reader: int, child_filter: seccomp.SampleFilter | None) -> NoReturn:
+    """In a child: read one source and answer."""
+    try:
+        import resource  # not on every system, and then there are no limits
+
+        if kernel.NR:
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != reader:
+                os._exit(0)
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.setitimer(signal.ITIMER_REAL, WALL_S)  # the end of this process
+        if child_filter is not None:
+            child_filter.pid.value = os.getpid()
+            if child_filter.load():
+                os._exit(protocol.NOT_JAILED)
+        text = os.pread(source, os.lseek(source, 0, os.SEEK_END), 0)
+        os.write(answer, json.dumps(read(text)).encode())
+    finally:
+        os._exit(0)
