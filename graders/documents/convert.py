@@ -77,15 +77,31 @@ def _read_eval(document: Mapping[str, Json]) -> tuple[dict[str, Json], list[str]
     named: dict[str, Json] = {}
     for index, criterion in enumerate(document["testing_criteria"]):
         name = _name(criterion, f"criterion_{index}")
-        while name in named:
-            name += "_"
-        named[name] = criterion
+        named[_free(name, named)] = criterion
     rest = [
         f"{key} is not part of a grader"
         for key in document
         if key not in ("testing_criteria", "name", "object", "id")
     ]
     return named, rest
+
+
+def _free(name: str, named: Mapping[str, Json]) -> str:
+    """The name, with a number where it is taken: `exact`, `exact_2`, ..."""
+    if name not in named:
+        return name
+    # the number of names bounds how often this one was taken, and doubling finds where the free numbers begin
+    free = 2
+    while f"{name}_{free}" in named:
+        free *= 2
+    taken = free // 2
+    while free - taken > 1:
+        middle = (taken + free) // 2
+        if f"{name}_{middle}" in named:
+            taken = middle
+        else:
+            free = middle
+    return f"{name}_{free}"
 
 
 def _name(grader: Json, default: str) -> str:
@@ -109,8 +125,7 @@ def _read_promptfoo(document: Mapping[str, Json]) -> tuple[dict[str, Json], list
             lost.append(f"assert[{index}] ({kind}): no grader means the same")
             continue
         name = str(assertion.get("metric") or f"{kind}_{index}")
-        while name in named:
-            name += "_"
+        name = _free(name, named)
         reference = re.sub(r"\{\{\s*([\w.]+)\s*\}\}", r"{{item.\1}}", value)
         named[name] = {
             "type": "string_check",

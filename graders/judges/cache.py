@@ -6,6 +6,7 @@ import hashlib
 import json
 import sqlite3
 import threading
+import time
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,9 @@ from graders.usage import Usage
 
 SCHEMA_VERSION = 2  # part of every key: a change of what is stored makes old entries invisible
 BUSY_S = 5.0  # how long another process's write is waited for
+# Of one statement's own work. A look-up by key takes microseconds; a file from elsewhere can make one endless.
+STATEMENT_S = 1.0
+STEPS = 10_000  # of SQLite's machine between looks at the clock, some 0.1 ms
 
 
 def cache_key(ask: ModelAsk, url: str, route: Route, vote: int) -> str:
@@ -47,6 +51,7 @@ class Cache:
         self._path = path
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
+        self._until = 0.0  # when a statement is given up
         self._of_parents: list[sqlite3.Connection | None] = []
         try:
             self._open()
@@ -56,6 +61,10 @@ class Cache:
     def _open(self) -> sqlite3.Connection:
         if self._db is None:
             db = sqlite3.connect(self._path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
+            # the file may come from somebody else
+            db.execute("PRAGMA trusted_schema=OFF")
+            self._until = time.monotonic() + STATEMENT_S
+            db.set_progress_handler(self._is_too_long, STEPS)
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
             db.execute(
@@ -64,11 +73,20 @@ class Cache:
             self._db = db
         return self._db
 
+    def _statement(self, sql: str, values: tuple[str, ...]) -> sqlite3.Cursor:
+        """Run one statement, for STATEMENT_S at most."""
+        db = self._open()
+        self._until = time.monotonic() + STATEMENT_S
+        return db.execute(sql, values)
+
+    def _is_too_long(self) -> bool:
+        return time.monotonic() > self._until
+
     def get(self, key: str, ask: ModelAsk) -> ModelReply | None:
         """The kept verdict, checked again; None when there is none that is still valid."""
         try:
             with self._lock:
-                row = self._open().execute("SELECT reply FROM verdicts WHERE key = ?", (key,)).fetchone()
+                row = self._statement("SELECT reply FROM verdicts WHERE key = ?", (key,)).fetchone()
             if row is None:
                 return None
             kept = json.loads(row[0])
@@ -87,7 +105,7 @@ class Cache:
         kept = json.dumps(asdict(reply))
         try:
             with self._lock:
-                self._open().execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", (key, kept))
+                self._statement("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", (key, kept))
         except sqlite3.Error as error:
             self._warn(error)
 

@@ -24,6 +24,10 @@ WIDTH = 32
 #: Rows, and reasons of failures, in a list.
 LISTED = 5
 
+#: What is shown as nothing, or would turn the reading direction: control, zero-width and bidi characters.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 _MARKS = re.compile(r"([\\`*_{}\[\]<>|#~&!])")
 
@@ -158,3 +162,13 @@ def reliability_text(found: Reliability) -> str:
         same = f"{figure(found.same_verdict.value)} {interval(found.same_verdict)}"
         parts.append(f"two rows of an item get the same verdict {same}")
     return f"{'; '.join(parts) or 'rewards do not vary'}; {plural(found.items, 'item')} with repeats"
+
+
+def visible(text: str) -> str:
+    """A text with the name of each character in it that nobody would see."""
+    return _UNSEEN.sub(_named, text)
+
+
+def _named(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return chr(0x2400 + code) if code < 32 else f"⟨U+{code:04X}⟩"

@@ -6,7 +6,7 @@ import json
 import re
 from xml.etree import ElementTree
 
-from graders.report.format import verdict
+from graders.report.format import verdict, visible
 from graders.report.report import Report, Shown
 
 #: Characters of each text of a failure.
@@ -68,5 +68,7 @@ def _about(shown: Shown) -> str:
 
 
 def _xml(text: str) -> str:
-    """Without the characters that XML cannot hold."""
-    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text)
+    """The text with what nobody would see named, without the characters that XML cannot hold."""
+    return re.sub(
+        "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", visible(text)
+    )

@@ -17,7 +17,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from graders.report.format import figure, interval, percent, seconds, verdict
+from graders.report.format import figure, interval, percent, seconds, verdict, visible
 from graders.report.report import Report, Shown
 from graders.stats.estimates import Estimate, number_or_none
 from graders.stats.gates import Gate
@@ -31,10 +31,6 @@ TEXTS_MAX = 9_000_000  # characters of all texts on the page, which cuts them sh
 TEXT_MIN = 400  # but not below this
 SUB_COLUMNS = 4  # sub-rewards with a column of their own in the table of rows
 
-#: What a browser shows as nothing, or what would turn the reading direction: control, zero-width and bidi characters.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-)
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -63,12 +59,7 @@ def page(report: Report) -> str:
 
 def safe(text: object) -> str:
     """A text for HTML: marks escaped, and characters that would not be seen shown by name."""
-    return escape(_UNSEEN.sub(_named, str(text)))
-
-
-def _named(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return chr(0x2400 + code) if code < 32 else f"⟨U+{code:04X}⟩"
+    return escape(visible(str(text)))
 
 
 def _asset(name: str) -> str:

@@ -9,16 +9,20 @@ Rows come in the order they were written, one at a time; each id stands once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from graders.fields import FieldMap, item_of, sample_of
 from graders.jsontext import loads
 
 #: The key that marks a header line, and the version of the format it stands for.
 MARK, VERSION = "graders_results", 1
+#: Of a line. A row of the largest request that `grader serve` takes has an eighth of it; /dev/zero has no end.
+LINE_MAX_BYTES = 256 * 1024**2
 
 
 class ResultsError(ValueError):
@@ -124,7 +128,7 @@ def read_results(path: str | Path) -> Results:
     except OSError as error:
         raise ResultsError(f"cannot read {path}: {error.strerror}") from None
     try:
-        header = parse_header(file.readline(), str(path))
+        header = parse_header(file.readline(LINE_MAX_BYTES), str(path))
     except ResultsError:
         file.close()
         raise
@@ -132,7 +136,7 @@ def read_results(path: str | Path) -> Results:
     def rows() -> Iterator[ResultRow]:
         field_map = FieldMap(**header.options.get("fields", {}))
         with file:
-            for number, line in enumerate(file, 2):
+            for number, line in enumerate(_lines(file), 2):
                 if not line.endswith(b"\n"):
                     return
                 try:
@@ -154,8 +158,9 @@ def read_rows(path: str | Path, places: Collection[int]) -> Iterator[tuple[int, 
     except OSError as error:
         raise ResultsError(f"cannot read {path}: {error.strerror}") from None
     with file:
-        field_map = FieldMap(**parse_header(file.readline(), str(path)).options.get("fields", {}))
-        for place, line in enumerate(file):
+        header = parse_header(file.readline(LINE_MAX_BYTES), str(path))
+        field_map = FieldMap(**header.options.get("fields", {}))
+        for place, line in enumerate(_lines(file)):
             if place in places:
                 yield place, _row(loads(line), field_map)
 
@@ -180,8 +185,26 @@ def parse_header(line: bytes, path: str) -> Header:
         raise ResultsError(message) from None
 
 
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file; one that is too long comes in pieces, which are no result lines."""
+    return iter(partial(file.readline, LINE_MAX_BYTES), b"")
+
+
+def check_rewards(rewards: Sequence[Any]) -> None:
+    """Raises ValueError when one of the rewards that a file holds is no finite number."""
+    try:
+        if {*map(type, rewards)} <= {int, float} and all(map(math.isfinite, rewards)):
+            return
+    except OverflowError:
+        # a whole number beyond every float
+        pass
+    raise ValueError("a reward is no finite number")
+
+
 def _row(fields: dict[str, Any], field_map: FieldMap) -> ResultRow:
     row = fields.get("row") or {}
+    if fields["reward"] is not None:
+        check_rewards((fields["reward"],))
     return ResultRow(
         id=fields["id"],
         reward=fields["reward"],

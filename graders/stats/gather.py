@@ -16,7 +16,7 @@ import numpy as np
 from graders.datasets.ids import names_question
 from graders.fields import FieldMap, field_of
 from graders.jsontext import loads
-from graders.results.read import Header, ResultsError, parse_header
+from graders.results.read import LINE_MAX_BYTES, Header, ResultsError, check_rewards, parse_header
 from graders.stats.estimates import Floats, Ints
 from graders.usage import Usage
 
@@ -115,7 +115,7 @@ def gather(
     for lines_read, chunk in lines:
         try:
             reader.read(chunk, lines_read)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
             what = f"there is no {error}" if isinstance(error, KeyError) else str(error)
             last = lines_read + 1 + len(chunk)
             raise ResultsError(
@@ -132,7 +132,7 @@ def open_lines(path: str | Path) -> tuple[Header, Iterator[tuple[int, list[bytes
     """
     try:
         file = Path(path).open("rb")  # noqa: SIM115  # closed when the lines have been read
-        first = file.readline()
+        first = file.readline(LINE_MAX_BYTES)
     except OSError as error:
         raise ResultsError(f"cannot read {path}: {error.strerror}") from None
     try:
@@ -200,7 +200,9 @@ class _Reader:
             self._look_at(loads(lines[0]))
         self.lengths.extend([len(line) - at if (at := line.find(ROW)) >= 0 else 0 for line in lines])
         self.scored.extend(ok)
-        self.rewards.extend([row["reward"] for row in scored])
+        rewards = [row["reward"] for row in scored]
+        check_rewards(rewards)
+        self.rewards.extend(rewards)
         for key, column in self.subs.items():
             column.extend([row["sub_rewards"][key] for row in scored])
         if self.label:

@@ -102,7 +102,7 @@ PATTERNS: dict[str, Pattern] = {
     "graders.metrics.tokens:_UNICODE": Pattern(WORDS),
     "graders.preflight.graders:_squeezed": Pattern(BRACES),
     "graders.report.page:_PLACE": Pattern(BRACES),
-    "graders.report.page:_UNSEEN": Pattern(UNSEEN),
+    "graders.report.format:_UNSEEN": Pattern(UNSEEN),
     "graders.report.junit:_xml": Pattern(UNSEEN),
     "graders.report.report:_xml": Pattern(UNSEEN),
     "graders.report.format:_CONTROL": Pattern(UNSEEN),
