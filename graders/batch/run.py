@@ -96,6 +96,7 @@ class Run:
         infrastructure_failures: Rows at its end that failed only because judge or sandbox did: for `retry_failed`.
         notes: What the user should know beside that.
         cost: What judges cost in this run, by the [prices] table; None without prices.
+        narrow_enough: Whether it ended before the data did, since `until_width` was reached.
     """
 
     tally: Tally
@@ -107,6 +108,7 @@ class Run:
     notes: tuple[str, ...]
     infrastructure_failures: int = 0
     cost: float | None = None
+    narrow_enough: bool = False
 
 
 class Stop:
@@ -178,6 +180,7 @@ def grade_dataset(
     workers: Workers | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: Stop | None = None,
+    until_width: float | None = None,
 ) -> Run:
     """Grade every row of a dataset that the results file does not have yet.
 
@@ -198,6 +201,8 @@ def grade_dataset(
         workers: Who grades, when not this process.
         progress: Called a few times a second, from a thread of its own, and once in the end.
         stop: Asked between rows whether to end; without it Ctrl-C raises KeyboardInterrupt, as everywhere.
+        until_width: Stop when the 95 % interval of the mean is at most so wide. The interval allows for having been
+            looked at on the way. Rows are taken in the data's order, which should be a random one.
 
     Raises:
         SpecError, DataError, ResultsError: before the first row: the spec is not valid, the data cannot be read,
@@ -211,12 +216,24 @@ def grade_dataset(
         row_id=id_field,
         samples=reads_sample(grader.spec.to_json()),
     )
-    header = header_of(grader, dataset, texts=texts, merge=merge)
+    header = header_of(grader, dataset, texts=texts, merge=merge, until_width=until_width)
     writer = Writer(output, header, resume=resume, retry_failed=retry_failed, force=force)
-    return _Batch(grader, dataset, writer, texts, jobs, merge, workers, progress, stop).run()
+    narrow_enough = _watcher(output, until_width)
+    return _Batch(grader, dataset, writer, texts, jobs, merge, workers, progress, stop, narrow_enough).run()
 
 
-def header_of(grader: Grader, dataset: Dataset, *, texts: bool, merge: bool | None) -> Header:
+def _watcher(output: str, until_width: float | None) -> Callable[[], bool]:
+    if until_width is None:
+        return lambda: False
+    # here, since statistics need numpy
+    from graders.stats.sequential import WidthWatcher
+
+    return WidthWatcher(output, until_width).look
+
+
+def header_of(
+    grader: Grader, dataset: Dataset, *, texts: bool, merge: bool | None, until_width: float | None = None
+) -> Header:
     """The header of this grader's results on this dataset."""
     field_map = dataset.field_map
     spec = grader.spec.to_json()
@@ -237,6 +254,7 @@ def header_of(grader: Grader, dataset: Dataset, *, texts: bool, merge: bool | No
             "question": has_question(dataset.first, field_map),
             "values": options.values,
             "steps": options.judge_steps,
+            **({} if until_width is None else {"until_width": until_width}),
         },
     )
 
@@ -262,10 +280,12 @@ class _Batch:
         workers: Workers | None,
         progress: Callable[[Progress], None] | None,
         stop: Stop | None,
+        narrow_enough: Callable[[], bool],
     ) -> None:
         self.grader, self.dataset, self.writer = grader, dataset, writer
         self.jobs, self.merge, self.workers = jobs, merge, workers
-        self.progress, self.stop = progress, stop
+        self.progress, self.stop, self.narrow_enough = progress, stop, narrow_enough
+        self.is_narrow = False
         if stop is not None:
             stop.cancel_judges = grader.backends.interrupt
         self.lines = LineWriter(grader, dataset.field_map, texts=texts, merge=merge)
@@ -281,7 +301,7 @@ class _Batch:
         try:
             with self.writer, self._ticking():
                 self._grade()
-                complete = not self._stopped()
+                complete = self.stop is None or not self.stop.requested
         except KeyboardInterrupt:
             if self.stop is None:
                 raise
@@ -294,13 +314,14 @@ class _Batch:
         return Run(
             self.writer.tally,
             self._graded(),
-            self.before - self.found if complete else 0,
+            self.before - self.found if complete and not self.is_narrow else 0,
             time.monotonic() - self.started,
             not complete and not broken,
             broken,
             (*self.writer.notes, *self._shared_items()),
             self.infrastructure_failures,
             self._cost(),
+            self.is_narrow,
         )
 
     def _grade(self) -> None:
@@ -313,7 +334,8 @@ class _Batch:
                 self._local()
 
     def _stopped(self) -> bool:
-        return self.stop is not None and self.stop.requested
+        self.is_narrow = self.is_narrow or self.narrow_enough()
+        return self.is_narrow or (self.stop is not None and self.stop.requested)
 
     def _shared_items(self) -> Iterator[str]:
         question = has_question(self.dataset.first, self.dataset.field_map)

@@ -78,6 +78,12 @@ SUMMARY_ROWS = (
 @click.option(
     "--sorted", "sorted_", metavar="FILE", help="In the end write a copy sorted by id, .jsonl or .parquet."
 )
+@click.option(
+    "--until-width",
+    type=click.FloatRange(0, min_open=True),
+    metavar="W",
+    help="Stop when the 95 % interval of the mean reward is at most W wide. DATA should be in random order.",
+)
 @gate_options
 @github_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
@@ -104,6 +110,7 @@ def command(
     max_cost: float | None,
     no_texts: bool,
     sorted_: str | None,
+    until_width: float | None,
     fail_under: float | None,
     surely: bool,
     min_coverage: float | None,
@@ -136,8 +143,11 @@ def command(
         raise click.UsageError("SPEC and DATA cannot both be standard input.")
     if not _is_file(output) and (
         resume or retry_failed or sorted_ or fail_under is not None or min_coverage is not None or github
-    ):
-        raise click.UsageError("--resume, --retry-failed, --sorted and the gates need OUT to be a file.")
+        or until_width is not None
+    ):  # fmt: skip
+        raise click.UsageError(
+            "--resume, --retry-failed, --sorted, --until-width and the gates need OUT to be a file."
+        )
     if engine == "ray" and (cache or max_calls is not None or max_cost is not None or unsandboxed):
         raise click.UsageError("--cache, --max-calls, --max-cost and --unsandboxed are for --engine local.")
     if data != "-" and output != "-" and _same_file(data, output):
@@ -174,6 +184,7 @@ def command(
                 workers=workers,
                 progress=talk.progress,
                 stop=stop,
+                until_width=until_width,
             )
     except CannotWrite as error:
         talk.say(f"error: {error}")
@@ -315,6 +326,10 @@ class _Talk:
             lines = _counts(tally)
             if _is_file(output):
                 lines.append(f"intervals and more: grader report {shlex.quote(output)}")
+        if run.narrow_enough:
+            lines.append(
+                "stopped before the end of the data: the mean is known as closely as --until-width asks"
+            )
         if run.graded < tally.rows:
             lines.append(f"{run.graded:,} of {tally.rows:,} rows graded now")
         lines += [f"judge {model}: {asked}" for model, asked in judges.items()]

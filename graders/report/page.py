@@ -20,10 +20,11 @@ from typing import Any
 from graders.report.format import figure, interval, percent, seconds, verdict, visible
 from graders.report.report import Report, Shown
 from graders.stats.estimates import Estimate, number_or_none
+from graders.stats.facts import reward_range
 from graders.stats.gates import Gate
 from graders.stats.histogram import Bar
 from graders.stats.labels import Agreement, Cut
-from graders.stats.summary import Latency, Spread, SubReward, Summary, reward_range
+from graders.stats.summary import Latency, Spread, SubReward, Summary
 from graders.wording import plural
 
 TEXT_MAX = 4000  # characters of a text on the page

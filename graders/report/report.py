@@ -10,7 +10,7 @@ and the best, and those where grader and label are furthest apart; `Report.held`
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from graders.fields import field_of
 from graders.results.read import ResultRow, read_rows
 from graders.row import Row
 from graders.stats.estimates import SEED, Floats
+from graders.stats.facts import model_of
 from graders.stats.gates import Gate, gates
 from graders.stats.gather import Columns, gather
 from graders.stats.labels import Agreement, agreement
@@ -207,14 +208,11 @@ class Reference:
 
 def _reference_template(spec: Mapping[str, Any]) -> str | None:
     """The side of the first comparison that shows the item's text and not the sample's; real specs have them either way."""
-    for grader in (spec, *spec.get("graders", {}).values()):
-        sides: Sequence[str] = [
-            side for side in (grader.get("reference"), grader.get("input")) if isinstance(side, str)
-        ]
-        if len(sides) == 2:
-            fixed = [side for side in sides if not _shows(side, "sample")]
-            if len(fixed) == 1 and _shows(fixed[0], "item"):
-                return fixed[0]
+    model = model_of(spec)
+    for grader in model.leaves().values() if model is not None else ():
+        fixed = [side for side in grader.compared() or () if not _shows(side, "sample")]
+        if len(fixed) == 1 and _shows(fixed[0], "item"):
+            return fixed[0]
     return None
 
 

@@ -27,12 +27,13 @@ from graders.stats.estimates import (
     pass_rate,
     per_item,
 )
+from graders.stats.facts import reward_range
 from graders.stats.gates import Gate, judge
 from graders.stats.histogram import Bar, histogram
 from graders.stats.paired import sign_flip, simultaneous_differences, simultaneous_level, smallest_shown
 from graders.stats.pairing import Mover, Pairs, RunRows, movers, notes_on_specs, pair
 from graders.stats.repeats import Repeats, repeats_of
-from graders.stats.summary import reward_range, threshold_of, to_json
+from graders.stats.summary import threshold_of, to_json
 from graders.wording import plural
 
 #: Rows shown that moved most, up and down each.

@@ -116,7 +116,7 @@ def difference(
     Args:
         deltas: Shape [rows], at least one.
         scale: The largest difference there can be; None where nobody knows.
-        level: Confidence level of the interval.
+        level: Confidence level of the interval. Above LEVEL it is Student's: the tails of a bootstrap are too thin there.
     """
     if not deltas.any():
         return _all_equal(deltas, items, None if scale is None else (-scale, scale), level)
@@ -270,22 +270,30 @@ def _scaled(rate: Estimate, low: float, high: float) -> Estimate:
     return Estimate(value, start, end, rate.n, rate.items, rate.method)
 
 
+def _student(sums: Floats, sizes: Floats, level: float) -> tuple[float, float, str]:
+    """Student's interval for sum(sums) / sum(sizes), with Kish's effective number of items: low, high, and its name."""
+    if len(sums) < 2:
+        return math.nan, math.nan, "none: a single item"
+    middle = float(sums.sum() / sizes.sum())
+    df = max(effective_items(sizes) - 1, 0.01)
+    half = t_quantile((1 + level) / 2, df) * jackknife_error(sums, sizes)
+    if not math.isfinite(half):
+        return math.nan, math.nan, "none: the rewards are too far apart"
+    return middle - half, middle + half, "Student's t over items"
+
+
 def _at_least_student(
     found: Estimate, values: Floats, items: Ints | None, span: tuple[float, float] | None, level: float
 ) -> Estimate:
     """Of fewer than FEW_ITEMS items no narrower than Student's t makes it, within the span: their range says little."""
     if found.items >= FEW_ITEMS:
         return found
-    if found.items < 2:
-        return replace(found, low=math.nan, high=math.nan, method="none: a single item")
-    sums, sizes = per_item(values, items)
-    df = max(effective_items(sizes) - 1, 0.01)
-    half = t_quantile((1 + level) / 2, df) * jackknife_error(sums, sizes)
-    if not math.isfinite(half):
-        return replace(found, low=math.nan, high=math.nan, method="none: the rewards are too far apart")
+    low, high, method = _student(*per_item(values, items), level)
+    if math.isnan(low):
+        return replace(found, low=low, high=high, method=method)
     least, most = span or (-math.inf, math.inf)
-    low, high = min(found.low, max(least, found.value - half)), max(found.high, min(most, found.value + half))
-    return replace(found, low=low, high=high, method="Student's t, few items")
+    low, high = min(found.low, max(least, low)), max(found.high, min(most, high))
+    return replace(found, low=low, high=high, method=f"{method}, of which there are few")
 
 
 def _all_equal(
@@ -310,7 +318,10 @@ def _resampled_mean(values: Floats, items: Ints | None, level: float, *, two_sid
             other: of differences, where the sides are alike.
     """
     value, (sums, sizes) = float(values.mean()), per_item(values, items)
-    low, high, method = bootstrap(sums, sizes, level)
+    if two_sided and level > LEVEL:
+        low, high, method = _student(sums, sizes, level)
+    else:
+        low, high, method = bootstrap(sums, sizes, level)
     if not math.isnan(low):
         if low == high:
             others = wilson(0, effective_items(sizes), level)[1]

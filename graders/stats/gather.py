@@ -269,7 +269,7 @@ class _Reader:
                 if not self.header.options.get("texts", True):
                     why = f"{path} was written with --no-texts, so its rows have no field '{field}'"
                 raise ResultsError(why)
-        names = self._names()
+        names = _resolved(np.array(self.names, np.int64), np.array(self.bases, np.int64))
         all_items = _numbered(names)
         shared = None
         if all_items is not None and not self._are_repeats(all_items):
@@ -299,15 +299,6 @@ class _Reader:
             self.ids or [],
             shared,
         )
-
-    def _names(self) -> Ints:
-        """What says which item a row is of. `x#2` repeats `x` only where there is an `x`; else it is just its name."""
-        names, bases = np.array(self.names, np.int64), np.array(self.bases, np.int64)
-        repeats = names != bases
-        if repeats.any():
-            there = np.isin(bases, names[~repeats])
-            names = np.where(repeats & there, bases, names)
-        return names
 
 
 class _Reasons:
@@ -357,6 +348,21 @@ class _Groups:
 
 def _group_text(value: Any) -> str:
     return "none" if value is None else str(value)[:80]
+
+
+def item_numbers(ids: Sequence[str]) -> Ints | None:
+    """Which item each row belongs to by its id: `x#2` is of the same as `x`; None where no two rows are of one."""
+    names = np.array(list(map(hash, ids)), np.int64)
+    return _numbered(_resolved(names, np.array([hash(base_id(row_id)) for row_id in ids], np.int64)))
+
+
+def _resolved(names: Ints, bases: Ints) -> Ints:
+    """What says which item a row is of. `x#2` repeats `x` only where there is an `x`; else it is just its name."""
+    repeats = names != bases
+    if repeats.any():
+        there = np.isin(bases, names[~repeats])
+        names = np.where(repeats & there, bases, names)
+    return names
 
 
 def _numbered(names: Ints) -> Ints | None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from graders.results.read import ResultsError, read_rows
 from graders.stats.estimates import Bools, Floats, Ints
-from graders.stats.gather import base_id, gather
+from graders.stats.gather import gather, item_numbers
 
 
 class RunRows:
@@ -90,7 +90,7 @@ def pair(a: RunRows, b: RunRows) -> Pairs:
     place_in_b = {row_id: place for place, row_id in enumerate(b.ids)}
     shared = [(place, place_in_b[row_id]) for place, row_id in enumerate(a.ids) if row_id in place_in_b]
     at_a, at_b = np.array(shared, np.int64).reshape(-1, 2).T
-    samples = None if a.group == "" else _items_by_id([a.ids[place] for place, _ in shared])
+    samples = None if a.group == "" else item_numbers([a.ids[place] for place, _ in shared])
     if samples is not None:
         at_a = at_a[np.lexsort((a.rewards[at_a], samples))]
         at_b = at_b[np.lexsort((b.rewards[at_b], samples))]
@@ -102,17 +102,6 @@ def pair(a: RunRows, b: RunRows) -> Pairs:
     if items is None and samples is not None:
         _, items = np.unique(samples[scored], return_inverse=True)
     return Pairs(a, b, len(shared), failed_a, failed_b, at_a, at_b, a.rewards[at_a], b.rewards[at_b], items)
-
-
-def _items_by_id(ids: Sequence[str]) -> Ints | None:
-    """The item of each row by its id, where `x#2` is of item `x` if there is an `x`; None where all are their own."""
-    if "#" not in "".join(ids):
-        return None
-    known = set(ids)
-    numbers: dict[str, int] = {}
-    bases = (base if (base := base_id(row_id)) in known else row_id for row_id in ids)
-    items = np.array([numbers.setdefault(base, len(numbers)) for base in bases], np.int64)
-    return items if len(numbers) < len(ids) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,11 @@ from graders.results.read import Header
 from graders.stats.association import correlation
 from graders.stats.cautions import cautions
 from graders.stats.estimates import Estimate, Floats, Ints, mean, number_or_none, pass_rate
+from graders.stats.facts import reward_range
 from graders.stats.gather import Columns, FailureReason
 from graders.stats.histogram import Bar, histogram
 from graders.stats.repeats import Reliability, Repeats, reliability, repeats_of
+from graders.stats.sequential import mean_at_any_stop
 from graders.usage import Usage
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -194,7 +196,8 @@ def summarise(
     scored, failed = len(rewards), len(columns.failed_places)
     threshold = threshold_of(spec, rewards) if pass_threshold is None else pass_threshold
     passed = rewards >= threshold if threshold is not None and scored else None
-    bounds = _bounds(spec, rewards, failed) if scored and failed else None
+    span, until_width = reward_range(spec), columns.header.options.get("until_width") is not None
+    bounds = _bounds(span, rewards, failed) if scored and failed else None
     return Summary(
         header=columns.header,
         rows=scored + failed,
@@ -204,7 +207,7 @@ def summarise(
         grouping=columns.grouping,
         flags=columns.flags,
         reasons=tuple(columns.reasons),
-        rewards=_spread(rewards, items, reward_range(spec)) if scored else None,
+        rewards=_spread(rewards, items, span, until_width=until_width) if scored else None,
         threshold=threshold,
         passed=None if passed is None else pass_rate(passed, items),
         subs=_subs(columns) if scored else (),
@@ -223,18 +226,6 @@ def summarise(
     )
 
 
-def reward_range(spec: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The least and the most that a spec's reward can be; None where the spec does not say, or its type is not installed."""
-    from graders.kinds import spec_of
-
-    try:
-        model = spec_of(spec["type"])
-    except KeyError:
-        return None
-    found = model.model_construct(**spec).reward_range()
-    return found and (float(found[0]), float(found[1]))
-
-
 def threshold_of(spec: Mapping[str, Any], rewards: Floats) -> float | None:
     """What a row has to reach to pass: the spec's pass_threshold; 1 where all rewards are 0 or 1; else None."""
     given = spec.get("pass_threshold")
@@ -243,10 +234,19 @@ def threshold_of(spec: Mapping[str, Any], rewards: Floats) -> float | None:
     return 1.0 if bool(np.all((rewards == 0) | (rewards == 1))) else None
 
 
-def _spread(values: Floats, items: Ints | None, span: tuple[float, float] | None = None) -> Spread:
+def _spread(
+    values: Floats,
+    items: Ints | None,
+    span: tuple[float, float] | None = None,
+    *,
+    until_width: bool = False,
+) -> Spread:
+    """Args:
+    until_width: The run stopped when the interval was narrow enough.
+    """
     found = np.quantile(values, QUANTILES)
     return Spread(
-        mean(values, items, span),
+        mean_at_any_stop(values, items, span) if until_width else mean(values, items, span),
         float(values.std(ddof=1)) if len(values) > 1 else math.nan,
         float(values.min()),
         float(values.max()),
@@ -298,8 +298,7 @@ def _moves(columns: Columns) -> dict[str, float]:
     return moved
 
 
-def _bounds(spec: Mapping[str, Any], rewards: Floats, failed: int) -> Bounds:
-    span = reward_range(spec)
+def _bounds(span: tuple[float, float] | None, rewards: Floats, failed: int) -> Bounds:
     if span is None:
         least, most = min(0.0, float(rewards.min())), max(1.0, float(rewards.max()))
         words = f"{least:g} to {most:g}: 0 to 1 and what the scored rows got, since the spec does not say"
