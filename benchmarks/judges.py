@@ -13,15 +13,17 @@ cost by themselves. Ours is measured through `Grader.run_batch`, with all of it.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import graders
-from graders.models import Config
+from graders.endpoints.transport import Reply
+from graders.models import Client, Config
 
 ROWS, DELAY_S, IN_FLIGHT = 200, 0.05, 200
 SPEC = {
@@ -82,12 +84,56 @@ def openai_client(base_url: str) -> None:
     asyncio.run(run())
 
 
+class Aiohttp:
+    """aiohttp behind the contract of our transports, where it is installed."""
+
+    def __init__(self) -> None:
+        self._session: Any = None
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Reply:
+        import aiohttp
+
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        async with (
+            asyncio.timeout(timeout_s),
+            self._session.post(url, data=body, headers=headers, allow_redirects=False) as response,
+        ):
+            data = await response.read()
+            return Reply(response.status, {k.lower(): v for k, v in response.headers.items()}, data)
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+def over_aiohttp(base_url: str) -> None:
+    table = {"base_url": base_url, "max_in_flight": IN_FLIGHT}
+    client = Client(Config({"models": {"*": table}}), transport=Aiohttp())
+    with graders.Backends(models=client) as backends:
+        results = list(graders.compile(SPEC, backends=backends).run_batch(rows()))
+    assert [result.reward for result in results] == [0.5] * ROWS
+
+
+def at_defaults(base_url: str) -> None:
+    config = Config({"models": {"*": {"base_url": base_url}}})
+    with graders.Backends(config=config) as backends:
+        results = list(graders.compile(SPEC, backends=backends).run_batch(rows()))
+    assert [result.reward for result in results] == [0.5] * ROWS
+
+
 WAYS: dict[str, Callable[[str], None]] = {
     "local-graders, run_batch": lambda url: ours(url, "auto"),
+    "the same at the defaults": at_defaults,
     "local-graders over httpx2": lambda url: ours(url, "httpx2"),
     "plain httpx2 loop": plain_httpx2,
     "openai client, plain loop": openai_client,
 }
+
+
+if importlib.util.find_spec("aiohttp"):
+    WAYS["local-graders over aiohttp"] = over_aiohttp
 
 
 def main() -> None:

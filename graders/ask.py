@@ -236,7 +236,25 @@ class SampleAsk:
     api: str = ""
 
 
-Ask: TypeAlias = ModelAsk | CodeAsk | EmbedAsk | SampleAsk
+@dataclass(frozen=True, slots=True)
+class EndpointAsk:
+    """One row for a grader behind an address of its own.
+
+    Attributes:
+        url: Where {"sample", "item"} is posted to. Its host has to be allowed by the configuration.
+        sample, item: JSON values.
+        headers: Added to the request.
+        requests_per_minute: A limit that the grader asks for; 0 is none.
+    """
+
+    url: str
+    sample: Any
+    item: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+    requests_per_minute: int = 0
+
+
+Ask: TypeAlias = ModelAsk | CodeAsk | EmbedAsk | SampleAsk | EndpointAsk
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,10 +313,25 @@ class SampleReply:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
-Reply: TypeAlias = ModelReply | CodeReply | EmbedReply | SampleReply
+@dataclass(frozen=True, slots=True)
+class EndpointReply:
+    """What a grader behind an address answered.
+
+    Attributes:
+        score: A finite float.
+        body: The whole answer.
+        provenance: How it was asked: address, attempts, seconds.
+    """
+
+    score: float
+    body: Mapping[str, Any]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+Reply: TypeAlias = ModelReply | CodeReply | EmbedReply | SampleReply | EndpointReply
 Answer: TypeAlias = Reply | GradeError
 
-R = TypeVar("R", ModelReply, CodeReply, EmbedReply, SampleReply)
+R = TypeVar("R", ModelReply, CodeReply, EmbedReply, SampleReply, EndpointReply)
 
 
 def unwrap(answer: Answer, kind: type[R]) -> R:

@@ -17,6 +17,9 @@ GradeError: one row could not be graded; there is one subclass per flag of the w
     |   +-- ModelStop                   (auth or quota: no later call can succeed either)
     +-- ModelRefusal                  model_grader_refusal_error
     +-- ModelParseError               model_grader_parse_error
+    +-- EndpointServerError           endpoint_grader_server_error
+    +-- EndpointParseError            endpoint_grader_internal_error
+    +-- EndpointNotAllowed            endpoint_grader_safety_check_error
 """
 
 from __future__ import annotations
@@ -207,3 +210,23 @@ class ModelParseError(GradeError):
     def __init__(self, message: str, text: str = "") -> None:
         super().__init__(message)
         self.text = text
+
+
+class EndpointServerError(GradeError):
+    """The grader's endpoint could not be asked: network, time-out, status."""
+
+    flag = "endpoint_grader_server_error"
+    details_field = "endpoint_grader_server_error_details"
+
+
+class EndpointParseError(GradeError):
+    """The grader's endpoint answered, but not with a score."""
+
+    flag = "endpoint_grader_internal_error"
+    details_field = "endpoint_grader_internal_error_details"
+
+
+class EndpointNotAllowed(GradeError):
+    """The configuration does not allow the host of the grader's endpoint: nothing was sent."""
+
+    flag = "endpoint_grader_safety_check_error"

@@ -41,6 +41,7 @@ TABLES = (
     "embeddings",
     "templates",
     "sampler",
+    "endpoint_graders",
 )
 
 
@@ -66,7 +67,7 @@ class Route:
         api_version: Azure's deployment URLs: base_url is the resource's, the model's name is the deployment's.
         headers, query: Added to every request.
         transport: "auto", "direct" or "httpx2": how requests leave (see models/transport.py).
-        max_in_flight: Requests under way at once; also where adaptive concurrency starts.
+        max_in_flight: Requests under way at once. Half as many after a 429 or a time-out, then slowly more again.
         requests_per_minute, tokens_per_minute: Own limits beside the server's; 0 is none. Where models of one address
             set different limits, the smallest holds for all of them.
         attempt_timeout_s, timeout_s: For one attempt, and for a question with all its attempts.
@@ -92,7 +93,7 @@ class Route:
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     transport: str = "auto"
-    max_in_flight: int = 32
+    max_in_flight: int = 128
     requests_per_minute: int = 0
     tokens_per_minute: int = 0
     attempt_timeout_s: float = 120.0
@@ -167,6 +168,16 @@ _NOT_KEYS = ("name", "endpoint", "mapped")
 _KEYS = {f.name: f for f in fields(Route) if f.name not in _NOT_KEYS}
 #: Keys of [judge] that are not a route's: budgets of a run, and how graders are compiled.
 JUDGE_KEYS: Mapping[str, Any] = {"max_cost": 0.0, "max_calls": 0, "recording": "", "harden": False}
+#: Keys of one host's table in [endpoint_graders], with their defaults.
+ENDPOINT_GRADER_KEYS: Mapping[str, Any] = {
+    "headers_env": {},
+    "transport": "auto",
+    "max_in_flight": 16,
+    "requests_per_minute": 0,
+    "attempt_timeout_s": 60.0,
+    "timeout_s": 300.0,
+    "max_attempts": 4,
+}
 
 
 class Config:
@@ -196,6 +207,9 @@ class Config:
             if key in judge:
                 self._check("judge", key, judge.pop(key), JUDGE_KEYS[key])
         self._judge = self._checked("judge", judge)
+        for host, table in self.table("endpoint_graders").items():
+            where = f'endpoint_graders."{host}"'
+            self.checked(where, self._mapping(where, table), ENDPOINT_GRADER_KEYS)
         sampler = dict(self.table("sampler"))
         self._mapping("sampler.models", sampler.pop("models", {}))
         self._checked("sampler", sampler)

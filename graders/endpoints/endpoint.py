@@ -156,9 +156,26 @@ class Endpoints:
             endpoint = self._endpoints[key] = self._made(*key)
         return endpoint
 
+    def at(self, url: str, route: Route) -> Endpoint:
+        """The endpoint of an address that no model's name stands for."""
+        if self._pid != os.getpid():
+            self.forked()
+        # one address may be asked with different headers
+        key = (self._config, url, repr(route))
+        endpoint = self._endpoints.get(key)
+        if endpoint is None:
+            limits = (route.max_in_flight, route.requests_per_minute, route.tokens_per_minute)
+            endpoint = self._endpoints[key] = self._endpoint(self._config, url, route, url, limits)
+        return endpoint
+
     def _made(self, config: Config, model: str, operation: str) -> Endpoint:
         route = config.route(model)
-        url = route.url(model, operation)
+        url, limits = route.url(model, operation), config.limits_of(route.origin)
+        return self._endpoint(config, model, route, url, limits)
+
+    def _endpoint(
+        self, config: Config, model: str, route: Route, url: str, limits: tuple[int, int, int]
+    ) -> Endpoint:
         start = EndpointCapabilities()
         if route.structured != "auto":
             start = EndpointCapabilities(STRUCTURED_MODES.index(route.structured), adaptive=False)
@@ -166,7 +183,7 @@ class Endpoints:
             model=model,
             route=route,
             url=url,
-            limiter=self._limiter(route, config),
+            limiter=self._limiter(route.origin, limits),
             capabilities=self._capabilities.setdefault((config, url, route.model or model), start),
             transport=self._given or self._transport(route.transport),
             totals=self.totals.models[model],
@@ -178,14 +195,12 @@ class Endpoints:
             own_transport=self._given is not None,
         )
 
-    def _limiter(self, route: Route, config: Config) -> ConcurrencyLimiter:
-        """The one of the route's address."""
-        if route.origin not in self._limiters:
-            limits = config.limits_of(route.origin)
-            self._limiters[route.origin] = ConcurrencyLimiter(
-                *limits, clock=self.timing.clock, sleep=self.timing.sleep
-            )
-        return self._limiters[route.origin]
+    def _limiter(self, origin: str, limits: tuple[int, int, int]) -> ConcurrencyLimiter:
+        """The one that all who ask an address share."""
+        if origin not in self._limiters:
+            timing = self.timing
+            self._limiters[origin] = ConcurrencyLimiter(*limits, clock=timing.clock, sleep=timing.sleep)
+        return self._limiters[origin]
 
     def _transport(self, name: str) -> Transport:
         if name not in self._transports:

@@ -13,7 +13,17 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from graders.ask import Answer, Ask, CodeAsk, CodeReply, EmbedAsk, EmbedReply, ModelAsk, SampleAsk
+from graders.ask import (
+    Answer,
+    Ask,
+    CodeAsk,
+    CodeReply,
+    EmbedAsk,
+    EmbedReply,
+    EndpointAsk,
+    ModelAsk,
+    SampleAsk,
+)
 from graders.errors import (
     GradeError,
     Interrupted,
@@ -29,6 +39,7 @@ if TYPE_CHECKING:
 
     from graders.embed import Embedder
     from graders.endpoints.background import Loop
+    from graders.endpoints.grader import EndpointGraders
     from graders.endpoints.spending import ModelTotals
     from graders.models import Config, ModelClient
     from graders.sampling import SampleClient
@@ -36,7 +47,7 @@ if TYPE_CHECKING:
     from graders_sandbox import Outcome, Sandbox
 
 #: Asks that go over the network, on one event loop.
-_RemoteAsk: TypeAlias = ModelAsk | SampleAsk
+_RemoteAsk: TypeAlias = ModelAsk | SampleAsk | EndpointAsk
 
 #: Sandbox outcomes that are the program's own doing -> python_grader_runtime_error. The others end in
 #: python_grader_server_error with the outcome as its type: how the service files time-outs is not published.
@@ -79,6 +90,7 @@ class Backends:
         self._sandbox = sandbox
         self._embedder = embedder
         self._sampler = sampler
+        self._endpoint_graders: EndpointGraders | None = None
         self._cache = cache
         self._config = config
         self._unsandboxed = unsandboxed
@@ -141,6 +153,17 @@ class Backends:
             return self._sampler
 
     @property
+    def endpoint_graders(self) -> EndpointGraders:
+        """Who asks graders that stand behind addresses of their own."""
+        config = self.config
+        with self._lock:
+            if self._endpoint_graders is None:
+                from graders.endpoints.grader import EndpointGraders
+
+                self._endpoint_graders = EndpointGraders(config)
+            return self._endpoint_graders
+
+    @property
     def asked(self) -> Mapping[str, ModelTotals]:
         """What judges were asked so far, for each model that specs name; {} before the first question."""
         totals = getattr(self._models, "totals", None)
@@ -193,7 +216,7 @@ class Backends:
         for ask, future in zip(asks, futures, strict=True):
             if isinstance(ask, GradeError):
                 future.set_result(ask)
-            elif isinstance(ask, (ModelAsk, SampleAsk)):
+            elif isinstance(ask, (ModelAsk, SampleAsk, EndpointAsk)):
                 remote.append((ask, future))
             elif isinstance(ask, CodeAsk):
                 coded.append((ask, future))
@@ -264,6 +287,8 @@ class Backends:
 
     def _client_for(self, kind: type[_RemoteAsk]) -> Any:
         """Who answers such an ask."""
+        if kind is EndpointAsk:
+            return self.endpoint_graders
         return self.models if kind is ModelAsk else self.sampler
 
     def _submit_code(self, asked: Sequence[tuple[CodeAsk, Future[Answer]]], deadline: float | None) -> None:
@@ -340,7 +365,7 @@ class Backends:
             self._embedding = None
             embedder = self._embedder
         if loop is not None and loop.pid == os.getpid():
-            for client in (models, self._sampler):
+            for client in (models, self._sampler, self._endpoint_graders):
                 if client is not None:
                     loop.finish(client.aclose())
             loop.close()

@@ -18,6 +18,9 @@ from graders.endpoints.transport import Reply, Transport
 from graders.errors import GradeError, ModelServerError
 from graders.judges.client import Client
 
+#: Calls of a plain function under way at once, each on a thread, where no setting says otherwise.
+MOST_THREADS = 32
+
 
 def from_callable(function: Callable[[dict[str, Any]], Any], **settings: Any) -> Client:
     """A judge that is a function.
@@ -71,6 +74,8 @@ def _client(
 ) -> Client:
     # the address is never used: the transport decides where requests go
     endpoint = {"base_url": f"http://{name.replace(' ', '-')}.invalid"}
+    if not inspect.iscoroutinefunction(function):
+        settings = {"max_in_flight": MOST_THREADS, **settings}
     config = Config({"judge": dict(settings), "endpoints": {name: endpoint}, "models": {"*": name}})
     return Client(config, transport=transport(_Caller(function, config.route("*").max_in_flight)))
 

@@ -193,6 +193,40 @@ def test_limiter_serves_in_order_and_loses_no_place() -> None:
     assert in_virtual_time(run()) == [0, 1, 3, 5, 6]
 
 
+def test_defaults_keep_many_questions_under_way() -> None:
+    """200 questions of 50 ms take two rounds at the defaults."""
+    fake = Fake(lambda body, n: ok(), latency_s=0.05)
+
+    async def run() -> float:
+        client = virtual_client(fake)
+        await asyncio.gather(*(client.answer(ask(str(n))) for n in range(200)))
+        return asyncio.get_running_loop().time()
+
+    assert in_virtual_time(run()) == pytest.approx(0.1)
+
+
+def test_time_outs_halve_what_is_under_way() -> None:
+    """A server that is too slow for so many at once gets fewer, until it answers in time."""
+    capacity = 10
+
+    def respond(body: dict[str, Any], number: int) -> Any:
+        return TimeoutError() if fake.in_flight > capacity else ok()
+
+    fake = Fake(respond, latency_s=1.0)
+
+    async def run() -> Any:
+        client = virtual_client(fake, max_attempts=20)
+        await asyncio.gather(*(client.answer(ask(str(n))) for n in range(300)))
+        return client
+
+    client = in_virtual_time(run())
+
+    assert client.totals.models["m"].answers == 300
+    assert fake.peak == 128
+    late = fake.started[len(fake.started) // 2 :]
+    assert all(sum(started <= at < started + 1 - 1e-9 for at in late) <= 3 * capacity for started in late)
+
+
 # --- budgets, costs, totals ---------------------------------------------------------------------------------------
 
 PRICES = {"m": {"input": 2.0, "output": 8.0, "cached": 0.5}}
