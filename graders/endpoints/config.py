@@ -42,6 +42,7 @@ TABLES = (
     "templates",
     "sampler",
     "endpoint_graders",
+    "evals",
 )
 
 

@@ -110,6 +110,7 @@ HARMLESS: Mapping[str, Any] = {
     # not a folder's name: its model would be parsed by native code
     "embeddings": {"model": _one_of("minilm"), "threads": _at_most(64), "cache_mb": _at_most(1024)},
     "templates": {"values": _any},
+    "evals": {"nulls": _any, "in_flight": _at_most(256)},
 }
 # With an endpoint, `model` is a name on the wire.
 _REMOTE_EMBEDDINGS: Mapping[str, Any] = {

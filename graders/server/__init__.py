@@ -41,7 +41,8 @@ def app(
         limits: None: the defaults.
         strict: Refuse specs that the hosted service would refuse.
         access_log: Where a line of JSON for each request goes, without anything that requests hold; None: nowhere.
-        store: Where files, evals and runs are kept, its owner's to close; None: those paths answer 404.
+        store: Where files, evals and runs are kept; None: those paths answer 404. It is its owner's to close, who also
+            holds its claim: this application executes its runs.
     """
     from graders.engine.backends import Backends
     from graders.server.application import Application
@@ -57,6 +58,7 @@ def app(
     @asynccontextmanager
     async def lifespan(application: object) -> AsyncIterator[None]:
         try:
+            service.start()
             yield
         finally:
             service.close()

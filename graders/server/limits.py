@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from graders.ask import Answer, Ask, CodeAsk, CodeReply, EmbedAsk, ModelAsk
+from graders.ask import Answer, Ask, CodeAsk, CodeReply, EmbedAsk, ModelAsk, SampleAsk
 from graders.engine.backends import Backends, cancel
 from graders.errors import GradeError, PythonServerError
 
@@ -80,7 +80,7 @@ class Overloaded(GradeError):
 
 
 #: type of an ask -> what it is called in Limits, messages and metrics
-_NAMES: dict[type, str] = {CodeAsk: "code", ModelAsk: "judge", EmbedAsk: "embed"}
+_NAMES: dict[type, str] = {CodeAsk: "code", ModelAsk: "judge", EmbedAsk: "embed", SampleAsk: "sample"}
 _WORDS = {"code": "python graders", "judge": "questions to judges", "embed": "texts to embed"}
 
 
@@ -88,7 +88,7 @@ class Shared(Backends):
     """The backends of all requests, with a short queue.
 
     Attributes:
-        under_way: "code", "judge", "embed" -> how many run or wait.
+        under_way: "code", "judge", "embed", "sample" -> how many run or wait.
     """
 
     def __init__(self, backends: Backends, limits: Limits, metrics: Metrics) -> None:

@@ -23,6 +23,7 @@ from graders.server.resources import resources
 from graders.server.routing import Router
 
 if TYPE_CHECKING:
+    from graders.endpoints.config import Config
     from graders.store import Store
 
 
@@ -74,6 +75,7 @@ class Service:
             "Questions to judges that run or wait.",
             lambda: under_way["judge"],
         )
+        yield Gauge("graders_sample_under_way", "Samples of models under way.", lambda: under_way["sample"])
         yield Gauge("graders_embed_under_way", "Texts being embedded.", lambda: under_way["embed"])
         yield Gauge(
             "graders_large_under_way",
@@ -82,6 +84,15 @@ class Service:
         )
         for resource in self.resources:
             yield from resource.gauges()
+
+    @property
+    def config(self) -> Config:
+        """The configuration. Raises ConfigError when its file is not valid."""
+        return self.shared.backends.config
+
+    @property
+    def has_store(self) -> bool:
+        return self._store is not None
 
     @property
     def store(self) -> Store:
@@ -129,6 +140,11 @@ class Service:
         """429, counted."""
         self.metrics.refused[what] += 1
         return overloaded(reason)
+
+    def start(self) -> None:
+        """Begin what goes on in the background."""
+        for resource in self.resources:
+            resource.start()
 
     def close(self) -> None:
         """End threads; the backends are their owner's."""

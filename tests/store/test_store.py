@@ -275,7 +275,7 @@ def test_lists_are_read_part_by_part(store: Store, limit: int, descending: bool)
 def test_runs_move_from_status_to_status(store: Store) -> None:
     """A run that has ended stays as it is."""
     number = add_run(store, add_eval(store))
-    run_id = store.runs.to_execute()[0].id
+    run_id = store.runs.to_execute()[0][1]
 
     assert store.runs.start(number)
     assert store.runs.start(number), "after a crash it starts again"
@@ -291,7 +291,7 @@ def test_runs_move_from_status_to_status(store: Store) -> None:
 def test_counts_are_kept_with_each_commit(store: Store) -> None:
     """Of the run, of its criteria, and tokens by model and role; a row counts once."""
     number = add_run(store, add_eval(store), rows=4)
-    run_id = store.runs.to_execute()[0].id
+    run_id = store.runs.to_execute()[0][1]
     usage = ModelUsage("m", "sampler", 1, 10, 5, 15, 2)
     store.items.sampled(number, [(0, '"a"', "null"), (1, '"b"', "null")], [usage, usage])
 
@@ -351,7 +351,7 @@ def test_what_is_deleted_takes_its_own_along(store: Store) -> None:
     """And what comes later for it is dropped, not counted for another."""
     eval_id = add_eval(store)
     number = add_run(store, eval_id, rows=2)
-    run_id = store.runs.to_execute()[0].id
+    run_id = store.runs.to_execute()[0][1]
 
     assert not store.runs.delete(run_id, "eval_other")
     assert store.runs.delete(run_id, eval_id)
@@ -361,7 +361,7 @@ def test_what_is_deleted_takes_its_own_along(store: Store) -> None:
     store.items.finish(number, [finished(0)], [ModelUsage("m", "grader", 1)])
 
     assert late != number
-    assert store.runs.to_execute()[0].done == 0
+    assert store.runs.page(eval_id, Cursor()).rows[0].done == 0
     assert store.evals.delete(eval_id)
     for table in ("runs", "run_sources", "run_criteria", "run_usage", "items", "scores"):
         assert store.database.read().execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 0, table

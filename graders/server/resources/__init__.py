@@ -27,6 +27,9 @@ class Resource:
         """What /metrics shows of it."""
         return ()
 
+    def start(self) -> None:
+        """Begin what it does without being asked; called once, before the first request."""
+
     def close(self) -> None:
         """End its threads."""
 
@@ -36,6 +39,7 @@ RESOURCES = (
     "graders.server.resources.graders:GraderResource",
     "graders.server.resources.batch:BatchResource",
     "graders.server.resources.files:FileResource",
+    "graders.server.resources.evals:EvalResource",
     "graders.server.resources.status:StatusResource",
     "graders.server.resources.page:PageResource",
 )

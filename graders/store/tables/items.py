@@ -17,11 +17,18 @@ WAITING, SAMPLED, FINISHED = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class NewItem:
-    """A row of a run's data: the item and perhaps a sample, as JSON text, and the hash of the item's content."""
+    """A row of a run's data.
+
+    Attributes:
+        item, sample: JSON text; a sample only where the row brings one.
+        item_hash: Of the item's content.
+        item_id: Of an output item that comes from elsewhere; None: it follows from the run and the number.
+    """
 
     item: str
     item_hash: str
     sample: str | None = None
+    item_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +101,19 @@ class ItemTable:
             if not exists(db, run):
                 return
             numbered = [
-                (run, n, WAITING if row.sample is None else SAMPLED, row.item, row.item_hash, row.sample)
+                (
+                    run,
+                    n,
+                    row.item_id,
+                    WAITING if row.sample is None else SAMPLED,
+                    row.item,
+                    row.item_hash,
+                    row.sample,
+                )
                 for n, row in enumerate(rows, start)
             ]
             db.executemany(
-                "INSERT INTO items (run, n, state, item, item_hash, sample) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO items (run, n, id, state, item, item_hash, sample) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 numbered,
             )
             if last:
@@ -114,6 +129,13 @@ class ItemTable:
         rows = self._database.read().execute(
             f"{_SELECT} WHERE run = ? AND n > ? AND state < ? ORDER BY n LIMIT ?",
             (run, after, FINISHED, limit),
+        )
+        return [ItemRecord(*row) for row in rows]
+
+    def all(self, run: int, after: int, limit: int) -> list[ItemRecord]:
+        """Rows behind a number, finished or not."""
+        rows = self._database.read().execute(
+            f"{_SELECT} WHERE run = ? AND n > ? ORDER BY n LIMIT ?", (run, after, limit)
         )
         return [ItemRecord(*row) for row in rows]
 

@@ -131,11 +131,12 @@ class RunTable:
         found = page_of(db, _SELECT, where, values, cursor, start=start, order=("runs.seq",))
         return Page([_record(db, row) for row in found.rows], found.has_more)
 
-    def to_execute(self) -> list[RunRecord]:
-        """Runs that are queued or under way, the oldest first."""
-        db = self._database.read()
-        rows = db.execute(f"{_SELECT} WHERE status IN ('queued', 'in_progress') ORDER BY runs.seq").fetchall()
-        return [_record(db, row) for row in rows]
+    def to_execute(self) -> list[tuple[int, str]]:
+        """Numbers and ids of the runs that are queued or under way, the oldest first."""
+        rows = self._database.read().execute(
+            "SELECT seq, id FROM runs WHERE status IN ('queued', 'in_progress') ORDER BY seq"
+        )
+        return [(row[0], row[1]) for row in rows]
 
     def statuses(self, numbers: Iterable[int]) -> dict[int, str]:
         """number -> status, of the runs that are still there."""

@@ -1,0 +1,247 @@
+"""The testing criteria of an eval: graders with a threshold, and what they make of a row."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import graders
+from graders.ask import Message, ModelAsk
+from graders.engine.backends import Backends
+from graders.engine.grader import Grader
+from graders.errors import GradeError, SpecError
+from graders.evals.prompts import ROLES, as_part, shown
+from graders.evals.requests import InvalidRequest
+from graders.evals.samples import NOTHING, usage_object
+from graders.jsontext import dumps
+from graders.result import RunResult
+from graders.row import Row
+from graders.samples import Sample
+from graders.spec.model import SpecModel
+from graders.store import ModelUsage, Score
+from graders.template import Template
+from graders.usage import Usage
+
+MOST = 100  # criteria of one eval
+IMAGE_TAG = "2025-05-08"  # what the service fills in for a python grader
+
+
+def read_criteria(raw: Any, backends: Backends, *, strict: bool = False) -> list[dict[str, Any]]:
+    """Testing criteria as the service gives them back: in canonical words, with an id each.
+
+    Raises:
+        InvalidRequest: one is no grader, or lacks what an eval needs of it.
+    """
+    if not isinstance(raw, list):
+        raise InvalidRequest(
+            "Invalid type for 'testing_criteria': expected an array.", "testing_criteria", "invalid_type"
+        )
+    if len(raw) > MOST:
+        raise InvalidRequest(f"Invalid 'testing_criteria': expected at most {MOST}.", "testing_criteria")
+    return [_read(one, f"testing_criteria[{n}]", backends, strict) for n, one in enumerate(raw)]
+
+
+def _read(raw: Any, path: str, backends: Backends, strict: bool) -> dict[str, Any]:
+    if isinstance(raw, dict) and str(raw.get("type", "")).startswith("azure_ai"):
+        text = f"Invalid value: {raw['type']!r}. Types that begin with 'azure_ai' run in Azure only."
+        raise InvalidRequest(text, f"{path}.type")
+    try:
+        grader = graders.compile(_with_known_roles(raw), backends=backends, strict=strict)
+    except SpecError as error:
+        first = error.problems[0]
+        lines = "\n".join(map(str, error.problems))
+        raise InvalidRequest(lines, f"{path}.{first.path}" if first.path else path, first.code) from None
+    spec = grader.spec
+    if _threshold(spec) is None:
+        text = f"Missing required parameter: '{path}.pass_threshold'. It says which scores pass."
+        raise InvalidRequest(text, f"{path}.pass_threshold", "missing_required_parameter")
+    wire = {**spec.to_json(), "name": grader.name, "id": f"{grader.name}-{uuid.uuid4()}"}
+    if spec.judge() is not None:
+        wire = {"sampling_params": None, **wire, "input": [_message(one) for one in wire["input"]]}
+    if spec.program() is not None:
+        wire.setdefault("image_tag", IMAGE_TAG)
+    return wire
+
+
+def _with_known_roles(raw: Any) -> Any:
+    """Simple messages may name any role in the service's schema; what it gives back knows four."""
+    messages = raw.get("input") if isinstance(raw, dict) else None
+    if not isinstance(messages, list):
+        return raw
+    return {**raw, "input": [_known_role(one) for one in messages]}
+
+
+def _known_role(message: Any) -> Any:
+    if isinstance(message, dict) and isinstance(message.get("role"), str) and message["role"] not in ROLES:
+        return {**message, "role": "user"}
+    return message
+
+
+def _message(message: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "message", "role": message["role"], "content": as_part(message["content"])}
+
+
+def _threshold(spec: SpecModel) -> float | None:
+    """The score from which a row passes; None where the criterion has to name one.
+
+    Without a threshold a verdict of two values passes with the better one, a judge's score from the middle of its
+    range (as Azure's own evaluators do), and a program's from 1.
+    """
+    if spec.pass_threshold is not None:
+        return spec.pass_threshold
+    bounds = spec.reward_range()
+    if spec.two_valued:
+        return bounds[1] if bounds else 1.0
+    if spec.judge() is not None and bounds:
+        return (bounds[0] + bounds[1]) / 2
+    return 1.0 if spec.program() is not None else None
+
+
+def _sample_reader(spec: SpecModel) -> Callable[[Sample], Any]:
+    """Sample -> what the criterion has to be given of it: columns are made of texts, and are many times faster."""
+    if spec.program() is not None:
+        return lambda sample: sample
+    read = {
+        path.steps
+        for leaf in spec.leaves().values()
+        for _, template in leaf.templates()
+        for path in Template(template).paths
+        if path.namespace == "sample"
+    }
+    if not read:
+        return lambda sample: ""
+    return _text_or_whole if read <= {("output_text",), ("output",)} else lambda sample: sample
+
+
+def _text_or_whole(sample: Sample) -> Any:
+    try:
+        text = sample["output_text"]
+    except (KeyError, GradeError):
+        return sample
+    return text if isinstance(text, str) else sample
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one criterion made of one row: the wire's result, the score apart, and what judges used."""
+
+    result: dict[str, Any]
+    score: Score
+    usage: tuple[ModelUsage, ...] = ()
+
+
+class Criterion:
+    """One compiled testing criterion.
+
+    Attributes:
+        place: Its place in the eval.
+        name: Its id, which results carry as their name.
+        grader: The grader.
+        is_local: Whether it asks nobody, so that rows are graded many at a time.
+    """
+
+    def __init__(self, place: int, wire: Mapping[str, Any], backends: Backends) -> None:
+        self.place = place
+        self.name: str = wire["id"]
+        self.grader: Grader = graders.compile(dict(wire), backends=backends)
+        self.is_local = self.grader.kind.n_asks == 0
+        spec = self.grader.spec
+        self.threshold = _threshold(spec)
+        self._sample_of = _sample_reader(spec)
+
+    def batch_row(self, sample: Sample, item: Mapping[str, Any]) -> dict[str, Any]:
+        """A row for `Grader.run_batch`: with the sample's text where the criterion reads no more of it."""
+        return {"sample": self._sample_of(sample), "item": item}
+
+    def outcome(self, result: RunResult, row: Row | None = None) -> Outcome:
+        """A row's result on the wire, with what a judge was asked where the row is given."""
+        spent = [(one.sampled_model or one.model, one.usage) for one in result.spent]
+        usage = tuple(model_usage(model, "grader", tokens) for model, tokens in spent)
+        if not result.ok:
+            error = result.failures[0]
+            return self._failed(error, usage)
+        passed = self.threshold is not None and result.reward >= self.threshold
+        wire = {
+            "name": self.name,
+            "type": self.grader.type,
+            "passed": passed,
+            "score": result.reward,
+            "sample": None if row is None else self._judged(result, row),
+        }
+        if result.sub_rewards:
+            wire["sub_scores"] = result.sub_rewards
+        return Outcome(wire, Score(self.place, result.reward, passed), usage)
+
+    def failed(self, error: GradeError) -> Outcome:
+        """The result of a row that this criterion was not asked about."""
+        return self._failed(error, ())
+
+    def _failed(self, error: GradeError, usage: tuple[ModelUsage, ...]) -> Outcome:
+        wire = {
+            "name": self.name,
+            "type": self.grader.type,
+            "passed": False,
+            "score": 0.0,
+            "sample": None,
+            "error": {"code": error.flag, "message": error.details or str(error)},
+        }
+        return Outcome(wire, Score(self.place, None, False, error.flag), usage)
+
+    def _judged(self, result: RunResult, row: Row) -> dict[str, Any] | None:
+        """What the judge was asked and answered; None where there was none, or several."""
+        asks = [ask for ask in self.grader.kind.ask(row) if isinstance(ask, ModelAsk)]
+        text = result.score.provenance.get("judge", {}).get("text")
+        if len(asks) != 1 or text is None:
+            return None
+        ask = asks[0]
+        return {
+            **NOTHING,
+            "input": shown(_plain(message) for message in ask.messages),
+            "output": [{"role": "assistant", "content": text}],
+            "finish_reason": "stop",
+            "model": result.metadata.sampled_model_name,
+            "usage": usage_object(result.metadata.token_usage or Usage()),
+            "seed": ask.sampling.seed,
+            "temperature": ask.sampling.temperature,
+            "top_p": ask.sampling.top_p,
+            "reasoning_effort": ask.sampling.reasoning_effort,
+            "max_completions_tokens": ask.sampling.max_completions_tokens,
+        }
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    parts = [
+        {key: value for key in ("text", "image_url") if (value := getattr(part, key, None)) is not None}
+        for part in message.parts
+    ]
+    return {"role": message.role, "content": parts}
+
+
+def model_usage(model: str, role: str, usage: Usage | None) -> ModelUsage:
+    """One call's tokens, for the run's counts."""
+    tokens = usage or Usage()
+    return ModelUsage(
+        model, role, 1, tokens.prompt_tokens or 0, tokens.completion_tokens or 0, tokens.total_tokens or 0,
+        tokens.cached_tokens or 0,
+    )  # fmt: skip
+
+
+def status_of(scores: Iterable[Score]) -> str:
+    """An item's status: it fails when a criterion fails, else it is an error when one could not be graded."""
+    found = list(scores)
+    if any(not one.passed and one.error is None for one in found):
+        return "fail"
+    return "error" if any(one.error is not None for one in found) else "pass"
+
+
+def results_text(outcomes: Sequence[Outcome]) -> str:
+    """The wire's `results`, as JSON text."""
+    return dumps([one.result for one in outcomes]).decode()
+
+
+def compile_criteria(text: str, backends: Backends) -> tuple[Criterion, ...]:
+    """The criteria of an eval, from the JSON text that the store has."""
+    return tuple(Criterion(place, wire, backends) for place, wire in enumerate(json.loads(text)))

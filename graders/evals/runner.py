@@ -1,0 +1,118 @@
+"""Executes what a store has queued, some runs at a time, in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from graders.endpoints.background import Loop
+from graders.engine.backends import Backends
+from graders.evals.execution import Execution
+from graders.store import Store
+
+T = TypeVar("T")
+
+RUNS = 4  # under way at once; others wait in the order of their making
+ROWS = 64  # under way at once, over all runs: each has an equal share
+LOOK_S = 0.5  # between looks at what other processes have queued, canceled or deleted
+THREADS = 2  # for the store and for local criteria: while one run's chunk is graded, another's is
+
+log = logging.getLogger("graders.evals")
+
+
+class Runner:
+    """Runs in the background of a process that holds the store's claim.
+
+    Safe to use from any thread. A run that is under way when the runner is closed is left for the next one.
+    """
+
+    def __init__(self, store: Store, backends: Backends, *, rows: int = ROWS) -> None:
+        """
+        Args:
+            rows: Under way at once.
+        """
+        self._store = store
+        self._backends = backends
+        self._rows = rows
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="graders-evals")
+        self._executing: dict[int, tuple[Execution, asyncio.Task[None]]] = {}
+        self._loop = Loop("graders-evals")
+        self._wanted: asyncio.Event | None = None
+        self._main = self._loop.start(self._work())
+
+    def wake(self) -> None:
+        """Look at the store now: something has been queued, canceled or deleted in it."""
+        self._loop.call(self._wake)
+
+    def _wake(self) -> None:
+        if self._wanted is not None:
+            self._wanted.set()
+
+    def under_way(self) -> int:
+        """How many runs are."""
+        return len(self._executing)
+
+    def close(self) -> None:
+        """Stop. What has been answered is kept; what is under way is given up."""
+        self._loop.finish(self._stop())
+        self._loop.close()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    async def _stop(self) -> None:
+        self._main.cancel()
+        for execution, _ in self._executing.values():
+            execution.call_off()
+        tasks = [task for _, task in self._executing.values()]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _work(self) -> None:
+        self._wanted = asyncio.Event()
+        while True:
+            try:
+                await self._look()
+            except Exception:
+                # a store that is busy or full for a while must not end the runner for good
+                log.exception("the runs of the store could not be looked at")
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._wanted.wait()
+            except TimeoutError:
+                continue
+            self._wanted.clear()
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def _look(self) -> None:
+        """Begin what is queued, as far as there is room; call off what has been canceled or deleted."""
+        open_runs = await self._on_thread(self._store.runs.to_execute)
+        numbers = {number for number, _ in open_runs}
+        for number, (execution, _) in self._executing.items():
+            if number not in numbers:
+                execution.call_off()
+        for number, run_id in open_runs:
+            if number not in self._executing and len(self._executing) < RUNS:
+                await self._begin(number, run_id)
+
+    async def _begin(self, number: int, run_id: str) -> None:
+        run = await self._on_thread(lambda: self._store.runs.get(run_id))
+        if run is None:
+            return
+        execution = Execution(self._store, self._backends, run, threads=self._threads, window=self._share)
+        task = asyncio.create_task(execution.execute())
+        self._executing[number] = execution, task
+        task.add_done_callback(lambda done: self._ended(number, run_id, done))
+
+    def _ended(self, number: int, run_id: str, task: asyncio.Task[None]) -> None:
+        del self._executing[number]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("run %s ended by a bug", run_id, exc_info=error)
+        self._wake()
+
+    def _share(self) -> int:
+        """How many rows one run may have under way."""
+        return max(1, self._rows // max(1, len(self._executing)))

@@ -1,0 +1,350 @@
+"""Runs that ask a model: what is asked, what is kept of the answer, and what becomes of failures."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import openai
+import pytest
+
+from graders.ask import SampleAsk
+from graders.engine.backends import Backends
+from graders.errors import ModelParseError, ModelRefusal, ModelServerError, ModelStop
+from graders.evals.runner import Runner
+from graders.evals.service import Evals
+from graders.sampling import ScriptedSampler
+from graders.sampling.scripted import chat_completion
+from graders.store import Store
+from tests.evals.support import (
+    client_of,
+    counts,
+    custom,
+    ended,
+    equals,
+    eval_server,
+    items,
+    rows,
+    run_of,
+    sampled,
+)
+from tests.server.support import load_config_of
+
+ROW = {"item": {"question": "Capital of France?", "answer": "Paris"}}
+
+
+def test_a_sampled_item() -> None:
+    """The messages that were asked, the answer, the server's model, tokens, and the parameters as they were given."""
+    asked: list[SampleAsk] = []
+
+    def answer(ask: SampleAsk) -> Any:
+        asked.append(ask)
+        return {**chat_completion("m-2026", "Paris"), "model": "m-2026"}
+
+    sampling = {"temperature": 0.5, "seed": 7, "max_completion_tokens": 99}
+    with eval_server(script=answer) as server, client_of(server) as client:
+        run = run_of(client, [equals()], sampled(ROW, sampling_params=sampling))
+        item = items(client, run)[0]
+
+    assert asked == [
+        SampleAsk(
+            "m",
+            (
+                {
+                    "type": "message",
+                    "role": "user",
+                    "content": {"type": "input_text", "text": "Capital of France?"},
+                },
+            ),
+            sampling,
+        )
+    ]
+    assert counts(run) == (1, 1, 0, 0)
+    assert run.model == "m"
+    assert run.per_model_usage[0].model_dump(by_alias=True, exclude={"model_name"}) == {
+        "model_name": "m-2026", "invocation_count": 1, "prompt_tokens": 10, "completion_tokens": 5,
+        "total_tokens": 15, "cached_tokens": 0,
+    }  # fmt: skip
+    sample = item.sample.model_dump()
+    assert sample["input"] == [
+        {
+            "role": "user",
+            "content": "Capital of France?",
+            "tool_call_id": None,
+            "tool_calls": None,
+            "function_call": None,
+        }
+    ]
+    assert sample["output"] == [
+        {
+            "role": "assistant",
+            "content": "Paris",
+            "tool_call_id": None,
+            "tool_calls": None,
+            "function_call": None,
+        }
+    ]
+    assert (sample["model"], sample["finish_reason"], sample["error"]) == ("m-2026", "stop", None)
+    assert (sample["temperature"], sample["seed"], sample["top_p"]) == (0.5, 7, None)
+    assert sample["max_completion_tokens"] == sample["max_completions_tokens"] == 99
+    assert sample["usage"]["total_tokens"] == 15
+
+
+PROMPTS = [
+    # input_messages, item, the messages asked, the messages shown
+    pytest.param(
+        {"type": "item_reference", "item_reference": "item.input"},
+        {"input": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]},
+        [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}],
+        [("system", "Be brief."), ("user", "Hi")],
+        id="messages of the item",
+    ),
+    pytest.param(
+        {"type": "item_reference", "item_reference": "item.a.b"}, {"a": {"b": "Hi"}}, [{"role": "user", "content": "Hi"}],
+        [("user", "Hi")], id="a text of the item",
+    ),
+    pytest.param(
+        {"type": "template", "template": [
+            {"role": "developer", "content": "Be {{ item.how }}."},
+            {"role": "user", "type": "message", "content": {"type": "input_text", "text": "{{item.q}}?"}},
+            {"role": "user", "content": [
+                {"type": "input_text", "text": "See"}, {"type": "input_image", "image_url": "{{item.url}}", "detail": "auto"},
+            ]},
+        ]},
+        {"how": "brief", "q": ["x", 1], "url": "http://i/1.png"},
+        [
+            {"type": "message", "role": "developer", "content": {"type": "input_text", "text": "Be brief."}},
+            {"type": "message", "role": "user", "content": {"type": "input_text", "text": '["x", 1]?'}},
+            {"type": "message", "role": "user", "content": [
+                {"type": "input_text", "text": "See"},
+                {"type": "input_image", "image_url": "http://i/1.png", "detail": "auto"},
+            ]},
+        ],
+        [("developer", "Be brief."), ("user", '["x", 1]?'), ("user", "See <image>http://i/1.png</image>")],
+        id="a template with parts",
+    ),
+    pytest.param(
+        {"type": "template", "template": [{"role": "user", "content": "{{item.q} and {item.q}"}]}, {"q": "x"},
+        [{"type": "message", "role": "user", "content": {"type": "input_text", "text": "{{item.q} and {item.q}"}}],
+        [("user", "{{item.q} and {item.q}")], id="a brace that is missing is text, as in an official notebook",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["completions", "responses"])
+@pytest.mark.parametrize(("prompt", "item", "asked", "shown"), PROMPTS)
+def test_prompts(prompt: Any, item: Any, asked: Any, shown: Any, kind: str) -> None:
+    """Both forms of input_messages, whatever their content's form."""
+    found: list[SampleAsk] = []
+
+    def answer(ask: SampleAsk) -> str:
+        found.append(ask)
+        return "ok"
+
+    with eval_server(script=answer) as server, client_of(server) as client:
+        run = run_of(
+            client, [equals("ok")], sampled({"item": item}, kind=kind, input_messages=prompt), custom()
+        )
+        messages = items(client, run)[0].sample.input
+
+    assert list(found[0].messages) == asked
+    assert [(one.role, one.content) for one in messages] == shown
+
+
+FAILURES = [
+    # the sampler's error, code of the item's error, status of the run
+    (ModelServerError("503"), "model_grader_server_error", "completed"),
+    (ModelRefusal("no"), "model_grader_refusal_error", "completed"),
+    (ModelParseError("empty"), "model_grader_parse_error", "completed"),
+    (ModelStop("401: bad key"), "model_grader_server_error", "failed"),
+]
+
+
+@pytest.mark.parametrize(("error", "code", "status"), FAILURES)
+def test_a_failed_sample_is_an_errored_item(error: Any, code: str, status: str) -> None:
+    """By every criterion, with the reason; never a fail. A key that is refused ends the run as failed."""
+    with eval_server(script=lambda ask: error) as server, client_of(server) as client:
+        run = run_of(client, [equals(), equals(name="other")], sampled(ROW))
+        item = items(client, run)[0]
+
+    assert (run.status, counts(run)) == (status, (1, 0, 0, 1))
+    assert item.sample.error.code == code
+    assert str(error) in item.sample.error.message
+    assert item.sample.input[0].content == "Capital of France?"
+    assert [one.error["code"] for one in item.results] == [code, code]
+    assert [one.errored for one in run.per_testing_criteria_results] == [1, 1]
+    if status == "failed":
+        assert str(error) in run.error.message
+
+
+def test_a_prompt_without_its_variable_asks_nobody() -> None:
+    def never(ask: SampleAsk) -> Any:
+        raise AssertionError("asked")
+
+    with eval_server(script=never) as server, client_of(server) as client:
+        run = run_of(client, [equals()], sampled({"item": {"answer": "x"}}))
+
+        assert items(client, run)[0].sample.error.code == "invalid_variable_error"
+
+
+def test_rows_that_bring_their_sample_are_not_asked() -> None:
+    """Of a data source with a prompt."""
+    with eval_server(script=lambda ask: "Rome") as server, client_of(server) as client:
+        run = run_of(client, [equals()], sampled({**ROW, "sample": {"output_text": "Paris"}}, ROW))
+
+        assert counts(run) == (2, 1, 1, 0)
+
+
+def test_tools_and_formats_of_the_answer() -> None:
+    """Reached by templates: tool calls of the message, fields of JSON in its text."""
+    call = {
+        "id": "1",
+        "type": "function",
+        "function": {"name": "f", "arguments": '{"symbols": [{"name": "x"}]}'},
+    }
+    answer = chat_completion("m", '{"a": [1]}')
+    answer["choices"][0]["message"]["tool_calls"] = [call]
+    criteria = [
+        equals("x", input="{{sample.output_tools[0].function.arguments.symbols[0].name}}"),
+        equals("[1]", input="{{ sample.output_json.a }}"),
+    ]
+
+    with eval_server(script=lambda ask: answer) as server, client_of(server) as client:
+        run = run_of(client, criteria, sampled(ROW))
+        item = items(client, run)[0]
+
+    assert counts(run) == (1, 1, 0, 0)
+    assert item.sample.output[0].model_extra["tool_calls"] == [call]
+
+
+def test_judges_are_asked_together_and_shown() -> None:
+    """Three judges of a row wait for each other's questions; each shows what it was asked and answered."""
+    together = threading.Barrier(3, timeout=20)
+
+    async def judge(ask: Any) -> Any:
+        await asyncio.to_thread(together.wait)
+        return '{"steps": [], "result": 0.75}'
+
+    criteria = [
+        {
+            "type": "score_model", "name": f"j{n}", "model": "o3", "range": [0, 2],
+            "input": [{"role": "user", "content": "Grade {{sample.output_text}}"}],
+            **({"pass_threshold": 0.5} if n else {}),
+        }
+        for n in range(3)
+    ]  # fmt: skip
+    with eval_server(script=lambda ask: "Rome", judge=judge) as server, client_of(server) as client:
+        run = run_of(client, criteria, sampled(ROW))
+        results = items(client, run)[0].results
+
+    assert [one.score for one in results] == [0.75] * 3
+    # without a threshold the middle of the range passes
+    assert [one.passed for one in results] == [False, True, True]
+    judged = results[0].sample
+    assert judged["input"][0]["content"] == "Grade Rome"
+    assert judged["output"] == [{"role": "assistant", "content": '{"steps": [], "result": 0.75}'}]
+
+
+def test_cancel_stops_asking() -> None:
+    """Nothing is asked after the answer to the cancel but what was under way; the run stays canceled."""
+    asked = 0
+    begun = threading.Event()
+
+    async def slow(ask: SampleAsk) -> str:
+        nonlocal asked
+        asked += 1
+        begun.set()
+        await asyncio.sleep(0.05)
+        return "Paris"
+
+    with eval_server("[evals]\nin_flight = 8\n", script=slow) as server, client_of(server) as client:
+        made = client.evals.create(data_source_config=custom(), testing_criteria=[equals()])
+        run = client.evals.runs.create(made.id, data_source=sampled(*[ROW] * 2000))
+        assert begun.wait(30)
+        canceled = client.evals.runs.cancel(run.id, eval_id=made.id)
+        server.wait_for("graders_runs_under_way", 0)
+        after = asked
+        time.sleep(0.3)
+
+        assert canceled.status == "canceled"
+        assert asked == after
+        assert after < 2000
+        assert client.evals.runs.retrieve(run.id, eval_id=made.id).status == "canceled"
+        assert client.evals.runs.delete(run.id, eval_id=made.id).deleted
+
+
+def test_runs_share_the_rows_under_way() -> None:
+    """A run of few rows does not wait for one of many."""
+    release = threading.Event()
+
+    async def answer(ask: SampleAsk) -> str:
+        if ask.model == "slow":
+            while not release.is_set():
+                await asyncio.sleep(0.01)
+        return "Paris"
+
+    with eval_server("[evals]\nin_flight = 8\n", script=answer) as server, client_of(server) as client:
+        made = client.evals.create(data_source_config=custom(), testing_criteria=[equals()])
+        large = client.evals.runs.create(made.id, data_source=sampled(*[ROW] * 100, model="slow"))
+        small = client.evals.runs.create(made.id, data_source=sampled(*[ROW] * 20))
+
+        assert counts(ended(client, small)) == (20, 20, 0, 0)
+        release.set()
+        assert counts(ended(client, large)) == (100, 100, 0, 0)
+
+
+def test_a_stopped_server_goes_on_where_it_was() -> None:
+    """Samples that were answered are not asked for again; rows count once."""
+    asked: list[str] = []
+    stop_at = 30
+
+    async def answer(ask: SampleAsk) -> str:
+        question = ask.messages[0]["content"]["text"]
+        asked.append(question)
+        while len(asked) > stop_at:
+            await asyncio.sleep(0.01)
+        return question
+
+    with TemporaryDirectory() as home, Store(Path(home)) as store:
+        data = [{"item": {"question": str(n), "answer": str(n)}} for n in range(100)]
+        for part in range(2):
+            backends = Backends(config=load_config_of(""), sampler=ScriptedSampler(answer))
+            evals = Evals(store, backends)
+            if part == 0:
+                made = evals.create({"data_source_config": custom(), "testing_criteria": [equals()]})
+                run = evals.create_run(made.id, {"data_source": sampled(*data)})
+            runner = Runner(store, backends, rows=4)
+            until = threading.Event()
+            for _ in range(2000):
+                found = store.runs.get(run.id)
+                assert found is not None
+                if (part == 0 and found.done >= 20) or found.status == "completed":
+                    break
+                until.wait(0.01)
+            runner.close()
+            backends.close()
+            stop_at = 10**6
+        found = store.runs.get(run.id)
+
+    assert found is not None
+    assert (found.status, found.passed, found.failed, found.errored) == ("completed", 100, 0, 0)
+    assert len(set(asked)) == 100
+    assert len(asked) <= 104
+    assert found.usage[0].calls == 100
+
+
+def test_an_azure_client() -> None:
+    """The paths, header and api-version of Azure's client; its evals header is not minded."""
+    with eval_server(token="secret") as server:
+        client = openai.AzureOpenAI(
+            azure_endpoint=server.url, api_key="secret", api_version="2025-04-01-preview",
+            default_headers={"aoai-evals": "preview"}, max_retries=0,
+        )  # fmt: skip
+        with client:
+            run = run_of(client, [equals()], rows({"item": {"answer": "a"}, "sample": {"output_text": "a"}}))
+
+            assert counts(run) == (1, 1, 0, 0)
