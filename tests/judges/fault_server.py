@@ -18,7 +18,6 @@ from graders.judges.scripted import Answer, Received, Step, completion, fail, sa
 
 SERVER, REFUSAL, PARSE = "model_grader_server_error", "model_grader_refusal_error", "model_grader_parse_error"
 MAX_ATTEMPTS = 3  # of the configuration the table is written for
-STALL_TIMEOUT_S = 0.5  # for an attempt, where a server stalls; well above what a busy machine takes to answer
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,11 @@ class Behaviour:
     @property
     def stalls(self) -> bool:
         return self.name.startswith("stalled")
+
+    @property
+    def n_stalls(self) -> int:
+        """Requests that get no answer: all but the last, where that has one."""
+        return self.attempts - (not self.flag) if self.stalls else 0
 
 
 def body(make: Callable[[Received, Kind], Any], **step: Any) -> Callable[[Kind], Answer]:

@@ -511,4 +511,4 @@ def test_waiting_for_a_server_that_starts_late() -> None:
     late[0].__exit__()
 
     assert result.ok, result.failures
-    assert 0.4 <= time.monotonic() - started < 8
+    assert time.monotonic() - started >= 0.4

@@ -17,8 +17,8 @@ from graders.judges.scripted import Received, Step, completion, fail
 from graders.models import Config, ConfigError, ScriptedJudge
 from graders.sampling import Sampler, ScriptedSampler
 from graders.usage import Usage
-from tests.judges.fault_server import BEHAVIOURS, PARSE, SCORE, STALL_TIMEOUT_S, Behaviour
-from tests.judges.support import Clock, config_of
+from tests.judges.fault_server import BEHAVIOURS, PARSE, SCORE, Behaviour
+from tests.judges.support import Clock, Impatient, config_of
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 TOOL = {"name": "weather", "description": "Of a city.", "parameters": {"type": "object", "properties": {}}}
@@ -36,13 +36,12 @@ def said(text: Any, **more: Any) -> Any:
     return lambda received: Step(body=completion(received, text, **more))
 
 
-def sampled(
-    server: ScriptedJudge, ask: SampleAsk, *answers: Any, clock: Clock | None = None, **route: Any
-) -> Any:
+def sampled(server: ScriptedJudge, ask: SampleAsk, *answers: Any, n_stalls: int = 0, **route: Any) -> Any:
     """The reply, or the failure."""
-    clock = clock or Clock()
+    clock = Clock()
     config = config_of(server, **{"max_attempts": 3, **route})
-    sampler = Sampler(config, Endpoints(config, timing=Timing(clock.now, clock.sleep, lambda: 0.5)))
+    timing = Timing(clock.now, clock.sleep, lambda: 0.5)
+    sampler = Sampler(config, Endpoints(config, transport=Impatient(n_stalls), timing=timing))
     server.clear()
     server.queue(*answers)
 
@@ -266,7 +265,6 @@ def outcome_of(behaviour: Behaviour) -> str:
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.name)
 def test_every_fault_of_judges_servers(server: ScriptedJudge, behaviour: Behaviour, api: str) -> None:
     """A sample or an errored row with its reason, never something to be graded as a fail."""
-    timeout_s = STALL_TIMEOUT_S if behaviour.stalls else 30
     params = {
         "seed": 1,
         "temperature": 0.5,
@@ -278,7 +276,7 @@ def test_every_fault_of_judges_servers(server: ScriptedJudge, behaviour: Behavio
     if api == "responses" and ("choice" in behaviour.name or "in parts" in behaviour.name):
         pytest.skip("about what only chat completions have")
 
-    got = sampled(server, ask, *behaviour.answers(SCORE), attempt_timeout_s=timeout_s)
+    got = sampled(server, ask, *behaviour.answers(SCORE), n_stalls=behaviour.n_stalls)
 
     outcome = outcome_of(behaviour)
     if outcome == "sample":
