@@ -213,6 +213,7 @@ class Config:
             self.checked(where, self._mapping(where, table), ENDPOINT_GRADER_KEYS)
         sampler = dict(self.table("sampler"))
         self._mapping("sampler.models", sampler.pop("models", {}))
+        self._check("sampler", "recording", sampler.pop("recording", ""), "")
         self._checked("sampler", sampler)
         self._endpoints = {
             name: self._checked(f"endpoints.{name}", table) for name, table in self.table("endpoints").items()
@@ -272,6 +273,7 @@ class Config:
         """This configuration as the sampler uses it: [sampler] goes before [judge], [sampler.models] before [models]."""
         sampler = dict(self.table("sampler"))
         models = {**self.table("models"), **sampler.pop("models", {})}
+        sampler.pop("recording", None)
         judge = {**self.table("judge"), **sampler}
         return Config({**self.tables, "models": models, "judge": judge}, self.path)
 

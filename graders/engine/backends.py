@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from graders.endpoints.grader import EndpointGraders
     from graders.endpoints.spending import ModelTotals
     from graders.models import Config, ModelClient
-    from graders.sampling import SampleClient
+    from graders.sampling.contract import SampleClient
     from graders.spec.options import Options
     from graders_sandbox import Outcome, Sandbox
 
@@ -147,9 +147,11 @@ class Backends:
         models, config = self.models, self.config
         with self._lock:
             if self._sampler is None:
-                from graders.sampling import Sampler
+                from graders.sampling import RecordedSampler, Sampler
 
                 self._sampler = Sampler(config, getattr(models, "endpoints", None))
+                if recording := config.table("sampler").get("recording"):
+                    self._sampler = RecordedSampler(recording, self._sampler)
             return self._sampler
 
     @property

@@ -1,19 +1,14 @@
-"""A recording of judges' answers: replayed from a file, and what is missing in it is asked once and added.
-
-One JSON object a line, made to be read, compared and kept beside tests: the question, then what came of it.
-"""
+"""Judges' answers from a recording; what is missing in it is asked once and added."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from graders.ask import Ambiguous, ModelAsk, ModelReply
-from graders.endpoints.config import ConfigError
+from graders.endpoints.recording import Recording, question_key
 from graders.errors import GradeError, ModelParseError, ModelRefusal, ModelServerError
 from graders.judges.contract import ModelClient
 from graders.usage import Usage
@@ -41,21 +36,20 @@ class Recorded:
     """
 
     def __init__(self, path: str | Path, client: ModelClient | None = None) -> None:
-        self._path = Path(path)
+        self._recording = Recording(path, may_grow=client is not None)
         self._client = client
         self.totals = getattr(client, "totals", None)
-        self._file: IO[str] | None = None
-        self._entries = self._read()
 
     async def answer(self, ask: ModelAsk, *, deadline: float | None = None) -> ModelReply:
         """See ModelClient."""
-        key = recording_key(ask)
-        entry = self._entries.get(key)
+        key = question_key(_question(ask))
+        entry = self._recording.get(key)
         if entry is not None:
             return _replayed(entry, ask)
         if self._client is None:
             raise ModelServerError(
-                f"{self._path} has no answer to this question to {ask.model!r} (it has {len(self._entries)} others); "
+                f"{self._recording.path} has no answer to this question to {ask.model!r} (it has "
+                f"{len(self._recording)} others); "
                 "record it with a client"
             )
         try:
@@ -73,52 +67,13 @@ class Recorded:
 
     async def aclose(self) -> None:
         """See ModelClient."""
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        self._recording.close()
         if self._client is not None:
             await self._client.aclose()
 
     def _add(self, key: str, ask: ModelAsk, outcome: Mapping[str, Any]) -> None:
-        if key in self._entries:  # asked twice at the same time: the first answer stands
-            return
         usage = outcome["usage"]
-        entry = {"key": key, **_question(ask), **outcome, "usage": usage and asdict(usage)}
-        self._entries[key] = entry
-        if self._file is None:
-            self._file = self._path.open("a", encoding="utf-8")
-        self._file.write(json.dumps(entry, ensure_ascii=True) + "\n")
-        self._file.flush()
-
-    def _read(self) -> dict[str, dict[str, Any]]:
-        try:
-            data = self._path.read_bytes()
-        except FileNotFoundError:
-            if self._client is None:
-                raise ConfigError(f"{self._path}: there is no such recording") from None
-            return {}
-        lines = data.split(b"\n")
-        entries: dict[str, dict[str, Any]] = {}
-        for number, line in enumerate(lines, 1):
-            try:
-                if line.strip():
-                    entry = json.loads(line)
-                    entries.setdefault(entry["key"], entry)
-            except (ValueError, TypeError, KeyError):
-                if (
-                    number == len(lines) and self._client is not None
-                ):  # an interrupt cut the last line: it is made anew
-                    self._path.write_bytes(data[: len(data) - len(line)])
-                    break
-                raise ConfigError(
-                    f"{self._path}:{number}: not a line of a recording: {line[:60]!r}"
-                ) from None
-        return entries
-
-
-def recording_key(ask: ModelAsk) -> str:
-    """sha256 of the question; where it is sent, and how, does not matter."""
-    return hashlib.sha256(json.dumps(_question(ask), sort_keys=True).encode()).hexdigest()[:32]
+        self._recording.add(key, {**_question(ask), **outcome, "usage": usage and asdict(usage)})
 
 
 def _question(ask: ModelAsk) -> dict[str, Any]:

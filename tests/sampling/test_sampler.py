@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from graders.endpoints.endpoint import Endpoints, Timing
 from graders.errors import GradeError, ModelParseError, ModelRefusal, ModelServerError
 from graders.judges.scripted import Received, Step, completion, fail
 from graders.models import Config, ConfigError, ScriptedJudge
-from graders.sampling import Sampler, ScriptedSampler
+from graders.sampling import RecordedSampler, Sampler, ScriptedSampler
 from graders.usage import Usage
 from tests.judges.fault_server import BEHAVIOURS, PARSE, SCORE, Behaviour
 from tests.judges.support import Clock, Impatient, config_of
@@ -342,3 +343,25 @@ def test_the_request_is_json_of_its_own(server: ScriptedJudge) -> None:
     before = json.dumps(params)
     sent(server, "responses", USER, **params)
     assert json.dumps(params) == before
+
+
+def test_a_recording_is_replayed_and_filled(server: ScriptedJudge, tmp_path: Path) -> None:
+    """What is missing is asked once and added; failures are not; without a client a missing answer is an error."""
+    path = tmp_path / "samples.jsonl"
+    server.clear()
+    server.queue(said("one"), model="a")
+    server.queue(fail(400, "no"), model="b")
+    asks = [SampleAsk("a", (USER,)), SampleAsk("b", (USER,))]
+    config = config_of(server, tables={"sampler": {"recording": str(path)}})
+    for _ in range(2):
+        with graders.Backends(config=config) as backends:
+            first, failed = backends.fetch(asks)
+        server.queue(fail(400, "no"), model="b")
+        assert isinstance(first, SampleReply)
+        assert (first.text, first.usage) == ("one", Usage(10, 5, 15))
+        assert isinstance(failed, ModelServerError)
+
+    assert [received.model for received in server.received] == ["a", "b", "b"]
+    assert first.provenance == {"recorded": True}
+    with pytest.raises(ModelServerError, match="has no answer to this question to 'b'"):
+        asyncio.run(RecordedSampler(path).answer(asks[1]))
