@@ -46,7 +46,7 @@ TOLD = struct.Struct("<ciBd")  # O 0 0 waited_s + descriptor: started; X wait_st
 
 #: EXIT's and TOLD's `ended`: by itself, by the server for one of these reasons, or (BY_FAULT) by nothing that is the
 #: program's doing.
-BY_ITSELF, BY_DEADLINE, BY_HOST, BY_DISK, BY_FAULT = range(5)
+BY_ITSELF, BY_DEADLINE, BY_HOST, BY_DISK, BY_FAULT, BY_REFUSAL = range(6)
 
 NOT_JAILED = 70  # exit code of a child that could not enter its jail: nobody's code has run
 FRAME_MAX = 4000  # less than a page: a pipe takes it whole, also where pipes are short

@@ -7,10 +7,24 @@ import os
 import signal
 
 from graders_sandbox.limits import Limits, Outcome, Status
-from graders_sandbox.protocol import BY_DEADLINE, BY_DISK, FRAME_MAX, LENGTH, VALUE, clean, clean_name
+from graders_sandbox.protocol import (
+    BY_DEADLINE,
+    BY_DISK,
+    BY_REFUSAL,
+    FRAME_MAX,
+    LENGTH,
+    VALUE,
+    clean,
+    clean_name,
+)
 
 _STAGES = {b"c": "compile", b"i": "import", b"g": "grade", b"p": "payload"}
 _STATUS_OF: dict[bytes, Status] = {b"-": "grader_error", b"m": "memory", b"d": "disk"}
+
+_NO_FILES = (
+    "the code that run_untrusted ran asked for a file, or for a module that was not loaded ahead. This tier gives it none, and "
+    "its score would not be that of other tiers: linux-full and linux-landlock, which need Landlock, give it a folder"
+)
 
 
 def read_result(frame: bytes) -> Outcome | None:
@@ -41,6 +55,8 @@ def outcome(frame: bytes, status: int, ended: int, wall_s: float, cpu_s: float, 
         return Outcome("timeout", error_type="wall", text=f"the program ran longer than {wall_s:g} s")
     if ended == BY_DISK:
         return Outcome("disk", text="the program left more on disk than its limit")
+    if ended == BY_REFUSAL:
+        return Outcome("infrastructure", error_type="NoFiles", text=_NO_FILES)
     if os.WIFSIGNALED(status):
         return _signalled(os.WTERMSIG(status), cpu_s, limits)
     code = os.WEXITSTATUS(status)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     Failure = Literal["error", "timeout", "memory", "disk", "crash", "exit", "unreadable"]
 
+_NO_SIGNAL = _socket.MSG_NOSIGNAL  # a child that has ended is no end of the sample
 _server: _socket.socket | None = None  # to the server, inside a sample that may ask
 
 
@@ -137,7 +138,7 @@ class Child:
     def _told(self, request: bytes) -> tuple[bytes, Any]:
         """The server's answer, for which it takes the time that it needs: it ends this sample rather than say no."""
         try:
-            self._server.sendall(request)
+            self._server.sendall(request, _NO_SIGNAL)
             told, descriptors = protocol.receive(self._server, protocol.TOLD.size)
         except OSError as error:
             raise ServerLost(f"the sandbox server does not answer: {error}") from None
@@ -154,7 +155,7 @@ class Child:
         self._ends = started + self._left
         try:
             self._wait(self._channel)
-            self._channel.sendall(SIZE.pack(len(text)) + text)
+            self._channel.sendall(SIZE.pack(len(text)) + text, _NO_SIGNAL)
             kind, value = self._answer()
         except TimeoutError:
             self.stop()

@@ -116,6 +116,7 @@ def _text_test(code: types.CodeType, names: tuple[str, ...]) -> Callable[[Child]
             check = space.get("check")
             if isinstance(check, types.FunctionType):
                 known.child = child
+                space.update(functions)  # a prompt before the test may have defined them too
                 check(functions[names[0]])
         except AssertionError as error:
             return TestResult("failed", f"AssertionError: {error}" if str(error) else "an assertion failed")

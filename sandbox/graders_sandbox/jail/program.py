@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 ANSWER_MAX = 16 * 1024**2  # of one value from the child, as text
 SIZE = struct.Struct("<I")  # before each message, both ways
+_NAME = "<untrusted>"  # of the code, in tracebacks
 _CHANNEL = 3  # the child's only descriptor
 
 
 def serve() -> NoReturn:
     """As a jailed child: answer on _CHANNEL until the other side is gone."""
+    sys.addaudithook(_open)
     channel = _socket.socket(fileno=_CHANNEL)
     stream = io.FileIO(_CHANNEL, closefd=False)
     space: dict[str, Any] = {}
@@ -53,6 +55,12 @@ def serve() -> NoReturn:
         channel.sendall(SIZE.pack(len(text)) + text)
 
 
+def _open(event: str, arguments: tuple[object, ...]) -> None:
+    """Where a source does not compile, Python looks for its file to show the line. To ask for a file may be the end."""
+    if event == "open" and arguments[0] == _NAME:
+        raise FileNotFoundError
+
+
 class _Unreadable(Exception):
     """What the code returned is not plain data."""
 
@@ -61,7 +69,7 @@ def _load(space: dict[str, Any], code: str, seed: int) -> None:
     seeding.seed(seed)
     module = types.ModuleType("untrusted_program")
     sys.modules[module.__name__] = module
-    exec(compile(code, "<untrusted>", "exec", dont_inherit=True), module.__dict__)
+    exec(compile(code, _NAME, "exec", dont_inherit=True), module.__dict__)
     space.update(module.__dict__)
 
 
@@ -83,7 +91,7 @@ def _program(space: dict[str, Any], code: str, seed: int, stdin: str) -> Json:
     written = io.BytesIO()
     sys.stdout = io.TextIOWrapper(written, encoding="utf-8", errors="backslashreplace", write_through=True)
     try:
-        exec(compile(code, "<untrusted>", "exec", dont_inherit=True), module.__dict__)
+        exec(compile(code, _NAME, "exec", dont_inherit=True), module.__dict__)
     except SystemExit as error:
         if error.code:
             raise

@@ -799,7 +799,9 @@ class Server:
             asker.child = 0
             parent = self.running.get(asker.sample)
             unjailed = self.jailed and status == protocol.NOT_JAILED << 8
-            if parent is not None and (unjailed or running.ended == protocol.BY_FAULT):
+            if parent is not None and status == signal.SIGSYS and self.jailed and not self.child_files:
+                self.kill(asker.sample, parent, protocol.BY_REFUSAL)
+            elif parent is not None and (unjailed or running.ended == protocol.BY_FAULT):
                 self.kill(asker.sample, parent, protocol.BY_FAULT)
             self.tell(asker, protocol.TOLD.pack(b"X", status, running.ended, 0.0))
         self.clear(running.slot, running.asker if running.run < 0 else None)

@@ -20,6 +20,7 @@ import os
 import signal
 import struct
 import sys
+import time
 import traceback
 import types
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +35,7 @@ from . import untrusted as untrusted  # for programs that import it
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import Any, Literal, NoReturn
 
 #: From the server. Each is answered with the child's pid, 0 when there is none.
 #:     F how slot count may_ask memory_bytes   + the child's descriptors: start one
@@ -178,12 +179,13 @@ def start(
 
         own_root = tier in ("linux-full", "linux-ns")
 
-        def filter(files: bool) -> SampleFilter:
-            return SampleFilter(paths=files, own_root=own_root, reserved_exit=protocol.NOT_JAILED)
+        def filter(paths: Literal["allowed", "refused", "fatal"]) -> SampleFilter:
+            return SampleFilter(paths=paths, own_root=own_root, reserved_exit=protocol.NOT_JAILED)
 
-        filters = None if tier == "unsandboxed" else (filter(tier != "linux-strict"), filter(False))
+        # Code without a folder ends where it asks for a file: what it would do without might be scored differently elsewhere.
+        filters = (filter("refused" if tier == "linux-strict" else "allowed"), filter("fatal"))
         jail = sample.Jail(
-            slots=slots, rules=rules, filters=filters, template_bytes=template_bytes, limits=limits, processes=processes,
+            slots=slots, rules=rules, filters=None if tier == "unsandboxed" else filters, template_bytes=template_bytes, limits=limits, processes=processes,
             parent=0 if own_root else server,
         )  # fmt: skip
         template = Template(channel, jail, folders, server)
@@ -228,6 +230,7 @@ def load(modules: Iterable[str]) -> None:
 
 def warm() -> None:
     """Run what every sample runs, so that it need not be looked up, linked and specialised in each."""
+    time.localtime()  # the zone's file is read once, where it can be
     code = compile("def grade(sample, item):\n    return 1.0\n", "<grader>", "exec")
     row = b'{"sample": "", "item": {}}'
     for _ in range(20):

@@ -16,7 +16,7 @@ from .sys import AUDIT_ARCH, MACHINE, NR, call, prepared
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Literal
 
 _LD, _JEQ, _JGE, _JSET, _AND, _RET = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _KILL, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
@@ -66,6 +66,7 @@ _ATTRIBUTES = ("chmod", "fchmod", "fchmodat", "utime", "utimes", "utimensat", "f
 _NO_PID = 0x7FEDCBA9  # stands for the pid until it is known; no process can have it
 _XATTRS = ("getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr")
 _OPEN_FLAGS = {"open": 1, "openat": 2}
+_OF_DESCRIPTOR, _AT_EMPTY_PATH = {"newfstatat": 3, "statx": 2}, 0x1000
 _ACCMODE, _TRUNC = 0o3, 0o1000
 #: Never allowed, to anybody behind the filter.
 _NEVER = frozenset(
@@ -196,6 +197,11 @@ def _own_pid_only() -> bytes:
     )
 
 
+def _fatal_but(flags: int) -> bytes:
+    """Refuse what may be libc's way to say fstat; the argument's number is that of the flags."""
+    return _argument(flags) + _op(_JSET, _AT_EMPTY_PATH, 0, 1) + _refuse()
+
+
 class SampleFilter:
     """The child's filter, made once. Before a child loads it, its pid has to be in `pid`.
 
@@ -204,12 +210,14 @@ class SampleFilter:
         load: The raw call, prepared: -1 when the kernel refused. Needs no_new_privs.
 
     Args:
-        paths: False refuses every call that names a path.
+        paths: Whether calls that name a path are allowed; else each is refused, or ends the process (SIGSYS).
         own_root: Whether mounts hold the files; without them Landlock does, and what it leaves open is refused here.
         reserved_exit: The exit code by which a child says that it is not jailed. Nobody behind the filter says so.
     """
 
-    def __init__(self, *, paths: bool = True, own_root: bool = True, reserved_exit: int) -> None:
+    def __init__(
+        self, *, paths: Literal["allowed", "refused", "fatal"], own_root: bool = True, reserved_exit: int
+    ) -> None:
         code = _head()
         reserved = (
             _argument(0)
@@ -224,15 +232,22 @@ class SampleFilter:
         code += _when("prctl", _one_of(0, _PRCTL_NAME))
         code += _when("setrlimit", _argument(0) + _op(_JEQ, _LIMIT_CPU, 0, 1) + _refuse() + _op(_RET, _ALLOW))
         refused = [*_SAMPLE_NEVER, *(name for name in SERVER_ONLY if name != "kill")]
-        if not paths:
+        allowed = paths == "allowed"
+        if paths == "fatal":
+            for name in _PATHS:
+                at = _OF_DESCRIPTOR.get(name)
+                code += _when(name, (_fatal_but(at) if at is not None else b"") + _op(_RET, _KILL))
+        if paths == "refused":
             refused += _PATHS
         if not own_root:
-            refused += [name for name in ("truncate", *(() if paths else _ATTRIBUTES)) if name not in refused]
-            for name in _ATTRIBUTES if paths else ():
+            refused += [
+                name for name in ("truncate", *(() if allowed else _ATTRIBUTES)) if name not in refused
+            ]
+            for name in _ATTRIBUTES if allowed else ():
                 code += _when(name, _op(_RET, _ERRNO))
             for name in _XATTRS:
                 code += _when(name, _refuse(errno.ENOTSUP))  # which shutil takes for "there are none"
-            if paths:
+            if allowed:
                 for name, index in _OPEN_FLAGS.items():
                     code += _when(name, _TRUNCATE_ONLY_TO_WRITE[index])
         for name in refused:

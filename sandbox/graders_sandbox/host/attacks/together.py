@@ -253,6 +253,24 @@ def by_a_model(body: str, expected: float = -1.0) -> Callable[[Sandbox, Scene], 
     return drive
 
 
+def _ends_a_loop(sandbox: Sandbox, scene: Scene) -> str:
+    """A test that runs through cases must not be passed by an exception that ends its iteration."""
+    test = "assert all(map(lambda n: f(n) == n, [1, 2]))"
+    source = _JUDGE.replace('[{"call": "f", "args": [], "expect": item["expected"]}]', f"{test!r}, entry='f'")
+    return _reason(sandbox.run(source, {}, {"code": "def f(n):\n    raise StopIteration\n"}))
+
+
+def against_the_source(body: str) -> Callable[[Sandbox, Scene], str]:
+    """As `by_a_model`, against what the grader's own source holds: tests are often written there."""
+
+    def drive(sandbox: Sandbox, scene: Scene) -> str:
+        code = PRELUDE + "\ndef f():\n" + "".join(f"    {line}\n" for line in body.strip().splitlines())
+        source = f"TESTS = [{scene.secret!r}]\n{_JUDGE}"
+        return _reason(sandbox.run(source, {}, {"code": code, "expected": -1.0}))
+
+    return drive
+
+
 _HOST = """
 import os, sys, threading, time
 sys.path[:0] = {path!r}
@@ -333,6 +351,7 @@ TOGETHER: list[Together] = [
     Together(50, "an item", "the caller's RecursionError or the caller's ValueError or payload RecursionError", _deep_item),
     Together(50, "an item that is just not too deep", "value 1 or payload RecursionError", _deep_enough_item),
     Together(52, "a counter in a module", "value 1", after("json.count = getattr(json, 'count', 0) + 1\nreturn 1.0", "return getattr(json, 'count', 0) + 1")),
+    Together(52, "a module that another grader imported", "value 1", after("import wave\nreturn 1.0", "assert 'wave' not in sys.modules\nreturn 1.0")),
     Together(52, "patched arithmetic", "value 1", after("math.sqrt = lambda x: 99.0\nreturn 1.0", "return math.sqrt(1.0)")),
     Together(52, "builtins", "value 3", after("import builtins\nbuiltins.len = lambda x: 99\nreturn 1.0", "return len('abc')")),
     Together(52, "the environment", "value 1", after("os.environ['POISON'] = 'x'\nlibc.setenv(b'POISON', b'x', 1)\nreturn 1.0", "assert 'POISON' not in os.environ\nlibc.getenv.restype = ctypes.c_char_p\nassert libc.getenv(b'POISON') is None\nreturn 1.0")),
@@ -353,6 +372,10 @@ TOGETHER: list[Together] = [
     Together(58, "a socket for a model's code", "value 1", by_a_model("return met(socket.socket)", -1001.0)),
     Together(58, "a process for a model's code", "value 1", by_a_model("return met(os.fork)", -1001.0)),
     Together(58, "asking the server for a child", "value 1", by_a_model("import graders_sandbox.jail.client as u\nassert u._server is None\nreturn met(os.write, 5, bytes(17))", -1009.0)),
+    Together(58, "the grader's source, by a model's code, in memory", "value 1", against_the_source("assert not memory(rb'[S]ECRET-[0-9a-f]{32}')\nreturn NOTHING")),
+    Together(58, "the grader's constants, by a model's code, in frames", "value 1", against_the_source("frame = sys._getframe()\nwhile frame:\n    for held in (*frame.f_locals.values(), *frame.f_globals.values()):\n        found = [getattr(held, name, None) for name in dir(held) if not name.startswith('__')]\n        assert not re.search('[S]ECRET-[0-9a-f]{32}', repr([held, found])), held\n        assert not any(isinstance(thing, types.CodeType) and thing.co_filename == '<grader>' for thing in (held, *found)), held\n    frame = frame.f_back\nreturn NOTHING")),
+    Together(58, "the grader's constants, by a model's code, among all objects", "value 1", against_the_source("for thing in gc.get_objects():\n    for held in thing if isinstance(thing, (list, tuple)) else ():\n        assert not (isinstance(held, str) and re.match('[S]ECRET-[0-9a-f]{32}', held))\nreturn NOTHING")),
+    Together(58, "the end of a test's loop, by a model's code", "grade RuntimeError", _ends_a_loop),
     Together(58, "a forged answer of a model's code", "grade RuntimeError", by_a_model("import json\ntext = json.dumps([99, 'value', -1.0]).encode()\nos.write(3, struct.pack('<I', len(text)) + text)\nreturn 0.0")),
     Together(57, "killed while samples run", "nothing left", _host_dies),
 ]  # fmt: skip
