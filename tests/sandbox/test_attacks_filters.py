@@ -188,7 +188,7 @@ def test_foreign_numbers(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_strict_tier_refuses_paths(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a file tree and without Landlock no call may name a file; descriptors still work."""
-    filters = Filters(machine, monkeypatch, paths=False, own_root=False)
+    filters = Filters(machine, monkeypatch, paths="refused", own_root=False)
     by_path = [
         "open", "openat", "creat", "stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2", "readlink",
         "readlinkat", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "link", "linkat", "unlink", "unlinkat",
@@ -197,6 +197,15 @@ def test_the_strict_tier_refuses_paths(machine: str, monkeypatch: pytest.MonkeyP
 
     assert {filters(call) for call in by_path if call in filters.numbers} == {EPERM}
     assert {filters(call) for call in ("read", "write", "fstat", "lseek", "mmap", "ftruncate")} == {ALLOW}
+
+
+def test_a_path_ends_a_child_without_files(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H6: its score would not be that of tiers that give it files. What libc makes of fstat is refused and no end."""
+    filters = Filters(machine, monkeypatch, paths="fatal", own_root=False)
+
+    assert {filters(call) for call in ("openat", "mkdirat", "newfstatat", "unlinkat")} == {KILL}
+    assert filters("newfstatat", 3, 0, 0, 0x1000) == filters("statx", 3, 0, 0x1000) == EPERM
+    assert {filters(call) for call in ("read", "write", "fstat")} == {ALLOW}
 
 
 def test_the_container_tier_refuses_what_landlock_leaves_open(

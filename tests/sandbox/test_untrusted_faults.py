@@ -43,7 +43,7 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 def servers(sandbox: Sandbox) -> list[int]:
     """Pids of the processes that are not forks of a template: servers, and what waits for them outside of a namespace."""
     assert sandbox._pool is not None
-    outer = [server.process.pid for server in sandbox._pool._servers]
+    outer = [server.process.pid for server in sandbox._pool.servers]
     if sandbox.tier not in ("linux-full", "linux-ns"):
         return outer
     return [*outer, *(min(below) for pid in outer if (below := descendants(pid)))]

@@ -187,7 +187,7 @@ def _lock() -> seccomp.SampleFilter | None:
         seccomp.load(seccomp.server_filter())
     except OSError:
         return None
-    return seccomp.SampleFilter(paths=False, reserved_exit=protocol.NOT_JAILED)
+    return seccomp.SampleFilter(paths="refused", reserved_exit=protocol.NOT_JAILED)
 
 
 def _serve(source: int, answer: int, reader: int, child_filter: seccomp.SampleFilter | None) -> NoReturn:

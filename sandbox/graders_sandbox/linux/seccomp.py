@@ -216,7 +216,11 @@ class SampleFilter:
     """
 
     def __init__(
-        self, *, paths: Literal["allowed", "refused", "fatal"], own_root: bool = True, reserved_exit: int
+        self,
+        *,
+        paths: Literal["allowed", "refused", "fatal"] = "allowed",
+        own_root: bool = True,
+        reserved_exit: int,
     ) -> None:
         code = _head()
         reserved = (
