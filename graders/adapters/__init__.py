@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from graders.errors import GradeError
+from graders.adapters.decoded import SpecialTokens
+from graders.errors import GradeError, SampleParseError
 
 if TYPE_CHECKING:
     from graders.result import RunResult
@@ -47,18 +48,32 @@ def item_of(fields: Mapping[str, Any], item: ItemMap) -> Mapping[str, Any]:
 
 
 def rows_of(samples: Sequence[Any], columns: Mapping[str, Any], item: ItemMap) -> Iterable[dict[str, Any]]:
-    """Rows for `run_batch` from a list of samples and columns of the same length; other values are left out."""
+    """Rows for `run_batch` from a list of samples and columns of the same length.
+
+    Columns are lists, tuples, or arrays and tensors (what has `tolist`); other values are left out.
+    """
     n = len(samples)
-    lists = {
-        name: column
-        for name, column in columns.items()
-        if isinstance(column, (list, tuple)) and len(column) == n
-    }
+    lists = {name: column for name, values in columns.items() if len(column := _column(values)) == n}
     for index, sample in enumerate(samples):
         yield {
             "sample": sample,
             "item": item_of({name: column[index] for name, column in lists.items()}, item),
         }
+
+
+def _column(values: Any) -> Sequence[Any]:
+    if isinstance(values, (list, tuple)):
+        return values
+    listed = values.tolist() if callable(getattr(values, "tolist", None)) else ()
+    return listed if isinstance(listed, list) else ()
+
+
+def decoded(special: SpecialTokens, text: str, prompt: str = "") -> Any:
+    """The answer in a decoded text, or why it is not known: a sample either way."""
+    try:
+        return special.answer(text, prompt)
+    except SampleParseError as error:
+        return error
 
 
 def reward_of(result: RunResult) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 import graders
 from graders.adapters import ItemMap, RowFailed, item_of, reward_of
 from graders.engine.backends import Backends
+from graders.jsontext import parse
 
 
 def app(spec: object, *, item: ItemMap = None, backends: Backends | None = None) -> Any:
@@ -27,7 +28,7 @@ def app(spec: object, *, item: ItemMap = None, backends: Backends | None = None)
 
     async def verify(request: Request) -> JSONResponse:
         try:
-            body = await request.json()
+            body = parse((await request.body()).decode())
             sample = {"object": "response", **body["response"]}
             fields = item_of({key: value for key, value in body.items() if key != "response"}, item)
         except (ValueError, KeyError, TypeError) as error:

@@ -7,26 +7,36 @@
     # or a server, for --reward.remote_url http://127.0.0.1:5000/get_reward
     app = graders.adapters.openrlhf.app("spec.json")        # uvicorn my_server:app --port 5000
 
-Queries hold prompt and response; the sample is what follows the prompt. The label becomes item["label"]. A failed row
-raises RowFailed, over HTTP it is a 422 that says so: OpenRLHF has no way to leave a row out.
+Queries hold prompt and response as they were decoded, special tokens included; the sample is what follows the prompt. A
+query that does not begin with its prompt is a failed row, and so is one that ends in what looks like a special token,
+unless `special_tokens=` says which there are: their texts, or the tokenizer. The label becomes item["label"]. A failed
+row raises RowFailed, over HTTP it is a 422 that says so: OpenRLHF has no way to leave a row out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import graders
-from graders.adapters import ItemMap, RowFailed, reward_of, rows_of
+from graders.adapters import ItemMap, RowFailed, decoded, reward_of, rows_of
+from graders.adapters.decoded import SpecialTokens
 from graders.engine.backends import Backends
 from graders.engine.grader import Grader
+from graders.jsontext import parse
+
+
+def _grading(spec: object, item: ItemMap, backends: Backends | None, tokens: Any) -> Callable[..., Any]:
+    """(queries, prompts, labels) -> what OpenRLHF wants, in plain numbers."""
+    return partial(_graded, graders.compile(spec, backends=backends), item, SpecialTokens(tokens))
 
 
 def _graded(
-    grader: Grader, queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any], item: ItemMap
-) -> dict[str, Any]:
-    samples = [query.removeprefix(prompt) for query, prompt in zip(queries, prompts, strict=True)]
-    results = list(grader.run_batch(rows_of(samples, {"prompt": list(prompts), "label": list(labels)}, item)))
+    grader: Grader, item: ItemMap, special: SpecialTokens, queries: Any, prompts: Any, labels: Any
+) -> Any:
+    samples = [decoded(special, query, prompt) for query, prompt in zip(queries, prompts, strict=True)]
+    results = list(grader.run_batch(rows_of(samples, {"prompt": list(prompts), "label": labels}, item)))
     rewards = [reward_of(result) for result in results]
     keys = results[0].sub_rewards if results else ()
     logs = {key: [result.sub_rewards[key] for result in results] for key in keys}
@@ -34,49 +44,47 @@ def _graded(
 
 
 def reward_func_of(
-    spec: object, *, item: ItemMap = None, backends: Backends | None = None
+    spec: object, *, item: ItemMap = None, backends: Backends | None = None, special_tokens: Any = None
 ) -> Callable[..., dict[str, Any]]:
-    """OpenRLHF's reward_func(queries, prompts, labels): a dict of tensors. torch is imported when it is called."""
-    grader = graders.compile(spec, backends=backends)
+    """OpenRLHF's reward_func(queries, prompts, labels): a dict of tensors; can be pickled. torch is imported when called.
 
-    def reward_func(
-        queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any], **more: Any
-    ) -> dict[str, Any]:
-        import torch
-
-        graded = _graded(grader, queries, prompts, labels, item)
-        logs = {key: torch.tensor(values) for key, values in graded["extra_logs"].items()}
-        return {
-            "rewards": torch.tensor(graded["rewards"]),
-            "scores": torch.tensor(graded["scores"]),
-            "extra_logs": logs,
-        }
-
-    return reward_func
+    Args:
+        special_tokens: As for SpecialTokens: what OpenRLHF's decoding leaves around prompt and answer.
+    """
+    return partial(_tensors, _grading(spec, item, backends, special_tokens))
 
 
-def app(spec: object, *, item: ItemMap = None, backends: Backends | None = None) -> Any:
-    """An ASGI app that answers POST / and /get_reward with {rewards, scores, extra_logs}."""
+def _tensors(
+    grading: Callable[..., Any], queries: Any, prompts: Any, labels: Any, **more: Any
+) -> dict[str, Any]:
+    import torch
+
+    graded = grading(queries, prompts, labels)
+    logs = {key: torch.tensor(values) for key, values in graded.pop("extra_logs").items()}
+    return {**{key: torch.tensor(values) for key, values in graded.items()}, "extra_logs": logs}
+
+
+def app(
+    spec: object, *, item: ItemMap = None, backends: Backends | None = None, special_tokens: Any = None
+) -> Any:
+    """An ASGI app that answers POST / and /get_reward with {rewards, scores, extra_logs}; arguments as reward_func_of."""
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
     from starlette.requests import Request
     from starlette.responses import JSONResponse
     from starlette.routing import Route
 
-    grader = graders.compile(spec, backends=backends)
+    grading = _grading(spec, item, backends, special_tokens)
 
     async def get_reward(request: Request) -> JSONResponse:
         try:
-            body = await request.json()
-            queries = body["query"]
-            prompts = body.get("prompts") or [""] * len(queries)
+            body = parse((await request.body()).decode())
+            queries, prompts = body["query"], body["prompts"]
             labels = body.get("labels") or [None] * len(queries)
         except (ValueError, KeyError, TypeError, AttributeError):
-            return JSONResponse(
-                {"error": "expected {'query': [...], 'prompts': [...], 'labels': [...]}"}, 400
-            )
+            return JSONResponse({"error": "expected {query: [...], prompts: [...], labels: [...]}"}, 400)
         try:
-            return JSONResponse(await run_in_threadpool(_graded, grader, queries, prompts, labels, item))
+            return JSONResponse(await run_in_threadpool(grading, queries, prompts, labels))
         except RowFailed as error:
             return JSONResponse({"error": str(error)}, 422)
 

@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from graders.adapters import reward_of
+from graders.adapters import decoded, reward_of
+from graders.adapters.decoded import SpecialTokens
 from graders.engine.grader import Grader
 
 
@@ -25,10 +26,12 @@ class GradedProblem:
 
     Attributes:
         grader: A compiled grader, shared by all problems.
+        special: Special tokens that the renderer leaves at the end of an answer.
         passing: The reward from which an answer counts as right; None: partial credit counts.
     """
 
     grader: Grader
+    special: SpecialTokens = SpecialTokens()
     passing: float | None = None
 
     def grader_item(self) -> Mapping[str, Any]:
@@ -37,5 +40,5 @@ class GradedProblem:
 
     def check_answer(self, sample_str: str) -> float:
         """The reward of an answer, or 1.0 and 0.0 where `passing` is set."""
-        reward = reward_of(self.grader.run(sample_str, self.grader_item()))
+        reward = reward_of(self.grader.run(decoded(self.special, sample_str), self.grader_item()))
         return reward if self.passing is None else float(reward >= self.passing)

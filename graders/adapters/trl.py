@@ -11,31 +11,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import graders
 from graders.adapters import ItemMap, rows_of
 from graders.engine.backends import Backends
+from graders.engine.grader import Grader
 from graders.result import RunResult
 
 
 def reward_func(
     spec: object, *, item: ItemMap = None, name: str = "", backends: Backends | None = None
 ) -> Callable[..., list[float | None]]:
-    """A synchronous reward function.
+    """A synchronous reward function, which can be pickled.
 
     Args:
         spec: As for graders.compile.
         item: Where the item comes from: {item key: dataset column}, a function of the columns, None for all columns.
         name: What TRL logs it under; the grader's name when left out. Sub-rewards are logged as name/key.
     """
-    grader = graders.compile(spec, backends=backends)
-
-    def reward(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
-        results = list(grader.run_batch(rows_of(completions, {"prompt": prompts, **columns}, item)))
-        return _rewards(results, reward.__name__, columns)
-
-    reward.__name__ = name or grader.name
+    reward: Callable[..., list[float | None]]
+    reward = _named(_reward, graders.compile(spec, backends=backends), item, name)
     return reward
 
 
@@ -43,17 +40,41 @@ def async_reward_func(
     spec: object, *, item: ItemMap = None, name: str = "", backends: Backends | None = None
 ) -> Callable[..., Awaitable[list[float | None]]]:
     """As reward_func, awaitable: TRL runs several of these at the same time."""
-    grader = graders.compile(spec, backends=backends)
-
-    async def reward(
-        prompts: Sequence[Any], completions: Sequence[Any], **columns: Any
-    ) -> list[float | None]:
-        rows = rows_of(completions, {"prompt": prompts, **columns}, item)
-        results = await asyncio.gather(*(grader.arun(row["sample"], row["item"]) for row in rows))
-        return _rewards(results, reward.__name__, columns)
-
-    reward.__name__ = name or grader.name
+    reward: Callable[..., Awaitable[list[float | None]]]
+    reward = _named(_async_reward, graders.compile(spec, backends=backends), item, name)
     return reward
+
+
+def _named(function: Any, grader: Grader, item: ItemMap, name: str) -> Any:
+    name = name or grader.name
+    reward = partial(function, grader, item, name)
+    reward.__name__ = name  # type: ignore[attr-defined]  # TRL logs a reward function under its name
+    return reward
+
+
+def _reward(
+    grader: Grader,
+    item: ItemMap,
+    name: str,
+    prompts: Sequence[Any],
+    completions: Sequence[Any],
+    **columns: Any,
+) -> list[float | None]:
+    results = list(grader.run_batch(rows_of(completions, {"prompt": prompts, **columns}, item)))
+    return _rewards(results, name, columns)
+
+
+async def _async_reward(
+    grader: Grader,
+    item: ItemMap,
+    name: str,
+    prompts: Sequence[Any],
+    completions: Sequence[Any],
+    **columns: Any,
+) -> list[float | None]:
+    rows = rows_of(completions, {"prompt": prompts, **columns}, item)
+    results = await asyncio.gather(*(grader.arun(row["sample"], row["item"]) for row in rows))
+    return _rewards(results, name, columns)
 
 
 def _rewards(results: Sequence[RunResult], name: str, columns: dict[str, Any]) -> list[float | None]:

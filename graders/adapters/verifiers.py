@@ -38,11 +38,7 @@ def reward_of(
     return graded
 
 
-def _messages(trace: Any) -> list[dict[str, Any]]:
-    """The trace's messages as plain dicts."""
+def _messages(trace: Any) -> Any:
+    """The conversation of a trace: its messages, else its completion."""
     messages = getattr(trace, "messages", None)
-    if messages is None:
-        messages = getattr(trace, "completion", trace)
-    if isinstance(messages, str):
-        return [{"role": "assistant", "content": messages}]
-    return [message.model_dump() if hasattr(message, "model_dump") else dict(message) for message in messages]
+    return getattr(trace, "completion", trace) if messages is None else messages

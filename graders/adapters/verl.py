@@ -11,31 +11,42 @@ raises RowFailed: verl has no way to leave a row out, and a made-up number would
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import graders
-from graders.adapters import ItemMap, item_of, reward_of
+from graders.adapters import ItemMap, decoded, item_of, reward_of
+from graders.adapters.decoded import SpecialTokens
 from graders.engine.backends import Backends
+from graders.engine.grader import Grader
 
 
 def compute_score_of(
-    spec: object, *, item: ItemMap = None, backends: Backends | None = None
+    spec: object, *, item: ItemMap = None, backends: Backends | None = None, special_tokens: Any = None
 ) -> Callable[..., dict[str, float]]:
     """verl's compute_score(data_source, solution_str, ground_truth, extra_info=None, **kwargs).
 
     Returns a function whose result has `score` and one key a sub-reward, the same keys for every row, as verl wants.
+    It can be pickled.
+
+    Args:
+        special_tokens: As for SpecialTokens: taken off the end of `solution_str`.
     """
-    grader = graders.compile(spec, backends=backends)
+    return partial(
+        _compute_score, graders.compile(spec, backends=backends), item, SpecialTokens(special_tokens)
+    )
 
-    def compute_score(
-        data_source: str,
-        solution_str: str,
-        ground_truth: Any,
-        extra_info: Mapping[str, Any] | None = None,
-        **more: Any,
-    ) -> dict[str, float]:
-        fields = {**(extra_info or {}), **more, "data_source": data_source, "ground_truth": ground_truth}
-        result = grader.run(solution_str, item_of(fields, item))
-        return {"score": reward_of(result), **result.sub_rewards}
 
-    return compute_score
+def _compute_score(
+    grader: Grader,
+    item: ItemMap,
+    special: SpecialTokens,
+    data_source: str,
+    solution_str: str,
+    ground_truth: Any,
+    extra_info: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> dict[str, float]:
+    fields = {**(extra_info or {}), **more, "data_source": data_source, "ground_truth": ground_truth}
+    result = grader.run(decoded(special, solution_str), item_of(fields, item))
+    return {"score": reward_of(result), **result.sub_rewards}

@@ -94,9 +94,21 @@ class Backends:
         self._cache = cache
         self._config = config
         self._unsandboxed = unsandboxed
+        given = {"models": models, "sandbox": sandbox, "embedder": embedder, "sampler": sampler}
+        self._given = [name for name, part in given.items() if part is not None]
         self._loop: Loop | None = None
         self._embedding: Loop | None = None
         self._lock = _lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as what they are made from: configuration, cache and whether there is a sandbox."""
+        if self._given:
+            raise TypeError(
+                f"Backends with {' and '.join(self._given)} of their own cannot be pickled: say in graders.toml what "
+                "they are, or make them in the process that uses them"
+            )
+        made = partial(type(self), cache=self._cache, config=self._config, unsandboxed=self._unsandboxed)
+        return made, ()
 
     @classmethod
     def from_env(cls) -> Backends:

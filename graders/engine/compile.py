@@ -32,6 +32,11 @@ def default_backends() -> Backends:
     return _default_backends
 
 
+def is_default(backends: Backends) -> bool:
+    """Whether these are the backends of graders compiled without their own."""
+    return backends is _default_backends
+
+
 def compile(spec: object, *, backends: Backends | None = None, strict: bool = False) -> Grader:
     """Check a spec and make the Grader that runs it.
 

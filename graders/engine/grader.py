@@ -66,6 +66,13 @@ class Grader:
             {"engine": f"local-graders {__version__}", **_plugins(spec), **self.kind.provenance},
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its spec and backends, and compiled again; the default backends are the reader's own."""
+        from graders.engine.compile import compile, is_default
+
+        backends = None if is_default(self.backends) else self.backends
+        return partial(compile, self.spec.to_json(), backends=backends), ()
+
     def __repr__(self) -> str:
         return f"Grader({self.name!r}, type={self.type!r})"
 

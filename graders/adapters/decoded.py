@@ -1,0 +1,67 @@
+"""Answers in decoded text: what a tokenizer writes around them is taken off, and never graded.
+
+special = SpecialTokens(tokenizer)
+special.answer("Paris<|im_end|>")                      "Paris"
+special.answer("<s>Capital? Paris</s>", "Capital? ")   "Paris"
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from graders.errors import SampleParseError
+
+# What the tokenizers of common models write at an end, for the case that nobody says which tokens there are.
+_LOOKALIKE = r"<\|[^|<>\s]{1,40}\|>|<｜[^｜<>]{1,40}｜>|</?s>|<(?:pad|eos|bos|end_of_turn|start_of_turn)>"
+
+
+class SpecialTokens:
+    """The texts of a tokenizer's special tokens.
+
+    Args:
+        tokens: The texts, or a tokenizer, which has them as `all_special_tokens`; () when there are none in the text;
+            None: not known, and a text that ends in what looks like one is refused.
+    """
+
+    def __init__(self, tokens: Any = None) -> None:
+        given: Iterable[str] | None = getattr(tokens, "all_special_tokens", tokens)
+        self._known = given is not None
+        texts = sorted(filter(None, given or ()), key=len, reverse=True)
+        token = "|".join(map(re.escape, texts)) if self._known else _LOOKALIKE
+        self._ends = re.compile(rf"(?:(?:{token})\s*)+\Z" if token else r"(?!)")
+        self._starts = re.compile(rf"(?:{token})+" if token else r"(?!)")
+
+    def answer(self, text: str, prompt: str = "") -> str:
+        """The answer in a decoded text, without the prompt before it and the special tokens after it.
+
+        Raises:
+            SampleParseError: the text does not begin with the prompt, or has special tokens that were not named.
+        """
+        text = self._after(prompt, text)
+        if self._known:
+            return self._ends.sub("", text)
+        found = self._ends.search(text)
+        if found:
+            raise SampleParseError(
+                f"the answer ends in {found[0].strip()[:80]!r}, which looks like a special token: say with "
+                "special_tokens= which there are (their texts, or the tokenizer), or () to grade it as it is"
+            )
+        return text
+
+    def _after(self, prompt: str, text: str) -> str:
+        if text.startswith(prompt):
+            return text[len(prompt) :]
+        if self._known:
+            # padding or a begin token that only one of the two has
+            bare, wanted = self._starts.sub("", text, count=1), self._starts.sub("", prompt, count=1)
+            for candidate in (text, bare):
+                for beginning in (prompt, wanted):
+                    if candidate.startswith(beginning):
+                        return candidate[len(beginning) :]
+        raise SampleParseError(
+            f"the text does not begin with its prompt, so the answer in it is not known: it begins with {text[:60]!r}, "
+            f"the prompt with {prompt[:60]!r}"
+            + ("" if self._known else "; say with special_tokens= which special tokens there are")
+        )
