@@ -19,15 +19,15 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from types import SimpleNamespace
 
 from graders_sandbox import folders, modules, protocol
-from graders_sandbox.linux import landlock, namespaces, seccomp
 from graders_sandbox.linux import sys as kernel
 
-from . import sample, template, watcher
+from . import sample, template
+from .confinement import FAILED, Confinement
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
 if TYPE_CHECKING:
@@ -35,14 +35,11 @@ if TYPE_CHECKING:
 
 COMPILE_S = 20.0  # for a source of any allowed size; more is an attack on the compiler
 NEAR_LIMIT = 0.9  # of its memory: a process that is killed there was killed for what it used
-NICE = 10  # a ninth of the weight of a program at the usual priority; nothing on an idle machine
 IDLE = 2  # children that wait for a sample, jailed already
-SPARE_UIDS = range(61184, 65520)  # what systemd gives to services for a while, and nobody logs in as
 _BUFFER = bytearray(65536)
 _POLLIN = 1  # select's
 _NEVER = float("inf")  # a deadline
 CLEANING = 1  # folders of one sample's children that may be emptied at once, before it gets another child
-_FAILED = 3  # exit code of a server that could not start
 
 
 class Unfit(Exception):
@@ -134,23 +131,17 @@ class Server:
     def __init__(self, control: _socket.socket, parent: int, settings: dict[str, Any]) -> None:
         self.control = control
         self.parent = parent
-        self.tier: str = settings["tier"]
         self.limits: dict[str, Any] = settings["limits"]
         self.slots: list[str] = settings["slots"]
-        self.shown: list[str] = settings["shown"]
         self.modules: list[str] = settings["modules"]
         self.paths: list[str] = settings["paths"]
+        self.jail = Confinement(settings["tier"], self.limits, self.slots, settings["shown"], self.paths)
         self.idle_kept: int = settings["idle"]
-        self.namespaced = self.tier in ("linux-full", "linux-ns")
-        self.landlocked = self.tier in ("linux-full", "linux-landlock")
-        self.jailed = self.tier != "unsandboxed"
         # Children of samples. Without Landlock their neighbours' folders would be in reach: then they need no slot either.
-        self.child_files = bool(self.slots) and (self.landlocked or not self.jailed)
-        self.alone = self.namespaced  # whether nobody else's processes count as this user's
+        self.child_files = bool(self.slots) and (self.jail.landlocked or not self.jail.jailed)
         self.at_once: int = settings["at_once"]
         self.under_way = 0  # samples, without the children of samples
         self.free = list(range(settings["slots_count"]))
-        self.notes: list[str] = []
         self.sources: dict[int, Source] = {}
         self.running: dict[int, Running] = {}
         self.ordered: deque[Running] = deque()  # from the template, which has still to tell their pids
@@ -165,60 +156,20 @@ class Server:
         self.untrusted: Source | None = None
         self.askers: dict[int, Asker] = {}
         self.asking: deque[Asker] = deque()  # who waits for a child
-        self.rules: list[int] = []
         self.template_pid = 0  # of the one that the others are forked from
-        self.watch_notes = self.watch_found = -1
 
-    # --- the jail, once ---
+    # --- the start ---
 
     def enter(self) -> None:
         """Go into the jail of this tier. What cannot be set up raises: there is no weaker way on."""
-        self.die_with(self.parent)
-        if self.namespaced:
-            with _step("namespaces"):
-                namespaces.enter()
-            self.die_with(self.parent)  # new credentials have cleared it
-            child = os.fork()
-            if child:
-                self.control.close()
-                _, status = os.waitpid(child, 0)
-                _end_like(status)
-            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        self.jail.enter(self.parent, self.control)
         # Behind the filter there are no such pairs; and nobody else may hold the template's end, which tells when it is gone.
         self.template, self.template_end = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-            file.write("500")  # if memory runs out, samples go before the trainer
-        os.nice(NICE)  # and where processors are short, they yield to whoever serves and trains
-        # Behind the private root there is no /proc: what is read later is opened now.
-        self.statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-        self.threads = os.open("/proc/self/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        if self.namespaced:
-            with _step("private root"):
-                namespaces.private_root(
-                    [*self.shown, *filter(os.path.exists, namespaces.DEVICES)], self.slots,
-                    self.limits["disk_bytes"], self.limits["inodes"],
-                )  # fmt: skip
-                _reopen_null()
-        elif self.jailed and os.getuid() == 0:
-            self.become_nobody()
-        sys.path[:] = self.paths
-        if self.jailed:
-            kernel.drop_capabilities()
-            kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-            watched = bool(self.slots) and not self.namespaced
-            kernel.prctl(kernel.PR_SET_DUMPABLE, int(watched))  # the watcher must be able to look at samples
-        if self.slots and not self.namespaced:
-            self.start_watcher()
-        # Behind the filter there is no making it. A descriptor, since a handler would run for each child that ends.
+        # Nor is there a way to make this one. A descriptor, since a handler would run for each child that ends.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
         self.ends = kernel.signal_descriptor(signal.SIGCHLD)
-        if self.landlocked:
-            with _step("Landlock"):
-                self.lock()
-        if self.jailed:
-            with _step("seccomp"):
-                seccomp.load(seccomp.server_filter())
-            self.witness()
+        sys.path[:] = self.paths
+        self.jail.lock()
 
     def load(self) -> None:
         """Import the packages, which sources chose, behind the filter, and start the template.
@@ -232,110 +183,17 @@ class Server:
         template.load(self.modules)
         if self.slots:
             folders.empty(self.slots[0])
-        if len(os.listdir(self.threads)) > 1:
+        if self.jail.has_threads():
             raise Unfit(
                 f"one of {', '.join(self.modules)} started a thread; a server with threads must not fork"
             )
-        size = int(os.read(self.statm, 200).split()[0]) * resource.getpagesize()
-        os.close(self.statm)
-        os.close(self.threads)
-        self.start_template(self.template_end, size)
+        self.start_template(self.template_end, self.jail.size())
 
     def give_up(self, kind: bytes, error: BaseException) -> NoReturn:
         """Tell the host why there is no server, and end."""
         reason = str(error) or type(error).__name__
         self.control.send(kind + reason.encode("utf-8", "backslashreplace")[:4000])
-        os._exit(_FAILED)
-
-    def die_with(self, parent: int) -> None:
-        """End when the parent does, whatever this process is doing then."""
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(_FAILED)
-
-    def become_nobody(self) -> None:
-        """Leave root for a user that owns nothing, if Python can be read as one; else say why root stays."""
-        uid = SPARE_UIDS[os.getpid() % len(SPARE_UIDS)]
-        read, write = os.pipe()
-        child = os.fork()
-        if not child:
-            try:
-                _become(uid)
-                if self.slots:
-                    os.stat(self.slots[0])  # the caller's folder of temporary files may be closed to others
-                for path in (*self.paths, __file__, json.__file__):
-                    if os.path.isdir(path):
-                        os.scandir(path).close()
-                    else:
-                        open(path, "rb").close()
-            except OSError as error:
-                os.write(write, str(error).encode()[:1000])
-            os._exit(0)
-        os.close(write)
-        os.waitpid(child, 0)
-        why = os.read(read, 1000).decode()
-        os.close(read)
-        if why:
-            self.notes.append(f"samples run as root without capabilities: as another user {why}")
-            return
-        for slot in self.slots:
-            os.chown(slot, uid, uid)
-        _become(uid)
-        self.die_with(self.parent)
-        self.alone = True
-
-    def start_watcher(self) -> None:
-        notes, self.watch_notes = os.pipe2(os.O_CLOEXEC)
-        self.watch_found, found = os.pipe2(os.O_CLOEXEC)
-        server = os.getpid()
-        if not os.fork():
-            try:
-                low, high = sorted((notes, found))
-                os.closerange(0, low)
-                os.closerange(low + 1, high)
-                os.closerange(high + 1, 65536)
-                watcher.watch(
-                    notes, found, self.slots, self.limits["disk_bytes"], self.limits["inodes"], server
-                )
-            finally:
-                os._exit(1)
-        os.close(notes)
-        os.close(found)
-        os.set_blocking(self.watch_found, False)
-
-    def lock(self) -> None:
-        version = landlock.abi()
-        if not version:
-            raise OSError("the kernel has none")
-        devices = [(path, landlock.READ_FILE | landlock.WRITE_FILE) for path in namespaces.DEVICES]
-        readable = [(path, landlock.READ) for path in self.shown]
-        # A child's own domain. Its neighbours' folders are not in it, not even to be read.
-        self.rules = [
-            landlock.ruleset([*readable, *devices, (slot, landlock.WRITE)], version) for slot in self.slots
-        ]
-        if not self.namespaced:  # behind a private root there is nothing else to read
-            writable = [(slot, landlock.WRITE) for slot in self.slots]
-            landlock.restrict(landlock.ruleset([*readable, *devices, *writable], version))
-        if version < landlock.SCOPES_ABI:
-            self.notes.append(
-                f"Landlock here has version {version}: signals and abstract sockets are held by seccomp alone "
-                f"(version {landlock.SCOPES_ABI}, Linux 6.12, would hold them too)"
-            )
-
-    def witness(self) -> None:
-        """What must not be possible is tried once: a layer that was set up and does not hold counts as absent."""
-        for act, name in (
-            (_open_host_file, "opening a file of the host"),
-            (_open_socket, "opening a socket"),
-            (_execute, "executing a program"),
-        ):
-            if act is _open_host_file and self.tier == "linux-strict":
-                continue  # held by the sample's own filter there
-            try:
-                act()
-            except OSError:
-                continue
-            raise RuntimeError(f"{name} was possible inside the jail")
+        os._exit(FAILED)
 
     def start_template(self, channel: _socket.socket, size: int) -> None:
         server = os.getpid()
@@ -343,8 +201,8 @@ class Server:
         if not self.template_pid:
             processes = (len(self.free) + 4) * (self.limits["threads"] + 1)
             template.start(
-                channel, self.rules, server=server, slots=len(self.free), folders=self.slots, template_bytes=size,
-                limits=self.limits, processes=processes if self.alone else 0, tier=self.tier,
+                channel, self.jail.rules, server=server, slots=len(self.free), folders=self.slots, template_bytes=size,
+                limits=self.limits, processes=processes if self.jail.alone else 0, tier=self.jail.tier,
             )  # fmt: skip
         channel.close()
         self.answer(self.template)
@@ -353,7 +211,7 @@ class Server:
         """What a template says; without it there is no server."""
         data = source.recv(template.PID.size)
         if not data:
-            os._exit(_FAILED)  # the host starts another server
+            os._exit(FAILED)  # the host starts another server
         number: int = template.PID.unpack(data)[0]
         return max(0, number)
 
@@ -364,7 +222,9 @@ class Server:
 
         self.poll = select.poll()
         control, ends = self.control.fileno(), self.ends
-        for descriptor in (control, ends, *([self.watch_found] if self.watch_found >= 0 else ())):
+        watcher = self.jail.watcher
+        found = -1 if watcher is None else watcher.found
+        for descriptor in (control, ends, *([found] if watcher is not None else ())):
             self.poll.register(descriptor, _POLLIN)
         while True:
             lacking = self.idle_wanted()
@@ -379,8 +239,8 @@ class Server:
                 elif descriptor == control:
                     if not self.message():
                         return
-                elif descriptor == self.watch_found:
-                    self.found()
+                elif descriptor == found:
+                    self.on_disk_limit()
                 elif descriptor in self.unready:
                     self.settle(self.unready[descriptor])
                 else:
@@ -458,7 +318,7 @@ class Server:
         theirs.close()
         pid = self.answer(self.template)
         if not pid:
-            os._exit(_FAILED)  # the kernel starts no process: another server may find better times
+            os._exit(FAILED)  # the kernel starts no process: another server may find better times
         protocol.send(ours, json.dumps(ahead).encode() + b"\n", text)
         source = Source(
             number=number, channel=ours, pid=pid, deadline=time.monotonic() + COMPILE_S, waiting=[]
@@ -499,7 +359,7 @@ class Server:
             return  # it is known, or it was told to end
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         if source.ready or source.number < 0 or (killed and source.deadline < _NEVER):
-            os._exit(_FAILED)
+            os._exit(FAILED)
         source.error = "the compiler crashed or took too long on this source"
         self.begin(source)
 
@@ -532,7 +392,7 @@ class Server:
         self.ordered.append(running)
         for descriptor in descriptors:
             os.close(descriptor)
-        if work.may_ask or self.watch_notes >= 0:  # its pid is wanted now
+        if work.may_ask or self.jail.watcher is not None:  # its pid is wanted now
             self.learn_all()
 
     def begun(self, slot: int, source: Source, work: Work) -> tuple[Running, list[int]]:
@@ -766,7 +626,7 @@ class Server:
             elif pid in self.discarded:
                 self.give_back(self.discarded.pop(pid))
             elif pid == self.template_pid:
-                os._exit(_FAILED)
+                os._exit(FAILED)
             elif pid in self.templates:
                 self.template_ended(self.templates.pop(pid), status)
             else:
@@ -783,9 +643,9 @@ class Server:
         running = self.running.pop(pid)
         wall_s = time.monotonic() - running.started
         cpu_s = used.ru_utime + used.ru_stime
-        if status == signal.SIGKILL and not running.ended and self.jailed:
+        if status == signal.SIGKILL and not running.ended and self.jail.jailed:
             running.ended = self.killed_by(cpu_s, used.ru_maxrss * 1024)
-        if not self.jailed:
+        if not self.jail.jailed:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)  # what it started
         self.note(running.slot, 0)
@@ -798,8 +658,8 @@ class Server:
         elif (asker := running.asker) is not None:
             asker.child = 0
             parent = self.running.get(asker.sample)
-            unjailed = self.jailed and status == protocol.NOT_JAILED << 8
-            if parent is not None and status == signal.SIGSYS and self.jailed and not self.child_files:
+            unjailed = self.jail.jailed and status == protocol.NOT_JAILED << 8
+            if parent is not None and status == signal.SIGSYS and self.jail.jailed and not self.child_files:
                 self.kill(asker.sample, parent, protocol.BY_REFUSAL)
             elif parent is not None and (unjailed or running.ended == protocol.BY_FAULT):
                 self.kill(asker.sample, parent, protocol.BY_FAULT)
@@ -854,7 +714,7 @@ class Server:
             asker.cleaning += 1
 
     def is_empty(self, folder: str) -> bool:
-        if self.namespaced:  # it is a file system of its own, which counts for us
+        if self.jail.namespaced:  # it is a file system of its own, which counts for us
             counted = os.statvfs(folder)
             return counted.f_files - counted.f_ffree == 1
         return not os.listdir(folder)
@@ -872,7 +732,7 @@ class Server:
         """A folder that cannot be emptied is not given to anybody. Without any left the host starts another server."""
         self.slots[slot] = ""
         if not self.free and not self.running and not self.ordered and not self.janitors and not self.idle:
-            os._exit(_FAILED)
+            os._exit(FAILED)
 
     def enforce(self) -> None:
         self.learn_all()
@@ -888,6 +748,10 @@ class Server:
                 os.kill(source.pid, signal.SIGKILL)
                 source.deadline = _NEVER
         ends = [running.deadline for running in self.running.values() if not running.ended]
+        if (watcher := self.jail.watcher) is not None:
+            if now >= watcher.deadline:
+                os._exit(FAILED)  # it was stopped: nothing bounds what samples write
+            ends.append(watcher.deadline)
         self.alarm = min([*ends, *(source.deadline for source in self.unready.values())], default=_NEVER)
 
     def kill(self, pid: int, running: Running, why: int) -> None:
@@ -897,68 +761,25 @@ class Server:
                 os.kill(pid, signal.SIGKILL)
 
     def note(self, slot: int, pid: int) -> None:
-        if self.watch_notes >= 0 and slot >= 0:
-            os.write(self.watch_notes, watcher.NOTE.pack(slot, pid))
+        if self.jail.watcher is not None and slot >= 0:
+            self.jail.watcher.note(slot, pid)
+            self.alarm = min(self.alarm, self.jail.watcher.deadline)
 
-    def found(self) -> None:
-        """The watcher says that a sample has too much on disk."""
-        with suppress(BlockingIOError):
-            data = os.read(self.watch_found, 4096 // watcher.NOTE.size * watcher.NOTE.size)
-            if not data:  # without a watcher there is no bound
-                os._exit(_FAILED)
-            for slot, pid in watcher.NOTE.iter_unpack(data):
-                running = self.running.get(pid)
-                if running is not None and running.slot == slot:
-                    self.kill(pid, running, protocol.BY_DISK)
-
-
-@contextmanager
-def _step(name: str) -> Iterator[None]:
-    """Name the layer that could not be set up."""
-    try:
-        yield
-    except (OSError, StopIteration) as error:
-        raise RuntimeError(f"{name}: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _become(uid: int) -> None:
-    os.setgroups([])
-    os.setresgid(uid, uid, uid)
-    os.setresuid(uid, uid, uid)
-
-
-def _end_like(status: int) -> NoReturn:
-    """End as a child did, by the same signal if it was one: the host tells a kill from a failure."""
-    if os.WIFSIGNALED(status):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        number = os.WTERMSIG(status)
-        if number != signal.SIGKILL:
-            signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-    os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
-
-
-def _reopen_null() -> None:
-    """Input, output and errors by way of the read-only mount: its owner may change the host's node, this one not."""
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
-    os.close(null)
-
-
-def _open_host_file() -> None:
-    os.close(os.open("/etc/passwd", os.O_RDONLY))
-
-
-def _open_socket() -> None:
-    _socket.socket().close()
-
-
-def _execute() -> None:
-    kernel.call("execve", b"/bin/true", None, None)
+    def on_disk_limit(self) -> None:
+        """The watcher says that samples have too much on disk."""
+        watcher = self.jail.watcher
+        if watcher is None or (over := watcher.over_limit()) is None:
+            os._exit(FAILED)  # without a watcher there is no bound
+        for slot, pid in over:
+            running = self.running.get(pid)
+            if running is not None and running.slot == slot:
+                self.kill(pid, running, protocol.BY_DISK)
 
 
 def main() -> None:
+    # A caller that ignores the ends of its children, or holds signals back, hands that down to what it starts.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     control = _socket.socket(fileno=int(sys.argv[1]))
     settings = json.loads(control.recv(1 << 20))
     os.environ.pop("LD_BIND_NOW", None)  # has done its work
@@ -971,7 +792,7 @@ def main() -> None:
         server.enter()
     except BaseException as error:
         server.give_up(b"F", error)
-    control.send(b"L" + json.dumps({"tier": server.tier, "notes": server.notes}).encode())
+    control.send(b"L" + json.dumps({"tier": server.jail.tier, "notes": server.jail.notes}).encode())
     try:
         server.load()
     except BaseException as error:

@@ -1,6 +1,6 @@
 """Who looks at what samples have on disk, where no file system of their own bounds it.
 
-A process of its own beside the server, outside of its Landlock domain: only there can it see files that a sample has
+A process of its own beside the server, outside of its Landlock domain, and watched by the server in turn. Only there can it see files that a sample has
 deleted and still holds open, which no folder lists and the disk still carries.
 """
 
@@ -22,8 +22,62 @@ if TYPE_CHECKING:
 
 NOTE = struct.Struct("<II")  # slot, pid (0: it has ended)
 WATCH_S = 0.05  # between looks
+ALIVE_S = 1.0  # between its signs of life, while slots are in use
+SILENT_S = 10.0  # without one, after which it counts as stopped, and its server with it
+_ALIVE = (0, 0)  # no note of a sample
+_NEVER = float("inf")
 LOOKS = 100  # at a tree that changes under the eye; one that never holds still hides what it has
 _DEEP = 200  # folders in folders; each takes two descriptors and a frame
+
+
+class Watcher:
+    """The server's end: starts the process, tells it which slots are in use, and hears from it.
+
+    Attributes:
+        found: Readable when the process has something to say; `over_limit` reads it.
+        deadline: When it counts as stopped; infinite while no slot is in use.
+    """
+
+    def __init__(self, slots: Sequence[str], disk_bytes: int, inodes: int) -> None:
+        notes, self._notes = os.pipe2(os.O_CLOEXEC)
+        self.found, found = os.pipe2(os.O_CLOEXEC)
+        self.deadline = _NEVER
+        self._in_use: set[int] = set()
+        parent = os.getpid()
+        if not os.fork():
+            try:
+                low, high = sorted((notes, found))
+                os.closerange(0, low)
+                os.closerange(low + 1, high)
+                os.closerange(high + 1, 65536)
+                watch(notes, found, slots, disk_bytes, inodes, parent)
+            finally:
+                os._exit(1)
+        os.close(notes)
+        os.close(found)
+        os.set_blocking(self.found, False)
+
+    def note(self, slot: int, pid: int) -> None:
+        """Whose slot it is from now on; pid 0: nobody's."""
+        os.write(self._notes, NOTE.pack(slot, pid))
+        if pid:
+            self._in_use.add(slot)
+        else:
+            self._in_use.discard(slot)
+        if not self._in_use:
+            self.deadline = _NEVER
+        elif self.deadline == _NEVER:
+            self.deadline = time.monotonic() + SILENT_S
+
+    def over_limit(self) -> list[tuple[int, int]] | None:
+        """Slots and pids of samples that have too much; None when the process is gone."""
+        try:
+            data = os.read(self.found, 4096 // NOTE.size * NOTE.size)
+        except BlockingIOError:
+            return []
+        if self._in_use:
+            self.deadline = time.monotonic() + SILENT_S
+        return [note for note in NOTE.iter_unpack(data) if note != _ALIVE] if data else None
 
 
 def watch(
@@ -38,6 +92,7 @@ def watch(
     running: dict[int, int] = {}
     poll = select.poll()
     poll.register(notes, select.POLLIN)
+    told = 0.0
     while True:
         if not running or poll.poll(0):
             data = os.read(notes, 65536 // NOTE.size * NOTE.size)
@@ -52,6 +107,9 @@ def watch(
         for slot, pid in running.items():
             if _too_much(slots[slot], pid, disk_bytes, inodes):
                 os.write(found, NOTE.pack(slot, pid))
+        if time.monotonic() > told + ALIVE_S:
+            told = time.monotonic()
+            os.write(found, NOTE.pack(*_ALIVE))
 
 
 class _Hidden(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from .sys import call
 
@@ -22,17 +22,51 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _STAGES = ("/mnt", "/media", "/srv", "/run", "/tmp", "/var/tmp", "/dev/shm")
 
 
-def enter() -> None:
+def enter(spare_uid: int) -> bool:
     """Leave the caller's namespaces. The next fork is process 1 of the new ones.
+
+    Args:
+        spare_uid: A user that owns nothing. Root is followed inside by this user as INSIDE_ID; it stays root, as number 0,
+            until it becomes that user.
+
+    Returns:
+        Whether INSIDE_ID is the spare user; otherwise it is the caller, from now on.
 
     Raises:
         OSError: the kernel or its configuration does not let this user.
     """
     uid, gid = os.getuid(), os.getgid()
+    finish = _mapped_by_helper(os.getpid(), f"0 0 1\n{INSIDE_ID} {spare_uid} 1") if uid == gid == 0 else None
     call("unshare", _NEWUSER | _NEWNS | _NEWPID | _NEWNET | _NEWIPC | _NEWUTS | _NEWCGROUP)
+    if finish is not None and finish():
+        return True
     _write("/proc/self/setgroups", "deny")
     _write("/proc/self/gid_map", f"{INSIDE_ID} {gid} 1")
     _write("/proc/self/uid_map", f"{INSIDE_ID} {uid} 1")
+    return False
+
+
+def _mapped_by_helper(pid: int, users: str) -> Callable[[], bool]:
+    """Have a child ready that stays outside, where it may map several users; the function lets it, and says whether it could."""
+    read, write = os.pipe()
+    helper = os.fork()
+    if not helper:
+        try:
+            os.close(write)
+            if os.read(read, 1):
+                _write(f"/proc/{pid}/gid_map", users)
+                _write(f"/proc/{pid}/uid_map", users)
+                os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(read)
+
+    def finish() -> bool:
+        os.write(write, b"u")
+        os.close(write)
+        return os.waitpid(helper, 0)[1] == 0
+
+    return finish
 
 
 def _write(path: str, text: str) -> None:

@@ -495,6 +495,18 @@ except RuntimeError:
     return NOTHING
 time.sleep(1)
 return THROUGH""", timeout_s=20),
+    Attack(19, "threads without end, with small stacks, at the default limits", by_tier("NOTHING", "NOTHING or THROUGH", "NOTHING", "NOTHING or THROUGH"), """
+threading.stack_size(1 << 16)
+import _thread
+started = 0
+try:
+    while started < 3000:
+        _thread.start_new_thread(time.sleep, (9,))
+        started += 1
+except RuntimeError:
+    assert started < 1000, started
+    return NOTHING
+return THROUGH""", timeout_s=60, default_limits=True, known=(LANDLOCK, STRICT)),
     Attack(20, "one allocation", "memory MemoryError", "return float(len(bytearray(1 << 34)))"),
     Attack(20, "a growing list", "memory MemoryError", "held = []\nwhile True:\n    held.append(bytearray(1 << 24))"),
     Attack(20, "a text", "memory MemoryError", "return float(len('x' * (1 << 40)))"),

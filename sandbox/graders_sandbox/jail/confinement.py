@@ -1,0 +1,274 @@
+"""The server's way into its jail, once. What cannot be set up raises: there is no weaker way on."""
+
+from __future__ import annotations
+
+import _socket
+import json
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from graders_sandbox.linux import landlock, namespaces, seccomp
+from graders_sandbox.linux import sys as kernel
+
+from .watcher import Watcher
+
+TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+NICE = 10  # a ninth of the weight of a program at the usual priority; nothing on an idle machine
+SPARE_UIDS = range(61184, 65520)  # what systemd gives to services for a while, and nobody logs in as
+FAILED = 3  # exit code of a server that could not start
+
+
+class Confinement:
+    """The layers that hold a server and all its children.
+
+    Args:
+        tier: Of TIERS, or "unsandboxed".
+        limits: Of `Limits`, by name.
+        slots: Samples' folders; [] where they have none.
+        shown: What they may read.
+        paths: Python's path inside.
+
+    Attributes:
+        alone: Whether nobody else's processes count as those of the server's user.
+        notes: What is thinner here than the tier's name says.
+        rules: A descriptor of Landlock's rules for each slot; [] where there are none.
+        watcher: Who bounds what samples have on the disk, where no file system does.
+    """
+
+    def __init__(
+        self, tier: str, limits: dict[str, Any], slots: list[str], shown: list[str], paths: list[str]
+    ) -> None:
+        self.tier = tier
+        self.limits = limits
+        self.slots = slots
+        self.namespaced = tier in ("linux-full", "linux-ns")
+        self.landlocked = tier in ("linux-full", "linux-landlock")
+        self.jailed = tier != "unsandboxed"
+        self.alone = self.namespaced
+        self.notes: list[str] = []
+        self.rules: list[int] = []
+        self.watcher: Watcher | None = None
+        self._shown = shown
+        self._paths = paths
+        self._spare_uid = SPARE_UIDS[os.getpid() % len(SPARE_UIDS)]
+        self._statm = self._threads = -1
+
+    def enter(self, parent: int, control: _socket.socket) -> None:
+        """Go in. Returns in a child of this process, which waits for it and ends like it.
+
+        Args:
+            parent: The host's pid.
+            control: To the host, which the child keeps.
+
+        Raises:
+            OSError, RuntimeError: a layer could not be set up, or does not hold.
+        """
+        os.umask(0o022)  # whatever the caller's is: folders made here must be open to another user
+        die_with(parent)
+        with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            file.write("500")  # if memory runs out, samples go before the trainer
+        os.nice(NICE)  # and where processors are short, they yield to whoever serves and trains
+        if self.namespaced:
+            self._enter_namespaces(parent, control)
+        elif self.jailed and os.getuid() == 0 and self._become(self._spare_uid):
+            die_with(parent)
+            self.alone = True
+        watched = bool(self.slots) and not self.namespaced
+        if self.jailed:
+            kernel.drop_capabilities()
+            kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+            kernel.prctl(kernel.PR_SET_DUMPABLE, int(watched))  # the watcher must be able to look at samples
+        if watched:
+            # Server and watcher are both children of a process outside of Landlock: the signal by which the kernel ends them
+            # with their parent would not leave a Landlock domain.
+            self.watcher = Watcher(self.slots, self.limits["disk_bytes"], self.limits["inodes"])
+            _continue_in_child(control)
+        if not self.namespaced:
+            self._open_accounts()
+
+    def lock(self) -> None:
+        """Set up the layers that keep what a server has prepared: Landlock, seccomp.
+
+        Raises:
+            OSError, RuntimeError: a layer could not be set up, or does not hold.
+        """
+        if self.landlocked:
+            with _layer("Landlock"):
+                self._landlock()
+        if self.jailed:
+            with _layer("seccomp"):
+                seccomp.load(seccomp.server_filter())
+            self._witness()
+
+    def size(self) -> int:
+        """The address space of this process, in bytes. Once."""
+        pages = int(os.read(self._statm, 200).split()[0])
+        os.close(self._statm)
+        return pages * resource.getpagesize()
+
+    def has_threads(self) -> bool:
+        """Whether there is a second thread. Once."""
+        several = len(os.listdir(self._threads)) > 1
+        os.close(self._threads)
+        return several
+
+    def _open_accounts(self) -> None:
+        """Behind the private root and Landlock there is no /proc: what is read later is opened now."""
+        self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self._threads = os.open("/proc/self/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def _enter_namespaces(self, parent: int, control: _socket.socket) -> None:
+        with _layer("namespaces"):
+            has_spare = namespaces.enter(self._spare_uid)
+        die_with(parent)  # new credentials have cleared it
+        _continue_in_child(control)
+        self._open_accounts()
+        with _layer("private root"):
+            namespaces.private_root(
+                [*self._shown, *filter(os.path.exists, namespaces.DEVICES)], self.slots,
+                self.limits["disk_bytes"], self.limits["inodes"],
+            )  # fmt: skip
+            _reopen_null()
+        if has_spare:
+            self._become(namespaces.INSIDE_ID)
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def _become(self, uid: int) -> bool:
+        """Leave root for a user that owns nothing, if Python can be read as one; else say why root stays."""
+        if why := self._unreadable_as(uid):
+            self.notes.append(f"samples run as root without capabilities: as another user {why}")
+            return False
+        for slot in self.slots:
+            os.chown(slot, uid, uid)
+        _change_user(uid)
+        return True
+
+    def _unreadable_as(self, uid: int) -> str:
+        """What this user could not read of what samples need; "" when it can."""
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                _change_user(uid)
+                if not self.namespaced:  # else there is nothing of the caller's
+                    for path in (
+                        *self.slots[:1],
+                        __file__,
+                    ):  # its folder of temporary files may be closed to others
+                        os.stat(path)
+                for path in (*self._paths, json.__file__):
+                    if os.path.isdir(path):
+                        os.scandir(path).close()
+                    else:
+                        open(path, "rb").close()
+            except OSError as error:
+                os.write(write, str(error).encode()[:1000])
+            os._exit(0)
+        os.close(write)
+        os.waitpid(child, 0)
+        why = os.read(read, 1000).decode()
+        os.close(read)
+        return why
+
+    def _landlock(self) -> None:
+        version = landlock.abi()
+        if not version:
+            raise OSError("the kernel has none")
+        devices = [(path, landlock.READ_FILE | landlock.WRITE_FILE) for path in namespaces.DEVICES]
+        readable = [(path, landlock.READ) for path in self._shown]
+        # A child's own domain. Its neighbours' folders are not in it, not even to be read.
+        self.rules = [
+            landlock.ruleset([*readable, *devices, (slot, landlock.WRITE)], version) for slot in self.slots
+        ]
+        if not self.namespaced:  # behind a private root there is nothing else to read
+            writable = [(slot, landlock.WRITE) for slot in self.slots]
+            landlock.restrict(landlock.ruleset([*readable, *devices, *writable], version))
+        if version < landlock.SCOPES_ABI:
+            self.notes.append(
+                f"Landlock here has version {version}: signals and abstract sockets are held by seccomp alone "
+                f"(version {landlock.SCOPES_ABI}, Linux 6.12, would hold them too)"
+            )
+
+    def _witness(self) -> None:
+        """What must not be possible is tried once: a layer that was set up and does not hold counts as absent."""
+        for act, name in (
+            (_open_host_file, "opening a file of the host"),
+            (_open_socket, "opening a socket"),
+            (_execute, "executing a program"),
+        ):
+            if act is _open_host_file and self.tier == "linux-strict":
+                continue  # held by the sample's own filter there
+            try:
+                act()
+            except OSError:
+                continue
+            raise RuntimeError(f"{name} was possible inside the jail")
+
+
+def die_with(parent: int) -> None:
+    """End when the parent does, whatever this process is doing then."""
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(FAILED)
+
+
+def _continue_in_child(control: _socket.socket) -> None:
+    """Fork; the parent waits for the child and ends like it, and the child ends with the parent."""
+    child = os.fork()
+    if child:
+        control.close()
+        _, status = os.waitpid(child, 0)
+        _end_like(status)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _end_like(status: int) -> NoReturn:
+    """End as a child did, by the same signal if it was one: the host tells a kill from a failure."""
+    if os.WIFSIGNALED(status):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        number = os.WTERMSIG(status)
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+@contextmanager
+def _layer(name: str) -> Iterator[None]:
+    """Name the layer that could not be set up."""
+    try:
+        yield
+    except (OSError, StopIteration) as error:
+        raise RuntimeError(f"{name}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _change_user(uid: int) -> None:
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
+def _reopen_null() -> None:
+    """Input, output and errors by way of the read-only mount: its owner may change the host's node, this one not."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+
+
+def _open_host_file() -> None:
+    os.close(os.open("/etc/passwd", os.O_RDONLY))
+
+
+def _open_socket() -> None:
+    _socket.socket().close()
+
+
+def _execute() -> None:
+    kernel.call("execve", b"/bin/true", None, None)
