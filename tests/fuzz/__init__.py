@@ -1,0 +1,1 @@
+"""Readers of untrusted bytes, attacked with more of them."""
