@@ -87,3 +87,28 @@ def test_links_lead_somewhere(document: Path) -> None:
     targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
 
     assert [t for t in targets if not (document.parent / t.partition("#")[0]).exists()] == []
+
+
+THREATS = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
+
+
+def test_every_line_of_the_threat_model_names_a_test() -> None:
+    """Each promise is shown by files and tests that are there."""
+    rows = [
+        line
+        for line in THREATS.splitlines()
+        if line.startswith("| ") and not line.startswith(("| promise", "| ---"))
+    ]
+    lost = []
+    for row in rows:
+        path = ""
+        for name in re.findall(r"`(tests/[^`]+|::\w+)`", row):
+            file, _, test = name.partition("::")
+            path = file or path
+            source = ROOT / path
+            if not source.is_file() or (test and f"def {test}(" not in source.read_text(encoding="utf-8")):
+                lost.append(name)
+        assert path, f"no test is named in: {row}"
+
+    assert len(rows) > 20
+    assert lost == []
