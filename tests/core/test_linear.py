@@ -61,6 +61,12 @@ UNSEEN = [run("\x00"), run("\u202e"), run("a"), run("a\x00")]
 
 #: Module and name of an expression, or of the function in which it stands -> how it could be attacked.
 PATTERNS: dict[str, Pattern] = {
+    "graders.adapters.decoded:__init__": Pattern(
+        [run("</s>", "x"), run("<")], names={"token": "</s>|<pad>"}
+    ),
+    "graders.adapters.decoded:_LOOKALIKE": Pattern(
+        [run("</s>", "x"), run("</s> ", "x"), run(" ", "x", "<pad>"), run("<|"), run("<|a|>", "x"), run("<｜")]
+    ),
     "graders.audit.probes:REFUSAL_WORDS": Pattern([run("don"), run("can"), run("u"), run("unknow"), run("I")]),
     "graders.audit.probes:_NUMBER": Pattern(DIGITS),
     "graders.audit.probes:_WORD": Pattern(WORDS),
@@ -195,7 +201,19 @@ def _calls(node: ast.AST, place: str) -> Iterator[tuple[str, ast.Call]]:
         yield from _calls(child, place)
 
 
-FOUND = {found.key: found for found in expressions()}
+def numbered(found: Iterator[Found]) -> dict[str, Found]:
+    """By key; the second expression of one place is `place#2`."""
+    by_key: dict[str, Found] = {}
+    for one in found:
+        key, n = one.key, 1
+        while key in by_key:
+            n += 1
+            key = f"{one.key}#{n}"
+        by_key[key] = one
+    return by_key
+
+
+FOUND = numbered(expressions())
 
 
 def cpu_ms(work: Callable[[Any], Any], text: Any) -> float:
@@ -276,6 +294,12 @@ def _duration(text: str) -> object:
     return retry_after({"x-ratelimit-reset-requests": text}, 0.0)
 
 
+def _ends(text: str) -> object:
+    from graders.adapters.decoded import SpecialTokens
+
+    return SpecialTokens(["</s>", "<pad>"]).answer(text)
+
+
 def _nearest(names: list[str]) -> object:
     from graders.suggest import did_you_mean
 
@@ -297,6 +321,7 @@ SEARCHES: list[tuple[str, Callable[[Any], object], list[Text]]] = [
         run('{"a": 1,'), run("{},", start='{"a":[' * 100), run('{"a', '"'), run("<think>"), run(" ", start="<think>"),
         run('{"\\"'), run("{}"), run('{"a": NaN,'),
     ]),
+    ("special tokens at the end", _ends, [run("</s>", "x"), run("</s>"), run(" </s>"), run(" ", "x"), run(" ")]),
     ("a duration", _duration, [*DIGITS, run("1m")]),
     ("the nearest of many names", _nearest, [lambda n: ["abd" * 20 + str(k) for k in range(n // 64)]]),
     ("the nearest to a long name", _nearest_long, [run("a"), run("ab")]),
