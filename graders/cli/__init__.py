@@ -30,6 +30,7 @@ COMMANDS = {
     "report": "Make a page, or a short summary, of results.",
     "compare": "Say whether one results file is better than another.",
     "serve": "Answer the hosted service's endpoints over HTTP.",
+    "evals": "Run, show and compare evals of the store.",
     "files": "Upload, list, read and delete files of the store.",
     "doctor": "Say what works on this machine.",
     "trust": "Let a graders.toml that is found here set everything.",

@@ -233,5 +233,5 @@ def _run_items(store: Store, run_id: str) -> Iterator[NewItem]:
     after = -1
     while chunk := store.items.all(run.number, after, CHUNK):
         for item in chunk:
-            yield NewItem(item.item, item.item_hash, item.sample)
+            yield NewItem(item.item, item.item_hash, item.sample, item.shown)
         after = chunk[-1].n

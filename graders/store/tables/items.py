@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from graders.store.database import Database
@@ -22,12 +22,14 @@ class NewItem:
     Attributes:
         item, sample: JSON text; a sample only where the row brings one.
         item_hash: Of the item's content.
+        shown: The wire's `sample` where it is known, as JSON text; None: it is made of `sample`.
         item_id: Of an output item that comes from elsewhere; None: it follows from the run and the number.
     """
 
     item: str
     item_hash: str
     sample: str | None = None
+    shown: str | None = None
     item_id: str | None = None
 
 
@@ -109,13 +111,15 @@ class ItemTable:
                     row.item,
                     row.item_hash,
                     row.sample,
+                    row.shown,
                 )
                 for n, row in enumerate(rows, start)
             ]
             db.executemany(
-                "INSERT INTO items (run, n, id, state, item, item_hash, sample) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO items (run, n, id, state, item, item_hash, sample, shown)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 numbered,
-            )
+            )  # fmt: skip
             if last:
                 db.execute("UPDATE runs SET n_rows = ? WHERE seq = ?", (start + len(numbered), run))
 
@@ -193,6 +197,29 @@ class ItemTable:
             return None
         row = db.execute(f"{_SELECT} WHERE run = ? AND n = ?", (run, number)).fetchone()
         return _with_id(ItemRecord(*row), run_id)
+
+    # --- for comparing runs ---
+
+    def hashes(self, run: int) -> Iterator[tuple[int, str]]:
+        """Numbers of the finished rows, and the hashes of their items."""
+        rows = self._database.read().execute(
+            f"SELECT n, item_hash FROM items WHERE run = ? AND state = {FINISHED} ORDER BY n", (run,)
+        )
+        return ((row[0], row[1]) for row in rows)
+
+    def statuses(self, run: int) -> dict[int, bool | None]:
+        """Number -> whether the row passed; None for an error."""
+        rows = self._database.read().execute(
+            f"SELECT n, status FROM items WHERE run = ? AND state = {FINISHED}", (run,)
+        )
+        return {row[0]: None if row[1] == "error" else row[1] == "pass" for row in rows}
+
+    def verdicts(self, run: int, criterion: int) -> dict[int, bool | None]:
+        """Number -> whether the row passed by one criterion; None for an error."""
+        rows = self._database.read().execute(
+            "SELECT n, passed, error FROM scores WHERE run = ? AND criterion = ?", (run, criterion)
+        )
+        return {row[0]: bool(row[1]) if row[2] is None else None for row in rows}
 
     def _number(self, db: sqlite3.Connection, run: int, run_id: str, wanted: str) -> int | None:
         """The number of the finished row with that id."""

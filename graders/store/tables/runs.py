@@ -172,6 +172,11 @@ class RunTable:
             done = db.execute("DELETE FROM runs WHERE id = ? AND eval = ?", (run_id, parent))
             return done.rowcount > 0
 
+    def delete_older(self, ended_before: int) -> int:
+        """How many runs had ended before a time, and are gone now."""
+        with self._database.write() as db:
+            return db.execute("DELETE FROM runs WHERE ended_at < ?", (ended_before,)).rowcount
+
 
 def _record(db: sqlite3.Connection, row: sqlite3.Row) -> RunRecord:
     number = row["seq"]

@@ -1,0 +1,150 @@
+"""Evals: how fast rows of a run are graded beside `grader batch`, and how fast a page of many items is read.
+
+    python benchmarks/evals.py [rows]
+
+All in one process and one after the other, so that the figures belong together; ratios are what counts.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from graders.engine.backends import Backends
+from graders.evals.runner import Runner
+from graders.evals.service import Evals
+from graders.store import Cursor, Store
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+SPEC = {
+    "type": "string_check",
+    "name": "equal",
+    "operation": "eq",
+    "input": "{{sample.output_text}}",
+    "reference": "{{item.answer}}",
+}
+CONFIG = {"type": "custom", "item_schema": {"type": "object"}, "include_sample_schema": True}
+
+
+def rows_file(folder: Path, n_rows: int) -> Path:
+    path = folder / "rows.jsonl"
+    with path.open("w") as file:
+        for n in range(n_rows):
+            row = {"item": {"answer": str(n % 7), "text": "x" * 200}, "sample": {"output_text": str(n % 5)}}
+            file.write(json.dumps(row) + "\n")
+    return path
+
+
+def batch_rate(folder: Path, rows: Path, n_rows: int) -> float:
+    """Rows a second of `grader batch`, the command's start included."""
+    (folder / "spec.json").write_text(json.dumps(SPEC))
+    command = [sys.executable, "-m", "graders.cli", "batch", str(folder / "spec.json"), str(rows)]
+    started = time.perf_counter()
+    done = subprocess.run([*command, "-o", str(folder / "results.jsonl")], capture_output=True)
+    assert (folder / "results.jsonl").exists(), done.stderr.decode()
+    return n_rows / (time.perf_counter() - started)
+
+
+def finished(store: Store, evals: Evals, source: Any) -> tuple[str, str, float]:
+    """A finished run: its eval, itself and the seconds it took. Somebody has to execute it."""
+    made = evals.create({"data_source_config": CONFIG, "testing_criteria": [SPEC]})
+    started = time.perf_counter()
+    run = evals.create_run(made.id, {"data_source": source})
+    while (found := store.runs.get(run.id)) is not None and found.status in ("queued", "in_progress"):
+        time.sleep(0.01)
+    seconds = time.perf_counter() - started
+    assert found is not None
+    assert found.status == "completed", found.error
+    return made.id, run.id, seconds
+
+
+def percentiles(work: Callable[[], object], times: int = 200) -> str:
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        work()
+        taken.append((time.perf_counter() - started) * 1000)
+    cuts = statistics.quantiles(taken, n=100)
+    return f"p50 {cuts[49]:.2f} ms, p99 {cuts[98]:.2f} ms"
+
+
+def pages(store: Store, eval_id: str, run_id: str, n_rows: int) -> None:
+    from tests.server.support import serving
+
+    run = store.runs.get(run_id)
+    assert run is not None
+    middle = store.items.page(run.number, run_id, Cursor(1, descending=True)).rows[0].id
+    with serving(store=store) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port)
+
+        def read(path: str) -> bytes:
+            connection.request("GET", f"/v1/evals/{eval_id}/runs/{run_id}{path}")
+            return connection.getresponse().read()
+
+        deep = f"&order=desc&after={middle}"
+        for name, path in (
+            ("first 100 items", "/output_items?limit=100"),
+            ("deep, 100 items", f"/output_items?limit=100{deep}"),
+            ("100 that failed", "/output_items?limit=100&status=fail"),
+            ("the run itself", ""),
+        ):
+            read(path)
+            print(f"  {name} of {n_rows}: {percentiles(lambda path=path: read(path))}")  # type: ignore[misc]
+
+
+def beside_a_run(store: Store, evals: Evals, source: Any) -> None:
+    """The run endpoint's latency, idle and while a run executes."""
+    from tests.server.support import serving
+
+    with serving(store=store) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port)
+        body = json.dumps({"grader": SPEC, "model_sample": "a", "item": {"answer": "a"}})
+
+        def grade() -> None:
+            connection.request(
+                "POST", "/v1/fine_tuning/alpha/graders/run", body, {"content-type": "application/json"}
+            )
+            connection.getresponse().read()
+
+        grade()
+        print(f"  /graders/run, idle: {percentiles(grade, 500)}")
+        work = threading.Thread(target=finished, args=(store, evals, source))
+        work.start()
+        time.sleep(0.5)
+        print(f"  /graders/run, beside a run: {percentiles(grade, 500)}")
+        work.join()
+
+
+def main(n_rows: int) -> None:
+    with tempfile.TemporaryDirectory() as name, Backends() as backends:
+        folder = Path(name)
+        rows = rows_file(folder, n_rows)
+        batch = batch_rate(folder, rows, n_rows)
+        print(f"grader batch: {batch:,.0f} rows/s")
+        with Store(folder / "home") as store:
+            evals = Evals(store, backends)
+            upload = store.files.upload()
+            upload.write(rows.read_bytes())
+            file_id = store.files.add(upload, purpose="evals", filename="rows.jsonl").id
+            source = {"type": "jsonl", "source": {"type": "file_id", "id": file_id}}
+            runner = Runner(store, backends)
+            eval_id, run_id, seconds = finished(store, evals, source)
+            runner.close()
+            print(f"a run: {n_rows / seconds:,.0f} rows/s, {n_rows / seconds / batch:.2f} of grader batch")
+            pages(store, eval_id, run_id, n_rows)
+            beside_a_run(store, evals, source)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
