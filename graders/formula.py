@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from graders.errors import FormulaError
@@ -105,6 +105,10 @@ class Formula:
         part.text, part.names, part.used, part.tree = "", tuple(names), (), tree
         part._evaluate = _compile(tree, len(part.names))
         return part
+
+    def renamed(self, keys: Mapping[str, str]) -> str:
+        """The formula's text over other names; `keys` maps each name to the new one."""
+        return _text(self.tree, [keys[name] for name in self.names])
 
     def value(self, scores: Sequence[float]) -> float:
         """The formula's value for one score a name.
@@ -273,3 +277,27 @@ def _emit(node: Node) -> ast.expr:
     if kind == "^":
         return ast.Call(ast.Name("pow", ast.Load()), [_emit(node[1]), _emit(node[2])], [])
     return ast.BinOp(_emit(node[1]), _OPERATORS[kind](), _emit(node[2]))
+
+
+#: Operation -> how strongly it binds; numbers, names and calls bind most.
+_STRENGTH = {**_PRECEDENCE, "neg": _SIGN_PRECEDENCE, "^": _SIGN_PRECEDENCE + 1}
+_OPERAND = _SIGN_PRECEDENCE + 2
+
+
+def _text(node: Node, names: Sequence[str], weakest: int = 0) -> str:
+    """A node as text; in parentheses when it binds more weakly than what stands around it allows."""
+    kind = node[0]
+    strength = _STRENGTH.get(kind, _OPERAND)
+    if kind == "number":
+        text = repr(node[1])
+    elif kind == "name":
+        text = names[node[1]]
+    elif kind == "call":
+        text = f"{node[1]}({', '.join(_text(argument, names) for argument in node[2])})"
+    elif kind == "neg":
+        text = f"-{_text(node[1], names, _SIGN_PRECEDENCE)}"
+    elif kind == "^":
+        text = f"{_text(node[1], names, _OPERAND)}^{_text(node[2], names, _SIGN_PRECEDENCE)}"
+    else:
+        text = f"{_text(node[1], names, strength)} {kind} {_text(node[2], names, strength + 1)}"
+    return text if strength >= weakest else f"({text})"

@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -16,6 +17,8 @@ from graders.cli.common import (
     compile_spec,
     config_option,
     data_options,
+    document_argument,
+    grader_option,
     price_by,
     show_problems,
     strict_option,
@@ -25,7 +28,7 @@ from graders.cli.gates import exit_code, gate_options
 from graders.cli.github import github_option, show_on_github
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from graders.batch.run import Progress, Run
     from graders.engine.grader import Grader
@@ -84,6 +87,7 @@ SUMMARY_ROWS = (
     metavar="W",
     help="Stop when the 95 % interval of the mean reward is at most W wide. DATA should be in random order.",
 )
+@grader_option
 @gate_options
 @github_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
@@ -111,6 +115,7 @@ def command(
     no_texts: bool,
     sorted_: str | None,
     until_width: float | None,
+    grader_name: str | None,
     fail_under: float | None,
     surely: bool,
     min_coverage: float | None,
@@ -126,7 +131,8 @@ def command(
 
     DATA is JSONL (also gzip, zstd, or - for standard input), JSON, CSV or Parquet. Rows like {"sample": ..., "item": ...}
     and the hosted service's exports are understood; for others name the fields. Each row is known by its id. OUT can
-    be followed while it grows; after Ctrl-C or a crash, --resume grades what is missing.
+    be followed while it grows; after Ctrl-C or a crash, --resume grades what is missing. SPEC may also be a job, an
+    eval or another document with graders in it: each of several writes a file of its own, OUT with its name in it.
 
     \b
     grader batch spec.json answers.jsonl -o results.jsonl
@@ -153,8 +159,12 @@ def command(
     if data != "-" and output != "-" and _same_file(data, output):
         raise click.UsageError(f"OUT is DATA: {output}")
     try:
+        sources = document_argument(spec, grader_name).sources
+        if len(sources) > 1:
+            return _each(sources, spec, output)
+        (source,) = sources.values()
         judges = _judges(config, cache, max_calls, max_cost)
-        grader = compile_spec(spec, strict=strict, config=config, unsandboxed=unsandboxed, **judges)
+        grader = compile_spec(source, strict=strict, config=config, unsandboxed=unsandboxed, **judges)
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
     except SpecError as error:
@@ -226,6 +236,23 @@ def command(
     if github:
         show_on_github(summary, found)
     return exit_code(found, inconclusive)
+
+
+def _each(names: Iterable[str], spec: str, output: str) -> int:
+    """Grade the data with every grader of SPEC, each into a file of its own; the worst exit code."""
+    if spec == "-" or not _is_file(output):
+        known = ", ".join(map(repr, names))
+        raise click.UsageError(f"SPEC holds several graders ({known}): choose one with --grader NAME.")
+    context = click.get_current_context()
+    out = Path(output)
+    codes: list[int] = []
+    for name in names:
+        safe = "".join(char if char.isalnum() or char in "-_" else "_" for char in name)
+        arguments = {"grader_name": name, "output": str(out.with_name(f"{out.stem}.{safe}{out.suffix}"))}
+        codes.append(context.invoke(command, **{**context.params, **arguments}))
+        if codes[-1] == INTERRUPTED:
+            break
+    return max(codes)
 
 
 def _judges(

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from graders.documents.reading import ReadDocument
     from graders.engine.grader import Grader
     from graders.errors import Problem
+    from graders.spec.reading import Source
     from graders.store import Store
     from graders.usage import Usage
 
@@ -21,6 +23,12 @@ config_option = click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False),
     help="graders.toml with endpoints and limits; default: GRADERS_CONFIG, else found upward from here (see `grader trust`).",
+)
+grader_option = click.option(
+    "--grader",
+    "grader_name",
+    metavar="NAME",
+    help="Of a document with several graders, this one; default: all.",
 )
 strict_option = click.option("--strict", is_flag=True, help="Refuse what the hosted service would refuse.")
 unsandboxed_option = click.option(
@@ -93,19 +101,33 @@ def read_object(argument: str, what: str) -> dict[str, Any]:
     return value
 
 
-def spec_argument(argument: str) -> object:
-    """A spec as compile and validate take it: a path, or the text on standard input for -."""
-    if argument != "-":
-        return Path(argument)
-    from graders.spec.reading import parse_text
+def spec_argument(argument: str) -> Source:
+    """The JSON of a SPEC argument: a file's, or standard input's for -.
 
-    return parse_text(sys.stdin.read(), "<stdin>").value
+    Raises:
+        SpecError: there is no such file, or it is neither JSON nor YAML.
+    """
+    from graders.spec.reading import load, parse_text
+
+    return parse_text(sys.stdin.read(), "<stdin>", guess=True) if argument == "-" else load(Path(argument))
+
+
+def document_argument(argument: str, grader: str | None = None) -> ReadDocument:
+    """The graders of a SPEC argument, which may be any document with graders in it; or the one of that name.
+
+    Raises:
+        SpecError: the argument cannot be read, or holds no grader of that name.
+    """
+    from graders.documents.reading import read_document
+
+    found = read_document(spec_argument(argument))
+    return found if grader is None else found.only(grader)
 
 
 def compile_spec(
-    argument: str, *, strict: bool, config: str | None = None, unsandboxed: bool = False, **more: Any
+    source: Source, *, strict: bool, config: str | None = None, unsandboxed: bool = False, **more: Any
 ) -> Grader:
-    """The compiled grader of a SPEC argument; its warnings go to stderr.
+    """The compiled grader of a document; its warnings go to stderr.
 
     Raises:
         SpecError: it is not valid; a command prints it with `show_problems` and exits 1.
@@ -113,7 +135,7 @@ def compile_spec(
     import graders
 
     backends = graders.Backends(config=config, unsandboxed=unsandboxed, **more)
-    grader = graders.compile(spec_argument(argument), backends=backends, strict=strict)
+    grader = graders.compile(source, backends=backends, strict=strict)
     show_problems(grader.warnings)
     return grader
 

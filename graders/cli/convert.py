@@ -7,7 +7,7 @@ import json
 import click
 
 from graders.cli import NOT_MET, OK
-from graders.cli.common import show_problems
+from graders.cli.common import show_problems, spec_argument
 
 
 @click.command()
@@ -22,23 +22,18 @@ from graders.cli.common import show_problems
 def command(document: str, to: str) -> int:
     """Take graders out of a document, or write them in another form.
 
-    Reads grader specs, fine-tuning jobs (method.reinforcement.grader), evals (testing_criteria) and promptfoo tests
-    (assert). The result goes to stdout; what could not be carried over is listed on stderr.
+    Reads grader specs, fine-tuning jobs (method.reinforcement.grader), evals (testing_criteria, also lists of them),
+    requests of the run endpoint and promptfoo configurations; JSON or YAML. The result goes to stdout; what could not be carried over is listed on stderr.
 
     \b
     grader convert job.json > spec.json
     grader convert spec.json --to evals
     """
-    import sys
-    from pathlib import Path
-
     from graders.documents.convert import convert
     from graders.errors import SpecError
-    from graders.spec.reading import load, parse_text
 
     try:
-        source = parse_text(sys.stdin.read(), "<stdin>") if document == "-" else load(Path(document))
-        converted = convert(source.value, to)
+        converted = convert(spec_argument(document), to)
     except SpecError as error:
         show_problems(error.problems)
         return NOT_MET

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,8 @@ from graders.cli.common import (
     colors,
     compile_spec,
     config_option,
+    document_argument,
+    grader_option,
     read_object,
     read_text,
     show_problems,
@@ -26,20 +29,28 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("spec", type=click.Path(allow_dash=True))
-@click.option("--sample", required=True, metavar="TEXT|@FILE|-", help="The model's text.")
+@click.option(
+    "--sample",
+    metavar="TEXT|@FILE|-",
+    help="The model's text; default: the model_sample of the request in SPEC.",
+)
 @click.option(
     "--sample-json", is_flag=True, help="Read --sample as JSON: a sample object, messages, a completion."
 )
-@click.option("--item", default="{}", metavar="JSON|@FILE", help="The dataset row; default {}.")
+@click.option(
+    "--item", metavar="JSON|@FILE", help="The dataset row; default: the item of the request in SPEC, else {}."
+)
+@grader_option
 @click.option("--json", "as_json", is_flag=True, help="JSON also on a terminal.")
 @strict_option
 @config_option
 @unsandboxed_option
 def command(
     spec: str,
-    sample: str,
+    sample: str | None,
     sample_json: bool,
-    item: str,
+    item: str | None,
+    grader_name: str | None,
     as_json: bool,
     strict: bool,
     config: str | None,
@@ -47,8 +58,9 @@ def command(
 ) -> int:
     """Grade one row and print the result.
 
-    Prints the run endpoint's JSON; on a terminal a table, unless --json. Exits 1 when the row was not graded
-    (a flag is set) or the spec is not valid.
+    Prints the run endpoint's JSON; on a terminal a table, unless --json. SPEC may also be a document with graders in
+    it, such as a fine-tuning job, an eval or the run endpoint's own body; of several graders each prints its result,
+    by name. Exits 1 when the row was not graded (a flag is set) or a spec is not valid.
 
     \b
     grader run examples/exact.grader.json --sample Paris --item '{"answer": "Paris"}'
@@ -56,28 +68,52 @@ def command(
     """
     from graders.errors import SpecError
 
-    text: object = read_text(sample)
-    if sample_json:
-        try:
-            text = json.loads(str(text))
-        except json.JSONDecodeError as error:
-            raise click.BadParameter(f"--sample is not JSON: {error}") from None
-    row = read_object(item, "--item")
     try:
-        grader = compile_spec(spec, strict=strict, config=config, unsandboxed=unsandboxed)
+        found = document_argument(spec, grader_name)
+        row = found.document.row
+        if sample is None and "model_sample" not in row:
+            raise click.UsageError(f"--sample is missing: {found.document.form} holds no model_sample.")
+        text = row["model_sample"] if sample is None else _sample(sample, sample_json)
+        fields = row.get("item") if item is None else read_object(item, "--item")
+        graders = {
+            name: compile_spec(source, strict=strict, config=config, unsandboxed=unsandboxed)
+            for name, source in found.sources.items()
+        }
     except SpecError as error:
         show_problems(error.problems)
         return NOT_MET
-    with grader.backends:
-        result = grader.run(text, row)
+    results = {}
+    for name, grader in graders.items():
+        with grader.backends:
+            results[name] = grader.run(text, fields)
+    _show(results, as_json)
+    return OK if all(result.ok for result in results.values()) else NOT_MET
+
+
+def _sample(argument: str, as_json: bool) -> object:
+    text = read_text(argument)
+    if not as_json:
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise click.BadParameter(f"--sample is not JSON: {error}") from None
+
+
+def _show(results: Mapping[str, RunResult], as_json: bool) -> None:
+    """One result as it is, several by the names of their graders; what failed goes to stderr."""
     if sys.stdout.isatty() and not as_json:
-        _table(result)
+        for result in results.values():
+            _table(result)
     else:
-        click.echo(json.dumps(result.to_wire(), indent=2, ensure_ascii=False))
-    for failure in result.failures:
-        message = click.style(failure.flag, fg="red", bold=True) + f": {failure}"
-        click.echo(message, err=True, color=colors(sys.stderr))
-    return OK if result.ok else NOT_MET
+        wires = {name: result.to_wire() for name, result in results.items()}
+        shown = next(iter(wires.values())) if len(wires) == 1 else wires
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    for name, result in results.items():
+        where = f"{name}: " if len(results) > 1 else ""
+        for failure in result.failures:
+            message = click.style(failure.flag, fg="red", bold=True) + f": {failure}"
+            click.echo(f"{where}{message}", err=True, color=colors(sys.stderr))
 
 
 def _table(result: RunResult) -> None:

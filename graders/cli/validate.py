@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from graders.cli import NOT_MET, OK
-from graders.cli.common import colors, show_problems, strict_option
+from graders.cli.common import colors, document_argument, grader_option, show_problems, strict_option
 from graders.cli.github import annotate
 
 if TYPE_CHECKING:
@@ -28,8 +28,11 @@ FORMATS = ("text", "json", "github")
     help="github: annotations for a pull request.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Same as --output-format json.")
+@grader_option
 @strict_option
-def command(specs: tuple[str, ...], output_format: str, as_json: bool, strict: bool) -> int:
+def command(
+    specs: tuple[str, ...], output_format: str, as_json: bool, grader_name: str | None, strict: bool
+) -> int:
     """List every problem of specs, with file, line and path.
 
     Exits 1 when a spec has an error; warnings alone are fine. Nothing is run and no model is asked.
@@ -40,15 +43,20 @@ def command(specs: tuple[str, ...], output_format: str, as_json: bool, strict: b
     """
     from graders.errors import SpecError
     from graders.kinds.reading import read
-    from graders.spec.reading import load, parse_text
 
     problems: list[Problem] = []
     for spec in specs:
         try:
-            source = parse_text(sys.stdin.read(), "<stdin>") if spec == "-" else load(_path(spec))
-            problems += read(source, strict=strict).warnings
+            found = document_argument(spec, grader_name)
         except SpecError as error:
             problems += error.problems
+            continue
+        problems += found.document.problems
+        for source in found.sources.values():
+            try:
+                problems += read(source, strict=strict).warnings
+            except SpecError as error:
+                problems += error.problems
     invalid = {problem.file for problem in problems if problem.severity == "error"}
     _PRINT["json" if as_json else output_format](problems)
     if not as_json and output_format == "text":
@@ -56,12 +64,6 @@ def command(specs: tuple[str, ...], output_format: str, as_json: bool, strict: b
         word = click.style(f"{n_valid} of {len(specs)} valid", fg="red" if invalid else "green")
         click.echo(word, color=colors(sys.stdout))
     return NOT_MET if invalid else OK
-
-
-def _path(argument: str) -> object:
-    from pathlib import Path
-
-    return Path(argument)
 
 
 def _json(problems: list[Problem]) -> None:

@@ -34,7 +34,7 @@ def read(source: Source, *, strict: bool = False) -> Checked:
     """
     if beyond := bounds.mistake(source.value):
         raise SpecError([Problem("", beyond, "spec_too_large", file=source.file)])
-    report = Problems(strict)
+    report = Problems(strict, source.at)
     spec = read_grader(source.value, report)
     found = sorted(report.problems, key=lambda problem: problem.severity)[: bounds.PROBLEMS_MAX]
     problems = [_placed(problem, source) for problem in found]

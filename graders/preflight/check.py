@@ -10,14 +10,15 @@ each shape of row. Formulas are tried over what their graders can give. What jud
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from graders.datasets.dataset import open_dataset
 from graders.datasets.ids import has_question
 from graders.datasets.read import open_data
-from graders.documents.bodies import TRAIN_ROWS, Body, read_body
+from graders.documents.jobs import TRAIN_ROWS
+from graders.documents.reading import read_document
 from graders.errors import SpecError
 from graders.kinds.reading import read
 from graders.preflight.findings import CheckReport, Findings
@@ -47,7 +48,8 @@ def check(
     """Look for whatever would go wrong when this dataset is graded. Nothing is graded and no judge is asked.
 
     Args:
-        spec: A grader spec, a fine-tuning job's body or an eval's; in any form that `graders.compile` takes.
+        spec: A grader spec, or any document with graders in it (graders.documents.reading); in any form that
+            `graders.compile` takes.
         data: A path, "-" for standard input, or an iterable of mappings. Rows without a sample are fine: then only
             what the spec takes from the item is looked at.
         sample_field, item_field, id_field, format: As for `grade_dataset`.
@@ -59,11 +61,11 @@ def check(
         SpecError: the document holds no grader at all.
     """
     source = load(spec)
-    body = read_body(source.value)
+    found = read_document(source)
     findings = Findings()
-    for problem in body.problems:
+    for problem in found.document.problems:
         findings.problem(problem, "")
-    specs = dict(_valid(body, strict, findings, source))
+    specs = dict(_valid(found.sources, strict, findings))
     opened = open_dataset(
         open_data(data, format), sample=sample_field, item=item_field, row_id=id_field, samples=False
     )
@@ -86,7 +88,7 @@ def check(
     if run:
         tried = list(islice(shapes.values(), TRIED))
         try_programs(specs, tried, findings, backends, has_samples=has_samples)
-    if body.job and reader.n > TRAIN_ROWS:
+    if found.document.for_training and reader.n > TRAIN_ROWS:
         message = (
             f"The data has {reader.n} rows; a reinforcement job takes at most {TRAIN_ROWS} for training."
         )
@@ -95,12 +97,13 @@ def check(
     return CheckReport(findings.sorted(), reader.n, tuple(specs), has_samples, estimates)
 
 
-def _valid(body: Body, strict: bool, findings: Findings, source: Source) -> Iterator[tuple[str, SpecModel]]:
+def _valid(
+    sources: Mapping[str, Source], strict: bool, findings: Findings
+) -> Iterator[tuple[str, SpecModel]]:
     """The graders that can be checked further; what is wrong with a spec is reported."""
-    whole = source.value is next(iter(body.graders.values()))
-    for name, raw in body.graders.items():
+    for name, source in sources.items():
         try:
-            checked = read(source if whole else Source(raw, None, source.file), strict=strict)
+            checked = read(source, strict=strict)
         except SpecError as error:
             for problem in error.problems:
                 findings.problem(problem, name)

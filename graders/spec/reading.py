@@ -21,11 +21,16 @@ EXAMPLE = (
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A spec's JSON, and what is needed to find a path's line in the text it came from."""
+    """A spec's JSON, and what is needed to find a path's line in the text it came from.
+
+    Attributes:
+        at: Where in that text's document the spec stands; () when it is the document.
+    """
 
     value: Json
     positions: Positions | None = None
     file: str = ""
+    at: tuple[str | int, ...] = ()
 
 
 def load(spec: object) -> Source:
@@ -34,6 +39,8 @@ def load(spec: object) -> Source:
     Raises:
         SpecError: there is no such file, or it is not JSON (or YAML, by its ending).
     """
+    if isinstance(spec, Source):
+        return spec
     if isinstance(spec, Path):
         return _load_file(spec)
     if isinstance(spec, (str, bytes)):
@@ -62,15 +69,19 @@ def _load_file(path: Path) -> Source:
     return parse_text(text, str(path), yaml=path.suffix in (".yaml", ".yml"))
 
 
-def parse_text(text: str, file: str = "", *, yaml: bool = False) -> Source:
+def parse_text(text: str, file: str = "", *, yaml: bool = False, guess: bool = False) -> Source:
     """The spec in a text.
+
+    Args:
+        yaml: Whether it is YAML, by its file's ending.
+        guess: Whether a text that does not begin as JSON does is read as YAML.
 
     Raises:
         SpecError: it is not JSON (not YAML), with line and column; or the `[yaml]` extra is not installed.
     """
     if too_long := bounds.text_mistake(text, yaml=yaml):
         raise SpecError([Problem("", too_long, "spec_too_large", file=file)])
-    if yaml:
+    if yaml or (guess and text.strip() and text.lstrip()[:1] not in "{["):
         return Source(_parse_yaml(text, file), Positions(text, yaml=True), file)
     try:
         value = parse(text)

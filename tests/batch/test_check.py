@@ -16,7 +16,7 @@ import pytest
 
 import graders
 from graders.datasets.rows import DataError
-from graders.documents.bodies import HYPERPARAMETERS
+from graders.documents.jobs import HYPERPARAMETERS
 from graders.formula import Formula
 from graders.preflight.check import check
 from graders.preflight.formulas import Range, witness

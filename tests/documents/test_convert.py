@@ -7,10 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import graders
-from graders.documents.convert import FORMS, convert, graders_in
+from graders.documents.convert import FORMS, Converted
+from graders.documents.convert import convert as convert_source
+from graders.documents.reading import read_document
+from graders.spec.reading import Source
+from graders.template import Template
 from tests.specs import label_model, multi, python, score_model, string_check, text_similarity
+
+
+def convert(document: Any, to: str) -> Converted:
+    return convert_source(Source(document), to)
+
+
+def graders_in(document: Any) -> tuple[dict[str, Any], list[str]]:
+    """The graders by name, and what is lost."""
+    found = read_document(Source(document))
+    return {name: source.value for name, source in found.sources.items()}, found.document.lost
+
 
 ALL = [string_check(), text_similarity(), python(), score_model(), label_model(), multi()]
 
@@ -66,7 +83,7 @@ def test_hosted_fills_in_names_and_says_what_is_refused() -> None:
 
 
 def test_several_criteria_become_a_multi() -> None:
-    """An eval with several criteria is a fine-tuning job with their mean."""
+    """An eval with several criteria is a fine-tuning job with their mean; what has one key gets two (F4)."""
     evals = {"name": "e", "testing_criteria": [string_check(name="is it right?"), python(name="2nd")]}
 
     method = convert(evals, "rft").document
@@ -83,7 +100,7 @@ def test_promptfoo_there_and_back(operation: str) -> None:
     converted = convert(spec, "promptfoo")
     (back,) = graders_in(converted.document)[0].values()
 
-    assert converted.document["assert"][0]["value"] == "{{answer}}"
+    assert converted.document["defaultTest"]["assert"][0]["value"] == "{{answer}}"
     assert back == {**spec, "input": "{{sample.output_text}}", "reference": "{{item.answer}}"}
 
 
@@ -92,7 +109,7 @@ def test_promptfoo_says_what_it_cannot(spec: dict[str, Any]) -> None:
     """Nothing else is turned into something that means something else."""
     converted = convert(spec, "promptfoo")
 
-    assert converted.document == {"assert": []}
+    assert converted.document == {"defaultTest": {"assert": []}}
     assert len(converted.lost) == 1
 
 
@@ -115,7 +132,7 @@ def test_eval_protocol_source_is_python() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", [{}, [], "x", {"method": {}}, {"method": {"reinforcement": {}}}, None, 5]
+    "document", [{"model": "x"}, [[]], {"method": {}}, {"method": {"reinforcement": {}}}, ["x"]]
 )
 def test_no_grader_in_it(document: Any) -> None:
     """A document without one says what was expected."""
@@ -145,3 +162,103 @@ def test_the_forms_of_the_command() -> None:
 
     (option,) = (parameter for parameter in command.params if parameter.name == "to")
     assert tuple(option.type.choices) == tuple(FORMS)  # type: ignore[attr-defined]  # a Choice
+
+
+def test_no_criterion_is_dropped() -> None:
+    """Names that become one key, and graders inside a multi, all stand in the joined grader (F4, F14)."""
+    names = ["my check!", "my check?", "a b", "a_b", "a-b", "-", "+", "1"]
+    criteria = [string_check(name=name) for name in names]
+    rubric = score_model(name="rubric", range=[0, 100])
+    evals = {"testing_criteria": [*criteria, rubric, multi("a^2 / 2", {"a": text_similarity()}, name="both")]}
+
+    converted = convert(evals, "rft")
+    grader = converted.document["reinforcement"]["grader"]
+
+    assert len(grader["graders"]) == len(names) + 2
+    assert grader["calculate_output"].count("+") == len(names) + 1
+    assert "(both_a^2.0 / 2.0)" in grader["calculate_output"]
+    assert {member["name"] for member in grader["graders"].values()} >= {*names, "rubric"}
+    assert any("rubric 0 to 100" in sentence for sentence in converted.lost)
+
+
+TEXTS = st.sampled_from(
+    ["{{item.answer}}", "the {{ item.answer }}", "{{item.a.b[0]}}", "Paris", "{{item.b-c}}", "{ x }"]
+)
+NAMES = st.text(st.sampled_from("ab _-!1"), min_size=1, max_size=4)
+CHECKS = st.builds(
+    lambda name, operation, reference: string_check(name=name, operation=operation, reference=reference),
+    NAMES, st.sampled_from(["eq", "ne", "like", "ilike"]), TEXTS,
+)  # fmt: skip
+
+
+@given(
+    st.lists(CHECKS, min_size=1, max_size=4),
+    st.sampled_from(["local", "hosted", "rft", "evals", "promptfoo"]),
+)
+def test_what_is_not_lost_comes_back(checks: list[dict[str, Any]], form: str) -> None:
+    """Every grader that no sentence names stands in the converted document as it was."""
+    converted = convert({"testing_criteria": checks}, form)
+    try:
+        back, _ = graders_in(converted.document)
+    except graders.SpecError:
+        back = {}
+    if form == "rft" and len(checks) > 1:
+        back = next(iter(back.values()))["graders"]
+
+    assert len(back) + sum("no promptfoo assertion" in sentence for sentence in converted.lost) >= len(
+        {json.dumps(check, sort_keys=True) for check in checks}
+    )
+    found = [(grader["operation"], Template(grader["reference"]).pieces) for grader in back.values()]
+    for check in checks:
+        lost = any("no promptfoo assertion" in sentence for sentence in converted.lost)
+        assert lost or (check["operation"], Template(check["reference"]).pieces) in found
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{{ answer | upper }}",
+        "{% for x in y %}",
+        "file://x.txt",
+        "{{env.KEY}}",
+        "{{ a - b }}",
+        "{{open",
+        "{# note #}",
+    ],
+)
+def test_jinja_beyond_a_variable_is_listed(value: str) -> None:
+    """It is never copied as text (F14)."""
+    document = {"tests": [{"vars": {"answer": "x"}, "assert": [{"type": "contains", "value": value}]}]}
+
+    found = read_document(Source(document))
+
+    assert found.sources == {}
+    assert found.document.lost[0].startswith("tests[0].assert[0] (contains): ")
+
+
+def test_a_whole_promptfoo_configuration() -> None:
+    """Its default test and its tests are read, equal assertions once; the rest is listed (F14)."""
+    document = {
+        "prompts": ["Say {{topic}}"],
+        "providers": ["p"],
+        "defaultTest": {"assert": [{"type": "icontains", "value": "{{ items[0].name }}"}]},
+        "tests": [
+            {"vars": {"topic": "a"}, "assert": [{"type": "equals", "value": "x", "weight": 2}]},
+            {
+                "vars": {"topic": "b"},
+                "assert": [{"type": "equals", "value": "x", "transform": "output.trim()"}],
+            },
+        ],
+    }
+
+    found, lost = graders_in(document)
+
+    assert [grader["reference"] for grader in found.values()] == ["{{item.items[0].name}}", "x"]
+    assert lost == [
+        "tests[0].assert[0].weight: put it in a multi's calculate_output",
+        "tests[1].assert[0] (equals): its transform has no counterpart in a grader",
+        "prompts is not part of a grader",
+        "providers is not part of a grader",
+        "tests[0].vars: put them into the items of the data",
+        "tests[1].vars: put them into the items of the data",
+    ]
