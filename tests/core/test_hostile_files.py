@@ -12,9 +12,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from graders.documents.convert import graders_in
+from graders.documents.reading import read_document
 from graders.judges.cache import Cache
 from graders.results import read
+from graders.spec.reading import Source
 from tests.core.test_linear import is_linear
 from tests.specs import score_model, string_check
 
@@ -83,9 +84,10 @@ def test_graders_of_one_name_take_linear_time() -> None:
     """Each keeps a name of its own, and thousands of one name do not take the square of their number."""
 
     def read_all(criteria: list[dict[str, str]]) -> object:
-        return graders_in({"testing_criteria": criteria})
+        return read_document(Source({"testing_criteria": criteria}))
 
-    named, _ = graders_in({"testing_criteria": [string_check(name="x")] * 5 + [string_check(name="x_2")]})
+    criteria = [string_check(name="x")] * 5 + [string_check(name="x_2")]
+    named = read_document(Source({"testing_criteria": criteria})).sources
 
     assert list(named) == ["x", "x_2", "x_3", "x_4", "x_5", "x_2_2"]
     assert is_linear(read_all, lambda n: [string_check(name="x")] * n)
