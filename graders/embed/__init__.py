@@ -100,7 +100,8 @@ class Kept:
         """See Embedder."""
         import numpy as np
 
-        if self._pid != os.getpid():  # a forked child: whoever held the lock is not here
+        # a forked child: whoever held the lock is not here
+        if self._pid != os.getpid():
             self._pid, self._lock = os.getpid(), threading.Lock()
         with self._lock:
             vectors = {text: self._kept[text] for text in texts if text in self._kept}
@@ -133,7 +134,8 @@ class Kept:
 
 
 def _size(text: str, vector: NDArray[Any]) -> int:
-    return len(text) * 4 + vector.nbytes + 300  # of the text at most, and of the two objects
+    # of the text at most, and of the two objects
+    return len(text) * 4 + vector.nbytes + 300
 
 
 def encodable(text: str) -> str:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 #: Texts in one run of the model. More of them are not faster, but take memory for the longest of them each.
 BATCH = 8
-MAX_TOKENS = 256  # what the encoder was trained for; longer texts are cut, as by sentence-transformers
+#: What the encoder was trained for; longer texts are cut, as by sentence-transformers.
+MAX_TOKENS = 256
 
 MINILM = "all-MiniLM-L6-v2-onnx-int8"
 #: Package, path in it, sha256.
@@ -83,10 +84,12 @@ class Local:
         """See Embedder."""
         import numpy as np
 
-        if self._session is None or self._pid != os.getpid():  # a forked child has none of its threads
+        # a forked child has none of its threads
+        if self._session is None or self._pid != os.getpid():
             self._load()
         tokens = [encoding.ids for encoding in self._encode([encodable(text) for text in texts])]
-        by_length = sorted(range(len(texts)), key=lambda at: len(tokens[at]))  # little padding in each batch
+        # little padding in each batch
+        by_length = sorted(range(len(texts)), key=lambda at: len(tokens[at]))
         vectors = [np.empty(0)] * len(texts)
         for start in range(0, len(texts), BATCH):
             batch = by_length[start : start + BATCH]
@@ -121,9 +124,11 @@ class Local:
         self._encode = encoder.encode_batch
 
         settings = onnxruntime.SessionOptions()
-        settings.enable_cpu_mem_arena = False  # it keeps the memory of the longest batch ever: 3 GB were seen
+        # it keeps the memory of the longest batch ever: 3 GB were seen
+        settings.enable_cpu_mem_arena = False
         settings.intra_op_num_threads = self._threads
-        for pool in ("intra", "inter"):  # threads that wait must sleep: the other core is the sandbox's
+        # threads that wait must sleep: the other core is the sandbox's
+        for pool in ("intra", "inter"):
             settings.add_session_config_entry(f"session.{pool}_op.allow_spinning", "0")
         session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
         self._inputs = [entry.name for entry in session.get_inputs()]

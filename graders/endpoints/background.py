@@ -12,14 +12,16 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-CLOSE_S = 2.0  # how long closing waits for connections to end
+#: How long closing waits for connections to end.
+CLOSE_S = 2.0
 
 
 class Loop:
     """A running event loop. The thread is a daemon: it never keeps a program alive."""
 
     def __init__(self, name: str = "graders-models") -> None:
-        self.pid = os.getpid()  # a forked child has no such thread
+        # a forked child has no such thread
+        self.pid = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -31,7 +33,8 @@ class Loop:
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()
-        if tasks:  # those that do not end are left: the thread is a daemon
+        # those that do not end are left: the thread is a daemon
+        if tasks:
             loop.run_until_complete(asyncio.wait(tasks, timeout=CLOSE_S))
         loop.close()
 
@@ -45,7 +48,8 @@ class Loop:
 
     def give_up(self, task: asyncio.Task[Any]) -> None:
         """Cancel a task, from any thread."""
-        with suppress(RuntimeError):  # the loop has been closed, and its tasks with it
+        # the loop has been closed, and its tasks with it
+        with suppress(RuntimeError):
             self.call(task.cancel)
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
@@ -65,7 +69,8 @@ class Loop:
         try:
             self.start(work).result(CLOSE_S)
         except (Exception, asyncio.CancelledError):
-            return  # closing is best effort: there is nobody left to tell
+            # closing is best effort: there is nobody left to tell
+            return
 
     def close(self) -> None:
         """Cancel what is under way and end the thread."""

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
-FEWEST = 1  # in flight, however often the server says 429
-CUT = 0.5  # of the limit after a 429, as TCP does after a loss: it finds any server's limit in a few rounds
+#: In flight, however often the server says 429.
+FEWEST = 1
+#: Of the limit that is left after a 429, as TCP does after a loss: it finds any server's limit in a few rounds.
+CUT = 0.5
 
 
 class Closed(Exception):
@@ -48,7 +50,8 @@ class ConcurrencyLimiter:
         self._clock = clock
         self._sleep = sleep
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._promised = 0  # places of those who have been woken and are about to enter
+        # places of those who have been woken and are about to enter
+        self._promised = 0
         self._cut_at = float("-inf")
         self._requests = Bucket(requests_per_minute, clock)
         self._tokens = Bucket(tokens_per_minute, clock)
@@ -173,7 +176,8 @@ class Bucket:
 # Begins only where a number does: from every digit of a long one, the rest would be read again.
 _DURATION = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)\s*(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-MOST_WAIT_S = 366 * 86400.0  # of what a server can mean
+#: The longest wait that a server can mean, in seconds.
+MOST_WAIT_S = 366 * 86400.0
 
 
 def retry_after(headers: Mapping[str, str], now_wall: float) -> float:

@@ -20,8 +20,9 @@ from urllib.parse import urlsplit
 from graders.ask import EndpointAsk, EndpointReply
 from graders.endpoints.call import EndpointCall
 from graders.endpoints.complaint import Complaint
-from graders.endpoints.config import ENDPOINT_GRADER_KEYS, Config, Route
+from graders.endpoints.config import ENDPOINT_GRADER_KEYS, Config
 from graders.endpoints.endpoint import Endpoint, Endpoints, Timing
+from graders.endpoints.route import Route
 from graders.endpoints.transport import Reply, Transport
 from graders.errors import EndpointNotAllowed, EndpointParseError, EndpointServerError, GradeError
 from graders.usage import NO_USAGE, Usage
@@ -165,5 +166,6 @@ class ScoreCall(EndpointCall[Score, EndpointReply]):
 def _is_finite(value: float) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:  # a whole number beyond every float
+    except OverflowError:
+        # a whole number beyond every float
         return False

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from graders.ask import AudioPart, ImagePart, ModelAsk, TextPart
-from graders.endpoints.config import Config, Price
+from graders.endpoints.config import Config
+from graders.endpoints.route import Price
 from graders.errors import ModelStop
 from graders.usage import Usage
 
@@ -17,10 +18,14 @@ if TYPE_CHECKING:
 
 #: A rule of thumb for English; tokenizers differ, so this is an estimate and never a bill.
 CHARS_A_TOKEN = 4
-MESSAGE_TOKENS = 4  # around each message
-SCHEMA_TOKENS = 120  # the answer's schema
-IMAGE_TOKENS = 1000  # a picture of middling size
-ASSUMED_ANSWER = 400  # tokens of an answer with reasoning steps, where the spec sets no limit
+#: Tokens around each message.
+MESSAGE_TOKENS = 4
+#: Tokens of the answer's schema.
+SCHEMA_TOKENS = 120
+#: Tokens of a picture of middling size.
+IMAGE_TOKENS = 1000
+#: Tokens of an answer with reasoning steps, where the spec sets no limit.
+ASSUMED_ANSWER = 400
 
 
 @dataclass(slots=True)

@@ -19,9 +19,11 @@ from urllib.parse import SplitResult, urlsplit
 from graders.errors import ModelServerError
 
 CONNECT_S = 10.0
-MAX_ANSWER_BYTES = 16 * 1024 * 1024  # a verdict is small; more is a fault
+#: A verdict is small; more is a fault.
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_HEAD_BYTES = 64 * 1024
-IDLE_S = 30.0  # an idle connection is not used again after this: many servers end theirs silently
+#: An idle connection is not used again after this: many servers end theirs silently.
+IDLE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ class Direct:
             connection = _fresh_enough(idle) or await self._connect(parts)
             try:
                 reply, reusable = await connection.exchange(parts, headers, body)
-            except BaseException as error:  # cancelled, too: an answer under way belongs to nobody
+            except BaseException as error:
+                # cancelled, too: an answer under way belongs to nobody
                 connection.close()
                 if isinstance(error, (EOFError, ValueError, asyncio.LimitOverrunError, zlib.error)):
                     raise ConnectionError(_broken(error)) from None
@@ -88,7 +91,8 @@ class Direct:
                 )
         except TimeoutError:
             raise ConnectionError(f"no connection to {parts.netloc} within {CONNECT_S:g} s") from None
-        except ssl.SSLCertVerificationError:  # asking again will not help
+        except ssl.SSLCertVerificationError:
+            # asking again will not help
             raise
         except OSError as error:
             raise ConnectionError(f"no connection to {parts.netloc}: {error.strerror or error}") from None
@@ -113,7 +117,8 @@ def _fresh_enough(idle: list[_Connection]) -> _Connection | None:
 
 
 def _broken(error: BaseException) -> str:
-    if isinstance(error, EOFError):  # IncompleteReadError
+    # IncompleteReadError
+    if isinstance(error, EOFError):
         return (
             "the connection ended within the response"
             if getattr(error, "partial", b"")
@@ -161,7 +166,8 @@ class _Connection:
             data = await self._reader.readexactly(_size(got["content-length"], 10))
         else:
             data, ended = await self._rest(), True
-        if got.get("content-encoding", "").lower() in ("gzip", "deflate"):  # though we did not ask for it
+        # though we did not ask for it
+        if got.get("content-encoding", "").lower() in ("gzip", "deflate"):
             data = _inflated(data)
         keep = got.get("connection", "" if version == "1.1" else "close").lower()
         return Reply(status, got, data), not ended and keep != "close"
@@ -188,7 +194,8 @@ class _Connection:
             data += await self._reader.readexactly(size)
             if await self._reader.readexactly(2) != b"\r\n":
                 raise ValueError("a chunk is longer than it says")
-        while await self._reader.readuntil(b"\r\n") != b"\r\n":  # trailers
+        # trailers
+        while await self._reader.readuntil(b"\r\n") != b"\r\n":
             pass
         return bytes(data)
 
@@ -210,7 +217,8 @@ def _size(text: str, base: int) -> int:
 
 
 def _inflated(data: bytes) -> bytes:
-    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, by its header
+    # gzip or zlib, by its header
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     whole = inflater.decompress(data, MAX_ANSWER_BYTES)
     if inflater.unconsumed_tail:
         raise ConnectionError(f"the response is longer than {MAX_ANSWER_BYTES} bytes")

@@ -12,16 +12,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 from graders.ask import ModelAsk, ModelReply
-from graders.endpoints.config import ConfigError, Route
+from graders.endpoints.config import ConfigError
+from graders.endpoints.route import Route
 from graders.judges.quality import grid_of
 from graders.judges.request import RequestForm, body_of
 from graders.usage import Usage
 
-SCHEMA_VERSION = 2  # part of every key: a change of what is stored makes old entries invisible
-BUSY_S = 5.0  # how long another process's write is waited for
+#: Part of every key: a change of what is stored makes old entries invisible.
+SCHEMA_VERSION = 2
+#: How long another process's write is waited for.
+BUSY_S = 5.0
 # Of one statement's own work. A look-up by key takes microseconds; a file from elsewhere can make one endless.
 STATEMENT_S = 1.0
-STEPS = 10_000  # of SQLite's machine between looks at the clock, some 0.1 ms
+#: Steps of SQLite's machine between looks at the clock, some 0.1 ms.
+STEPS = 10_000
 
 
 def cache_key(ask: ModelAsk, url: str, route: Route, vote: int) -> str:
@@ -51,7 +55,8 @@ class Cache:
         self._path = path
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
-        self._until = 0.0  # when a statement is given up
+        # when a statement is given up
+        self._until = 0.0
         self._of_parents: list[sqlite3.Connection | None] = []
         try:
             self._open()
@@ -96,7 +101,8 @@ class Cache:
             )
         except sqlite3.Error as error:
             self._warn(error)
-        except (ValueError, KeyError, TypeError, OverflowError):  # not ours, or an older form
+        except (ValueError, KeyError, TypeError, OverflowError):
+            # not ours, or an older form
             pass
         return None
 

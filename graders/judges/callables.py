@@ -91,9 +91,8 @@ class _Caller:
     async def __call__(self, *args: Any, **named: Any) -> Any:
         if inspect.iscoroutinefunction(self._function):
             return await self._function(*args, **named)
-        if (
-            self._threads is None
-        ):  # not asyncio's own: that has few, and a call waiting for one would time out
+        # not asyncio's own: that has few, and a call waiting for one would time out
+        if self._threads is None:
             self._threads = ThreadPoolExecutor(self._most, thread_name_prefix="graders-judge")
         call = partial(self._function, *args, **named)
         result = await asyncio.get_running_loop().run_in_executor(self._threads, call)
@@ -115,7 +114,8 @@ class _Call:
         try:
             async with asyncio.timeout(timeout_s):
                 answer = await self._function(json.loads(body))
-        except (GradeError, OSError):  # TimeoutError is an OSError
+        except (GradeError, OSError):
+            # TimeoutError is an OSError
             raise
         except Exception as error:
             raise ModelServerError(f"the judge function raised {type(error).__name__}: {error}") from error
@@ -151,12 +151,14 @@ class _Sdk:
             raise
         except Exception as error:
             return _failed(error)
-        if not hasattr(answer, "model_dump"):  # the openai client returns an HTML page as a str
+        # the openai client returns an HTML page as a str
+        if not hasattr(answer, "model_dump"):
             return Reply(200, {}, str(answer).encode())
         return Reply(200, {}, json.dumps(answer.model_dump(warnings=False), default=str).encode())
 
     async def aclose(self) -> None:
-        self._create.close()  # the client itself is its owner's
+        # the client itself is its owner's
+        self._create.close()
 
 
 def _failed(error: Exception) -> Reply:
@@ -169,8 +171,7 @@ def _failed(error: Exception) -> Reply:
     names = {kind.__name__ for kind in type(error).__mro__}
     if "APITimeoutError" in names:
         raise TimeoutError(str(error)) from error
-    if "APIConnectionError" in names or isinstance(
-        error, ValueError
-    ):  # ValueError: a 200 whose body is not JSON
+    # ValueError: a 200 whose body is not JSON
+    if "APIConnectionError" in names or isinstance(error, ValueError):
         raise ConnectionError(f"{type(error).__name__}: {error}") from error
     raise ModelServerError(f"the client raised {type(error).__name__}: {error}") from error

@@ -20,7 +20,8 @@ from graders.usage import Usage
 TIMEOUT_S = 60.0
 COLOURS = {"red": (220, 30, 30), "green": (30, 170, 60), "blue": (40, 70, 220), "yellow": (240, 220, 40)}
 NO_IMAGE = "no image"
-IMAGE_SIDE = 64  # pixels; some models refuse less than 28
+#: Pixels; some models refuse less than 28.
+IMAGE_SIDE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,8 @@ async def _look(client: Client, model: str, timeout_s: float) -> tuple[bool, str
 def png(red: int, green: int, blue: int) -> str:
     """A square of one colour as a data URL."""
     row = b"\0" + bytes((red, green, blue)) * IMAGE_SIDE
-    header = struct.pack(">IIBBBBB", IMAGE_SIDE, IMAGE_SIDE, 8, 2, 0, 0, 0)  # 8 bits, RGB
+    # 8 bits, RGB
+    header = struct.pack(">IIBBBBB", IMAGE_SIDE, IMAGE_SIDE, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(row * IMAGE_SIDE)), (b"IEND", b""))
     data = b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

@@ -14,7 +14,8 @@ from graders.ask import ModelReply, Verdict
 from graders.errors import GradeError, ModelParseError, ModelStop
 from graders.usage import Usage
 
-MOST_GRID = 10  # whole numbers 0..9: the ones that every tokenizer has as a single token ("10" is often two)
+#: Whole numbers 0..9: the ones that every tokenizer has as a single token ("10" is often two).
+MOST_GRID = 10
 
 
 def decide(answers: Sequence[ModelReply | GradeError]) -> ModelReply:
@@ -102,11 +103,13 @@ def expected_score(text: str, logprobs: Any, grid: Sequence[int], key: str = "re
         shown = token.get("token") if isinstance(token, dict) else None
         if not isinstance(shown, str):
             return None
-        raw = token.get("bytes")  # a token may be part of a character
+        # a token may be part of a character
+        raw = token.get("bytes")
         end += len(raw if isinstance(raw, list) else shown.encode("utf-8", "replace"))
         if end > at:
             if shown.strip() != sampled:
-                return None  # the digit shares its token with other text, or tokens and text do not belong together
+                # the digit shares its token with other text, or tokens and text do not belong together
+                return None
             return _expected(token.get("top_logprobs"), grid)
     return None
 

@@ -86,7 +86,8 @@ def _with_valid_escapes(text: str) -> str:
 def _read(value: Any, verdict: Verdict, key: str) -> float | str:
     try:
         return verdict.read(_renamed(value, key))
-    except OverflowError:  # a whole number beyond every float
+    except OverflowError:
+        # a whole number beyond every float
         raise Ambiguous("'result' is too large") from None
 
 

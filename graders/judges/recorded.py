@@ -94,5 +94,6 @@ def _replayed(entry: Mapping[str, Any], ask: ModelAsk) -> ModelReply:
                 raise error.replace(usage=usage, model=entry["model"], provenance={"recorded": True})
         verdict = ask.verdict.read({"result": entry["verdict"]})
         return ModelReply(verdict, entry["text"], entry["model"], usage, {"recorded": True})
-    except (TypeError, KeyError, Ambiguous) as error:  # edited by hand
+    except (TypeError, KeyError, Ambiguous) as error:
+        # edited by hand
         raise ModelServerError(f"the recorded answer {entry['key']} cannot be used: {error}") from None

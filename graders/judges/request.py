@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from graders.ask import AudioPart, ImagePart, Message, ModelAsk, Part, TextPart, Verdict, with_text
-from graders.endpoints.config import Route
+from graders.endpoints.route import Route
 from graders.endpoints.wire import NotSendable, fit_roles
 
 

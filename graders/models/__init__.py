@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graders.endpoints.config import Config, ConfigError, Price, Route, load_config
+    from graders.endpoints.config import Config, ConfigError, load_config
+    from graders.endpoints.route import Price, Route
     from graders.endpoints.spending import Estimate, estimate
     from graders.judges.callables import from_callable, from_openai
     from graders.judges.client import Client, connect
@@ -24,10 +25,10 @@ _HOMES = {
     "ConfigError": "graders.endpoints.config",
     "Estimate": "graders.endpoints.spending",
     "ModelClient": "graders.judges.contract",
-    "Price": "graders.endpoints.config",
+    "Price": "graders.endpoints.route",
     "Probe": "graders.judges.probing",
     "Recorded": "graders.judges.recorded",
-    "Route": "graders.endpoints.config",
+    "Route": "graders.endpoints.route",
     "ScriptedJudge": "graders.judges.scripted",
     "connect": "graders.judges.client",
     "estimate": "graders.endpoints.spending",

@@ -38,7 +38,8 @@ class RecordedSampler:
         if entry is not None:
             try:
                 return reply_of(entry["completion"], ask, provenance={"recorded": True})
-            except (KeyError, TypeError, NotAnAnswer) as error:  # edited by hand
+            except (KeyError, TypeError, NotAnAnswer) as error:
+                # edited by hand
                 raise ModelServerError(f"the recorded answer {key} cannot be used: {error}") from None
         if self._client is None:
             raise ModelServerError(
