@@ -61,3 +61,7 @@ def multi(calculate_output: str = "a", graders: Any = None, **fields: Any) -> di
         "calculate_output": calculate_output,
         **fields,
     }
+
+
+def endpoint(**fields: Any) -> dict[str, Any]:
+    return {"type": "endpoint", "name": "remote", "url": "https://grader.example.com/grade", **fields}

@@ -221,7 +221,7 @@ class Grader:
         return RunResult(score.value, score.failures, seconds, row.id, self.identity, score)
 
     def failed(self, error: GradeError, seconds: float, row_id: str) -> RunResult:
-        return RunResult(0.0, (error,), seconds, row_id, self.identity, _NO_SCORE)
+        return RunResult(self.kind.failed_reward, (error,), seconds, row_id, self.identity, _NO_SCORE)
 
 
 def _plugins(spec: SpecModel) -> dict[str, Any]:

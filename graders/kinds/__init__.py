@@ -26,6 +26,7 @@ KINDS: dict[str, str] = {
     "score_model": "graders.kinds.score_model:ScoreModelSpec",
     "label_model": "graders.kinds.label_model:LabelModelSpec",
     "multi": "graders.kinds.multi:MultiSpec",
+    "endpoint": "graders.kinds.endpoint:EndpointSpec",
 }
 #: The entry-point group in which other distributions offer types: name -> `module:SpecModel`.
 GROUP = "graders.kinds"

@@ -40,9 +40,16 @@ class MultiSpec(SpecModel):
         description="+ - * / ^, parentheses, min max abs floor ceil exp sqrt log, over the keys of graders."
     )
 
+    invalid_grade: float | None = Field(
+        None, description="Azure's: the number beside the flags of a row that could not be graded; default 0."
+    )
+
     @classmethod
     def lenient(cls, raw: dict[str, Json], problems: Problems) -> dict[str, Json]:
         raw = super().lenient(raw, problems)
+        if problems.strict and "invalid_grade" in raw:
+            message = f"Unknown parameter: '{problems.where('invalid_grade')}'. It is Azure's."
+            problems.error(message, "unknown_parameter", "invalid_grade")
         graders = raw.get("graders")
         if isinstance(graders, list):
             raw["graders"] = graders = _keyed(graders, problems.at("graders"))
@@ -131,6 +138,8 @@ class Multi(Kind):
     def __init__(self, spec: MultiSpec, options: Options) -> None:
         self.children: dict[str, Kind] = {key: grader.build(options) for key, grader in spec.graders.items()}
         self.formula = Formula(spec.calculate_output, tuple(self.children))
+        self._invalid_grade = spec.invalid_grade
+        self.failed_reward = spec.invalid_grade or 0.0
         self.n_asks = sum(child.n_asks for child in self.children.values())
         self.provenance = {
             "graders": {
@@ -178,6 +187,8 @@ class Multi(Kind):
         except FormulaError as error:
             value = 0.0
             failures.append(error)
+        if failures and self._invalid_grade is not None:
+            value = self._invalid_grade
         more = {"graders": provenance} if provenance else {}
         return Score(value, rewards, tuple(failures), spent, more, failed)
 

@@ -35,9 +35,11 @@ class Kind:
     Attributes:
         n_asks: How many asks each row makes, fixed at compile.
         provenance: What made the numbers, as far as the spec alone decides it.
+        failed_reward: The number that stands beside the flags of a row that could not be graded.
     """
 
     n_asks: int = 0
+    failed_reward: float = 0.0
     provenance: Mapping[str, Any] = MappingProxyType({})
 
     def ask(self, row: Row) -> Sequence[Ask | GradeError]:
