@@ -7,7 +7,7 @@ import re
 from xml.etree import ElementTree
 
 from graders.report.format import verdict, visible
-from graders.report.report import Report, Shown
+from graders.report.report import Report, ReportRow
 
 #: Characters of each text of a failure.
 TEXT_MAX = 2000
@@ -36,7 +36,7 @@ def junit(report: Report) -> str:
 
     for gate in report.gates:
         case("gates", gate.name, "" if gate.met else "failure", f"{gate.verdict}: {gate.text}")
-    for shown in report.shown:
+    for shown in report.rows:
         row = shown.row
         kind = message = text = ""
         if row.reward is None:
@@ -54,7 +54,7 @@ def junit(report: Report) -> str:
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _about(shown: Shown) -> str:
+def _about(shown: ReportRow) -> str:
     """What a row's author needs to see why it failed."""
     row = shown.row
     parts = [

@@ -17,40 +17,33 @@ from typing import Any
 
 import numpy as np
 
-from graders.errors import GradeError
-from graders.fields import field_of
+from graders.report.rendered import JudgeMessages, Reference
 from graders.results.read import ResultRow, read_rows
-from graders.row import Row
 from graders.stats.estimates import SEED, Floats
-from graders.stats.facts import model_of
 from graders.stats.gates import Gate, gates
 from graders.stats.gather import Columns, gather
 from graders.stats.labels import Agreement, agreement
 from graders.stats.summary import Summary, summarise, to_json
-from graders.template import Template
 from graders.usage import Usage
 
-EVERYTHING = 5000  # rows of which all are shown
-SAMPLE = 2000  # of more rows, this many drawn at random
-FAILED = 5000  # failed rows at most
-EXTREMES = 50  # worst rows, and best rows
-FAR = 300  # rows where reward and label are furthest apart
-
-#: Fields of an item that hold the reference, where the spec does not say.
-REFERENCE_FIELDS = (
-    "reference", "reference_answer", "answer", "correct_answer", "ground_truth", "expected", "expected_output",
-    "target", "solution",
-)  # fmt: skip
+#: Rows of which all are shown.
+EVERYTHING = 5000
+#: Of more rows: drawn at random; failed ones at most; the worst, and the best; those furthest from their label.
+SAMPLE = 2000
+FAILED = 5000
+EXTREMES = 50
+FAR = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ReportRow:
     """A row of the report.
 
     Attributes:
         place: Its number in the results file, from 0.
         reasons: Why it is here: "all", "sample", "failed", "worst", "best", "far" from its label.
         reference: What the output was graded against; "" when nobody knows.
+        messages: What judges were asked: (grader and role, text).
         label: The human's; None without one.
         distance: Between reward and label, 0 to 1; NaN without a label.
     """
@@ -59,6 +52,7 @@ class Shown:
     row: ResultRow
     reasons: tuple[str, ...]
     reference: str
+    messages: tuple[tuple[str, str], ...]
     label: Any
     distance: float
 
@@ -72,7 +66,7 @@ class Report:
     summary: Summary
     gates: tuple[Gate, ...]
     agreement: Agreement | None
-    shown: tuple[Shown, ...]
+    rows: tuple[ReportRow, ...]
     held: str
 
     def to_json(self) -> dict[str, Any]:
@@ -122,7 +116,7 @@ def make_report(
         summary,
         tuple(gates(summary, fail_under, min_coverage, surely=surely)),
         agreed,
-        tuple(_shown(path, columns, chosen, agreed, reference)),
+        tuple(_rows(path, columns, chosen, agreed, reference)),
         held,
     )
 
@@ -167,54 +161,17 @@ def choose(columns: Columns, distances: Floats | None = None) -> tuple[Mapping[i
     return {place: tuple(reasons[place]) for place in sorted(reasons)}, held
 
 
-def _shown(
+def _rows(
     path: str | Path,
     columns: Columns,
     chosen: Mapping[int, tuple[str, ...]],
     agreed: Agreement | None,
     reference: str | None,
-) -> Iterable[Shown]:
-    find = Reference(columns.header.spec, reference)
+) -> Iterable[ReportRow]:
+    find, asked = Reference(columns.header.spec, reference), JudgeMessages(columns.header)
     index = {int(place): n for n, place in enumerate(columns.places)} if agreed is not None else {}
     for place, row in read_rows(path, chosen) if chosen else ():
         label, distance, n = None, float("nan"), index.get(place)
         if agreed is not None and n is not None:
             label, distance = columns.labels[n], float(agreed.distances[n])
-        yield Shown(place, row, chosen[place], find.text(row), label, distance)
-
-
-class Reference:
-    """Finds the text that outputs are held against."""
-
-    def __init__(self, spec: Mapping[str, Any], field: str | None = None) -> None:
-        self._field = field
-        template = None if field else _reference_template(spec)
-        self._template = None if template is None else Template(template)
-
-    def text(self, row: ResultRow) -> str:
-        """The row's reference; "" when it has none."""
-        if self._template is not None:
-            try:
-                return self._template.render(Row(row.sample, row.item))
-            except GradeError:
-                return ""
-        for field in (self._field,) if self._field else REFERENCE_FIELDS:
-            for source in (row.item, row.row):
-                value = field_of(source, field, None)
-                if isinstance(value, (str, int, float)):
-                    return str(value)
-        return ""
-
-
-def _reference_template(spec: Mapping[str, Any]) -> str | None:
-    """The side of the first comparison that shows the item's text and not the sample's; real specs have them either way."""
-    model = model_of(spec)
-    for grader in model.leaves().values() if model is not None else ():
-        fixed = [side for side in grader.compared() or () if not _shows(side, "sample")]
-        if len(fixed) == 1 and _shows(fixed[0], "item"):
-            return fixed[0]
-    return None
-
-
-def _shows(side: str, namespace: str) -> bool:
-    return any(path.namespace == namespace for path in Template(side).paths)
+        yield ReportRow(place, row, chosen[place], find.text(row), tuple(asked.texts(row)), label, distance)

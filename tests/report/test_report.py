@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -20,10 +22,12 @@ from hypothesis import strategies as st
 
 from graders.cli import group
 from graders.report import report as reporting
+from graders.report.html import safe
 from graders.report.junit import junit
 from graders.report.markdown import comparison_markdown, summary_markdown
-from graders.report.page import page, safe
-from graders.report.report import Reference, make_report
+from graders.report.page import page
+from graders.report.rendered import Reference
+from graders.report.report import make_report
 from graders.report.terminal import comparison_text, summary_text
 from graders.results.read import ResultRow
 from graders.stats.compare import compare
@@ -103,15 +107,15 @@ def test_of_many_rows_a_page_holds_the_telling_ones(many: Path) -> None:
     found = report_of(many, label="right")
 
     reasons = {
-        reason: {s.place for s in found.shown if reason in s.reasons}
+        reason: {s.place for s in found.rows if reason in s.reasons}
         for reason in ("sample", "failed", "worst", "best", "far")
     }
     assert {reason: len(places) for reason, places in reasons.items()} == {
         "sample": 2000, "failed": 600, "worst": 50, "best": 50, "far": 300,
     }  # fmt: skip
     assert reasons["failed"] == {n for n in range(12_000) if n % 20 == 7}
-    far = [s.distance for s in found.shown if "far" in s.reasons]
-    others = [s.distance for s in found.shown if "far" not in s.reasons and s.distance == s.distance]
+    far = [s.distance for s in found.rows if "far" in s.reasons]
+    others = [s.distance for s in found.rows if "far" not in s.reasons and s.distance == s.distance]
     assert min(far) >= max(others)
     assert found.held == (
         "Of 12,000 rows: a random sample of 2,000; the 50 lowest and the 50 highest; all 600 failed ones; the 300 "
@@ -126,7 +130,7 @@ def test_failed_rows_are_bounded_and_that_is_said(many: Path, monkeypatch: pytes
 
     found = report_of(many)
 
-    failed = [shown.place for shown in found.shown if "failed" in shown.reasons]
+    failed = [shown.place for shown in found.rows if "failed" in shown.reasons]
     assert len(failed) == 100
     assert (failed[0], failed[-1]) == (7, 11_987)
     assert "100 of the 600 failed ones, evenly taken from the file" in found.held
@@ -228,7 +232,7 @@ def test_no_text_becomes_markup(text: str, tmp_path: Path, monkeypatch: pytest.M
     names = {name for name, _ in seen[0].attributes}
     assert not {name for name in names if name.startswith("on")} | (names & {"src", "style", "srcset"})
     hrefs = {value for name, value in seen[0].attributes if name == "href"}
-    assert hrefs == {"#rows"}
+    assert all(re.fullmatch(r"#rows|#row=[\w.~%-]*", href) for href in hrefs)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", pages[0])
 
 
@@ -304,7 +308,7 @@ def test_the_page_works_in_a_browser(tmp_path: Path) -> None:
 
     document = dom(file, tmp_path, anchor="#row=q57")
 
-    assert "51–60 of 60 shown here" in document
+    assert "of 60 shown here" in document
     assert "<ins>cat</ins>" in document
     assert "<del>dog</del>" in document
     assert '<b id="both">15</b>' in document
@@ -397,7 +401,7 @@ def test_filters_do(opened: Browser) -> None:
     assert set(shown_rewards(opened)) == {"failed"}
     assert text_of(opened, "count") == "1–50 of 600 shown here"
     opened.evaluate("document.getElementById('clear').click()")
-    opened.evaluate("document.querySelector('th[data-sort=reward] button').click()")
+    assert shown_rewards(opened)[0] == "failed"
     opened.evaluate("document.querySelector('th[data-sort=reward] button').click()")
     rewards = shown_rewards(opened)
     assert rewards == sorted(rewards, reverse=True)
@@ -405,6 +409,131 @@ def test_filters_do(opened: Browser) -> None:
     opened.evaluate("document.getElementById('search').value = 'no such text'")
     opened.evaluate("document.getElementById('search').dispatchEvent(new Event('input'))")
     assert opened.evaluate("document.getElementById('none').hidden") is False
+    assert "No row on this page is like that; it holds " in text_of(opened, "none")
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of a multi with a judge, failures, labels and items of several fields."""
+    folder = tmp_path_factory.mktemp("judged")
+    spec = multi("0.5 * exact + 0.5 * judge", {"exact": string_check(), "judge": score_model()})
+    rows: list[dict[str, Any]] = []
+    for n in range(40):
+        subs = {"exact": float(n % 2), "judge": n / 40}
+        row = {
+            "sample": f"it's {n}",
+            "item": {"answer": "it's 1", "question": f"why {n}?", "n": n},
+            "right": n > 20,
+        }
+        failed = {"reward": None, "flags": ["model_grader_server_error"], "errors": [f"refused by port {n}"]}
+        graded = {"reward": sum(subs.values()) / 2}
+        rows.append(
+            {
+                "id": f"q{n}",
+                **(failed if n % 13 == 5 else graded),
+                "sub_rewards": subs,
+                "row": row,
+                "seconds": 0.1,
+            }
+        )
+    file = folder / "page.html"
+    file.write_text(
+        page(report_of(write_results(folder / "r.jsonl", rows, spec), label="right")), encoding="utf-8"
+    )
+    return file
+
+
+def test_the_page_shows_what_judges_were_asked(judged: Path) -> None:
+    """M4: the rendered messages of each judge, by the key of its grader, beside the row."""
+    row = next(row for row in data_of(judged.read_text(encoding="utf-8"))["rows"] if row["id"] == "q3")
+
+    assert [who for who, _ in row["messages"]] == ["judge user"]
+    assert "it's 3" in row["messages"][0][1]
+
+
+def test_a_failed_rows_members_have_no_score(judged: Path) -> None:
+    """M9: an error is never a score, of a member either."""
+    rows = data_of(judged.read_text(encoding="utf-8"))["rows"]
+
+    assert [row["subs"] for row in rows if row["reward"] is None] == [[None, None]] * 3
+
+
+def test_reasons_lead_to_a_row(judged: Path) -> None:
+    """M2: the different texts of failures, each with a link to a row that has it."""
+    text = judged.read_text(encoding="utf-8")
+
+    assert '<td class="reason">refused by port 5</td><td><a href="#row=q5">' in text
+    assert text.count('class="reason"') == 1
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_rows_by_sub_reward_column_and_command(judged: Path, tmp_path: Path) -> None:
+    """M9: a column of the item, ends of a sub-reward, a command to copy, the found rows to download."""
+    choose = "(i, v) => { const e = document.getElementById(i); e.value = v; e.dispatchEvent(new Event(e.tagName === 'INPUT' ? 'input' : 'change')); }"
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(judged)
+        assert browser.evaluate("document.querySelector('tr.row .c-text').textContent") == "refused by port 5"
+        browser.evaluate(f"({choose})('of', 'sub1')")
+        browser.evaluate(f"({choose})('low', '0.9')")
+        browser.evaluate(f"({choose})('column', 'question')")
+        found = browser.evaluate(
+            "[...document.querySelectorAll('tr.row .c-field')].map(td => td.textContent)"
+        )
+        command = browser.evaluate("command(found[0])")
+        browser.evaluate("URL.createObjectURL = blob => { window.saved = blob; return 'blob:x'; }")
+        browser.evaluate("document.getElementById('download').click()")
+        saved = browser.evaluate("window.saved.text()")
+
+    assert found == ["why 36?", "why 38?", "why 37?", "why 39?"]
+    assert shlex.split(command) == ["grader", "run", "SPEC.json", "--sample", "it's 36", "--item",
+                                    '{"answer":"it\'s 1","question":"why 36?","n":36}']  # fmt: skip
+    assert [json.loads(line)["item"]["n"] for line in saved.splitlines()] == [36, 38, 37, 39]
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_a_phone_needs_no_sideways_scrolling(judged: Path, tmp_path: Path) -> None:
+    """M9: closed and opened, rows are as wide as the screen and show their ids whole."""
+    with Browser(tmp_path / "profile") as browser:
+        browser.send(
+            "Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True
+        )
+        browser.open(judged)
+        widths = [browser.evaluate("document.documentElement.scrollWidth")]
+        browser.evaluate("document.querySelector('tr.row').click()")
+        widths.append(browser.evaluate("document.documentElement.scrollWidth"))
+        cut = browser.evaluate(
+            "[...document.querySelectorAll('.opener')].some(e => e.scrollWidth > e.clientWidth)"
+        )
+
+    assert widths == [390, 390]
+    assert not cut
+
+
+@needs_chromium
+@pytest.mark.slow
+@pytest.mark.skipif(
+    "AXE_CORE" not in os.environ, reason="AXE_CORE does not name axe.min.js of the npm package axe-core"
+)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 390])
+def test_axe_finds_nothing(judged: Path, scheme: str, width: int, tmp_path: Path) -> None:
+    """axe-core has no finding, with a row opened, in light and dark, on a desk and a phone."""
+    axe = Path(os.environ["AXE_CORE"]).read_text(encoding="utf-8")
+    with Browser(tmp_path / "profile") as browser:
+        browser.send(
+            "Emulation.setDeviceMetricsOverride", width=width, height=844, deviceScaleFactor=1, mobile=False
+        )
+        browser.send(
+            "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
+        )
+        browser.open(judged)
+        browser.evaluate("document.querySelectorAll('tr.row')[5].click()")
+        browser.evaluate(f"{axe}; 0")
+        found = browser.evaluate("axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes[0].html))")
+
+    assert found == []
 
 
 @pytest.mark.slow

@@ -1,0 +1,157 @@
+"""The table of rows, and the JSON that the page's script makes it of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from graders.report.html import safe, section
+from graders.report.labels import cut_index
+from graders.report.report import Report, ReportRow
+from graders.stats.estimates import number_or_none
+from graders.stats.facts import reward_range
+from graders.stats.summary import Summary
+
+#: Characters of a text on the page.
+TEXT_MAX = 4000
+#: Characters of all texts on the page, which cuts them shorter where rows are many, but not below TEXT_MIN.
+TEXTS_MAX = 9_000_000
+TEXT_MIN = 400
+#: Sub-rewards with a column of their own in the table of rows.
+SUB_COLUMNS = 4
+
+#: Characters of an id on the page.
+ID_MAX = 200
+
+
+def rows(report: Report) -> Iterable[str]:
+    """The section: what narrows the rows down, the empty table, its pages."""
+    texts = (
+        "" if report.summary.header.options.get("texts", True) else " The file holds no texts (--no-texts)."
+    )
+    yield section("Rows", safe(report.held + texts), "rows")
+    yield '<noscript><p class="small soft">The table of rows needs JavaScript; everything above does not.</p></noscript>'
+    yield _tools(report)
+    columns = [("id", "c-id", "id"), ("reward", "num c-reward", "reward")]
+    columns += [(f"sub{n}", "num c-sub", sub.key) for n, sub in enumerate(report.summary.subs[:SUB_COLUMNS])]
+    if report.agreement is not None:
+        columns.append(("label", "c-label", "label"))
+    columns += [("field", "c-field", ""), ("text", "c-text", "output, or what went wrong")]
+    head = "".join(
+        f'<th scope="col" class="{kind}" data-sort="{key}"><button type="button"><bdi>{safe(name)}</bdi><span class="way"></span></button></th>'
+        for key, kind, name in columns
+    )
+    yield (
+        f'<div class="card"><table class="list" id="list"><thead><tr>{head}</tr></thead><tbody></tbody></table>'
+        '<p class="none" id="none" hidden></p>'
+        '<div class="pager"><span id="count" role="status"></span><div>'
+        '<button class="quiet" id="download" type="button">Download these rows</button>'
+        '<button class="quiet" id="before" type="button">Previous</button>'
+        '<button class="quiet" id="after" type="button">Next</button></div></div></div>'
+        '<p class="keys"><kbd>/</kbd> search &ensp; <kbd>j</kbd> <kbd>k</kbd> or arrows: next, previous row &ensp; '
+        "<kbd>Enter</kbd> open &ensp; <kbd>Esc</kbd> close &ensp; <kbd>n</kbd> <kbd>p</kbd> next, previous page</p></section>"
+    )
+
+
+def _tools(report: Report) -> str:
+    summary = report.summary
+    shows = [("every", "every row"), ("worst", "lowest rewards"), ("best", "highest rewards")]
+    if summary.failed:
+        shows.append(("failed", "failed"))
+    if summary.threshold is not None:
+        shows += [("passed", f"at least {summary.threshold:g}"), ("missed", f"below {summary.threshold:g}")]
+    if report.agreement is not None:
+        shows.append(("far", "apart from their label"))
+    sorts = [
+        ("reward", "worst first"),
+        ("-reward", "best first"),
+        ("place", "in the file's order"),
+        ("id", "by id"),
+    ]
+    of = [("reward", "reward"), *((f"sub{n}", safe(sub.key)) for n, sub in enumerate(summary.subs))]
+    flags = [("", "any failure or none"), *((safe(flag), safe(flag)) for flag in summary.flags)]
+    return (
+        '<div class="tools"><input type="search" id="search" placeholder="Search ids and texts" aria-label="Search ids and texts">'
+        f"{_select('show', 'Which rows', shows)}{_select('flag', 'Failure', flags, hidden=not summary.flags)}"
+        f"{_select('sort', 'Order', sorts)}"
+        f'<span class="range">{_select("of", "Which reward is between", of, hidden=len(of) < 2)}'
+        '<label><span class="soft">from</span> <input class="between" id="low" type="number" step="any"></label>'
+        '<label><span class="soft">to</span> <input class="between" id="high" type="number" step="any"></label></span>'
+        '<select id="column" aria-label="Column of the item"><option value="">no column of the item</option></select>'
+        '<button class="quiet" id="clear" type="button">Clear</button></div>'
+    )
+
+
+def _select(name: str, label: str, options: Iterable[tuple[str, str]], *, hidden: bool = False) -> str:
+    """A choice; values and names are HTML already."""
+    inside = "".join(f'<option value="{value}">{shown}</option>' for value, shown in options)
+    return f'<select id="{name}" aria-label="{label}"{" hidden" * hidden}>{inside}</select>'
+
+
+def script_data(report: Report) -> dict[str, Any]:
+    """What the script needs."""
+    summary, agreed = report.summary, report.agreement
+    most = max(TEXT_MIN, min(TEXT_MAX, TEXTS_MAX // max(1, len(report.rows)) // 3))
+    curve = [] if agreed is None else agreed.curve
+    return {
+        "rows": [_row(shown, summary, most) for shown in report.rows],
+        "total": summary.rows,
+        "subs": [sub.key for sub in summary.subs],
+        "columns": min(SUB_COLUMNS, len(summary.subs)),
+        "range": reward_span(summary),
+        "threshold": summary.threshold,
+        "label": None if agreed is None else agreed.field,
+        "labels": {"yes": agreed.yes, "no": agreed.no} if agreed else {},
+        "curve": curve,
+        "cut": cut_index(agreed),
+    }
+
+
+def _row(shown: ReportRow, summary: Summary, most: int) -> dict[str, Any]:
+    row = shown.row
+    item = {} if row.item is row.row else row.item
+    texts = {
+        "output": row.output_text,
+        "reference": shown.reference,
+        "item": json.dumps(item or _rest(row.row), ensure_ascii=False),
+        "provenance": json.dumps(row.provenance, ensure_ascii=False),
+    }
+    messages = [(who, text[:most]) for who, text in shown.messages]
+    long = any(len(text) > most for text in (*texts.values(), *(text for _, text in shown.messages)))
+    failed = row.reward is None
+    return {
+        "place": shown.place,
+        "id": row.id[:ID_MAX],
+        "reward": row.reward,
+        # a grader whose multi failed may have failed itself: what stands in the file for it is no score
+        "subs": [None if failed else row.sub_rewards.get(sub.key) for sub in summary.subs],
+        "flags": row.flags,
+        "errors": [error[:most] for error in row.errors[:20]],
+        "label": None if shown.label is None else _plain(shown.label)[:80],
+        "distance": number_or_none(shown.distance),
+        "seconds": row.seconds,
+        "why": shown.reasons,
+        "cut": row.cut or long,
+        "messages": messages,
+        **{name: text[:most] for name, text in texts.items()},
+    }
+
+
+def _plain(label: Any) -> str:
+    return label if isinstance(label, str) else json.dumps(label)
+
+
+def _rest(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row that is its own item, without what stands elsewhere."""
+    return {key: value for key, value in row.items() if key not in ("id", "sample")}
+
+
+def reward_span(summary: Summary) -> tuple[float, float]:
+    """The ends of the scale that rewards are drawn on."""
+    given = reward_range(summary.header.spec)
+    rewards = summary.rewards
+    if rewards is None:
+        return given or (0.0, 1.0)
+    low, high = given or (0.0, 1.0)
+    return min(low, rewards.least), max(high, rewards.most)
