@@ -240,12 +240,17 @@ def parse_steps(path: str) -> tuple[str | int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """Something in a text that looks like a variable and is not one (`fatal`), or is one we only tolerate."""
+    """Something in a text that looks like a variable and is not one (`fatal`), or is one we only tolerate.
+
+    Attributes:
+        source: Where it is known from that the service would not take what we tolerate; "" where it is fatal.
+    """
 
     text: str
     message: str
     code: str
     fatal: bool
+    source: str = ""
 
 
 def mistakes(text: str) -> list[Mistake]:
@@ -284,6 +289,7 @@ def mistakes(text: str) -> list[Mistake]:
                     f"'{written}' puts the whole {namespace} in as JSON; name a field if one was meant.",
                     "bare_namespace",
                     False,
+                    "no document or recorded spec of the service has it",
                 )
             )
         elif namespace == "sample" and parse_steps(path) == ("output",):
@@ -293,6 +299,7 @@ def mistakes(text: str) -> list[Mistake]:
                     f"'{written}' is read as '{{{{ sample.output_text }}}}', the documented name.",
                     "sample_output_alias",
                     False,
+                    "it stands in one example of the public reference, and the documented keys do not have it",
                 )
             )
     return found

@@ -159,7 +159,8 @@ def lenient_sampling(raw: dict[str, Json], problems: Problems) -> dict[str, Json
     for name in given:
         if name != TOKEN_LIMIT:
             message = f"'{name}' is read as '{TOKEN_LIMIT}', the schema's spelling."
-            problems.lenient(message, "token_limit_spelling", "sampling_params", name)
+            source = "the public specification has one spelling, and a user's report of 2025 says that max_tokens is unknown"
+            problems.lenient(message, "token_limit_spelling", "sampling_params", name, source=source)
         renamed[TOKEN_LIMIT] = sampling[name]
     return {**raw, "sampling_params": renamed}
 

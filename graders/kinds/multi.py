@@ -119,6 +119,7 @@ def _keyed(graders: list[Json], problems: Problems) -> dict[str, Json]:
     """An array of graders (the form of one published example), keyed by `name`."""
     problems.lenient(
         "'graders' is an array; it is read as an object keyed by each grader's name.", "graders_array",
+        source="OpenAI's answer in openai-java#647 has an object, one example of the specification an array",
     )  # fmt: skip
     keyed: dict[str, Json] = {}
     for index, grader in enumerate(graders):

@@ -57,7 +57,8 @@ class PythonSpec(SpecModel):
             problems.warn(f"The source was not read: {error}.", "source_not_read", "source")
             return
         if mistake:  # the service creates such a grader and fails its rows (docs/parity.md)
-            problems.lenient(mistake, "invalid_source", "source")
+            source = "a recorded eval with such a grader was created, and failed every row"
+            problems.lenient(mistake, "invalid_source", "source", source=source)
 
     def to_json(self) -> dict[str, Json]:
         return {**super().to_json(), "image_tag": self.image_tag}

@@ -56,7 +56,9 @@ class StringCheckSpec(SpecModel):
     def lenient(cls, raw: dict[str, Json], problems: Problems) -> dict[str, Json]:
         raw = super().lenient(raw, problems)
         if raw.get("operation") == "neq":  # the guide's prose; the schema says ne
-            problems.lenient("'neq' is read as 'ne', the schema's word.", "neq_spelling", "operation")
+            message = "'neq' is read as 'ne', the schema's word."
+            source = "the guide's prose has it, the public specification does not"
+            problems.lenient(message, "neq_spelling", "operation", source=source)
             raw["operation"] = "ne"
         return raw
 

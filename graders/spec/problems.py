@@ -30,9 +30,16 @@ class Problems:
     def warn(self, message: str, code: str, *at: str | int, suggestion: str = "") -> None:
         self.problems.append(Problem(self.where(*at), message, code, "warning", suggestion))
 
-    def lenient(self, message: str, code: str, *at: str | int, suggestion: str = "") -> None:
-        """We accept what the service refuses (or is not known to accept): a warning, under strict an error."""
-        (self.error if self.strict else self.warn)(message, code, *at, suggestion=suggestion)
+    def lenient(self, message: str, code: str, *at: str | int, source: str) -> None:
+        """We accept what the service refuses, or is not known to accept: a warning, under strict an error.
+
+        Args:
+            source: Where it is known from that the service refuses it; strict says so.
+        """
+        if self.strict:
+            self.error(f"{message} Refused because of --strict: {source}.", code, *at)
+        else:
+            self.warn(message, code, *at)
 
     def template(self, text: Json, *at: str | int) -> None:
         """Check the variables of one text."""
@@ -40,4 +47,4 @@ class Problems:
             if mistake.fatal:
                 self.error(mistake.message, mistake.code, *at)
             else:
-                self.lenient(mistake.message, mistake.code, *at)
+                self.lenient(mistake.message, mistake.code, *at, source=mistake.source)

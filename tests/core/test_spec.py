@@ -264,3 +264,21 @@ def test_warnings(spec: dict[str, Any], code: str) -> None:
 def test_sources_that_may_work_are_not_accused(source: str) -> None:
     """Only what is certainly wrong is warned of."""
     assert read(load(python(source))).warnings == ()
+
+
+STRICT = [
+    string_check(operation="neq"),
+    string_check(input="{{ sample.output }}"),
+    string_check(input="{{ item }}"),
+    python("no program"),
+    multi("a", [{**string_check(), "name": "a"}]),
+]
+
+
+@pytest.mark.parametrize("spec", STRICT)
+def test_strict_says_where_it_is_known_from(spec: dict[str, Any]) -> None:
+    """Each refusal of what we would take names its source (F5)."""
+    with pytest.raises(graders.SpecError) as caught:
+        graders.validate(spec, strict=True)
+
+    assert all("Refused because of --strict: " in problem.message for problem in caught.value.problems)
