@@ -278,7 +278,7 @@ def _graded_of(row: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
     if "sample" not in row and "gold" in row:
         row = {**row, "sample": row["gold"]}
         row.setdefault("item", {})
-    fields = detect_fields(row)
+    fields = detect_fields(row, samples=False)
     return sample_of(row, fields), item_of(row, fields)
 
 

@@ -55,7 +55,7 @@ def reward_func_of(
 
 
 def _tensors(
-    grading: Callable[..., Any], queries: Any, prompts: Any, labels: Any, **more: Any
+    grading: Callable[..., Any], /, queries: Any, prompts: Any, labels: Any, **more: Any
 ) -> dict[str, Any]:
     import torch
 

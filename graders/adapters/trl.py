@@ -12,13 +12,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import graders
 from graders.adapters import ItemMap, rows_of
 from graders.engine.backends import Backends
 from graders.engine.grader import Grader
 from graders.result import RunResult
+
+T = TypeVar("T")
 
 
 def reward_func(
@@ -31,21 +33,17 @@ def reward_func(
         item: Where the item comes from: {item key: dataset column}, a function of the columns, None for all columns.
         name: What TRL logs it under; the grader's name when left out. Sub-rewards are logged as name/key.
     """
-    reward: Callable[..., list[float | None]]
-    reward = _named(_reward, graders.compile(spec, backends=backends), item, name)
-    return reward
+    return _named(_reward, graders.compile(spec, backends=backends), item, name)
 
 
 def async_reward_func(
     spec: object, *, item: ItemMap = None, name: str = "", backends: Backends | None = None
 ) -> Callable[..., Awaitable[list[float | None]]]:
     """As reward_func, awaitable: TRL runs several of these at the same time."""
-    reward: Callable[..., Awaitable[list[float | None]]]
-    reward = _named(_async_reward, graders.compile(spec, backends=backends), item, name)
-    return reward
+    return _named(_async_reward, graders.compile(spec, backends=backends), item, name)
 
 
-def _named(function: Any, grader: Grader, item: ItemMap, name: str) -> Any:
+def _named(function: Callable[..., T], grader: Grader, item: ItemMap, name: str) -> Callable[..., T]:
     name = name or grader.name
     reward = partial(function, grader, item, name)
     reward.__name__ = name  # type: ignore[attr-defined]  # TRL logs a reward function under its name
@@ -56,6 +54,7 @@ def _reward(
     grader: Grader,
     item: ItemMap,
     name: str,
+    /,
     prompts: Sequence[Any],
     completions: Sequence[Any],
     **columns: Any,
@@ -68,6 +67,7 @@ async def _async_reward(
     grader: Grader,
     item: ItemMap,
     name: str,
+    /,
     prompts: Sequence[Any],
     completions: Sequence[Any],
     **columns: Any,

@@ -41,6 +41,7 @@ def _compute_score(
     grader: Grader,
     item: ItemMap,
     special: SpecialTokens,
+    /,
     data_source: str,
     solution_str: str,
     ground_truth: Any,
