@@ -53,6 +53,10 @@ def parse(text: str) -> Any:
         raise ValueError("nested too deeply") from None
 
 
+#: Values of one JSON text that a server parses: so many take some 60 ms, in which no other thread runs.
+VALUES_MAX = 250_000
+
+
 def has_more_values(text: bytes, most: int) -> bool:
     """Whether a JSON text has more values than `most`, without parsing it.
 

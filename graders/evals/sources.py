@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from graders.evals.prompts import Prompt
 from graders.evals.requests import Fields, InvalidRequest
 from graders.evals.schemas import ItemSchema
-from graders.jsontext import dumps, loads
+from graders.jsontext import VALUES_MAX, dumps, has_more_values, loads
 from graders.spec.wording import missing
 from graders.store import NewItem, Store
 from graders.store.tables.completions import Selection
@@ -219,7 +219,9 @@ def _rows(file: BinaryIO) -> Iterator[tuple[int, Any]]:
             return
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
-        if line.strip():
+        if has_more_values(line, VALUES_MAX):
+            yield number, f"more than {VALUES_MAX} values"
+        elif line.strip():
             try:
                 yield number, loads(line)
             except ValueError as error:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from graders.ask import Answer, Ask, CodeAsk, CodeReply, EmbedAsk, ModelAsk, SampleAsk
 from graders.engine.backends import Backends, cancel
 from graders.errors import GradeError, PythonServerError
+from graders.jsontext import VALUES_MAX
 
 if TYPE_CHECKING:
     from graders.server.metrics import Metrics
@@ -33,8 +34,7 @@ class Limits:
         file_bytes: Of one uploaded file, which goes to disk as it arrives.
         files_bytes: Of all files in the store.
         buffered_bytes: Of all requests' bodies together, while they are graded.
-        json_values: Of one JSON body, or of one line of NDJSON. So many are read in some 60 ms, in which no other
-            request is answered.
+        json_values: Of one JSON body, or of one line of NDJSON: nobody else is answered while they are parsed.
         requests: Under way at once.
         code, judge, embed: Python graders, judges' questions and texts to embed that run or wait.
         large: Rows with long texts and nobody to ask that run or wait.
@@ -56,7 +56,7 @@ class Limits:
     file_bytes: int = 512 * 1024**2
     files_bytes: int = 20 * 1024**3
     buffered_bytes: int = 256 * 1024**2
-    json_values: int = 250_000
+    json_values: int = VALUES_MAX
     requests: int = 1024
     code: int = 256
     judge: int = 512

@@ -132,3 +132,15 @@ def test_a_cache_runs_no_functions_of_its_schema(tmp_path: Path) -> None:
 
     assert cache._open().execute("PRAGMA trusted_schema").fetchone() == (0,)
     cache.close()
+
+
+def test_a_line_of_an_uploaded_file_has_so_many_values_at_most() -> None:
+    """It is a problem of its line, found before a parser would keep the server from everybody."""
+    import io
+
+    from graders.evals.sources import _rows
+    from graders.jsontext import VALUES_MAX
+
+    lines = b'{"item": {}}\n[' + b"{}," * VALUES_MAX + b"{}]\n"
+
+    assert list(_rows(io.BytesIO(lines))) == [(1, {"item": {}}), (2, f"more than {VALUES_MAX} values")]

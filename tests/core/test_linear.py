@@ -88,6 +88,7 @@ PATTERNS: dict[str, Pattern] = {
         [run("a", "!", "http://127.0.0.1/"), run("1", "!", "http://localhost:"), run("http://")], "fullmatch"
     ),
     "graders.endpoints.trust:_key": Pattern(WORDS),
+    "graders.evals.comparison:_UUID": Pattern([run("-0"), run("-"), run("-01234567"), run("a")]),
     "graders.formula:_BLANK": Pattern([run(" ", "!")], "match"),
     "graders.formula:_NUMBER": Pattern(DIGITS, "match"),
     "graders.formula:_WORD": Pattern(WORDS, "match"),
