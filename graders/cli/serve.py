@@ -50,6 +50,14 @@ TOKEN_ENV = "GRADERS_TOKEN"
     "--store/--no-store", "keep", default=True,
     help="Whether files, evals and runs are kept, in GRADERS_HOME or the platform's data folder.",
 )  # fmt: skip
+@click.option(
+    "--record", is_flag=True,
+    help="Forward /v1/chat/completions and /v1/responses to the models of graders.toml, and keep what says `store`.",
+)  # fmt: skip
+@click.option(
+    "--retention", "retention_days", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
+    metavar="DAYS", help="How long recorded requests are kept.",
+)  # fmt: skip
 @strict_option
 @config_option
 @unsandboxed_option
@@ -62,6 +70,8 @@ def command(
     drain_s: float,
     access_log: bool,
     keep: bool,
+    record: bool,
+    retention_days: float,
     strict: bool,
     config: str | None,
     unsandboxed: bool,
@@ -77,6 +87,8 @@ def command(
     OPENAI_BASE_URL=http://127.0.0.1:8321/v1 OPENAI_API_KEY=none python your_code.py
     GRADERS_TOKEN=secret grader serve --host 0.0.0.0
     """
+    if record and not keep:
+        raise click.UsageError("--record keeps requests in the store, and --no-store says that there is none")
     if token and token.startswith("@"):
         token = _read_token(token[1:])
     if not token and not _is_loopback(host):
@@ -88,6 +100,7 @@ def command(
 
     import graders
     from graders.server import Limits, app
+    from graders.server.service import Recording
     from graders.server.serving import listen, log_to_stderr, more_descriptors, serve
     from graders.store import Claimed, StoreError
 
@@ -116,7 +129,13 @@ def command(
                 click.echo(f"{error}. Or serve graders alone: --no-store", err=True)
                 return BROKEN
             application = app(
-                backends=backends, token=token, limits=limits, strict=strict, access_log=log, store=store
+                backends=backends,
+                token=token,
+                limits=limits,
+                strict=strict,
+                access_log=log,
+                store=store,
+                recording=Recording(retention_days) if record else None,
             )
             serve(
                 application,

@@ -18,6 +18,7 @@ from graders.server.limits import Limits
 if TYPE_CHECKING:
     from graders.engine.backends import Backends
     from graders.server.application import Application
+    from graders.server.service import Recording
     from graders.store import Store
 
 __all__ = ["Limits", "app"]
@@ -31,6 +32,7 @@ def app(
     strict: bool = False,
     access_log: BinaryIO | None = None,
     store: Store | None = None,
+    recording: Recording | None = None,
 ) -> Application:
     """The application.
 
@@ -43,6 +45,7 @@ def app(
         access_log: Where a line of JSON for each request goes, without anything that requests hold; None: nowhere.
         store: Where files, evals and runs are kept; None: those paths answer 404. It is its owner's to close, who also
             holds its claim: this application executes its runs.
+        recording: Forward /v1/chat/completions and /v1/responses, and keep them in the store; None: do not.
     """
     from graders.engine.backends import Backends
     from graders.server.application import Application
@@ -51,7 +54,9 @@ def app(
 
     limits = limits or Limits()
     own = backends is None
-    service = Service(backends or Backends.from_env(), limits, strict=strict, store=store)
+    service = Service(
+        backends or Backends.from_env(), limits, strict=strict, store=store, recording=recording
+    )
 
     log = AccessLog(access_log) if access_log else None
 
@@ -61,6 +66,7 @@ def app(
             service.start()
             yield
         finally:
+            await service.stop()
             service.close()
             if own:
                 service.shared.close()

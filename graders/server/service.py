@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,14 +35,32 @@ T = TypeVar("T")
 INLINE_BYTES = 64 * 1024  # of JSON that is parsed on the event loop, in at most some 5 ms
 
 
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """That requests to models are forwarded and kept.
+
+    Attributes:
+        retention_days: How long; None: until they are deleted.
+    """
+
+    retention_days: float | None = 30.0
+
+
 class Service:
     """The resources, and the graders, limits and counters behind them."""
 
     def __init__(
-        self, backends: Backends, limits: Limits, *, strict: bool, store: Store | None = None
+        self,
+        backends: Backends,
+        limits: Limits,
+        *,
+        strict: bool,
+        store: Store | None = None,
+        recording: Recording | None = None,
     ) -> None:
         self.limits = limits
         self.strict = strict
+        self.recording = recording
         self.metrics = Metrics()
         self.buffered = Buffered(limits.buffered_bytes)
         self.shared = Shared(backends, limits, self.metrics)
@@ -117,10 +136,17 @@ class Service:
         Raises:
             ApiError: the body is no JSON object, has an unknown parameter, or lacks a required one.
         """
+        return parameters(await self.value(request), known, required)
+
+    async def value(self, request: Request) -> Any:
+        """The request's JSON, whatever it is.
+
+        Raises:
+            ApiError: the body is no JSON, or too large.
+        """
         require_media_type(request.scope[CALL], JSON)
         body = await read_body(request, self.limits, self.buffered)
-        value = await self.off_loop(len(body), read_json, body, self.limits)
-        return parameters(value, known, required)
+        return await self.off_loop(len(body), read_json, body, self.limits)
 
     async def off_loop(self, n_bytes: int, function: Callable[..., T], *args: Any) -> T:
         """What `function` makes of so many bytes; on a thread where they take longer than a switch of threads."""
@@ -145,6 +171,11 @@ class Service:
         """Begin what goes on in the background."""
         for resource in self.resources:
             resource.start()
+
+    async def stop(self) -> None:
+        """End what goes on on the event loop."""
+        for resource in self.resources:
+            await resource.stop()
 
     def close(self) -> None:
         """End threads; the backends are their owner's."""

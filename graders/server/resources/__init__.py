@@ -30,6 +30,9 @@ class Resource:
     def start(self) -> None:
         """Begin what it does without being asked; called once, before the first request."""
 
+    async def stop(self) -> None:
+        """Close its connections to others."""
+
     def close(self) -> None:
         """End its threads."""
 
@@ -40,6 +43,7 @@ RESOURCES = (
     "graders.server.resources.batch:BatchResource",
     "graders.server.resources.files:FileResource",
     "graders.server.resources.evals:EvalResource",
+    "graders.server.resources.completions:CompletionResource",
     "graders.server.resources.status:StatusResource",
     "graders.server.resources.page:PageResource",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,7 +17,6 @@ from graders.server.errors import ApiError, Json
 from graders.server.limits import Borrowed
 from graders.server.lists import JsonText, choice_of, cursor_of, list_response
 from graders.server.metrics import Gauge
-from graders.server.request import CALL, JSON, read_body, read_json, require_media_type
 from graders.server.resources import Resource
 from graders.server.routing import Routes, api, get
 from graders.server.service import Service
@@ -89,8 +88,8 @@ class EvalResource(Resource):
 
     async def create_eval(self, request: Request) -> Response:
         """Create an eval."""
-        body = await self._body(request)
-        record = await self._do(lambda: self._evals.create(self._json(body)))
+        body = await self.service.value(request)
+        record = await self._do(lambda: self._evals.create(body))
         return JsonText(eval_text(record), 201)
 
     async def list_evals(self, request: Request) -> Response:
@@ -107,8 +106,8 @@ class EvalResource(Resource):
 
     async def update_eval(self, request: Request) -> Response:
         """Update an eval's name or metadata."""
-        body, eval_id = await self._body(request), request.path_params["eval_id"]
-        return JsonText(eval_text(await self._do(lambda: self._evals.update(eval_id, self._json(body)))))
+        body, eval_id = await self.service.value(request), request.path_params["eval_id"]
+        return JsonText(eval_text(await self._do(lambda: self._evals.update(eval_id, body))))
 
     async def delete_eval(self, request: Request) -> Response:
         """Delete an eval with its runs."""
@@ -121,8 +120,8 @@ class EvalResource(Resource):
 
     async def create_eval_run(self, request: Request) -> Response:
         """Create a run."""
-        body, eval_id = await self._body(request), request.path_params["eval_id"]
-        run = await self._do(lambda: self._evals.create_run(eval_id, self._json(body)))
+        body, eval_id = await self.service.value(request), request.path_params["eval_id"]
+        run = await self._do(lambda: self._evals.create_run(eval_id, body))
         self._wake()
         return JsonText(self._run_text(run, request), 201)
 
@@ -175,13 +174,6 @@ class EvalResource(Resource):
         return JsonText(self._filled(item_text(item, run.id, run.eval_id)))
 
     # --- for all of them ---
-
-    async def _body(self, request: Request) -> bytes:
-        require_media_type(request.scope[CALL], JSON)
-        return await read_body(request, self.service.limits, self.service.buffered)
-
-    def _json(self, body: bytes) -> Any:
-        return read_json(body, self.service.limits)
 
     async def _do(self, work: Callable[[], T]) -> T:
         """What `work` gives, on a thread.

@@ -1,0 +1,250 @@
+"""/v1/chat/completions and /v1/responses: logged ones read, and with `grader serve --record` new ones forwarded.
+
+A request goes on as it came, but for the model's name and the key, to where graders.toml sends its model; the answer
+comes back as it comes, also as a stream. What says `store` is kept, for evals to read. Keys are not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from graders.errors import ModelStop
+from graders.evals.logs import StreamedAnswer, completion_text, is_kept, logged, messages_of
+from graders.evals.requests import Fields, InvalidRequest
+from graders.jsontext import dumps, loads
+from graders.server.errors import ApiError, Json
+from graders.server.lists import JsonText, cursor_of, list_response
+from graders.server.request import ClientGone
+from graders.server.resources import Resource
+from graders.server.routing import Routes, api, get
+from graders.spec.wording import missing
+from graders.store import LoggedCompletion
+from graders.store.tables.completions import Selection
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from graders.endpoints.endpoint import Endpoints
+    from graders.server.service import Service
+
+DAY_S = 24 * 3600
+CONNECT_S = 10.0
+KEPT_BYTES = 16 * 1024**2  # of an answer that is kept; a longer one is only passed on
+#: Headers of the model's server that its clients act on.
+PASSED = re.compile(r"content-type|retry-after(-ms)?|x-should-retry|x-ratelimit-.*|openai-(model|version)")
+PATHS = {"chat": "/chat/completions", "responses": "/responses"}
+_METADATA = re.compile(r"metadata\[(.+)\]")
+
+
+class CompletionResource(Resource):
+    """Logged completions, and the proxy that logs them."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self._client: httpx2.AsyncClient | None = None
+        self._endpoints: Endpoints | None = None
+
+    def routes(self) -> Routes:
+        return api(
+            {
+                "/chat/completions": {
+                    **get(self.list_chat_completions),
+                    "POST": self.create_chat_completion,
+                },
+                "/chat/completions/{completion_id}": {
+                    **get(self.get_chat_completion),
+                    "POST": self.update_chat_completion,
+                    "DELETE": self.delete_chat_completion,
+                },
+                "/chat/completions/{completion_id}/messages": get(self.get_chat_completion_messages),
+                "/responses": {"POST": self.create_response},
+                "/responses/{response_id}": {
+                    **get(self.get_response),
+                    "DELETE": self.delete_response,
+                },
+                "/responses/{response_id}/input_items": get(self.list_input_items),
+            }
+        )
+
+    # --- logged ones ---
+
+    async def list_chat_completions(self, request: Request) -> Response:
+        """List logged chat completions."""
+        cursor = cursor_of(request)
+        query = request.query_params
+        metadata = [
+            (found[1], value) for name, value in query.items() if (found := _METADATA.fullmatch(name))
+        ]
+        selection = Selection("chat", query.get("model"), metadata)
+        page = await self.service.in_store(self.service.store.completions.page, selection, cursor)
+        return list_response(map(completion_text, page.rows), [one.id for one in page.rows], page.has_more)
+
+    async def get_chat_completion(self, request: Request) -> Response:
+        """Get a logged chat completion."""
+        return JsonText(completion_text(await self._logged(request, "chat")))
+
+    async def get_chat_completion_messages(self, request: Request) -> Response:
+        """List the messages of a logged chat completion."""
+        return _messages(await self._logged(request, "chat"))
+
+    async def update_chat_completion(self, request: Request) -> Response:
+        """Replace the metadata of a logged chat completion."""
+        record = await self._logged(request, "chat")
+        try:
+            metadata = Fields(await self.service.value(request), "").metadata()
+        except InvalidRequest as error:
+            raise ApiError(400, str(error), param=error.param, code=error.code) from None
+        await self.service.in_store(self.service.store.completions.update, record.id, metadata)
+        return JsonText(completion_text(await self._logged(request, "chat")))
+
+    async def delete_chat_completion(self, request: Request) -> Response:
+        """Delete a logged chat completion."""
+        completion_id = await self._delete(request, "chat")
+        return Json({"object": "chat.completion.deleted", "id": completion_id, "deleted": True})
+
+    async def get_response(self, request: Request) -> Response:
+        """Get a logged response."""
+        return JsonText(completion_text(await self._logged(request, "responses")))
+
+    async def list_input_items(self, request: Request) -> Response:
+        """List the input of a logged response."""
+        return _messages(await self._logged(request, "responses"))
+
+    async def delete_response(self, request: Request) -> Response:
+        """Delete a logged response."""
+        response_id = await self._delete(request, "responses")
+        return Json({"object": "response", "id": response_id, "deleted": True})
+
+    async def _logged(self, request: Request, kind: str) -> LoggedCompletion:
+        (wanted,) = request.path_params.values()
+        record = await self.service.in_store(self.service.store.completions.get, wanted, kind)
+        if record is None:
+            raise _unknown(kind, wanted)
+        return record
+
+    async def _delete(self, request: Request, kind: str) -> str:
+        (wanted,) = request.path_params.values()
+        if not await self.service.in_store(self.service.store.completions.delete, wanted, kind):
+            raise _unknown(kind, wanted)
+        return str(wanted)
+
+    # --- new ones ---
+
+    async def create_chat_completion(self, request: Request) -> Response:
+        """Forward a chat completion to its model, and keep it when it says `store`."""
+        return await self._forward(request, "chat")
+
+    async def create_response(self, request: Request) -> Response:
+        """Forward a response to its model, and keep it unless it says not to `store`."""
+        return await self._forward(request, "responses")
+
+    async def stop(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _forward(self, request: Request, kind: str) -> Response:
+        if self.service.recording is None:
+            text = "This server does not forward requests to models; start it with --record."
+            raise ApiError(404, text, code="not_recording")
+        body = await self.service.value(request)
+        if not isinstance(body, dict) or not isinstance(body.get("model"), str):
+            raise ApiError(400, missing("model"), param="model", code="missing_required_parameter")
+        answer = await self._send(body, kind)
+        keep = self._keeper(kind, body) if is_kept(kind, body) and answer.status_code == 200 else None
+        headers = {name: value for name, value in answer.headers.items() if PASSED.fullmatch(name)}
+        return StreamingResponse(_passed(answer, kind, keep), answer.status_code, headers)
+
+    async def _send(self, body: Mapping[str, Any], kind: str) -> httpx2.Response:
+        """The model's answer, of which the headers have come.
+
+        Raises:
+            ApiError: the model's server cannot be asked.
+        """
+        import httpx2
+
+        from graders.endpoints.endpoint import Endpoints
+
+        if self._client is None or self._endpoints is None:
+            self._client = httpx2.AsyncClient(timeout=httpx2.Timeout(None, connect=CONNECT_S))
+            self._endpoints = Endpoints(self.service.config)
+        endpoint = self._endpoints.find(body["model"], operation=PATHS[kind])
+        try:
+            headers, _ = await endpoint.headers()
+        except ModelStop as error:
+            raise ApiError(400, str(error), param="model", code="model_not_configured") from None
+        headers |= {"accept": "*/*", "accept-encoding": "identity"}
+        sent = dumps({**body, "model": endpoint.route.model or body["model"]})
+        timeout = httpx2.Timeout(endpoint.route.timeout_s, connect=CONNECT_S)
+        outgoing = self._client.build_request(
+            "POST", endpoint.url, content=sent, headers=headers, timeout=timeout
+        )
+        try:
+            return await self._client.send(outgoing, stream=True)
+        except httpx2.HTTPError as error:
+            text = (
+                f"The server of model {body['model'][:80]!r} gave no answer: {error or type(error).__name__}."
+            )
+            raise ApiError(502, text, type="server_error", code="model_unreachable") from None
+
+    def _keeper(self, kind: str, body: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Any]:
+        service = self.service
+        days = service.recording.retention_days if service.recording else None
+        lifetime_s = None if days is None else int(days * DAY_S)
+
+        async def keep(answer: Mapping[str, Any]) -> None:
+            record = logged(kind, body, answer, lifetime_s)
+            await service.in_store(service.store.completions.add, [record])
+
+        return keep
+
+
+async def _passed(
+    answer: httpx2.Response, kind: str, keep: Callable[[Mapping[str, Any]], Any] | None
+) -> AsyncIterator[bytes]:
+    """The answer's bytes as they come; what has come to its end is kept before the last of them is sent on."""
+    import httpx2
+
+    streamed = StreamedAnswer(kind) if "event-stream" in answer.headers.get("content-type", "") else None
+    whole = bytearray()
+    try:
+        async for part in answer.aiter_bytes():
+            if keep is not None and streamed is not None and streamed.n_bytes <= KEPT_BYTES:
+                streamed.feed(part)
+            elif keep is not None and streamed is None and len(whole) <= KEPT_BYTES:
+                whole += part
+                continue
+            yield part
+        if keep is not None:
+            found = streamed.whole() if streamed is not None else _object(bytes(whole))
+            if found is not None:
+                await keep(found)
+        if whole:
+            yield bytes(whole)
+    except httpx2.HTTPError:
+        # the model's server broke off within its answer: so does this one
+        raise ClientGone from None
+    finally:
+        await answer.aclose()
+
+
+def _object(text: bytes) -> dict[str, Any] | None:
+    try:
+        value = loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _messages(record: LoggedCompletion) -> Response:
+    messages = messages_of(record)
+    return list_response([dumps(one).decode() for one in messages], [one["id"] for one in messages], False)
+
+
+def _unknown(kind: str, wanted: str) -> ApiError:
+    what = "chat completion" if kind == "chat" else "response"
+    return ApiError(404, f"No {what} found with id '{wanted[:80]}'.")

@@ -1,0 +1,253 @@
+"""`grader serve --record`: requests go on to their model, answers come back unchanged, and evals read what was kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import openai
+import pytest
+
+from graders.evals.logs import StreamedAnswer
+from graders.judges.scripted import Received, ScriptedJudge, Step, completion, say
+from graders.server.service import Recording
+from tests.evals.support import client_of, counts, ended, equals, eval_server, items, run_of
+from tests.server.support import Running
+
+EVENTS = b"".join(
+    b"data: " + json.dumps({"id": "chatcmpl-s", "object": "chat.completion.chunk", "created": 5, "model": "m-1", **more}).encode() + b"\n\n"
+    for more in (
+        {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]},
+        {"choices": [{"index": 0, "delta": {"content": "Par"}, "finish_reason": None}]},
+        {"choices": [{"index": 0, "delta": {"content": "is"}, "finish_reason": None}]},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}},
+    )
+) + b"data: [DONE]\n\n"  # fmt: skip
+
+
+@contextmanager
+def recording(days: float | None = 30) -> Iterator[tuple[Running, ScriptedJudge, openai.OpenAI]]:
+    with ScriptedJudge() as model:
+        model.default = say("Paris")
+        config = f'[models]\n"gpt-4o" = {{base_url = "{model.base_url}", model = "local", api_key_env = "MODEL_KEY"}}\n'
+        with eval_server(config, recording=Recording(days)) as server, client_of(server) as client:
+            yield server, model, client
+
+
+def ask(client: openai.OpenAI, **fields: Any) -> Any:
+    message = {"role": "user", "content": "Capital of France?"}
+    return client.chat.completions.create(model="gpt-4o", messages=[message], **fields)  # type: ignore[list-item]
+
+
+def test_a_request_goes_on_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the model's name and the key, which is the model's own; no key is kept anywhere."""
+    monkeypatch.setenv("MODEL_KEY", "sk-upstream")
+    with recording() as (server, model, client):
+        answer = ask(client, store=True, metadata={"use": "bot"}, temperature=0.5, extra_body={"top_k": 3})
+        received = model.received[0]
+        kept = server.ask("GET", "/v1/chat/completions").body
+
+    assert answer.choices[0].message.content == "Paris"
+    assert received.json == {
+        "messages": [{"role": "user", "content": "Capital of France?"}], "model": "local", "store": True,
+        "metadata": {"use": "bot"}, "temperature": 0.5, "top_k": 3,
+    }  # fmt: skip
+    assert received.headers["authorization"] == "Bearer sk-upstream"
+    assert b"sk-upstream" not in kept
+    assert b"none" not in json.dumps(dict(received.headers)).encode(), "the client's key is for this server"
+
+
+STORES = [
+    # API, store, kept
+    ("chat", None, 0),
+    ("chat", False, 0),
+    ("chat", True, 1),
+    ("responses", None, 1),
+    ("responses", False, 0),
+]
+
+
+@pytest.mark.parametrize(("kind", "store", "kept"), STORES)
+def test_what_says_store_is_kept(kind: str, store: bool | None, kept: int) -> None:
+    """As the service's defaults are: chat completions are not, responses are."""
+    fields: dict[str, Any] = {} if store is None else {"store": store}
+    with recording() as (server, _, client):
+        if kind == "chat":
+            ask(client, **fields)
+            assert len(list(client.chat.completions.list())) == kept
+        else:
+            made = client.responses.create(model="gpt-4o", input="Capital of France?", **fields)
+            assert made.output_text == "Paris"
+            assert server.ask("GET", f"/v1/responses/{made.id}").status == (200 if kept else 404)
+
+
+def test_a_stream_is_passed_on_and_kept_whole() -> None:
+    """The client sees the chunks, evals the completion that they amount to."""
+    with recording() as (_, model, client):
+        model.default = Step(body=EVENTS, headers={"content-type": "text/event-stream"}, trickle_s=0.001)
+        text = "".join(
+            chunk.choices[0].delta.content or ""
+            for chunk in ask(client, store=True, stream=True)
+            if chunk.choices
+        )
+        kept = client.chat.completions.retrieve("chatcmpl-s")
+
+    assert text == "Paris"
+    assert kept.choices[0].message.content == "Paris"
+    assert (kept.model, kept.created, kept.choices[0].finish_reason) == ("m-1", 5, "stop")
+    assert kept.usage is not None
+    assert kept.usage.total_tokens == 3
+
+
+def test_a_stream_that_breaks_off_is_not_kept() -> None:
+    with recording() as (server, model, client):
+        model.default = Step(
+            body=EVENTS, headers={"content-type": "text/event-stream"}, cut_at=len(EVENTS) // 2, close=True
+        )
+        with pytest.raises(openai.APIConnectionError):
+            list(ask(client, store=True, stream=True))
+
+        assert list(client.chat.completions.list()) == []
+        assert server.ask("GET", "/healthz").status == 200
+
+
+FAILURES = [
+    # step, status
+    (Step(429, {"error": {"message": "slow down"}}, {"retry-after": "7"}), 429),
+    (Step(400, {"error": {"message": "bad"}}), 400),
+    (Step(500, b"oops"), 500),
+    (Step(drop=True), 502),
+]
+
+
+@pytest.mark.parametrize(("step", "status"), FAILURES)
+def test_the_models_errors_are_passed_on(step: Step, status: int) -> None:
+    """Never tried again here: its clients do. Nothing is kept."""
+    body = {"model": "gpt-4o", "messages": [], "store": True}
+    with recording() as (server, model, client):
+        model.default = step
+        answer = server.post("/v1/chat/completions", body)
+
+        assert answer.status == status
+        assert answer.headers.get("retry-after") == step.headers.get("retry-after")
+        if status != 502:
+            assert answer.body == step.data()
+            assert len(model.received) == 1
+        assert list(client.chat.completions.list()) == []
+
+
+def test_logged_completions_are_listed_changed_and_deleted() -> None:
+    """By model and metadata; their messages; metadata replaced; gone after their time."""
+
+    def numbered(received: Received) -> Step:
+        return Step(body={**completion(received, "Paris"), "id": f"chatcmpl-{received.json['seed']}"})
+
+    with recording() as (server, model, client):
+        model.default = numbered
+        for n in range(3):
+            ask(client, store=True, seed=n, metadata={"n": str(n), "use": "bot"})
+
+        completions = client.chat.completions
+        assert [one.id for one in completions.list(limit=2)] == ["chatcmpl-0", "chatcmpl-1", "chatcmpl-2"]
+        assert [one.id for one in completions.list(metadata={"n": "1"})] == ["chatcmpl-1"]
+        assert [one.id for one in completions.list(model="other")] == []
+        assert [one.content for one in completions.messages.list("chatcmpl-1")] == ["Capital of France?"]
+        assert completions.update("chatcmpl-1", metadata={"n": "9"}).metadata == {"n": "9"}
+        assert completions.delete("chatcmpl-1").deleted
+        with pytest.raises(openai.NotFoundError):
+            completions.retrieve("chatcmpl-1")
+        assert server.post("/v1/chat/completions/chatcmpl-0", {"metadata": 5}).status == 400
+
+
+@pytest.mark.parametrize("config", ["logs", "stored_completions"])
+def test_an_eval_reads_what_was_logged(config: str) -> None:
+    """Completion monitoring: the logged answers are graded; then the same inputs go to another model."""
+    with recording() as (_, model, client):
+        ask(client, store=True, metadata={"use": "bot"})
+        ask(client, store=True)
+        source = {"type": "completions", "source": {"type": "stored_completions", "metadata": {"use": "bot"}}}
+        criterion = equals("Paris")
+
+        logged = run_of(client, [criterion], source, {"type": config})
+        model.default = say("Rome")
+        prompt = {"type": "item_reference", "item_reference": "item.input"}
+        again = ended(
+            client,
+            client.evals.runs.create(
+                logged.eval_id,
+                data_source={**source, "input_messages": prompt, "model": "gpt-4o"},  # type: ignore[arg-type]
+            ),
+        )
+
+        assert counts(logged) == (1, 1, 0, 0)
+        assert items(client, logged)[0].datasource_item == {
+            "input": [{"role": "user", "content": "Capital of France?"}]
+        }
+        assert counts(again) == (1, 0, 1, 0)
+        assert items(client, again)[0].sample.input[0].content == "Capital of France?"
+
+
+def test_an_eval_reads_logged_responses() -> None:
+    """`limit`, which official notebooks send and the schema does not know, is minded."""
+    with recording() as (_, _, client):
+        for _ in range(3):
+            client.responses.create(model="gpt-4o", input="Hi", extra_body={"id": "x"})
+        source = {"type": "responses", "source": {"type": "responses", "limit": 2}}
+
+        run = run_of(client, [equals("Paris")], source, {"type": "logs"})
+
+        # the scripted model gives every response the same id, which is kept once
+        assert counts(run) == (1, 1, 0, 0)
+
+
+def test_not_asked_for_means_not_there() -> None:
+    """Without --record nothing is forwarded; without a model or a key the caller is told."""
+    with eval_server() as server:
+        body = {"model": "gpt-4o", "messages": []}
+        assert server.post("/v1/chat/completions", body).error["code"] == "not_recording"
+        assert server.ask("GET", "/v1/chat/completions").json()["data"] == []
+    with eval_server(recording=Recording()) as server:
+        assert server.post("/v1/chat/completions", {"messages": []}).error["param"] == "model"
+        assert server.post("/v1/responses", []).status == 400
+
+
+CUTS = [1, 2, 3, 7, 50, len(EVENTS)]
+
+
+@pytest.mark.parametrize("size", CUTS)
+def test_streams_are_read_wherever_they_are_cut(size: int) -> None:
+    answer = StreamedAnswer("chat")
+    for start in range(0, len(EVENTS), size):
+        answer.feed(EVENTS[start : start + size])
+
+    found = answer.whole()
+
+    assert found is not None
+    assert found["choices"][0]["message"]["content"] == "Paris"
+
+
+def test_streamed_tool_calls_are_put_together() -> None:
+    """Their arguments come in parts; a hostile index makes no list of millions."""
+    answer = StreamedAnswer("chat")
+    for delta in (
+        {
+            "tool_calls": [
+                {"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x"'}}
+            ]
+        },
+        {"tool_calls": [{"index": 0, "function": {"arguments": ": 1}"}}, {"index": 10**9, "function": {}}]},
+    ):
+        chunk = {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+        answer.feed(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+    answer.feed(b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}\n\n')
+
+    found = answer.whole()
+
+    assert found is not None
+    assert found["choices"][0]["message"]["tool_calls"][0]["function"] == {
+        "name": "f",
+        "arguments": '{"x": 1}',
+    }
