@@ -169,7 +169,7 @@ def grade(row_text, source, seed):
             {
                 "random": seeded(seed, 0xFFFFFFFFFFFFFFFF),
                 "numpy.random": seeded(seed, 0xFFFFFFFF),
-                "socket": refusing("network", "socket.__init__", "socketpair"),
+                "socket": refusing("sockets", "socket.__init__", "socketpair"),
                 "subprocess": refusing("processes", "Popen.__init__"),
             }
         )
