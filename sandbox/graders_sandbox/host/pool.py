@@ -12,9 +12,10 @@ import traceback
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from graders_sandbox import protocol
-from graders_sandbox.limits import Limits, Outcome, SandboxUnavailable
+from graders_sandbox.limits import WASM, Limits, Outcome, SandboxUnavailable
 
 from . import descriptors, reading
 from .answers import Answers
@@ -23,6 +24,9 @@ from .memory import InFlight
 from .servers import Server, ServerSet
 from .start import SOURCES, start
 from .tasks import Run, Task, TaskQueue
+
+if TYPE_CHECKING:
+    from graders_sandbox.wasm.pool import WasmPool
 
 START_S = 60.0  # for a server with the largest packages on a busy machine
 COMPILE_S = 25.0  # for a source that its server has not seen: more than it takes before it says no
@@ -66,6 +70,7 @@ class Pool:
         self._answers = Answers(self._queue, self.servers, choice, settings.limits, self._let_go)
         self._reader = reading.Reader()
         self._readings: dict[str, _Reading] = {}
+        self._fallback: WasmPool | None = None
         self._number = 0
         self._wake, self._inside = socket.socketpair()
         self._wake.setblocking(False)
@@ -88,6 +93,8 @@ class Pool:
     def cancel(self, task: Task) -> None:
         if self._queue.cancel(task):
             self.wake_up()
+        elif self._fallback is not None:
+            self._fallback.cancel(task)
 
     def wake_up(self) -> None:
         if not self._awake:
@@ -108,6 +115,8 @@ class Pool:
         self._inside.close()
         self._selector.close()
         self.servers.forget()
+        if self._fallback is not None:
+            self._fallback.forget()
         self._reader.forget()
         for waiting in self._readings.values():
             os.close(waiting.answer)
@@ -142,6 +151,8 @@ class Pool:
 
     def _end(self) -> None:
         self.servers.close()
+        if self._fallback is not None:
+            self._fallback.close()
         self._reader.close()
         for waiting in self._readings.values():
             os.close(waiting.answer)
@@ -202,6 +213,9 @@ class Pool:
             return
         bound = self._settings.in_flight.allowed(self._choice.tier)
         while (task := self._queue.head) is not None:
+            if self._choice.next == WASM and not self._choice.refusal:
+                self._fall_back(self._queue.pop())
+                continue
             if self._choice.refusal:
                 self._queue.finish_queued(Outcome("infrastructure", text=self._choice.refusal))
                 return
@@ -228,6 +242,15 @@ class Pool:
                 self._send(server, run)
             else:
                 server.waiting.append(run)
+
+    def _fall_back(self, task: Task) -> None:
+        """No Linux tier works here: the other pool has the task from now on."""
+        if self._fallback is None:
+            from graders_sandbox.wasm.pool import WasmPool
+
+            self._fallback = WasmPool(self._settings.limits, self._choice)
+        self._queue.release(task)
+        self._fallback.add(task)
 
     def _again(self, tasks: list[Task], reason: str) -> None:
         self._queue.again(tasks, reason, self._choice.tier)

@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graders_sandbox import protocol
+from graders_sandbox.limits import SandboxUnavailable
 
 from . import descriptors
 from .imports import NOTHING_TO_LOAD, ToLoad, to_load
@@ -156,9 +158,13 @@ def read_source(source: str) -> SourceFacts:
     It is parsed in a process of its own behind seccomp, never here. The first call of a process starts it, in some 50 ms.
 
     Raises:
-        SandboxUnavailable: this Python cannot be started.
+        SandboxUnavailable: this Python cannot be started, or there is no jail for a reader on this system.
         OSError: no descriptor or process could be had.
     """
+    if not sys.platform.startswith("linux"):
+        raise SandboxUnavailable(
+            "a source is parsed in a jail only, and that one needs Linux; its first row says what is wrong"
+        )
     facts = known(source)
     for _ in range(TRIES):
         if facts is not None:

@@ -14,16 +14,20 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from graders_sandbox.limits import Job, Limits, Outcome, SandboxUnavailable
+from graders_sandbox.limits import WASM, Job, Limits, Outcome, SandboxUnavailable
 
 from . import reading
 from .choice import Choice
 from .memory import InFlight
-from .pool import Pool, Settings
 from .reading import SourceFacts
 from .tasks import Task
+
+if TYPE_CHECKING:
+    from graders_sandbox.wasm.pool import WasmPool
+
+    from .pool import Pool
 
 _AHEAD = 8  # times what is in flight: how far run_many reads on
 
@@ -35,7 +39,7 @@ class Sandbox:
 
     Args:
         limits: What one sample may use; None: the hosted service's.
-        require: The weakest tier that will do, of TIERS; None: any of them.
+        require: The weakest tier that will do, of TIERS; None: any of them. `wasm`: that tier alone.
         tier: Exactly this tier (for tests and diagnosis).
         unsandboxed: No jail at all. Only for programs that you wrote; every outcome says so.
         seed: The run's seed; with a sample's key it seeds random and numpy.
@@ -76,7 +80,7 @@ class Sandbox:
         self._max_servers = servers
         self._choice = Choice(require=require, tier=tier, unsandboxed=unsandboxed)
         self._lock = threading.Lock()
-        self._pool: Pool | None = None
+        self._pool: Pool | WasmPool | None = None
         _ALL.add(self)
 
     @property
@@ -213,7 +217,7 @@ class Sandbox:
                 future.set_result(Outcome("infrastructure", text=self._choice.refusal))
                 return future
             if self._pool is None or not self._pool.accepting:
-                self._pool = Pool(self._settings(), self._choice)
+                self._pool = self._new_pool()
             pool = self._pool
             pool.add(task, wake=not self._open_batches)
         future.add_done_callback(lambda done: pool.cancel(task) if done.cancelled() else None)
@@ -236,14 +240,22 @@ class Sandbox:
             if pool is not None:
                 pool.wake_up()
 
-    def _settings(self) -> Settings:
-        return Settings(
+    def _new_pool(self) -> Pool | WasmPool:
+        if self._choice.next == WASM:
+            # Its worker processes need nothing of Linux; the other pool does.
+            from graders_sandbox.wasm.pool import WasmPool
+
+            return WasmPool(self.limits, self._choice)
+        from .pool import Pool, Settings
+
+        settings = Settings(
             limits=self.limits,
             in_flight=self._bound,
             hash_seed=self.hash_seed,
             max_servers=self._max_servers,
             samples_per_process=self.samples_per_process,
         )
+        return Pool(settings, self._choice)
 
     def close(self) -> None:
         """End all servers and what runs in them. The sandbox may be used again after."""

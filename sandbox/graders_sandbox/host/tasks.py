@@ -112,6 +112,10 @@ class TaskQueue:
     def pop(self) -> Task:
         return self._queue.popleft()
 
+    def release(self, task: Task) -> None:
+        """Somebody else answers for it from now on."""
+        self._open.discard(task)
+
     def put_back(self, tasks: Iterable[Task]) -> None:
         """In front of the others, in their order."""
         self._queue.extendleft(reversed(list(tasks)))

@@ -101,10 +101,12 @@ class _Finder:
 
             def exec_module(module: Any) -> None:
                 load(module)
-                change(module)
-                begin(module)
+                # The loader of a zip file serves other modules too.
+                if module.__name__ == name:
+                    change(module)
+                    begin(module)
 
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # of this one loader, made for it
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # of this one loader
         return spec
 
 

@@ -30,7 +30,7 @@ from graders_sandbox import protocol
 from graders_sandbox.linux import sys as kernel
 from graders_sandbox.linux.seccomp import SampleFilter
 
-from . import program, sample, seeding
+from . import frames, program, sample, seeding
 from . import untrusted as untrusted  # for programs that import it
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
@@ -234,8 +234,8 @@ def warm() -> None:
     code = compile("def grade(sample, item):\n    return 1.0\n", "<grader>", "exec")
     row = b'{"sample": "", "item": {}}'
     for _ in range(20):
-        sample._frame(code, row, 0, None)
-        del sys.modules[sample.NAME]
+        frames.frame_of(code, row, 0, None)
+        del sys.modules[frames.NAME]
     if "re" in sys.modules:
         import re
 

