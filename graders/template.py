@@ -21,6 +21,7 @@ NAMESPACES = ("item", "sample")
 #: Of one rendered text, and of all texts that one row's judges are asked about. Sixteen times the longest context of a
 #: judge. A template may name a value thousands of times, so a small request could otherwise fill the memory.
 RENDERED_MAX_CHARS = 64 * 1024**2
+FEW_PIECES = 8
 
 # Possessive (`*+`, `++`): no character of a step can begin what follows it, so nothing has to be remembered for a
 # second try, and a long path takes no memory.
@@ -205,16 +206,22 @@ class Template:
     def _render_pieces(self, row: Row) -> str:
         to_text = self.to_text
         texts = []
-        n_chars = 0
+        n_made = 0
         for piece in self.pieces:
             value = piece if piece.__class__ is str else piece.value(row)  # type: ignore[union-attr]  # only Path is left
-            text = value if value.__class__ is str else to_text(value, piece)
-            n_chars += len(text)
-            # each time, since to_text makes copies
-            if n_chars > RENDERED_MAX_CHARS:
-                raise RenderedTooLong(n_chars)
-            texts.append(text)
-        return "".join(texts)
+            if value.__class__ is not str:
+                value = to_text(value, piece)
+                # each time: these are copies, the other texts are not
+                n_made += len(value)
+                check_rendered(n_made)
+            texts.append(value)
+        # a few pieces make no text that is much longer than the row, so that they are counted when they are joined
+        if len(texts) > FEW_PIECES:
+            check_rendered(sum(map(len, texts)))
+        text = "".join(texts)
+        if len(text) > RENDERED_MAX_CHARS:
+            raise RenderedTooLong(len(text))
+        return text
 
     def _render_around(self, row: Row) -> str:
         around, to_text = self._around, self.to_text
