@@ -29,6 +29,7 @@ from graders.datasets.rows import Chunk, DataError, DataRow, Unreadable
 from graders.engine.compile import compile
 from graders.engine.grader import digest
 from graders.errors import GradeError, Interrupted, ModelServerError, ModelStop, PythonServerError
+from graders.portable import available_cpus
 from graders.results.lines import Broken, LineWriter, ResultChunk, Tally
 from graders.results.read import Header, ResultsError
 from graders.results.write import Writer
@@ -443,7 +444,7 @@ class _Batch:
     def _processes(self) -> Any:
         from graders.batch.workers import Processes
 
-        n = self.jobs or len(os.sched_getaffinity(0))
+        n = self.jobs or available_cpus()
         return Processes(n) if n > 1 else None
 
     def _grade_with_workers(self, workers: Workers, parts: Iterator[RowChunk]) -> None:

@@ -80,8 +80,10 @@ def group() -> None:
 
 def main(argv: list[str] | None = None) -> Any:
     """Run the command line and exit with its code."""
+    _open_streams()
     try:
         code = group.main(argv, prog_name="grader", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -92,7 +94,40 @@ def main(argv: list[str] | None = None) -> Any:
         click.echo("out of memory: a file or a text is larger than what this machine can hold", err=True)
         code = BROKEN
     except BrokenPipeError:  # the reader of stdout has gone, as `head` does
-        with suppress(OSError):  # what is still buffered would fail again when Python ends
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         code = OK
+    except OSError as error:
+        click.echo(f"error: {_what_failed(error)}: {error.strerror or error}", err=True)
+        _drop_stdout()
+        code = BROKEN
     sys.exit(code or OK)
+
+
+def _open_streams() -> None:
+    """Streams that were closed before we began are null devices, so that no file of ours gets their numbers.
+
+    Nothing is lost unsaid: talk has nowhere to go, and writing results fails.
+    """
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115  # for the whole run
+    if sys.stdout is None:
+        # opened for reading, so that every write fails
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def _drop_stdout() -> None:
+    """What is still buffered would fail again when Python ends."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _what_failed(error: OSError) -> str:
+    if error.filename is not None:
+        return f"cannot use {os.fspath(error.filename)!r}"
+    try:
+        os.getcwd()
+    except OSError:
+        return "the working directory is gone; change to one that exists"
+    return "standard output cannot be written"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import IO, Any
 
 from graders.datasets.ids import IdSet
 from graders.jsontext import dumps, loads
+from graders.portable import lock, open_flags, sync_folder
 from graders.results.lines import ResultChunk, Tally
 from graders.results.read import Header, ResultsError, parse_header
 
@@ -94,7 +94,7 @@ class Writer:
                 self._size = 0
             if not self._size:
                 self._append(dumps(header.to_json()) + b"\n")
-                _sync_folder(path)
+                sync_folder(path)
         except OSError as error:
             self._truncate_to_last_line()
             self._close_fd()
@@ -258,29 +258,14 @@ class Writer:
                 kept.flush()
                 os.fsync(kept.fileno())
                 size = kept.tell()
-            fd = _lock(os.open(temporary, os.O_RDWR | os.O_APPEND), self.path)
+            fd = _lock(os.open(temporary, os.O_RDWR | os.O_APPEND | open_flags()), self.path)
             os.replace(temporary, self.path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-        _sync_folder(self.path)
+        sync_folder(self.path)
         self._close_fd()
         self._fd, self._size, self.tally = fd, size, tally
-
-
-def _sync_folder(path: str) -> None:
-    """A new name outlives a power cut once its folder is on the disk."""
-    try:
-        fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-    except PermissionError:  # a folder that may be written and not read
-        return
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no such call
-            raise
-    finally:
-        os.close(fd)
 
 
 #: Options that change neither rewards nor lines, or that a resumed file keeps.
@@ -312,7 +297,7 @@ def _leaves(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, A
 
 def _open_locked(path: str) -> int:
     while True:
-        fd = _lock(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666), path)
+        fd = _lock(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | open_flags(), 0o666), path)
         try:
             same = os.path.samestat(os.fstat(fd), os.stat(path))
         except FileNotFoundError:
@@ -324,7 +309,7 @@ def _open_locked(path: str) -> int:
 
 def _lock(fd: int, path: str) -> int:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(fd)
     except BlockingIOError:
         os.close(fd)
         raise ResultsError(f"another process is writing {path}; wait for it, or choose another -o") from None

@@ -1,0 +1,64 @@
+"""What differs between systems: locks on files, durable names, the processors a process may use."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+
+def lock(fd: int) -> None:
+    """Lock an open file for this process alone, until it is closed.
+
+    Raises:
+        BlockingIOError: another process has locked it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        _lock_by_region(fd)
+    else:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+#: Where Windows locks a byte: far behind any content, since a locked byte cannot be read by others.
+_LOCKED_BYTE = 2**62
+
+
+def _lock_by_region(fd: int) -> None:
+    import msvcrt
+
+    at = os.lseek(fd, 0, os.SEEK_CUR)
+    os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)
+    try:
+        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]  # of Windows
+    except OSError as error:
+        raise BlockingIOError(errno.EAGAIN, "locked by another process") from error
+    finally:
+        os.lseek(fd, at, os.SEEK_SET)
+
+
+def open_flags() -> int:
+    """Flags for `os.open` of files that hold bytes as they are."""
+    return getattr(os, "O_BINARY", 0)
+
+
+def sync_folder(path: str) -> None:
+    """Bring the names in a file's folder to the disk: a new name outlives a power cut only then."""
+    try:
+        fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    except PermissionError:  # a folder that may be written and not read; on Windows, any folder
+        return
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no such call
+            raise
+    finally:
+        os.close(fd)
+
+
+def available_cpus() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
