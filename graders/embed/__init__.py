@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 
 class Embedder(Protocol):
-    """Whoever makes vectors. `Backends(embedder=...)` takes any object with these."""
+    """Makes vectors of texts. `Backends(embedder=...)` takes any object with these."""
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """What made the vectors: at least `model`. Read after `embed`."""
+        """The model and settings that made the vectors: at least `model`. Read after `embed`."""
         ...
 
     def embed(self, texts: Sequence[str]) -> NDArray[Any]:
@@ -75,10 +75,10 @@ def embedder_from(config: Config) -> Embedder:
         from graders.embed.local import Local
 
         made = Local(keys["model"], threads=keys["threads"])
-    return Kept(made, max_bytes=keys["cache_mb"] * 1024 * 1024)
+    return CachingEmbedder(made, max_bytes=keys["cache_mb"] * 1024 * 1024)
 
 
-class Kept:
+class CachingEmbedder:
     """An embedder that asks for each text once and keeps the vectors used last. Safe to use from several threads.
 
     The empty text has no meaning to any model, and endpoints refuse it: its vector is all zeros, its cosine 0.
@@ -100,7 +100,7 @@ class Kept:
         """See Embedder."""
         import numpy as np
 
-        # a forked child: whoever held the lock is not here
+        # a forked child: the thread that held the lock is not in it
         if self._pid != os.getpid():
             self._pid, self._lock = os.getpid(), threading.Lock()
         with self._lock:

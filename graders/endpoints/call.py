@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from graders.endpoints.capabilities import MOST_LESSONS, refused_feature
 from graders.endpoints.complaint import Complaint
-from graders.endpoints.concurrency import Closed
+from graders.endpoints.concurrency import NotAdmitted
 from graders.endpoints.endpoint import Endpoint
 from graders.endpoints.failures import CapabilityLearned, OutOfTime, Retry, final_failure, redacted
 from graders.endpoints.spending import cost_of
@@ -80,14 +80,14 @@ class EndpointCall(ABC, Generic[P, R]):
 
     @abstractmethod
     def accept(self, parsed: P, body: Mapping[str, Any]) -> R:
-        """What is made of it. Raises Retry when asking again may help, GradeError when nothing will."""
+        """The result in a response. Raises Retry when asking again may help, GradeError when nothing will."""
 
     @abstractmethod
     def form(self) -> Mapping[str, Any]:
-        """How the question was put, for provenance."""
+        """The keys of provenance that tell the request's form."""
 
     def review(self, complaint: Complaint, body: Mapping[str, Any], message: str) -> Exception | None:
-        """What an error response means for this kind of question; None: what it means for all of them."""
+        """The exception for an error response that this kind of question reads in its own way; None: the common one."""
         if self.lessons >= MOST_LESSONS:
             return None
         capabilities = self.endpoint.capabilities
@@ -120,17 +120,17 @@ class EndpointCall(ABC, Generic[P, R]):
             ) from error.__cause__
 
     def provenance(self) -> dict[str, Any]:
-        """How the question was asked so far."""
+        """Endpoint, form, attempts and seconds so far."""
         endpoint = self.endpoint
-        told: dict[str, Any] = {
+        provenance: dict[str, Any] = {
             "endpoint": endpoint.route.endpoint or endpoint.route.origin,
             **self.form(),
             "attempts": self.attempts,
             "latency_s": round(endpoint.timing.clock() - self._started, 6),
         }
         if self._request_id:
-            told["request_id"] = self._request_id
-        return told
+            provenance["request_id"] = self._request_id
+        return provenance
 
     @property
     def tries(self) -> int:
@@ -197,8 +197,8 @@ class EndpointCall(ABC, Generic[P, R]):
         self._check_stopped()
         try:
             await endpoint.limiter.enter(self._deadline, tokens)
-        except Closed as closed:
-            raise self._closed(closed.wait_s) from None
+        except NotAdmitted as refused:
+            raise self._not_admitted(refused.wait_s) from None
         try:
             # while this one waited, another may have learned that there is no use
             self._check_stopped()
@@ -212,7 +212,7 @@ class EndpointCall(ABC, Generic[P, R]):
         if capabilities.stopped and self.endpoint.timing.clock() < capabilities.stopped_until:
             raise ModelStop(capabilities.stopped)
 
-    def _closed(self, wait_s: float, trouble: str = "") -> GradeError:
+    def _not_admitted(self, wait_s: float, trouble: str = "") -> GradeError:
         """The deadline comes before the next attempt may start."""
         trouble = trouble or "the deadline passed before the model could be asked"
         if not wait_s:
@@ -245,7 +245,7 @@ class EndpointCall(ABC, Generic[P, R]):
     def _failure(
         self, complaint: Complaint, body: Mapping[str, Any], sent_at: float, secret: str
     ) -> Exception:
-        """What a response without an answer means."""
+        """The exception for an error response."""
         endpoint = self.endpoint
         message = redacted(str(complaint), secret)
         if self._request_id:
@@ -283,7 +283,7 @@ class EndpointCall(ABC, Generic[P, R]):
         delay = max(retry.pause_s, self._backoff())
         if timing.clock() + delay >= self._deadline:
             if retry.pause_s:
-                raise self._closed(retry.pause_s, str(retry))
+                raise self._not_admitted(retry.pause_s, str(retry))
             raise OutOfTime(f"{retry}; no time is left for another attempt")
         await timing.sleep(delay)
 

@@ -1,4 +1,4 @@
-"""What a model behind an endpoint was found to accept, and what an error response teaches about it.
+"""The features that a model behind an endpoint was found to accept, and how an error response is read for them.
 
 Nothing is looked up in tables of models. Two rules read an error instead of lists of phrases: a complaint that names
 what only the request's answer format holds is about that format, and a complaint that names a parameter or speaks of
@@ -34,7 +34,7 @@ PARAMETERS = {
     "stream": ("stream",),
     "store": ("store",),
 }
-#: Those that a client adds by itself: nobody loses anything where they go, so that any complaint will do.
+#: Those that a client adds by itself: no answer changes without them, so that any complaint will do.
 _OURS = frozenset({"top_logprobs", "logprobs", "stream", "store"})
 #: Changes of a request's roles, in the order in which they are tried (see `wire.fit_roles`).
 ROLES = ("developer", "system", "repeated_roles")
@@ -60,7 +60,7 @@ MOST_LESSONS = len(STRUCTURED_MODES) + len(PARAMETERS) + len(ROLES)
 
 @dataclass(slots=True)
 class EndpointCapabilities:
-    """What one model behind one endpoint was found to accept; shared by everything that asks it.
+    """The features that one model behind one endpoint accepts; shared by everything that asks it.
 
     Attributes:
         mode: Index into STRUCTURED_MODES of the way to ask for structured answers.
@@ -116,7 +116,7 @@ class EndpointCapabilities:
 
 
 def refused_feature(complaint: Complaint, body: Mapping[str, Any], *, proven: bool) -> str:
-    """What of a request a server does not take: "mode", a name of PARAMETERS or ROLES, or "" when it is neither.
+    """The part of a request that a server does not take: "mode", a name of PARAMETERS or ROLES, or "" when it is neither.
 
     Args:
         body: The request's, so that only what was sent can be refused.

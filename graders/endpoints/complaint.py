@@ -1,4 +1,4 @@
-"""What an error response says: its message, the names it mentions, and how long to wait. Pure functions.
+"""The contents of an error response: its message, the names it mentions, and how long to wait. Pure functions.
 
 Servers put their errors into objects, arrays and texts of their own, and spell one parameter in several ways, so the
 names in a complaint are compared with case and underscores removed.
@@ -81,7 +81,7 @@ class Complaint:
         return frozenset(map(plain_name, _NAME.findall(self.field("param"))))
 
     def wait_s(self, now_wall: float) -> float:
-        """How long the server asks to wait, by its headers or in its body; 0.0 when it does not say."""
+        """Seconds to wait, by the headers or the body; 0.0 when the server does not say."""
         return retry_after(self.headers, now_wall) or self._wait_in_body()
 
     @property

@@ -1,4 +1,4 @@
-"""What holds requests back: an adaptive number in flight, a pause after 429, requests and tokens per minute."""
+"""Limits of requests to one address: an adaptive number in flight, a pause after 429, requests and tokens per minute."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FEWEST = 1
 CUT = 0.5
 
 
-class Closed(Exception):
-    """There is no way in before the deadline. `wait_s`: until there would be, 0.0 when nobody can say."""
+class NotAdmitted(Exception):
+    """The deadline comes before the request may start. `wait_s`: seconds until it might, 0.0 when unknown."""
 
     def __init__(self, wait_s: float) -> None:
         super().__init__(wait_s)
@@ -30,7 +30,7 @@ class ConcurrencyLimiter:
     Attributes:
         most: In flight at most, ever.
         limit: In flight at most, now: halved by a 429, one more after that many answers.
-        open_at: Nobody starts before this time of the clock: one pause for all after a 429.
+        open_at: No request starts before this time of the clock: one pause for all after a 429.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class ConcurrencyLimiter:
         """Wait for a place and take it; `leave` gives it back. Cancelling the wait gives it up.
 
         Raises:
-            Closed: the deadline comes first.
+            NotAdmitted: the deadline comes first.
         """
         placed = False
         try:
@@ -68,7 +68,7 @@ class ConcurrencyLimiter:
                 now = self._clock()
                 wait = max(self.open_at - now, self._requests.wait(1), self._tokens.wait(tokens))
                 if now + max(wait, 0.0) >= deadline:
-                    raise Closed(max(wait, 0.0))
+                    raise NotAdmitted(max(wait, 0.0))
                 if wait > 0:
                     await self._sleep(wait)
                 elif placed or (not self._waiting and self._has_place()):
@@ -104,7 +104,7 @@ class ConcurrencyLimiter:
             elif future in self._waiting:
                 self._waiting.remove(future)
             if isinstance(error, TimeoutError):
-                raise Closed(0.0) from None
+                raise NotAdmitted(0.0) from None
             raise
 
     def leave(self) -> None:
@@ -116,7 +116,7 @@ class ConcurrencyLimiter:
         self._promise()
 
     def _promise(self) -> None:
-        """Give the free places to those who wait, in order: nobody who comes later gets one of them."""
+        """Give the free places to the waiting requests, in order, so that a later one cannot take them."""
         while self._waiting and self._has_place():
             future = self._waiting.popleft()
             if not future.done():
@@ -130,7 +130,7 @@ class ConcurrencyLimiter:
             self._promise()
 
     def throttled(self, sent_at: float, pause_s: float) -> None:
-        """A 429 for a request sent at `sent_at`: half as many in flight, and nobody starts for a while.
+        """A 429 for a request sent at `sent_at`: half as many in flight, and none starts for a while.
 
         A burst brings many of them; only one for a request sent after the last cut cuts again.
         """
@@ -181,7 +181,7 @@ MOST_WAIT_S = 366 * 86400.0
 
 
 def retry_after(headers: Mapping[str, str], now_wall: float) -> float:
-    """How long the server asks to wait, in seconds; 0.0 when it does not say.
+    """Seconds that the server asks to wait; 0.0 when it does not say.
 
     Read are retry-after-ms, Retry-After as seconds or as a date, and x-ratelimit-reset-requests and -tokens as
     durations ("6m0s") where nothing remains of them.

@@ -41,7 +41,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where one model name goes.
+    """The destination of one model name, with the state that its callers share.
 
     Attributes:
         model: The name as specs have it.
@@ -135,7 +135,7 @@ class Endpoints:
         self._start()
 
     def _start(self) -> None:
-        """What belongs to one process and its event loop."""
+        """Make the state that belongs to one process and its event loop."""
         self._pid = os.getpid()
         self._transports: dict[str, Transport] = {}
         self._limiters: dict[str, ConcurrencyLimiter] = {}

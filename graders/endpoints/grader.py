@@ -46,7 +46,7 @@ class EndpointGraders:
         """The score of one row.
 
         Args:
-            deadline: time.monotonic() seconds after which nobody waits any more.
+            deadline: time.monotonic() seconds after which the answer is of no use.
 
         Raises:
             EndpointNotAllowed: the configuration does not name the address's host.
@@ -93,7 +93,7 @@ class EndpointGraders:
 
 
 def _host_of(url: str) -> str:
-    """The host of an address, with its port where it names one; "" where it cannot be told for sure."""
+    """The host of an address, with its port where it names one; "" where two parsers might disagree."""
     try:
         parts = urlsplit(url)
         port = parts.port

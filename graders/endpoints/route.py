@@ -80,12 +80,12 @@ class Route:
 
     @property
     def address_hint(self) -> str:
-        """What may be wrong with an address that answers 404, "" when nothing strikes."""
+        """A likely mistake in an address that answers 404; "" when there is none."""
         plain = not self.api_version and "/v" not in self.base_url.partition("://")[2]
         return f"; most servers have their API under /v1: {self.origin}/v1" if plain else ""
 
     def url(self, model: str, operation: str = "") -> str:
-        """Where questions for this spec's model are posted; `operation` is another path than the judges'."""
+        """The address for this model name; `operation` is another path than that of completions."""
         base, query = self.origin, dict(self.query)
         if self.api_version:
             query = {"api-version": self.api_version, **query}
@@ -102,7 +102,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model costs, in a currency of yours per million tokens.
+    """The price of a model, in a currency of yours per million tokens.
 
     Attributes:
         cached: For prompt tokens the server had cached; None: as `input`.

@@ -1,4 +1,4 @@
-"""What judging used and may use: totals for each model, a price table of the user's, budgets, an estimate before."""
+"""Token totals per model, prices, budgets, and estimates before a run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ASSUMED_ANSWER = 400
 
 @dataclass(slots=True)
 class ModelTotals:
-    """What one model was asked and what that took.
+    """Requests to one model, with their tokens, seconds and cost.
 
     Attributes:
         calls: HTTP requests sent, retries included.
@@ -192,7 +192,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What questions would take, before any is asked.
+    """Requests, tokens and cost that questions are expected to take.
 
     Attributes:
         calls: Requests, votes included, if none fails; equal repeatable questions count once.
@@ -211,7 +211,7 @@ class Estimate:
 
 
 def estimate(config: Config, asks: Iterable[ModelAsk]) -> Mapping[str, Estimate]:
-    """What these questions would take, for each model the specs name. Nothing is sent."""
+    """The estimate of each model that the specs name. Nothing is sent."""
     found: dict[str, Estimate] = {}
     seen: set[ModelAsk] = set()
     for ask in asks:

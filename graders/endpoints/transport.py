@@ -36,7 +36,7 @@ class Reply:
 
 
 class Transport(Protocol):
-    """Whoever makes an HTTP exchange."""
+    """Makes HTTP exchanges."""
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Reply:
         """The whole response, whatever its status. Never tries again on its own.
@@ -67,7 +67,7 @@ class Direct:
             try:
                 reply, reusable = await connection.exchange(parts, headers, body)
             except BaseException as error:
-                # cancelled, too: an answer under way belongs to nobody
+                # cancelled, too: the rest of an answer must not be read by the next request
                 connection.close()
                 if isinstance(error, (EOFError, ValueError, asyncio.LimitOverrunError, zlib.error)):
                     raise ConnectionError(_broken(error)) from None
@@ -267,7 +267,7 @@ class Httpx:
             await (await made).aclose()
 
 
-class ByUrl:
+class AutoTransport:
     """Direct, but httpx2 for addresses that the environment sends through a proxy (HTTPS_PROXY and its kin)."""
 
     def __init__(self) -> None:
@@ -300,8 +300,8 @@ def _proxied(url: str) -> bool:
     return bool((proxies.get(parts.scheme) or proxies.get("all")) and not proxy_bypass(parts.hostname or ""))
 
 
-TRANSPORTS: dict[str, type[Direct] | type[Httpx] | type[ByUrl]] = {
-    "auto": ByUrl,
+TRANSPORTS: dict[str, type[Direct] | type[Httpx] | type[AutoTransport]] = {
+    "auto": AutoTransport,
     "direct": Direct,
     "httpx2": Httpx,
 }

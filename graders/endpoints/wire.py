@@ -25,7 +25,7 @@ _ELSEWHERE = ("reasoning_content", "reasoning", "tool_calls", "function_call", "
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a server answered with.
+    """A server's answer, of either API.
 
     Attributes:
         text: The answer's text; "" when there is none.
@@ -108,7 +108,7 @@ def _joined(messages: Sequence[Mapping[str, Any]], role: str) -> dict[str, Any]:
 
 
 def read_completion(body: bytes, api: str) -> Completion:
-    """What a 200 body says.
+    """The completion in a 200 body.
 
     Raises:
         NotAnAnswer: it is not JSON, not an object, an error after all, or without a choice.
@@ -165,7 +165,7 @@ def _read_chat(data: Mapping[str, Any]) -> Completion:
 
 
 def _elsewhere(message: Mapping[str, Any]) -> str:
-    """Where a message without text has some."""
+    """The field of a message without text that has some."""
     for name in _ELSEWHERE:
         if value := message.get(name):
             shown = value if isinstance(value, str) else json.dumps(value)

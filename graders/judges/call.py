@@ -37,7 +37,7 @@ class JudgeCall(EndpointCall[Completion, ModelReply]):
         self._form = self._current_form()
 
     def _current_form(self) -> RequestForm:
-        """How to ask, by what is known of the endpoint now."""
+        """The form that the endpoint is known to accept now."""
         capabilities, route = self.endpoint.capabilities, self.endpoint.route
         mode = STRUCTURED_MODES[capabilities.mode]
         grid: tuple[int, ...] = ()
@@ -150,7 +150,7 @@ class JudgeCall(EndpointCall[Completion, ModelReply]):
         return None
 
     def _expected(self, sampled: float, parsed: Completion, provenance: dict[str, Any]) -> float:
-        """The mean over what the judge might have said, where that can be told."""
+        """The mean over what the judge might have said, where the log-probabilities say it."""
         form = self._form
         found = expected_score(parsed.text, parsed.logprobs, form.grid, form.key) if form.grid else None
         if found is not None:

@@ -1,4 +1,4 @@
-"""What else can stand behind a judge: any function, or an openai client of yours.
+"""Judges in the user's own process: any function, or an openai client.
 
 Both become the transport of an ordinary Client, so that validation, retries, votes, cache and limits stay the same.
 """

@@ -78,7 +78,7 @@ class Client:
 
     @property
     def totals(self) -> Totals:
-        """What was asked and used so far."""
+        """Requests, tokens and cost so far."""
         return self.endpoints.totals
 
     async def answer(self, ask: ModelAsk, *, deadline: float | None = None) -> ModelReply:
@@ -146,7 +146,7 @@ class Client:
         except BaseException as error:
             shared = error if isinstance(error, GradeError) else OutOfTime("the first to ask gave up")
             mine.set_exception(shared)
-            # nobody else may be waiting: it is not unhandled
+            # where no other call waits, asyncio would report it as never retrieved
             mine.exception()
             raise
         finally:

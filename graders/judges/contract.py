@@ -1,4 +1,4 @@
-"""What the engine asks of whoever answers questions to judges."""
+"""The interface of judges' clients to the engine."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from graders.ask import ModelAsk, ModelReply
 
 
 class ModelClient(Protocol):
-    """Whoever answers judges' questions. Called on one event loop, many at a time."""
+    """Answers questions to judges. Called on one event loop, many at a time."""
 
     async def answer(self, ask: ModelAsk, *, deadline: float | None = None) -> ModelReply:
         """A valid verdict.
 
         Args:
             ask: The question. `ask.verdict.read` says what is valid.
-            deadline: time.monotonic() seconds after which nobody waits any more.
+            deadline: time.monotonic() seconds after which the answer is of no use.
 
         Raises:
             GradeError: ModelServerError, ModelStop, ModelRefusal or ModelParseError; `usage`, `model` and

@@ -26,7 +26,7 @@ IMAGE_SIDE = 64
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a probe found.
+    """The result of a probe.
 
     Attributes:
         ok: The judge gave a valid verdict (whether a sensible one is in `message`).
@@ -75,14 +75,14 @@ async def _probe(config: Config, model: str, image: bool, timeout_s: float, more
             return Probe(False, url, f"{error.flag}: {error}", latency_s=time.monotonic() - started)
         sees, seen = await _look(client, model, timeout_s) if image else (None, "")
         return Probe(
-            True, url, _told(reply), reply.model, reply.provenance["structured"], time.monotonic() - started,
+            True, url, _described(reply), reply.model, reply.provenance["structured"], time.monotonic() - started,
             reply.usage, sees, seen,
         )  # fmt: skip
     finally:
         await client.aclose()
 
 
-def _told(reply: ModelReply) -> str:
+def _described(reply: ModelReply) -> str:
     what = (
         "answers"
         if reply.verdict == "cedar"

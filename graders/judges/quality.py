@@ -1,4 +1,4 @@
-"""What makes one verdict of several answers, or of a distribution. All off unless configured, all named in the result."""
+"""One verdict from several answers, or from a distribution of tokens. All off unless configured, all named in the result."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Expected:
 
 
 def expected_score(text: str, logprobs: Any, grid: Sequence[int], key: str = "result") -> Expected | None:
-    """The expected score at the token that holds the result; None where it cannot be told.
+    """The expected score at the token that holds the result; None where the log-probabilities do not say.
 
     Args:
         text: The whole answer.

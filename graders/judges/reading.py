@@ -67,7 +67,7 @@ def read_verdict(text: str, verdict: Verdict, *, key: str = "result", tolerant: 
 
 
 def _without_fence(text: str) -> str:
-    """What stands in the one code fence that makes up the whole text; any other text as it is."""
+    """The contents of the one code fence that makes up the whole text; any other text as it is."""
     fenced = text.strip()
     if not fenced.startswith(_FENCE) or not fenced.endswith(_FENCE):
         return text

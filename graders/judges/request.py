@@ -15,7 +15,7 @@ from graders.endpoints.wire import NotSendable, fit_roles
 
 @dataclass(frozen=True, slots=True)
 class RequestForm:
-    """How a question is put to one server, by what it was found to accept.
+    """The form of a request to one server, by its capabilities.
 
     Attributes:
         mode: One of STRUCTURED_MODES.

@@ -1,4 +1,4 @@
-"""What a scripted judge answers: responses byte for byte, or made from the request in the API's own form."""
+"""The answers of a scripted judge: responses byte for byte, or made from the request in the API's own form."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class ScriptedJudge:
         self._loop.close()
 
     def next_step(self, received: Received) -> Step:
-        """What this request is answered with; records it."""
+        """Record a request and choose its answer."""
         with self._lock:
             self.received.append(received)
             self.in_flight += 1

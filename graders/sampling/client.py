@@ -32,7 +32,7 @@ class Sampler:
         """
         Args:
             config: Where names go; what [sampler] says goes before [judge].
-            endpoints: Whom to share with; None: nobody.
+            endpoints: Limits, connections, budget and totals to share; None: its own.
         """
         self._config = config.for_sampler()
         self._endpoints = endpoints or Endpoints(self._config)

@@ -1,4 +1,4 @@
-"""What a sampler is, to everything that asks one."""
+"""The interface of samplers to the engine."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from graders.ask import SampleAsk, SampleReply
 
 
 class SampleClient(Protocol):
-    """Whoever answers as a model. Called on one event loop, many at a time."""
+    """Answers as a model. Called on one event loop, many at a time."""
 
     async def answer(self, ask: SampleAsk, *, deadline: float | None = None) -> SampleReply:
         """The model's answer.
 
         Args:
-            deadline: time.monotonic() seconds after which nobody waits any more.
+            deadline: time.monotonic() seconds after which the answer is of no use.
 
         Raises:
             GradeError: ModelServerError, ModelStop, ModelRefusal or ModelParseError (an empty answer): the row has no

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import graders
-from graders.embed import Kept, TextsRefused, encodable
+from graders.embed import CachingEmbedder, TextsRefused, encodable
 from graders.judges.scripted import Received, ScriptedJudge, Step, fail
 from graders.metrics.cosine import cosine
 from graders.models import Config, ConfigError
@@ -143,7 +143,7 @@ class Counting:
 def test_each_text_is_asked_for_once() -> None:
     """Within a call and after it; the empty text never: its vector is all zeros."""
     inner = Counting()
-    kept = Kept(inner, max_bytes=1_000_000)
+    kept = CachingEmbedder(inner, max_bytes=1_000_000)
 
     first = kept.embed(["a", "bb", "a", ""])
     second = kept.embed(["bb", "ccc"])
@@ -157,7 +157,7 @@ def test_each_text_is_asked_for_once() -> None:
 def test_kept_vectors_are_bounded() -> None:
     """The ones used longest ago go first."""
     inner = Counting()
-    kept = Kept(inner, max_bytes=1000)
+    kept = CachingEmbedder(inner, max_bytes=1000)
 
     for text in ("a", "b", "a", "c", "d", "a"):
         kept.embed([text])
