@@ -149,6 +149,8 @@ class Vectors:
 class EmbedCall(EndpointCall[Vectors, "NDArray[Any]"]):
     """The vectors of some texts, in one request."""
 
+    subject = "embeddings: "
+
     def __init__(self, remote: Remote, endpoint: Endpoint, texts: Sequence[str], deadline: float) -> None:
         super().__init__(endpoint, deadline)
         self._remote = remote

@@ -10,7 +10,7 @@ import ssl
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from graders.endpoints.capabilities import MOST_LESSONS, refused_feature
 from graders.endpoints.complaint import Complaint
@@ -52,6 +52,9 @@ class EndpointCall(ABC, Generic[P, R]):
         usage: Tokens over all attempts that reported them.
         answered_by: The model that the server says it used, "" before it said so.
     """
+
+    #: Goes before messages about attempts.
+    subject: ClassVar[str] = ""
 
     def __init__(self, endpoint: Endpoint, deadline: float) -> None:
         """`deadline`: of the endpoint's clock."""
@@ -277,14 +280,14 @@ class EndpointCall(ABC, Generic[P, R]):
         timing = self.endpoint.timing
         if self.is_last_try:
             attempts = "1 attempt" if self.tries == 1 else f"{self.tries} attempts"
-            raise ModelServerError(f"{retry}; gave up after {attempts}")
+            raise ModelServerError(f"{self.subject}{retry}; gave up after {attempts}")
         if retry.at_once:
             return
         delay = max(retry.pause_s, self._backoff())
         if timing.clock() + delay >= self._deadline:
             if retry.pause_s:
-                raise self._not_admitted(retry.pause_s, str(retry))
-            raise OutOfTime(f"{retry}; no time is left for another attempt")
+                raise self._not_admitted(retry.pause_s, f"{self.subject}{retry}")
+            raise OutOfTime(f"{self.subject}{retry}; no time is left for another attempt")
         await timing.sleep(delay)
 
     def _backoff(self) -> float:

@@ -378,7 +378,12 @@ def test_floats_where_base64_is_ignored(server: ScriptedJudge) -> None:
         pytest.param([fail(500, "oops"), fail(503, "oops")], "", 3, id="the third try succeeds"),
         pytest.param([Step(drop=True)], "", 2, id="a dropped connection"),
         pytest.param([fail(429, "slow down", headers={"retry-after-ms": "10"})], "", 2, id="throttled"),
-        pytest.param([fail(500, "oops")] * 3, "500: oops; gave up after 3 attempts", 3, id="no more tries"),
+        pytest.param(
+            [fail(500, "oops")] * 3,
+            "embeddings: status 500: oops; gave up after 3 attempts",
+            3,
+            id="no more tries",
+        ),
         pytest.param(
             [fail(401, "bad key secret")],
             "401: bad key ***; check the key",
