@@ -38,6 +38,8 @@ class Confinement:
         alone: Whether nobody else's processes count as those of the server's user.
         notes: What is thinner here than the tier's name says.
         rules: A descriptor of Landlock's rules for each slot; [] where there are none.
+        ends: Readable when a child has ended.
+        template_ends: Of the channel between a server and its first template.
         watcher: Who bounds what samples have on the disk, where no file system does.
     """
 
@@ -91,6 +93,11 @@ class Confinement:
             _continue_in_child(control)
         if not self.namespaced:
             self._open_accounts()
+        # Behind the filter neither can be made. Nobody else may hold the template's end, which tells when it is gone; and a
+        # handler of the signal would run for each child that ends.
+        self.template_ends = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+        self.ends = kernel.signal_descriptor(signal.SIGCHLD)
 
     def lock(self) -> None:
         """Set up the layers that keep what a server has prepared: Landlock, seccomp.

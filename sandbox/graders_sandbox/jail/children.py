@@ -1,0 +1,170 @@
+"""Children of samples, for code of others: `run_untrusted` asks the server for them (see client.py)."""
+
+from __future__ import annotations
+
+import _socket
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from graders_sandbox import protocol
+
+from . import template
+from .records import Asker, Running
+from .slots import Slots
+from .templates import UNTRUSTED, Templates
+
+TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+if TYPE_CHECKING:
+    from select import poll
+
+CLEANING = 1  # folders of one sample's children that may be emptied at once, before it gets another child
+_POLLIN = 1  # select's
+
+
+class SampleChildren:
+    """Who may ask for a child, who waits for one, and what becomes of it.
+
+    Args:
+        files: Whether a child has a folder. Without Landlock its neighbours' would be in reach: then it needs no slot either.
+        jailed: Whether there is a jail at all.
+        memory_bytes: The most that a child may have.
+        running: All children by pid, samples among them.
+        started: Takes the entry of a child that runs, with its pid.
+        kill: Ends a child, for a reason.
+    """
+
+    def __init__(
+        self, *, files: bool, jailed: bool, memory_bytes: int, slots: Slots, templates: Templates, listened: poll,
+        running: Mapping[int, Running], started: Callable[[int, Running], None],
+        kill: Callable[[int, Running, int], None],
+    ) -> None:  # fmt: skip
+        self._files = files
+        self._jailed = jailed
+        self._memory_bytes = memory_bytes
+        self._slots = slots
+        self._templates = templates
+        self._listened = listened
+        self._running = running
+        self._started = started
+        self._kill = kill
+        self._askers: dict[int, Asker] = {}
+        self._asking: deque[Asker] = deque()  # who waits for a child
+
+    def allow(self, asker: Asker, sample: int) -> None:
+        """This sample may ask from now on."""
+        asker.sample = sample
+        self._askers[asker.channel.fileno()] = asker
+        self._listened.register(asker.channel, _POLLIN)
+
+    def revoke(self, asker: Asker) -> None:
+        """The sample has ended or lost its right to ask: so does its child."""
+        if self._askers.pop(asker.channel.fileno(), None) is None:
+            return
+        self._listened.unregister(asker.channel)
+        asker.channel.close()
+        if asker.wanted:
+            self._asking.remove(asker)
+        if (running := self._running.get(asker.child)) is not None:
+            self._kill(asker.child, running, protocol.BY_HOST)
+
+    def is_starved(self, asker: Asker | None) -> bool:
+        """Whether it waits for a child for want of a slot, and so has run out of our time, not of its own."""
+        return asker is not None and asker in self._asking and not asker.cleaning
+
+    def on_request(self, descriptor: int) -> None:
+        """A sample asks for a child, or to have it ended."""
+        asker = self._askers.get(descriptor)
+        if asker is None:
+            return
+        try:
+            data = asker.channel.recv(protocol.ASK.size)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if len(data) != protocol.ASK.size:  # gone, or nonsense
+            self.revoke(asker)
+        elif data[:1] == b"K":
+            if (running := self._running.get(asker.child)) is not None:
+                self._kill(asker.child, running, protocol.BY_HOST)
+        elif asker.child or asker.wanted:  # one at a time
+            self.revoke(asker)
+        else:
+            _, wall_s, memory_bytes = protocol.ASK.unpack(data)
+            asker.wanted = (wall_s, max(1, min(memory_bytes, self._memory_bytes)))
+            self._asking.append(asker)
+            self.start_waiting()
+
+    def start_waiting(self) -> None:
+        """Give a child to all who wait for one and can have it. Nobody is refused: what is not there yet is waited for."""
+        if not self._asking:
+            return
+        source = self._templates.sources.get(UNTRUSTED)
+        if source is None or not source.ready:
+            return
+        for asker in [*self._asking]:
+            if not self._files:
+                self._start(asker, source.channel, template.NO_SLOT)
+            elif asker.cleaning >= CLEANING:
+                asker.since = asker.since or time.monotonic()
+            elif self._slots.free:
+                self._start(asker, source.channel, self._slots.free.pop())
+
+    def _start(self, asker: Asker, channel: _socket.socket, slot: int) -> None:
+        assert asker.wanted is not None
+        wall_s, memory_bytes = asker.wanted
+        self._asking.remove(asker)
+        asker.wanted = None
+        parent = self._running[asker.sample]
+        started = time.monotonic()
+        waited_s = started - asker.since if asker.since else 0.0
+        asker.since = 0.0
+        if wall_s <= waited_s:
+            self._tell(asker, protocol.TOLD.pack(b"X", 0, protocol.BY_DEADLINE, waited_s))
+            self._put_back(slot)
+            return
+        pid = 0
+        ours, theirs = _socket.socketpair()
+        if started <= parent.deadline:  # else this server was late, and the sample did not have its time
+            pid = self._templates.fork(
+                channel, template.UNTRUSTED, slot, [theirs.fileno()], memory_bytes=memory_bytes
+            )
+        theirs.close()
+        if pid:
+            asker.child = pid
+            deadline = min(parent.deadline, started + wall_s - waited_s)
+            running = Running(
+                run=-1, slot=slot, started=started, deadline=deadline, template=channel, asker=asker
+            )
+            self._started(pid, running)
+            self._tell(asker, protocol.TOLD.pack(b"O", 0, 0, waited_s), [ours.fileno()])
+        else:
+            out_of_time = started > parent.deadline and waited_s
+            self._kill(asker.sample, parent, protocol.BY_DEADLINE if out_of_time else protocol.BY_FAULT)
+            self._put_back(slot)
+        ours.close()
+
+    def _put_back(self, slot: int) -> None:
+        if slot >= 0:
+            self._slots.free.append(slot)
+
+    def ended(self, running: Running, status: int) -> None:
+        """A child has ended: its sample is told, and ends with it where that was no doing of its code."""
+        asker = running.asker
+        if asker is None:
+            return
+        asker.child = 0
+        parent = self._running.get(asker.sample)
+        unjailed = self._jailed and status == protocol.NOT_JAILED << 8
+        if parent is not None and status == signal.SIGSYS and self._jailed and not self._files:
+            self._kill(asker.sample, parent, protocol.BY_REFUSAL)
+        elif parent is not None and (unjailed or running.ended == protocol.BY_FAULT):
+            self._kill(asker.sample, parent, protocol.BY_FAULT)
+        self._tell(asker, protocol.TOLD.pack(b"X", status, running.ended, 0.0))
+
+    def _tell(self, asker: Asker, message: bytes, descriptors: list[int] | None = None) -> None:
+        with suppress(OSError):  # a sample that does not read its answers gets none
+            protocol.send(asker.channel, message, descriptors or ())
