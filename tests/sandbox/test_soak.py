@@ -1,0 +1,88 @@
+"""Whatever of the sandbox's own processes dies, no row gets a wrong score."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from graders_sandbox import Job, Sandbox
+from tests.sandbox.jails import descendants, need
+
+PLAIN = (
+    "import re\ndef grade(sample, item):\n    return float(re.fullmatch(r'\\d+', sample) is not None) + item"
+)
+UNTRUSTED = """
+from graders_sandbox import run_untrusted
+def grade(sample, item):
+    return run_untrusted(sample, [{"args": [k], "expect": k + item} for k in range(2)], timeout=20, entry="f").score
+"""
+ROWS = 20_000
+SECONDS = 600.0  # at most, for all rows
+EVERY_S = (0.2, 1.2)  # between kills
+
+
+def jobs(end: float) -> Iterator[tuple[Job, float]]:
+    """Rows with their scores: every tenth runs code that a model wrote, right or wrong."""
+    for number in range(ROWS):
+        if time.monotonic() > end:
+            return
+        if number % 10:
+            text = str(number) if number % 3 else "x"
+            yield Job(PLAIN, text, number), float(number % 3 != 0) + number
+        else:
+            offset = number % 4
+            yield Job(UNTRUSTED, f"def f(n): return n + {offset}", 2), float(offset == 2)
+
+
+def kill_at_random(stop: threading.Event, killed: Counter[str]) -> None:
+    """Kill one process below this one after the other: servers and what they are children of, templates, samples, readers."""
+    choice = random.Random(11)
+    while not stop.wait(choice.uniform(*EVERY_S)):
+        below = descendants(os.getpid())
+        if not below:
+            continue
+        pid = choice.choice(below)
+        with suppress(OSError):
+            name = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+            os.kill(pid, signal.SIGKILL)
+            killed["reader" if any("jail.reader" in word for word in name) else "other"] += 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tier", ["linux-full", "linux-landlock"])
+def test_no_wrong_score_whatever_dies(tier: str) -> None:
+    """Each row has its own score, or none and says that the machinery failed."""
+    need(tier)
+    stop, killed = threading.Event(), Counter[str]()
+    killer = threading.Thread(target=kill_at_random, args=(stop, killed))
+    wrong, said = [], Counter[str]()
+    rows = list(jobs(time.monotonic() + SECONDS))
+    end = time.monotonic() + SECONDS / 2
+    with Sandbox(tier=tier) as sandbox:
+        killer.start()
+        try:
+            outcomes = sandbox.run_many(job for job, _ in rows)
+            for (_, score), outcome in zip(rows, outcomes, strict=False):
+                said[outcome.status] += 1
+                if outcome.status == "value" and outcome.value != score:
+                    wrong.append((score, outcome))
+                if time.monotonic() > end:
+                    break
+        finally:
+            stop.set()
+            killer.join()
+            outcomes.close()
+
+    assert not wrong
+    assert killed
+    assert said["value"] > 0.95 * said.total()
+    assert set(said) <= {"value", "infrastructure"}
