@@ -168,6 +168,9 @@ def lenient_sampling(raw: dict[str, Json], problems: Problems) -> dict[str, Json
 def check_model(model: Json, problems: Problems) -> None:
     if model == "":
         problems.error("Invalid value: ''. Name the judge model.", "invalid_value", "model")
+    if isinstance(model, str) and "{{" in model:
+        message = f"The model '{model}' is a name: nothing is put in for braces."
+        problems.warn(message, "model_template", "model")
     for name, day in RETIRED.items() if isinstance(model, str) else ():
         # a dated snapshot is retired with its alias; another model that begins alike is not
         if model == name or (
@@ -198,6 +201,10 @@ def check_messages(messages: Json, problems: Problems) -> None:
 
 def _check_part(part: Json, problems: Problems) -> None:
     problems.template(part)
+    text = part.get("text") if isinstance(part, dict) else part
+    if isinstance(text, str) and "{%" in text and "%}" in text:
+        message = "'{% ... %}' is not read here, nor by the service: the judge sees it as it stands."
+        problems.warn(message, "jinja_statement")
     if isinstance(part, dict):
         problems.template(part.get("text"), "text")
         problems.template(part.get("image_url"), "image_url")

@@ -20,6 +20,15 @@ CODE_MAX_BYTES = 256 * 1024  # the service's own cap
 #: The tag that Evals fills in (recorded); fine-tuning's validate fills in none. There is one image here.
 IMAGE_TAG = "2025-05-08"
 
+#: Modules of the hosted image whose package has another name.
+PACKAGES = {
+    "ast_grep_py": "ast-grep-py",
+    "rouge_score": "rouge-score",
+    "skbio": "scikit-bio",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+
 
 class PythonSpec(SpecModel):
     """What `grade(sample, item)` of `source` returns: any finite number, never clamped."""
@@ -50,15 +59,26 @@ class PythonSpec(SpecModel):
             return
         # Not parsed here: in a process of its own, since the compiler can be made to take minutes, or to crash.
         from graders_sandbox import SandboxUnavailable, read_source
+        from graders_sandbox.host.imports import HOSTED
 
         try:
-            mistake = read_source(source).mistake
+            facts = read_source(source)
         except (SandboxUnavailable, OSError) as error:
             problems.warn(f"The source was not read: {error}.", "source_not_read", "source")
             return
-        if mistake:  # the service creates such a grader and fails its rows (docs/parity.md)
+        if facts.mistake:  # the service creates such a grader and fails its rows (docs/parity.md)
             source = "a recorded eval with such a grader was created, and failed every row"
-            problems.lenient(mistake, "invalid_source", "source", source=source)
+            problems.lenient(facts.mistake, "invalid_source", "source", source=source)
+        if facts.advice:
+            problems.warn(facts.advice, "grade_signature", "source")
+        for name in facts.missing:
+            where = "It is in the hosted image; install" if name in HOSTED else "Install"
+            problems.warn(
+                f"The source imports '{name}', which is not installed here: rows that need it fail, or are graded by "
+                f"whatever the program does without it. {where}: pip install {PACKAGES.get(name, name)}.",
+                "missing_package",
+                "source",
+            )
 
     def to_json(self) -> dict[str, Json]:
         return {**super().to_json(), "image_tag": self.image_tag}

@@ -66,6 +66,11 @@ class StringCheckSpec(SpecModel):
     def check(cls, raw: dict[str, Json], problems: Problems) -> None:
         problems.template(raw.get("input"), "input")
         problems.template(raw.get("reference"), "reference")
+        reference = raw.get("reference")
+        is_like = isinstance(reference, str) and raw.get("operation") in ("like", "ilike")
+        if is_like and len(reference) > 2 and reference[0] == reference[-1] == "%":
+            message = "like is 'contains' and no SQL pattern: '%' stands for itself."
+            problems.warn(message, "like_pattern", "reference", suggestion=f"Write '{reference[1:-1]}'.")
 
     def build(self, options: Options) -> StringCheck:
         return StringCheck(self, options)

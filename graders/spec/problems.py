@@ -44,7 +44,8 @@ class Problems:
     def template(self, text: Json, *at: str | int) -> None:
         """Check the variables of one text."""
         for mistake in mistakes(text) if isinstance(text, str) else ():
-            if mistake.fatal:
-                self.error(mistake.message, mistake.code, *at)
-            else:
+            if mistake.severity == "lenient":
                 self.lenient(mistake.message, mistake.code, *at, source=mistake.source)
+            else:
+                report = self.error if mistake.fatal else self.warn
+                report(mistake.message, mistake.code, *at)

@@ -70,6 +70,12 @@ def to_load(imported: Iterable[str], source: str) -> ToLoad:
     return ToLoad(frozenset(packages), frozenset(standard), untrusted)
 
 
+def not_installed(imported: Iterable[str]) -> tuple[str, ...]:
+    """The modules, by their first names, that are not there: no row whose program needs one can be graded."""
+    first = sorted({name.partition(".")[0] for name in imported})
+    return tuple(name for name in first if name not in sys.stdlib_module_names and not is_module(name))
+
+
 def _loadable(name: str) -> str:
     """The part of a module's name that may be loaded ahead: up to the first that must not be."""
     return ".".join(takewhile(lambda part: part not in _NEVER_AHEAD, name.split(".")))

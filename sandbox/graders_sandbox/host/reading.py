@@ -18,7 +18,7 @@ from graders_sandbox import protocol
 from graders_sandbox.limits import SandboxUnavailable
 
 from . import descriptors
-from .imports import NOTHING_TO_LOAD, ToLoad, to_load
+from .imports import NOTHING_TO_LOAD, ToLoad, not_installed, to_load
 from .spawn import spawn
 
 KEPT = 256  # sources whose facts are remembered
@@ -36,11 +36,15 @@ class SourceFacts:
             be seen.
         to_load: Modules to load ahead of its samples.
         patterns: Regular expressions that it gives to functions of re as literals, with their flags.
+        advice: What of grade's signature is probably not meant; "" when nothing is.
+        missing: Modules that it imports anywhere, also behind try, and that are not installed here.
     """
 
     mistake: str = ""
     to_load: ToLoad = NOTHING_TO_LOAD
     patterns: tuple[tuple[str, int], ...] = ()
+    advice: str = ""
+    missing: tuple[str, ...] = ()
 
 
 UNREADABLE = SourceFacts("The source does not compile: the compiler crashed or took too long on it.")
@@ -197,11 +201,19 @@ def _facts(source: str, answer: bytes) -> SourceFacts | None:
         return UNREADABLE
     try:
         match json.loads(answer):
-            case {"mistake": str(mistake), "names": list(names), "patterns": list(patterns)}:
+            case {
+                "mistake": str(mistake),
+                "names": list(names),
+                "patterns": list(patterns),
+                "advice": str(advice),
+            }:
+                imported = [name for name in names if isinstance(name, str)]
                 return SourceFacts(
                     protocol.clean(mistake),
-                    to_load([name for name in names if isinstance(name, str)], source),
+                    to_load(imported, source),
                     tuple((text, flags) for text, flags in map(_pattern, patterns)),
+                    protocol.clean(advice),
+                    not_installed(imported),
                 )
     except (ValueError, RecursionError):
         return None if not answer else UNREADABLE

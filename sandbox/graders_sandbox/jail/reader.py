@@ -67,11 +67,14 @@ def read(source: bytes) -> dict[str, Any]:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Call) and (pattern := _pattern(node)) is not None:
             patterns[pattern] = None
-    return _answer(_mistake(tree), sorted(names), list(patterns))
+    return _answer(_mistake(tree), sorted(names), list(patterns), _advice(tree))
 
 
 def _answer(
-    mistake: str, names: list[str] | None = None, patterns: list[tuple[str, int]] | None = None
+    mistake: str,
+    names: list[str] | None = None,
+    patterns: list[tuple[str, int]] | None = None,
+    advice: str = "",
 ) -> dict[str, Any]:
     """A bounded answer: lists that are too long are left out, since they only save time."""
 
@@ -80,6 +83,7 @@ def _answer(
 
     return {
         "mistake": mistake[:_MISTAKE_MAX],
+        "advice": advice[:_MISTAKE_MAX],
         "names": bounded(names, NAMES_BYTES),
         "patterns": bounded(patterns, PATTERNS_BYTES),
     }
@@ -104,7 +108,12 @@ def _mistake(tree: ast.Module) -> str:
     ]
     if not functions:
         # Defined in an if, imported, assigned: only running it tells.
-        return "" if {"grade", "*"} & bound else "The source does not define grade(sample, item)."
+        if {"grade", "*"} & bound:
+            return ""
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and any(getattr(n, "name", "") == "grade" for n in node.body):
+                return f"grade is a method of {node.name}; it has to be a function of the module: grade(sample, item)."
+        return "The source does not define grade(sample, item)."
     grade = functions[-1]
     if isinstance(grade, ast.AsyncFunctionDef):
         return "grade must be a plain function, not async."
@@ -117,8 +126,26 @@ def _mistake(tree: ast.Module) -> str:
     return ""
 
 
+def _advice(tree: ast.Module) -> str:
+    """What of grade's signature is probably not meant, though rows can be graded with it; "" when nothing is."""
+    grade = next(
+        (n for n in reversed(tree.body) if isinstance(n, ast.FunctionDef) and n.name == "grade"), None
+    )
+    if grade is None:
+        return ""
+    names = [argument.arg for argument in (*grade.args.posonlyargs, *grade.args.args)]
+    if names[:2] == ["item", "sample"]:
+        return "grade is called with the sample first and the item second; here its parameters are (item, sample)."
+    if grade.returns is not None and ast.unparse(grade.returns) in ("str", "dict", "list", "tuple", "None"):
+        return f"grade has to return a number; here it says that it returns {ast.unparse(grade.returns)}."
+    return ""
+
+
 def _bound_names(node: ast.stmt) -> Iterator[str]:
     """The names that a top-level statement other than a plain function may bind."""
+    if isinstance(node, ast.ClassDef):
+        yield node.name
+        return
     for inner in ast.walk(node):
         if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
             yield inner.id

@@ -1,0 +1,100 @@
+"""What validate says beforehand of specs that are valid and probably not meant, and what it leaves alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from graders.kinds.reading import read
+from graders.preflight.check import check
+from graders.preflight.programs import last_words
+from graders.spec.reading import load
+from tests.specs import python, score_model, string_check
+
+TRY = "def grade(s, i):\n try:\n  from {} import x\n  return 1.0\n except Exception:\n  return 0.0\n"
+METHOD = "class G:\n    def grade(self, sample, item):\n        return 1.0\n"
+
+
+def asked(text: str) -> dict[str, Any]:
+    return score_model(input=[{"role": "user", "content": text}])
+
+
+ADVICE = [
+    # spec, code, part of the message
+    pytest.param(python(TRY.format("no_such_package")), "missing_package", "pip install no_such_package", id="F10 behind try"),
+    pytest.param(python("import no_such_package\n\n" + TRY.format("os")), "missing_package", "not installed", id="F10"),
+    pytest.param(string_check(input="{{sample.final_answer}}"), "unknown_sample_variable", "'final_answer'", id="F15"),
+    pytest.param(python(METHOD), "invalid_source", "a method of G", id="F18 a method"),
+    pytest.param(python("def grade(item, sample):\n    return 1.0\n"), "grade_signature", "(item, sample)", id="F18 swapped"),
+    pytest.param(python("def grade(s, i) -> dict:\n    return 1.0\n"), "grade_signature", "dict", id="F18 a dict"),
+    pytest.param(score_model(model="{{deployment}}"), "model_template", "a name", id="F18 model"),
+    pytest.param(asked("{% if item.x %}a{% endif %} {{item.x}}"), "jinja_statement", "as it stands", id="F18 Jinja"),
+    pytest.param(string_check(operation="like", reference="%done%"), "like_pattern", "contains", id="F18 like"),
+    pytest.param(asked("Rate {sample.output_text} {{item.x}}"), "single_braces", "double braces", id="single braces"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spec", "code", "message"), ADVICE)
+def test_warnings(spec: dict[str, Any], code: str, message: str) -> None:
+    """Each has a code of its own, and the spec stays valid."""
+    (warning,) = read(load(spec)).warnings
+
+    assert warning.code == code
+    assert message in warning.message
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        python("import json, numpy\ndef grade(sample, item) -> float:\n    return 1.0\n"),
+        string_check(input="{{ sample.output_json.a }}", reference="{a} {item} { item.x , } {{{item.x}}}"),
+        string_check(operation="like", reference="100%"),
+        asked("{{sample.choices[0].message.content}} {% raw"),
+    ],
+)
+def test_nothing_is_said_of_good_specs(spec: dict[str, Any]) -> None:
+    assert read(load(spec)).warnings == ()
+
+
+def test_an_unknown_part_is_told_the_known_one() -> None:
+    """A chat completion's part names what stands for it here (F20)."""
+    spec = score_model(input=[{"role": "user", "content": [{"type": "text", "text": "x"}]}])
+
+    with pytest.raises(ValueError, match=r"Did you mean .input_text.[?]"):
+        read(load(spec))
+
+
+ITEMS = [{"nums": [1]}, {"nums": [2]}]
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        pytest.param("def grade(s, i):\n    return float(i['numbers'][0])\n", ["program_fails"], id="a key that no item has"),
+        pytest.param("import json\ndef grade(s, i):\n    return float(json.loads(s['output_text'])['x'])\n", [], id="an output is needed"),
+        pytest.param("def grade(s, i):\n    return float(i['nums'][0])\n", [], id="good"),
+    ],
+)  # fmt: skip
+def test_programs_are_tried_on_items_alone(source: str, found: list[str]) -> None:
+    """Also where the data has no outputs, and only what no output would have prevented is said (F10)."""
+    report = check(python(source), ITEMS)
+
+    assert [finding.code for finding in report.findings] == found
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Traceback:\n  File x\nKeyError: 'gold'", "KeyError: 'gold'"),
+        (
+            "Traceback:\n\nLookupError:\n*****\n  Resource punkt not found.\n*****\n",
+            "LookupError: Resource punkt not found.",
+        ),
+        ("nltk.LookupError: x", "nltk.LookupError: x"),
+        ("the program was ended", "the program was ended"),
+    ],
+)
+def test_last_words_of_a_traceback(text: str, words: str) -> None:
+    """The exception and its first words, not a line of stars (F11)."""
+    assert last_words(text) == words
