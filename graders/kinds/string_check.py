@@ -67,10 +67,10 @@ class StringCheckSpec(SpecModel):
         problems.template(raw.get("input"), "input")
         problems.template(raw.get("reference"), "reference")
         reference = raw.get("reference")
-        is_like = isinstance(reference, str) and raw.get("operation") in ("like", "ilike")
-        if is_like and len(reference) > 2 and reference[0] == reference[-1] == "%":
+        text = reference if isinstance(reference, str) and raw.get("operation") in ("like", "ilike") else ""
+        if len(text) > 2 and text[0] == text[-1] == "%":
             message = "like is 'contains' and no SQL pattern: '%' stands for itself."
-            problems.warn(message, "like_pattern", "reference", suggestion=f"Write '{reference[1:-1]}'.")
+            problems.warn(message, "like_pattern", "reference", suggestion=f"Write '{text[1:-1]}'.")
 
     def build(self, options: Options) -> StringCheck:
         return StringCheck(self, options)
