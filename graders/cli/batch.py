@@ -26,6 +26,7 @@ from graders.cli.common import (
 )
 from graders.cli.gates import exit_code, gate_options
 from graders.cli.github import github_option, show_on_github
+from graders.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,10 +36,10 @@ if TYPE_CHECKING:
     from graders.results.lines import Tally
     from graders.stats.summary import Summary
 
-LINE_EVERY_S = 5.0  # between two progress lines where stderr is not a terminal
-SUMMARY_ROWS = (
-    200_000  # up to here OUT is read again for the summary, at most 0.3 s; beyond, `grader report` does it
-)
+#: Between two progress lines where stderr is not a terminal.
+LINE_EVERY_S = 5.0
+#: Up to here OUT is read again for the summary, at most 0.3 s; beyond, `grader report` does it.
+SUMMARY_ROWS = 200_000
 
 
 @click.command()
@@ -363,7 +364,7 @@ class _Talk:
         if run.cost is not None:
             lines.append(f"cost of this run: {run.cost:.4g}")
         if run.unmatched_rows:
-            lines.append(f"note: {run.unmatched_rows:,} rows of {output} are not in this data")
+            lines.append(f"note: {plural(run.unmatched_rows, 'row')} of {output} not in this data")
         rate = run.graded / max(run.seconds, 1e-6)
         lines.append(f"{run.seconds:.2f} s, {rate:,.0f} rows/s -> {output}")
         # the results themselves may be what goes to stdout
@@ -374,7 +375,7 @@ def _counts(tally: Tally) -> list[str]:
     """The summary of results that are many, or gone down a pipe."""
     flags = ", ".join(f"{flag} {n:,}" for flag, n in sorted(tally.flags.items(), key=lambda pair: -pair[1]))
     failed = f"{tally.failed:,} failed ({flags})" if tally.failed else "0 failed"
-    lines = [f"{tally.rows:,} rows: {tally.scored:,} scored, {failed}"]
+    lines = [f"{plural(tally.rows, 'row')}: {tally.scored:,} scored, {failed}"]
     if tally.scored:
         lines.append(f"mean reward of the scored rows: {tally.total / tally.scored:.6g}")
     for model, (prompt, completion) in tally.tokens.items():

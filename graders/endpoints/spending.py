@@ -12,6 +12,7 @@ from graders.endpoints.config import Config
 from graders.endpoints.route import Price
 from graders.errors import ModelStop
 from graders.usage import Usage
+from graders.wording import plural
 
 if TYPE_CHECKING:
     import asyncio
@@ -69,7 +70,7 @@ class ModelTotals:
 
     def __str__(self) -> str:
         """`1,000 requests (12 again), 30 from the cache, 310 ms each, most 2,100 ms`."""
-        parts = [f"{self.calls:,} requests" + (f" ({self.retries:,} again)" if self.retries else "")]
+        parts = [plural(self.calls, "request") + (f" ({self.retries:,} again)" if self.retries else "")]
         if self.cache_hits:
             parts.append(f"{self.cache_hits:,} from the cache")
         if self.merged:

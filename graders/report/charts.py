@@ -10,6 +10,7 @@ from graders.stats.estimates import Estimate
 from graders.stats.histogram import Bar
 from graders.stats.labels import Bin
 from graders.stats.summary import Spread
+from graders.wording import plural
 
 
 def scale(estimate: Estimate, span: tuple[float, float]) -> str:
@@ -45,7 +46,7 @@ def few(bars: Sequence[Bar], n: int) -> str:
 def hbar(part: float, bar: Bar | None = None, kind: str = "") -> str:
     pressed = ""
     if bar is not None:
-        label = f"{bar.n:,} rows with reward {bar.low:g}"
+        label = f"{plural(bar.n, 'row')} with reward {bar.low:g}"
         pressed = f' data-low="{bar.low!r}" data-high="{bar.high!r}" role="button" tabindex="0" aria-label="{label}"'
     return (
         f'<svg class="hbar {kind}" viewBox="0 0 100 12" preserveAspectRatio="none">'
@@ -73,7 +74,7 @@ def bars_svg(bars: Sequence[Bar], kind: str, more: str = "", *, pressed: bool = 
         if not bar.n:
             continue
         tall = max(1.0, bar.n / most * 98)
-        about = f"{bar.n:,} rows from {bar.low:.4g} to {bar.high:.4g}"
+        about = f"{plural(bar.n, 'row')} from {bar.low:.4g} to {bar.high:.4g}"
         press = ""
         if pressed:
             press = f' data-low="{bar.low!r}" data-high="{bar.high!r}" role="button" tabindex="0" aria-label="{about}"'
@@ -99,7 +100,7 @@ def reliability_diagram(bins: Sequence[Bin], span: tuple[float, float]) -> str:
         if math.isnan(start):
             start = end = 100 - 100 * each.passed.value
         about = (
-            f"{each.passed.n:,} rows with rewards {each.low:.3g} to {each.high:.3g}: "
+            f"{plural(each.passed.n, 'row')} with rewards {each.low:.3g} to {each.high:.3g}: "
             f"{percent(each.passed.value)} labelled yes"
         )
         made.append(

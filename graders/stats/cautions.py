@@ -30,13 +30,14 @@ def _of_failures(columns: Columns) -> list[str]:
     failed = np.zeros(n, bool)
     failed[columns.failed_places] = True
     found: list[tuple[float, str]] = []
-    middle = float(np.median(columns.lengths))
-    long = columns.lengths > middle
-    if long.any():
-        more = "longer" if failed[long].mean() > failed[~long].mean() else "shorter"
-        medians = [float(np.median(columns.lengths[which])) for which in (failed, ~failed)]
+    # rows that could not be read have no data row in the file
+    lengths, fail = columns.lengths[columns.lengths > 1], failed[columns.lengths > 1]
+    if fail.any() and not fail.all():
+        long = lengths > float(np.median(lengths))
+        more = "longer" if fail[long].sum() > fail.sum() / 2 else "shorter"
+        medians = [float(np.median(lengths[which])) for which in (fail, ~fail)]
         about = f"the {more} rows fail (median {medians[0]:,.0f} bytes, of the scored ones {medians[1]:,.0f})"
-        found.append((_p_value(failed, long), about))
+        found.append((_p_value(fail, long), about))
     groups = np.array(columns.groups)
     for group, size in Counter(columns.groups).items():
         inside = groups == group

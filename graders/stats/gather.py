@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import sub
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from graders.jsontext import loads
 from graders.results.read import LINE_MAX_BYTES, Header, ResultsError, check_rewards, parse_header
 from graders.stats.estimates import Floats, Ints
 from graders.usage import Usage
+from graders.wording import plural
 
 #: Lines read at a time.
 CHUNK_ROWS = 4096
@@ -67,7 +69,7 @@ class Columns:
         failed_places: The place of each failed row; int array of shape [failed].
         flags: Flag -> failed rows that have it.
         reasons: The different reasons of failures, most frequent first.
-        lengths: Bytes of each data row, by place; 0 where the file holds no texts.
+        lengths: Bytes of each data row, by place; all alike where the file holds no texts.
         groups: The group, else the label, of every row by place, where these are at most GROUPS_MAX; () otherwise.
         seconds: Of the rows that tell it, failed ones included.
         usage: Judge model -> its tokens.
@@ -153,12 +155,19 @@ def open_lines(path: str | Path) -> tuple[Header, Iterator[tuple[int, list[bytes
     return header, chunks()
 
 
-def numbers_of(lines: list[bytes]) -> list[dict[str, Any]]:
-    """Result lines without their data rows, which are most of them and are not parsed."""
+def heads_of(lines: list[bytes]) -> list[bytes]:
+    """Each line up to its data row; all but its end where it has none."""
+    return [line[: line.find(ROW)] for line in lines]
+
+
+def numbers_of(lines: list[bytes], heads: list[bytes] | None = None) -> list[dict[str, Any]]:
+    """Result lines without their data rows, which are most of them and are not parsed.
+
+    Args:
+        heads: The lines up to their data rows, where they have been cut already.
+    """
     try:
-        rows: list[dict[str, Any]] = loads(
-            b"[" + b"},".join([line[: line.find(ROW)] for line in lines]) + b"}]"
-        )
+        rows: list[dict[str, Any]] = loads(b"[" + b"},".join(heads or heads_of(lines)) + b"}]")
     except ValueError:  # lines without a data row, or with a sub-reward named "row" before it
         rows = list(map(loads, lines))
     return rows
@@ -184,7 +193,8 @@ class _Reader:
         self.question = False
 
     def read(self, lines: list[bytes], first: int) -> None:
-        rows = list(map(loads, lines)) if self.found else numbers_of(lines)
+        heads = heads_of(lines)
+        rows = list(map(loads, lines)) if self.found else numbers_of(lines, heads)
         ok = [row["ok"] for row in rows]
         if all(ok):
             scored = rows
@@ -198,7 +208,7 @@ class _Reader:
                     self.reasons.add(row)
         if not first and lines:
             self._look_at(loads(lines[0]))
-        self.lengths.extend([len(line) - at if (at := line.find(ROW)) >= 0 else 0 for line in lines])
+        self.lengths.extend(map(sub, map(len, lines), map(len, heads)))
         self.scored.extend(ok)
         rewards = [row["reward"] for row in scored]
         check_rewards(rewards)
@@ -275,11 +285,13 @@ class _Reader:
         if all_items is not None and not self._are_repeats(all_items):
             shared = len(all_items), len(np.unique(all_items))
             names, all_items = np.arange(len(names)), None
-        items = _numbered(names[np.array(self.scored, bool)])
+        items = None
+        if all_items is not None:
+            items = _numbered(names[np.array(self.scored, bool)]) if self.failed_places else all_items
         grouping = "each row is an item of its own"
         if items is not None:
             told = f"the same '{self.group}'" if self.group else "ids x, x#2, x#3 are repeats of one item"
-            grouping = f"{len(np.unique(items)):,} items ({told})"
+            grouping = f"{plural(len(np.unique(items)), 'item')} ({told})"
         return Columns(
             self.header,
             np.array(self.places, np.int64),
