@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from graders.stats import estimates
+from graders.stats import resampling
 from graders.stats.association import kappa, kappa_estimate
 from graders.stats.estimates import Estimate, difference, mean, pass_rate
 
@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=2000)
     parser.add_argument("--only", default="")
     arguments = parser.parse_args()
-    estimates.DRAWS = RESAMPLES
+    resampling.DRAWS = RESAMPLES
     for title, shapes in (("named", NAMED), ("hard", HARD)):
         print(f"\n| {title} | held | wanted |\n| --- | ---: | ---: |")
         for shape in shapes:

@@ -47,7 +47,8 @@ def labels(agreed: Agreement) -> Iterable[str]:
         '<thead><tr><td></td><th scope="col">grader passes</th><th scope="col">grader fails</th></tr></thead>'
     )
     yield f'<div class="card halves"><div><table class="confusion">{head}{counts}</table></div><div>'
-    if len(agreed.curve) > 2:  # with two there is nothing to choose
+    # with two there is nothing to choose
+    if len(agreed.curve) > 2:
         yield _slider(agreed, cut)
     facts = [
         (

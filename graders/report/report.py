@@ -19,10 +19,10 @@ import numpy as np
 
 from graders.report.rendered import JudgeMessages, Reference
 from graders.results.read import ResultRow, read_rows
-from graders.stats.estimates import SEED, Floats
 from graders.stats.gates import Gate, gates
 from graders.stats.gather import Columns, gather
 from graders.stats.labels import Agreement, agreement
+from graders.stats.resampling import SEED, Floats
 from graders.stats.summary import Summary, summarise, to_json
 from graders.usage import Usage
 

@@ -8,16 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from graders.stats.distributions import t_quantile
-from graders.stats.estimates import (
-    LEVEL,
-    Bools,
-    Estimate,
-    Floats,
-    Ints,
-    effective_items,
-    pass_rate,
-    per_item,
-)
+from graders.stats.estimates import Estimate, pass_rate
+from graders.stats.resampling import LEVEL, Bools, Floats, Ints, effective_items, per_item
 
 
 def kappa(table: Mapping[tuple[bool, bool], int]) -> float:

@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 
 from graders.stats.distributions import fisher_exact, holm
-from graders.stats.estimates import Bools
 from graders.stats.gather import Columns
+from graders.stats.resampling import Bools
 from graders.wording import plural
 
 #: Chance of saying that failures go with something when they do not, over all that is looked at.

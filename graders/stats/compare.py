@@ -17,22 +17,14 @@ import numpy as np
 
 from graders.results.read import Header, ResultsError
 from graders.stats.distributions import holm, mcnemar
-from graders.stats.estimates import (
-    LEVEL,
-    Estimate,
-    Floats,
-    Ints,
-    difference,
-    mean,
-    pass_rate,
-    per_item,
-)
+from graders.stats.estimates import Estimate, difference, mean, pass_rate
 from graders.stats.facts import reward_range
 from graders.stats.gates import Gate, judge
 from graders.stats.histogram import Bar, histogram
 from graders.stats.paired import sign_flip, simultaneous_differences, simultaneous_level, smallest_shown
 from graders.stats.pairing import Mover, Pairs, RunRows, movers, notes_on_specs, pair
 from graders.stats.repeats import Repeats, repeats_of
+from graders.stats.resampling import LEVEL, Floats, Ints, per_item
 from graders.stats.summary import threshold_of, to_json
 from graders.wording import plural
 
@@ -171,7 +163,8 @@ def compare(
     return compare_runs([a, b], group=group, different_specs=different_specs, movers=movers)[0]
 
 
-@np.errstate(over="ignore", invalid="ignore")  # the variance of 1e200 is shown as unknown
+# the variance of 1e200 is shown as unknown
+@np.errstate(over="ignore", invalid="ignore")
 def compare_runs(
     paths: Sequence[str | Path],
     *,

@@ -2,35 +2,29 @@
 
 Pure functions over arrays. Rows of one item are not independent, so whatever takes rows takes `items` too: an int
 array of shape [rows] that says which item (0, 1, 2 ...) each row belongs to, or None where every row is its own.
-Resampling starts from SEED: the same rows give the same interval, in whatever order they stand.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from graders.stats.distributions import normal, poisson_low, t_quantile
+from graders.stats.resampling import (
+    LEVEL,
+    Bools,
+    Floats,
+    Ints,
+    bootstrap,
+    effective_items,
+    jackknife_error,
+    per_item,
+    student,
+)
 
-Floats: TypeAlias = NDArray[np.float64]
-Ints: TypeAlias = NDArray[np.int64]
-Bools: TypeAlias = NDArray[np.bool_]
-
-#: Confidence level of every interval.
-LEVEL = 0.95
-SEED = 20261124
-
-#: Bootstrap resamples; fewer where more than DRAWN_MAX items would be drawn in all, which is a fifth of a second.
-DRAWS = 10_000
-DRAWN_MAX = 20_000_000
-#: Numbers in memory while resampling.
-DRAWN_AT_ONCE = 2_000_000
-#: Items beyond which the bootstrap of a mean is replaced by the normal interval that it tends to.
-MAX_DRAWN = 10_000
 #: Rows up to which Poisson limits stand for 1 and 2 passes, beyond it for 3 as well.
 POISSON_FEW_N = 50
 #: Items below which an interval of their mean is no narrower than Student's t makes it.
@@ -186,100 +180,10 @@ def wilson_of_few(passes: int, n: int, level: float = LEVEL) -> tuple[float, flo
     return low, high
 
 
-def per_item(values: Floats, items: Ints | None) -> tuple[Floats, Floats]:
-    """The sum of each item's rows, and how many they are; both of shape [items]."""
-    if items is None:
-        return values, np.ones(len(values))
-    return np.bincount(items, values).astype(np.float64), np.bincount(items).astype(np.float64)
-
-
-def effective_items(sizes: Floats) -> float:
-    """How many items of equal size would weigh as evenly as these.
-
-    Source: Kish 1965, "Survey sampling", section 8.2.
-    """
-    return float(sizes.sum() ** 2 / (sizes**2).sum())
-
-
-def standard_error(sums: Floats, sizes: Floats) -> float:
-    """Of the mean over all rows, from the spread between items (linearised ratio); NaN for one item."""
-    n = len(sums)
-    if n < 2:
-        return math.nan
-    residuals = sums - sums.sum() / sizes.sum() * sizes
-    return float(np.sqrt(n / (n - 1) * (residuals**2).sum()) / sizes.sum())
-
-
-def jackknife_error(sums: Floats, sizes: Floats) -> float:
-    """Standard error of the mean over all rows, each item left out in turn; NaN for one item.
-
-    Source: Efron and Stein 1981, "The jackknife estimate of variance".
-    """
-    n, total, rows = len(sums), sums.sum(), sizes.sum()
-    if n < 2:
-        return math.nan
-    without = (total - sums) / (rows - sizes)
-    return float(np.sqrt((n - 1) / n * ((without - total / rows) ** 2).sum()))
-
-
-def bootstrap(sums: Floats, sizes: Floats, level: float = LEVEL) -> tuple[float, float, str]:
-    """An interval for sum(sums) / sum(sizes) when items are drawn anew: low, high, and how it was made.
-
-    The percentile interval is too narrow for few items; its tails are widened as far as Student's t widens the
-    normal ones (Hesterberg 2015, "What teachers should know about the bootstrap", expanded percentile interval).
-    Beyond MAX_DRAWN items it is the normal interval that the bootstrap tends to.
-    """
-    n = len(sums)
-    if n < 2:
-        return math.nan, math.nan, "none: a single item"
-    if n > MAX_DRAWN:
-        middle = float(sums.sum() / sizes.sum())
-        half = normal.inv_cdf((1 + level) / 2) * standard_error(sums, sizes)
-        return middle - half, middle + half, "normal, from the spread between items"
-    tail = normal.cdf(-math.sqrt(n / (n - 1)) * t_quantile((1 + level) / 2, n - 1))
-    low, high = np.quantile(resampled_means(sums, sizes), (tail, 1 - tail))
-    return float(low), float(high), f"bootstrap over items, {n_draws(n):,} draws"
-
-
-def n_draws(n: int) -> int:
-    """Resamples of n items."""
-    return min(DRAWS, DRAWN_MAX // n)
-
-
-def resampled_means(sums: Floats, sizes: Floats) -> Floats:
-    """Means over all rows of items drawn anew; shape [n_draws(items)]."""
-    n, chance = len(sums), np.random.default_rng(SEED)
-    # sorted, so that the order of the rows, which is that of their ends, does not matter
-    order = np.lexsort((sizes, sums))
-    sums, sizes = sums[order], sizes[order]
-    even = bool(np.all(sizes == sizes[0]))
-    means = []
-    left = n_draws(n)
-    while left:
-        some = min(left, max(1, DRAWN_AT_ONCE // n))
-        drawn = chance.integers(0, n, (some, n), dtype=np.int32)
-        total = n * sizes[0] if even else sizes[drawn].sum(axis=1)
-        means.append(sums[drawn].sum(axis=1) / total)
-        left -= some
-    return np.concatenate(means)
-
-
 def _scaled(rate: Estimate, low: float, high: float) -> Estimate:
     """A rate of `high` among rewards that are `low` or `high`, as their mean."""
     value, start, end = (low + (high - low) * part for part in (rate.value, rate.low, rate.high))
     return Estimate(value, start, end, rate.n, rate.items, rate.method)
-
-
-def _student(sums: Floats, sizes: Floats, level: float) -> tuple[float, float, str]:
-    """Student's interval for sum(sums) / sum(sizes), with Kish's effective number of items: low, high, and its name."""
-    if len(sums) < 2:
-        return math.nan, math.nan, "none: a single item"
-    middle = float(sums.sum() / sizes.sum())
-    df = max(effective_items(sizes) - 1, 0.01)
-    half = t_quantile((1 + level) / 2, df) * jackknife_error(sums, sizes)
-    if not math.isfinite(half):
-        return math.nan, math.nan, "none: the rewards are too far apart"
-    return middle - half, middle + half, "Student's t over items"
 
 
 def _at_least_student(
@@ -288,7 +192,7 @@ def _at_least_student(
     """Of fewer than FEW_ITEMS items no narrower than Student's t makes it, within the span: their range says little."""
     if found.items >= FEW_ITEMS:
         return found
-    low, high, method = _student(*per_item(values, items), level)
+    low, high, method = student(*per_item(values, items), level)
     if math.isnan(low):
         return replace(found, low=low, high=high, method=method)
     least, most = span or (-math.inf, math.inf)
@@ -319,7 +223,7 @@ def _resampled_mean(values: Floats, items: Ints | None, level: float, *, two_sid
     """
     value, (sums, sizes) = float(values.mean()), per_item(values, items)
     if two_sided and level > LEVEL:
-        low, high, method = _student(sums, sizes, level)
+        low, high, method = student(sums, sizes, level)
     else:
         low, high, method = bootstrap(sums, sizes, level)
     if not math.isnan(low):

@@ -18,7 +18,9 @@ from graders.datasets.ids import names_question
 from graders.fields import FieldMap, field_of
 from graders.jsontext import loads
 from graders.results.read import LINE_MAX_BYTES, Header, ResultsError, check_rewards, parse_header
-from graders.stats.estimates import Floats, Ints
+from graders.stats.items import base_id, numbered, resolved
+from graders.stats.reasons import FailureReason, ReasonCounter
+from graders.stats.resampling import Floats, Ints
 from graders.usage import Usage
 from graders.wording import plural
 
@@ -26,33 +28,11 @@ from graders.wording import plural
 CHUNK_ROWS = 4096
 #: Where a result line's numbers end and its texts begin.
 ROW = b',"row":'
-#: Different reasons of failures that are told apart; further ones count as "other reasons".
-REASONS_MAX = 200
-#: Characters of a reason.
-REASON_CHARS = 300
 #: Groups or labels told apart when failures are looked into.
 GROUPS_MAX = 50
 
-_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\d+(?:\.\d+)?")
 #: An id made from a row's content, as datasets/ids.py makes them.
 _CONTENT_ID = re.compile(r"[0-9a-f]{16}(#\d+)?")
-
-
-@dataclass(frozen=True, slots=True)
-class FailureReason:
-    """One way in which rows failed.
-
-    Attributes:
-        flag: The wire flag; "" of rows that have several.
-        text: What the first such row says; quoted texts and numbers differ in the others.
-        rows: How many failed like it.
-        example: The id of the first.
-    """
-
-    flag: str
-    text: str
-    rows: int
-    example: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +163,7 @@ class _Reader:
         self.names, self.bases = array("q"), array("q")
         self.scored = array("b")
         self.flags: Counter[str] = Counter()
-        self.reasons = _Reasons()
+        self.reasons = ReasonCounter()
         self.usage: defaultdict[str, Usage] = defaultdict(Usage)
         self.labels: list[Any] = []
         self.groups = _Groups()
@@ -279,15 +259,15 @@ class _Reader:
                 if not self.header.options.get("texts", True):
                     why = f"{path} was written with --no-texts, so its rows have no field '{field}'"
                 raise ResultsError(why)
-        names = _resolved(np.array(self.names, np.int64), np.array(self.bases, np.int64))
-        all_items = _numbered(names)
+        names = resolved(np.array(self.names, np.int64), np.array(self.bases, np.int64))
+        all_items = numbered(names)
         shared = None
         if all_items is not None and not self._are_repeats(all_items):
             shared = len(all_items), len(np.unique(all_items))
             names, all_items = np.arange(len(names)), None
         items = None
         if all_items is not None:
-            items = _numbered(names[np.array(self.scored, bool)]) if self.failed_places else all_items
+            items = numbered(names[np.array(self.scored, bool)]) if self.failed_places else all_items
         grouping = "each row is an item of its own"
         if items is not None:
             told = f"the same '{self.group}'" if self.group else "ids x, x#2, x#3 are repeats of one item"
@@ -313,32 +293,6 @@ class _Reader:
         )
 
 
-class _Reasons:
-    """Counts failures by what they say; texts that differ only in what they quote or count are one reason."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, tuple[str, str, str]] = {}
-        self._counts: Counter[str] = Counter()
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        flags, errors = row.get("flags", ()), row.get("errors", ())
-        text = errors[0] if errors else ", ".join(flags)
-        key = _VARYING.sub("…", text)
-        if key not in self._found:
-            if len(self._found) >= REASONS_MAX:
-                key, text = "", "other reasons"
-            flag = flags[0] if len(flags) == 1 else ""
-            self._found.setdefault(key, (flag, text[:REASON_CHARS], row["id"]))
-        self._counts[key] += 1
-
-    def most_common(self) -> tuple[FailureReason, ...]:
-        return tuple(
-            FailureReason(flag, text, n, example)
-            for key, n in self._counts.most_common()
-            for flag, text, example in (self._found[key],)
-        )
-
-
 class _Groups:
     """Each row's group by name, as long as there are at most GROUPS_MAX of them."""
 
@@ -360,33 +314,3 @@ class _Groups:
 
 def _group_text(value: Any) -> str:
     return "none" if value is None else str(value)[:80]
-
-
-def item_numbers(ids: Sequence[str]) -> Ints | None:
-    """Which item each row belongs to by its id: `x#2` is of the same as `x`; None where no two rows are of one."""
-    names = np.array(list(map(hash, ids)), np.int64)
-    return _numbered(_resolved(names, np.array([hash(base_id(row_id)) for row_id in ids], np.int64)))
-
-
-def _resolved(names: Ints, bases: Ints) -> Ints:
-    """What says which item a row is of. `x#2` repeats `x` only where there is an `x`; else it is just its name."""
-    repeats = names != bases
-    if repeats.any():
-        there = np.isin(bases, names[~repeats])
-        names = np.where(repeats & there, bases, names)
-    return names
-
-
-def _numbered(names: Ints) -> Ints | None:
-    """Items numbered in the order in which they first come; None where no two rows are of one."""
-    _, first, items = np.unique(names, return_index=True, return_inverse=True)
-    if len(first) == len(names):
-        return None
-    order = np.empty(len(first), np.int64)
-    order[np.argsort(first)] = np.arange(len(first))
-    return order[items]
-
-
-def base_id(row_id: str) -> str:
-    base, _, times = row_id.rpartition("#")
-    return base if base and times.isdigit() else row_id

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graders.stats.estimates import Floats
+from graders.stats.resampling import Floats
 
 #: Bars of a histogram of continuous values.
 BARS = 20

@@ -18,7 +18,8 @@ from graders.stats.association import (
     ranks,
     weighted_kappa,
 )
-from graders.stats.estimates import SEED, Bools, Estimate, Floats, Ints, pass_rate
+from graders.stats.estimates import Estimate, pass_rate
+from graders.stats.resampling import SEED, Bools, Floats, Ints
 
 YES = ("yes", "true", "pass", "passed", "correct", "right", "good", "1")
 NO = ("no", "false", "fail", "failed", "incorrect", "wrong", "bad", "0")
@@ -102,7 +103,8 @@ class Agreement:
     distances: Floats
 
 
-@np.errstate(over="ignore", invalid="ignore")  # the variance of 1e200 is shown as unknown
+# the variance of 1e200 is shown as unknown
+@np.errstate(over="ignore", invalid="ignore")
 def agreement(
     field: str,
     labels: Sequence[Any],

@@ -8,15 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from graders.stats.distributions import normal, t_quantile
-from graders.stats.estimates import (
+from graders.stats.estimates import Estimate, difference
+from graders.stats.resampling import (
     DRAWN_AT_ONCE,
     LEVEL,
     MAX_DRAWN,
     SEED,
-    Estimate,
     Floats,
     Ints,
-    difference,
     effective_items,
     jackknife_error,
     per_item,
@@ -38,13 +37,15 @@ def sign_flip(deltas: Floats) -> float:
     Args:
         deltas: The sum of differences of each item; shape [items].
     """
-    deltas = np.sort(deltas[deltas != 0])  # the order of the rows does not matter
+    # sorted, so that the order of the rows does not matter
+    deltas = np.sort(deltas[deltas != 0])
     n, total = len(deltas), abs(float(deltas.sum()))
     if not n:
         return 1.0
     if n > MAX_DRAWN:
         return min(1.0, 2 * normal.cdf(-total / math.sqrt(float((deltas**2).sum()))))
-    enough = total * (1 - 1e-12)  # equal sums may differ in the last bit
+    # equal sums may differ in the last bit
+    enough = total * (1 - 1e-12)
     if 2**n <= FLIPS:
         flips = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
         return float((np.abs((1 - 2 * flips) @ deltas) >= enough).mean())

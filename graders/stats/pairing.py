@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from graders.results.read import ResultsError, read_rows
-from graders.stats.estimates import Bools, Floats, Ints
-from graders.stats.gather import gather, item_numbers
+from graders.stats.gather import gather
+from graders.stats.items import item_numbers
+from graders.stats.resampling import Bools, Floats, Ints
 
 
 class RunRows:
@@ -125,7 +126,8 @@ def movers(pairs: Pairs, most: int) -> tuple[tuple[Mover, ...], tuple[Mover, ...
     chosen = []
     for rises in (deltas, -deltas):
         rising = np.flatnonzero(rises > 0)
-        if len(rising) > most > 0:  # those that rose as much as the last one to be shown, or more
+        # those that rose as much as the last one to be shown, or more
+        if len(rising) > most > 0:
             rising = rising[rises[rising] >= np.partition(rises[rising], -most)[-most]]
         candidates = [
             (-rises[at], left.ids[int(at_a[at])], int(at_a[at]), int(at_b[at])) for at in rising.tolist()

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from graders.stats.estimates import Bools, Estimate, Floats, Ints, mean, per_item
+from graders.stats.estimates import Estimate, mean
+from graders.stats.resampling import Bools, Floats, Ints, per_item
 
 
 @dataclass(frozen=True, slots=True)

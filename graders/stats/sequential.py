@@ -15,9 +15,11 @@ import numpy as np
 
 from graders.results.read import parse_header
 from graders.stats.distributions import normal
-from graders.stats.estimates import LEVEL, Estimate, Floats, Ints, jackknife_error, mean, per_item
+from graders.stats.estimates import Estimate, mean
 from graders.stats.facts import reward_range
-from graders.stats.gather import item_numbers, numbers_of
+from graders.stats.gather import numbers_of
+from graders.stats.items import item_numbers
+from graders.stats.resampling import LEVEL, Floats, Ints, jackknife_error, per_item
 
 #: Items below which nothing is stopped: a mean of fewer is not yet near enough to normal.
 MIN_ITEMS = 50

@@ -19,11 +19,13 @@ import numpy as np
 from graders.results.read import Header
 from graders.stats.association import correlation
 from graders.stats.cautions import cautions
-from graders.stats.estimates import Estimate, Floats, Ints, mean, number_or_none, pass_rate
+from graders.stats.estimates import Estimate, mean, number_or_none, pass_rate
 from graders.stats.facts import reward_range
-from graders.stats.gather import Columns, FailureReason
+from graders.stats.gather import Columns
 from graders.stats.histogram import Bar, histogram
+from graders.stats.reasons import FailureReason
 from graders.stats.repeats import Reliability, Repeats, reliability, repeats_of
+from graders.stats.resampling import Floats, Ints
 from graders.stats.sequential import mean_at_any_stop
 from graders.usage import Usage
 
@@ -179,7 +181,8 @@ def to_json(value: Any) -> Any:
     return number_or_none(value)
 
 
-@np.errstate(over="ignore", invalid="ignore")  # the variance of 1e200 is shown as unknown
+# the variance of 1e200 is shown as unknown
+@np.errstate(over="ignore", invalid="ignore")
 def summarise(
     columns: Columns,
     price: Callable[[str, Usage], float | None] = lambda model, usage: None,
@@ -292,7 +295,8 @@ def _moves(columns: Columns) -> dict[str, float]:
         for total, row in zip(totals, rows, strict=True):
             try:
                 changes.append(abs(formula.value((*row[:place], middle, *row[place + 1 :])) - total))
-            except FormulaError:  # no such value at the mean, a division by zero say
+            # the formula may have no value at the mean, as with a division by zero
+            except FormulaError:
                 continue
         moved[key] = math.fsum(changes) / len(changes) if changes else math.nan
     return moved
@@ -316,5 +320,6 @@ def _lowest(columns: Columns, bounds: Bounds) -> Estimate:
 
 def _latency(seconds: Floats) -> Latency:
     p50, p90, p99 = np.quantile(seconds, (0.5, 0.9, 0.99))
-    shown = seconds[seconds <= p99]  # one row that took minutes would hide all others
+    # one row that took minutes would hide all others
+    shown = seconds[seconds <= p99]
     return Latency(len(seconds), float(p50), float(p90), float(p99), float(seconds.max()), histogram(shown))

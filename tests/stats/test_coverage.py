@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.coverage import HARD, NAMED, RESAMPLES, Shape, coverage
-from graders.stats import estimates
+from graders.stats import resampling
 from graders.stats.distributions import holm
 from graders.stats.paired import sign_flip, simultaneous_differences
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("shape", [*NAMED, *HARD], ids=lambda shape: shape.name)
 def test_intervals_hold_the_true_value(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 1,000 intervals from fresh data, as many as the shape asks for."""
-    monkeypatch.setattr(estimates, "DRAWS", RESAMPLES)
+    monkeypatch.setattr(resampling, "DRAWS", RESAMPLES)
 
     assert shape.least <= coverage(shape, 1000) <= shape.most
 

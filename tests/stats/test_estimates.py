@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from graders.stats import association, distributions, estimates, paired, repeats
+from graders.stats import association, distributions, estimates, paired, repeats, resampling
 
 CLOSE = {"rel": 1e-9, "abs": 1e-9}
 
@@ -103,7 +103,7 @@ def test_the_error_of_a_mean_is_scipys() -> None:
 
     found = estimates.mean(values)
 
-    assert estimates.standard_error(values, np.ones(n)) == pytest.approx(sem, **CLOSE)
+    assert resampling.standard_error(values, np.ones(n)) == pytest.approx(sem, **CLOSE)
     assert (found.low, found.high) == pytest.approx(
         scipy_stats.norm.interval(0.95, values.mean(), sem), **CLOSE
     )
@@ -282,4 +282,4 @@ def test_the_jackknife_of_rows_is_the_standard_error() -> None:
     """One row an item: equal to scipy.stats.sem."""
     values = np.random.default_rng(0).random(50)
 
-    assert estimates.jackknife_error(values, np.ones(50)) == pytest.approx(float(scipy_stats.sem(values)))
+    assert resampling.jackknife_error(values, np.ones(50)) == pytest.approx(float(scipy_stats.sem(values)))

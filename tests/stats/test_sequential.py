@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from graders.cli import group
-from graders.stats import estimates
+from graders.stats import distributions, resampling
 from graders.stats.gather import gather
 from graders.stats.sequential import MIN_ITEMS, WidthWatcher, is_narrow, level_at, mean_at_any_stop
 from graders.stats.summary import summarise
@@ -44,7 +44,7 @@ def test_the_interval_holds_where_the_run_stops(
     true: float, draw: Callable[[Any, int], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of 200 runs that are looked at every 10 rows and stop when 0.1 is reached, at least 95 % hold the true mean."""
-    monkeypatch.setattr(estimates, "DRAWS", 1000)
+    monkeypatch.setattr(resampling, "DRAWS", 1000)
     chance, held = np.random.default_rng(7), 0
     for _ in range(200):
         rewards = draw(chance, 4000)
@@ -60,7 +60,7 @@ def test_the_interval_holds_where_the_run_stops(
 def test_the_interval_holds_against_whoever_stops_when_it_suits() -> None:
     """Stopping where the mean looks best misses the truth in at most 5 % of 400 runs; a fixed level misses far more."""
     chance, missed, missed_by_fixed = np.random.default_rng(3), 0, 0
-    z = np.array([estimates.normal.inv_cdf((1 + level_at(n)) / 2) for n in range(50, 3001)])
+    z = np.array([distributions.normal.inv_cdf((1 + level_at(n)) / 2) for n in range(50, 3001)])
     for _ in range(400):
         rewards = chance.random(3000)
         n = np.arange(1, 3001)
