@@ -278,10 +278,17 @@ class ModelReply:
 
 @dataclass(frozen=True, slots=True)
 class CodeReply:
-    """What a python grader returned: a finite float, and the sandbox tier that held it."""
+    """What a python grader returned.
+
+    Attributes:
+        value: A finite float.
+        tier: Of the sandbox that held it.
+        printed: What the program printed, at most 8 kB.
+    """
 
     value: float
     tier: str
+    printed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ class GradeError(Exception):
         flag: The wire field of `metadata.errors` that this sets to true.
         details_field: The wire field that `details` goes to; "" where the flag has none.
         usage, model: What a judge spent before it failed, and which one; None when none was asked.
-        provenance: How the judge was asked, as in ModelReply.
+        provenance: How the judge was asked, as in ModelReply; what a program had printed.
     """
 
     flag: ClassVar[str] = "other_error"

@@ -24,6 +24,9 @@ from graders.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
     from graders.result import RunResult
 
 
@@ -60,7 +63,8 @@ def command(
 
     Prints the run endpoint's JSON; on a terminal a table, unless --json. SPEC may also be a document with graders in
     it, such as a fine-tuning job, an eval or the run endpoint's own body; of several graders each prints its result,
-    by name. Exits 1 when the row was not graded (a flag is set) or a spec is not valid.
+    by name. Exits 1 when the row was not graded (a flag is set) or a spec is not valid. What python graders print goes
+    to standard error.
 
     \b
     grader run examples/exact.grader.json --sample Paris --item '{"answer": "Paris"}'
@@ -111,9 +115,21 @@ def _show(results: Mapping[str, RunResult], as_json: bool) -> None:
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     for name, result in results.items():
         where = f"{name}: " if len(results) > 1 else ""
+        for title, text in _printed(result.provenance):
+            message = click.style(title, bold=True) + f":\n{text.rstrip()}"
+            click.echo(f"{where}{message}", err=True, color=colors(sys.stderr))
         for failure in result.failures:
             message = click.style(failure.flag, fg="red", bold=True) + f": {failure}"
             click.echo(f"{where}{message}", err=True, color=colors(sys.stderr))
+
+
+def _printed(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What programs printed, each with a title: of the grader, or of its members."""
+    if "printed" in provenance:
+        yield "printed", provenance["printed"]
+    for key, member in provenance.get("graders", {}).items():
+        if "printed" in member:
+            yield f"printed by {key}", member["printed"]
 
 
 def _table(result: RunResult) -> None:
@@ -132,6 +148,8 @@ def _table(result: RunResult) -> None:
     if metadata.token_usage:
         table.add_row("tokens", str(metadata.token_usage.total_tokens))
     for key, value in result.provenance.items():
+        if key == "printed":
+            continue
         table.add_row(
             key, json.dumps(value, ensure_ascii=False, default=str) if not isinstance(value, str) else value
         )

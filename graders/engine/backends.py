@@ -461,7 +461,12 @@ def _same(reply: Answer) -> Answer:
 
 def _code_answer(outcome: Outcome) -> Answer:
     if outcome.value is not None:
-        return CodeReply(outcome.value, outcome.held_by)
+        return CodeReply(outcome.value, outcome.held_by, outcome.printed)
+    error: GradeError
     if outcome.status in RUNTIME_OUTCOMES:
-        return PythonRuntimeError(outcome.text or outcome.error_type)
-    return PythonServerError(outcome.text or outcome.status, outcome.status)
+        error = PythonRuntimeError(outcome.text or outcome.error_type)
+    else:
+        error = PythonServerError(outcome.text or outcome.status, outcome.status)
+    if outcome.printed:
+        return error.replace(usage=None, provenance={"printed": outcome.printed})
+    return error

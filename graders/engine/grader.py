@@ -221,7 +221,8 @@ class Grader:
         return RunResult(score.value, score.failures, seconds, row.id, self.identity, score)
 
     def failed(self, error: GradeError, seconds: float, row_id: str) -> RunResult:
-        return RunResult(self.kind.failed_reward, (error,), seconds, row_id, self.identity, _NO_SCORE)
+        score = Score(0.0, provenance=error.provenance) if error.provenance else _NO_SCORE
+        return RunResult(self.kind.failed_reward, (error,), seconds, row_id, self.identity, score)
 
 
 def _plugins(spec: SpecModel) -> dict[str, Any]:

@@ -177,6 +177,8 @@ class Multi(Kind):
             except GradeError as error:  # counts 0 in the formula; its flag goes to the parent
                 failed[key] = error
                 rewards[key] = 0.0
+                if error.provenance:
+                    provenance[key] = error.provenance
                 continue
             rewards[key] = score.value
             spent += score.spent

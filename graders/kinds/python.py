@@ -105,4 +105,5 @@ class Python(Kind):
 
     def grade(self, row: Row, answers: Sequence[Answer]) -> Score:
         reply = unwrap(answers[0], CodeReply)
-        return Score(reply.value, provenance={"sandbox": reply.tier})
+        printed = {"printed": reply.printed} if reply.printed else {}
+        return Score(reply.value, provenance={"sandbox": reply.tier, **printed})

@@ -90,6 +90,8 @@ class Outcome:
         wall_s, cpu_s: From the fork on.
         attempts: 1 unless infrastructure failed under it.
         samples_per_process: 1; more when it shared its process with others, as the caller allowed.
+        printed: What the program printed first, control characters escaped, at most 8 kB; also when it was ended. Not of code
+            that `run_untrusted` ran, nor what C libraries write.
     """
 
     status: Status
@@ -102,6 +104,7 @@ class Outcome:
     cpu_s: float = 0.0
     attempts: int = 1
     samples_per_process: int = 1
+    printed: str = ""
 
     @property
     def ok(self) -> bool:

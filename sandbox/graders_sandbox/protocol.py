@@ -23,8 +23,9 @@ sample -> host, on the result pipe:
     V double            the value
     E stage cause type NUL text   an exception; cause: m no memory, d no room on the disk, - anything else
     B text              what came back is no finite number
+    O length text       what it printed; none or several of these come before one of the others
 
-One sample writes one frame. Several in one process write for each a length (u32) and a frame.
+One sample writes one frame of the first three. Several in one process write a length (u32) before each frame.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ EXIT = struct.Struct("<cIiBdd")
 VALUE = struct.Struct("<cd")
 ROW = struct.Struct("<QI")
 LENGTH = struct.Struct("<I")
+OUTPUT = struct.Struct("<cI")  # O length: before text
 #: Between a sample and the server, about the child that runs a model's code (see untrusted.py).
 ASK = struct.Struct("<cdQ")  # U wall_s memory_bytes: start one; K 0 0: stop it
 TOLD = struct.Struct("<ciBd")  # O 0 0 waited_s + descriptor: started; X wait_status ended waited_s: it ended
@@ -49,6 +51,7 @@ TOLD = struct.Struct("<ciBd")  # O 0 0 waited_s + descriptor: started; X wait_st
 BY_ITSELF, BY_DEADLINE, BY_HOST, BY_DISK, BY_FAULT, BY_REFUSAL = range(6)
 
 NOT_JAILED = 70  # exit code of a child that could not enter its jail: nobody's code has run
+OUTPUT_MAX = 8192  # of what one sample prints, with what goes before each piece of it
 FRAME_MAX = 4000  # less than a page: a pipe takes it whole, also where pipes are short
 TEXT_MAX = 4096  # of a traceback, after cleaning
 
@@ -58,14 +61,14 @@ def source_text(data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass").removeprefix("\ufeff")
 
 
-def clean(text: str) -> str:
+def clean(text: str, most: int = TEXT_MAX) -> str:
     """Text from a sample, safe to print and to log: control characters and surrogates escaped, the middle cut."""
     safe = "".join(
         c if c == "\n" or (c.isprintable() and not "\ud800" <= c <= "\udfff") else _escaped(c)
-        for c in text[: 4 * TEXT_MAX]
+        for c in text[: 4 * most]
     )
-    if len(safe) > TEXT_MAX:
-        safe = cut(safe, TEXT_MAX)
+    if len(safe) > most:
+        safe = cut(safe, most)
     return safe
 
 

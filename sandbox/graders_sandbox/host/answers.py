@@ -150,7 +150,7 @@ class Answers:
         with suppress(BlockingIOError):
             while data := os.read(run.result, 65536):
                 run.written += data
-                if len(run.written) > len(run.tasks) * (protocol.FRAME_MAX + protocol.LENGTH.size) + 1:
+                if len(run.written) > len(run.tasks) * results.WRITTEN_MAX:
                     break  # not what we wait for; it ends by the deadline, and then each runs alone
             self._let_go(run)
 
@@ -181,7 +181,7 @@ class Answers:
             self._on_shared_exit(run, status, ended, wall_s, cpu_s)
             return
         try:
-            written = os.read(run.result, protocol.FRAME_MAX + 1)
+            written = os.read(run.result, results.WRITTEN_MAX + 1)
         except OSError:
             written = b""
         run.close()

@@ -293,11 +293,11 @@ def start_ms(tier: str, rounds: int = 5) -> list[float]:
 def private_bytes(tier: str) -> int:
     """Memory that a sample in flight has for itself: what it wrote of its template's pages, and its own."""
     with _without_idle(tier) as sandbox:
+        source = "import time\ndef grade(s, i):\n    time.sleep(i)\n    return 1.0"
+        sandbox.run(source, SAMPLE, 0)  # it has a template from now on
         server = list(sandbox._pool.servers)[-1].process.pid  # type: ignore[union-attr]
         before = {pid for pid, _ in _tree(server)}
-        future = sandbox.submit(
-            "import time\ndef grade(s, i):\n    time.sleep(1.5)\n    return 1.0", SAMPLE, {}
-        )
+        future = sandbox.submit(source, SAMPLE, 1.5)
         time.sleep(0.8)
         (pid,) = {pid for pid, _ in _tree(server)} - before
         with open(f"/proc/{pid}/smaps_rollup") as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+from dataclasses import replace
 
 from graders_sandbox.limits import Limits, Outcome, Status
 from graders_sandbox.protocol import (
@@ -13,6 +14,8 @@ from graders_sandbox.protocol import (
     BY_REFUSAL,
     FRAME_MAX,
     LENGTH,
+    OUTPUT,
+    OUTPUT_MAX,
     VALUE,
     clean,
     clean_name,
@@ -21,6 +24,8 @@ from graders_sandbox.protocol import (
 _STAGES = {b"c": "compile", b"i": "import", b"g": "grade", b"p": "payload"}
 _STATUS_OF: dict[bytes, Status] = {b"-": "grader_error", b"m": "memory", b"d": "disk"}
 
+_O = b"O"
+WRITTEN_MAX = OUTPUT_MAX + FRAME_MAX + LENGTH.size * (1 + OUTPUT_MAX // OUTPUT.size)  # by one sample
 _NO_FILES = (
     "the code that run_untrusted ran asked for a file, or for a module that was not loaded ahead. This tier gives it none, and "
     "its score would not be that of other tiers: linux-full and linux-landlock, which need Landlock, give it a folder"
@@ -49,8 +54,30 @@ def read_result(frame: bytes) -> Outcome | None:
     return None
 
 
-def outcome(frame: bytes, status: int, ended: int, wall_s: float, cpu_s: float, limits: Limits) -> Outcome:
-    """What a sample's frame, its exit and who ended it say together."""
+def outcome(written: bytes, status: int, ended: int, wall_s: float, cpu_s: float, limits: Limits) -> Outcome:
+    """What a sample has written, its exit and who ended it say together."""
+    if not written.startswith(_O):
+        return _outcome(written, status, ended, wall_s, cpu_s, limits)
+    printed, at = bytearray(), 0
+    while written.startswith(_O, at) and len(written) >= at + OUTPUT.size:
+        piece = _piece(written[at:])
+        printed += piece
+        at += OUTPUT.size + len(piece)
+    found = _outcome(written[at:], status, ended, wall_s, cpu_s, limits)
+    return replace(found, printed=_readable(printed))
+
+
+def _piece(frame: bytes) -> bytes:
+    """What was printed, of a frame that says so."""
+    _, length = OUTPUT.unpack_from(frame)
+    return frame[OUTPUT.size : OUTPUT.size + length]
+
+
+def _readable(printed: bytearray) -> str:
+    return clean(printed[:OUTPUT_MAX].decode("utf-8", "backslashreplace"), OUTPUT_MAX)
+
+
+def _outcome(frame: bytes, status: int, ended: int, wall_s: float, cpu_s: float, limits: Limits) -> Outcome:
     if ended == BY_DEADLINE:
         return Outcome("timeout", error_type="wall", text=f"the program ran longer than {wall_s:g} s")
     if ended == BY_DISK:
@@ -84,16 +111,21 @@ def _signalled(number: int, cpu_s: float, limits: Limits) -> Outcome:
 
 def read_results(written: bytes, count: int) -> list[Outcome] | None:
     """What `count` samples of one process wrote; None when it is not exactly that many frames."""
-    outcomes = []
-    at = 0
-    for _ in range(count):
+    outcomes: list[Outcome] = []
+    printed, at = bytearray(), 0
+    while len(outcomes) < count:
         if len(written) < at + LENGTH.size:
             return None
         (length,) = LENGTH.unpack_from(written, at)
         at += LENGTH.size
-        outcome = read_result(written[at : at + length])
+        frame = written[at : at + length]
+        at += length
+        if frame.startswith(_O) and len(frame) >= OUTPUT.size:
+            printed += _piece(frame)
+            continue
+        outcome = read_result(frame)
         if outcome is None:
             return None
-        outcomes.append(outcome)
-        at += length
+        outcomes.append(replace(outcome, printed=_readable(printed)) if printed else outcome)
+        printed.clear()
     return outcomes if at == len(written) else None

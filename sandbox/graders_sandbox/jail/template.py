@@ -30,7 +30,7 @@ from graders_sandbox import protocol
 from graders_sandbox.linux import sys as kernel
 from graders_sandbox.linux.seccomp import SampleFilter
 
-from . import frames, program, sample, seeding
+from . import frames, output, program, sample, seeding
 from . import untrusted as untrusted  # for programs that import it
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
@@ -190,6 +190,7 @@ def start(
         )  # fmt: skip
         template = Template(channel, jail, folders, server)
         seeding.install()
+        output.install()
         warm()
         load(())
         fill_holes()
