@@ -138,7 +138,8 @@ def _objects(text: str) -> Iterator[Any]:
         except Ambiguous:
             raise
         except JSONDecodeError as error:
-            left -= error.pos - at
+            # the error counts the lines in front of its place, a hundred times as fast as JSON is read
+            left -= error.pos - at + error.pos // 100
             end = at + 1
         except (ValueError, RecursionError):
             # read as far as nobody says
