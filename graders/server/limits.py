@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from graders.ask import Answer, Ask, CodeAsk, CodeReply, EmbedAsk, ModelAsk, SampleAsk
+from graders.ask import Answer, Ask, CodeAsk, CodeReply, EmbedAsk, EndpointAsk, ModelAsk, SampleAsk
 from graders.engine.backends import Backends, cancel
 from graders.errors import GradeError, PythonServerError
 from graders.jsontext import VALUES_MAX
@@ -80,8 +80,19 @@ class Overloaded(GradeError):
 
 
 #: type of an ask -> what it is called in Limits, messages and metrics
-_NAMES: dict[type, str] = {CodeAsk: "code", ModelAsk: "judge", EmbedAsk: "embed", SampleAsk: "sample"}
-_WORDS = {"code": "python graders", "judge": "questions to judges", "embed": "texts to embed"}
+_NAMES: dict[type, str] = {
+    CodeAsk: "code",
+    ModelAsk: "judge",
+    EndpointAsk: "judge",
+    EmbedAsk: "embed",
+    SampleAsk: "sample",
+}
+_WORDS = {
+    "code": "python graders",
+    "judge": "questions to judges",
+    "embed": "texts to embed",
+    "sample": "samples of models",
+}
 
 
 class Shared(Backends):
@@ -95,7 +106,12 @@ class Shared(Backends):
         super().__init__()
         self.backends = backends
         self.under_way: Counter[str] = Counter()
-        self._most = {"code": limits.code, "judge": limits.judge, "embed": limits.embed}
+        self._most = {
+            "code": limits.code,
+            "judge": limits.judge,
+            "embed": limits.embed,
+            "sample": limits.judge,
+        }
         self._metrics = metrics
         self._counting = threading.Lock()
 
