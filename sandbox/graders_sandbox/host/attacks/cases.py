@@ -353,7 +353,7 @@ return met(functools.partial(os.open, item['file'][1:], os.O_RDONLY, dir_fd=root
     Attack(9, "extended attributes", by_tier("ENOENT", "EPERM or ENOTSUP", "ENOENT", "EPERM or ENOTSUP"), "return all_met([(os.listxattr, item['file']), (os.getxattr, item['file'], 'user.x')])"),
     Attack(9, "whether a file is there, and its size", by_tier("ENOENT", "THROUGH or EACCES", "ENOENT", "EPERM"), "return met(os.stat, item['file'])", known=(LANDLOCK,)),
     Attack(9, "services and sockets below /run and /var", by_tier("ENOENT", "EACCES", "ENOENT", "EPERM"), "return all_met([(os.listdir, '/run'), (os.listdir, '/var')])"),
-    Attack(10, "os.environ", "NOTHING", "assert item['variable'] not in os.environ\nassert set(os.environ) <= {'HOME', 'LANG', 'LC_CTYPE', 'NLTK_DATA', 'TMPDIR', 'PYTHONHASHSEED', 'PYTHONDONTWRITEBYTECODE', 'JOBLIB_MULTIPROCESSING'} | {n for n in os.environ if n.endswith('_NUM_THREADS') or n in ('OPENBLAS_CORETYPE', 'OPENBLAS_L2_SIZE', 'NVPL_BLAS_DEBUG_CPU_TYPE')}, set(os.environ)\nreturn NOTHING"),
+    Attack(10, "os.environ", "NOTHING", "assert item['variable'] not in os.environ\nassert set(os.environ) <= {'HOME', 'LANG', 'LC_CTYPE', 'NLTK_DATA', 'TMPDIR', 'PYTHONHASHSEED', 'JE_ARROW_MALLOC_CONF', 'PYTHONDONTWRITEBYTECODE', 'JOBLIB_MULTIPROCESSING'} | {n for n in os.environ if n.endswith('_NUM_THREADS') or n in ('OPENBLAS_CORETYPE', 'OPENBLAS_L2_SIZE', 'NVPL_BLAS_DEBUG_CPU_TYPE')}, set(os.environ)\nreturn NOTHING"),
     Attack(10, "the C library's environment", "NOTHING", """
 environ = ctypes.POINTER(ctypes.c_char_p).in_dll(libc, 'environ')
 at = 0
