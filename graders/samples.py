@@ -18,6 +18,8 @@ from graders.values import json_value
 
 #: The keys that a sample object is known by; every python grader may rely on them.
 SAMPLE_KEYS = ("choices", "output_text", "output_json", "output_tools")
+#: What holds keys; a plain dict is told first, which is four times quicker than an abstract class alone.
+_OBJECT = (dict, Mapping)
 #: Keys named in the error about an object of unknown shape.
 _KEYS_NAMED = 8
 
@@ -69,9 +71,9 @@ def _or_none(sample: Sample, key: str) -> Any:
 
 def _first_message(sample: Sample) -> Mapping[str, Any]:
     choices = dict.get(sample, "choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], Mapping):
+    if isinstance(choices, list) and choices and isinstance(choices[0], _OBJECT):
         message = choices[0].get("message")
-        if isinstance(message, Mapping):
+        if isinstance(message, _OBJECT):
             return message
     return {}
 
@@ -98,7 +100,7 @@ def _output_tools(sample: Sample) -> Any:
 
 
 def _choices(sample: Sample) -> list[dict[str, Any]]:
-    return [_choice({"content": sample["output_text"], "tool_calls": sample["output_tools"]})]
+    return [_choice(sample["output_text"], {"tool_calls": sample["output_tools"]})]
 
 
 _DERIVED: dict[str, Callable[[Sample], Any]] = {
@@ -120,8 +122,8 @@ def text_of(content: Any) -> str:
     if content is None:
         return ""
     if isinstance(content, str):
-        return json_value(content)  # type: ignore[no-any-return]  # a text's JSON form is a text
-    if isinstance(content, Mapping):
+        return content if content.__class__ is str else str.__str__(content)
+    if isinstance(content, _OBJECT):
         content = [content]
     if isinstance(content, Sequence):
         texts = [
@@ -134,7 +136,7 @@ def text_of(content: Any) -> str:
 
 
 def _is_text(part: Any) -> bool:
-    return isinstance(part, str) or (isinstance(part, Mapping) and isinstance(part.get("text"), str))
+    return isinstance(part, str) or (isinstance(part, _OBJECT) and isinstance(part.get("text"), str))
 
 
 def read_sample(sample: object) -> Sample:
@@ -143,20 +145,24 @@ def read_sample(sample: object) -> Sample:
     Raises:
         SampleParseError: it has none of the known shapes; the message names its keys and the shapes.
     """
+    if sample.__class__ is dict:
+        return _from_object(sample)
     if isinstance(sample, Sample):
         return sample
     if isinstance(sample, Exception):
         raise SampleParseError(str(sample))
-    if not isinstance(sample, (Mapping, list, tuple)):
+    if not isinstance(sample, (dict, list, tuple, Mapping)):
         sample = json_value(sample, "sample")
     if isinstance(sample, str):
         return Sample(output_text=sample)
     if sample is None:
         return NoSample()
-    if isinstance(sample, Mapping):
+    if isinstance(sample, _OBJECT):
         return _from_object(sample)
     if isinstance(sample, (list, tuple)):
-        return _from_list([one if isinstance(one, Mapping) else json_value(one, "sample") for one in sample])
+        if not {*map(type, sample)} <= {dict}:
+            sample = [one if isinstance(one, _OBJECT) else json_value(one, "sample") for one in sample]
+        return _from_list(sample)
     raise SampleParseError(f"sample is a {type(sample).__name__}; expected {_expected()}")
 
 
@@ -182,42 +188,38 @@ def _expected() -> str:
 
 def _from_list(messages: Sequence[Any]) -> Sample:
     """A conversation, whose last assistant message is the output; or the output items of a response."""
-    if any(isinstance(one, Mapping) and one.get("type") in _OUTPUT_TYPES for one in messages):
-        return _from_output_items(messages)
     for message in reversed(messages):
-        if isinstance(message, Mapping) and message.get("role") == "assistant":
-            return _from_message(message)
-    if len(messages) == 1 and isinstance(messages[0], Mapping) and "role" in messages[0]:
+        if isinstance(message, _OBJECT):
+            if message.get("type") in _OUTPUT_TYPES:
+                return _from_output_items(messages)
+            if message.get("role") == "assistant":
+                return _from_message(message)
+    if len(messages) == 1 and isinstance(messages[0], _OBJECT) and "role" in messages[0]:
         return _from_message(messages[0])
     raise SampleParseError("the list of messages has no message with role 'assistant'")
 
 
-def _choice(message: Mapping[str, Any]) -> dict[str, Any]:
+def _choice(text: Any, message: Mapping[str, Any]) -> dict[str, Any]:
     """The one choice of a completion that holds this message, every key of a message present."""
-    whole: dict[str, Any] = {
-        "role": "assistant",
-        "content": "",
-        "refusal": None,
-        "tool_calls": [],
-        "function_call": None,
-    }
+    whole: dict[str, Any] = {"role": "assistant", "refusal": None, "tool_calls": [], "function_call": None}
     whole.update(message)
+    whole["content"] = text
     whole["tool_calls"] = tools = whole["tool_calls"] or []
     return {"index": 0, "message": whole, "finish_reason": "tool_calls" if tools else "stop"}
 
 
 def _from_message(message: Mapping[str, Any]) -> Sample:
     text = text_of(message.get("content"))
-    choice = _choice({**message, "content": text})
+    choice = _choice(text, message)
     return Sample(output_text=text, output_tools=choice["message"]["tool_calls"], choices=[choice])
 
 
 def _from_completion(completion: Mapping[str, Any]) -> Sample:
     choices = completion.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
-    if not isinstance(first, Mapping):
+    if not isinstance(first, _OBJECT):
         raise SampleParseError("the chat completion has no choices")
-    if isinstance(first.get("message"), Mapping):
+    if isinstance(first.get("message"), _OBJECT):
         sample = Sample(choices=choices)
     elif isinstance(first.get("text"), str):  # the older completions endpoint
         sample = Sample(output_text=first["text"])
@@ -255,7 +257,7 @@ def _from_output_items(items: Sequence[Any]) -> Sample:
     tools: list[dict[str, Any]] = []
     summaries: list[str] = []
     for item in items:
-        kind = item.get("type") if isinstance(item, Mapping) else None
+        kind = item.get("type") if isinstance(item, _OBJECT) else None
         if kind == "message":
             texts.append(text_of(item.get("content")))
         elif kind == "function_call":
@@ -286,17 +288,17 @@ def _from_exported(value: Mapping[str, Any]) -> Sample:
 def _from_batch_line(line: Mapping[str, Any]) -> Sample:
     """A line of the Batch API's output file, or its `response`."""
     response = line if "body" in line else line.get("response")
-    if not isinstance(response, Mapping):
+    if not isinstance(response, _OBJECT):
         raise SampleParseError(f"the request has no response, only an error: {_reason(line.get('error'))}")
     status, body = response.get("status_code"), response.get("body")
-    if not isinstance(body, Mapping) or (isinstance(status, int) and status >= 400):
-        reason = _reason(body.get("error") if isinstance(body, Mapping) else body)
+    if not isinstance(body, _OBJECT) or (isinstance(status, int) and status >= 400):
+        reason = _reason(body.get("error") if isinstance(body, _OBJECT) else body)
         raise SampleParseError(f"the request failed with status {status}: {reason}")
     return _from_object(body)
 
 
 def _reason(error: Any) -> str:
-    if isinstance(error, Mapping):
+    if isinstance(error, _OBJECT):
         return str(error.get("message") or error.get("code") or "without a reason")
     return str(error or "without a reason")
 
