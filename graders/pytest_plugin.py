@@ -267,8 +267,8 @@ class Reward(float):
         return explained(self.grader, self.result, self.sample, self.item)
 
 
-def _reward(grader: Grader, sample: Any, item: Mapping[str, Any] | None, id: str) -> Reward:
-    return Reward(grader, grader.run(sample, item, id=id), sample, item or {})
+def _reward(grader: Grader, sample: Any, item: Mapping[str, Any] | None, row_id: str) -> Reward:
+    return Reward(grader, grader.run(sample, item, id=row_id), sample, item or {})
 
 
 def _graded_of(row: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:

@@ -1,18 +1,11 @@
-"""Datasets: rows in from files and iterables, an append-only results file out, and what is made of it.
+"""Datasets: rows in from files and iterables, an append-only results file out.
 
     from graders.batch import Stop, grade_dataset, read_results
 
-read.py      JSONL, CSV, Parquet, iterables -> DataRow
-ids.py       each row's name
 run.py       one dataset through one grader, from file to file
-lines.py     graded rows as lines of the results file
-workers.py   the same in worker processes; ray.py on a cluster
-write.py     the results file: one writer, append-only, resumable
-results.py   the results file read back: Header and ResultRow
-stats.py     the figures of a results file; estimates.py the mathematics, labels.py agreement with humans
-compare.py   two of them, paired by id
-report.py    figures and telling rows, as page.py (HTML), text.py (terminal, Markdown), JSON, JUnit
-check.py     does this spec fit this dataset? no model call
+grading.py   the rows of one run; chunks.py what is handed to whoever grades them
+progress.py  how far a run is, how it ended, how it is told to stop
+workers.py   the rows of slow local graders in worker processes; ray.py on a cluster
 """
 
 from __future__ import annotations
@@ -20,13 +13,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graders.batch.run import Progress, Run, Stop, grade_dataset
+    from graders.batch.progress import Progress, Run, Stop
+    from graders.batch.run import grade_dataset
     from graders.results.read import read_results
 
 _HOMES = {
-    "Progress": "graders.batch.run",
-    "Run": "graders.batch.run",
-    "Stop": "graders.batch.run",
+    "Progress": "graders.batch.progress",
+    "Run": "graders.batch.progress",
+    "Stop": "graders.batch.progress",
     "grade_dataset": "graders.batch.run",
     "read_results": "graders.results.read",
 }

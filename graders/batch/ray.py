@@ -26,7 +26,7 @@ from graders.fields import FieldMap, detect_fields, item_of, sample_of
 from graders.results.lines import Broken, LineWriter
 
 if TYPE_CHECKING:
-    from graders.batch.run import RowChunk
+    from graders.batch.chunks import RowChunk
     from graders.engine.grader import Grader
     from graders.results.lines import ResultChunk
 
@@ -77,7 +77,9 @@ class GradeBatch:
         field_map = detect_fields(rows[0], **self._fields) if rows else FieldMap()
         ids = [own_id(row, field_map) or content_id(row) for row in rows]
         results = list(
-            self.grader.run_batch(_fields(row, id, field_map) for row, id in zip(rows, ids, strict=True))
+            self.grader.run_batch(
+                _fields(row, row_id, field_map) for row, row_id in zip(rows, ids, strict=True)
+            )
         )
         texts = pa.list_(pa.string())
         columns = {
@@ -93,8 +95,8 @@ class GradeBatch:
         return pa.table(columns | {name: batch.column(name) for name in self._keep})
 
 
-def _fields(row: Mapping[str, Any], id: str, field_map: FieldMap) -> dict[str, Any]:
-    return {"sample": sample_of(row, field_map), "item": item_of(row, field_map), "id": id}
+def _fields(row: Mapping[str, Any], row_id: str, field_map: FieldMap) -> dict[str, Any]:
+    return {"sample": sample_of(row, field_map), "item": item_of(row, field_map), "id": row_id}
 
 
 def unique(tables: Iterable[Any]) -> Iterator[Any]:
@@ -108,12 +110,12 @@ def unique(tables: Iterable[Any]) -> Iterator[Any]:
         if seen.add_new(ids):
             yield table
             continue
-        fresh = [seen.add_new((id,)) for id in ids]
+        fresh = [seen.add_new((row_id,)) for row_id in ids]
         yield table.filter(fresh)
 
 
 class Actors:
-    """Grades parts on a Ray cluster; see `graders.batch.run.Workers`. A context manager: leaving it lets go of Ray.
+    """Grades parts on a Ray cluster; see `graders.batch.chunks.Workers`. A context manager: leaving it lets go of Ray.
 
     An actor that dies is started again, and what it had is graded again; its results have come once or not at all.
 
@@ -146,7 +148,7 @@ class Actors:
         Raises:
             Broken: the cluster has gone, or an actor cannot start (it needs this version of local-graders).
         """
-        from graders.batch.run import cut
+        from graders.batch.chunks import cut
 
         ray = self._ray
         remote = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(_Actor)

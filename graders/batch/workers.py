@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from graders.results.lines import Broken
 
 if TYPE_CHECKING:
-    from graders.batch.run import RowChunk
+    from graders.batch.chunks import RowChunk
     from graders.results.lines import LineWriter, ResultChunk
 
 CLOSE_S = 2.0  # how long a worker may take to end after its input has

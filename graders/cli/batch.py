@@ -31,7 +31,7 @@ from graders.wording import plural
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from graders.batch.run import Progress, Run
+    from graders.batch.progress import Progress, Run
     from graders.engine.grader import Grader
     from graders.results.lines import Tally
     from graders.stats.summary import Summary
@@ -139,12 +139,14 @@ def command(
     grader batch spec.json answers.jsonl -o results.jsonl
     grader batch spec.json answers.parquet -o results.jsonl --sample-field completion --resume
     """
-    from graders.batch.run import Stop, grade_dataset
+    from graders.batch.progress import Stop
+    from graders.batch.run import grade_dataset
     from graders.datasets.rows import DataError
     from graders.errors import SpecError
     from graders.models import ConfigError
+    from graders.results.copy import write_sorted
     from graders.results.read import ResultsError
-    from graders.results.write import CannotWrite, write_sorted
+    from graders.results.write import CannotWrite
 
     if spec == "-" == data:
         raise click.UsageError("SPEC and DATA cannot both be standard input.")

@@ -27,10 +27,14 @@ if TYPE_CHECKING:
     from graders.engine.grader import Grader
     from graders.result import RunResult
 
-ROW_MAX_BYTES = 8 * 1024  # a data row larger than this is kept as an excerpt in the results
-TEXT_MAX_CHARS = 1000  # of each text in an excerpt
-SANDBOX_WINDOW = 16  # rows under way for each that runs: they are sent in bunches of an eighth of them all
-LIST_MAX = 20  # elements of each list in an excerpt
+#: A data row larger than this is kept as an excerpt in the results.
+ROW_MAX_BYTES = 8 * 1024
+#: Of each text in an excerpt.
+TEXT_MAX_CHARS = 1000
+#: Elements of each list in an excerpt.
+LIST_MAX = 20
+#: Rows in flight per sandbox slot; `run_batch` refills in chunks of an eighth of the window.
+SANDBOX_WINDOW = 16
 
 
 @dataclass(slots=True)
@@ -130,12 +134,14 @@ class LineWriter:
     def _one_by_one(self, chunk: Chunk, ids: Sequence[str]) -> ResultChunk:
         tally = Tally()
         raws: Iterable[bytes | None] = chunk.raw or repeat(None)
-        rows = {id: (row, raw) for id, row, raw in zip(ids, chunk.rows, raws, strict=False)}
-        asking = (self.fields(id, row) for id, (row, _) in rows.items() if not isinstance(row, Unreadable))
+        rows = {row_id: (row, raw) for row_id, row, raw in zip(ids, chunk.rows, raws, strict=False)}
+        asking = (
+            self.fields(row_id, row) for row_id, (row, _) in rows.items() if not isinstance(row, Unreadable)
+        )
         lines: dict[str, bytes] = dict.fromkeys(ids, b"")
-        for id, (row, _) in rows.items():
+        for row_id, (row, _) in rows.items():
             if isinstance(row, Unreadable):
-                lines[id] = self.unreadable(id, row, tally)
+                lines[row_id] = self.unreadable(row_id, row, tally)
         first = next((row for row in chunk.rows if not isinstance(row, Unreadable)), {})
         window = WINDOW if self._local else self.window(first)
         stopped = ""
@@ -163,15 +169,15 @@ class LineWriter:
 
     # --- one row ----------------------------------------------------------------------------------------------
 
-    def fields(self, id: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    def fields(self, row_id: str, row: Mapping[str, Any]) -> dict[str, Any]:
         """A data row as `Grader.run_batch` takes it."""
-        return {"sample": sample_of(row, self.field_map), "item": item_of(row, self.field_map), "id": id}
+        return {"sample": sample_of(row, self.field_map), "item": item_of(row, self.field_map), "id": row_id}
 
-    def line(self, id: str, row: DataRow, raw: bytes | None, result: RunResult, tally: Tally) -> bytes:
+    def line(self, row_id: str, row: DataRow, raw: bytes | None, result: RunResult, tally: Tally) -> bytes:
         """The line of a row that was graded."""
         flags = result.flags
         fields: dict[str, Any] = {
-            "id": id,
+            "id": row_id,
             "reward": None if flags else _number(result.reward),
             "ok": not flags,
         }
@@ -198,12 +204,13 @@ class LineWriter:
         line = dumps(fields)
         return line[:-1] + _ROW + _row_text(row, raw) + _CLOSE if self.texts else line + b"\n"
 
-    def unreadable(self, id: str, row: Unreadable, tally: Tally) -> bytes:
+    def unreadable(self, row_id: str, row: Unreadable, tally: Tally) -> bytes:
         """The line of a row that could not be read."""
         flag = SampleParseError.flag
         tally.add(None, (flag,))
         return (
-            dumps({"id": id, "reward": None, "ok": False, "flags": [flag], "errors": [row.message]}) + b"\n"
+            dumps({"id": row_id, "reward": None, "ok": False, "flags": [flag], "errors": [row.message]})
+            + b"\n"
         )
 
     # --- many rows at once --------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,12 +15,11 @@ from graders.portable import lock, open_flags, sync_folder
 from graders.results.lines import ResultChunk, Tally
 from graders.results.read import Header, ResultsError, parse_header
 
-SYNC_S = (
-    1.0  # the most seconds of work that a power cut may cost; a killed process costs none of what was written
-)
-SORT_BYTES = 32 * 2**20  # of lines sorted in memory at a time when a sorted copy is made
-PARQUET_ROWS = 20_000  # rows a row group of a Parquet copy
-INDEX_CHUNK_ROWS = 10_000  # ids of a file that is gone on with are taken in this many at a time
+#: The most seconds of work that a power cut may cost; a killed process costs none of what was written.
+SYNC_S = 1.0
+#: Ids indexed at a time when a results file is resumed.
+INDEX_CHUNK_ROWS = 10_000
+#: What to do about an error.
 _NEXT_STEP = {
     errno.ENOSPC: ": make room, then go on with --resume",
     errno.EDQUOT: ": make room, then go on with --resume",
@@ -216,7 +215,7 @@ class Writer:
         for number, line in enumerate(file, 2):
             try:
                 fields = loads(line)
-                id, ok, reward = fields["id"], fields["ok"], fields["reward"]
+                row_id, ok, reward = fields["id"], fields["ok"], fields["reward"]
             except (ValueError, KeyError, TypeError):
                 torn = torn or number
                 continue
@@ -227,7 +226,7 @@ class Writer:
             end += len(line)
             self.tally.add(reward, fields.get("flags", ()), fields.get("usage"))
             if ok or not only_ok:
-                ids.append(id)
+                ids.append(row_id)
             if len(ids) == INDEX_CHUNK_ROWS:
                 self._index_ids(ids)
         self._index_ids(ids)
@@ -236,7 +235,9 @@ class Writer:
     def _index_ids(self, ids: list[str]) -> None:
         if not self.done.add_new(ids):
             twice = next(
-                id for place, id in enumerate(ids) if id in ids[:place] or self.done.contains([id])[0]
+                row_id
+                for place, row_id in enumerate(ids)
+                if row_id in ids[:place] or self.done.contains([row_id])[0]
             )
             raise ResultsError(f"{self.path} has the id {twice!r} twice; each row's id stands once")
         ids.clear()
@@ -314,117 +315,3 @@ def _lock(fd: int, path: str) -> int:
         os.close(fd)
         raise ResultsError(f"another process is writing {path}; wait for it, or choose another -o") from None
     return fd
-
-
-# --- a sorted copy ------------------------------------------------------------------------------------------------
-
-
-def write_sorted(results: str, target: str) -> int:
-    """Write a copy of a results file, sorted by id: JSON lines, or Parquet where `target` ends in .parquet.
-
-    The copy is made beside `target` and renamed, so it is there whole or not at all. Memory stays bounded: sorted
-    runs of SORT_BYTES are merged.
-
-    Returns:
-        How many rows it has.
-
-    Raises:
-        ResultsError: the results cannot be read, the target cannot be written, or pyarrow is not installed.
-    """
-    temporary = f"{target}.tmp"
-    save = _save_parquet if target.endswith(".parquet") else _save_lines
-    try:
-        with open(results, "rb") as file:
-            header = file.readline()
-            parse_header(header, results)
-            n = save(header, _sorted(file, os.path.dirname(target) or "."), temporary)
-        os.replace(temporary, target)
-        return n
-    except OSError as error:
-        raise CannotWrite(target, error) from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def _sorted(file: IO[bytes], folder: str) -> Iterator[bytes]:
-    """The whole lines of a file, sorted by id."""
-    import heapq
-    import tempfile
-    from contextlib import ExitStack
-
-    with ExitStack() as runs:
-        sources: list[Iterable[bytes]] = []
-        while lines := file.readlines(SORT_BYTES):
-            if not lines[-1].endswith(b"\n"):
-                del lines[-1]
-            lines.sort(key=_id_of)
-            if not sources and not file.peek(1):  # type: ignore[attr-defined]  # a buffered reader
-                yield from lines
-                return
-            run = runs.enter_context(tempfile.TemporaryFile(dir=folder))
-            run.writelines(lines)
-            run.seek(0)
-            sources.append(run)
-        yield from heapq.merge(*sources, key=_id_of)
-
-
-def _id_of(line: bytes) -> str:
-    id: str = loads(line)["id"]
-    return id
-
-
-def _save_lines(header: bytes, lines: Iterable[bytes], path: str) -> int:
-    n = 0
-    with open(path, "wb") as file:
-        file.write(header)
-        for n, line in enumerate(lines, 1):  # noqa: B007  # the count is wanted
-            file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
-    return n
-
-
-def _save_parquet(header: bytes, lines: Iterable[bytes], path: str) -> int:
-    """Columns id, reward, ok, flags, errors, one `sub_rewards.KEY` each, seconds; usage, provenance, row as JSON."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise ResultsError("writing Parquet needs pyarrow: pip install 'local-graders[parquet]'") from None
-    from itertools import islice
-
-    keys = list(loads(header)["spec"].get("graders", {}))
-    texts = pa.list_(pa.string())
-    schema = pa.schema(
-        [
-            ("id", pa.string()),
-            ("reward", pa.float64()),
-            ("ok", pa.bool_()),
-            ("flags", texts),
-            ("errors", texts),
-        ]
-        + [(f"sub_rewards.{key}", pa.float64()) for key in keys]
-        + [("seconds", pa.float64()), *((name, pa.string()) for name in _AS_JSON)],
-        metadata={"graders_results": header.strip()},
-    )
-    lines = iter(lines)
-    n = 0
-    with pq.ParquetWriter(path, schema) as writer:
-        while rows := [_flat(loads(line), keys) for line in islice(lines, PARQUET_ROWS)]:
-            writer.write_table(pa.Table.from_pylist(rows, schema))
-            n += len(rows)
-    return n
-
-
-_AS_JSON = ("usage", "provenance", "row")
-
-
-def _flat(fields: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    subs = fields.get("sub_rewards", {})
-    return {
-        **fields,
-        "flags": fields.get("flags", []),
-        "errors": fields.get("errors", []),
-        **{f"sub_rewards.{key}": subs.get(key) for key in keys},
-        **{name: dumps(fields[name]).decode() for name in _AS_JSON if name in fields},
-    }

@@ -20,8 +20,9 @@ import pytest
 import graders
 from graders import jsontext as codec
 from graders.ask import ModelAsk, ModelReply, TextPart
-from graders.batch import run as running
-from graders.batch.run import Progress, Run, Stop, grade_dataset
+from graders.batch import grading
+from graders.batch.progress import Progress, Run, Stop
+from graders.batch.run import grade_dataset
 from graders.batch.workers import Processes
 from graders.datasets.rows import DataError
 from graders.errors import ModelServerError, ModelStop
@@ -143,7 +144,7 @@ def test_broken_machinery_stops_the_run_and_is_tried_again(tmp_path: Path) -> No
     with graders.Backends(models=Judge()) as backends:
         run = grade(tmp_path / "r", score_model(), rows, backends=backends, jobs=16)
     assert "for no fault of theirs: status 503" in run.broken
-    assert run.infrastructure_failures == running.STOP_AFTER
+    assert run.infrastructure_failures == grading.STOP_AFTER
     assert run.tally.failed < 100
 
     with graders.Backends(models=Judge()) as backends:
@@ -252,7 +253,7 @@ def test_nothing_to_grade(rows: Any, tmp_path: Path) -> None:
 
 def test_rows_whose_cost_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However a chunk is cut by what its rows cost, each row is graded once."""
-    monkeypatch.setattr(running, "PART_S", 0.001)
+    monkeypatch.setattr(grading, "PART_S", 0.001)
     alone = LineWriter.grade
     calls = iter(range(10_000))
 
@@ -294,8 +295,8 @@ def test_workers_give_the_same_lines(tmp_path: Path) -> None:
 
 def test_slow_rows_go_to_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a row costs more than sending it away and enough are left, processes are started, as many as jobs says."""
-    monkeypatch.setattr(running, "WORKERS_ROW_S", 0.0)
-    monkeypatch.setattr(running, "WORKERS_LEFT_S", 0.0)
+    monkeypatch.setattr(grading, "WORKERS_ROW_S", 0.0)
+    monkeypatch.setattr(grading, "WORKERS_LEFT_S", 0.0)
     started: list[int] = []
     init = Processes.__init__
 

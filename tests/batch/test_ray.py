@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 import graders
+from graders.batch.progress import Run
 from graders.batch.ray import Actors, GradeBatch, unique
-from graders.batch.run import Run, grade_dataset
+from graders.batch.run import grade_dataset
 from graders.results.read import read_results
 from tests.specs import multi, string_check, text_similarity
 

@@ -15,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graders import jsontext as codec
-from graders.batch.run import Run, grade_dataset
-from graders.results import write
+from graders.batch.progress import Run
+from graders.batch.run import grade_dataset
+from graders.results.copy import write_sorted
 from graders.results.lines import LineWriter, ResultChunk, Tally, _numbers, _texts
 from graders.results.read import Header, ResultsError, read_results
-from graders.results.write import Writer, write_sorted
+from graders.results.write import Writer
 from tests.specs import multi, python, string_check, text_similarity
 
 ROWS: list[dict[str, Any]] = [
@@ -282,7 +283,7 @@ def test_what_is_no_results_file(content: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize("run_bytes", [200, 4000, 10**7])
 def test_a_sorted_copy(run_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The copy has the header and every whole line, by id, whether it fits in memory or not; the results stay."""
-    monkeypatch.setattr(write, "SORT_BYTES", run_bytes)
+    monkeypatch.setattr("graders.results.copy.SORT_BYTES", run_bytes)
     path, copy = tmp_path / "r", tmp_path / "sorted.jsonl"
     grade(path, ROWS[::-1])
     content = path.read_bytes()

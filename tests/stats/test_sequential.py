@@ -96,7 +96,7 @@ def test_a_watcher_reads_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_run_stops_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--until-width`: fewer rows than the data has, an interval as narrow as asked, which a later report keeps."""
     monkeypatch.setattr("graders.stats.sequential.LOOK_S", 0.0)
-    monkeypatch.setattr("graders.batch.run.PART_S", 0.0)
+    monkeypatch.setattr("graders.batch.grading.PART_S", 0.0)
     spec, data, results = tmp_path / "s.json", tmp_path / "d.jsonl", tmp_path / "r.jsonl"
     spec.write_text(json.dumps(string_check()))
     data.write_text(

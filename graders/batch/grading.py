@@ -1,0 +1,285 @@
+"""The rows of one run: graded here, in worker processes, or asked for; and when to give up."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any
+
+from graders.batch.chunks import RowChunk, Workers, cut, subset
+from graders.batch.progress import Progress, Run, Stop
+from graders.datasets.dataset import Dataset
+from graders.datasets.ids import IdAssigner, has_question, shared_items
+from graders.datasets.rows import Chunk, DataError, DataRow, Unreadable
+from graders.errors import GradeError, Interrupted, ModelServerError, ModelStop, PythonServerError
+from graders.portable import available_cpus
+from graders.results.lines import Broken, LineWriter, ResultChunk, Tally
+from graders.results.read import ResultsError
+from graders.results.write import Writer
+
+if TYPE_CHECKING:
+    from graders.engine.grader import Grader
+    from graders.result import RunResult
+
+#: Rows in a row that fail without the sample's doing: then it is the machinery that is broken.
+STOP_AFTER = 50
+#: Between two calls of the progress function.
+PROGRESS_S = 0.2
+#: Of work of local graders between two writes.
+PART_S = 0.5
+#: A row that costs less is graded sooner than sent to another process.
+WORKERS_ROW_S = 0.0003
+#: Of work left, below which starting processes (about 0.5 s) does not pay.
+WORKERS_LEFT_S = 4.0
+
+
+class DatasetRun:
+    """One dataset through one grader, into an open results file."""
+
+    def __init__(
+        self,
+        grader: Grader,
+        dataset: Dataset,
+        writer: Writer,
+        texts: bool,
+        jobs: int | None,
+        merge: bool | None,
+        workers: Workers | None,
+        progress: Callable[[Progress], None] | None,
+        stop: Stop | None,
+        narrow_enough: Callable[[], bool],
+    ) -> None:
+        self.grader, self.dataset, self.writer = grader, dataset, writer
+        self.jobs, self.merge, self.workers = jobs, merge, workers
+        self.progress, self.stop, self.narrow_enough = progress, stop, narrow_enough
+        self.is_narrow = False
+        if stop is not None:
+            stop.cancel_judges = grader.backends.interrupt
+        self.lines = LineWriter(grader, dataset.field_map, texts=texts, merge=merge)
+        self.id_assigner = IdAssigner(dataset.field_map, writer.id_scheme)
+        self.before = len(writer.done)
+        self.found = 0  # rows of the data that the file had already
+        self.read: float | None = 0.0  # how much of the data has been read
+        self.infrastructure_failures = 0  # rows in a row that failed without the sample's doing
+        self.started = time.monotonic()
+
+    def run(self) -> Run:
+        broken, complete = "", False
+        try:
+            with self.writer, self._ticking():
+                self._grade()
+                complete = self.stop is None or not self.stop.requested
+        except KeyboardInterrupt:
+            if self.stop is None:
+                raise
+        except ModelStop as error:
+            broken = f"a judge cannot be asked any more: {error}"
+        except (Broken, ResultsError, DataError) as error:
+            broken = str(error)
+        if self.progress:
+            self.progress(self._progress())
+        return Run(
+            self.writer.tally,
+            self._graded(),
+            self.before - self.found if complete and not self.is_narrow else 0,
+            time.monotonic() - self.started,
+            not complete and not broken,
+            broken,
+            (*self.writer.notes, *self._shared_items()),
+            self.infrastructure_failures,
+            self._cost(),
+            self.is_narrow,
+        )
+
+    def _grade(self) -> None:
+        if self.workers is not None:
+            self._grade_with_workers(self.workers, self._parts())
+        elif self.grader.kind.n_asks:
+            self._ask()
+        else:
+            with _no_collector():
+                self._local()
+
+    def _stopped(self) -> bool:
+        self.is_narrow = self.is_narrow or self.narrow_enough()
+        return self.is_narrow or (self.stop is not None and self.stop.requested)
+
+    def _shared_items(self) -> Iterator[str]:
+        question = has_question(self.dataset.first, self.dataset.field_map)
+        if note := shared_items(self.id_assigner, question):
+            yield note
+
+    # --- progress ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _ticking(self) -> Iterator[None]:
+        """Tell the progress function from a thread, so that it hears of a run that waits as well."""
+        progress = self.progress
+        if progress is None:
+            yield
+            return
+        ended = threading.Event()
+
+        def tick() -> None:
+            while not ended.wait(PROGRESS_S):
+                progress(self._progress())
+
+        thread = threading.Thread(target=tick, name="graders-progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(1)
+
+    def _progress(self) -> Progress:
+        tally = self.writer.tally
+        total = self.dataset.data.total
+        if total is None and self.read:
+            total = max(tally.rows, int(len(self.id_assigner) / self.read))
+        return Progress(
+            rows=tally.rows,
+            failed=tally.failed,
+            graded=self._graded(),
+            total=total,
+            seconds=time.monotonic() - self.started,
+            tokens=sum(prompt + completion for prompt, completion in tuple(tally.tokens.values())),
+            cost=self._cost(),
+        )
+
+    def _graded(self) -> int:
+        return self.writer.tally.rows - self.before
+
+    def _cost(self) -> float | None:
+        judged = self.workers is None and self.writer.tally.tokens
+        totals = getattr(self.grader.backends.models, "totals", None) if judged else None
+        cost: float | None = getattr(totals, "cost", None)
+        return cost
+
+    # --- rows -------------------------------------------------------------------------------------------------
+
+    def _parts(self) -> Iterator[RowChunk]:
+        """The rows that are still to be graded, with their ids."""
+        for chunk in self.dataset.chunks:
+            if self._stopped():
+                return
+            self.read = self.dataset.data.fraction()
+            ids = self.id_assigner.names(chunk)
+            if self.before:
+                chunk, ids = self._missing(chunk, ids)
+            if ids:
+                yield chunk, ids
+
+    def _missing(self, chunk: Chunk, ids: list[str]) -> RowChunk:
+        done = self.writer.done.contains(ids)
+        self.found += sum(done)
+        return subset(chunk, ids, [place for place, there in enumerate(done) if not there])
+
+    def _local(self) -> None:
+        """Graders that ask nobody, here, as long as nothing else is quicker."""
+        row_s = 0.0
+        parts = self._parts()
+        for chunk, ids in parts:
+            start = 0
+            while start < len(ids):
+                if self._stopped():
+                    return
+                left = len(ids) - start
+                n = left if row_s * left <= PART_S else max(1, int(PART_S / row_s))
+                part = (chunk, ids) if n == len(ids) else subset(chunk, ids, range(start, start + n))
+                before = time.thread_time()  # what others do on this machine does not count
+                piece = self.lines.grade(*part)
+                row_s = (time.thread_time() - before) / len(part[1])
+                self.writer.append(piece)
+                if piece.tally.failed:
+                    gc.collect(0)  # errors keep the frames they went through, which keep the errors
+                start += n
+                if row_s > WORKERS_ROW_S and self._many_left(row_s) and (workers := self._processes()):
+                    rest = subset(chunk, ids, range(start, len(ids)))
+                    with workers:
+                        self._grade_with_workers(
+                            workers, cut(chain((rest,), parts), max(1, int(PART_S / row_s)))
+                        )
+                    return
+            chunk.rows.clear()  # freed before the next ones are made, which then take their place in the cache
+
+    def _many_left(self, row_s: float) -> bool:
+        total = self._progress().total
+        return total is None or (total - self.writer.tally.rows) * row_s > WORKERS_LEFT_S
+
+    def _processes(self) -> Any:
+        from graders.batch.workers import Processes
+
+        n = self.jobs or available_cpus()
+        return Processes(n) if n > 1 else None
+
+    def _grade_with_workers(self, workers: Workers, parts: Iterator[RowChunk]) -> None:
+        for piece in workers.grade(self.lines, parts):
+            self.writer.append(piece)
+            if piece.stopped:
+                raise ModelStop(piece.stopped)
+
+    def _ask(self) -> None:
+        """Graders that ask: a window of rows under way, each written when it is ready."""
+        under_way: dict[str, tuple[DataRow, bytes | None]] = {}
+        cut_off: list[DataError] = []
+
+        def feed() -> Iterator[Mapping[str, Any]]:
+            try:
+                for chunk, ids in self._parts():
+                    for row_id, row, raw in zip(ids, chunk.rows, chunk.raw or repeat(None), strict=False):
+                        if self._stopped():
+                            return
+                        if isinstance(row, Unreadable):
+                            tally = Tally()
+                            self.writer.append(ResultChunk(self.lines.unreadable(row_id, row, tally), tally))
+                            continue
+                        under_way[row_id] = (row, raw)
+                        yield self.lines.fields(row_id, row)
+            except DataError as error:  # first what is under way is waited for and written
+                cut_off.append(error)
+
+        window = self.jobs or self.lines.window(self.dataset.first)
+        for result in self.grader.run_batch(feed(), merge=self.merge, window=window, in_order=False):
+            row = under_way.pop(result.id)
+            if any(isinstance(failure, Interrupted) for failure in result.failures):
+                continue  # not graded: for the next run
+            tally = Tally()
+            line = self.lines.line(result.id, *row, result, tally)
+            self.writer.append(ResultChunk(line, tally))
+            self._count_infrastructure(result)
+        if cut_off:
+            raise cut_off[0]
+
+    def _count_infrastructure(self, result: RunResult) -> None:
+        """Stop when nothing but the machinery's own failures comes back: the rest would be wasted."""
+        if not any(map(_is_infrastructure, result.failures)):
+            self.infrastructure_failures = 0
+            return
+        self.infrastructure_failures += 1
+        if self.infrastructure_failures >= STOP_AFTER:
+            raise Broken(
+                f"the last {STOP_AFTER} rows all failed for no fault of theirs: {result.failures[0]}"
+            )
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Rows are trees, freed by their counts; looking for cycles among them costs a fifth of the run."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _is_infrastructure(failure: GradeError) -> bool:
+    if isinstance(failure, PythonServerError):
+        return failure.infrastructure
+    return isinstance(failure, ModelServerError)

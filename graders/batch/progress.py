@@ -1,0 +1,118 @@
+"""How far a run is, how it ended, and how it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from graders.results.lines import Tally
+
+#: How long an interrupted run waits for judges; what they would have answered later is asked again on resume.
+JUDGES_S = 0.25
+#: How long an interrupted run waits for what is under way; Kubernetes kills after 30.
+DRAIN_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        rows: Rows in the results file, those of earlier runs included.
+        failed: Those of them with a flag.
+        graded: Rows graded by this run.
+        total: Rows of the data: known, or estimated from how much has been read; None when neither is possible.
+        seconds: Since the run began.
+        tokens: Judges' tokens in the results file, prompts and answers.
+        cost: What judges cost in this run, by the [prices] table; None without prices.
+    """
+
+    rows: int
+    failed: int
+    graded: int
+    total: int | None
+    seconds: float
+    tokens: int
+    cost: float | None
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds to go at the rate so far; None when that cannot be told."""
+        if self.total is None or not self.graded:
+            return None
+        return max(0, self.total - self.rows) * self.seconds / self.graded
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a run ended.
+
+    Attributes:
+        tally: Counts over the whole results file, rows of earlier runs included.
+        graded: Rows graded by this run.
+        unmatched_rows: Rows of the file that the data does not have.
+        seconds: How long it took.
+        interrupted: Whether it was told to stop; what is missing can be graded with `resume`.
+        broken: Why it stopped of itself; "" when it did not. What was graded is in the file.
+        infrastructure_failures: Rows at its end that failed only because judge or sandbox did: for `retry_failed`.
+        notes: What the user should know beside that.
+        cost: What judges cost in this run, by the [prices] table; None without prices.
+        narrow_enough: Whether it ended before the data did, since `until_width` was reached.
+    """
+
+    tally: Tally
+    graded: int
+    unmatched_rows: int
+    seconds: float
+    interrupted: bool
+    broken: str
+    notes: tuple[str, ...]
+    infrastructure_failures: int = 0
+    cost: float | None = None
+    narrow_enough: bool = False
+
+
+class Stop:
+    """Ctrl-C and SIGTERM, taken as "finish what is under way, then stop"; a second one, or DRAIN_S, stops at once.
+
+    As a context manager it installs itself, in the main thread only. A program may set `requested` itself.
+
+    Attributes:
+        cancel_judges: What ends the questions to judges that are still under way after JUDGES_S.
+    """
+
+    def __init__(self, say: Callable[[str], None] = lambda text: None) -> None:
+        self.requested = False
+        self._say = say
+        self._old: dict[int, Any] = {}
+        self.cancel_judges: Callable[[], object] = lambda: None
+        self._timers: list[threading.Timer] = []
+
+    def __enter__(self) -> Stop:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._old[number] = signal.signal(number, self._signalled)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def _signalled(self, number: int, frame: object) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        self._say("stopping: waiting for the rows under way; once more stops at once")
+        self._timers = [
+            threading.Timer(JUDGES_S, self.cancel_judges),
+            threading.Timer(DRAIN_S, os.kill, (os.getpid(), signal.SIGINT)),
+        ]
+        for timer in self._timers:
+            timer.daemon = True
+            timer.start()
