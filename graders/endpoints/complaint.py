@@ -21,7 +21,7 @@ _QUOTES = frozenset({"input", "ctx", "url", "failed_generation"})
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _QUOTED = re.compile(r"""["'`]([A-Za-z][A-Za-z0-9_.\[\]]*)["'`]""")
 _WAIT = re.compile(
-    r"(?:retry|try again)\s+(?:in|after)\s+((?:\d+(?:\.\d+)?\s*(?:ms|s|m|h|seconds?|minutes?|hours?)\b\s*)+)",
+    r"(?:retry|try again)\s+(?:in|after)\s+((?:\d+(?:\.\d+)?\s*(?:ms|s|m|h|seconds?|minutes?|hours?)(?![a-z])\s*)+)",
     re.IGNORECASE,
 )
 
