@@ -15,7 +15,7 @@ from graders.engine.grader import Grader
 from graders.errors import GradeError, SpecError
 from graders.evals.prompts import ROLES, as_part, shown
 from graders.evals.requests import InvalidRequest
-from graders.evals.samples import NOTHING, usage_object
+from graders.evals.samples import usage_object
 from graders.jsontext import dumps
 from graders.result import RunResult
 from graders.row import Row
@@ -198,12 +198,14 @@ class Criterion:
             return None
         ask = asks[0]
         return {
-            **NOTHING,
-            "input": shown(_plain(message) for message in ask.messages),
+            "input": [
+                {"role": one["role"], "content": one["content"]} for one in shown(map(_plain, ask.messages))
+            ],
             "output": [{"role": "assistant", "content": text}],
             "finish_reason": "stop",
             "model": result.metadata.sampled_model_name,
             "usage": usage_object(result.metadata.token_usage or Usage()),
+            "error": None,
             "seed": ask.sampling.seed,
             "temperature": ask.sampling.temperature,
             "top_p": ask.sampling.top_p,

@@ -10,22 +10,6 @@ from graders.evals.prompts import shown
 from graders.samples import Sample
 from graders.usage import Usage
 
-#: The wire's sample where nothing is known: every field there, so that clients find what they look for.
-NOTHING: Mapping[str, Any] = {
-    "input": [],
-    "output": [],
-    "finish_reason": None,
-    "model": None,
-    "usage": None,
-    "error": None,
-    "seed": None,
-    "temperature": None,
-    "top_p": None,
-    "reasoning_effort": None,
-    "max_completion_tokens": None,
-    "max_completions_tokens": None,
-}
-
 
 def shown_sample(
     *,

@@ -165,8 +165,11 @@ def _search(pattern: str, text: str) -> bool:
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
     from jsonschema import ValidationError
 
-    if isinstance(instance, str) and not _search(pattern, instance):
-        yield ValidationError(f"{instance[:100]!r} does not match {pattern[:100]!r}")
+    try:
+        if isinstance(instance, str) and not _search(pattern, instance):
+            yield ValidationError(f"{instance[:100]!r} does not match {pattern[:100]!r}")
+    except ValidationError as error:
+        yield error
 
 
 def _pattern_properties(validator: Any, patterns: Any, instance: Any, schema: Any) -> Iterator[Any]:

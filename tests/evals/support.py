@@ -39,6 +39,7 @@ def eval_server(
         Backends(config=load_config_of(config), sampler=sampler, models=judge) as backends,
         serving(backends, store=store, **options) as running,
     ):
+        running.home = Path(home)
         yield running
 
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from graders.engine.backends import Backends
@@ -54,10 +55,15 @@ class Answer:
 
 @dataclass
 class Running:
-    """A server on a thread of this process."""
+    """A server on a thread of this process.
+
+    Attributes:
+        home: The folder of its store.
+    """
 
     port: int
     log: io.BytesIO = field(default_factory=io.BytesIO)
+    home: Path = Path()
 
     @property
     def url(self) -> str:

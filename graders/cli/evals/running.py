@@ -1,4 +1,4 @@
-"""grader evals: the store's evals and runs, with or without a server."""
+"""grader evals run, wait, regrade."""
 
 from __future__ import annotations
 
@@ -18,76 +18,14 @@ from graders.cli.common import (
     strict_option,
     unsandboxed_option,
 )
+from graders.cli.evals.printing import flips_option, json_option, print_run, unknown
 
 if TYPE_CHECKING:
     from graders.evals.service import Evals
     from graders.store import EvalRecord, RunRecord, Store
 
-json_option = click.option("--json", "as_json", is_flag=True, help="The service's objects.")
-MOST = 1000  # evals or runs listed
-FLIPS = 10  # items named for each criterion
 
-
-@click.group()
-def command() -> None:
-    """Run, show and compare evals of the store (GRADERS_HOME).
-
-    \b
-    grader evals run eval.json rows.jsonl                 grade the samples in rows.jsonl
-    grader evals run eval.json rows.jsonl --model o3 --prompt prompt.json
-    grader evals ls
-    grader evals compare evalrun_A evalrun_B
-    """
-
-
-@command.command()
-@click.argument("eval_id", required=False)
-@json_option
-def ls(eval_id: str | None, as_json: bool) -> int:
-    """List evals, or the runs of one, the newest first."""
-    from graders.evals.wire import eval_text, run_text
-    from graders.store import Cursor
-
-    cursor = Cursor(MOST, descending=True)
-    with open_store() as store:
-        if eval_id is None:
-            for record in store.evals.page(cursor).rows:
-                last = store.runs.page(record.id, Cursor(1, descending=True)).rows
-                line = f"{record.id}  {record.name}  {_counts(last[0]) if last else 'no runs'}"
-                click.echo(eval_text(record) if as_json else line)
-            return OK
-        if store.evals.get(eval_id) is None:
-            return _unknown("eval", eval_id)
-        for run in store.runs.page(eval_id, cursor).rows:
-            click.echo(run_text(run, "") if as_json else f"{run.id}  {run.name}  {_counts(run)}")
-    return OK
-
-
-@command.command()
-@click.argument("object_id")
-@click.option("--items", is_flag=True, help="Of a run: its output items, a line of JSON each.")
-@json_option
-def show(object_id: str, items: bool, as_json: bool) -> int:
-    """Show an eval or a run."""
-    from graders.evals.wire import eval_text, run_text
-
-    with open_store() as store:
-        record, run = store.evals.get(object_id), store.runs.get(object_id)
-        if run is not None and items:
-            _echo_items(store, run)
-        elif run is not None:
-            if as_json:
-                click.echo(json.dumps(json.loads(run_text(run, "")), indent=2))
-            else:
-                _print_run(run)
-        elif record is not None:
-            click.echo(json.dumps(json.loads(eval_text(record)), indent=2))
-        else:
-            return _unknown("eval or run", object_id)
-    return OK
-
-
-@command.command()
+@click.command()
 @click.argument("evaluation", metavar="EVAL")
 @click.argument("data", metavar="DATA")
 @click.option("--model", help="Asked for every row's sample; without one, rows bring theirs.")
@@ -139,7 +77,7 @@ def run(
         return _executed(evals, made, fail_under, as_json)
 
 
-@command.command()
+@click.command()
 @click.argument("run_id")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), metavar="SECONDS")
 @json_option
@@ -151,20 +89,14 @@ def wait(run_id: str, timeout_s: float | None, as_json: bool) -> int:
         return _ended(run_id, wait_for(store, run_id, _progress(), timeout_s), None, as_json)
 
 
-@command.command()
+@click.command()
 @click.argument("run_id")
 @click.option(
     "--criteria",
     metavar="@FILE",
     help="A JSON file with an eval's testing_criteria, or with one grader; default: the run's own.",
 )
-@click.option(
-    "--flips",
-    type=click.IntRange(0),
-    default=FLIPS,
-    show_default=True,
-    help="Items named for each criterion.",
-)
+@flips_option
 @config_option
 @unsandboxed_option
 def regrade(run_id: str, criteria: str | None, flips: int, config: str | None, unsandboxed: bool) -> int:
@@ -181,7 +113,7 @@ def regrade(run_id: str, criteria: str | None, flips: int, config: str | None, u
     with open_store() as store, graders.Backends(config=config, unsandboxed=unsandboxed) as backends:
         old = store.runs.get(run_id)
         if old is None:
-            return _unknown("run", run_id)
+            return unknown("run", run_id)
         evals = Evals(store, backends)
         try:
             given = (
@@ -202,64 +134,6 @@ def regrade(run_id: str, criteria: str | None, flips: int, config: str | None, u
             if one.n:
                 click.echo(f"agreement on {one.name}: {one.agreement:.1%} of {one.n}")
         return code
-
-
-@command.command()
-@click.argument("first", metavar="A")
-@click.argument("others", metavar="B...", nargs=-1, required=True)
-@click.option(
-    "--flips",
-    type=click.IntRange(0),
-    default=FLIPS,
-    show_default=True,
-    help="Items named for each criterion.",
-)
-def compare(first: str, others: tuple[str, ...], flips: int) -> int:
-    """Compare runs with the first, item by item: what flipped, intervals and McNemar's test."""
-    from graders.evals.comparison import NotComparable, as_lines, compare_runs
-
-    with open_store() as store:
-        runs = [store.runs.get(one) for one in (first, *others)]
-        for run_id, found in zip((first, *others), runs, strict=True):
-            if found is None:
-                return _unknown("run", run_id)
-        a, *rest = (one for one in runs if one is not None)
-        for n, b in enumerate(rest):
-            try:
-                lines = list(as_lines(compare_runs(store, a, b), flips))
-            except NotComparable as error:
-                click.echo(str(error), err=True)
-                return NOT_MET
-            click.echo("\n".join(["", *lines] if n else lines))
-    return OK
-
-
-@command.command()
-@click.argument("object_ids", nargs=-1)
-@click.option(
-    "--older-than", "days", type=click.FloatRange(min=0), metavar="DAYS", help="All runs that ended before."
-)
-def rm(object_ids: tuple[str, ...], days: float | None) -> int:
-    """Delete evals with their runs, or runs with their items. What is under way for them ends."""
-    import time
-
-    if not object_ids and days is None:
-        raise click.UsageError("name evals or runs, or give --older-than DAYS")
-    with open_store() as store:
-        if days is not None:
-            deleted = store.runs.delete_older(int(time.time() - days * 86400))
-            click.echo(f"deleted {deleted} runs", err=True)
-        unknown = [one for one in object_ids if not _delete(store, one)]
-    for object_id in unknown:
-        _unknown("eval or run", object_id)
-    return NOT_MET if unknown else OK
-
-
-def _delete(store: Store, object_id: str) -> bool:
-    found = store.runs.get(object_id)
-    if found is not None:
-        return store.runs.delete(object_id, found.eval_id)
-    return store.evals.delete(object_id)
 
 
 def _eval_of(evals: Evals, argument: str) -> EvalRecord:
@@ -324,51 +198,14 @@ def _ended(run_id: str, found: RunRecord | None, fail_under: float | None, as_js
     from graders.evals.wire import run_text
 
     if found is None:
-        return _unknown("run", run_id)
+        return unknown("run", run_id)
     if as_json:
         click.echo(json.dumps(json.loads(run_text(found, "")), indent=2))
     else:
-        _print_run(found)
+        print_run(found)
     if found.status == "failed":
         return BROKEN
     met = found.status == "completed" and not found.errored
     if fail_under is not None:
         met = met and found.passed >= fail_under * max(1, found.done)
     return OK if met else NOT_MET
-
-
-def _print_run(found: RunRecord) -> None:
-    from graders.evals.comparison import base_name
-
-    click.echo(f"{found.id}  {found.name}  {_counts(found)}".replace("    ", "  "))
-    if found.error:
-        click.echo(f"  {json.loads(found.error)['message']}")
-    for one in found.criteria:
-        errors = f", {one.errored} errors" if one.errored else ""
-        click.echo(f"  {base_name(one.name)}: {one.passed} passed, {one.failed} failed{errors}")
-    for use in found.usage:
-        click.echo(f"  {use.role} {use.model}: {use.calls} calls, {use.total_tokens} tokens")
-
-
-def _counts(found: RunRecord) -> str:
-    errors = f", {found.errored} errors" if found.errored else ""
-    return f"{found.status}: {found.passed} passed, {found.failed} failed{errors} of {found.n_rows or found.done}"
-
-
-def _echo_items(store: Store, found: RunRecord) -> None:
-    from graders.evals.wire import item_text
-    from graders.store import Cursor
-
-    cursor = Cursor(MOST)
-    while True:
-        page = store.items.page(found.number, found.id, cursor)
-        for item in page.rows:
-            click.echo(item_text(item, found.id, found.eval_id))
-        if not page.has_more:
-            return
-        cursor = Cursor(MOST, page.rows[-1].id)
-
-
-def _unknown(kind: str, object_id: str) -> int:
-    click.echo(f"no {kind} {object_id!r} in the store; `grader evals ls` lists them", err=True)
-    return NOT_MET
