@@ -208,21 +208,9 @@ def command(
     wanted = gated or (not quiet and run.tally.rows <= SUMMARY_ROWS)
     summary = _summary(output, config, pass_threshold) if wanted else None
     talk.summary(run, output, summary, grader.backends.asked)
-    if run.interrupted:
-        talk.say(f"interrupted. {_how_to_go_on(output)}")
-        return INTERRUPTED
-    if run.broken:
-        talk.say(
-            f"error: {run.broken}. {_how_to_go_on(output, '--retry-failed' if run.infrastructure_failures else '--resume')}"
-        )
-        return BROKEN
-    if run.graded and not run.tally.scored:
-        if run.infrastructure_failures:  # judge or sandbox
-            why = f"`grader doctor {shlex.quote(spec)} --probe` says what does not work; the rows of OUT say why. "
-            talk.say(f"error: no row could be graded; {why}{_how_to_go_on(output, '--retry-failed')}")
-        else:
-            talk.say("error: no row could be graded; `grader check` says what is wrong with spec or data")
-        return BROKEN
+    code = _code_of(run, spec, output, talk)
+    if code != OK:
+        return code
     if sorted_:
         try:
             write_sorted(output, sorted_)
@@ -239,6 +227,27 @@ def command(
     if github:
         show_on_github(summary, found)
     return exit_code(found, inconclusive)
+
+
+def _code_of(run: Run, spec: str, output: str, talk: _Talk) -> int:
+    """How the grading itself went; what to do next is said where it did not end well."""
+    if run.interrupted:
+        talk.say(f"interrupted. {_how_to_go_on(output)}")
+        return INTERRUPTED
+    if run.broken:
+        talk.say(
+            f"error: {run.broken}. {_how_to_go_on(output, '--retry-failed' if run.infrastructure_failures else '--resume')}"
+        )
+        return BROKEN
+    if run.graded and not run.tally.scored:
+        # they are those of judge or sandbox
+        if run.infrastructure_failures:
+            why = f"`grader doctor {shlex.quote(spec)} --probe` says what does not work; the rows of OUT say why. "
+            talk.say(f"error: no row could be graded; {why}{_how_to_go_on(output, '--retry-failed')}")
+        else:
+            talk.say("error: no row could be graded; `grader check` says what is wrong with spec or data")
+        return BROKEN
+    return OK
 
 
 def _each(names: Iterable[str], spec: str, output: str) -> int:

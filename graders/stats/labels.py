@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -127,47 +127,54 @@ def agreement(
     read, ratings = _read(field, labels, label_threshold)
     there = ~np.isnan(read)
     scores, told = rewards[there], read[there]
-    distances = np.full(len(rewards), math.nan)
     whole = ratings and len(told) > 0 and bool(np.all(scores % 1 == 0) and np.all(told % 1 == 0))
-    yes = told == 1
-    cut = agreed = found_kappa = None
-    bins: tuple[Bin, ...] = ()
-    chosen, fitted, curve = "", False, _curve(scores, yes, threshold)
+    distances = np.full(len(rewards), math.nan)
     if ratings:
-        curve = ()
         distances[there] = np.abs(ranks(scores) - ranks(told)) / max(1, len(told) - 1)
     elif len(told):
         low, high = min(0.0, float(scores.min())), max(1.0, float(scores.max()))
         distances[there] = np.abs((scores - low) / (high - low) - told)
-        own = None if items is None else np.unique(items[there], return_inverse=True)[1]
-        fitted = threshold is None
-        if threshold is None:
-            threshold = _best(scores, yes)
-            passed = _held_out(scores, yes, own)
-            chosen = "the threshold where kappa is highest in these very rows"
-        else:
-            passed = scores >= threshold
-            chosen = "the grader's own threshold"
-        cut = cut_at(threshold, scores, yes)
-        agreed, found_kappa = pass_rate(passed == yes, own), kappa_estimate(passed, yes, own)
-        bins = _bins(scores, yes, own)
-    return Agreement(
-        field,
-        len(told),
-        len(rewards) - len(told),
-        0 if ratings else int(yes.sum()),
-        0 if ratings else int((told == 0).sum()),
-        cut,
-        agreed,
-        found_kappa,
-        chosen,
-        fitted,
-        curve,
-        bins,
-        correlation(scores, told),
-        correlation(ranks(scores), ranks(told)),
-        weighted_kappa(scores, told) if whole else None,
-        distances,
+    found = Agreement(
+        field=field,
+        n=len(told),
+        unlabelled=len(rewards) - len(told),
+        yes=0 if ratings else int((told == 1).sum()),
+        no=0 if ratings else int((told == 0).sum()),
+        cut=None,
+        agreement=None,
+        kappa=None,
+        chosen="",
+        fitted=False,
+        curve=() if ratings else _curve(scores, told == 1, threshold),
+        bins=(),
+        correlation=correlation(scores, told),
+        rank_correlation=correlation(ranks(scores), ranks(told)),
+        weighted_kappa=weighted_kappa(scores, told) if whole else None,
+        distances=distances,
+    )
+    if ratings or not len(told):
+        return found
+    own = None if items is None else np.unique(items[there], return_inverse=True)[1]
+    return _with_verdicts(found, scores, told == 1, threshold, own)
+
+
+def _with_verdicts(
+    found: Agreement, rewards: Floats, yes: Bools, threshold: float | None, items: Ints | None
+) -> Agreement:
+    """What passing at a threshold adds, where labels are yes or no."""
+    if threshold is None:
+        at, passed = _best(rewards, yes), _held_out(rewards, yes, items)
+        chosen = "the threshold where kappa is highest in these very rows"
+    else:
+        at, passed, chosen = threshold, rewards >= threshold, "the grader's own threshold"
+    return replace(
+        found,
+        cut=cut_at(at, rewards, yes),
+        agreement=pass_rate(passed == yes, items),
+        kappa=kappa_estimate(passed, yes, items),
+        chosen=chosen,
+        fitted=threshold is None,
+        bins=_bins(rewards, yes, items),
     )
 
 
