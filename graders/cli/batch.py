@@ -209,16 +209,10 @@ def command(
     summary = _summary(output, config, pass_threshold) if wanted else None
     talk.summary(run, output, summary, grader.backends.asked)
     code = _code_of(run, spec, output, talk)
-    if code != OK:
+    if code == OK and sorted_:
+        code = _sort(output, sorted_, talk)
+    if code != OK or summary is None:
         return code
-    if sorted_:
-        try:
-            write_sorted(output, sorted_)
-        except ResultsError as error:
-            talk.say(f"error: {error}")
-            return BROKEN
-    if summary is None:
-        return OK
     from graders.stats.gates import gates
 
     found = gates(summary, fail_under, min_coverage, surely=surely)
@@ -246,6 +240,19 @@ def _code_of(run: Run, spec: str, output: str, talk: _Talk) -> int:
             talk.say(f"error: no row could be graded; {why}{_how_to_go_on(output, '--retry-failed')}")
         else:
             talk.say("error: no row could be graded; `grader check` says what is wrong with spec or data")
+        return BROKEN
+    return OK
+
+
+def _sort(output: str, target: str, talk: _Talk) -> int:
+    """Write a sorted copy of the results."""
+    from graders.results.read import ResultsError
+    from graders.results.write import write_sorted
+
+    try:
+        write_sorted(output, target)
+    except ResultsError as error:
+        talk.say(f"error: {error}")
         return BROKEN
     return OK
 
