@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,3 +179,21 @@ def colors(stream: Any) -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or bool(stream.isatty())
+
+
+def save(text: str, path: str, sources: Sequence[str]) -> None:
+    """Write a file whole or not at all, and never over what it was made of.
+
+    Raises:
+        click.UsageError: it cannot be written, or is one of `sources`.
+    """
+    if any(os.path.exists(path) and os.path.samefile(path, source) for source in sources):
+        raise click.UsageError(f"-o {path} is the results file itself")
+    temporary = Path(f"{path}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise click.UsageError(f"cannot write {path}: {error.strerror}") from None
+    click.echo(f"{path}: {len(text.encode()):,} bytes", err=True, color=sys.stderr.isatty())

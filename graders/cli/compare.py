@@ -7,6 +7,7 @@ from typing import Literal
 
 import click
 
+from graders.cli.common import save
 from graders.cli.gates import exit_code, inconclusive_option, surely_option
 from graders.cli.github import annotate_gates, github_option, write_step_summary
 
@@ -14,6 +15,12 @@ from graders.cli.github import annotate_gates, github_option, write_step_summary
 @click.command()
 @click.argument("first", metavar="A", type=click.Path(dir_okay=False))
 @click.argument("others", metavar="B...", type=click.Path(dir_okay=False), nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="A page (.html) of the rows that differ, side by side; for two files.",
+)
 @click.option(
     "--different-specs", is_flag=True, help="Compare although A and B were graded by different specs."
 )
@@ -44,6 +51,7 @@ from graders.cli.github import annotate_gates, github_option, write_step_summary
 def command(
     first: str,
     others: tuple[str, ...],
+    output: str | None,
     different_specs: bool,
     group: str | None,
     format_: str,
@@ -64,18 +72,26 @@ def command(
     grader batch spec.json old.jsonl -o old.results.jsonl
     grader batch spec.json new.jsonl -o new.results.jsonl
     grader compare old.results.jsonl new.results.jsonl --max-drop 0.02
+    grader compare old.results.jsonl new.results.jsonl -o page.html
     """
+    from graders.report.comparison_page import MOVERS, comparison_page
     from graders.report.markdown import comparisons_markdown
     from graders.report.terminal import comparisons_text
     from graders.results.read import ResultsError
     from graders.stats.compare import compare_runs, gate
     from graders.stats.summary import to_json
 
+    if output is not None and len(others) > 1:
+        raise click.UsageError("-o FILE is a page of two files: name one B, or leave -o out")
+    if output is not None:
+        movers = MOVERS
     try:
         found = compare_runs([first, *others], group=group, different_specs=different_specs, movers=movers)
     except ResultsError as error:
         raise click.UsageError(str(error)) from None
     gates = [[] if max_drop is None else [gate(each, max_drop, surely=surely)] for each in found]
+    if output is not None:
+        save(comparison_page(found[0], gates[0]), output, [first, *others])
     if as_json or format_ == "json":
         made = [{**each.to_json(), "gates": to_json(own)} for each, own in zip(found, gates, strict=True)]
         shown = made[0] if len(made) == 1 else {"comparisons": made}

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from graders.cli.common import config_option, price_by
+from graders.cli.common import config_option, price_by, save
 from graders.cli.gates import exit_code, gate_options, say_unmet
 from graders.cli.github import github_option, show_on_github
 
@@ -94,7 +92,7 @@ def command(
     if output in (None, "-"):
         click.echo(text, nl=not text.endswith("\n"))
     else:
-        _save(text, str(output), results)
+        save(text, str(output), [results])
     if format_ == "junit" and report.summary.threshold is None and report.summary.scored:
         click.echo(
             "note: no row can fail in this JUnit file, since its spec has no pass_threshold; --pass-threshold sets one",
@@ -135,17 +133,3 @@ def _written(report: Report, format_: str) -> str:
     from graders.report.terminal import summary_text
 
     return summary_text(report.summary, report.gates, report.agreement)
-
-
-def _save(text: str, path: str, results: str) -> None:
-    """Whole or not at all, and never over the results themselves."""
-    if os.path.exists(path) and os.path.samefile(path, results):
-        raise click.UsageError(f"-o {path} is the results file itself")
-    temporary = Path(f"{path}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise click.UsageError(f"cannot write {path}: {error.strerror}") from None
-    click.echo(f"{path}: {len(text.encode()):,} bytes", err=True, color=sys.stderr.isatty())

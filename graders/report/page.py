@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
@@ -26,6 +26,17 @@ _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 def page(report: Report) -> str:
     """The page's HTML."""
+    name = report.summary.header.name or report.summary.header.type
+    return document(f"{name}: grader report", _body(report), script_data(report))
+
+
+def document(title: str, body: Iterable[str], data: Mapping[str, Any]) -> str:
+    """A whole page around its sections.
+
+    Args:
+        body: HTML already.
+        data: What the script makes the table of rows of.
+    """
     style, script = _asset("page.css"), _asset("page.js")
     policy = "; ".join(
         (
@@ -38,11 +49,11 @@ def page(report: Report) -> str:
     )
     parts = {
         "policy": policy,
-        "title": safe(f"{report.summary.header.name or report.summary.header.type}: grader report"),
+        "title": safe(title),
         "style": style,
         "script": script,
-        "body": "\n".join(_body(report)),
-        "data": _json(script_data(report)),
+        "body": "\n".join(body),
+        "data": _json(data),
     }
     return _PLACE.sub(lambda place: parts[place[1]], _asset("page.html"))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from graders.report.html import safe, section
@@ -25,22 +26,77 @@ SUB_COLUMNS = 4
 ID_MAX = 200
 
 
+@dataclass(frozen=True, slots=True)
+class RowChoices:
+    """What narrows a table of rows down. Each is a value for the script and its name as HTML.
+
+    Attributes:
+        shows: Kinds of rows.
+        flags: Failures; only the first where there are none.
+        sorts: Orders; a value with "-" is descending.
+        measures: Numbers that can be between two ends.
+        columns: (sort key, classes, name) of the table's columns.
+    """
+
+    shows: Sequence[tuple[str, str]]
+    flags: Sequence[tuple[str, str]]
+    sorts: Sequence[tuple[str, str]]
+    measures: Sequence[tuple[str, str]]
+    columns: Sequence[tuple[str, str, str]]
+
+
 def rows(report: Report) -> Iterable[str]:
     """The section: what narrows the rows down, the empty table, its pages."""
-    texts = (
-        "" if report.summary.header.options.get("texts", True) else " The file holds no texts (--no-texts)."
-    )
-    yield section("Rows", safe(report.held + texts), "rows")
-    yield '<noscript><p class="small soft">The table of rows needs JavaScript; everything above does not.</p></noscript>'
-    yield _tools(report)
+    summary = report.summary
+    texts = "" if summary.header.options.get("texts", True) else " The file holds no texts (--no-texts)."
+    shows = [("every", "every row"), ("worst", "lowest rewards"), ("best", "highest rewards")]
+    if summary.failed:
+        shows.append(("failed", "failed"))
+    if summary.threshold is not None:
+        shows += [("passed", f"at least {summary.threshold:g}"), ("missed", f"below {summary.threshold:g}")]
+    if report.agreement is not None:
+        shows.append(("far", "apart from their label"))
     columns = [("id", "c-id", "id"), ("reward", "num c-reward", "reward")]
-    columns += [(f"sub{n}", "num c-sub", sub.key) for n, sub in enumerate(report.summary.subs[:SUB_COLUMNS])]
+    columns += [(f"sub{n}", "num c-sub", safe(sub.key)) for n, sub in enumerate(summary.subs[:SUB_COLUMNS])]
     if report.agreement is not None:
         columns.append(("label", "c-label", "label"))
-    columns += [("field", "c-field", ""), ("text", "c-text", "output, or what went wrong")]
+    choices = RowChoices(
+        shows,
+        [("", "any failure or none"), *((safe(flag), safe(flag)) for flag in summary.flags)],
+        [
+            ("reward", "worst first"),
+            ("-reward", "best first"),
+            ("place", "in the file's order"),
+            ("id", "by id"),
+        ],
+        [("reward", "reward"), *((f"sub{n}", safe(sub.key)) for n, sub in enumerate(summary.subs))],
+        [*columns, ("field", "c-field", ""), ("text", "c-text", "output, or what went wrong")],
+    )
+    yield from rows_section(report.held + texts, choices)
+
+
+def rows_section(held: str, choices: RowChoices) -> Iterable[str]:
+    """A table of rows, which the script fills.
+
+    Args:
+        held: Which rows the page has, in a sentence.
+    """
+    yield section("Rows", safe(held), "rows")
+    yield '<noscript><p class="small soft">The table of rows needs JavaScript; everything above does not.</p></noscript>'
+    yield (
+        '<div class="tools"><input type="search" id="search" placeholder="Search ids and texts" aria-label="Search ids and texts">'
+        f"{_select('show', 'Which rows', choices.shows)}"
+        f"{_select('flag', 'Failure', choices.flags, hidden=len(choices.flags) < 2)}"
+        f"{_select('sort', 'Order', choices.sorts)}"
+        f'<span class="range">{_select("of", "Which number is between", choices.measures, hidden=len(choices.measures) < 2)}'
+        '<label><span class="soft">from</span> <input class="between" id="low" type="number" step="any"></label>'
+        '<label><span class="soft">to</span> <input class="between" id="high" type="number" step="any"></label></span>'
+        '<select id="column" aria-label="Column of the item"><option value="">no column of the item</option></select>'
+        '<button class="quiet" id="clear" type="button">Clear</button></div>'
+    )
     head = "".join(
-        f'<th scope="col" class="{kind}" data-sort="{key}"><button type="button"><bdi>{safe(name)}</bdi><span class="way"></span></button></th>'
-        for key, kind, name in columns
+        f'<th scope="col" class="{kind}" data-sort="{key}"><button type="button"><bdi>{name}</bdi><span class="way"></span></button></th>'
+        for key, kind, name in choices.columns
     )
     yield (
         f'<div class="card"><table class="list" id="list"><thead><tr>{head}</tr></thead><tbody></tbody></table>'
@@ -51,35 +107,6 @@ def rows(report: Report) -> Iterable[str]:
         '<button class="quiet" id="after" type="button">Next</button></div></div></div>'
         '<p class="keys"><kbd>/</kbd> search &ensp; <kbd>j</kbd> <kbd>k</kbd> or arrows: next, previous row &ensp; '
         "<kbd>Enter</kbd> open &ensp; <kbd>Esc</kbd> close &ensp; <kbd>n</kbd> <kbd>p</kbd> next, previous page</p></section>"
-    )
-
-
-def _tools(report: Report) -> str:
-    summary = report.summary
-    shows = [("every", "every row"), ("worst", "lowest rewards"), ("best", "highest rewards")]
-    if summary.failed:
-        shows.append(("failed", "failed"))
-    if summary.threshold is not None:
-        shows += [("passed", f"at least {summary.threshold:g}"), ("missed", f"below {summary.threshold:g}")]
-    if report.agreement is not None:
-        shows.append(("far", "apart from their label"))
-    sorts = [
-        ("reward", "worst first"),
-        ("-reward", "best first"),
-        ("place", "in the file's order"),
-        ("id", "by id"),
-    ]
-    of = [("reward", "reward"), *((f"sub{n}", safe(sub.key)) for n, sub in enumerate(summary.subs))]
-    flags = [("", "any failure or none"), *((safe(flag), safe(flag)) for flag in summary.flags)]
-    return (
-        '<div class="tools"><input type="search" id="search" placeholder="Search ids and texts" aria-label="Search ids and texts">'
-        f"{_select('show', 'Which rows', shows)}{_select('flag', 'Failure', flags, hidden=not summary.flags)}"
-        f"{_select('sort', 'Order', sorts)}"
-        f'<span class="range">{_select("of", "Which reward is between", of, hidden=len(of) < 2)}'
-        '<label><span class="soft">from</span> <input class="between" id="low" type="number" step="any"></label>'
-        '<label><span class="soft">to</span> <input class="between" id="high" type="number" step="any"></label></span>'
-        '<select id="column" aria-label="Column of the item"><option value="">no column of the item</option></select>'
-        '<button class="quiet" id="clear" type="button">Clear</button></div>'
     )
 
 
@@ -97,6 +124,8 @@ def script_data(report: Report) -> dict[str, Any]:
     return {
         "rows": [_row(shown, summary, most) for shown in report.rows],
         "total": summary.rows,
+        "measure": "reward",
+        "sides": ["Output", "Reference"],
         "subs": [sub.key for sub in summary.subs],
         "columns": min(SUB_COLUMNS, len(summary.subs)),
         "range": reward_span(summary),

@@ -35,12 +35,16 @@ def top(report: Report) -> Iterable[str]:
     yield f'<p class="eyebrow">{eyebrow}</p><h1><bdi>{safe(header.name or header.type)}</bdi></h1></div>'
     yield '<button class="quiet" id="theme" type="button">Light / dark</button></div>'
     yield f'<p class="verdict">{safe(verdict(report.summary))}</p>'
-    if report.gates:
-        items = "".join(map(_gate, report.gates))
-        yield f'<ul class="gates" aria-label="Gates">{items}</ul>'
+    yield from gate_list(report.gates)
     if report.summary.cautions:
         items = "".join(f"<li>{safe(caution)}</li>" for caution in report.summary.cautions)
         yield f'<ul class="cautions" aria-label="What to know before believing the numbers">{items}</ul>'
+
+
+def gate_list(gates: Sequence[Gate]) -> Iterable[str]:
+    """The gates with their verdicts; nothing where there are none."""
+    if gates:
+        yield f'<ul class="gates" aria-label="Gates">{"".join(map(_gate, gates))}</ul>'
 
 
 def _gate(gate: Gate) -> str:
@@ -82,11 +86,16 @@ def tiles(report: Report) -> Iterable[str]:
     if summary.cost is not None:
         each = summary.cost / summary.scored if summary.scored else math.nan
         made.append(("Cost of judges", f"{summary.cost:,.4g}", f"{each:.3g} for a scored row"))
+    yield tile_list(made)
+
+
+def tile_list(tiles: Iterable[tuple[str, str, str]]) -> str:
+    """Key figures: a name, the figure and what it is about, all HTML already."""
     shown = (
         f'<div class="tile"><dt>{name}</dt><dd>{value}<div class="small">{about}</div></dd></div>'
-        for name, value, about in made
+        for name, value, about in tiles
     )
-    yield f'<dl class="tiles">{"".join(shown)}</dl>'
+    return f'<dl class="tiles">{"".join(shown)}</dl>'
 
 
 def rewards(summary: Summary, spread: Spread) -> Iterable[str]:

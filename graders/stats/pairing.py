@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from graders.results.read import ResultsError, read_rows
+from graders.results.read import ResultRow, ResultsError, read_rows
 from graders.stats.gather import gather
 from graders.stats.items import item_numbers
 from graders.stats.resampling import Bools, Floats, Ints
@@ -107,13 +107,15 @@ def pair(a: RunRows, b: RunRows) -> Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Mover:
-    """A row whose reward differs; texts are "" where the files hold none."""
+    """A row whose reward differs; texts are "", and the item {}, where the files hold none. `place` is its row in A."""
 
     id: str
     a: float
     b: float
     a_text: str = ""
     b_text: str = ""
+    item: Mapping[str, Any] = field(default_factory=dict)
+    place: int = 0
 
     @property
     def delta(self) -> float:
@@ -134,20 +136,28 @@ def movers(pairs: Pairs, most: int) -> tuple[tuple[Mover, ...], tuple[Mover, ...
         ]
         chosen.append([(a, b) for _, _, a, b in nsmallest(most, candidates)])
     gained, lost = chosen
-    texts_a = _texts(left.path, {a for a, _ in gained + lost})
-    texts_b = _texts(right.path, {b for _, b in gained + lost})
+    rows_a = _rows(left.path, {a for a, _ in gained + lost})
+    rows_b = _rows(right.path, {b for _, b in gained + lost})
 
     def with_texts(places: Sequence[tuple[int, int]]) -> tuple[Mover, ...]:
         return tuple(
-            Mover(left.ids[a], float(left.rewards[a]), float(right.rewards[b]), texts_a[a], texts_b[b])
+            Mover(
+                left.ids[a],
+                float(left.rewards[a]),
+                float(right.rewards[b]),
+                rows_a[a].output_text,
+                rows_b[b].output_text,
+                rows_a[a].item,
+                a,
+            )
             for a, b in places
         )
 
     return with_texts(gained), with_texts(lost)
 
 
-def _texts(path: str | Path, places: set[int]) -> dict[int, str]:
-    return {place: row.output_text for place, row in read_rows(path, places)} if places else {}
+def _rows(path: str | Path, places: set[int]) -> dict[int, ResultRow]:
+    return dict(read_rows(path, places)) if places else {}
 
 
 def notes_on_specs(left: RunRows, right: RunRows, *, different_specs: bool) -> list[str]:

@@ -126,17 +126,18 @@ function detail(row) {
   if (row.output || row.reference) {
     if (row.reference) {
       const both = diff(row.output, row.reference);
-      const titles = both.compared ? ["Output (underlined: not in the reference)", "Reference (struck: not in the output)"] : ["Output", "Reference"];
+      const [one, other] = data.sides;
+      const titles = both.compared ? [`${one} (underlined: not in the other)`, `${other} (struck: not in the other)`] : data.sides;
       cell.append(make("div", { class: "halves" }, block(titles[0], both.output), block(titles[1], both.reference)));
-    } else cell.append(block("Output", visible(row.output)));
+    } else cell.append(block(data.sides[0], visible(row.output)));
   }
-  if (data.subs.length) cell.append(block("Sub-rewards", data.subs.map((key, n) => visible(key) + "  " + figure(row.subs[n] ?? null)).join("\n")));
+  if (data.subs.length) cell.append(block(data.measure === "reward" ? "Sub-rewards" : "Rewards", data.subs.map((key, n) => visible(key) + "  " + figure(row.subs[n] ?? null)).join("\n")));
   if (row.itemText) cell.append(block("Item", visible(row.itemText)));
   for (const [who, text] of row.messages) cell.append(block("Asked of the judge, " + visible(who), visible(text)));
   const how = fieldsOf(parsed(row.provenance), row.provenance);
   if (how) cell.append(block("How it was graded", visible(how)));
   const facts = [`line ${row.place + 2} of the file`];
-  if (row.reward !== null) facts.unshift(`reward ${row.reward}`);
+  if (row.reward !== null) facts.unshift(`${data.measure} ${row.reward}`);
   if (row.seconds !== null) facts.push(`${row.seconds} s`);
   if (row.cut) facts.push("long texts are cut here");
   const foot = make("p", { class: "small soft" }, facts.join(" · "));
@@ -167,7 +168,7 @@ async function copy(text) {
 // The rows that are found, as lines of JSON.
 function download() {
   const lines = found.map(row => JSON.stringify({
-    id: row.id, reward: row.reward, ...(data.subs.length && row.reward !== null ? { sub_rewards: Object.fromEntries(data.subs.map((key, n) => [key, row.subs[n]])) } : {}),
+    id: row.id, [data.measure]: row.reward, ...(data.subs.length && row.reward !== null ? { sub_rewards: Object.fromEntries(data.subs.map((key, n) => [key, row.subs[n]])) } : {}),
     ...(row.flags.length ? { flags: row.flags, errors: row.errors } : {}), ...(row.label === null ? {} : { label: row.label }),
     sample: row.output, item: row.fields ?? row.item, ...(row.reference ? { reference: row.reference } : {}), ...(row.cut ? { cut: true } : {}),
   }) + "\n");
