@@ -144,7 +144,6 @@ def command(
     from graders.datasets.rows import DataError
     from graders.errors import SpecError
     from graders.models import ConfigError
-    from graders.results.copy import write_sorted
     from graders.results.read import ResultsError
     from graders.results.write import CannotWrite
 
@@ -246,8 +245,8 @@ def _code_of(run: Run, spec: str, output: str, talk: _Talk) -> int:
 
 def _sort(output: str, target: str, talk: _Talk) -> int:
     """Write a sorted copy of the results."""
+    from graders.results.copy import write_sorted
     from graders.results.read import ResultsError
-    from graders.results.write import write_sorted
 
     try:
         write_sorted(output, target)
