@@ -47,7 +47,7 @@ class MultiSpec(SpecModel):
     @classmethod
     def lenient(cls, raw: dict[str, Json], problems: Problems) -> dict[str, Json]:
         raw = super().lenient(raw, problems)
-        if problems.strict and "invalid_grade" in raw:
+        if problems.strict and raw.get("invalid_grade") is not None:
             message = f"Unknown parameter: '{problems.where('invalid_grade')}'. It is Azure's."
             problems.error(message, "unknown_parameter", "invalid_grade")
         graders = raw.get("graders")
