@@ -142,6 +142,11 @@ class Endpoints:
         self._endpoints: dict[tuple[Config, str, str], Endpoint] = {}
         self._request_ids = request_ids()
 
+    @property
+    def has_given_transport(self) -> bool:
+        """Whether the caller brought the transport: a function or a client of theirs, which answers for one purpose."""
+        return self._given is not None
+
     def find(self, model: str, config: Config | None = None, operation: str = "") -> Endpoint:
         """The endpoint of a model name.
 

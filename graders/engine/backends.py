@@ -161,7 +161,11 @@ class Backends:
             if self._sampler is None:
                 from graders.sampling import RecordedSampler, Sampler
 
-                self._sampler = Sampler(config, getattr(models, "endpoints", None))
+                endpoints = getattr(models, "endpoints", None)
+                # what was brought to answer as a judge does not answer as anything else
+                if endpoints is not None and endpoints.has_given_transport:
+                    endpoints = None
+                self._sampler = Sampler(config, endpoints)
                 if recording := config.table("sampler").get("recording"):
                     self._sampler = RecordedSampler(recording, self._sampler)
             return self._sampler

@@ -30,6 +30,7 @@ class Recorded:
 
     Attributes:
         totals: The client's, None without one: what comes from the file costs nothing.
+        endpoints: The client's, to be shared with a sampler.
 
     Raises:
         ConfigError: the file is not a recording, or is missing while there is no client.
@@ -39,6 +40,7 @@ class Recorded:
         self._recording = Recording(path, may_grow=client is not None)
         self._client = client
         self.totals = getattr(client, "totals", None)
+        self.endpoints = getattr(client, "endpoints", None)
 
     async def answer(self, ask: ModelAsk, *, deadline: float | None = None) -> ModelReply:
         """See ModelClient."""

@@ -19,7 +19,7 @@ from graders.models import Config, ConfigError, ScriptedJudge
 from graders.sampling import RecordedSampler, Sampler, ScriptedSampler
 from graders.usage import Usage
 from tests.judges.fault_server import BEHAVIOURS, PARSE, SCORE, Behaviour
-from tests.judges.support import Clock, Impatient, config_of
+from tests.judges.support import Clock, Impatient, config_of, judge_spec
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 TOOL = {"name": "weather", "description": "Of a city.", "parameters": {"type": "object", "properties": {}}}
@@ -365,3 +365,21 @@ def test_a_recording_is_replayed_and_filled(server: ScriptedJudge, tmp_path: Pat
     assert first.provenance == {"recorded": True}
     with pytest.raises(ModelServerError, match="has no answer to this question to 'b'"):
         asyncio.run(RecordedSampler(path).answer(asks[1]))
+
+
+def test_a_function_that_judges_does_not_sample(server: ScriptedJudge) -> None:
+    """Samples go where the configuration says, whoever the judges are."""
+    server.clear()
+    server.queue(said("a sample"))
+    with graders.Backends(models=lambda body: 0.5, config=config_of(server)) as backends:
+        (reply,) = backends.fetch([SampleAsk("m", (USER,))])
+    assert isinstance(reply, SampleReply)
+    assert reply.text == "a sample"
+
+
+def test_recorded_judges_share_their_budget_with_the_sampler(server: ScriptedJudge, tmp_path: Path) -> None:
+    config = config_of(server, tables={"judge": {"max_calls": 1, "recording": str(tmp_path / "judge.jsonl")}})
+    with graders.Backends(config=config) as backends:
+        backends.fetch([SampleAsk("m", (USER,))])
+        result = graders.compile(judge_spec(), backends=backends).run("x")
+    assert "the limit of 1" in str(result.failures[0])
