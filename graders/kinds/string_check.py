@@ -99,14 +99,14 @@ class StringCheckSpec(SpecModel):
 class StringCheck(Kind):
     def __init__(self, spec: StringCheckSpec, options: Options) -> None:
         self._compare = COMPARE[spec.operation]
-        self._input = Template(spec.input, options.values)
-        self._reference = Template(spec.reference, options.values)
+        self.input = Template(spec.input, options.values)
+        self.reference = Template(spec.reference, options.values)
 
     def grade(self, row: Row, answers: Sequence[Answer]) -> Score:
-        return RIGHT if self._compare(self._input.render(row), self._reference.render(row)) else WRONG
+        return RIGHT if self._compare(self.input.render(row), self.reference.render(row)) else WRONG
 
     def columns(self) -> GradeColumns:
-        compare, got, want = self._compare, column(self._input), column(self._reference)
+        compare, got, want = self._compare, column(self.input), column(self.reference)
         number = (0.0, 1.0).__getitem__  # False is 0 and True is 1
 
         def grade(samples: Sequence[str], items: Sequence[Any]) -> ColumnScores:

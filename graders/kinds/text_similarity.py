@@ -89,17 +89,17 @@ class TextSimilaritySpec(SpecModel):
 class TextSimilarity(Kind):
     def __init__(self, spec: TextSimilaritySpec, options: Options) -> None:
         name = spec.evaluation_metric
-        self._metric = bind(name, options.metric_options.get(name), options.metrics)
-        self.provenance = {"metric": self._metric.provenance}
-        self._input = Template(spec.input, options.values)
-        self._reference = Template(spec.reference, options.values)
-        self._score = self._metric.score
+        self.metric = bind(name, options.metric_options.get(name), options.metrics)
+        self.provenance = {"metric": self.metric.provenance}
+        self.input = Template(spec.input, options.values)
+        self.reference = Template(spec.reference, options.values)
+        self._score = self.metric.score
 
     def grade(self, row: Row, answers: Sequence[Answer]) -> Score:
-        return Score(self._score(self._input.render(row), self._reference.render(row)))
+        return Score(self._score(self.input.render(row), self.reference.render(row)))
 
     def columns(self) -> GradeColumns:
-        scores, got, want = self._metric.scores, column(self._input), column(self._reference)
+        scores, got, want = self.metric.scores, column(self.input), column(self.reference)
 
         def grade(samples: Sequence[str], items: Sequence[Any]) -> ColumnScores:
             try:
@@ -116,11 +116,11 @@ class Cosine(Kind):
     n_asks = 1
 
     def __init__(self, spec: TextSimilaritySpec, options: Options) -> None:
-        self._input = Template(spec.input, options.values)
-        self._reference = Template(spec.reference, options.values)
+        self.input = Template(spec.input, options.values)
+        self.reference = Template(spec.reference, options.values)
 
     def ask(self, row: Row) -> Sequence[Ask | GradeError]:
-        return (EmbedAsk((self._input.render(row), self._reference.render(row))),)
+        return (EmbedAsk((self.input.render(row), self.reference.render(row))),)
 
     def grade(self, row: Row, answers: Sequence[Answer]) -> Score:
         from graders.metrics.cosine import cosine

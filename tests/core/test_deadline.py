@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 import pytest
 
 import graders
-from graders.ask import Answer
+from graders.ask import Answer, Ask
 from graders.engine import backends as backends_module
 from graders.engine.backends import Backends
+from graders.errors import GradeError
 from tests.specs import multi, python, string_check
 
 
@@ -22,13 +24,15 @@ class Silent(Backends):
         super().__init__()
         self.futures: list[Future[Answer]] = []
 
-    def submit(self, asks, *, deadline=None):
+    def submit(
+        self, asks: Sequence[Ask | GradeError], *, deadline: float | None = None
+    ) -> list[Future[Answer]]:
         self.futures = [Future() for _ in asks]
         return self.futures
 
 
 @pytest.mark.parametrize("how", ["run", "arun"])
-def test_a_deadline_ends_the_wait(monkeypatch, how) -> None:
+def test_a_deadline_ends_the_wait(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """A row whose answer does not come in time is flagged, and what was under way is given up."""
     monkeypatch.setattr(backends_module, "LATE_S", 0.05)
     silent = Silent()

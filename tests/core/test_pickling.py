@@ -43,7 +43,7 @@ def test_a_grader_is_copied(spec: dict[str, Any], how: str) -> None:
     assert (copied.digest, copied.name, copied.identity) == (grader.digest, grader.name, grader.identity)
 
 
-FUNCTIONS = {
+FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[[Any], Any]]] = {
     "verl": (verl.compute_score_of, lambda f: f("d", "a", "a")["score"]),
     "trl": (trl.reward_func, lambda f: f(["p"], ["a"], ground_truth=["a"])[0]),
 }

@@ -21,7 +21,7 @@ from graders.stats.summary import summarise
 from tests.specs import multi, text_similarity
 
 TOYS = "tests.kinds.toys"
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"id": "a", "sample": "1,000.4", "item": {"answer": "1000"}},
     {"id": "b", "sample": "1002", "item": {"answer": "1000"}},
     {"id": "c", "sample": "about a thousand", "item": {"answer": "1000"}},
@@ -89,8 +89,8 @@ def test_run_and_batches_agree(spec: dict[str, Any], rewards: list[float], tmp_p
     assert [grader.run(row["sample"], row["item"]).reward for row in ROWS] == rewards
     assert [result.reward for result in grader.run_batch(ROWS)] == rewards
     assert list(grader.rewards(ROWS)) == rewards
-    grade_dataset(grader, ROWS, tmp_path / "results.jsonl")
-    assert summarise(gather(tmp_path / "results.jsonl")).scored == len(ROWS)
+    grade_dataset(grader, ROWS, str(tmp_path / "results.jsonl"))
+    assert summarise(gather(str(tmp_path / "results.jsonl"))).scored == len(ROWS)
 
 
 def test_a_metric_over_columns() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 
@@ -75,7 +75,7 @@ def test_templates_stand_where_they_say(kind: str) -> None:
         assert value == text
 
 
-def _names_a_type(node: ast.AST) -> bool:
+def _names_a_type(node: ast.AST) -> TypeGuard[ast.expr]:
     """A comparison of something called `type`, or a type's name as a whole text."""
     if isinstance(node, ast.Compare):
         sides = [node.left, *node.comparators]
