@@ -7,6 +7,7 @@ library, with the same results.
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from collections.abc import Callable
@@ -89,6 +90,16 @@ def _string_end(text: bytes, at: int) -> int:
         if n_backslashes % 2 == 0:
             return at
     return len(text)
+
+
+def text_of_file(data: bytes) -> str:
+    """Text as editors and shells write it: UTF-8, or UTF-16 with its byte order mark; the mark is left out.
+
+    Raises:
+        UnicodeDecodeError: it is neither.
+    """
+    utf_16 = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return data.decode("utf-16" if utf_16 else "utf-8-sig")
 
 
 def _plain_loads(text: bytes) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -79,8 +78,10 @@ def read_text(argument: str) -> str:
     if argument == "-":
         return sys.stdin.read()
     if argument.startswith("@"):
+        from graders.jsontext import text_of_file
+
         try:
-            return Path(argument[1:]).read_text(encoding="utf-8")
+            return text_of_file(Path(argument[1:]).read_bytes())
         except (OSError, UnicodeDecodeError) as error:
             raise click.BadParameter(f"cannot read {argument[1:]!r}: {error}") from None
     return argument
@@ -92,9 +93,11 @@ def read_object(argument: str, what: str) -> dict[str, Any]:
     Raises:
         click.BadParameter: it is not JSON, or not an object.
     """
+    from graders.jsontext import parse
+
     try:
-        value = json.loads(read_text(argument))
-    except json.JSONDecodeError as error:
+        value = parse(read_text(argument))
+    except ValueError as error:
         raise click.BadParameter(f"{what} is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise click.BadParameter(f"{what} is a JSON {type(value).__name__}; expected an object like {{}}")

@@ -98,9 +98,11 @@ def _sample(argument: str, as_json: bool) -> object:
     text = read_text(argument)
     if not as_json:
         return text
+    from graders.jsontext import parse
+
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
+        return parse(text)
+    except ValueError as error:
         raise click.BadParameter(f"--sample is not JSON: {error}") from None
 
 

@@ -27,6 +27,7 @@ from typing import Any
 
 from graders.endpoints import trust
 from graders.endpoints.route import OPENAI_URL, Price, Route, route_of
+from graders.jsontext import text_of_file
 from graders.suggest import did_you_mean
 
 #: Top-level tables of the file; the other parts read theirs through Config.table.
@@ -308,7 +309,7 @@ def config_of(file: trust.ConfigFile) -> Config:
         ConfigError: it is not TOML, or holds something unknown.
     """
     try:
-        tables = tomllib.loads(file.content.decode())
+        tables = tomllib.loads(text_of_file(file.content))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file.path}: cannot be read: {error}") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:

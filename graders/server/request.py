@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import time
 from collections.abc import Awaitable, Mapping
 from random import getrandbits
@@ -168,6 +169,7 @@ def read_json(body: bytes, limits: Limits) -> Any:
     Raises:
         ApiError: 400, it is not JSON; 413, it has too many values.
     """
+    body = body.removeprefix(codecs.BOM_UTF8)
     if has_more_values(body, limits.json_values):
         text = (
             f"The request's JSON has more than {limits.json_values} values. Send fewer rows at once, or as NDJSON, "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graders.errors import Problem, SpecError
-from graders.jsontext import parse
+from graders.jsontext import parse, text_of_file
 from graders.spec import bounds
 from graders.spec.positions import Positions
 from graders.spec.wording import Json
@@ -56,10 +56,14 @@ def load(spec: object) -> Source:
 
 def _load_file(path: Path) -> Source:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = text_of_file(path.read_bytes())
     except UnicodeDecodeError as error:
         raise SpecError(
-            [Problem("", f"the file is not UTF-8: {error}", "invalid_encoding", file=str(path))]
+            [
+                Problem(
+                    "", f"the file is neither UTF-8 nor UTF-16: {error}", "invalid_encoding", file=str(path)
+                )
+            ]
         ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)

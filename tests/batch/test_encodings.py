@@ -5,14 +5,17 @@ from __future__ import annotations
 import codecs
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from graders.batch import grade_dataset, read_results
+from graders.cli import group
 from graders.datasets.read import open_data
 from graders.datasets.rows import DataError, Unreadable
+from tests.server.support import RUN, serving
 from tests.specs import string_check
 
 ROWS = [
@@ -104,3 +107,40 @@ def test_a_value_that_nobody_reads_costs_nothing(tmp_path: Path) -> None:
     (row,) = read_results(tmp_path / "r").rows
 
     assert (row.reward, row.cut, row.item) == (1.0, True, {"answer": "x", "image": None})
+
+
+ENCODINGS = [
+    pytest.param(lambda text: codecs.BOM_UTF8 + text.encode(), id="UTF-8 with a byte order mark"),
+    pytest.param(lambda text: text.encode("utf-16"), id="UTF-16"),
+]
+
+
+@pytest.mark.parametrize("encode", ENCODINGS)
+def test_specs_samples_and_settings_in_any_encoding(tmp_path: Path, encode: Callable[[str], bytes]) -> None:
+    """What an editor or PowerShell wrote is read: spec, sample, item and graders.toml."""
+    files = {
+        "spec.json": json.dumps(string_check()),
+        "sample.json": json.dumps("é"),
+        "item.json": json.dumps({"answer": "é"}, ensure_ascii=False),
+        "graders.toml": "[templates]\nvalues = 'json'\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_bytes(encode(text))
+    spec, sample, item, config = (str(tmp_path / name) for name in files)
+
+    code = group.main(
+        ["run", spec, "--sample", f"@{sample}", "--sample-json", "--item", f"@{item}", "--config", config],
+        standalone_mode=False,
+    )
+
+    assert not code
+
+
+def test_a_byte_order_mark_in_a_request() -> None:
+    """Some clients write one; the body is JSON all the same."""
+    body = (
+        codecs.BOM_UTF8
+        + json.dumps({"grader": string_check(), "model_sample": "x", "item": {"answer": "x"}}).encode()
+    )
+    with serving() as server:
+        assert server.ask("POST", RUN, body, {"content-type": "application/json"}).json()["reward"] == 1.0
