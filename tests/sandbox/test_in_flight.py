@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from graders_sandbox import Job, Limits, Sandbox
-from graders_sandbox.host import memory, pool, start
+from graders_sandbox.host import memory, servers, start
 from tests.sandbox.jails import a_tier
 
 GB = 1024**3
@@ -124,7 +124,7 @@ def test_what_waits_in_a_server_does_not_run(in_flight: int) -> None:
     )
     most = 0
     with Sandbox(tier=a_tier(), in_flight=in_flight) as sandbox:
-        sandbox.run(source, {}, {})
+        list(sandbox.run_many([Job(source, {}, {})] * 3 * in_flight))  # so that every server is up
         starts: list[float] = []
         for outcome in sandbox.run_many([Job(source, {}, {})] * 12):
             starts.append(outcome.value or 0.0)
@@ -147,7 +147,7 @@ def test_what_is_submitted_together_goes_off_at_the_end() -> None:
 
 def test_a_source_that_waits_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server keeps so many sources compiled; those of samples that wait in it are among them."""
-    monkeypatch.setattr(pool, "SOURCES", 2)
+    monkeypatch.setattr(servers, "SOURCES", 2)
     slow = "import time\ndef grade(s, i):\n    time.sleep(0.5)\n    return 1.0"
     other = "def grade(s, i):\n    return 2.0"
     wrong = ["def", "def ", "def  "]

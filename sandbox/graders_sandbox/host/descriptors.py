@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 
 _PIPE_BYTES = 16 * 1024  # of data that goes through a pipe, at a third of the cost of a memory file
 
@@ -27,6 +26,8 @@ def readable(data: bytes) -> int:
 def memory(data: bytes) -> int:
     """A descriptor of bytes that its reader can neither change nor grow: in memory, or else a file without a name."""
     if (descriptor := _in_memory(os.MFD_ALLOW_SEALING if hasattr(os, "memfd_create") else 0)) < 0:
+        import tempfile  # only here: it is slow to import
+
         with tempfile.NamedTemporaryFile(prefix="graders-sandbox-") as file:
             file.write(data)
             file.flush()
@@ -46,6 +47,8 @@ def empty() -> int:
     """A descriptor to write to and read back."""
     if (descriptor := _in_memory(0)) >= 0:
         return descriptor
+    import tempfile
+
     with tempfile.TemporaryFile(prefix="graders-sandbox-") as file:
         return os.dup(file.fileno())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
 import socket
@@ -22,7 +21,7 @@ from .answers import Answers
 from .choice import Choice
 from .memory import InFlight
 from .servers import Server, ServerSet
-from .start import SOURCES, start
+from .start import start
 from .tasks import Run, Task, TaskQueue
 
 if TYPE_CHECKING:
@@ -213,12 +212,12 @@ class Pool:
             return
         bound = self._settings.in_flight.allowed(self._choice.tier)
         while (task := self._queue.head) is not None:
-            if self._choice.next == WASM and not self._choice.refusal:
-                self._fall_back(self._queue.pop())
-                continue
             if self._choice.refusal:
                 self._queue.finish_queued(Outcome("infrastructure", text=self._choice.refusal))
                 return
+            if self._choice.next == WASM:
+                self._fall_back(self._queue.pop())
+                continue
             try:
                 if task.facts is None:
                     self._have_read(self._queue.pop())
@@ -296,9 +295,10 @@ class Pool:
             return
         opened: list[int] = []
         server.running[run.number] = run
-        run.allowed_s = run.tasks[0].wall_s + GRACE_S
+        source = run.tasks[0].source
+        run.allowed_s = run.tasks[0].wall_s + GRACE_S + (0.0 if source in server.sources else COMPILE_S)
         try:
-            number = self._send_source(server, run, opened)
+            number = server.send_source(source, run.facts)
             rows = [protocol.ROW.pack(task.seed, len(task.payload)) + task.payload for task in run.tasks]
             payload = descriptors.readable(b"".join(rows))
             opened.append(payload)
@@ -321,26 +321,6 @@ class Pool:
         finally:
             for descriptor in opened:
                 os.close(descriptor)
-
-    def _send_source(self, server: Server, run: Run, opened: list[int]) -> int:
-        """Its number in this server, which is told the source when it has not seen it or has forgotten it."""
-        source = run.tasks[0].source
-        number = server.sources.get(source)
-        if number is not None:
-            server.sources.move_to_end(source)
-            return number
-        number = server.n_sources
-        opened.append(descriptors.memory(source.encode("utf-8", "surrogatepass")))
-        ahead = {"modules": sorted(run.facts.to_load.standard), "patterns": run.facts.patterns}
-        protocol.send(server.control, protocol.NUMBER.pack(b"S", number) + json.dumps(ahead).encode(), opened)
-        server.sources[source] = number
-        server.n_sources += 1
-        run.allowed_s += COMPILE_S
-        if len(server.sources) > SOURCES:
-            in_use = {other.tasks[0].source for other in server.running.values()}
-            for forgotten in [source for source in server.sources if source not in in_use][:1]:
-                protocol.send(server.control, protocol.NUMBER.pack(b"D", server.sources.pop(forgotten)))
-        return number
 
     def _let_go(self, run: Run) -> None:
         with suppress(KeyError, ValueError):

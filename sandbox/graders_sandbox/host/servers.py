@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import selectors
 import signal
@@ -13,9 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from graders_sandbox import protocol
+
+from . import descriptors
+from .reading import SourceFacts
 from .scratch import Scratch
 from .tasks import Run
 
+SOURCES = 64  # compiled in one server at once
 EXIT_S = 2.0  # for a server to leave by itself when closed
 
 
@@ -44,6 +50,32 @@ class Server:
         """It has said something, or was told something."""
         longest = max((run.allowed_s for run in self.running.values()), default=0.0)
         self.watchdog = time.monotonic() + longest
+
+    def send_source(self, source: str, facts: SourceFacts) -> int:
+        """Its number in this server, which is told the source when it has not seen it or has forgotten it.
+
+        Raises:
+            OSError: it could not be sent.
+        """
+        number = self.sources.get(source)
+        if number is not None:
+            self.sources.move_to_end(source)
+            return number
+        number = self.n_sources
+        ahead = {"modules": sorted(facts.to_load.standard), "patterns": facts.patterns}
+        text = descriptors.memory(source.encode("utf-8", "surrogatepass"))
+        try:
+            message = protocol.NUMBER.pack(b"S", number) + json.dumps(ahead).encode()
+            protocol.send(self.control, message, [text])
+        finally:
+            os.close(text)
+        self.sources[source] = number
+        self.n_sources += 1
+        if len(self.sources) > SOURCES:
+            in_use = {run.tasks[0].source for run in self.running.values()}
+            for forgotten in [other for other in self.sources if other not in in_use][:1]:
+                protocol.send(self.control, protocol.NUMBER.pack(b"D", self.sources.pop(forgotten)))
+        return number
 
     @property
     def load(self) -> int:

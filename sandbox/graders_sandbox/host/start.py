@@ -25,7 +25,6 @@ SPARE_SLOTS = 2  # beyond what may run at once: for idle children and for folder
 IDLE = 2  # children of a server that wait for a sample, jailed already
 _SERVER_DESCRIPTORS = 100  # open in a server and its template at once
 _SERVER_BYTES = 64 << 20  # address space of a template without packages
-SOURCES = 64  # compiled in one server at once
 #: All that a server has in its environment: nothing of the caller's. Numerical libraries get one thread each, since a
 #: server with threads must not fork. The hash seed is added: all samples of a server share it anyway.
 _ENVIRONMENT = {
