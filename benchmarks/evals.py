@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import graders
 from graders.engine.backends import Backends
 from graders.evals.runner import Runner
 from graders.evals.service import Evals
@@ -126,12 +127,59 @@ def beside_a_run(store: Store, evals: Evals, source: Any) -> None:
         work.join()
 
 
+def sampling(folder: Path, n_rows: int = 2000, in_flight: int = 64) -> None:
+    """Rows a second of a run that samples, beside judges of `grader.run_batch`, from one model that takes 50 ms."""
+    from graders.judges.scripted import Received, ScriptedJudge, Step, completion
+
+    def answer(received: Received) -> Step:
+        text = '{"steps": [], "result": 1.0}' if "response_format" in received.json else "1"
+        return Step(body=completion(received, text), delay_s=0.05)
+
+    judge = {
+        "type": "score_model",
+        "name": "j",
+        "model": "m",
+        "input": [{"role": "user", "content": "{{item.answer}}"}],
+    }
+    template = {"type": "template", "template": [{"role": "user", "content": "{{item.answer}}"}]}
+    content = [{"item": {"answer": str(n)}} for n in range(n_rows)]
+    with ScriptedJudge() as model:
+        model.default = answer
+        config = folder / "graders.toml"
+        config.write_text(
+            f'[models."*"]\nbase_url = "{model.base_url}"\napi_key_env = ""\nmax_in_flight = {in_flight}\n'
+        )
+        with Backends(config=str(config)) as backends, Store(folder / "sampling") as store:
+            grader = graders.compile(judge, backends=backends)
+            rows = [{"sample": "", **row} for row in content]
+            started = time.perf_counter()
+            assert all(result.ok for result in grader.run_batch(rows, window=2 * in_flight, in_order=False))
+            judged = n_rows / (time.perf_counter() - started)
+            runner = Runner(store, backends, rows=in_flight)
+            source = {
+                "type": "completions",
+                "model": "m",
+                "input_messages": template,
+                "source": {"type": "file_content", "content": content},
+            }
+            _, run_id, seconds = finished(store, Evals(store, backends), source)
+            runner.close()
+            run = store.runs.get(run_id)
+            assert run is not None
+            assert run.errored == 0
+    rate = n_rows / seconds
+    print(
+        f"sampling, {in_flight} in flight: {rate:,.0f} rows/s, {rate / judged:.2f} of the judge client's {judged:,.0f}"
+    )
+
+
 def main(n_rows: int) -> None:
     with tempfile.TemporaryDirectory() as name, Backends() as backends:
         folder = Path(name)
         rows = rows_file(folder, n_rows)
         batch = batch_rate(folder, rows, n_rows)
         print(f"grader batch: {batch:,.0f} rows/s")
+        sampling(folder)
         with Store(folder / "home") as store:
             evals = Evals(store, backends)
             upload = store.files.upload()
