@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from graders.report.format import (
@@ -122,7 +123,11 @@ def comparison_markdown(found: Comparison, gates: Sequence[Gate] = ()) -> str:
         counts = (
             f"{plural(found.pairs, 'pair')}: {found.up:,} up, {found.down:,} down, {found.same:,} the same."
         )
-        could = f" The smallest difference such pairs show in 4 of 5 runs: {figure(found.smallest_shown)}."
+        could = ""
+        if math.isfinite(found.smallest_shown):
+            could = (
+                f" The smallest difference such pairs show in 4 of 5 runs: {figure(found.smallest_shown)}."
+            )
         lines += ["", f"{counts} p values are of sign flips.{could}"]
     if found.passes is not None:
         passes = found.passes

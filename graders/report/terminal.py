@@ -229,7 +229,7 @@ def _delta_lines(found: Comparison) -> list[str]:
         _line("", f"p {chance(found.p_value)} (sign flips){many}, {delta.method}"),
         _line("rows", f"{found.up:,} up, {found.down:,} down, {found.same:,} the same"),
     ]
-    if math.isfinite(found.smallest_shown) and found.smallest_shown > 0:
+    if math.isfinite(found.smallest_shown):
         text = f"{figure(found.smallest_shown)}: the smallest difference such pairs show in 4 of 5 runs"
         lines.append(_line("could show", text))
     return lines

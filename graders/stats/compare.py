@@ -206,7 +206,11 @@ def _level(paired: Sequence[Pairs]) -> float:
         common = np.intersect1d(common, pairs.at_a)
     if not len(common):
         return 1 - (1 - LEVEL) / len(paired)
-    columns = [pairs.deltas[np.isin(pairs.at_a, common)] for pairs in paired]
+    # in the order of A's places, which every pairing may have changed in its own way
+    columns = []
+    for pairs in paired:
+        inside = np.isin(pairs.at_a, common)
+        columns.append(pairs.deltas[inside][np.argsort(pairs.at_a[inside])])
     return simultaneous_level(columns, paired[0].a.items_at(common))
 
 

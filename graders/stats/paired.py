@@ -25,8 +25,8 @@ from graders.stats.resampling import (
 FLIPS = 10_000
 #: Chance of seeing the smallest difference that pairs could show.
 POWER = 0.8
-#: Resamples of the largest studentised difference.
-MAX_T_DRAWS = 2_000
+#: Draws of the largest of several normal numbers.
+MAX_NORMAL_DRAWS = 20_000
 
 
 def sign_flip(deltas: Floats) -> float:
@@ -60,27 +60,30 @@ def sign_flip(deltas: Floats) -> float:
 
 
 def smallest_shown(deltas: Floats, items: Ints | None = None) -> float:
-    """The smallest true difference that pairs like these show with probability POWER (0.8); NaN for one item.
+    """The smallest true difference that pairs like these show with probability POWER (0.8).
+
+    NaN for one item, and where no pair differs from the mean, so that nothing is known of their spread.
 
     Source: Bloom 1995, "Minimum detectable effects": (t for the level + t for the power) standard errors.
     """
     sums, sizes = per_item(deltas, items)
     df = effective_items(sizes) - 1
-    if df <= 0:
+    error = jackknife_error(sums, sizes)
+    if df <= 0 or not error > 0:
         return math.nan
-    return (t_quantile((1 + LEVEL) / 2, df) + t_quantile(POWER, df)) * jackknife_error(sums, sizes)
+    return (t_quantile((1 + LEVEL) / 2, df) + t_quantile(POWER, df)) * error
 
 
 def simultaneous_level(columns: Sequence[Floats], items: Ints | None = None, level: float = LEVEL) -> float:
     """The level at which intervals of all these means have to be made to hold all at once with probability `level`.
 
-    From the largest studentised difference of items' signs flipped at random: columns that go together need less
-    than as many independent ones.
+    From the largest of normal numbers that go together as the columns do: columns that go together need less than as
+    many independent ones.
 
     Args:
         columns: Differences, shape [rows] each.
 
-    Source: Westfall and Young 1993, "Resampling-based multiple testing", section 2.6 (single-step max t).
+    Source: Hothorn, Bretz and Westfall 2008, "Simultaneous inference in general parametric models", section 4.
     """
     centred = []
     for values in columns:
@@ -90,13 +93,11 @@ def simultaneous_level(columns: Sequence[Floats], items: Ints | None = None, lev
             centred.append(residuals / np.sqrt((residuals**2).sum()))
     if len(columns) < 2 or not centred:
         return level
-    matrix = np.column_stack(centred)
-    chance, largest, n = np.random.default_rng(SEED), [], len(matrix)
-    for _ in range(0, MAX_T_DRAWS, some := max(1, min(MAX_T_DRAWS, DRAWN_AT_ONCE // n))):
-        signs = chance.integers(0, 2, (some, n), dtype=np.int8) * 2.0 - 1
-        largest.append(np.abs(signs @ matrix).max(axis=1))
-    z = float(np.quantile(np.concatenate(largest)[:MAX_T_DRAWS], level))
-    return max(level, 2 * normal.cdf(z) - 1)
+    together = np.column_stack(centred)
+    parts, ways = np.linalg.eigh(together.T @ together)
+    normals = np.random.default_rng(SEED).standard_normal((MAX_NORMAL_DRAWS, len(parts)))
+    largest = np.abs(normals @ (ways * np.sqrt(np.maximum(parts, 0))).T).max(axis=1)
+    return max(level, 2 * normal.cdf(float(np.quantile(largest, level))) - 1)
 
 
 def simultaneous_differences(

@@ -281,6 +281,27 @@ def test_several_runs_are_held_to_one_error(tmp_path: Path) -> None:
     assert len(json.loads(run(*paths, "--json").output)["comparisons"]) == 3
 
 
+def test_several_runs_with_repeats_in_any_order(tmp_path: Path) -> None:
+    """The level knows items, wherever each file has its rows: shuffled files give the same."""
+    chance = np.random.default_rng(8)
+    ids = [f"q{n}{mark}" for n in range(20) for mark in ("", "#2", "#3")]
+    files = [{row_id: float(chance.random()) for row_id in ids} for _ in range(3)]
+    straight = [rewards(tmp_path / f"s{n}", file, python()) for n, file in enumerate(files)]
+    shuffled = [
+        rewards(
+            tmp_path / f"m{n}",
+            {row_id: file[row_id] for row_id in chance.permutation(ids).tolist()},
+            python(),
+        )
+        for n, file in enumerate(files)
+    ]
+
+    one, other = compare_runs(straight), compare_runs(shuffled)
+
+    assert [each.items for each in one] == [20, 20]
+    assert [each.level for each in one] == pytest.approx([each.level for each in other], rel=1e-3)
+
+
 def test_sub_rewards_are_held_to_one_error(tmp_path: Path) -> None:
     """Twelve of pure noise: intervals that hold all at once, p values by Holm."""
     found = compare(*noisy_runs(tmp_path, 2, 60, [0.0], subs=12))
