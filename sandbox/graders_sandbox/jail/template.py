@@ -124,6 +124,8 @@ class Template:
                 os.close(text)
             load(ahead["modules"])
             compile_patterns(ahead["patterns"])
+            del line, ahead
+            fill_holes()
             self.channel.send(READY)
             self.serve()
         except BaseException as error:
