@@ -124,7 +124,7 @@ ANSWERS = [
     pytest.param(b'{"mistake": 1, "names": [], "patterns": []}', reading.UNREADABLE, id="no text"),
     pytest.param(b'{"mistake": "", "names": [], "patterns": [["a"]]}', reading.UNREADABLE, id="no pattern"),
     pytest.param(
-        b'{"mistake": "\\u001b[31m", "names": [7, "os", "/etc", "numpy./etc"], "patterns": [["a", 2]]}',
+        b'{"mistake": "\\u001b[31m", "advice": "", "names": [7, "os", "/etc", "numpy./etc"], "patterns": [["a", 2]]}',
         SourceFacts("\\x1b[31m", ToLoad(standard=frozenset({"os"})), (("a", 2),)), id="more than was asked",
     ),
 ]  # fmt: skip

@@ -207,7 +207,7 @@ def _facts(source: str, answer: bytes) -> SourceFacts | None:
                 "patterns": list(patterns),
                 "advice": str(advice),
             }:
-                imported = [name for name in names if isinstance(name, str)]
+                imported = [name for name in names if isinstance(name, str) and _is_module_name(name)]
                 return SourceFacts(
                     protocol.clean(mistake),
                     to_load(imported, source),
@@ -218,6 +218,10 @@ def _facts(source: str, answer: bytes) -> SourceFacts | None:
     except (ValueError, RecursionError):
         return None if not answer else UNREADABLE
     return UNREADABLE
+
+
+def _is_module_name(text: str) -> bool:
+    return all(part.isidentifier() for part in text.split("."))
 
 
 def _pattern(value: Any) -> tuple[str, int]:
