@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from graders.errors import SampleParseError
-from graders.samples import Sample, read_sample
+from graders.samples import Sample
+from graders.shapes import read_sample
 from graders.values import json_value
 
 
@@ -14,7 +15,7 @@ class Row:
     """One sample and its item, as the templates see them.
 
     Attributes:
-        sample: See graders.samples.
+        sample: See graders.shapes.
         item: The dataset row's fields.
         id: The caller's name of the row; "" when it has none. Rows are known by id, never by position.
     """

@@ -30,9 +30,12 @@ if TYPE_CHECKING:
     from graders.engine.grader import Grader
     from graders.results.lines import ResultChunk
 
-PART_ROWS = 2000  # rows an actor gets at once; a lost actor costs as many
-ASKING_ROWS = 200  # the same where each row costs something, and is waited for on Ctrl-C
-UNDER_WAY = 2  # parts with an actor: one in work, one waiting
+#: Rows an actor gets at once; a lost actor costs as many.
+PART_ROWS = 2000
+#: The same where each row costs something, and is waited for on Ctrl-C.
+ASKING_ROWS = 200
+#: Parts with an actor: one in work, one waiting.
+UNDER_WAY = 2
 
 
 class GradeBatch:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from graders.batch.chunks import RowChunk
     from graders.results.lines import LineWriter, ResultChunk
 
-CLOSE_S = 2.0  # how long a worker may take to end after its input has
+#: How long a worker may take to end after its input has.
+CLOSE_S = 2.0
 
 
 class Processes:

@@ -30,7 +30,8 @@ from graders.evals.service import has_samples, item_schema
 from graders.evals.sources import DataSource, SourceError, load_rows, read_source
 from graders.jsontext import dumps, loads
 from graders.row import Row
-from graders.samples import Sample, read_sample
+from graders.samples import Sample
+from graders.shapes import read_sample
 from graders.store import FinishedItem, ItemRecord, ModelUsage, RunRecord, Store
 
 T = TypeVar("T")

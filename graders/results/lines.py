@@ -238,7 +238,8 @@ class LineWriter:
 
 _OPEN, _REWARD, _OK = b'{"id":"', b'","reward":', b',"ok":true'
 _SUBS, _ROW, _CLOSE = b',"sub_rewards":{', b',"row":', b"}\n"
-_NUMBERS = {0.0: b"0.0", 1.0: b"1.0"}  # also False and True, which comparisons give
+#: Also False and True, which comparisons give.
+_NUMBERS = {0.0: b"0.0", 1.0: b"1.0"}
 
 
 def _texts(values: Sequence[str]) -> list[bytes]:

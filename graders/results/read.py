@@ -99,7 +99,7 @@ class ResultRow:
         if isinstance(self.sample, str):
             return self.sample
         from graders.errors import GradeError
-        from graders.samples import read_sample
+        from graders.shapes import read_sample
 
         try:
             text = read_sample(self.sample)["output_text"]
