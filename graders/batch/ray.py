@@ -93,7 +93,7 @@ class GradeBatch:
             "errors": pa.array([[str(failure) for failure in r.failures] for r in results], texts),
         }
         for key in getattr(self.grader.spec, "graders", ()):
-            values = [r.sub_rewards.get(key) if r.sub_rewards else None for r in results]
+            values = [None if key in r.failed_members else r.sub_rewards.get(key) for r in results]
             columns[f"sub_rewards.{key}"] = pa.array(values, pa.float64())
         return pa.table(columns | {name: batch.column(name) for name in self._keep})
 

@@ -315,6 +315,18 @@ def test_a_parquet_copy(tmp_path: Path) -> None:
     assert json.loads(table.schema.metadata[b"graders_results"])["name"] == "many"
 
 
+def test_a_failed_member_has_no_reward(tmp_path: Path) -> None:
+    """A multi's member that failed is absent beside the others' scores, and its flag is named."""
+    spec = multi("a + b", {"a": string_check(), "b": string_check(reference="{{item.none}}")})
+
+    grade_dataset(spec, [{"id": "x", "sample": "y", "item": {"answer": "y"}}], str(tmp_path / "r"))
+    (row,) = read_results(tmp_path / "r").rows
+
+    assert (row.reward, row.sub_rewards) == (None, {"a": 1.0})
+    assert row.failed_members == {"b": "invalid_variable_error"}
+    assert json.loads((tmp_path / "r").read_text().splitlines()[1])["failed_members"] == row.failed_members
+
+
 def test_a_sorted_copy_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     """Where the results cannot be read, an older copy stays and nothing is left beside it."""
     (tmp_path / "r").write_bytes(b"no results\n")
