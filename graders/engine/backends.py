@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,24 +19,21 @@ from graders.ask import (
     CodeAsk,
     CodeReply,
     EmbedAsk,
-    EmbedReply,
     EndpointAsk,
     ModelAsk,
     SampleAsk,
 )
+from graders.engine.embedding import EmbeddingQueue
+from graders.engine.futures import answer_of, cancel, follow, left
 from graders.errors import (
     GradeError,
-    Interrupted,
     ModelServerError,
     PythonRuntimeError,
     PythonServerError,
     SampleParseError,
-    UnresponsiveReward,
 )
 
 if TYPE_CHECKING:
-    from asyncio import Task
-
     from graders.embed import Embedder
     from graders.endpoints.background import Loop
     from graders.endpoints.grader import EndpointGraders
@@ -52,9 +49,6 @@ _RemoteAsk: TypeAlias = ModelAsk | SampleAsk | EndpointAsk
 #: Sandbox outcomes that are the program's own doing -> python_grader_runtime_error. The others end in
 #: python_grader_server_error with the outcome as its type: how the service files time-outs is not published.
 RUNTIME_OUTCOMES = ("grader_error", "bad_return")
-
-#: How long after a deadline those who keep it themselves (judges, the sandbox) may take to say what became of it.
-LATE_S = 1.0
 
 
 class Backends:
@@ -97,7 +91,7 @@ class Backends:
         given = {"models": models, "sandbox": sandbox, "embedder": embedder, "sampler": sampler}
         self._given = [name for name, part in given.items() if part is not None]
         self._loop: Loop | None = None
-        self._embedding: Loop | None = None
+        self._embedding = EmbeddingQueue(lambda: self.embedder)
         self._lock = _lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -245,7 +239,7 @@ class Backends:
         if remote:
             self._submit_remote(remote, deadline)
         if embeds:
-            self._submit_embeds(embeds)
+            self._embedding.submit(embeds)
         return futures
 
     def fetch(self, asks: Sequence[Ask | GradeError], *, deadline: float | None = None) -> list[Answer]:
@@ -256,8 +250,8 @@ class Backends:
         futures = self.submit(asks, deadline=deadline)
         try:
             if deadline is not None:
-                wait(futures, _left(deadline))
-            return [_answer_of(future, deadline) for future in futures]
+                wait(futures, left(deadline))
+            return [answer_of(future, deadline) for future in futures]
         except BaseException:
             cancel(futures)
             raise
@@ -272,8 +266,8 @@ class Backends:
         try:
             waiting = [asyncio.wrap_future(future) for future in futures]
             if waiting:
-                await asyncio.wait(waiting, timeout=None if deadline is None else _left(deadline))
-            return [_answer_of(future, deadline) for future in futures]
+                await asyncio.wait(waiting, timeout=None if deadline is None else left(deadline))
+            return [answer_of(future, deadline) for future in futures]
         except BaseException:
             cancel(futures)
             raise
@@ -331,44 +325,6 @@ class Backends:
                 else:
                     follow(running, future, _code_answer, running.cancel)
 
-    def _submit_embeds(self, embeds: list[tuple[EmbedAsk, Future[Answer]]]) -> None:
-        """On a thread of their own, one call after the other: a model keeps its processor busy."""
-        with self._lock:
-            if self._embedding is None or self._embedding.pid != os.getpid():
-                from graders.endpoints.background import Loop
-
-                self._embedding = Loop("graders-embed")
-        self._embedding.call(partial(self._embed, embeds))
-
-    def _embed(self, embeds: list[tuple[EmbedAsk, Future[Answer]]]) -> None:
-        """One call for the texts of many rows."""
-        live = [(ask, future) for ask, future in embeds if future.set_running_or_notify_cancel()]
-        for answer, (_, future) in zip(self._vectors([ask for ask, _ in live]), live, strict=True):
-            future.set_result(answer)
-
-    def _vectors(self, asks: Sequence[EmbedAsk]) -> list[Answer]:
-        from graders.embed import TextsRefused
-
-        try:
-            embedder = self.embedder
-            vectors = embedder.embed([text for ask in asks for text in ask.texts])
-        except TextsRefused as error:
-            if len(asks) == 1:
-                return [error]
-            return [
-                answer for ask in asks for answer in self._vectors([ask])
-            ]  # only its own row fails for a text
-        except GradeError as error:
-            return [error] * len(asks)
-        except Exception as error:
-            return [ModelServerError(f"the embedder failed: {type(error).__name__}: {error}")] * len(asks)
-        answers: list[Answer] = []
-        at = 0
-        for ask in asks:
-            answers.append(EmbedReply(vectors[at : at + len(ask.texts)], embedder.provenance))
-            at += len(ask.texts)
-        return answers
-
     def interrupt(self) -> None:
         """Call off the questions to judges that are under way: their answers are Interrupted."""
         loop = self._loop
@@ -379,9 +335,7 @@ class Backends:
         """End what was started: connections, sandbox processes, threads."""
         with self._lock:
             loop, self._loop = self._loop, None
-            models, sandbox, embedding = self._models, self._sandbox, self._embedding
-            self._embedding = None
-            embedder = self._embedder
+            models, sandbox, embedder = self._models, self._sandbox, self._embedder
         if loop is not None and loop.pid == os.getpid():
             for client in (models, self._sampler, self._endpoint_graders):
                 if client is not None:
@@ -392,8 +346,7 @@ class Backends:
         end = getattr(embedder, "close", None)
         if end is not None:
             end()
-        if embedding is not None:
-            embedding.close()
+        self._embedding.close()
 
     def __enter__(self) -> Backends:
         return self
@@ -406,57 +359,6 @@ def _lock() -> Any:
     import threading
 
     return threading.RLock()
-
-
-def cancel(futures: Sequence[Future[Any]]) -> None:
-    """Give up on what is under way; what has ended keeps its answer."""
-    for future in futures:
-        future.cancel()
-
-
-def _left(deadline: float) -> float:
-    return max(0.0, deadline - time.monotonic()) + LATE_S
-
-
-def _answer_of(future: Future[Answer], deadline: float | None) -> Answer:
-    """The answer that came; after the deadline, that none did."""
-    if deadline is None or future.done():
-        return future.result()
-    future.cancel()
-    return UnresponsiveReward("no answer came within the time that this row was given")
-
-
-def follow(
-    source: Future[Any] | Task[Any],
-    target: Future[Answer],
-    read: Callable[[Any], Answer],
-    stop: Callable[[], object],
-) -> None:
-    """End `target` with what `read` makes of `source`'s result; a GradeError raised by it is the answer.
-
-    Cancelling `target` calls `stop`, which should cancel `source`.
-    """
-
-    def done(source: Future[Any] | Task[Any]) -> None:
-        if not target.set_running_or_notify_cancel():
-            return
-        if source.cancelled():
-            target.set_result(Interrupted("called off before an answer came"))
-            return
-        error = source.exception()
-        if error is None:
-            target.set_result(read(source.result()))
-        elif isinstance(error, GradeError):
-            target.set_result(error)
-        else:
-            target.set_result(GradeError(f"{type(error).__name__}: {error}"))
-
-    def give_up(target: Future[Answer]) -> None:
-        if target.cancelled():
-            stop()
-
-    target.add_done_callback(give_up)
-    source.add_done_callback(done)
 
 
 def _same(reply: Answer) -> Answer:

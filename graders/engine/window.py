@@ -15,7 +15,8 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from graders.ask import Answer, Ask, ModelAsk, without_usage
-from graders.engine.backends import Backends, cancel
+from graders.engine.backends import Backends
+from graders.engine.futures import cancel
 from graders.engine.rows import failure_of, id_of, row_of
 from graders.errors import GradeError, ModelStop
 from graders.result import RunResult

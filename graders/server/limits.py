@@ -16,7 +16,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from graders.ask import Answer, Ask, CodeAsk, CodeReply, EmbedAsk, EndpointAsk, ModelAsk, SampleAsk
-from graders.engine.backends import Backends, cancel
+from graders.engine.backends import Backends
+from graders.engine.futures import cancel
 from graders.errors import GradeError, PythonServerError
 from graders.jsontext import VALUES_MAX
 

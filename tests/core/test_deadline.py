@@ -11,7 +11,7 @@ import pytest
 
 import graders
 from graders.ask import Answer, Ask
-from graders.engine import backends as backends_module
+from graders.engine import futures
 from graders.engine.backends import Backends
 from graders.errors import GradeError
 from tests.specs import multi, python, string_check
@@ -34,7 +34,7 @@ class Silent(Backends):
 @pytest.mark.parametrize("how", ["run", "arun"])
 def test_a_deadline_ends_the_wait(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """A row whose answer does not come in time is flagged, and what was under way is given up."""
-    monkeypatch.setattr(backends_module, "LATE_S", 0.05)
+    monkeypatch.setattr(futures, "LATE_S", 0.05)
     silent = Silent()
     spec = multi("a + b", {"a": python(), "b": string_check()})
     grader = graders.compile(spec, backends=silent)

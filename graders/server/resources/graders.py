@@ -11,7 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from graders.engine.backends import LATE_S
+from graders.engine.futures import LATE_S
 from graders.engine.grader import Grader
 from graders.errors import UnresponsiveReward
 from graders.result import RunResult, Score
