@@ -304,26 +304,14 @@ class Backends:
         return self.models if kind is ModelAsk else self.sampler
 
     def _submit_code(self, asked: Sequence[tuple[CodeAsk, Future[Answer]]], deadline: float | None) -> None:
-        timeout_s = None if deadline is None else max(0.001, deadline - time.monotonic())
         try:
             sandbox = self.sandbox
         except (ValueError, TypeError) as error:
             text = f"the [sandbox] configuration is not valid: {error}"
             for _, future in asked:
                 future.set_result(PythonServerError(text, "infrastructure"))
-            return
-        with sandbox.batch_submissions():
-            for ask, future in asked:
-                try:
-                    running = sandbox.submit(
-                        ask.source, ask.sample, ask.item, key=ask.key, timeout_s=timeout_s
-                    )
-                except (TypeError, ValueError, RecursionError) as error:
-                    future.set_result(
-                        SampleParseError(f"the row cannot be sent to the program as JSON: {error}")
-                    )
-                else:
-                    follow(running, future, _code_answer, running.cancel)
+        else:
+            _submit_to(sandbox, asked, deadline)
 
     def interrupt(self) -> None:
         """Call off the questions to judges that are under way: their answers are Interrupted."""
@@ -359,6 +347,22 @@ def _lock() -> Any:
     import threading
 
     return threading.RLock()
+
+
+def _submit_to(
+    sandbox: Sandbox, asked: Sequence[tuple[CodeAsk, Future[Answer]]], deadline: float | None
+) -> None:
+    """Send programs off, all with one wake-up of the sandbox's thread."""
+    timeout_s = None if deadline is None else max(0.001, deadline - time.monotonic())
+    with sandbox.batch_submissions():
+        for ask, future in asked:
+            try:
+                running = sandbox.submit(ask.source, ask.sample, ask.item, key=ask.key, timeout_s=timeout_s)
+            except (TypeError, ValueError, RecursionError) as error:
+                message = f"the row cannot be sent to the program as JSON: {error}"
+                future.set_result(SampleParseError(message))
+            else:
+                follow(running, future, _code_answer, running.cancel)
 
 
 def _same(reply: Answer) -> Answer:

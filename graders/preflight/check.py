@@ -89,9 +89,7 @@ def check(
         tried = list(islice(shapes.values(), TRIED))
         try_programs(specs, tried, findings, backends, has_samples=has_samples)
     if found.document.for_training and reader.n > TRAIN_ROWS:
-        message = (
-            f"The data has {reader.n} rows; a reinforcement job takes at most {TRAIN_ROWS} for training."
-        )
+        message = f"The data has {reader.n} rows; a job takes at most {TRAIN_ROWS} for training."
         findings.add("error", "too_many_rows", message)
     estimates = questions.estimates(reader.n)
     return CheckReport(findings.sorted(), reader.n, tuple(specs), has_samples, estimates)
