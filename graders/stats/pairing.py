@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from graders.results.read import ResultRow, ResultsError, read_rows
+from graders.results.read import Header, ResultRow, ResultsError, read_rows
 from graders.stats.gather import gather
 from graders.stats.items import item_numbers
 from graders.stats.resampling import Bools, Floats, Ints
@@ -167,8 +167,9 @@ def notes_on_specs(left: RunRows, right: RunRows, *, different_specs: bool) -> l
         ResultsError: the specs differ, and `different_specs` does not allow it.
     """
     a, b = left.columns.header, right.columns.header
+    notes = _notes_on_ids(a, b)
     if a.digest == b.digest:
-        return [] if a.engine == b.engine else [f"A was graded by {a.engine}, B by {b.engine}"]
+        return notes if a.engine == b.engine else [*notes, f"A was graded by {a.engine}, B by {b.engine}"]
     difference = _difference(a.spec, b.spec)
     if not different_specs:
         raise ResultsError(
@@ -176,7 +177,19 @@ def notes_on_specs(left: RunRows, right: RunRows, *, different_specs: bool) -> l
             "rewards says nothing about the samples: grade both with one spec, or compare all the same with "
             "--different-specs"
         )
-    return [f"the specs differ: {difference}"]
+    return [*notes, f"the specs differ: {difference}"]
+
+
+def _notes_on_ids(a: Header, b: Header) -> list[str]:
+    """Ids of conversations without ids of their own: files of 0.1 left the question out of them."""
+    schemes = {header.options.get("ids", 1) for header in (a, b)}
+    from_content = any(not header.options.get("fields", {}).get("id", "id") for header in (a, b))
+    if len(schemes) == 1 or not from_content:
+        return []
+    return [
+        "one of the files is of 0.1, whose ids leave the messages before an answer out: rows of conversations without "
+        "ids of their own pair only when both are graded by one version"
+    ]
 
 
 def _difference(a: Any, b: Any, at: str = "") -> str:

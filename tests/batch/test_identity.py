@@ -147,6 +147,9 @@ def test_an_old_file_goes_on_with_its_own_ids(tmp_path: Path) -> None:
     run = grade_dataset(string_check(reference="2"), str(data), str(out), resume=True)
 
     assert (run.graded, run.tally.rows, run.unmatched_rows) == (1, 2, 0)
+    assert not any("of 0.1" in note for note in compare(out, out).notes)
+    grade_dataset(string_check(reference="2"), str(data), str(tmp_path / "new"))
+    assert any("one of the files is of 0.1" in note for note in compare(out, tmp_path / "new").notes)
     assert [row.id for row in read_results(out).rows] == [line["id"] for line in whole]
 
 
