@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
+
+#: Whether a file can be renamed over one that is open. On Windows both have to be closed first.
+REPLACES_OPEN_FILES = sys.platform != "win32"
 
 
 def lock(fd: int) -> None:
@@ -20,8 +24,9 @@ def lock(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-#: Where Windows locks a byte: far behind any content, since a locked byte cannot be read by others.
-_LOCKED_BYTE = 2**62
+#: Where Windows locks a byte: far behind any content, since a locked byte cannot be read by others. Far out also by its
+#: lower 32 bits, in case a C runtime looks at these alone.
+_LOCKED_BYTE = 2**40 + 2**31 - 2
 
 
 def _lock_by_region(fd: int) -> None:

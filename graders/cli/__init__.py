@@ -5,6 +5,7 @@ A command is a function that returns its exit code. Results go to stdout, talk g
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from contextlib import suppress
@@ -104,9 +105,9 @@ def main(argv: list[str] | None = None) -> Any:
 
 
 def _open_streams() -> None:
-    """Streams that were closed before we began are null devices, so that no file of ours gets their numbers.
+    """Pipes and files are UTF-8 on every system; streams that were closed before we began are null devices.
 
-    Nothing is lost unsaid: talk has nowhere to go, and writing results fails.
+    So no file of ours gets their numbers, and nothing is lost unsaid: talk has nowhere to go, and writing results fails.
     """
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115  # for the whole run
@@ -115,6 +116,10 @@ def _open_streams() -> None:
         sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        # Windows would use the code page of the machine for pipes and files, which lacks most of what texts hold
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+            stream.reconfigure(encoding="utf-8")
 
 
 def _drop_stdout() -> None:

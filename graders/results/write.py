@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from graders.datasets.ids import IdSet
 from graders.jsontext import dumps, loads
-from graders.portable import lock, open_flags, sync_folder
+from graders.portable import REPLACES_OPEN_FILES, lock, open_flags, sync_folder
 from graders.results.lines import ResultChunk, Tally
 from graders.results.read import Header, ResultsError, parse_header
 
@@ -259,8 +259,14 @@ class Writer:
                 kept.flush()
                 os.fsync(kept.fileno())
                 size = kept.tell()
-            fd = _lock(os.open(temporary, os.O_RDWR | os.O_APPEND | open_flags()), self.path)
-            os.replace(temporary, self.path)
+            if REPLACES_OPEN_FILES:
+                fd = _lock(os.open(temporary, os.O_RDWR | os.O_APPEND | open_flags()), self.path)
+                os.replace(temporary, self.path)
+            else:
+                file.close()
+                self._close_fd()
+                os.replace(temporary, self.path)
+                fd = _open_locked(self.path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise

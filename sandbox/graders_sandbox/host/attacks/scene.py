@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import secrets
 import signal
 import socket
@@ -108,6 +107,9 @@ class Scene:
         return found
 
     def _state(self) -> dict[str, Any]:
+        import resource  # not on every system that may import this module
+
+        limits = (resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE)
         victim = self.victim.pid
         alive = self.victim.poll() is None
         with open(self.file) as file:
@@ -124,15 +126,12 @@ class Scene:
             "the process's limits": alive and resource.prlimit(victim, resource.RLIMIT_NOFILE),
             "the process's priority": alive and os.getpriority(os.PRIO_PROCESS, victim),
             "the process's processors": alive and os.sched_getaffinity(victim),
-            "the host's limits": [resource.getrlimit(which) for which in _LIMITS],
+            "the host's limits": [resource.getrlimit(which) for which in limits],
             "the host's priority": os.getpriority(os.PRIO_PROCESS, 0),
             "the host's processors": os.sched_getaffinity(0),
             "the host's signals": signal.sigpending(),
             "shared memory": sorted(name for name in _listed("/dev/shm") if "graders-attack" in name),
         }
-
-
-_LIMITS = (resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE)
 
 
 def _facts(path: str) -> tuple[int, ...]:
