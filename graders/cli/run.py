@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from graders.result import RunResult
+    from graders_sandbox import Sandbox
 
 
 @click.command()
@@ -44,6 +45,12 @@ if TYPE_CHECKING:
     "--item", metavar="JSON|@FILE", help="The dataset row; default: the item of the request in SPEC, else {}."
 )
 @grader_option
+@click.option(
+    "--debug",
+    is_flag=True,
+    help="Run python graders in this process, WITHOUT A SANDBOX, where breakpoint() and pdb work; asks first.",
+)
+@click.option("--yes", is_flag=True, help="With --debug: you wrote the programs, so do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="JSON also on a terminal.")
 @strict_option
 @config_option
@@ -54,6 +61,8 @@ def command(
     sample_json: bool,
     item: str | None,
     grader_name: str | None,
+    debug: bool,
+    yes: bool,
     as_json: bool,
     strict: bool,
     config: str | None,
@@ -69,8 +78,13 @@ def command(
     \b
     grader run examples/exact.grader.json --sample Paris --item '{"answer": "Paris"}'
     grader run spec.json --sample @answer.txt --item @row.json
+    grader run spec.json --sample @answer.txt --item @row.json --debug
     """
     from graders.errors import SpecError
+
+    if yes and not debug:
+        raise click.UsageError("--yes goes with --debug.")
+    backends = {"sandbox": _debug_sandbox(yes)} if debug else {}
 
     try:
         found = document_argument(spec, grader_name)
@@ -80,7 +94,7 @@ def command(
         text = row["model_sample"] if sample is None else _sample(sample, sample_json)
         fields = row.get("item") if item is None else read_object(item, "--item")
         graders = {
-            name: compile_spec(source, strict=strict, config=config, unsandboxed=unsandboxed)
+            name: compile_spec(source, strict=strict, config=config, unsandboxed=unsandboxed, **backends)
             for name, source in found.sources.items()
         }
     except SpecError as error:
@@ -91,7 +105,36 @@ def command(
         with grader.backends:
             results[name] = grader.run(text, fields)
     _show(results, as_json)
+    if debug:
+        _say_unsandboxed("python graders were run unsandboxed, without limits")
     return OK if all(result.ok for result in results.values()) else NOT_MET
+
+
+def _debug_sandbox(yes: bool) -> Sandbox:
+    """What runs programs in this process, once the user has said that it may.
+
+    Raises:
+        click.UsageError: nobody can be asked.
+        click.Abort: the answer is no.
+    """
+    from graders_sandbox.host.debugging import DebugSandbox
+
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError(
+                "--debug runs python graders unsandboxed and asks before it does, which needs a terminal. "
+                "For programs that you wrote yourself: --yes."
+            )
+        click.confirm(
+            "--debug runs the spec's programs unsandboxed: they can read, change and send whatever you can. Run them?",
+            abort=True, err=True,
+        )  # fmt: skip
+    _say_unsandboxed("python graders run unsandboxed, without limits")
+    return DebugSandbox()
+
+
+def _say_unsandboxed(text: str) -> None:
+    click.secho(f"--debug: {text}", fg="red", err=True, color=colors(sys.stderr))
 
 
 def _sample(argument: str, as_json: bool) -> object:

@@ -182,4 +182,4 @@ def test_server(system: str, tmp_path: Path) -> None:
         server.wait()
 
     assert server.returncode == 0, said
-    assert said.rstrip().endswith("stopped")
+    assert "stopped" in said.splitlines()
