@@ -77,14 +77,15 @@ def read_config(raw: Any) -> dict[str, Any]:
     if kind != "custom":
         config.metadata()
         metadata = config.get("metadata", dict, "an object") or {}
-        return {"type": kind, "metadata": metadata, "schema": _whole({"type": "object"}, sample=True)}
+        return {"type": kind, "metadata": metadata, "schema": whole_schema({"type": "object"}, sample=True)}
     schema = config.need("item_schema", dict, "an object")
     ItemSchema(schema).check()
     sample = config.get("include_sample_schema", bool, "a boolean") or False
-    return {"type": kind, "schema": _whole(schema, sample)}
+    return {"type": kind, "schema": whole_schema(schema, sample)}
 
 
-def _whole(item: Mapping[str, Any], sample: bool) -> dict[str, Any]:
+def whole_schema(item: Mapping[str, Any], sample: bool) -> dict[str, Any]:
+    """The schema of a row: of its item, and of its sample where it has one."""
     properties = {"item": item, **({"sample": SAMPLE_SCHEMA} if sample else {})}
     return {"type": "object", "properties": properties, "required": list(properties)}
 

@@ -165,6 +165,23 @@ class RunTable:
             )
             return done.rowcount > 0
 
+    def add_criterion(self, number: int, place: int, name: str) -> None:
+        """A criterion of a run that is being imported and shows its criteria row by row."""
+        with self._database.write() as db:
+            db.execute(
+                "INSERT INTO run_criteria (run, criterion, name) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                (number, place, name),
+            )
+
+    def end_import(self, number: int, status: str, error: str | None) -> None:
+        """Give a run that was being imported its last status."""
+        with self._database.write() as db:
+            db.execute(
+                "UPDATE runs SET status = ?, error = ?, started_at = created_at, ended_at = ?"
+                " WHERE seq = ? AND status = 'importing'",
+                (status, error, int(time.time()), number),
+            )
+
     def delete(self, run_id: str, eval_id: str) -> bool:
         """Whether there was such a run. Its items go with it."""
         with self._database.write() as db:

@@ -1,0 +1,111 @@
+"""grader evals pull, import, export."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from graders.cli import BROKEN, NOT_MET, OK
+from graders.cli.common import open_store
+from graders.cli.evals.printing import unknown
+
+if TYPE_CHECKING:
+    from graders.store import Store
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--base-url", default="https://api.openai.com/v1", show_default=True)
+@click.option(
+    "--key-env", default="OPENAI_API_KEY", show_default=True, help="The variable that holds the key."
+)
+@click.option("--azure", is_flag=True, help="Send the key as Azure wants it; --base-url is .../openai/v1.")
+@click.option("--api-version", default="", help="Azure's, where its address wants one.")
+def pull(folder: Path, base_url: str, key_env: str, azure: bool, api_version: str) -> int:
+    """Fetch all evals, runs, output items and their files of an account into FOLDER.
+
+    Run it again after a break: it goes on. `grader evals import FOLDER` brings it into the store.
+    """
+    from graders.evals.pull import Account, PullError
+    from graders.evals.pull import pull as fetch
+
+    account = Account(base_url, os.environ.get(key_env, ""), azure=azure, api_version=api_version)
+    try:
+        new = fetch(account, folder, lambda line: click.echo(line, err=True))
+    except PullError as error:
+        click.echo(f"{error}. What has come is in {folder}; run it again to go on", err=True)
+        return BROKEN
+    finally:
+        account.close()
+    click.echo(", ".join(f"{count} {name}" for name, count in new.items()))
+    return OK
+
+
+@click.command("import")
+@click.argument("paths", type=click.Path(exists=True, path_type=Path), nargs=-1, required=True)
+@click.option("--name", help="Of the eval that the runs of an export become; default: the file's name.")
+def import_(paths: tuple[Path, ...], name: str | None) -> int:
+    """Bring evals into the store: a dashboard's export (eval_items_*.jsonl), or what `pull` fetched."""
+    from graders.evals.importing import ExchangeError, import_lines
+
+    with open_store() as store:
+        for path in paths:
+            _import_files(store, path / "files")
+            # an eval's file stands before those of its runs
+            lines = chain.from_iterable(
+                map(_lines, sorted(path.glob("*.jsonl")) if path.is_dir() else [path])
+            )
+            try:
+                found = import_lines(store, lines, name or path.stem)
+            except (ExchangeError, OSError) as error:
+                click.echo(f"{path}: {error}", err=True)
+                return NOT_MET
+            known = f", {found.known} runs were there already" if found.known else ""
+            click.echo(f"{path}: {found.evals} evals, {found.runs} runs, {found.items} items{known}")
+    return OK
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        yield from file
+
+
+def _import_files(store: Store, folder: Path) -> None:
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if store.files.get(path.name) is None:
+            upload = store.files.upload()
+            try:
+                upload.write(path.read_bytes())
+                store.files.add(upload, purpose="evals", filename=f"{path.name}.jsonl", file_id=path.name)
+            finally:
+                upload.discard()
+
+
+@click.command()
+@click.argument("run_id")
+@click.option(
+    "--format", "format_", type=click.Choice(("eval_items", "objects")), default="eval_items", show_default=True,
+    help="The dashboard's export, which promptfoo imports; or the API's objects.",
+)  # fmt: skip
+@click.option("-o", "--output", type=click.Path(dir_okay=False), help="Default: standard output.")
+def export(run_id: str, format_: str, output: str | None) -> int:
+    """Write a run's items as JSON lines."""
+    from graders.evals.exporting import exported_objects, exported_rows
+
+    with open_store() as store:
+        run = store.runs.get(run_id)
+        if run is None:
+            return unknown("run", run_id)
+        lines = exported_rows(store, run) if format_ == "eval_items" else exported_objects(store, run)
+        if output is None:
+            sys.stdout.writelines(f"{line}\n" for line in lines)
+            return OK
+        with open(output, "w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+    return OK

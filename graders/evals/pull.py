@@ -1,0 +1,163 @@
+"""Everything that an account of an Evals API holds, fetched into a folder: from OpenAI, Azure, or a server of ours.
+
+    FOLDER/eval_ID.jsonl      an eval, as the API gave it
+    FOLDER/evalrun_ID.jsonl   a run and its output items, a line each
+    FOLDER/files/ID           the content of a file that a run read its rows from
+
+A file is either there as a whole or not at all, so that a pull that was broken off goes on where it was.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from graders.jsontext import dumps, loads
+
+TIMEOUT_S = 60.0
+ATTEMPTS = 5
+PAGE = 100
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+AGAIN = (408, 409, 429, 500, 502, 503, 504)
+
+
+class PullError(Exception):
+    """The API cannot be read; the message has its answer."""
+
+
+class Account:
+    """One API, and how to ask it."""
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str,
+        *,
+        azure: bool = False,
+        api_version: str = "",
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        """
+        Args:
+            base_url: Up to `/v1`.
+            azure: Send the key as `api-key`.
+            api_version: Azure's, where its address wants one.
+        """
+        import httpx2
+
+        secret = {"api-key": key} if azure else {"authorization": f"Bearer {key}"}
+        headers = secret if key else {}
+        query = {"api-version": api_version} if api_version else {}
+        self._client = httpx2.Client(
+            base_url=base_url.rstrip("/"),
+            headers={**headers, "aoai-evals": "preview"},
+            params=query,
+            timeout=TIMEOUT_S,
+        )
+        self._sleep = sleep
+
+    def get(self, path: str, **query: Any) -> bytes:
+        """One answer.
+
+        Raises:
+            PullError: there is none, or it is an error that asking again does not mend.
+        """
+        import httpx2
+
+        trouble = ""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                self._sleep(min(30.0, 2.0**attempt))
+            try:
+                answer = self._client.get(path, params=query)
+            except httpx2.HTTPError as error:
+                trouble = str(error) or type(error).__name__
+                continue
+            if answer.status_code == 200:
+                body: bytes = answer.content
+                return body
+            trouble = f"{answer.status_code}: {answer.text[:300]}"
+            if answer.status_code not in AGAIN:
+                break
+        raise PullError(f"GET {path} gave {trouble}")
+
+    def all(self, path: str) -> Iterator[dict[str, Any]]:
+        """A list, page by page."""
+        query: dict[str, Any] = {"limit": PAGE}
+        while True:
+            page = loads(self.get(path, **query))
+            yield from page["data"]
+            if not page.get("has_more") or not page["data"]:
+                return
+            query["after"] = page["data"][-1]["id"]
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def pull(account: Account, folder: Path, said: Callable[[str], object]) -> dict[str, int]:
+    """Fetch everything; how many evals, runs, items and files were fetched.
+
+    Runs that had ended when they were fetched are not fetched again.
+
+    Args:
+        said: Called with a line of progress for each run, and for each file that cannot be had.
+
+    Raises:
+        PullError: the API cannot be read; what has come stays, and another pull goes on from there.
+    """
+    (folder / "files").mkdir(parents=True, exist_ok=True)
+    new = {"evals": 0, "runs": 0, "items": 0, "files": 0}
+    for one in account.all("/evals"):
+        _write(_place(folder, one["id"]), [one])
+        new["evals"] += 1
+        for run in account.all(f"/evals/{one['id']}/runs"):
+            target = _place(folder, run["id"])
+            if _has_ended(target):
+                continue
+            items = list(account.all(f"/evals/{one['id']}/runs/{run['id']}/output_items"))
+            _write(target, [run, *items])
+            new["runs"] += 1
+            new["items"] += len(items)
+            new["files"] += _file_of(account, run, folder / "files", said)
+            said(f"{run['id']}: {len(items)} items")
+    return new
+
+
+def _place(folder: Path, object_id: str) -> Path:
+    """The file of an eval or run. An id comes from elsewhere, and must not name another place."""
+    if not _ID.fullmatch(object_id):
+        raise PullError(f"the API gave an id that is none: {object_id[:80]!r}")
+    return folder / f"{object_id}.jsonl"
+
+
+def _write(target: Path, values: Sequence[Any]) -> None:
+    part = target.with_suffix(".part")
+    part.write_bytes(b"".join(dumps(value) + b"\n" for value in values))
+    os.replace(part, target)
+
+
+def _has_ended(target: Path) -> bool:
+    if not target.exists():
+        return False
+    with target.open("rb") as file:
+        return loads(file.readline()).get("status") in ("completed", "failed", "canceled")
+
+
+def _file_of(account: Account, run: dict[str, Any], folder: Path, said: Callable[[str], object]) -> int:
+    """Fetch the file that a run read; 1 when it is new."""
+    source = (run.get("data_source") or {}).get("source") or {}
+    file_id = source.get("id") if source.get("type") == "file_id" else None
+    if not isinstance(file_id, str) or not _ID.fullmatch(file_id) or (folder / file_id).exists():
+        return 0
+    try:
+        content = account.get(f"/files/{file_id}/content")
+    except PullError as error:
+        said(f"{file_id} cannot be had: {error}")
+        return 0
+    (folder / file_id).write_bytes(content)
+    return 1

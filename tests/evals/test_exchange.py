@@ -1,0 +1,183 @@
+"""In and out: the dashboard's export, what an API holds, and back; nothing is lost on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from graders.cli.evals import command
+from graders.evals.exporting import exported_objects, exported_rows
+from graders.evals.importing import ExchangeError, import_lines
+from graders.store import Cursor, Store
+from tests.evals.support import client_of, custom, ended, equals, eval_server, items, rows, sampled
+
+GRADE = "match-73fe48a0-8090-46eb-aa8e-d426ad074eb3"
+#: The form of the dashboard's export, as promptfoo's importer reads it.
+EXPORT: list[dict[str, Any]] = [
+    {
+        "run_id": "evalrun_1", "data_source_idx": 0, "item": {"q": "a"},
+        "sample": {
+            "outputs": [{"role": "assistant", "content": "Paris"}], "error": None, "finish_reason": "stop",
+            "token_usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "cached_tokens": 0},
+        },
+        "grades": {GRADE: 1.0}, "passes": {GRADE: True}, "grader_samples": {},
+    },
+    {"run_id": "evalrun_1", "data_source_idx": 1, "item": {"q": "b"}, "grades": {GRADE: 0.4}, "passes": {GRADE: False}},
+    {"run_id": "evalrun_2", "data_source_idx": 0, "item": {"q": "a"}, "grades": {GRADE: 1.0, "other": 0.5}},
+]  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    monkeypatch.setenv("GRADERS_HOME", str(tmp_path / "home"))
+    with Store() as opened:
+        yield opened
+
+
+def lines(values: list[Any]) -> list[bytes]:
+    return [json.dumps(value).encode() + b"\n" for value in values]
+
+
+def evals(*arguments: str) -> Result:
+    return CliRunner().invoke(command, arguments, standalone_mode=False)
+
+
+def test_an_export_becomes_runs(store: Store) -> None:
+    """One eval, a run a run_id, counts and scores; without `passes` a full score passes. Again: nothing new."""
+    found = import_lines(store, lines(EXPORT), "eval_items_1")
+    first, second = store.runs.get("evalrun_1"), store.runs.get("evalrun_2")
+
+    assert (found.evals, found.runs, found.items, found.known) == (1, 2, 3, 0)
+    assert first is not None
+    assert second is not None
+    assert store.evals.get(first.eval_id).name == "eval_items_1"  # type: ignore[union-attr]
+    assert (first.status, first.passed, first.failed, first.errored, first.n_rows) == (
+        "completed",
+        1,
+        1,
+        0,
+        2,
+    )
+    assert [(one.name, one.passed, one.failed) for one in second.criteria] == [(GRADE, 1, 0), ("other", 0, 1)]
+    item = store.items.page(first.number, first.id, Cursor()).rows[0]
+    shown = json.loads(item.shown or "")
+    assert shown["output"][0]["content"] == "Paris"
+    assert (shown["finish_reason"], shown["usage"]["total_tokens"]) == ("stop", 5)
+    again = import_lines(store, lines(EXPORT), "eval_items_1")
+    assert (again.runs, again.items, again.known) == (0, 0, 2)
+
+
+BAD = [
+    b"not json\n",
+    b"[]\n",
+    b'{"run_id": "r"}\n',
+    b'{"object": "eval.run", "id": "r", "eval_id": "eval_none", "created_at": 1, "data_source": {}}\n',
+    b'{"object": "eval.run.output_item", "run_id": "r"}\n',
+]
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_what_is_neither_is_said(store: Store, line: bytes) -> None:
+    with pytest.raises(ExchangeError, match=r"line 1|has to come before"):
+        import_lines(store, [line], "x")
+
+
+def test_an_import_that_was_broken_off_begins_again(store: Store) -> None:
+    """The run is not there as if it were whole."""
+    with pytest.raises(ExchangeError):
+        import_lines(store, [*lines(EXPORT[:2]), b"oops\n"], "x")
+    broken = store.runs.get("evalrun_1")
+
+    found = import_lines(store, lines(EXPORT), "x")
+
+    assert broken is not None
+    assert broken.status == "importing"
+    assert store.runs.to_execute() == []
+    assert (found.runs, store.runs.get("evalrun_1").done) == (2, 2)  # type: ignore[union-attr]
+
+
+def test_there_and_back(store: Store, tmp_path: Path) -> None:
+    """What a server executed, pulled by the command, imported and exported: the same objects, errors and all."""
+    with eval_server(script=lambda ask: "Paris") as server, client_of(server) as client:
+        made = client.evals.create(
+            name="e", metadata={"k": "v"}, data_source_config=custom("answer"),
+            testing_criteria=[equals(), equals("{{item.none}}", name="broken")],
+        )  # fmt: skip
+        file = client.files.create(
+            file=("x.jsonl", b'{"item": {"answer": "a"}, "sample": {"output_text": "a"}}\n'), purpose="evals"
+        )
+        source = {"type": "jsonl", "source": {"type": "file_id", "id": file.id}}
+        data = [{"item": {"question": "q", "answer": text}} for text in ("Paris", "Rome")]
+        runs = [
+            ended(client, client.evals.runs.create(made.id, name="n", metadata={"a": "b"}, data_source=one))
+            for one in (sampled(*data), source, rows({"item": {"answer": "a"}}))
+        ]
+        theirs = {run.id: items(client, run) for run in runs}
+        folder = str(tmp_path / "pulled")
+        for fetched in (3, 0):
+            done = evals("pull", folder, "--base-url", f"{server.url}/v1", "--key-env", "")
+            assert done.return_value == 0, done.output
+            assert f"{fetched} runs" in done.stdout
+
+    imported = evals("import", folder)
+
+    assert "1 evals, 3 runs, 4 items" in imported.stdout, imported.output
+    assert store.files.get(file.id) is not None
+    for run in runs:
+        found = store.runs.get(run.id)
+        assert found is not None
+        head, wire, *kept = (json.loads(line) for line in exported_objects(store, found))
+        assert head["testing_criteria"] == [
+            one.model_dump(exclude_unset=True, by_alias=True) for one in made.testing_criteria
+        ]
+        assert wire["result_counts"] == run.result_counts.model_dump()
+        assert wire["per_testing_criteria_results"] == [
+            one.model_dump() for one in run.per_testing_criteria_results
+        ]
+        for ours, item in zip(kept, theirs[run.id], strict=True):
+            assert ours == json.loads(item.model_dump_json(exclude_unset=True))
+        # the export's rows, in again and out again
+        out = list(exported_rows(store, found))
+        renamed = [json.loads(line) | {"run_id": f"{run.id}x"} for line in out]
+        import_lines(store, lines(renamed), "again")
+        back = store.runs.get(f"{run.id}x")
+        assert back is not None
+        assert [json.loads(line) for line in exported_rows(store, back)] == renamed
+        assert (back.passed, back.failed, back.errored) == (found.passed, found.failed, found.errored)
+
+
+def test_imported_runs_are_compared_and_graded_again(store: Store, tmp_path: Path) -> None:
+    """Hosted verdicts beside ours, by the criterion's name; an export has no criteria, so they are given."""
+    import_lines(store, lines(EXPORT[:2]), "x")
+    (tmp_path / "criteria.json").write_text(json.dumps([equals("Paris", name="match")]))
+
+    done = evals("regrade", "evalrun_1", "--criteria", f"@{tmp_path / 'criteria.json'}")
+
+    # the row without a sample is an error for a criterion that reads one
+    assert done.return_value == 1
+    assert "agreement on match: 100.0% of 1" in done.stdout, done.output
+
+
+def test_export_writes_a_file(store: Store, tmp_path: Path) -> None:
+    import_lines(store, lines(EXPORT), "x")
+
+    assert evals("export", "evalrun_1", "-o", str(tmp_path / "out.jsonl")).return_value == 0
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
+    first = json.loads(evals("export", "evalrun_2").stdout)
+    assert (first["grades"], first["passes"]) == ({GRADE: 1.0, "other": 0.5}, {GRADE: True, "other": False})
+    assert evals("export", "evalrun_none").return_value == 1
+
+
+def test_a_key_that_is_refused_ends_a_pull(tmp_path: Path) -> None:
+    """At once, with the API's answer."""
+    with eval_server(token="secret") as server:
+        done = evals("pull", str(tmp_path), "--base-url", f"{server.url}/v1", "--key-env", "")
+
+    assert done.return_value == 3
+    assert "401" in done.stderr
+    assert "run it again" in done.stderr
