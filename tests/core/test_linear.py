@@ -100,6 +100,7 @@ PATTERNS: dict[str, Pattern] = {
     "graders.judges.reading:_THINK": Pattern(
         [run(" "), run("<think>"), run("a", start="<think>"), run("</think", start="<think>")], "sub"
     ),
+    "graders.evals.pull:_ID": Pattern(WORDS, "fullmatch"),
     "graders.kinds.messages:_MARKUP": Pattern([run("<"), run("</"), run("<start_of_tur"), run("["), run("[/")]),
     "graders.metrics.rouge:_WORD": Pattern(WORDS),
     "graders.metrics.tokens:_RULES": Pattern([run("."), run(".,"), run("1."), run("1-"), run("a."), run("-")]),
@@ -117,9 +118,12 @@ PATTERNS: dict[str, Pattern] = {
         [run("a", start="<main>"), run("a")], names={"tag": "main"}
     ),
     "graders.server.openapi:_by_endpoint": Pattern([run("{"), run("{a"), run("a", start="{")]),
+    "graders.server.resources.completions:_METADATA": Pattern([run("metadata["), run("a"), run("[")], "fullmatch"),
+    "graders.server.resources.completions:PASSED": Pattern([run("x-ratelimit-"), run("a"), run("retry-after")], "fullmatch"),
     "graders.spec.positions:_BLANK": Pattern([run(" ", "!")], "match"),
     "graders.spec.positions:_SCALAR": Pattern(WORDS, "match"),
     "graders.spec.positions:_STEP_END": Pattern([run("."), run("[1]"), run("a")]),
+    "graders.stats.reasons:_VARYING": Pattern([run("'"), run('"'), run("1"), run("1.")], "sub"),
     "graders.stats.gather:_CONTENT_ID": Pattern([run("a"), run("1", "!", "#")], "fullmatch"),
     "graders.stats.gather:_VARYING": Pattern([*DIGITS, run("'"), run("a", start="'"), run("'\"")]),
     "graders.template:_BRACES": Pattern(BRACES),
