@@ -75,7 +75,8 @@ class Finding:
 def command(specs: tuple[str, ...], probe: bool, warm: bool, as_json: bool, config: str | None) -> int:
     """Say what works on this machine: sandbox, libraries, judges.
 
-    With SPECS it shows where each of their judge models would go. Exits 1 when something that is needed does not work.
+    With SPECS it shows where each of their judge models would go, and which packages, corpora and files their programs
+    need. Exits 1 when something that is needed does not work.
 
     \b
     grader doctor
@@ -85,7 +86,14 @@ def command(specs: tuple[str, ...], probe: bool, warm: bool, as_json: bool, conf
 
     with graders.Backends(config=config) as backends:
         warmed = _warm() if warm else ()
-        findings = [*_python(), *_libraries(), *_sandbox(backends), *warmed, *_judges(backends, specs, probe)]
+        findings = [
+            *_python(),
+            *_libraries(),
+            *_sandbox(backends),
+            *warmed,
+            *_needs(specs),
+            *_judges(backends, specs, probe),
+        ]
     if as_json:
         click.echo(
             json.dumps(
@@ -125,6 +133,43 @@ def _sandbox(backends: Backends) -> Iterator[Finding]:
             yield Finding("sandbox", found.name, found.held, found.text + advice)
     except (SandboxUnavailable, ValueError) as error:
         yield Finding("sandbox", "tier", False, str(error))
+
+
+def _needs(specs: Iterable[str]) -> Iterator[Finding]:
+    """What the programs of the specs need, as far as their text tells: packages, nltk's data, files."""
+    from graders.kinds.python import PACKAGES
+    from graders_sandbox import SandboxUnavailable, read_source
+    from graders_sandbox.host.visible import nltk_data
+
+    for spec in specs:
+        try:
+            sources = [grader["source"] for grader in _graders_of(spec) if "source" in grader]
+            facts = [read_source(source) for source in sources]
+        except SpecError:
+            continue  # said with its judges
+        except (SandboxUnavailable, OSError) as error:
+            yield Finding("programs", spec, None, f"not read: {error}")
+            continue
+        for name in sorted({name for fact in facts for name in fact.packages}):
+            missing = any(name == module.partition(".")[0] for fact in facts for module in fact.missing)
+            text = f"not installed: pip install {PACKAGES.get(name, name)}" if missing else "installed"
+            yield Finding("programs", name, not missing, f"{text}, for {spec}")
+        for kind, name in sorted({resource for fact in facts for resource in fact.resources}):
+            if kind == "file":
+                text = "only a file that the program wrote before: put the content of others into the items"
+                yield Finding("programs", name, None, f"{text}, for {spec}")
+                continue
+            path = nltk_data(name)
+            absent = f"not here: python -m nltk.downloader -d FOLDER {name}, and NLTK_DATA=FOLDER in the environment"
+            yield Finding("programs", f"nltk {name}", bool(path), f"{path or absent}, for {spec}")
+
+
+def _graders_of(spec: str) -> list[dict[str, Any]]:
+    """The graders of a spec, those of a multi too."""
+    import graders
+
+    checked: dict[str, Any] = graders.validate(spec_argument(spec))
+    return [checked, *checked.get("graders", {}).values()]
 
 
 def _warm() -> Iterator[Finding]:
@@ -174,10 +219,7 @@ def _judges(backends: Backends, specs: Iterable[str], probe: bool) -> Iterator[F
 
 def _models_of(spec: str) -> Iterator[tuple[str, bool]]:
     """The judge models that a spec names, and whether they are shown images."""
-    import graders
-
-    checked: dict[str, Any] = graders.validate(spec_argument(spec))
-    for grader in (checked, *checked.get("graders", {}).values()):
+    for grader in _graders_of(spec):
         if "model" in grader:
             yield grader["model"], '"input_image"' in json.dumps(grader["input"])
 

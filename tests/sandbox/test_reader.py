@@ -14,7 +14,7 @@ import pytest
 
 import graders
 from graders_sandbox import Sandbox, SourceFacts, read_source
-from graders_sandbox.host import reading
+from graders_sandbox.host import reading, visible
 from graders_sandbox.host.imports import ToLoad
 from tests.sandbox.jails import PACKAGE, a_tier, descendants, until
 
@@ -121,10 +121,10 @@ ANSWERS = [
     pytest.param(b"{", reading.UNREADABLE, id="no JSON"),
     pytest.param(b"[" * 60_000, reading.UNREADABLE, id="deep JSON"),
     pytest.param(b"x" * 70_000, reading.UNREADABLE, id="too much"),
-    pytest.param(b'{"mistake": 1, "names": [], "patterns": []}', reading.UNREADABLE, id="no text"),
-    pytest.param(b'{"mistake": "", "names": [], "patterns": [["a"]]}', reading.UNREADABLE, id="no pattern"),
+    pytest.param(b'{"mistake": 1, "names": [], "patterns": [], "resources": []}', reading.UNREADABLE, id="no text"),
+    pytest.param(b'{"mistake": "", "names": [], "patterns": [["a"]], "advice": "", "resources": []}', reading.UNREADABLE, id="no pattern"),
     pytest.param(
-        b'{"mistake": "\\u001b[31m", "advice": "", "names": [7, "os", "/etc", "numpy./etc"], "patterns": [["a", 2]]}',
+        b'{"mistake": "\\u001b[31m", "advice": "", "names": [7, "os", "/etc", "numpy./etc"], "patterns": [["a", 2]], "resources": []}',
         SourceFacts("\\x1b[31m", ToLoad(standard=frozenset({"os"})), (("a", 2),)), id="more than was asked",
     ),
 ]  # fmt: skip
@@ -206,3 +206,38 @@ def test_one_reading_for_all_rows_of_a_source(monkeypatch: pytest.MonkeyPatch) -
 
     assert values == list(range(20))
     assert begun == [source]
+
+
+NEEDS = [
+    # source, packages, corpora and files
+    pytest.param("import numpy as np, os.path", ("numpy",), (), id="packages"),
+    pytest.param(
+        "from nltk.corpus import stopwords\nfrom nltk import word_tokenize", ("nltk",),
+        (("corpus", "punkt_tab"), ("corpus", "stopwords")), id="imported corpora",
+    ),
+    pytest.param(
+        "import nltk\nnltk.download('names')\nnltk.corpus.wordnet.synsets('a')\nnltk.pos_tag([])", ("nltk",),
+        (("corpus", "averaged_perceptron_tagger_eng"), ("corpus", "names"), ("corpus", "wordnet")), id="corpora by use",
+    ),
+    pytest.param("open('data.csv')\nopen('out', 'w')", (), (("file", "data.csv"),), id="files that are read"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "packages", "resources"), NEEDS)
+def test_needs_are_said(
+    source: str, packages: tuple[str, ...], resources: tuple[tuple[str, str], ...]
+) -> None:
+    """Which packages, corpora of nltk and files a source needs, without running it."""
+    facts = read_source(source)
+
+    assert (facts.packages, facts.resources) == (packages, resources)
+
+
+def test_nltk_data_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the folders of NLTK_DATA, unpacked or not."""
+    (tmp_path / "corpora").mkdir()
+    (tmp_path / "corpora" / "names.zip").write_bytes(b"")
+    monkeypatch.setenv("NLTK_DATA", f"/nonexistent{os.pathsep}{tmp_path}")
+
+    assert visible.nltk_data("names") == str(tmp_path / "corpora" / "names.zip")
+    assert visible.nltk_data("name") == ""

@@ -38,6 +38,8 @@ class SourceFacts:
         patterns: Regular expressions that it gives to functions of re as literals, with their flags.
         advice: What of grade's signature is probably not meant; "" when nothing is.
         missing: Modules that it imports anywhere, also behind try, and that are not installed here.
+        packages: Top-level modules that it imports anywhere and that are not of the standard library.
+        resources: ("file", path) for files that it opens by a literal path to read, ("corpus", name) for nltk's data.
     """
 
     mistake: str = ""
@@ -45,6 +47,8 @@ class SourceFacts:
     patterns: tuple[tuple[str, int], ...] = ()
     advice: str = ""
     missing: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    resources: tuple[tuple[str, str], ...] = ()
 
 
 UNREADABLE = SourceFacts("The source does not compile: the compiler crashed or took too long on it.")
@@ -206,6 +210,7 @@ def _facts(source: str, answer: bytes) -> SourceFacts | None:
                 "names": list(names),
                 "patterns": list(patterns),
                 "advice": str(advice),
+                "resources": list(resources),
             }:
                 imported = [name for name in names if isinstance(name, str) and _is_module_name(name)]
                 return SourceFacts(
@@ -214,6 +219,8 @@ def _facts(source: str, answer: bytes) -> SourceFacts | None:
                     tuple((text, flags) for text, flags in map(_pattern, patterns)),
                     protocol.clean(advice),
                     not_installed(imported),
+                    tuple(sorted({name.partition(".")[0] for name in imported} - sys.stdlib_module_names)),
+                    tuple(map(_resource, resources)),
                 )
     except (ValueError, RecursionError):
         return None if not answer else UNREADABLE
@@ -229,6 +236,13 @@ def _pattern(value: Any) -> tuple[str, int]:
         case [str(text), int(flags)]:
             return text, flags
     raise ValueError("not a pattern and its flags")
+
+
+def _resource(value: Any) -> tuple[str, str]:
+    match value:
+        case [("file" | "corpus") as kind, str(name)]:
+            return kind, protocol.clean(name)
+    raise ValueError("not a resource")
 
 
 def _forget() -> None:

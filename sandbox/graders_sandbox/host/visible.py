@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import site
 import stat
@@ -19,6 +20,21 @@ def python_paths() -> list[str]:
     return [path for path in dict.fromkeys(map(os.path.realpath, paths)) if os.path.exists(path)]
 
 
+def nltk_folders() -> list[str]:
+    """Where samples find nltk's data: the folders of NLTK_DATA, this environment's, and the system's."""
+    named = [folder for folder in os.environ.get("NLTK_DATA", "").split(os.pathsep) if folder]
+    return [*named, os.path.join(sys.prefix, "nltk_data"), "/usr/share/nltk_data"]
+
+
+def nltk_data(name: str) -> str:
+    """Where a corpus or model of nltk is, as a folder or an archive; "" when samples have none."""
+    for folder in nltk_folders():
+        for path in glob.glob(os.path.join(glob.escape(folder), "*", f"{glob.escape(name)}*")):
+            if os.path.basename(path) in (name, f"{name}.zip"):
+                return path
+    return ""
+
+
 def shown() -> list[str]:
     """What samples may read: Python, its packages, shared libraries, time zones, corpora."""
     libraries = [
@@ -29,8 +45,7 @@ def shown() -> list[str]:
         "/usr/lib64",
         "/usr/local/lib",
     ]
-    others = ["/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime", "/usr/share/nltk_data"]
-    others += [os.path.join(sys.prefix, "nltk_data"), *os.environ.get("NLTK_DATA", "").split(os.pathsep)]
+    others = ["/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime", *nltk_folders()]
     paths = [path for path in [*python_paths(), *libraries, *others] if path and os.path.isabs(path)]
     real = [os.path.realpath(path) for path in paths if os.path.exists(path)]
     # A folder brings along what is below it; names that are links stay, since programs use them.

@@ -32,6 +32,7 @@ MEMORY_BYTES = 1 << 30
 IDLE_S = 60.0  # without a source, after which the reader leaves; it starts again when it is wanted
 NAMES_BYTES = 32_000  # of all module names together, as they are sent
 PATTERNS_BYTES = 16_000  # of all patterns together, as they are sent
+RESOURCES_BYTES = 4_000  # of all files and corpora together, as they are sent
 ANSWER_BYTES = 64_000
 _MISTAKE_MAX = 2000
 
@@ -46,6 +47,15 @@ _FLAGS_AT = {
     "split": 3,
     "sub": 4,
     "subn": 4,
+}
+#: nltk's data that a program needs when it uses one of these; what it takes from nltk.corpus needs the corpus of its name.
+_CORPORA = {
+    "word_tokenize": "punkt_tab",
+    "sent_tokenize": "punkt_tab",
+    "pos_tag": "averaged_perceptron_tagger_eng",
+    "WordNetLemmatizer": "wordnet",
+    "meteor_score": "wordnet",
+    "single_meteor_score": "wordnet",
 }
 _FLAGS = {name: int(flag) for name, flag in re.RegexFlag.__members__.items() if flag is not re.DEBUG}
 
@@ -67,7 +77,7 @@ def read(source: bytes) -> dict[str, Any]:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Call) and (pattern := _pattern(node)) is not None:
             patterns[pattern] = None
-    return _answer(_mistake(tree), sorted(names), list(patterns), _advice(tree))
+    return _answer(_mistake(tree), sorted(names), list(patterns), _advice(tree), _resources(tree, names))
 
 
 def _answer(
@@ -75,6 +85,7 @@ def _answer(
     names: list[str] | None = None,
     patterns: list[tuple[str, int]] | None = None,
     advice: str = "",
+    resources: list[tuple[str, str]] | None = None,
 ) -> dict[str, Any]:
     """A bounded answer: lists that are too long are left out, since they only save time."""
 
@@ -86,6 +97,7 @@ def _answer(
         "advice": advice[:_MISTAKE_MAX],
         "names": bounded(names, NAMES_BYTES),
         "patterns": bounded(patterns, PATTERNS_BYTES),
+        "resources": bounded(resources, RESOURCES_BYTES),
     }
 
 
@@ -153,6 +165,27 @@ def _bound_names(node: ast.stmt) -> Iterator[str]:
             yield from (alias.asname or alias.name for alias in inner.names)
         elif isinstance(inner, (ast.FunctionDef, ast.ClassDef)):
             yield inner.name
+
+
+def _resources(tree: ast.Module, imported: set[str]) -> list[tuple[str, str]]:
+    """Files that are named where they are opened to be read, and nltk's corpora, as far as the text tells."""
+    found = {("corpus", name.split(".")[2]) for name in imported if name.startswith("nltk.corpus.")}
+    of_nltk = {name.rpartition(".")[2] for name in imported if name.startswith("nltk.")}
+    found |= {("corpus", _CORPORA[name]) for name in of_nltk & _CORPORA.keys()}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="open"), args=[ast.Constant(value=str(path))]):
+                found.add(("file", path))
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="nltk"), attr="download"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                found.add(("corpus", name))
+            case ast.Attribute(value=ast.Name(id="nltk"), attr=name) if name in _CORPORA:
+                found.add(("corpus", _CORPORA[name]))
+            case ast.Attribute(value=ast.Attribute(value=ast.Name(id="nltk"), attr="corpus"), attr=name):
+                found.add(("corpus", name))
+    return sorted((kind, name[:200]) for kind, name in found)
 
 
 def _pattern(call: ast.Call) -> tuple[str, int] | None:
