@@ -1,0 +1,77 @@
+"""python -m graders_train: one job, from a start message to done, stopped or failed."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+#: Matrix products in one order on an accelerator too. Must be set before torch is loaded.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1")
+
+from .pipe import Pipe, PipeClosed
+from .world import on_first
+
+
+def main() -> int:
+    """Train as the start message says; 0 when the end was told, 1 when nobody was there to tell."""
+    pipe = Pipe() if int(os.environ.get("RANK", "0")) == 0 else None
+    try:
+        start: dict[str, Any] = on_first(lambda: pipe.started() if pipe else {})
+        end, fields = _train(start, pipe)
+        if pipe:
+            pipe.send(end, **fields)
+    except PipeClosed:
+        return 1
+    except Exception as error:
+        traceback.print_exc()
+        if pipe and not pipe.stop.is_set():
+            code = getattr(error, "code", "server_error")
+            pipe.send("failed", code=code if isinstance(code, str) else "server_error", message=str(error)[:2000])
+    return 0
+
+
+def _train(start: dict[str, Any], pipe: Pipe | None) -> tuple[str, dict[str, Any]]:
+    import numpy
+    import torch
+
+    from .methods import trainer
+    from .progress import Progress, copy_adapter, resume_state
+
+    if start.get("threads"):
+        torch.set_num_threads(start["threads"])
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    random.seed(start["seed"])
+    numpy.random.seed(start["seed"] & 0xFFFFFFFF)
+    torch.manual_seed(start["seed"])
+    folder = Path(start["folder"])
+    state = folder / "state"
+    resumed = on_first(lambda: resume_state(state) if start["resume"] else None)
+    training = trainer(start, pipe, state)
+    progress = Progress(
+        pipe,
+        folder,
+        checkpoint_every=start["hyperparameters"].get("eval_interval", 0),
+        validate=bool(start["validation"]),
+        save_every=start["save_every"],
+    )
+    training.add_callback(progress)
+    if pipe:
+        pipe.send("ready", step=int(resumed.rpartition("-")[2]) if resumed else 0)
+    training.train(resume_from_checkpoint=resumed)
+    step = training.state.global_step
+    if progress.stopped:
+        return "stopped", {"step": step}
+    last = folder / f"ckpt-step-{step}"
+    if pipe:
+        copy_adapter(last, folder / "model")
+    return "done", {"step": step, "folder": "model", "trained_tokens": progress.tokens}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""JSON lines between the trainer and its supervisor, on standard input and output.
+
+The pipe is the lease: when input ends, the trainer finishes its step, saves and leaves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class PipeClosed(Exception):
+    """The supervisor is gone: nobody will answer."""
+
+
+class Pipe:
+    """The trainer's end of the pipe. Safe to send from any thread.
+
+    Standard output is claimed for messages: what libraries print goes to standard error.
+
+    Attributes:
+        stop: Set when the supervisor says stop, or is gone.
+        save: Set when it asks for a checkpoint now.
+    """
+
+    def __init__(self) -> None:
+        self._out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+        os.dup2(2, 1)
+        sys.stdout = sys.stderr
+        self._lock = threading.Lock()
+        self._started: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._rewards: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._asked = 0
+        self.stop = threading.Event()
+        self.save = threading.Event()
+        threading.Thread(target=self._read, name="pipe", daemon=True).start()
+
+    def send(self, kind: str, **fields: Any) -> None:
+        """One message.
+
+        Raises:
+            PipeClosed: The supervisor is gone.
+        """
+        line = json.dumps({"type": kind, **fields}, ensure_ascii=False, allow_nan=False)
+        try:
+            with self._lock:
+                self._out.write(line + "\n")
+        except OSError as error:
+            self.stop.set()
+            raise PipeClosed("the supervisor is gone") from error
+
+    def started(self) -> dict[str, Any]:
+        """The start message; waits for it.
+
+        Raises:
+            PipeClosed: Input ended before it came.
+        """
+        message = self._started.get()
+        if message is None:
+            raise PipeClosed("input ended before a start message")
+        return message
+
+    def rewards(
+        self, samples: Sequence[object], items: Sequence[Mapping[str, Any]], *, split: str, step: int
+    ) -> list[float | None]:
+        """The rewards of samples, in order; None for a sample that could not be graded.
+
+        Args:
+            samples: The models' texts or messages.
+            items: One for each sample.
+            split: "train" or "valid".
+            step: The step they belong to.
+
+        Raises:
+            PipeClosed: The supervisor is gone.
+        """
+        self._asked += 1
+        self.send("rewards", number=self._asked, split=split, step=step, samples=samples, items=items)
+        answer = self._rewards.get()
+        if answer is None:
+            raise PipeClosed("input ended while rewards were asked for")
+        values: list[float | None] = answer["values"]
+        if answer["number"] != self._asked or len(values) != len(samples):
+            raise ValueError(
+                f"the answer to rewards {self._asked} has number {answer['number']} and {len(values)} values "
+                f"for {len(samples)} samples"
+            )
+        return values
+
+    def _read(self) -> None:
+        with os.fdopen(os.dup(0), encoding="utf-8") as lines:
+            for line in lines:
+                message = json.loads(line)
+                match message["type"]:
+                    case "start":
+                        self._started.put(message)
+                    case "rewards":
+                        self._rewards.put(message)
+                    case "save":
+                        self.save.set()
+                    case "stop":
+                        self.stop.set()
+        self.stop.set()
+        self._started.put(None)
+        self._rewards.put(None)

@@ -1,0 +1,168 @@
+"""Between TRL's training loop and the pipe: metrics out, checkpoints kept, stop and save obeyed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback
+
+from .world import on_first
+
+if TYPE_CHECKING:
+    from transformers import TrainerControl, TrainerState, TrainingArguments
+
+    from .pipe import Pipe
+
+#: A resume state without this file was being written when the process was killed.
+COMPLETE = "complete"
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+#: TRL's names of what it logs -> the wire's.
+TRAIN_METRICS = {
+    "loss": "train_loss",
+    "mean_token_accuracy": "train_mean_token_accuracy",
+    "rewards/accuracies": "train_reward_accuracy",
+    "rewards/margins": "train_reward_margin",
+    "reward": "train_mean_reward",
+    "completions/mean_length": "completion_tokens_mean",
+    "num_tokens": "num_tokens",
+    "step_time": "step_time",
+    "learning_rate": "learning_rate",
+    "grad_norm": "grad_norm",
+}
+VALID_METRICS = {
+    "eval_loss": "full_valid_loss",
+    "eval_mean_token_accuracy": "full_valid_mean_token_accuracy",
+    "eval_rewards/accuracies": "full_valid_reward_accuracy",
+    "eval_rewards/margins": "full_valid_reward_margin",
+    "eval_reward": "full_valid_mean_reward",
+}
+
+
+class Progress(TrainerCallback):
+    """Reports steps, validations and checkpoints, and stops at the next step when told to.
+
+    Args:
+        pipe: The supervisor's; None in all processes but the first.
+        folder: The job's: `ckpt-step-N` folders with adapters, and `state` with what resuming needs.
+        checkpoint_every: Steps between checkpoints that are kept and served; 0: at the end of each epoch.
+        validate: Whether there are validation rows.
+        save_every: Steps between resume states.
+
+    Attributes:
+        stopped: Training was stopped before its last step.
+    """
+
+    def __init__(
+        self, pipe: Pipe | None, folder: Path, *, checkpoint_every: int, validate: bool, save_every: int
+    ) -> None:
+        self._pipe = pipe
+        self._folder = folder
+        self._checkpoint_every = checkpoint_every
+        self._validate = validate
+        self._save_every = save_every
+        self._keep = False
+        self._validation: dict[str, float] = {}
+        self.stopped = False
+        self.tokens = 0
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        step, last = state.global_step, state.global_step >= state.max_steps
+        stop, save = on_first(lambda: (self._pipe.stop.is_set(), self._pipe.save.is_set()) if self._pipe else (False, False))
+        if stop and not last:
+            self.stopped = True
+            control.should_training_stop = True
+        if self._pipe:
+            self._pipe.save.clear()
+        if self._checkpoint_every and (step % self._checkpoint_every == 0 or last):
+            self._checkpoint(control)
+        if stop or save or step % self._save_every == 0:
+            control.should_save = True
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if not self._checkpoint_every and not self.stopped:
+            self._checkpoint(control)
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **_: Any
+    ) -> None:
+        logs = logs or {}
+        if "loss" in logs and self._pipe:
+            metrics = _named(logs, TRAIN_METRICS)
+            self.tokens = int(metrics.pop("num_tokens", self.tokens))
+            self._pipe.send("step", step=state.global_step, total_steps=state.max_steps, metrics=metrics)
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float], **_: Any
+    ) -> None:
+        self._validation = _named(metrics, VALID_METRICS)
+        if self._pipe:
+            self._pipe.send("validation", step=state.global_step, metrics=self._validation)
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        keep, self._keep = self._keep, False
+        if self._pipe is None:
+            return
+        saved = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        _sync(saved)
+        (saved / COMPLETE).touch()
+        for other in saved.parent.glob("checkpoint-*"):
+            if other != saved:
+                shutil.rmtree(other)
+        self._pipe.send("saved", step=state.global_step)
+        if keep:
+            folder = self._folder / f"ckpt-step-{state.global_step}"
+            copy_adapter(saved, folder)
+            self._pipe.send(
+                "checkpoint", step=state.global_step, folder=folder.name, metrics=self._validation
+            )
+
+    def _checkpoint(self, control: TrainerControl) -> None:
+        self._keep = True
+        control.should_save = True
+        if self._validate:
+            control.should_evaluate = True
+
+
+def resume_state(folder: Path) -> str | None:
+    """The newest resume state that was written whole, after half-written ones are removed; None for none."""
+    found = []
+    for state in folder.glob("checkpoint-*"):
+        if (state / COMPLETE).exists():
+            found.append((int(state.name.rpartition("-")[2]), state))
+        else:
+            shutil.rmtree(state)
+    return str(max(found)[1]) if found else None
+
+
+def copy_adapter(source: Path, to: Path) -> None:
+    """Copy an adapter so that it is there whole or not at all."""
+    half = to.with_name(f"{to.name}.half")
+    shutil.rmtree(half, ignore_errors=True)
+    half.mkdir(parents=True)
+    for name in ADAPTER_FILES:
+        shutil.copyfile(source / name, half / name)
+    _sync(half)
+    shutil.rmtree(to, ignore_errors=True)
+    half.rename(to)
+
+
+def _named(logs: dict[str, float], names: dict[str, str]) -> dict[str, float]:
+    return {names[key]: float(value) for key, value in logs.items() if key in names and value == value}
+
+
+def _sync(folder: Path) -> None:
+    for path in [*folder.iterdir(), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,36 @@
+"""Several training processes under one pipe: only the first talks to the supervisor.
+
+With one process every function is the plain call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+
+def on_first(compute: Callable[[], Value]) -> Value:
+    """What the first process computes, in every process. All must call it, in the same order."""
+    from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
+
+    state = PartialState()
+    box: list[Value | None] = [compute() if state.is_main_process else None]
+    if state.num_processes > 1:
+        broadcast_object_list(box)
+    return box[0]  # type: ignore[return-value]  # filled by the first process
+
+
+def gathered(values: list[Value]) -> tuple[list[Value], slice]:
+    """The values of all processes in the order of their ranks, and where this process's stand among them."""
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
+
+    state = PartialState()
+    if state.num_processes == 1:
+        return values, slice(0, len(values))
+    parts: list[list[Value]] = gather_object([values])
+    start = sum(map(len, parts[: state.process_index]))
+    return [value for part in parts for value in part], slice(start, start + len(values))
