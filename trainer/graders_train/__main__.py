@@ -32,7 +32,9 @@ def main() -> int:
         traceback.print_exc()
         if pipe and not pipe.stop.is_set():
             code = getattr(error, "code", "server_error")
-            pipe.send("failed", code=code if isinstance(code, str) else "server_error", message=str(error)[:2000])
+            pipe.send(
+                "failed", code=code if isinstance(code, str) else "server_error", message=str(error)[:2000]
+            )
     return 0
 
 

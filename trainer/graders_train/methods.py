@@ -113,7 +113,9 @@ def _reinforcement(start: Mapping[str, Any], pipe: Pipe | None, output: Path) ->
     base = models.load(start["model"])
     hyper = start["hyperparameters"]
     group = max(2, round(8 * hyper["compute_multiplier"]))
-    common = _common({**start, "hyperparameters": {**hyper, "batch_size": hyper["batch_size"] * group}}, output)
+    common = _common(
+        {**start, "hyperparameters": {**hyper, "batch_size": hyper["batch_size"] * group}}, output
+    )
     split = {"now": "train"}
 
     class Reinforcement(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed here
@@ -134,7 +136,9 @@ def _reinforcement(start: Mapping[str, Any], pipe: Pipe | None, output: Path) ->
         return Dataset.from_list(list(rows.prompts(rows.read(path)))) if path else None
 
     options = {"use_vllm": True, **start["vllm"]} if start.get("vllm") else {}
-    common["per_device_eval_batch_size"] = hyper["eval_samples"] * max(1, start["micro_batch"] // hyper["eval_samples"])
+    common["per_device_eval_batch_size"] = hyper["eval_samples"] * max(
+        1, start["micro_batch"] // hyper["eval_samples"]
+    )
     return Reinforcement(
         model=base.model,
         processing_class=base.tokenizer,
@@ -176,8 +180,13 @@ def _epoch_sampler(sampler: Any) -> Any:
 def _rewards(pipe: Pipe | None, split: Mapping[str, str]) -> Callable[..., list[float | None]]:
     """TRL's reward function: asks over the pipe, for all processes at once."""
 
-    def graded(prompts: Any, completions: Any, item: list[str], trainer_state: Any, **_: Any) -> list[float | None]:
-        pairs = [(completion[0]["content"], json.loads(text)) for completion, text in zip(completions, item, strict=True)]
+    def graded(
+        prompts: Any, completions: Any, item: list[str], trainer_state: Any, **_: Any
+    ) -> list[float | None]:
+        pairs = [
+            (completion[0]["content"], json.loads(text))
+            for completion, text in zip(completions, item, strict=True)
+        ]
         everyone, own = gathered(pairs)
 
         def ask() -> list[float | None]:

@@ -41,7 +41,7 @@ VALID_METRICS = {
 }
 
 
-class Progress(TrainerCallback):
+class Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
     """Reports steps, validations and checkpoints, and stops at the next step when told to.
 
     Args:
@@ -72,7 +72,9 @@ class Progress(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         step, last = state.global_step, state.global_step >= state.max_steps
-        stop, save = on_first(lambda: (self._pipe.stop.is_set(), self._pipe.save.is_set()) if self._pipe else (False, False))
+        stop, save = on_first(
+            lambda: (self._pipe.stop.is_set(), self._pipe.save.is_set()) if self._pipe else (False, False)
+        )
         if stop and not last:
             self.stopped = True
             control.should_training_stop = True
@@ -90,7 +92,12 @@ class Progress(TrainerCallback):
             self._checkpoint(control)
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **_: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
     ) -> None:
         logs = logs or {}
         if "loss" in logs and self._pipe:
@@ -99,7 +106,12 @@ class Progress(TrainerCallback):
             self._pipe.send("step", step=state.global_step, total_steps=state.max_steps, metrics=metrics)
 
     def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float], **_: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float],
+        **_: Any,
     ) -> None:
         self._validation = _named(metrics, VALID_METRICS)
         if self._pipe:

@@ -91,7 +91,9 @@ def _message(message: dict[str, Any]) -> dict[str, Any]:
 def pairs(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Preference rows as TRL takes them."""
     for row in rows:
-        pair = {side: [_message(message) for message in row[side]] for side in ("prompt", "chosen", "rejected")}
+        pair = {
+            side: [_message(message) for message in row[side]] for side in ("prompt", "chosen", "rejected")
+        }
         yield {**pair, "tools": row["tools"]} if row.get("tools") else pair
 
 
