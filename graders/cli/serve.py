@@ -102,7 +102,7 @@ def command(
     from graders.server import Limits, app
     from graders.server.service import Recording
     from graders.server.serving import listen, log_to_stderr, more_descriptors, serve
-    from graders.store import Claimed, StoreError
+    from graders.store import StoreBusy, StoreError
 
     try:
         listener = listen(host, port)
@@ -125,7 +125,7 @@ def command(
         with ExitStack() as stack:
             try:
                 store = _claimed_store(stack) if keep else None
-            except (StoreError, Claimed) as error:
+            except (StoreError, StoreBusy) as error:
                 click.echo(f"{error}. Or serve graders alone: --no-store", err=True)
                 return BROKEN
             application = app(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from graders.engine.backends import Backends
 from graders.evals.runner import Runner
-from graders.store import Claimed, RunRecord, Store
+from graders.store import RunRecord, Store, StoreBusy
 
 LOOK_S = 0.2
 
@@ -40,7 +40,7 @@ def execute(
     """
     try:
         claim = store.claim()
-    except Claimed:
+    except StoreBusy:
         return wait(store, run_id, seen)
     with claim:
         runner = Runner(store, backends)

@@ -36,7 +36,7 @@ class ExchangeError(ValueError):
 
 
 @dataclass(slots=True)
-class Imported:
+class ImportCounts:
     """What an import brought; `known`: runs that were in the store already."""
 
     evals: int = 0
@@ -60,7 +60,7 @@ class _Run:
     finished: list[FinishedItem] = field(default_factory=list)
 
 
-def import_lines(store: Store, lines: Iterable[bytes], name: str) -> Imported:
+def import_lines(store: Store, lines: Iterable[bytes], name: str) -> ImportCounts:
     """Import JSON lines: rows of an export, or the API's objects, also as pages of a list.
 
     Runs keep their ids; one that is in the store already is left as it is.
@@ -78,13 +78,13 @@ class _Importer:
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
         self._name = name
-        self._found = Imported()
+        self._found = ImportCounts()
         self._eval_id = ""
         self._runs: dict[str, _Run | None] = {}
         #: id of a run -> the API's object, until its first item or the end comes
         self._objects: dict[str, Mapping[str, Any]] = {}
 
-    def read(self, lines: Iterable[bytes]) -> Imported:
+    def read(self, lines: Iterable[bytes]) -> ImportCounts:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue

@@ -31,7 +31,7 @@ def get(endpoint: Endpoint) -> Methods:
     return {"GET": endpoint, "HEAD": endpoint}
 
 
-class Found(NamedTuple):
+class RouteMatch(NamedTuple):
     """The methods of a path, and the values of its parameters."""
 
     methods: Methods
@@ -46,14 +46,14 @@ class Router:
 
     def __init__(self, routes: Routes) -> None:
         self.routes = routes
-        self._exact = {path: Found(methods, _NO_PARAMETERS) for path, methods in routes.items()}
+        self._exact = {path: RouteMatch(methods, _NO_PARAMETERS) for path, methods in routes.items()}
         self._patterns: dict[int, list[tuple[list[str], Methods]]] = {}
         for path, methods in routes.items():
             if "{" in path:
                 segments = path.split("/")
                 self._patterns.setdefault(len(segments), []).append((segments, methods))
 
-    def find(self, path: str) -> Found | None:
+    def find(self, path: str) -> RouteMatch | None:
         """Who answers a path; None when nobody does."""
         found = self._exact.get(path)
         if found is None or "{" in path:
@@ -62,7 +62,7 @@ class Router:
         return found
 
 
-def _match(segments: list[str], patterns: Iterable[tuple[list[str], Methods]]) -> Found | None:
+def _match(segments: list[str], patterns: Iterable[tuple[list[str], Methods]]) -> RouteMatch | None:
     for pattern, methods in patterns:
         parameters = {}
         for wanted, segment in zip(pattern, segments, strict=True):
@@ -73,5 +73,5 @@ def _match(segments: list[str], patterns: Iterable[tuple[list[str], Methods]]) -
             elif wanted != segment:
                 break
         else:
-            return Found(methods, parameters)
+            return RouteMatch(methods, parameters)
     return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from graders.store.claim import Claim, Claimed
+from graders.store.claim import Claim, StoreBusy
 from graders.store.database import Database, StoreError
 from graders.store.home import default_home, private_folder
 from graders.store.pages import Cursor, Page
@@ -24,7 +24,6 @@ from graders.store.tables.runs import CriterionCounts, ModelUsage, RunRecord, Ru
 
 __all__ = [
     "Claim",
-    "Claimed",
     "CompletionTable",
     "CriterionCounts",
     "Cursor",
@@ -45,6 +44,7 @@ __all__ = [
     "RunTable",
     "Score",
     "Store",
+    "StoreBusy",
     "StoreError",
 ]
 
@@ -77,7 +77,7 @@ class Store:
         """The right to execute what is queued.
 
         Raises:
-            Claimed: another process holds it.
+            StoreBusy: another process holds it.
         """
         return Claim(self.home)
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-class Claimed(Exception):
+class StoreBusy(Exception):
     """Another process holds the claim."""
 
 
@@ -22,7 +22,7 @@ class Claim:
     def __init__(self, home: Path) -> None:
         """
         Raises:
-            Claimed: another process holds it.
+            StoreBusy: another process holds it.
         """
         self._holder = home / "claim.pid"
         self._lock = sqlite3.connect(
@@ -32,7 +32,7 @@ class Claim:
             self._lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError:
             self._lock.close()
-            raise Claimed(
+            raise StoreBusy(
                 f"another process{self._who()} executes the runs of the store in {str(home)!r}; stop it, or give "
                 "this one a store of its own with GRADERS_HOME"
             ) from None

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from graders.store import (
-    Claimed,
     Cursor,
     EvalRecord,
     FinishedItem,
@@ -24,6 +23,7 @@ from graders.store import (
     QuotaExceeded,
     Score,
     Store,
+    StoreBusy,
     StoreError,
 )
 from graders.store.ids import hex_id
@@ -151,13 +151,13 @@ def test_one_process_holds_the_claim(store: Store) -> None:
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"held\n"
 
-    with pytest.raises(Claimed, match=f"pid {holder.pid}"):
+    with pytest.raises(StoreBusy, match=f"pid {holder.pid}"):
         store.claim()
     assert store.evals.get(add_eval(store)) is not None
 
     holder.kill()
     holder.communicate()
-    with store.claim(), pytest.raises(Claimed):
+    with store.claim(), pytest.raises(StoreBusy):
         store.claim()
     store.claim().release()
 
