@@ -48,18 +48,13 @@ def ls(purpose: str | None, as_json: bool) -> int:
 def add(path: str, purpose: str, name: str | None, as_json: bool) -> int:
     """Keep the file PATH, or standard input for -, and print its id."""
     with open_store() as store, click.open_file(path, "rb") as file:
-        upload = store.files.upload()
         try:
-            while part := file.read(BLOCK_BYTES):
-                upload.write(part)
-            record = store.files.add(
-                upload, purpose=purpose, filename=name or ("stdin" if path == "-" else path)
+            record = store.files.add_from(
+                file, purpose=purpose, filename=name or ("stdin" if path == "-" else path)
             )
         except OSError as error:
             click.echo(f"{path!r} cannot be kept: {error.strerror or error}", err=True)
             return BROKEN
-        finally:
-            upload.discard()
         click.echo(json.dumps(record.to_wire()) if as_json else record.id)
     return OK
 

@@ -79,12 +79,8 @@ def _lines(path: Path) -> Iterator[bytes]:
 def _import_files(store: Store, folder: Path) -> None:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if store.files.get(path.name) is None:
-            upload = store.files.upload()
-            try:
-                upload.write(path.read_bytes())
-                store.files.add(upload, purpose="evals", filename=f"{path.name}.jsonl", file_id=path.name)
-            finally:
-                upload.discard()
+            with path.open("rb") as file:
+                store.files.add_from(file, purpose="evals", filename=f"{path.name}.jsonl", file_id=path.name)
 
 
 @click.command()

@@ -162,16 +162,11 @@ def _source(
 
 
 def _upload(store: Store, path: str) -> str:
-    upload = store.files.upload()
     try:
         with click.open_file(path, "rb") as file:
-            while part := file.read(1024**2):
-                upload.write(part)
-        return store.files.add(upload, purpose="evals", filename=path).id
+            return store.files.add_from(file, purpose="evals", filename=path).id
     except OSError as error:
         raise click.BadParameter(f"cannot read {path!r}: {error.strerror or error}") from None
-    finally:
-        upload.discard()
 
 
 def _executed(evals: Evals, made: RunRecord, fail_under: float | None, as_json: bool) -> int:

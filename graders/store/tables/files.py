@@ -10,13 +10,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from graders.jsontext import dumps
 from graders.store.database import Database
 from graders.store.home import private_folder
 from graders.store.ids import base62_id
 from graders.store.pages import Cursor, Page, page_of
+
+BLOCK_BYTES = 1024**2
 
 
 class QuotaExceeded(Exception):
@@ -152,6 +154,18 @@ class FileTable:
         finally:
             path.unlink(missing_ok=True)
         return record
+
+    def add_from(
+        self, source: IO[bytes], *, purpose: str, filename: str, file_id: str | None = None
+    ) -> FileRecord:
+        """Keep what a stream holds; see `add`."""
+        upload = self.upload()
+        try:
+            while part := source.read(BLOCK_BYTES):
+                upload.write(part)
+            return self.add(upload, purpose=purpose, filename=filename, file_id=file_id)
+        finally:
+            upload.discard()
 
     def _room_taken(self, db: sqlite3.Connection) -> int:
         taken: int = db.execute(
