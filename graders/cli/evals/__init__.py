@@ -6,7 +6,7 @@ import click
 
 from graders.cli.evals.comparing import compare
 from graders.cli.evals.listing import ls, rm, show
-from graders.cli.evals.moving import export, import_, pull
+from graders.cli.evals.moving import export, import_, import_logs, pull
 from graders.cli.evals.running import regrade, run, wait
 
 
@@ -22,5 +22,5 @@ def command() -> None:
     """
 
 
-for subcommand in (run, wait, ls, show, compare, regrade, rm, pull, import_, export):
+for subcommand in (run, wait, ls, show, compare, regrade, rm, pull, import_, import_logs, export):
     command.add_command(subcommand)

@@ -83,6 +83,29 @@ def _import_files(store: Store, folder: Path) -> None:
                 store.files.add_from(file, purpose="evals", filename=f"{path.name}.jsonl", file_id=path.name)
 
 
+@click.command("import-logs")
+@click.argument(
+    "paths", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True
+)
+def import_logs(paths: tuple[Path, ...]) -> int:
+    """Bring logged requests and answers into the store, for evals of type `logs` to read.
+
+    JSON lines: {"request": ..., "response": ...} of chat completions or responses, LiteLLM's logging payloads, or
+    OpenTelemetry's spans for generative AI.
+    """
+    from graders.evals.log_forms import LogError, read_logs
+
+    with open_store() as store:
+        for path in paths:
+            try:
+                added = store.completions.add(read_logs(_lines(path)))
+            except LogError as error:
+                click.echo(f"{path}: {error}; nothing of it was imported", err=True)
+                return NOT_MET
+            click.echo(f"{path}: {added} new completions")
+    return OK
+
+
 @click.command()
 @click.argument("run_id")
 @click.option(
