@@ -17,6 +17,7 @@ from tests.evals.support import client_of, custom, ended, equals, eval_server, r
 from tests.server.support import process
 
 
+@pytest.mark.slow
 def test_two_servers_on_one_store(tmp_path: Path) -> None:
     """The second says who has it and what to do, and ends with 3; without a store it serves."""
     env = {"GRADERS_HOME": str(tmp_path)}
