@@ -6,16 +6,25 @@
 # The engine's default seccomp profile lets no user namespaces through. The sandbox then takes the next tier by itself,
 # linux-landlock, and says so when it starts; docs/serving.md has what that means and how to get linux-full.
 
-FROM python:3.12-slim
+# A release names it by digest, since a tag moves: --build-arg BASE=python:3.12-slim@sha256:... (the digest that
+# `docker buildx imagetools inspect python:3.12-slim` prints). A digest written here would miss the base's security fixes.
+ARG BASE=python:3.12-slim
+FROM ${BASE}
+
+# "image", or "image-hosted" for graders that import the packages of the hosted service's image (some 700 MB more).
+ARG PACKAGES=image
 
 # Not root: what gets out of a sandbox would be an ordinary user of the container.
 RUN useradd --create-home --uid 10001 graders
 
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY requirements requirements
+RUN pip install --no-cache-dir --require-hashes -r requirements/${PACKAGES}.txt
 COPY graders graders
 COPY sandbox sandbox
-RUN pip install --no-cache-dir -c constraints.txt '.[speed,yaml]' && rm -rf /src
+COPY trainer trainer
+RUN PIP_CONSTRAINT=constraints.txt pip install --no-cache-dir --no-deps . && rm -rf /src
 
 USER graders
 WORKDIR /home/graders

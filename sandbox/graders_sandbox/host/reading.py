@@ -23,6 +23,7 @@ from .spawn import spawn
 
 KEPT = 256  # sources whose facts are remembered
 TRIES = 3  # of one source, where the reader ends under it
+DEATH_S = 0.5  # how long a killed reader may take to be gone
 ANSWER_S = 30.0  # more than the reader gives a source
 ANSWER_BYTES = 64_000
 
@@ -120,6 +121,17 @@ class Reader:
         with self._lock:
             return self._process is None or self._process.poll() is not None
 
+    def ends_within(self, seconds: float) -> bool:
+        """As `has_ended`, after a wait: a process that was killed is not gone at once."""
+        with self._lock:
+            if self._process is None:
+                return True
+            try:
+                self._process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                return False
+            return True
+
     def close(self) -> None:
         """End the process. It is started again when a source has to be read."""
         with self._lock:
@@ -178,7 +190,7 @@ def read_source(source: str) -> SourceFacts:
         if facts is not None:
             return facts
         facts = settle(source, _answer(_reader.begin(source)))
-        if facts is None and not _reader.has_ended:
+        if facts is None and not _reader.ends_within(DEATH_S):
             break
     return facts or UNREADABLE
 
