@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 @click.argument("spec", type=click.Path(allow_dash=True))
 @click.argument("data", type=click.Path(allow_dash=True))
 @data_options
+@click.option(
+    "--validation", type=click.Path(exists=True, dir_okay=False), help="A fine-tuning job's validation file."
+)
 @click.option("--no-run", is_flag=True, help="Do not try python graders in the sandbox.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @strict_option
@@ -41,6 +44,7 @@ def command(
     item_field: str | None,
     id_field: str | None,
     format_: str | None,
+    validation: str | None,
     no_run: bool,
     as_json: bool,
     strict: bool,
@@ -49,28 +53,37 @@ def command(
     """Say what would go wrong if DATA were graded with SPEC. No judge is asked and nothing is graded.
 
     Every variable is looked up in every row; programs are tried on a few rows in the sandbox; formulas over what their
-    graders can give; what judges would be asked, and cost, is estimated. SPEC may also be the body of a fine-tuning job
-    or of an eval. DATA may lack outputs: then only items are looked at. Exits 1 when there is an error.
+    graders can give; what judges would be asked, and cost, is estimated. SPEC may also be the body of an eval, or of a
+    fine-tuning job of any method, whose training rows are then checked as the hosted service would. DATA may lack
+    outputs: then only items are looked at. Exits 1 when there is an error.
 
     \b
     grader check examples/answer.grader.json examples/answers.jsonl
-    grader check job.json train.jsonl
+    grader check job.json train.jsonl --validation valid.jsonl
     """
     import graders
     from graders.datasets.rows import DataError
     from graders.errors import SpecError
     from graders.models import ConfigError
     from graders.preflight.check import check
+    from graders.spec.reading import load
+    from graders.tuning.check import check_job
 
     if spec == "-" == data:
         raise click.UsageError("SPEC and DATA cannot both be standard input.")
     started = time.monotonic()
     try:
         with graders.Backends(config=config) as backends:
-            report = check(
-                spec_argument(spec), data, sample_field=sample_field, item_field=item_field,
-                id_field=id_field, format=format_, strict=strict, run=not no_run, backends=backends,
-            )  # fmt: skip
+            source = load(spec_argument(spec))
+            options: dict[str, Any] = {
+                "sample_field": sample_field, "item_field": item_field, "id_field": id_field, "format": format_,
+                "strict": strict, "run": not no_run, "backends": backends,
+            }  # fmt: skip
+            report = check_job(source, data, validation, **options)
+            if report is None:
+                if validation:
+                    raise click.UsageError("--validation goes with the body of a fine-tuning job.")
+                report = check(source, data, **options)
     except SpecError as error:
         show_problems(error.problems)
         return NOT_MET

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from graders.documents.document import Document, Steps
 from graders.errors import Problem
-from graders.spec.wording import Json, bad_value, path_text, wrong_type
+from graders.spec.wording import Json, bad_value, missing, path_text, wrong_type
 from graders.suggest import did_you_mean
 
 #: Rows that a reinforcement job takes for training, by its guide.
@@ -20,7 +20,17 @@ HYPERPARAMETERS: dict[str, tuple[float, bool, float, bool]] = {
     "compute_multiplier": (0.00001, False, 10, False),
     "eval_interval": (1, True, float("inf"), True),
     "eval_samples": (1, True, float("inf"), True),
+    "beta": (0, False, 2, False),
 }
+#: Method -> the hyperparameters it takes.
+METHODS: dict[str, tuple[str, ...]] = {
+    "supervised": ("batch_size", "learning_rate_multiplier", "n_epochs"),
+    "dpo": ("batch_size", "beta", "learning_rate_multiplier", "n_epochs"),
+    "reinforcement": (
+        "batch_size", "compute_multiplier", "eval_interval", "eval_samples", "learning_rate_multiplier", "n_epochs",
+        "reasoning_effort",
+    ),
+}  # fmt: skip
 REASONING_EFFORT = ("default", "low", "medium", "high")
 
 
@@ -45,22 +55,73 @@ def read_job(document: Mapping[str, Json]) -> Document:
     job.lost = [f"reinforcement.{key} is not part of a grader" for key in method if key != "grader"]
     given = method.get("hyperparameters")
     if given is not None:
-        job.problems = list(_hyperparameter_problems(given, path_text((*at, "hyperparameters"))))
+        place = path_text((*at, "hyperparameters"))
+        job.problems = list(_hyperparameter_problems(given, place, METHODS["reinforcement"]))
     return job
 
 
-def _hyperparameter_problems(given: Json, place: str) -> Iterator[Problem]:
+def job_method(document: Json) -> str | None:
+    """The method of a job's body, of a method alone or with its files; None when the document is no job.
+
+    A body without a method is the service's default, supervised.
+    """
+    if not isinstance(document, Mapping):
+        return None
+    method = document.get("method")
+    if isinstance(method, Mapping):
+        return str(method.get("type") or next((name for name in METHODS if name in method), "supervised"))
+    if document.get("type") in METHODS and "grader" not in document:
+        return str(document["type"])
+    return "supervised" if "training_file" in document else None
+
+
+def method_problems(document: Mapping[str, Json]) -> Iterator[Problem]:
+    """What is wrong with `method` and `hyperparameters` of a job's body; its grader is read elsewhere."""
+    method = document.get("method")
+    top = document.get("hyperparameters")
+    if top is not None:
+        yield from _hyperparameter_problems(top, "hyperparameters", METHODS["supervised"])
+    if method is None:
+        return
+    if not isinstance(method, Mapping):
+        yield Problem("method", wrong_type("method", "an object", method), "invalid_type")
+        return
+    name = method.get("type")
+    if name is None:
+        yield Problem("method.type", missing("method.type"), "missing_required_parameter")
+        return
+    if name not in METHODS:
+        hint = did_you_mean(str(name), METHODS)
+        yield Problem("method.type", bad_value(name, tuple(METHODS)), "invalid_value", suggestion=hint)
+        return
+    for key in method:
+        if key not in ("type", name):
+            text = f"'method.{key}' has no meaning for a method of type {name!r}."
+            yield Problem(f"method.{key}", text, "unknown_parameter")
+    inner = method.get(name)
+    if inner is not None and not isinstance(inner, Mapping):
+        yield Problem(f"method.{name}", wrong_type(f"method.{name}", "an object", inner), "invalid_type")
+        return
+    if name == "reinforcement" and "grader" not in (inner or {}):
+        place = "method.reinforcement.grader"
+        yield Problem(place, missing(place), "missing_required_parameter")
+    given = (inner or {}).get("hyperparameters")
+    if given is not None:
+        yield from _hyperparameter_problems(given, f"method.{name}.hyperparameters", METHODS[name])
+
+
+def _hyperparameter_problems(given: Json, place: str, known: Sequence[str]) -> Iterator[Problem]:
     if not isinstance(given, Mapping):
         yield Problem(place, wrong_type(place, "an object", given), "invalid_type")
         return
     for name, value in given.items():
         path = f"{place}.{name}"
-        if name == "reasoning_effort":
+        if name not in known:
+            hint = did_you_mean(name, known)
+            yield Problem(path, f"Unknown parameter: '{path}'.", "unknown_parameter", suggestion=hint)
+        elif name == "reasoning_effort":
             if value not in REASONING_EFFORT:
                 yield Problem(path, bad_value(value, REASONING_EFFORT), "invalid_value")
-        elif name not in HYPERPARAMETERS:
-            hint = did_you_mean(name, (*HYPERPARAMETERS, "reasoning_effort"))
-            yield Problem(path, f"Unknown parameter: '{path}'.", "unknown_parameter", suggestion=hint)
         elif value != "auto" and (expected := _unmet(name, value)):
             message = f"Invalid value: {value!r}. Expected 'auto' or {expected}."
             yield Problem(path, message, "invalid_value")

@@ -17,8 +17,9 @@ CODE_AT = {
     "add": 1,
     "_error": 0,
     "ReferenceMistake": 0,
+    "Fault": 0,
 }
-ROOMS = ("spec", "kinds", "metrics", "engine", "preflight", "documents", "evals", "template.py")
+ROOMS = ("spec", "kinds", "metrics", "engine", "preflight", "documents", "evals", "tuning", "template.py")
 
 
 def codes() -> dict[str, str]:

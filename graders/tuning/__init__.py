@@ -1,0 +1,1 @@
+"""Fine-tuning jobs: their rows, their states, and the process that trains. No torch here: it stands in the trainer."""
