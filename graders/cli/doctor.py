@@ -44,7 +44,10 @@ REQUIRED = (
     "rouge-score",
     "nltk",
     "httpx2",
+    "jsonschema",
     "platformdirs",
+    "python-multipart",
+    "regex",
     "starlette",
     "uvicorn",
 )
