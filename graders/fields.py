@@ -8,15 +8,15 @@ Every door that takes rows reads them by a FieldMap: batches, datasets, results 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from graders.errors import SampleParseError
 from graders.jsontext import loads
 from graders.row import Row
-from graders.suggest import did_you_mean
+from graders.suggest import closest, did_you_mean
 
 #: The field of an exported Evals output item that holds the item.
 EXPORTED_ITEM = "datasource_item"
@@ -31,6 +31,16 @@ ID_FIELDS = (
     "item.id",
     f"{EXPORTED_ITEM}.id",
 )
+
+#: Names of one thing in data sets of others, the likeliest first.
+SYNONYMS = (
+    (*SAMPLE_FIELDS, "prediction", "pred", "model_output", "generated_text", "generation", "model_answer", "generated"),
+    (
+        "answer", "reference", "gold", "expected", "ground_truth", "target", "label", "solution", "expected_output",
+        "ideal", "correct_answer", "reference_answer", "correct",
+    ),
+    ("question", "prompt", "input", "query", "problem", "instruction"),
+)  # fmt: skip
 
 _ABSENT = object()
 
@@ -47,11 +57,13 @@ class FieldMap:
         sample: Field of the sample; "" when rows have none.
         item: Field of the item; "" when the whole row is the item.
         id: Field of the id; "" when ids are made from the content.
+        item_map: Fields that the item gets beside its own: name in the item -> field of the data row.
     """
 
     sample: str = "sample"
     item: str = "item"
     id: str = "id"
+    item_map: Mapping[str, str] = field(default_factory=dict)
 
 
 def detect_fields(
@@ -60,7 +72,9 @@ def detect_fields(
     sample: str | None = None,
     item: str | None = None,
     row_id: str | None = None,
+    item_map: Mapping[str, str] | None = None,
     samples: bool = True,
+    wanted: Iterable[str] = (),
 ) -> FieldMap:
     """Where rows like this one keep sample, item and id: as the caller says, else by the known shapes.
 
@@ -70,19 +84,20 @@ def detect_fields(
 
     Args:
         sample, item, row_id: Fields that the caller names.
+        item_map: Name in the item -> field of the row, as in FieldMap.
         samples: Whether rows must have a sample; if they need not, and have none, its field is "".
+        wanted: Fields of the item that will be read, for the message of a FieldError.
 
     Raises:
         FieldError: a field that the caller names is not there, or no field holds the sample.
     """
-    for option, field in (("sample", sample), ("item", item), ("id", row_id)):
-        if field and field_of(row, field, _ABSENT) is _ABSENT:
-            raise FieldError(
-                f"--{option}-field: the first row has no field '{field}'; it has {', '.join(row)}. "
-                f"{did_you_mean(field, row)}".rstrip()
-            )
+    _check_named(row, {"--sample-field": sample, "--item-field": item, "--id-field": row_id})
     if item is None:
         item = _item_field(row)
+    if item_map:
+        own = _own_item(row, FieldMap("", item))
+        has = {**own, **row} if isinstance(own, Mapping) else row
+        _check_named(has, {f"--map {name}={source}": source for name, source in item_map.items()})
     if sample is None:
         sample = next((field for field in SAMPLE_FIELDS if field in row), None)
         if item == EXPORTED_ITEM and not row.get("sample"):
@@ -96,13 +111,41 @@ def detect_fields(
     if sample is None and not samples:
         sample = ""
     if sample is None:
+        likely = likely_field(SAMPLE_FIELDS[0], row)
+        options = map_options(row, FieldMap("", item, item_map=item_map or {}), wanted)
         raise FieldError(
             f"no field holds the model's output: the first row has {', '.join(row) or 'no fields'}; "
-            f"looked for {', '.join(SAMPLE_FIELDS)}. Name it with --sample-field."
+            f"looked for {', '.join(SAMPLE_FIELDS)}. Name it with "
+            f"--sample-field {likely or 'FIELD'}{options and f' {options}'}."
         )
     if row_id is None:
         row_id = next((field for field in ID_FIELDS if _is_id(field_of(row, field, None))), "")
-    return FieldMap(sample, item, row_id)
+    return FieldMap(sample, item, row_id, item_map or {})
+
+
+def _check_named(row: Mapping[str, Any], named: Mapping[str, str | None]) -> None:
+    for option, name in named.items():
+        if name and field_of(row, name, _ABSENT) is _ABSENT:
+            raise FieldError(
+                f"{option}: the first row has no field '{name}'; it has {', '.join(row)}. "
+                f"{did_you_mean(name, row)}".rstrip()
+            )
+
+
+def likely_field(name: str, row: Mapping[str, Any]) -> str:
+    """The field of a row that probably holds what is looked for under this name; "" when none does."""
+    if close := closest(name, row):
+        return close
+    return next((other for names in SYNONYMS if name in names for other in names if other in row), "")
+
+
+def map_options(row: Mapping[str, Any], fields: FieldMap, wanted: Iterable[str]) -> str:
+    """The --map options that probably give this row's item the fields that it lacks; "" without any."""
+    item = item_of(row, fields)
+    if not isinstance(item, Mapping):
+        return ""
+    likely = {name: likely_field(name, {**row, **item}) for name in wanted if name not in item}
+    return " ".join(f"--map {name}={source}" for name, source in likely.items() if source)
 
 
 def _item_field(row: Mapping[str, Any]) -> str:
@@ -134,7 +177,24 @@ def sample_of(row: Mapping[str, Any], fields: FieldMap) -> Any:
 
 
 def item_of(row: Mapping[str, Any], fields: FieldMap) -> Any:
-    """The item of a data row: the field that holds it (JSON text is read), or the row itself; {} when it has none."""
+    """The item of a data row: the field that holds it (JSON text is read), or the row itself; {} when it has none.
+
+    The fields of `item_map` are added to it, each from the row or else from the item itself; one that neither has
+    stays as it is.
+    """
+    item = _own_item(row, fields)
+    if not fields.item_map or not isinstance(item, Mapping):
+        return item
+    mapped = {name: _mapped(row, item, source) for name, source in fields.item_map.items()}
+    return {**item, **{name: value for name, value in mapped.items() if value is not _ABSENT}}
+
+
+def _mapped(row: Mapping[str, Any], item: Any, source: str) -> Any:
+    value = field_of(row, source, _ABSENT)
+    return field_of(item, source, _ABSENT) if value is _ABSENT and isinstance(item, Mapping) else value
+
+
+def _own_item(row: Mapping[str, Any], fields: FieldMap) -> Any:
     if not fields.item:
         return row
     item = field_of(row, fields.item, None)

@@ -16,6 +16,7 @@ from graders.datasets.dataset import Dataset
 from graders.datasets.ids import IdAssigner, has_question, shared_items
 from graders.datasets.rows import Chunk, DataError, DataRow, Unreadable
 from graders.errors import GradeError, Interrupted, ModelServerError, ModelStop, PythonServerError
+from graders.fields import map_options
 from graders.portable import available_cpus
 from graders.results.lines import Broken, LineWriter, ResultChunk, Tally
 from graders.results.read import ResultsError
@@ -89,7 +90,7 @@ class DatasetRun:
             time.monotonic() - self.started,
             not complete and not broken,
             broken,
-            (*self.writer.notes, *self._shared_items()),
+            (*self.writer.notes, *self._shared_items(), *self._map_options()),
             self.infrastructure_failures,
             self._cost(),
             self.is_narrow,
@@ -112,6 +113,11 @@ class DatasetRun:
         question = has_question(self.dataset.first, self.dataset.field_map)
         if note := shared_items(self.id_assigner, question):
             yield note
+
+    def _map_options(self) -> Iterator[str]:
+        options = map_options(self.dataset.first, self.dataset.field_map, self.dataset.wanted)
+        if self.writer.tally.failed and options:
+            yield f"the items lack what the spec names; this may give it to them: {options}"
 
     # --- progress ---------------------------------------------------------------------------------------------
 

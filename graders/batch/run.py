@@ -11,7 +11,7 @@ they are ready, since each of them cost something.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from graders.batch.chunks import Workers
@@ -43,6 +43,7 @@ def grade_dataset(
     sample_field: str | None = None,
     item_field: str | None = None,
     id_field: str | None = None,
+    item_map: Mapping[str, str] | None = None,
     format: str | None = None,
     texts: bool = True,
     jobs: int | None = None,
@@ -63,6 +64,7 @@ def grade_dataset(
         retry_failed: As resume, and grade the failed rows again.
         force: Overwrite a file that is there.
         sample_field, item_field, id_field: Where rows keep these; None: by the hosted shapes (see `detect_fields`).
+        item_map: Fields that the item gets beside its own: name in the item -> field of the data row.
         format: The data's format; None: by the file's ending.
         texts: Whether result lines carry their data row.
         jobs: Rows under way at once at judges and sandbox; for graders that ask nobody, processes. None: enough to
@@ -85,7 +87,9 @@ def grade_dataset(
         sample=sample_field,
         item=item_field,
         row_id=id_field,
+        item_map=item_map,
         samples=reads_sample(grader.spec),
+        wanted=item_fields(grader.spec),
     )
     header = header_of(grader, dataset, texts=texts, merge=merge, until_width=until_width)
     writer = Writer(output, header, resume=resume, retry_failed=retry_failed, force=force)
@@ -120,7 +124,12 @@ def header_of(
         data=dataset.data.name,
         provenance=dict(grader.identity.provenance),
         options={
-            "fields": {"sample": field_map.sample, "item": field_map.item, "id": field_map.id},
+            "fields": {
+                "sample": field_map.sample,
+                "item": field_map.item,
+                "id": field_map.id,
+                **({"item_map": field_map.item_map} if field_map.item_map else {}),
+            },
             "texts": texts,
             "merge": merge,
             "ids": ID_SCHEME,
@@ -130,6 +139,14 @@ def header_of(
             **({} if until_width is None else {"until_width": until_width}),
         },
     )
+
+
+def item_fields(spec: SpecModel) -> list[str]:
+    """The fields of the item that a grader's templates name, in their order."""
+    texts = [text for leaf in spec.leaves().values() for _, text in leaf.templates()]
+    paths = [path for text in texts for path in Template(text).paths]
+    firsts = [path.steps[0] for path in paths if path.namespace == "item" and path.steps]
+    return list(dict.fromkeys(first for first in firsts if isinstance(first, str)))
 
 
 def reads_sample(spec: SpecModel) -> bool:

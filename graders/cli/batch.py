@@ -104,6 +104,7 @@ def command(
     force: bool,
     sample_field: str | None,
     item_field: str | None,
+    item_map: dict[str, str],
     id_field: str | None,
     format_: str | None,
     jobs: int | None,
@@ -137,6 +138,7 @@ def command(
 
     \b
     grader batch spec.json answers.jsonl -o results.jsonl
+    grader batch spec.json answers.csv -o results.jsonl --sample-field pred --map answer=gold
     grader batch spec.json answers.parquet -o results.jsonl --sample-field completion --resume
     """
     from graders.batch.progress import Stop
@@ -188,6 +190,7 @@ def command(
                 force=force,
                 sample_field=sample_field,
                 item_field=item_field,
+                item_map=item_map,
                 id_field=id_field,
                 format=format_,
                 texts=not no_texts,

@@ -42,6 +42,7 @@ def command(
     data: str,
     sample_field: str | None,
     item_field: str | None,
+    item_map: dict[str, str],
     id_field: str | None,
     format_: str | None,
     validation: str | None,
@@ -76,7 +77,7 @@ def command(
         with graders.Backends(config=config) as backends:
             source = load(spec_argument(spec))
             options: dict[str, Any] = {
-                "sample_field": sample_field, "item_field": item_field, "id_field": id_field, "format": format_,
+                "sample_field": sample_field, "item_field": item_field, "item_map": item_map, "id_field": id_field, "format": format_,
                 "strict": strict, "run": not no_run, "backends": backends,
             }  # fmt: skip
             report = check_job(source, data, validation, **options)

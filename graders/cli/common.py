@@ -35,11 +35,22 @@ unsandboxed_option = click.option(
 )
 
 
+def _pairs(context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, str]:
+    for text in given:
+        if not all(text.partition("=")):
+            raise click.BadParameter(f"{text!r}; expected NAME=FIELD, such as answer=gold", context, option)
+    return {name: source for name, _, source in (text.partition("=") for text in given)}
+
+
 _DATA_OPTIONS = (
     click.option(
         "--sample-field", metavar="FIELD", help="Where a row keeps the model's output: a field or a path."
     ),
     click.option("--item-field", metavar="FIELD", help="Where it keeps the item; '' is the whole row."),
+    click.option(
+        "--map", "item_map", multiple=True, metavar="NAME=FIELD", callback=_pairs,
+        help="Give the item a field NAME, from the row's FIELD; as often as needed.",
+    ),
     click.option("--id-field", metavar="FIELD", help="Where it keeps its id; '' makes ids from the content."),
     click.option(
         "--format", "format_", type=click.Choice(("jsonl", "json", "csv", "tsv", "parquet")),
@@ -49,7 +60,7 @@ _DATA_OPTIONS = (
 
 
 def data_options(command: Callable[..., int]) -> Callable[..., int]:
-    """How DATA is read: --sample-field, --item-field, --id-field, --format."""
+    """How DATA is read: --sample-field, --item-field, --map, --id-field, --format."""
     for option in reversed(_DATA_OPTIONS):
         command = option(command)
     return command

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -19,12 +19,14 @@ class Dataset:
         field_map: Which fields hold sample, item and id.
         first: The first row that can be read.
         chunks: All of its rows, the first ones included.
+        wanted: Fields of the item that will be read.
     """
 
     data: Data
     field_map: FieldMap
     first: Mapping[str, Any]
     chunks: Iterator[Chunk]
+    wanted: Iterable[str] = ()
 
 
 def open_dataset(
@@ -33,12 +35,14 @@ def open_dataset(
     sample: str | None = None,
     item: str | None = None,
     row_id: str | None = None,
+    item_map: Mapping[str, str] | None = None,
     samples: bool = True,
+    wanted: Iterable[str] = (),
 ) -> Dataset:
     """Read the first rows, to learn where samples, items and ids are.
 
     Args:
-        sample, item, row_id, samples: As for `detect_fields`.
+        sample, item, row_id, item_map, samples, wanted: As for `detect_fields`.
 
     Raises:
         DataError: there is nothing readable in it, or the fields cannot be found.
@@ -49,8 +53,16 @@ def open_dataset(
         seen.append(chunk)
         row = next((row for row in chunk.rows if isinstance(row, dict)), None)
         if row is not None:
-            field_map = _fields(row, sample=sample, item=item, row_id=row_id, samples=samples)
-            return Dataset(data, field_map, row, chain(seen, chunks))
+            field_map = _fields(
+                row,
+                sample=sample,
+                item=item,
+                row_id=row_id,
+                item_map=item_map,
+                samples=samples,
+                wanted=wanted,
+            )
+            return Dataset(data, field_map, row, chain(seen, chunks), wanted)
         if len(seen) > 3:
             break
     unreadable = next(

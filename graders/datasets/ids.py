@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from graders.datasets.rows import Chunk, DataRow, Unreadable
@@ -135,7 +136,8 @@ class IdAssigner:
     """
 
     def __init__(self, field_map: FieldMap, scheme: int = ID_SCHEME) -> None:
-        self._field_map = field_map
+        # an id says which row of the data it is, whatever its item is given
+        self._field_map = replace(field_map, item_map={})
         self._scheme = scheme
         self._seen = IdSet()
         self._times: dict[str, int] = {}

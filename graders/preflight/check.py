@@ -40,6 +40,7 @@ def check(
     sample_field: str | None = None,
     item_field: str | None = None,
     id_field: str | None = None,
+    item_map: Mapping[str, str] | None = None,
     format: str | None = None,
     strict: bool = False,
     run: bool = True,
@@ -52,7 +53,7 @@ def check(
             `graders.compile` takes.
         data: A path, "-" for standard input, or an iterable of mappings. Rows without a sample are fine: then only
             what the spec takes from the item is looked at.
-        sample_field, item_field, id_field, format: As for `grade_dataset`.
+        sample_field, item_field, id_field, item_map, format: As for `grade_dataset`.
         strict: Report what the hosted service would refuse as errors.
         run: Whether programs are tried in the sandbox.
 
@@ -67,7 +68,12 @@ def check(
         findings.problem(problem, "")
     specs = dict(_valid(found.sources, strict, findings))
     opened = open_dataset(
-        open_data(data, format), sample=sample_field, item=item_field, row_id=id_field, samples=False
+        open_data(data, format),
+        sample=sample_field,
+        item=item_field,
+        row_id=id_field,
+        item_map=item_map,
+        samples=False,
     )
     has_samples = bool(opened.field_map.sample)
     reader = RowReader(opened.field_map)

@@ -75,7 +75,7 @@ class RowReader:
             self._count("missing_id", row_id, number, f"no id in '{self._field_map.id}'")
             return
         item = read.item
-        if item is row:
+        if not self._field_map.item:
             out = (self._field_map.sample, self._field_map.sample.partition(".")[0])
             item = {key: value for key, value in row.items() if key not in out}
         try:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graders.errors import GradeError, MissingVariable
+from graders.fields import likely_field
 from graders.preflight.findings import Findings, RowCount
 from graders.preflight.rows import NamedRow
 from graders.spec.model import VariableValues
-from graders.suggest import closest
 from graders.template import Path, json_text
 from graders.wording import plural
 
@@ -91,7 +91,7 @@ class Variable:
                 grader=grader,
                 path=self.at,
                 rows=missing,
-                suggestion=f"Did you mean '{meant[0][0]}'?" if meant else "",
+                suggestion=_suggestion(str(path), meant[0][0]) if meant else "",
             )
         if nulls.n:
             message = f"'{path}' is null in {plural(nulls.n, 'row')} and is put in as the text 'null'."
@@ -110,10 +110,16 @@ class Variable:
         return VariableValues(self.at.removeprefix(prefix), self.path, self.types, self.examples)
 
 
+def _suggestion(path: str, meant: str) -> str:
+    (namespace, _, name), (_, _, source) = path.partition("."), meant.partition(".")
+    option = "" if namespace != "item" or "." in name + source else f" --map {name}={source} gives it."
+    return f"Did you mean '{meant}'?{option}"
+
+
 def _nearest(error: MissingVariable) -> str:
     """The existing name that a missing one was probably meant as."""
     parent, _, last = error.path.rpartition(".")
-    near = closest(last, error.have)
+    near = likely_field(last, dict.fromkeys(error.have))
     return f"{parent}.{near}" if near and parent else ""
 
 

@@ -269,6 +269,8 @@ def _columns(rows: list[DataRow], field_map: FieldMap) -> tuple[list[str], list[
     try:
         samples: list[Any] = [row[field_map.sample] for row in rows]  # type: ignore[index]  # TypeError for Unreadable
         items: list[Any] = [row[field_map.item] for row in rows] if field_map.item else rows  # type: ignore[index]
+        if field_map.item_map:
+            items = [item_of(row, field_map) for row in rows]  # type: ignore[arg-type]  # no Unreadable is left
     except (KeyError, TypeError):
         raise NotColumnar from None
     if set(map(type, samples)) != {str} or set(map(type, items)) != {dict}:
