@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from graders.batch.chunks import RowChunk, Workers, cut, subset
 from graders.batch.progress import Progress, Run, Stop
+from graders.batch.selection import Selection
 from graders.datasets.dataset import Dataset
 from graders.datasets.ids import IdAssigner, has_question, shared_items
 from graders.datasets.rows import Chunk, DataError, DataRow, Unreadable
@@ -45,6 +46,7 @@ class DatasetRun:
         self,
         grader: Grader,
         dataset: Dataset,
+        selection: Selection,
         writer: Writer,
         texts: bool,
         jobs: int | None,
@@ -55,6 +57,7 @@ class DatasetRun:
         narrow_enough: Callable[[], bool],
     ) -> None:
         self.grader, self.dataset, self.writer = grader, dataset, writer
+        self.selection = selection
         self.jobs, self.merge, self.workers = jobs, merge, workers
         self.progress, self.stop, self.narrow_enough = progress, stop, narrow_enough
         self.is_narrow = False
@@ -86,7 +89,7 @@ class DatasetRun:
         return Run(
             self.writer.tally,
             self._graded(),
-            self.before - self.found if complete and not self.is_narrow else 0,
+            self.before - self.found if complete and not self.is_narrow and self.selection.is_whole else 0,
             time.monotonic() - self.started,
             not complete and not broken,
             broken,
@@ -144,8 +147,8 @@ class DatasetRun:
 
     def _progress(self) -> Progress:
         tally = self.writer.tally
-        total = self.dataset.data.total
-        if total is None and self.read:
+        total = self.selection.total(self.dataset.data.total)
+        if total is None and self.read and self.selection.is_whole:
             total = max(tally.rows, int(len(self.id_assigner) / self.read))
         return Progress(
             rows=tally.rows,
@@ -170,15 +173,18 @@ class DatasetRun:
 
     def _parts(self) -> Iterator[RowChunk]:
         """The rows that are still to be graded, with their ids."""
-        for chunk in self.dataset.chunks:
+        for chunk, ids in self.selection.of(self._named()):
             if self._stopped():
                 return
-            self.read = self.dataset.data.fraction()
-            ids = self.id_assigner.names(chunk)
             if self.before:
                 chunk, ids = self._missing(chunk, ids)
             if ids:
                 yield chunk, ids
+
+    def _named(self) -> Iterator[RowChunk]:
+        for chunk in self.dataset.chunks:
+            self.read = self.dataset.data.fraction()
+            yield chunk, self.id_assigner.names(chunk)
 
     def _missing(self, chunk: Chunk, ids: list[str]) -> RowChunk:
         done = self.writer.done.contains(ids)

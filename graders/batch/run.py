@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from graders.batch.chunks import Workers
 from graders.batch.grading import DatasetRun
 from graders.batch.progress import Progress, Run, Stop
+from graders.batch.selection import Selection
 from graders.datasets.dataset import Dataset, open_dataset
 from graders.datasets.ids import ID_SCHEME, has_question
 from graders.datasets.read import open_data
@@ -44,6 +45,7 @@ def grade_dataset(
     item_field: str | None = None,
     id_field: str | None = None,
     item_map: Mapping[str, str] | None = None,
+    selection: Selection | None = None,
     format: str | None = None,
     texts: bool = True,
     jobs: int | None = None,
@@ -58,13 +60,14 @@ def grade_dataset(
 
     Args:
         spec: As `graders.compile` takes it.
-        data: A path, "-" for standard input, or an iterable of mappings (see `open_data`).
+        data: A path or several, "-" for standard input, or an iterable of mappings (see `open_data`).
         output: The results file; "-" is standard output.
         resume: Go on with a file that is there.
         retry_failed: As resume, and grade the failed rows again.
         force: Overwrite a file that is there.
         sample_field, item_field, id_field: Where rows keep these; None: by the hosted shapes (see `detect_fields`).
         item_map: Fields that the item gets beside its own: name in the item -> field of the data row.
+        selection: Which rows are graded, and how often; None: each once.
         format: The data's format; None: by the file's ending.
         texts: Whether result lines carry their data row.
         jobs: Rows under way at once at judges and sandbox; for graders that ask nobody, processes. None: enough to
@@ -95,7 +98,17 @@ def grade_dataset(
     writer = Writer(output, header, resume=resume, retry_failed=retry_failed, force=force)
     narrow_enough = _watcher(output, until_width)
     return DatasetRun(
-        grader, dataset, writer, texts, jobs, merge, workers, progress, stop, narrow_enough
+        grader,
+        dataset,
+        selection or Selection(),
+        writer,
+        texts,
+        jobs,
+        merge,
+        workers,
+        progress,
+        stop,
+        narrow_enough,
     ).run()
 
 

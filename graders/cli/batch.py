@@ -26,12 +26,14 @@ from graders.cli.common import (
 )
 from graders.cli.gates import exit_code, gate_options
 from graders.cli.github import github_option, show_on_github
+from graders.cli.selection import selection_options
 from graders.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from graders.batch.progress import Progress, Run
+    from graders.batch.selection import Selection
     from graders.engine.grader import Grader
     from graders.results.lines import Tally
     from graders.stats.summary import Summary
@@ -44,7 +46,7 @@ SUMMARY_ROWS = 200_000
 
 @click.command()
 @click.argument("spec", type=click.Path(allow_dash=True))
-@click.argument("data", type=click.Path(allow_dash=True))
+@click.argument("data", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @click.option("-o", "--output", required=True, metavar="OUT", help="Results, a JSON line a row; - is stdout.")
 @click.option("--resume", is_flag=True, help="Go on with OUT: grade the rows that it does not have.")
 @click.option("--retry-failed", is_flag=True, help="As --resume, and grade the failed rows again.")
@@ -88,6 +90,7 @@ SUMMARY_ROWS = 200_000
     metavar="W",
     help="Stop when the 95 % interval of the mean reward is at most W wide. DATA should be in random order.",
 )
+@selection_options
 @grader_option
 @gate_options
 @github_option
@@ -97,7 +100,7 @@ SUMMARY_ROWS = 200_000
 @unsandboxed_option
 def command(
     spec: str,
-    data: str,
+    data: tuple[str, ...],
     output: str,
     resume: bool,
     retry_failed: bool,
@@ -105,6 +108,7 @@ def command(
     sample_field: str | None,
     item_field: str | None,
     item_map: dict[str, str],
+    selection: Selection,
     id_field: str | None,
     format_: str | None,
     jobs: int | None,
@@ -131,13 +135,15 @@ def command(
 ) -> int:
     """Grade every row of DATA with SPEC and write the results to OUT.
 
-    DATA is JSONL (also gzip, zstd, or - for standard input), JSON, CSV or Parquet. Rows like {"sample": ..., "item": ...}
+    DATA is JSONL (also gzip, zstd, or - for standard input), JSON, CSV, Parquet or Arrow: files, patterns, or folders of them. Rows like {"sample": ..., "item": ...}
     and the hosted service's exports are understood; for others name the fields. Each row is known by its id. OUT can
     be followed while it grows; after Ctrl-C or a crash, --resume grades what is missing. SPEC may also be a job, an
     eval or another document with graders in it: each of several writes a file of its own, OUT with its name in it.
 
     \b
     grader batch spec.json answers.jsonl -o results.jsonl
+    grader batch spec.json 'runs/*.jsonl' -o results.jsonl --sample 50
+    grader batch spec.json answers.jsonl -o again.jsonl --only wrong --of results.jsonl
     grader batch spec.json answers.csv -o results.jsonl --sample-field pred --map answer=gold
     grader batch spec.json answers.parquet -o results.jsonl --sample-field completion --resume
     """
@@ -149,7 +155,7 @@ def command(
     from graders.results.read import ResultsError
     from graders.results.write import CannotWrite
 
-    if spec == "-" == data:
+    if spec == "-" and "-" in data:
         raise click.UsageError("SPEC and DATA cannot both be standard input.")
     if not _is_file(output) and (
         resume or retry_failed or sorted_ or fail_under is not None or min_coverage is not None or github
@@ -160,7 +166,7 @@ def command(
         )
     if engine == "ray" and (cache or max_calls is not None or max_cost is not None or unsandboxed):
         raise click.UsageError("--cache, --max-calls, --max-cost and --unsandboxed are for --engine local.")
-    if data != "-" and output != "-" and _same_file(data, output):
+    if output != "-" and any(name != "-" and _same_file(name, output) for name in data):
         raise click.UsageError(f"OUT is DATA: {output}")
     try:
         sources = document_argument(spec, grader_name).sources
@@ -191,6 +197,7 @@ def command(
                 sample_field=sample_field,
                 item_field=item_field,
                 item_map=item_map,
+                selection=selection,
                 id_field=id_field,
                 format=format_,
                 texts=not no_texts,

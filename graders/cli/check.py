@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("spec", type=click.Path(allow_dash=True))
-@click.argument("data", type=click.Path(allow_dash=True))
+@click.argument("data", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @data_options
 @click.option(
     "--validation", type=click.Path(exists=True, dir_okay=False), help="A fine-tuning job's validation file."
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @config_option
 def command(
     spec: str,
-    data: str,
+    data: tuple[str, ...],
     sample_field: str | None,
     item_field: str | None,
     item_map: dict[str, str],
@@ -70,7 +70,7 @@ def command(
     from graders.spec.reading import load
     from graders.tuning.check import check_job
 
-    if spec == "-" == data:
+    if spec == "-" and "-" in data:
         raise click.UsageError("SPEC and DATA cannot both be standard input.")
     started = time.monotonic()
     try:

@@ -53,7 +53,7 @@ _DATA_OPTIONS = (
     ),
     click.option("--id-field", metavar="FIELD", help="Where it keeps its id; '' makes ids from the content."),
     click.option(
-        "--format", "format_", type=click.Choice(("jsonl", "json", "csv", "tsv", "parquet")),
+        "--format", "format_", type=click.Choice(("jsonl", "json", "csv", "tsv", "parquet", "arrow")),
         help="DATA's format; default: by its ending.",
     ),
 )  # fmt: skip

@@ -156,7 +156,7 @@ class IdAssigner:
             ids = [self._id(row) for row in chunk.rows]
         if not self._seen.add_new(ids):
             given = ids
-            ids = self._numbered(ids)
+            ids = self.numbered(ids)
             if not own:
                 self.sharing += sum(map(str.__ne__, given, ids))
         return ids
@@ -192,7 +192,7 @@ class IdAssigner:
             return {"item": item, "messages": question}
         return item or sample
 
-    def _numbered(self, ids: list[str]) -> list[str]:
+    def numbered(self, ids: list[str]) -> list[str]:
         """Each id itself the first time, then ID#2, ID#3 ..., past those that the data has itself."""
         before = dict(zip(ids, map(int, self._seen.contains(ids)), strict=True))
         for row_id in before.keys() & self._times.keys():

@@ -1,4 +1,4 @@
-"""Datasets in: JSONL (plain, gzip, zstd ..., standard input), JSON, CSV, Parquet, and iterables of mappings.
+"""Datasets in: JSONL (plain, gzip, zstd ..., standard input), JSON, CSV, Parquet, Arrow, folders of them, and iterables of mappings.
 
     data = open_data("answers.jsonl.gz")
     for chunk in data.chunks():
@@ -12,15 +12,16 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from glob import glob
 from pathlib import Path
 from typing import Any
 
 from graders.datasets.rows import Chunk, Data, DataError
-from graders.datasets.tables import open_iterable, open_parquet
+from graders.datasets.tables import TABLES, open_iterable
 from graders.datasets.text import READERS, plain_bytes
 
-FORMATS = (*READERS, "parquet")
+FORMATS = (*READERS, *TABLES)
 _SUFFIXES = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -28,7 +29,10 @@ _SUFFIXES = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".parquet": "parquet",
+    ".arrow": "arrow",
 }
+#: Files that Hugging Face's `save_to_disk` puts beside the data.
+_DESCRIPTIONS = ("dataset_info.json", "state.json", "dataset_dict.json")
 _COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 
 
@@ -36,7 +40,7 @@ def open_data(source: object, format: str | None = None) -> Data:
     """Open a dataset.
 
     Args:
-        source: A path, "-" for standard input, or an iterable of mappings (lists, generators, dataset objects with
+        source: A path, "-" for standard input, or several: names, patterns such as `runs/*.jsonl`, folders; or an iterable of mappings (lists, generators, dataset objects with
             `iter(batch_size)` and `column_names`, Arrow tables).
         format: One of FORMATS; None: by the file's ending, JSON lines where it says nothing.
 
@@ -44,8 +48,53 @@ def open_data(source: object, format: str | None = None) -> Data:
         DataError: there is no such file, or it needs what is not installed.
     """
     if isinstance(source, (str, Path)):
-        return _open_file(str(source), format)
+        source = (source,)
+    if not isinstance(source, (list, tuple)) or not all(isinstance(name, (str, Path)) for name in source):
+        return open_iterable(source)
+    if source:
+        names = [file for name in source for file in _files(str(name))]
+        return _open_file(names[0], format) if len(names) == 1 else _open_files(names, format)
     return open_iterable(source)
+
+
+def _files(name: str) -> list[str]:
+    """The files that a name stands for: itself, those of a folder that have a known ending, or those of a pattern."""
+    path = Path(name)
+    if name == "-" or path.is_file():
+        return [name]
+    if path.is_dir():
+        found = sorted(
+            str(file) for file in path.iterdir() if _known(file) and file.name not in _DESCRIPTIONS
+        )
+        if not found:
+            raise DataError(
+                f"{name} is a folder without data; endings that are known: {', '.join(_SUFFIXES)}"
+            )
+        return found
+    found = sorted(glob(name, recursive=True)) if any(char in name for char in "*?[") else []
+    return found or [name]
+
+
+def _open_files(names: Sequence[str], format: str | None) -> Data:
+    """Several files as one dataset, one after the other."""
+    for name in names:
+        if name != "-" and not os.access(name, os.R_OK):
+            raise DataError(
+                f"cannot read {name}: " + ("no permission" if os.path.exists(name) else "no such file")
+            )
+    under_way: list[Data] = []
+
+    def chunks() -> Iterator[Chunk]:
+        for name in names:
+            under_way.append(_open_file(name, format))
+            yield from under_way[-1].chunks()
+
+    def fraction() -> float | None:
+        if not under_way:
+            return 0.0
+        return (len(under_way) - 1 + (under_way[-1].fraction() or 0.0)) / len(names)
+
+    return Data(", ".join(names), chunks, fraction=fraction)
 
 
 def _open_file(name: str, format: str | None) -> Data:
@@ -57,8 +106,8 @@ def _open_file(name: str, format: str | None) -> Data:
     except OSError as error:
         raise DataError(f"cannot read {name}: {error.strerror}") from None
     format = format or ("parquet" if head[:4] == b"PAR1" else _format_of(name))
-    if format == "parquet":
-        return open_parquet(name, file)
+    if format in TABLES:
+        return TABLES[format](name, file)
     size = os.fstat(file.fileno()).st_size if name != "-" else 0
 
     def fraction() -> float | None:
@@ -81,7 +130,11 @@ def _open_file(name: str, format: str | None) -> Data:
 
 
 def _format_of(name: str) -> str:
-    path = Path(name)
+    return _known(Path(name)) or "jsonl"
+
+
+def _known(path: Path) -> str:
+    """The format that a file's ending tells; "" when it tells none."""
     if path.suffix.lower() in _COMPRESSED:
         path = path.with_suffix("")
-    return _SUFFIXES.get(path.suffix.lower(), "jsonl")
+    return _SUFFIXES.get(path.suffix.lower(), "")

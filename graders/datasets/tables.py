@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from graders.datasets.rows import CHUNK_ROWS, Chunk, Data, DataError, DataRow, json_row, row_chunks
@@ -36,6 +36,37 @@ def open_parquet(name: str, file: IO[bytes]) -> Data:
                 raise DataError(f"{name} breaks off after row {first - 1}: {error}") from error
 
     return Data(name, chunks, table.metadata.num_rows)
+
+
+def open_arrow(name: str, file: IO[bytes]) -> Data:
+    """An Arrow file or stream, as Hugging Face's `save_to_disk` writes it."""
+    try:
+        from pyarrow import ArrowException, ipc
+    except ImportError:
+        raise DataError(f"reading {name} needs pyarrow: pip install 'local-graders[parquet]'") from None
+
+    def chunks() -> Iterator[Chunk]:
+        first = 1
+        with file:
+            try:
+                if file.peek(6)[:6] == b"ARROW1":  # type: ignore[attr-defined]  # a BufferedReader
+                    reader = ipc.open_file(file)
+                    batches = map(reader.get_batch, range(reader.num_record_batches))
+                else:
+                    batches = iter(ipc.open_stream(file))
+                for batch in batches:
+                    rows: list[DataRow] = list(arrow_rows(batch))
+                    yield Chunk(rows, None, range(first, first + len(rows)))
+                    first += len(rows)
+            except (ArrowException, OSError) as error:
+                raise DataError(
+                    f"{name} is not Arrow data, or breaks off after row {first - 1}: {error}"
+                ) from error
+
+    return Data(name, chunks)
+
+
+TABLES: dict[str, Callable[[str, IO[bytes]], Data]] = {"parquet": open_parquet, "arrow": open_arrow}
 
 
 def open_iterable(source: Any) -> Data:
