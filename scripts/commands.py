@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from graders.cli import COMMANDS
+from graders.cli import COMMANDS, group
 
 FILE = Path(__file__).parents[1] / "docs" / "commands.md"
 
@@ -26,7 +26,13 @@ def text() -> str:
 
 def _sections(command: click.Command, name: str) -> list[str]:
     """The help of a command, and of the commands inside it."""
-    context = click.Context(command, info_name=f"grader {name}", max_content_width=110, terminal_width=110)
+    context = click.Context(
+        command,
+        info_name=f"grader {name}",
+        max_content_width=110,
+        terminal_width=110,
+        help_option_names=group.context_settings["help_option_names"],
+    )
     sections = [f"## grader {name}\n\n```\n{command.get_help(context)}\n```\n"]
     inner = getattr(command, "commands", {})
     return sections + [part for key, one in inner.items() for part in _sections(one, f"{name} {key}")]
