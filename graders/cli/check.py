@@ -77,10 +77,15 @@ def command(
         with graders.Backends(config=config) as backends:
             source = load(spec_argument(spec))
             options: dict[str, Any] = {
-                "sample_field": sample_field, "item_field": item_field, "item_map": item_map, "id_field": id_field, "format": format_,
-                "strict": strict, "run": not no_run, "backends": backends,
+                "sample_field": sample_field, "item_field": item_field, "item_map": item_map,
+                "id_field": id_field, "format": format_, "strict": strict,
+                "run": not no_run, "backends": backends,
             }  # fmt: skip
-            report = check_job(source, data, validation, **options)
+            report = check_job(source, data[0], validation, **options)
+            if report is not None and len(data) > 1:
+                raise click.UsageError(
+                    "A fine-tuning job has one training file; name others with --validation."
+                )
             if report is None:
                 if validation:
                     raise click.UsageError("--validation goes with the body of a fine-tuning job.")
