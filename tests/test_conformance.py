@@ -20,6 +20,10 @@ from tests.judge import Judge, judge_server
 
 FILES = sorted(Path(__file__).parent.joinpath("conformance").glob("*.json"))
 
+#: The recorded numbers are those of Python 3.11; since 3.12 `sum` rounds once, and the reference's last bit with it.
+#: tests/metrics holds metrics equal to the bit with the reference on the same Python.
+LAST_BIT = 4e-16
+
 
 def resolve(spec: Any, specs: dict[str, Any]) -> Any:
     """The spec with its {"$use": name, ...} filled in."""
@@ -173,9 +177,9 @@ def expect(case: dict[str, Any], wire: dict[str, Any]) -> None:
     raised = {name for name, value in wire["metadata"]["errors"].items() if value is True}
     assert raised == set(case.get("flags", [])), wire["metadata"]["errors"]
     if "reward" in case:
-        assert wire["reward"] == case["reward"]
+        assert wire["reward"] == pytest.approx(case["reward"], rel=LAST_BIT, abs=0)
     if "sub_rewards" in case:
-        assert wire["sub_rewards"] == case["sub_rewards"]
+        assert wire["sub_rewards"] == pytest.approx(case["sub_rewards"], rel=LAST_BIT, abs=0)
     if "name" in case:
         assert re.fullmatch(case["name"], wire["metadata"]["name"])
 
