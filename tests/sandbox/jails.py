@@ -54,13 +54,19 @@ def ordinary_python() -> str:
             "/usr/bin/python3",
         ),
     ):
-        said = subprocess.run(
-            [python, "-I", "-c", "import sys, sysconfig; print(sys.version_info >= (3, 11))"],
-            capture_output=True, text=True, user=ORDINARY_UID, group=ORDINARY_UID, extra_groups=[], cwd="/", check=False,
-        ) if _may_start(python) else None  # fmt: skip
-        if said is not None and said.stdout.strip() == "True":
+        # A copy in an environment may start with another Python's library where its own is closed to this user.
+        if _may_start(python) and _library(python, ORDINARY_UID) == _library(python, os.getuid()) != "":
             return python
     return ""
+
+
+def _library(python: str, uid: int) -> str:
+    """Where a Python from 3.11 on has its library when this user starts it; "" when it is older or does not start."""
+    said = subprocess.run(
+        [python, "-I", "-c", "import os, sys; print(os.__file__ if sys.version_info >= (3, 11) else '')"],
+        capture_output=True, text=True, user=uid, group=uid, extra_groups=[], cwd="/", check=False,
+    )  # fmt: skip
+    return said.stdout.strip()
 
 
 def _may_start(python: str) -> bool:

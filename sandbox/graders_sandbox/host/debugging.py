@@ -10,7 +10,7 @@ from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from typing import Any
 
-from graders_sandbox.jail import frames
+from graders_sandbox import frames
 from graders_sandbox.limits import Outcome
 
 from .results import read_result

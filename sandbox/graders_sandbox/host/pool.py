@@ -25,7 +25,7 @@ from .start import start
 from .tasks import Run, Task, TaskQueue
 
 if TYPE_CHECKING:
-    from graders_sandbox.wasm.pool import WasmPool
+    from .wasm_pool import WasmPool
 
 START_S = 60.0  # for a server with the largest packages on a busy machine
 COMPILE_S = 25.0  # for a source that its server has not seen: more than it takes before it says no
@@ -245,7 +245,7 @@ class Pool:
     def _fall_back(self, task: Task) -> None:
         """No Linux tier works here: the other pool has the task from now on."""
         if self._fallback is None:
-            from graders_sandbox.wasm.pool import WasmPool
+            from .wasm_pool import WasmPool
 
             self._fallback = WasmPool(self._settings.limits, self._choice)
         self._queue.release(task)

@@ -25,9 +25,8 @@ from .reading import SourceFacts
 from .tasks import Task
 
 if TYPE_CHECKING:
-    from graders_sandbox.wasm.pool import WasmPool
-
     from .pool import Pool
+    from .wasm_pool import WasmPool
 
 _AHEAD = 8  # times what is in flight: how far run_many reads on
 
@@ -243,7 +242,7 @@ class Sandbox:
     def _new_pool(self) -> Pool | WasmPool:
         if self._choice.next == WASM:
             # Its worker processes need nothing of Linux; the other pool does.
-            from graders_sandbox.wasm.pool import WasmPool
+            from .wasm_pool import WasmPool
 
             return WasmPool(self.limits, self._choice)
         from .pool import Pool, Settings

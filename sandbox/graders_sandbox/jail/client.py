@@ -15,9 +15,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from graders_sandbox import protocol
+from graders_sandbox import protocol, seeding
 
-from . import seeding
 from .plain import decode, encode
 from .program import ANSWER_MAX, SIZE
 

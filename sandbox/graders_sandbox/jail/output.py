@@ -34,7 +34,7 @@ class _Raw(io.RawIOBase):
         self._shared = False
 
     def begin(self, pipe: int, *, shared: bool) -> None:
-        """Keep what the next sample prints. `shared`: whether it shares its process and so its pipe."""
+        """Keep what the next sample prints, from now on or in a fork. `shared`: whether it shares its process and so its pipe."""
         self.pending, self.left, self._pipe, self._shared = b"", -1, pipe, shared
 
     def writable(self) -> bool:

@@ -11,7 +11,8 @@ import sys
 import types
 from collections.abc import Callable
 
-from . import seeding
+from graders_sandbox import seeding
+
 from .plain import decode, encode
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy

@@ -26,11 +26,11 @@ import types
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from graders_sandbox import protocol
+from graders_sandbox import frames, protocol, seeding
 from graders_sandbox.linux import sys as kernel
 from graders_sandbox.linux.seccomp import SampleFilter
 
-from . import frames, output, program, sample, seeding
+from . import output, program, sample
 from . import untrusted as untrusted  # for programs that import it
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
@@ -125,7 +125,11 @@ class Template:
             load(ahead["modules"])
             compile_patterns(ahead["patterns"])
             del line, ahead
-            fill_holes()
+            if self.code is not None:
+                output.raw.begin(
+                    sample.RESULT, shared=False
+                )  # here, since what a sample writes is a copied page
+            settle()
             self.channel.send(READY)
             self.serve()
         except BaseException as error:
@@ -194,8 +198,7 @@ def start(
         seeding.install()
         output.install()
         warm()
-        load(())
-        fill_holes()
+        settle()
         os.dup2(1, 2)  # until now the host could read what went wrong
         channel.send(PID.pack(0))
         template.serve()
@@ -227,8 +230,6 @@ def load(modules: Iterable[str]) -> None:
             importlib.import_module(name)
     if "tempfile" in sys.modules:
         vars(sys.modules["tempfile"])["tempdir"] = None  # where it was now is not where samples may write
-    gc.collect()
-    gc.freeze()
 
 
 def warm() -> None:
@@ -245,6 +246,13 @@ def warm() -> None:
         for _ in range(10):
             re.compile(r"a\d+(b|c)*[d-f]").search("xa12")
             re.purge()
+
+
+def settle() -> None:
+    """Before the first fork: what is here stays here, and what children make lies elsewhere and close together."""
+    gc.collect()  # it also empties the lists of freed objects that Python keeps, which lie on many pages
+    gc.freeze()
+    fill_holes()
 
 
 def fill_holes() -> None:

