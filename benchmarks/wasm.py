@@ -20,8 +20,8 @@ from graders_sandbox import Limits, Sandbox
 from graders_sandbox.host.bench import _BARE, _HERE, _Helper
 from graders_sandbox.host.choice import Choice
 from graders_sandbox.host.memory import processors
+from graders_sandbox.host.wasm_pool import WasmPool
 from graders_sandbox.limits import WASM, Job
-from graders_sandbox.wasm.pool import WasmPool
 
 GRADERS = {
     "no import": "def grade(sample, item):\n    return float('42' in sample)\n",

@@ -260,13 +260,13 @@ def fill_holes() -> None:
     for size in range(_HEAD, 513, 16):  # it serves up to 512 bytes, in steps of 16
         at = [0] * _IN_ROW
         while at[-1] - at[-_IN_ROW] != (_IN_ROW - 1) * size and len(at) < 1000:
-            filler = bytes(size - sys.getsizeof(b""))
+            filler = bytes(size - sys.getsizeof(b"")) if size > 32 else 10**6 + len(at)
             _filling.append(filler)
             at.append(id(filler))
 
 
-_HEAD, _IN_ROW = 48, 8
-_filling: list[bytes] = []
+_HEAD, _IN_ROW = 32, 8
+_filling: list[bytes | int] = []
 
 
 def compiled(text: int) -> types.CodeType:
