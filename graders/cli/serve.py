@@ -58,6 +58,11 @@ TOKEN_ENV = "GRADERS_TOKEN"
     "--retention", "retention_days", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
     metavar="DAYS", help="How long recorded requests are kept.",
 )  # fmt: skip
+@click.option(
+    "--tuning",
+    is_flag=True,
+    help="Take fine-tuning jobs for the models in [tuning.models] of graders.toml. They write gigabytes.",
+)
 @strict_option
 @config_option
 @unsandboxed_option
@@ -72,6 +77,7 @@ def command(
     keep: bool,
     record: bool,
     retention_days: float,
+    tuning: bool,
     strict: bool,
     config: str | None,
     unsandboxed: bool,
@@ -89,6 +95,8 @@ def command(
     """
     if record and not keep:
         raise click.UsageError("--record keeps requests in the store, and --no-store says that there is none")
+    if tuning and not keep:
+        raise click.UsageError("--tuning keeps jobs in the store, and --no-store says that there is none")
     if token and token.startswith("@"):
         token = _read_token(token[1:])
     if not token and not _is_loopback(host):
@@ -136,6 +144,7 @@ def command(
                 access_log=log,
                 store=store,
                 recording=Recording(retention_days) if record else None,
+                tuning=tuning,
             )
             serve(
                 application,

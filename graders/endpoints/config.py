@@ -43,6 +43,7 @@ TABLES = (
     "sampler",
     "endpoint_graders",
     "evals",
+    "tuning",
 )
 
 

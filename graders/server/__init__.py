@@ -33,6 +33,7 @@ def app(
     access_log: BinaryIO | None = None,
     store: Store | None = None,
     recording: Recording | None = None,
+    tuning: bool = False,
 ) -> Application:
     """The application.
 
@@ -45,6 +46,7 @@ def app(
         access_log: Where a line of JSON for each request goes, without anything that requests hold; None: nowhere.
         store: Where files, evals and runs are kept; None: those paths answer 404. It is its owner's to close, who also
             holds its claim: this application executes its runs.
+        tuning: Take fine-tuning jobs, which needs a store.
         recording: Forward /v1/chat/completions and /v1/responses, and keep them in the store; None: do not.
     """
     from graders.engine.backends import Backends
@@ -55,7 +57,12 @@ def app(
     limits = limits or Limits()
     own = backends is None
     service = Service(
-        backends or Backends.from_env(), limits, strict=strict, store=store, recording=recording
+        backends or Backends.from_env(),
+        limits,
+        strict=strict,
+        store=store,
+        recording=recording,
+        tuning=tuning,
     )
 
     log = AccessLog(access_log) if access_log else None

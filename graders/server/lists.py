@@ -12,15 +12,23 @@ from graders.server.errors import ApiError
 from graders.store.pages import Cursor
 
 
-def cursor_of(request: Request, *, limit: int = 20, most: int = 100, order: str = "asc") -> Cursor:
+def cursor_of(
+    request: Request,
+    *,
+    limit: int = 20,
+    most: int = 100,
+    order: str = "asc",
+    orders: tuple[str, str] = ("asc", "desc"),
+) -> Cursor:
     """The part of a list that a request's query asks for.
 
     Args:
         limit, order: Where the query does not say.
+        orders: The words for up and down.
         most: Rows at most; a larger limit is lowered, as a smaller one than 1 is raised.
 
     Raises:
-        ApiError: 400, `limit` is no number, or `order` neither asc nor desc.
+        ApiError: 400, `limit` is no number, or `order` neither of the two words.
     """
     query = request.query_params
     wanted = query.get("limit", str(limit))
@@ -29,8 +37,8 @@ def cursor_of(request: Request, *, limit: int = 20, most: int = 100, order: str 
     except ValueError:
         text = f"Invalid type for 'limit': expected an integer, but got {wanted[:80]!r} instead."
         raise ApiError(400, text, param="limit", code="invalid_type") from None
-    direction = choice_of(request, "order", ("asc", "desc")) or order
-    return Cursor(max(1, min(number, most)), query.get("after", ""), direction == "desc")
+    direction = choice_of(request, "order", orders) or order
+    return Cursor(max(1, min(number, most)), query.get("after", ""), direction == orders[1])
 
 
 def choice_of(request: Request, name: str, choices: Sequence[str]) -> str | None:

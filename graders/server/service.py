@@ -57,10 +57,12 @@ class Service:
         strict: bool,
         store: Store | None = None,
         recording: Recording | None = None,
+        tuning: bool = False,
     ) -> None:
         self.limits = limits
         self.strict = strict
         self.recording = recording
+        self.tuning = tuning
         self.metrics = Metrics()
         self.buffered = Buffered(limits.buffered_bytes)
         self.shared = Shared(backends, limits, self.metrics)

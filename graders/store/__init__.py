@@ -1,4 +1,4 @@
-"""The store: files, evals, runs, output items and logged completions, in one SQLite database and one folder of contents.
+"""The store: files, evals, runs, output items, logged completions and fine-tuning jobs, in one SQLite database and one folder of contents.
 
     with Store() as store:                # GRADERS_HOME, else the platform's data folder
         store.files.add(upload, ...)
@@ -20,9 +20,18 @@ from graders.store.tables.completions import CompletionTable, LoggedCompletion
 from graders.store.tables.evals import EvalRecord, EvalTable
 from graders.store.tables.files import FileRecord, FileTable, QuotaExceeded
 from graders.store.tables.items import FinishedItem, ItemRecord, ItemTable, NewItem, Score
+from graders.store.tables.jobs import (
+    CheckpointRecord,
+    EventRecord,
+    JobRecord,
+    JobTable,
+    NewEvent,
+    PermissionRecord,
+)
 from graders.store.tables.runs import CriterionCounts, ModelUsage, RunRecord, RunTable
 
 __all__ = [
+    "CheckpointRecord",
     "Claim",
     "CompletionTable",
     "CriterionCounts",
@@ -30,15 +39,20 @@ __all__ = [
     "Database",
     "EvalRecord",
     "EvalTable",
+    "EventRecord",
     "FileRecord",
     "FileTable",
     "FinishedItem",
     "ItemRecord",
     "ItemTable",
+    "JobRecord",
+    "JobTable",
     "LoggedCompletion",
     "ModelUsage",
+    "NewEvent",
     "NewItem",
     "Page",
+    "PermissionRecord",
     "QuotaExceeded",
     "RunRecord",
     "RunTable",
@@ -54,7 +68,7 @@ class Store:
 
     Attributes:
         home: The folder, readable by its user only.
-        files, evals, runs, items, completions: The operations, by what they are about.
+        files, evals, runs, items, completions, jobs: The operations, by what they are about.
     """
 
     def __init__(self, home: Path | None = None) -> None:
@@ -72,6 +86,7 @@ class Store:
         self.runs = RunTable(self.database)
         self.items = ItemTable(self.database)
         self.completions = CompletionTable(self.database)
+        self.jobs = JobTable(self.database)
 
     def claim(self) -> Claim:
         """The right to execute what is queued.

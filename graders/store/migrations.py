@@ -147,4 +147,66 @@ def completions(db: sqlite3.Connection) -> None:
     db.execute("CREATE INDEX completion_by_time ON completions (api, created_at)")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (files, evals, items, completions)
+def jobs(db: sqlite3.Connection) -> None:
+    """Fine-tuning jobs. A step's metrics stand once, however often a trainer that was restarted repeats it."""
+    db.execute("""
+        CREATE TABLE jobs (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            created_at INTEGER NOT NULL,
+            status TEXT NOT NULL,
+            model TEXT NOT NULL,
+            training_file TEXT NOT NULL,
+            validation_file TEXT,
+            suffix TEXT,
+            seed INTEGER NOT NULL,
+            method TEXT NOT NULL,
+            hyperparameters TEXT NOT NULL,
+            integrations TEXT,
+            metadata TEXT,
+            finished_at INTEGER,
+            estimated_finish INTEGER,
+            trained_tokens INTEGER,
+            fine_tuned_model TEXT UNIQUE,
+            error TEXT,
+            result_files TEXT NOT NULL,
+            attempts INTEGER NOT NULL
+        ) STRICT""")
+    db.execute("CREATE INDEX job_by_status ON jobs (status, seq)")
+    db.execute("""
+        CREATE TABLE job_events (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            job INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
+            created_at INTEGER NOT NULL,
+            level TEXT NOT NULL,
+            message TEXT NOT NULL,
+            type TEXT NOT NULL,
+            data TEXT NOT NULL,
+            step INTEGER
+        ) STRICT""")
+    db.execute("CREATE INDEX event_of_job ON job_events (job, seq)")
+    db.execute("CREATE UNIQUE INDEX event_of_step ON job_events (job, step) WHERE step IS NOT NULL")
+    db.execute("""
+        CREATE TABLE checkpoints (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            job INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
+            created_at INTEGER NOT NULL,
+            step INTEGER NOT NULL,
+            name TEXT NOT NULL UNIQUE,
+            metrics TEXT NOT NULL,
+            UNIQUE (job, step)
+        ) STRICT""")
+    db.execute("""
+        CREATE TABLE permissions (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            checkpoint TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            project_id TEXT NOT NULL,
+            UNIQUE (checkpoint, project_id)
+        ) STRICT""")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (files, evals, items, completions, jobs)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from graders.store import EvalRecord, FinishedItem, ModelUsage, NewItem, Score, Store
+from graders.store import EvalRecord, FinishedItem, JobRecord, ModelUsage, NewItem, Score, Store
 
 CONFIG = (
     '{"type":"custom","schema":{"type":"object","properties":{"item":{"type":"object"}},"required":["item"]}}'
@@ -54,3 +54,31 @@ def laid(graders_store: Store) -> None:
         item = FinishedItem(0, 1, "pass", shown, result, (Score(0, 1.0, True),))
         store.items.finish(number, [item], [ModelUsage("m", "sampler", 1, 1, 1, 2, 0)])
         store.runs.end(number, "completed")
+
+
+JOB = "ft-AF1WoRqd3aJAHsqc9NY7iL8F"
+CHECKPOINT = "ft:gpt-4o-mini-2024-07-18:org:weather:B7R9VjQd"
+PERMISSION = "cp_zc4Q7MP6XxulcVzj4MZdwsAB"
+
+
+@pytest.fixture(autouse=True)
+def laid_job(graders_store: Store, request: pytest.FixtureRequest) -> None:
+    """A job that can be paused and cancelled, or resumed, its training file, and a permission."""
+    store = graders_store
+    for file_id in ("file-abc123", "training_file"):
+        if store.files.get(file_id) is None:
+            upload = store.files.upload()
+            upload.write(b"{}\n")
+            store.files.add(upload, purpose="fine-tune", filename="rows.jsonl", file_id=file_id)
+    status = "paused" if "resume" in request.node.name else "running"
+    if store.jobs.get(JOB) is None:
+        method = '{"type":"supervised","supervised":{}}'
+        job = JobRecord(JOB, 1, status, "gpt-4o-mini", "file-abc123", None, None, 1, method, "{}", None, None)
+        store.jobs.add(job)
+    store.jobs.change(JOB, lambda _: status)
+    with store.database.write() as db:
+        db.execute("DELETE FROM permissions WHERE id = ?", (PERMISSION,))
+        db.execute(
+            "INSERT INTO permissions (id, checkpoint, created_at, project_id) VALUES (?, ?, 1, 'p')",
+            (PERMISSION, CHECKPOINT),
+        )

@@ -43,6 +43,7 @@ RESOURCES = (
     "graders.server.resources.batch:BatchResource",
     "graders.server.resources.files:FileResource",
     "graders.server.resources.evals:EvalResource",
+    "graders.server.resources.tuning:TuningResource",
     "graders.server.resources.completions:CompletionResource",
     "graders.server.resources.status:StatusResource",
     "graders.server.resources.page:PageResource",

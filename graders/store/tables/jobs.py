@@ -1,0 +1,275 @@
+"""Fine-tuning jobs with their events and checkpoints, and who may use the checkpoints."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from typing import Any
+
+from graders.jsontext import dumps
+from graders.store.database import Database
+from graders.store.ids import base62_id
+from graders.store.pages import Cursor, Page, page_of
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """One job. `method`, `hyperparameters`, `integrations`, `metadata`, `error` and `result_files` are JSON text.
+
+    Attributes:
+        hyperparameters: Numbers once they are known, "auto" before.
+        attempts: How many times in a row its trainer ended without a word since the last step.
+    """
+
+    id: str
+    created_at: int
+    status: str
+    model: str
+    training_file: str
+    validation_file: str | None
+    suffix: str | None
+    seed: int
+    method: str
+    hyperparameters: str
+    integrations: str | None
+    metadata: str | None
+    finished_at: int | None = None
+    estimated_finish: int | None = None
+    trained_tokens: int | None = None
+    fine_tuned_model: str | None = None
+    error: str | None = None
+    result_files: str = "[]"
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One event; `data` is JSON text."""
+
+    id: str
+    created_at: int
+    level: str
+    message: str
+    type: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRecord:
+    """A checkpoint; `metrics` is JSON text."""
+
+    id: str
+    job_id: str
+    created_at: int
+    step: int
+    name: str
+    metrics: str
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionRecord:
+    """A project that may use a checkpoint."""
+
+    id: str
+    created_at: int
+    project_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to be added; one of a step that the job has already is left out."""
+
+    message: str
+    level: str = "info"
+    type: str = "message"
+    data: Mapping[str, Any] | None = None
+    step: int | None = None
+
+
+_JOB = ", ".join(field.name for field in fields(JobRecord))
+_EVENT = "id, created_at, level, message, type, data"
+_CHECKPOINTS = (
+    "SELECT checkpoints.id, jobs.id AS job_id, checkpoints.created_at, step, name, metrics"
+    " FROM checkpoints JOIN jobs ON jobs.seq = checkpoints.job"
+)
+_METADATA = "EXISTS (SELECT 1 FROM json_each(jobs.metadata) WHERE key = ? AND value = ?)"
+
+
+class JobTable:
+    """Operations on jobs and what belongs to them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, record: JobRecord, events: Sequence[NewEvent] = ()) -> None:
+        with self._database.write() as db:
+            places = ", ".join("?" * len(fields(JobRecord)))
+            number = db.execute(f"INSERT INTO jobs ({_JOB}) VALUES ({places})", astuple(record)).lastrowid
+            assert number is not None
+            _add_events(db, number, events)
+
+    def get(self, job_id: str) -> JobRecord | None:
+        row = self._database.read().execute(f"SELECT {_JOB} FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        return None if row is None else JobRecord(*row)
+
+    def page(
+        self, cursor: Cursor, metadata: Mapping[str, str] | None = None, *, without_metadata: bool = False
+    ) -> Page[JobRecord]:
+        """Jobs in the order in which they were made.
+
+        Args:
+            metadata: Pairs that they all have.
+            without_metadata: Those that have none.
+        """
+        db = self._database.read()
+        conditions, values = ["true"], []
+        for key, value in (metadata or {}).items():
+            conditions.append(_METADATA)
+            values += [key, value]
+        if without_metadata:
+            conditions.append("(metadata IS NULL OR metadata = '{}')")
+        start = db.execute("SELECT seq FROM jobs WHERE id = ?", (cursor.after,)).fetchone()
+        found = page_of(db, f"SELECT {_JOB} FROM jobs", " AND ".join(conditions), values, cursor, start=start)
+        return Page([JobRecord(*row) for row in found.rows], found.has_more)
+
+    def with_status(self, status: str) -> list[str]:
+        """Ids, the oldest first."""
+        rows = self._database.read().execute("SELECT id FROM jobs WHERE status = ? ORDER BY seq", (status,))
+        return [row[0] for row in rows]
+
+    def change(
+        self,
+        job_id: str,
+        status: Callable[[str], str] | None = None,
+        events: Sequence[NewEvent] = (),
+        **columns: Any,
+    ) -> JobRecord | None:
+        """Change a job and add events in one transaction; the job afterwards, or None when there is no such job.
+
+        Args:
+            status: The new status for the present one. What it raises undoes the whole change.
+            columns: New values of columns of JobRecord.
+        """
+        with self._database.write() as db:
+            row = db.execute("SELECT seq, status FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            if row is None:
+                return None
+            if status is not None:
+                columns["status"] = status(row["status"])
+            if columns:
+                changed = ", ".join(f"{name} = ?" for name in columns)
+                db.execute(f"UPDATE jobs SET {changed} WHERE seq = ?", (*columns.values(), row["seq"]))
+            _add_events(db, row["seq"], events)
+            after = db.execute(f"SELECT {_JOB} FROM jobs WHERE seq = ?", (row["seq"],)).fetchone()
+        return JobRecord(*after)
+
+    # --- events ---
+
+    def events(self, job_id: str, cursor: Cursor) -> Page[EventRecord]:
+        """A job's events in the order of their coming."""
+        db = self._database.read()
+        start = db.execute("SELECT seq FROM job_events WHERE id = ?", (cursor.after,)).fetchone()
+        where = "job = (SELECT seq FROM jobs WHERE id = ?)"
+        found = page_of(db, f"SELECT {_EVENT} FROM job_events", where, (job_id,), cursor, start=start)
+        return Page([EventRecord(*row) for row in found.rows], found.has_more)
+
+    def step_metrics(self, job_id: str) -> list[str]:
+        """The data of a job's metrics events, a JSON text each, in the order of their steps."""
+        rows = self._database.read().execute(
+            "SELECT data FROM job_events WHERE job = (SELECT seq FROM jobs WHERE id = ?) AND step IS NOT NULL"
+            " ORDER BY step",
+            (job_id,),
+        )
+        return [row[0] for row in rows]
+
+    # --- checkpoints ---
+
+    def add_checkpoint(self, job_id: str, step: int, name: str, metrics: str) -> CheckpointRecord:
+        """Keep a checkpoint, with its event; one of a step that the job has stays as it is, name included."""
+        with self._database.write() as db:
+            number = db.execute("SELECT seq FROM jobs WHERE id = ?", (job_id,)).fetchone()[0]
+            added = db.execute(
+                "INSERT INTO checkpoints (id, job, created_at, step, name, metrics) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                (base62_id("ftckpt", 24).replace("-", "_", 1), number, int(time.time()), step, name, metrics),
+            )
+            if added.rowcount:
+                text = f"Checkpoint created at step {step} with Snapshot ID: {name}"
+                _add_events(db, number, [NewEvent(text)])
+            row = db.execute(f"{_CHECKPOINTS} WHERE job = ? AND step = ?", (number, step)).fetchone()
+        return CheckpointRecord(*row)
+
+    def checkpoints(self, job_id: str, cursor: Cursor) -> Page[CheckpointRecord]:
+        """A job's checkpoints by step."""
+        db = self._database.read()
+        start = db.execute("SELECT step FROM checkpoints WHERE id = ?", (cursor.after,)).fetchone()
+        found = page_of(db, _CHECKPOINTS, "jobs.id = ?", (job_id,), cursor, start=start, order=("step",))
+        return Page([CheckpointRecord(*row) for row in found.rows], found.has_more)
+
+    def remove_checkpoint(self, checkpoint_id: str) -> None:
+        with self._database.write() as db:
+            db.execute("DELETE FROM checkpoints WHERE id = ?", (checkpoint_id,))
+
+    # --- models ---
+
+    def models(self) -> list[tuple[str, int]]:
+        """Name and time of each tuned model and of each checkpoint, the oldest first."""
+        rows = self._database.read().execute(
+            "SELECT fine_tuned_model AS name, finished_at AS time FROM jobs WHERE fine_tuned_model IS NOT NULL"
+            " UNION ALL SELECT name, created_at FROM checkpoints ORDER BY 2, 1"
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    # --- permissions ---
+
+    def permit(self, checkpoint: str, projects: Sequence[str]) -> list[PermissionRecord]:
+        """Let projects use a checkpoint; the permissions, those included that stood already."""
+        with self._database.write() as db:
+            for project in projects:
+                db.execute(
+                    "INSERT INTO permissions (id, checkpoint, created_at, project_id) VALUES (?, ?, ?, ?)"
+                    " ON CONFLICT DO NOTHING",
+                    (base62_id("cp", 24).replace("-", "_", 1), checkpoint, int(time.time()), project),
+                )
+            places = ", ".join("?" * len(projects))
+            rows = db.execute(
+                "SELECT id, created_at, project_id FROM permissions"
+                f" WHERE checkpoint = ? AND project_id IN ({places}) ORDER BY seq",
+                (checkpoint, *projects),
+            ).fetchall()
+        return [PermissionRecord(*row) for row in rows]
+
+    def permissions(
+        self, checkpoint: str, cursor: Cursor, project: str | None = None
+    ) -> Page[PermissionRecord]:
+        """Who may use a checkpoint, in the order of their coming."""
+        db = self._database.read()
+        where, values = "checkpoint = ?", [checkpoint]
+        if project is not None:
+            where, values = f"{where} AND project_id = ?", [*values, project]
+        start = db.execute("SELECT seq FROM permissions WHERE id = ?", (cursor.after,)).fetchone()
+        select = "SELECT id, created_at, project_id FROM permissions"
+        found = page_of(db, select, where, values, cursor, start=start)
+        return Page([PermissionRecord(*row) for row in found.rows], found.has_more)
+
+    def forbid(self, checkpoint: str, permission_id: str) -> bool:
+        """Whether there was such a permission."""
+        with self._database.write() as db:
+            done = db.execute(
+                "DELETE FROM permissions WHERE checkpoint = ? AND id = ?", (checkpoint, permission_id)
+            )
+            return done.rowcount > 0
+
+
+def _add_events(db: sqlite3.Connection, job: int, events: Sequence[NewEvent]) -> None:
+    db.executemany(
+        "INSERT INTO job_events (id, job, created_at, level, message, type, data, step)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [
+            (base62_id("ftevent", 24), job, int(time.time()), event.level, event.message, event.type,
+             dumps(event.data or {}).decode(), event.step)
+            for event in events
+        ],
+    )  # fmt: skip

@@ -1,0 +1,72 @@
+"""[tuning] of graders.toml: which models are tuned, and what starts the process that trains. It needs `grader trust`.
+
+[tuning]
+command = ["srun", "--gpus=1", "python", "-m", "graders_train"]
+environment = ["WANDB_MODE"]
+
+[tuning.models]
+"gpt-4o-mini-2024-07-18" = "models/smollm2"     # a name on the wire -> a local folder
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from graders.endpoints.config import Config
+
+#: Keys of the trainer's start message that are numbers or switches, with what they are where the file does not say.
+SETTINGS: Mapping[str, Any] = {
+    "threads": 0,
+    "save_every": 10,
+    "micro_batch": 8,
+    "gradient_checkpointing": False,
+    "max_completion_tokens": 512,
+}
+LORA: Mapping[str, Any] = {"rank": 16, "alpha": 32}
+
+
+@dataclass(frozen=True, slots=True)
+class TuningConfig:
+    """
+    Attributes:
+        command: What starts the trainer.
+        models: Name on the wire -> folder of the base model.
+        environment: Names of variables that the trainer gets beside the usual ones.
+        settings: Of its start message.
+    """
+
+    command: tuple[str, ...]
+    models: Mapping[str, Path]
+    environment: tuple[str, ...]
+    settings: Mapping[str, Any]
+
+
+def tuning_config(config: Config) -> TuningConfig:
+    """
+    Raises:
+        ConfigError: a key is unknown, or a value of another type than it should be.
+    """
+    table = dict(config.table("tuning"))
+    command = _texts(config, "command", table.pop("command", [sys.executable, "-m", "graders_train"]))
+    if not command:
+        raise config.wrong("tuning.command", "expected a command, found an empty array")
+    environment = _texts(config, "environment", table.pop("environment", []))
+    models = table.pop("models", {})
+    if not isinstance(models, Mapping) or not all(isinstance(path, str) for path in models.values()):
+        raise config.wrong("tuning.models", "expected a table of names and folders")
+    lora = config.checked("tuning.lora", table.pop("lora", {}), LORA)
+    settings = config.checked("tuning", table, SETTINGS)
+    base = config.path.parent if config.path else Path()
+    folders = {name: (base / Path(path).expanduser()).resolve() for name, path in models.items()}
+    return TuningConfig(command, folders, environment, {**settings, "lora": lora})
+
+
+def _texts(config: Config, key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise config.wrong(f"tuning.{key}", f"expected an array of texts, found {value!r}")
+    return tuple(value)

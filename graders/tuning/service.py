@@ -1,0 +1,221 @@
+"""Fine-tuning jobs as the wire knows them: made, validated, looked up and told what to do, in the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+from graders.datasets.rows import DataError
+from graders.jsontext import dumps, loads
+from graders.preflight.findings import Findings
+from graders.store import JobRecord, NewEvent, Store
+from graders.store.ids import base62_id
+from graders.tuning.check import check_files
+from graders.tuning.requests import JobRequest, read_request, resolved
+from graders.tuning.states import after
+
+#: Jobs that wait; more are refused until some have ended.
+QUEUED_MOST = 100
+#: Files up to this size are validated before the answer that creates the job, which is then `queued`: clients that
+#: poll only while a job is queued or running would leave at once otherwise.
+INLINE_BYTES = 8 * 1024**2
+
+
+class JobRefused(ValueError):
+    """A job that cannot be made, by something outside its body.
+
+    Attributes:
+        param, code: Of the service's error object.
+    """
+
+    def __init__(self, message: str, param: str | None, code: str | None) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+class TooManyJobs(RuntimeError):
+    """As many jobs wait as may; some have to end first."""
+
+
+class NoJob(LookupError):
+    """There is no such job."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Could not find fine tune: {job_id[:80]}")
+
+
+class Jobs:
+    """Operations on jobs. Safe to use from any thread.
+
+    Args:
+        knows: Whether a name on the wire is a model that can be tuned.
+        strict: Refuse graders that the hosted service would refuse.
+    """
+
+    def __init__(self, store: Store, knows: Callable[[str], bool], *, strict: bool = False) -> None:
+        self._store = store
+        self._knows = knows
+        self._strict = strict
+
+    def create(self, body: object) -> JobRecord:
+        """A job with status `validating_files`.
+
+        Raises:
+            InvalidJob: with every problem of the body.
+            JobRefused: it names a file or a model that is not there.
+            TooManyJobs: too many wait.
+        """
+        request = read_request(body, strict=self._strict)
+        self._look_up(request)
+        if len(self._store.jobs.with_status("queued")) >= QUEUED_MOST:
+            raise TooManyJobs(f"{QUEUED_MOST} fine-tuning jobs wait already")
+        job_id = base62_id("ftjob", 24)
+        files = f"Validating training file: {request.training_file}"
+        if request.validation_file:
+            files += f" and validation file: {request.validation_file}"
+        events = [NewEvent(f"Created fine-tuning job: {job_id}"), NewEvent(files)]
+        record = JobRecord(
+            id=job_id,
+            created_at=int(time.time()),
+            status="validating_files",
+            model=request.model,
+            training_file=request.training_file,
+            validation_file=request.validation_file,
+            suffix=request.suffix,
+            seed=request.seed,
+            method=dumps(request.method).decode(),
+            hyperparameters=dumps(_shown(request)).decode(),
+            integrations=None if request.integrations is None else dumps(request.integrations).decode(),
+            metadata=request.metadata,
+        )
+        if request.integrations:
+            events.append(
+                NewEvent("Weights & Biases: nothing is sent; the block is kept as it came.", "warn")
+            )
+        self._store.jobs.add(record, events)
+        return record
+
+    def _look_up(self, request: JobRequest) -> None:
+        for param in ("training_file", "validation_file"):
+            file_id = getattr(request, param)
+            if file_id is not None and self._store.files.get(file_id) is None:
+                raise JobRefused(f"invalid {param}: {file_id[:80]}", param, None)
+        if not self._knows(request.model):
+            raise JobRefused(
+                f"Model {request.model[:80]} is not available for fine-tuning or does not exist. Here it has to stand "
+                "in [tuning.models] of graders.toml.",
+                "model",
+                "model_not_available",
+            )
+
+    def is_small(self, job: JobRecord) -> bool:
+        """Whether its files are validated in no time."""
+        files = [
+            self._store.files.get(file_id) for file_id in (job.training_file, job.validation_file) if file_id
+        ]
+        return sum(file.bytes for file in files if file) <= INLINE_BYTES
+
+    def validate(self, job_id: str) -> JobRecord:
+        """Look at the files of a job: it is `queued` or `failed` afterwards, unless it was cancelled meanwhile.
+
+        Raises:
+            NoJob: there is none.
+        """
+        job = self.get(job_id)
+        if job.status != "validating_files":
+            return job
+        method = loads(job.method.encode())["type"]
+        findings = Findings()
+        try:
+            validation = None if job.validation_file is None else self._file(job.validation_file)
+            training, held_out = check_files(method, self._file(job.training_file), validation, findings)
+        except (DataError, LookupError) as error:
+            return self._fail(job, "invalid_training_file", str(error))
+        for file, param in ((training, "training_file"), (held_out, "validation_file")):
+            for code, message in file.errors() if file else ():
+                return self._fail(job, code, message, param)
+        warnings = [
+            NewEvent(finding.message, "warn")
+            for finding in findings.sorted()
+            if finding.severity == "warning"
+        ]
+        given = loads(job.hyperparameters.encode())
+        ready = NewEvent("Files validated, moving job to queued state")
+        return self._change(
+            job,
+            "validated",
+            [*warnings, ready],
+            hyperparameters=dumps(resolved(method, given, training.n)).decode(),
+        )
+
+    def _file(self, file_id: str) -> str:
+        record = self._store.files.get(file_id)
+        if record is None:
+            raise LookupError(f"the file {file_id} was deleted")
+        return str(self._store.files.path(record))
+
+    def _fail(self, job: JobRecord, code: str, message: str, param: str = "training_file") -> JobRecord:
+        error = dumps({"code": code, "message": message, "param": param}).decode()
+        event = NewEvent(message, "error")
+        return self._change(job, "fail", [event], error=error, finished_at=int(time.time()))
+
+    def _change(self, job: JobRecord, event: str, events: list[NewEvent], **columns: object) -> JobRecord:
+        """A change that gives way to what a client did meanwhile."""
+
+        def unless_changed(status: str) -> str:
+            if status != job.status:
+                raise _Changed
+            return after(event, status)
+
+        try:
+            return self._store.jobs.change(job.id, unless_changed, events, **columns) or job
+        except _Changed:
+            return self.get(job.id)
+
+    def get(self, job_id: str) -> JobRecord:
+        """
+        Raises:
+            NoJob: there is none.
+        """
+        job = self._store.jobs.get(job_id)
+        if job is None:
+            raise NoJob(job_id)
+        return job
+
+    def act(self, action: str, job_id: str) -> JobRecord:
+        """Cancel, pause or resume.
+
+        Raises:
+            NoJob: there is none.
+            NoTransition: not with its status.
+        """
+        columns = {"finished_at": int(time.time())} if action == "cancel" else {}
+        event = NewEvent(f"Fine-tuning job {_DONE[action]}")
+        job = self._store.jobs.change(
+            job_id, partial(after, action), [event], estimated_finish=None, **columns
+        )
+        if job is None:
+            raise NoJob(job_id)
+        return job
+
+
+class _Changed(Exception):
+    """The status is another than a moment ago."""
+
+
+_DONE = {"cancel": "cancelled", "pause": "paused", "resume": "resumed, moving job to queued state"}
+
+
+def _shown(request: JobRequest) -> dict[str, object]:
+    """Hyperparameters as the wire shows them before the rows are counted."""
+    if request.type == "reinforcement":
+        return dict(request.hyperparameters)
+    names = (
+        "n_epochs",
+        "batch_size",
+        "learning_rate_multiplier",
+        *(("beta",) if request.type == "dpo" else ()),
+    )
+    return {**dict.fromkeys(names, "auto"), **request.hyperparameters}

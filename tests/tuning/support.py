@@ -1,0 +1,63 @@
+"""Jobs for tests: a server that tunes one model, with a trainer that is a plain Python program."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import openai
+
+from tests.evals.support import client_of, eval_server
+from tests.server.support import Running
+
+STUB = Path(__file__).with_name("stub_trainer.py")
+MODEL = "gpt-4o-mini"
+
+
+def rows(n: int = 10) -> list[dict[str, Any]]:
+    """Supervised rows, all different."""
+    answer = {"role": "assistant", "content": "a"}
+    return [{"messages": [{"role": "user", "content": f"q{i}"}, answer]} for i in range(n)]
+
+
+def config(*arguments: str) -> str:
+    """graders.toml with the stub as the trainer.
+
+    Args:
+        arguments: Of the stub; what it should do.
+    """
+    command = json.dumps([sys.executable, str(STUB), *arguments])
+    return f'[tuning]\ncommand = {command}\n[tuning.models]\n"{MODEL}" = "model"\n'
+
+
+@contextmanager
+def tuning_server(*arguments: str, **options: Any) -> Iterator[tuple[Running, openai.OpenAI]]:
+    with eval_server(config(*arguments), tuning=True, **options) as server:
+        yield server, client_of(server)
+
+
+def upload(client: openai.OpenAI, data: Sequence[Any]) -> str:
+    """The id of a training file with these rows."""
+    content = "".join(json.dumps(row) + "\n" for row in data).encode()
+    return client.files.create(file=("train.jsonl", content), purpose="fine-tune").id
+
+
+def ended(client: openai.OpenAI, job_id: str, *statuses: str, seconds: float = 60) -> Any:
+    """The job, once its status is one of these; by default once it has ended."""
+    until = time.monotonic() + seconds
+    while True:
+        job = client.fine_tuning.jobs.retrieve(job_id)
+        if job.status in (statuses or ("succeeded", "failed", "cancelled")):
+            return job
+        assert time.monotonic() < until, f"the job is {job.status}"
+        time.sleep(0.02)
+
+
+def messages(client: openai.OpenAI, job_id: str) -> list[str]:
+    """What a job's events say, the oldest first."""
+    return [event.message for event in client.fine_tuning.jobs.list_events(job_id)][::-1]
