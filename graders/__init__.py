@@ -17,6 +17,7 @@ from graders._version import __version__
 if TYPE_CHECKING:
     from graders.engine.backends import Backends
     from graders.engine.compile import arun, compile, run, validate
+    from graders.engine.functions import python
     from graders.engine.grader import Grader
     from graders.errors import GradeError, Problem, SpecError
     from graders.result import RunResult
@@ -30,6 +31,7 @@ _HOMES = {
     "SpecError": "graders.errors",
     "arun": "graders.engine.compile",
     "compile": "graders.engine.compile",
+    "python": "graders.engine.functions",
     "run": "graders.engine.compile",
     "validate": "graders.engine.compile",
 }
@@ -44,6 +46,7 @@ __all__ = [
     "__version__",
     "arun",
     "compile",
+    "python",
     "run",
     "validate",
 ]
@@ -61,4 +64,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return __all__.copy()

@@ -23,10 +23,12 @@ def command(document: str, to: str) -> int:
     """Take graders out of a document, or write them in another form.
 
     Reads grader specs, fine-tuning jobs (method.reinforcement.grader), evals (testing_criteria, also lists of them),
-    requests of the run endpoint and promptfoo configurations; JSON or YAML. The result goes to stdout; what could not be carried over is listed on stderr.
+    requests of the run endpoint and promptfoo configurations, in JSON or YAML, and .py files that define
+    grade(sample, item). The result goes to stdout; what could not be carried over is listed on stderr.
 
     \b
     grader convert job.json > spec.json
+    grader convert grade.py > spec.json
     grader convert spec.json --to evals
     """
     from graders.documents.convert import convert

@@ -72,12 +72,13 @@ def command(
 
     Prints the run endpoint's JSON; on a terminal a table, unless --json. SPEC may also be a document with graders in
     it, such as a fine-tuning job, an eval or the run endpoint's own body; of several graders each prints its result,
-    by name. Exits 1 when the row was not graded (a flag is set) or a spec is not valid. What python graders print goes
+    by name; or a .py file that defines grade(sample, item). Exits 1 when the row was not graded (a flag is set) or a spec is not valid. What python graders print goes
     to standard error.
 
     \b
     grader run examples/exact.grader.json --sample Paris --item '{"answer": "Paris"}'
     grader run spec.json --sample @answer.txt --item @row.json
+    grader run grade.py --sample Paris --item '{"answer": "Paris"}'
     grader run spec.json --sample @answer.txt --item @row.json --debug
     """
     from graders.errors import SpecError

@@ -28,6 +28,8 @@ KINDS: dict[str, str] = {
     "multi": "graders.kinds.multi:MultiSpec",
     "endpoint": "graders.kinds.endpoint:EndpointSpec",
 }
+#: The ending of a program's file -> the type whose grader it is, and the field that holds it.
+PROGRAMS: dict[str, tuple[str, str]] = {".py": ("python", "source")}
 #: The entry-point group in which other distributions offer types: name -> `module:SpecModel`.
 GROUP = "graders.kinds"
 
@@ -40,6 +42,12 @@ def known_types() -> tuple[str, ...]:
 def distribution_of(kind: str) -> str:
     """Name and version of the distribution that a type comes with; "" for those of KINDS."""
     return "" if kind in KINDS else installed(GROUP)[kind].distribution
+
+
+def program_grader(program: str, name: str, ending: str = ".py") -> dict[str, Json]:
+    """The JSON of the grader that a program is, by the ending of its file."""
+    kind, field = PROGRAMS[ending]
+    return {"type": kind, "name": name, field: program}
 
 
 def spec_of(kind: str) -> type[SpecModel]:

@@ -9,13 +9,15 @@ and where its text is known the line and column.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 from graders.errors import Problem, SpecError
-from graders.kinds import read_grader
+from graders.kinds import PROGRAMS, program_grader, read_grader
 from graders.spec import bounds
 from graders.spec.model import SpecModel
 from graders.spec.problems import Problems
 from graders.spec.reading import Source
+from graders.spec.wording import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ def read(source: Source, *, strict: bool = False) -> Checked:
     if beyond := bounds.mistake(source.value):
         raise SpecError([Problem("", beyond, "spec_too_large", file=source.file)])
     report = Problems(strict, source.at)
-    spec = read_grader(source.value, report)
+    spec = read_grader(_json_of(source), report)
     found = sorted(report.problems, key=lambda problem: problem.severity)[: bounds.PROBLEMS_MAX]
     problems = [_placed(problem, source) for problem in found]
     problems.sort(key=lambda problem: (problem.line, problem.column))
@@ -45,6 +47,14 @@ def read(source: Source, *, strict: bool = False) -> Checked:
     if spec is None or any(problem.severity == "error" for problem in problems):
         raise SpecError(problems)
     return Checked(spec, tuple(problems))
+
+
+def _json_of(source: Source) -> Json:
+    """The JSON of a source's grader, which a file with a program is without saying so."""
+    file = PurePath(source.file)
+    if isinstance(source.value, str) and file.suffix in PROGRAMS:
+        return program_grader(source.value, file.stem, file.suffix)
+    return source.value
 
 
 def _placed(problem: Problem, source: Source) -> Problem:

@@ -34,7 +34,7 @@ class Source:
 
 
 def load(spec: object) -> Source:
-    """The JSON of a spec given as a dict, JSON text, a path, or an object with `model_dump()`.
+    """The JSON of a spec given as a dict, JSON text, a path, or an object with `model_dump()`; a .py file's text.
 
     Raises:
         SpecError: there is no such file, or it is not JSON (or YAML, by its ending).
@@ -70,6 +70,9 @@ def _load_file(path: Path) -> Source:
         raise SpecError(
             [Problem("", f"cannot read the spec: {reason}", "unreadable_file", file=str(path))]
         ) from None
+    if path.suffix == ".py":
+        # a program: what kind of grader it is, the types say
+        return Source(text, file=str(path))
     return parse_text(text, str(path), yaml=path.suffix in (".yaml", ".yml"))
 
 
