@@ -100,7 +100,9 @@ def specs() -> st.SearchStrategy[dict[str, Any]]:
     from graders.kinds import known_types, spec_of
     from graders.kinds.multi import joined
 
-    leaf = st.one_of([found for kind in known_types() if (found := _specs_of(kind, spec_of(kind)))])
+    leaf = st.one_of(
+        [found for kind in known_types() if (found := _specs_of(kind, spec_of(kind))) is not None]
+    )
     pair = st.fixed_dictionaries({"a": leaf, "b": leaf})
     return st.one_of(leaf, st.builds(joined, pair, st.sampled_from(_FORMULAS)))
 

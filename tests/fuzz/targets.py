@@ -29,7 +29,8 @@ from graders.template import Template, mistakes
 from graders_sandbox import protocol
 from graders_sandbox.host import results as frames
 from graders_sandbox.jail import client, plain
-from graders_sandbox.jail.server import Server
+from graders_sandbox.jail.children import SampleChildren
+from graders_sandbox.jail.records import Asker
 
 
 def frame(data: bytes) -> None:
@@ -51,18 +52,23 @@ def ask(data: bytes) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         ours.setblocking(False)
-        asker = SimpleNamespace(channel=ours, child=0, wanted=None)
-        server: Any = SimpleNamespace(
-            askers={0: asker}, running={}, asking=[], limits={"memory_bytes": 1 << 30},
-            unask=lambda asker: done.append("unasked"), start_children=lambda: done.append("started"),
-            kill=lambda *of: done.append("killed"),
+        listened: Any = SimpleNamespace(
+            register=lambda *of: None, unregister=lambda of: done.append("unregistered")
+        )
+        slots: Any = SimpleNamespace(free=[])
+        templates: Any = SimpleNamespace(sources={})
+        asker = Asker(channel=ours)  # type: ignore[arg-type]  # the same socket, by its public class
+        children = SampleChildren(
+            files=True, jailed=True, memory_bytes=1 << 30, slots=slots, templates=templates, listened=listened,  # type: ignore[arg-type]
+            running={}, started=lambda *of: None, kill=lambda *of: done.append("killed"),
         )  # fmt: skip
+        children.allow(asker, 0)
         if data:
             theirs.send(data[:1000])
-        Server.asked(server, 0)
-    assert len(done) <= 1
-    if "started" in done:
-        assert 1 <= asker.wanted[1] <= 1 << 30
+        children.on_request(ours.fileno())
+        assert len(done) <= 1
+        if asker.wanted:
+            assert 1 <= asker.wanted[1] <= 1 << 30
 
 
 def told(data: bytes) -> None:

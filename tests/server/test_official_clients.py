@@ -209,13 +209,13 @@ def install(command: list[str], what: str, **options: Any) -> None:
 
 
 def test_the_flags_are_those_of_the_client() -> None:
-    """The client's type of `metadata.errors` names exactly our flags and details."""
+    """What the client's type of `metadata.errors` names is always there; the live service sends more, and so do we."""
     openai = pytest.importorskip("openai")
     from openai.types.fine_tuning.alpha.grader_run_response import MetadataErrors
 
     names = {field.alias or name for name, field in MetadataErrors.model_fields.items()}
 
-    assert names == set(NO_ERRORS), openai.__version__
+    assert names <= set(NO_ERRORS), openai.__version__
 
 
 def test_overload_is_what_the_client_mends_by_itself() -> None:

@@ -142,7 +142,7 @@ MORE = [
     pytest.param(MEMBER_LOST, CAPITALS, "failed", id="a failing member makes the top of a wrong answer"),
     pytest.param(multi("a / b", {"a": string_check(), "b": string_check(operation="like")}), CAPITALS, "in_range", id="a formula that divides by zero"),
     pytest.param(python("def grade(sample, item):\n    return float('nan')\n"), CAPITALS, "in_range", id="NaN"),
-    pytest.param(python("import os\ndef grade(sample, item):\n    os.kill(os.getpid(), 9) if 'Lorem' in sample['output_text'] else 0\n    return 1.0\n"), CAPITALS, "failed", id="a sample brings the program down"),
+    pytest.param(python("import os\ndef grade(sample, item):\n    os.abort() if 'Lorem' in sample['output_text'] else 0\n    return 1.0\n"), CAPITALS, "failed", id="a sample brings the program down"),
     pytest.param(python("def grade(sample, item):\n    return eval(sample['output_text'], {'__builtins__': {}})\n"), NUMBERS, "peeking", id="eval without builtins"),
     pytest.param(python("from pathlib import Path\ndef grade(sample, item):\n    return float(Path('/data/gold').exists())\n"), CAPITALS, "peeking", id="looks for a file"),
     pytest.param(python("from datetime import datetime\ndef grade(sample, item):\n    return float(datetime.now().year < 2035)\n"), CAPITALS, "deterministic", id="good for ten years"),

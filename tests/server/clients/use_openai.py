@@ -13,11 +13,15 @@ from pydantic import BaseModel
 
 
 def unknown_and_missing(model, path=""):
-    """Fields of a typed response that its type does not have, or that did not come."""
+    """Fields of a typed response that its type does not have, or that did not come.
+
+    `metadata.errors` may have more: the live service sends keys there that no client's type names.
+    """
     aliases = {
         field.alias for field in type(model).model_fields.values()
     }  # the client keeps these as extras too
-    found = [f"unknown {path}{name}" for name in (model.model_extra or {}) if name not in aliases]
+    extra = {} if path == "metadata.errors." else model.model_extra or {}
+    found = [f"unknown {path}{name}" for name in extra if name not in aliases]
     found += [
         f"missing {path}{name}" for name in type(model).model_fields if name not in model.model_fields_set
     ]
