@@ -26,15 +26,14 @@ def grade(sample, item):
     return run_untrusted(sample, [{"args": [k], "expect": k + item} for k in range(2)], timeout=20, entry="f").score
 """
 ROWS = 20_000
-SECONDS = 600.0  # at most, for all rows
+#: At most, for each tier. GRADERS_SOAK_SECONDS=600 is what all rows take.
+SECONDS = float(os.environ.get("GRADERS_SOAK_SECONDS", "60"))
 EVERY_S = (0.2, 1.2)  # between kills
 
 
-def jobs(end: float) -> Iterator[tuple[Job, float]]:
+def jobs() -> Iterator[tuple[Job, float]]:
     """Rows with their scores: every tenth runs code that a model wrote, right or wrong."""
     for number in range(ROWS):
-        if time.monotonic() > end:
-            return
         if number % 10:
             text = str(number) if number % 3 else "x"
             yield Job(PLAIN, text, number), float(number % 3 != 0) + number
@@ -65,8 +64,8 @@ def test_no_wrong_score_whatever_dies(tier: str) -> None:
     stop, killed = threading.Event(), Counter[str]()
     killer = threading.Thread(target=kill_at_random, args=(stop, killed))
     wrong, said = [], Counter[str]()
-    rows = list(jobs(time.monotonic() + SECONDS))
-    end = time.monotonic() + SECONDS / 2
+    rows = list(jobs())
+    end = time.monotonic() + SECONDS
     with Sandbox(tier=tier) as sandbox:
         killer.start()
         try:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import _sitebuiltins
 import _socket
 import builtins
-import gc
 import json
 import linecache  # noqa: F401  # traceback's, in samples
 import os
@@ -225,8 +224,7 @@ def _load(jail: Confinement, packages: list[str]) -> None:
     if jail.slots:
         os.environ["TMPDIR"] = jail.slots[0]
     template.load(packages)
-    gc.collect()
-    gc.freeze()
+    template.freeze()
     if jail.slots:
         folders.empty(jail.slots[0])
     if jail.has_threads():

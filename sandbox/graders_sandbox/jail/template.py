@@ -129,7 +129,8 @@ class Template:
                 output.raw.begin(
                     sample.RESULT, shared=False
                 )  # here, since what a sample writes is a copied page
-            settle()
+            freeze()
+            fill_holes()
             self.channel.send(READY)
             self.serve()
         except BaseException as error:
@@ -198,7 +199,7 @@ def start(
         seeding.install()
         output.install()
         warm()
-        settle()
+        freeze()
         os.dup2(1, 2)  # until now the host could read what went wrong
         channel.send(PID.pack(0))
         template.serve()
@@ -248,11 +249,10 @@ def warm() -> None:
             re.purge()
 
 
-def settle() -> None:
-    """Before the first fork: what is here stays here, and what children make lies elsewhere and close together."""
+def freeze() -> None:
+    """Before a fork: what is here stays here."""
     gc.collect()  # it also empties the lists of freed objects that Python keeps, which lie on many pages
     gc.freeze()
-    fill_holes()
 
 
 def fill_holes() -> None:
