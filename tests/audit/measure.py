@@ -1,0 +1,37 @@
+"""How many of the public graders the checks and the attack find: `python -m tests.audit.measure [check|attack]`."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable
+
+import graders
+from graders.endpoints.config import Config
+from graders.testing import check_reward
+from tests.audit.public_graders import FLAWED, SOUND, PublicGrader
+
+
+def by_check(grader: PublicGrader, backends: graders.Backends) -> list[str]:
+    """The checks that accuse a grader; a slow machine is no flaw, and a note no accusation."""
+    found = check_reward(grader.spec, grader.rows, backends=backends, skip=["latency"])
+    return list(dict.fromkeys(f.check for f in found if getattr(f, "severity", "") != "note"))
+
+
+def run(accuse: Callable[[PublicGrader, graders.Backends], Iterable[str]]) -> None:
+    with graders.Backends(config=Config()) as backends:
+        for name, entries in (("flawed", FLAWED), ("sound", SOUND)):
+            seconds, accused = [], 0
+            for entry in entries:
+                started = time.perf_counter()
+                found = list(accuse(entry, backends))
+                seconds.append(time.perf_counter() - started)
+                accused += bool(found)
+                if bool(found) == (name == "sound"):
+                    print(f"  {name} {entry.name}: {', '.join(found) or 'nothing found'}")
+            print(f"{name}: {accused} of {len(entries)} accused, median {statistics.median(seconds):.1f} s")
+
+
+if __name__ == "__main__":
+    run({"check": by_check}[sys.argv[1] if sys.argv[1:] else "check"])
