@@ -9,9 +9,9 @@ from typing import Any
 
 from graders.audit.checks import BLINDNESS, CHECKS, WHEN_SLOW
 from graders.audit.probe import Bench, Finding, Settings, read_rows
+from graders.audit.rows import known_names, rows_of
 from graders.engine.backends import Backends
 from graders.engine.compile import compile
-from graders.suggest import did_you_mean
 
 MAX_ROWS = 24  # a flaw shows on a few rows, and each costs some fifty samples
 MAX_JUDGED_ROWS = 6  # where each of them is a call
@@ -62,13 +62,13 @@ def check_reward(
         ValueError: a row lacks a gold, two share an id, a check or claim has no such name, a scale is upside down.
         CannotCheck: the sandbox or the judge could not be used, so that nothing is known.
     """
-    _known(checks or (), CHECKS, "check")
-    _known(skip, CHECKS, "check")
-    _known(blind_to, BLINDNESS, "claim")
+    known_names(checks or (), CHECKS, "check")
+    known_names(skip, CHECKS, "check")
+    known_names(blind_to, BLINDNESS, "claim")
     if scale is not None and not scale[0] < scale[1]:
         raise ValueError(f"the scale goes from the wrong answer's reward up to the right one's, not {scale}")
     grader = compile(spec, backends=backends)
-    read = read_rows(_loaded(rows))
+    read = read_rows(rows_of(rows))
     settings = Settings(frozenset(blind_to), scale, latency_s, repeats)
     wanted = [name for name in CHECKS if (checks is None or name in checks) and name not in skip]
     findings: list[Finding] = []
@@ -97,19 +97,3 @@ def assert_reward_ok(
     __tracebackhide__ = True
     if findings := check_reward(spec, rows, **options):
         raise RewardNotOk(findings, compile(spec, backends=options.get("backends")).name)
-
-
-def _loaded(rows: Iterable[Mapping[str, Any]] | str | PathLike[str]) -> Iterable[Mapping[str, Any]]:
-    if not isinstance(rows, (str, PathLike)):
-        return rows
-    from graders.audit.rows import load_rows
-
-    return load_rows(rows)
-
-
-def _known(names: Collection[str], known: Collection[str], what: str) -> None:
-    if isinstance(names, str):
-        raise ValueError(f"expected a list of {what}s, not the text {names!r}")
-    for name in names:
-        if name not in known:
-            raise ValueError(f"there is no {what} {name!r}. {did_you_mean(name, known)}".rstrip())

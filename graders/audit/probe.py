@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,8 @@ SHOWN_FIELDS = (
     "passage", "document", "text", "choices", "options",
 )  # fmt: skip
 
+
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")
 
 RowId: TypeAlias = str | int
 
@@ -88,6 +91,7 @@ class CheckRow:
         bad: Samples that deserve the bottom.
         group: Rows that are compared with each other in training; None when the row names none.
         answers: The item's other texts and numbers that stand in the gold, as texts.
+        prompt: The row's prompt as it was given; None when the row has none.
     """
 
     id: RowId
@@ -98,6 +102,7 @@ class CheckRow:
     bad: tuple[Any, ...]
     group: str | None
     answers: tuple[str, ...]
+    prompt: Any = None
 
 
 ROW_KEYS = ("id", "item", "gold", "prompt", "bad", "group")
@@ -134,8 +139,8 @@ def _read_row(id: RowId, fields: Mapping[str, Any]) -> CheckRow:
     shown += [_text(item[name]) for name in SHOWN_FIELDS if item.get(name)]
     bad = fields.get("bad") or ()
     bad = (bad,) if isinstance(bad, (str, Mapping)) else tuple(bad)
-    hidden = [_leaves(value) for name, value in item.items() if name not in SHOWN_FIELDS and name != "id"]
-    answers = tuple(leaf for leaves in hidden for leaf in leaves if _within(leaf, text))
+    hidden = [value for name, value in item.items() if name not in SHOWN_FIELDS and name != "id"]
+    answers = tuple(leaf for leaf in leaves(hidden) if _within(leaf, text))
     group = fields.get("group")
     return CheckRow(
         id,
@@ -146,6 +151,7 @@ def _read_row(id: RowId, fields: Mapping[str, Any]) -> CheckRow:
         bad,
         None if group is None else str(group),
         answers,
+        fields.get("prompt"),
     )
 
 
@@ -160,7 +166,8 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _leaves(value: Any) -> Iterator[str]:
+def leaves(value: Any) -> Iterator[str]:
+    """The texts and numbers of a JSON value, as texts."""
     if isinstance(value, str):
         if value.strip():
             yield value.strip()
@@ -168,10 +175,10 @@ def _leaves(value: Any) -> Iterator[str]:
         yield json.dumps(value)
     elif isinstance(value, Mapping):
         for inner in value.values():
-            yield from _leaves(inner)
+            yield from leaves(inner)
     elif isinstance(value, (list, tuple)):
         for inner in value:
-            yield from _leaves(inner)
+            yield from leaves(inner)
 
 
 def _within(part: str, whole: str) -> bool:
@@ -385,8 +392,14 @@ def different(row: CheckRow, other: CheckRow) -> bool:
 
 
 def as_number(text: str) -> float | None:
-    """The number that a text is, separators, currency and percent signs aside; None when it is none."""
+    """The number that a text is, separators of thousands, currency and percent signs aside; None when it is none.
+
+    "1,200" is 1200, and "1, 2, 3" is a list.
+    """
+    bare = text.strip().strip("$%").rstrip(".")
+    if "," in bare and not _THOUSANDS.fullmatch(bare):
+        return None
     try:
-        return float(text.replace(",", "").strip().strip("$%").rstrip("."))
+        return float(bare.replace(",", ""))
     except ValueError:
         return None

@@ -46,7 +46,7 @@ OVERRIDE = (
 
 _JUNK_LETTERS = "zqxjvkw"
 _WORD = re.compile(r"\S+")
-_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 
 
 def corrupted(text: str) -> list[str]:

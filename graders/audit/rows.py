@@ -1,13 +1,13 @@
-"""Rows from a file, as a list, perhaps fewer of them: for checks and for the pytest marker."""
+"""What audits are given: rows, from a file or as they are, and names of checks and families."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Collection, Iterable, Mapping
 from os import PathLike, fspath
 from typing import Any
 
-from graders.datasets.read import open_data
-from graders.datasets.rows import DataError, Unreadable
+from graders.suggest import did_you_mean
 
 
 def load_rows(
@@ -22,6 +22,9 @@ def load_rows(
     Raises:
         ValueError: the file cannot be read, or a line of it is no JSON object.
     """
+    from graders.datasets.read import open_data
+    from graders.datasets.rows import DataError, Unreadable
+
     rows: list[dict[str, Any]] = []
     for chunk in open_data(fspath(path)).chunks():
         for row in chunk.rows:
@@ -35,3 +38,17 @@ def load_rows(
     if seed is None:
         return rows[:max_rows]
     return [rows[index] for index in sorted(random.Random(seed).sample(range(len(rows)), max_rows))]
+
+
+def rows_of(rows: Iterable[Mapping[str, Any]] | str | PathLike[str]) -> Iterable[Mapping[str, Any]]:
+    """Rows as they are, or those of a file."""
+    return load_rows(rows) if isinstance(rows, (str, PathLike)) else rows
+
+
+def known_names(names: Collection[str], known: Collection[str], what: str) -> None:
+    """Raises ValueError where one of `names` is not known."""
+    if isinstance(names, str):
+        raise ValueError(f"expected a list of {what}s, not the text {names!r}")
+    for name in names:
+        if name not in known:
+            raise ValueError(f"there is no {what} {name!r}. {did_you_mean(name, known)}".rstrip())

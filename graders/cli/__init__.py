@@ -27,6 +27,7 @@ COMMANDS = {
     "run": "Grade one row and print the result.",
     "validate": "List every problem of specs.",
     "check": "Say what would go wrong with a dataset, before it is graded.",
+    "attack": "Search for wrong answers that a grader pays like right ones.",
     "batch": "Grade a dataset.",
     "report": "Make a page, or a short summary, of results.",
     "compare": "Say whether one results file is better than another.",

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 
 import graders
+from graders.audit import attack
 from graders.endpoints.config import Config
 from graders.testing import check_reward
 from tests.audit.public_graders import FLAWED, SOUND, PublicGrader
@@ -17,6 +18,11 @@ def by_check(grader: PublicGrader, backends: graders.Backends) -> list[str]:
     """The checks that accuse a grader; a slow machine is no flaw, and a note no accusation."""
     found = check_reward(grader.spec, grader.rows, backends=backends, skip=["latency"])
     return list(dict.fromkeys(f.check for f in found if getattr(f, "severity", "") != "note"))
+
+
+def by_attack(grader: PublicGrader, backends: graders.Backends) -> list[str]:
+    """The families of samples that break a grader."""
+    return list(dict.fromkeys(e.family for e in attack(grader.spec, grader.rows, backends=backends)))
 
 
 def run(accuse: Callable[[PublicGrader, graders.Backends], Iterable[str]]) -> None:
@@ -34,4 +40,4 @@ def run(accuse: Callable[[PublicGrader, graders.Backends], Iterable[str]]) -> No
 
 
 if __name__ == "__main__":
-    run({"check": by_check}[sys.argv[1] if sys.argv[1:] else "check"])
+    run({"check": by_check, "attack": by_attack}[sys.argv[1] if sys.argv[1:] else "check"])

@@ -41,24 +41,51 @@ def rows_of(form: str, answers: list[Any], questions: list[str]) -> Rows:
     ]
 
 
-ASKED = ["Tom has 18 pens and buys 24 more. How many?", "A train runs 60 km/h for 5 h. How far?", "Half of 254?", "7 boxes of 131?"]
+ASKED = [
+    "Tom has 18 pens and buys 24 more. How many?",
+    "A train runs 60 km/h for 5 h. How far?",
+    "Half of 254?",
+    "7 boxes of 131?",
+]
 COUNTS = ["42", "300", "127", "917"]
 PLAIN = rows_of("{}", COUNTS, ASKED)
 HASHED = rows_of("Adding up.\n#### {}", COUNTS, ASKED)
 BOXED = rows_of("So we get \\boxed{{{}}}.", COUNTS, ASKED)
 TAGGED = rows_of("<think>Adding up.</think>\n<answer>{}</answer>", COUNTS, ASKED)
-SIGNED = rows_of("{}", ["-3", "-1234.5", "-17", "-250"], ["From 2 down by 5?", "Loss of 1234.5?", "3 - 20?", "50 - 300?"])
-PRICES = rows_of("{}", ["12.50", "3.75", "199.99", "40.25"], ["Price of a book?", "Price of tea?", "Price of a phone?", "Price of a bag?"])
+SIGNED = rows_of(
+    "{}", ["-3", "-1234.5", "-17", "-250"], ["From 2 down by 5?", "Loss of 1234.5?", "3 - 20?", "50 - 300?"]
+)
+PRICES = rows_of(
+    "{}",
+    ["12.50", "3.75", "199.99", "40.25"],
+    ["Price of a book?", "Price of tea?", "Price of a phone?", "Price of a bag?"],
+)
 PERCENT = rows_of("{}", ["25%", "7.5%", "60%", "12%"], ["Which part, in percent?"] * 4)
-LATEX = rows_of("{}", ["\\frac{3}{4}", "\\frac{2}{7}", "\\frac{5}{9}", "\\frac{1}{8}"], ["3 by 4?", "2 by 7?", "5 by 9?", "1 by 8?"])
+LATEX = rows_of(
+    "{}",
+    ["\\frac{3}{4}", "\\frac{2}{7}", "\\frac{5}{9}", "\\frac{1}{8}"],
+    ["3 by 4?", "2 by 7?", "5 by 9?", "1 by 8?"],
+)
 POINTS = rows_of("{}", ["(2, 4)", "(3, 7)", "(1, 9)", "(5, 8)"], ["Where do they meet?"] * 4)
 LISTS = rows_of("{}", ["2, 4, 9", "3, 7, 8", "1, 5, 6", "5, 10, 12"], ["All roots?"] * 4)
 DISTANCES = rows_of("{}", ["5 km", "120 km", "42 km", "17 km"], ["How far is it?"] * 4)
 DATES = rows_of("{}", ["12 May 1961", "3 June 1987", "20 July 1969", "9 November 1989"], ["When was it?"] * 4)
-DOGS = rows_of("<think>Its coat.</think>\n<answer>{}</answer>", ["African wild dog", "Border collie", "Grey wolf", "Red fox"], ["Which animal?"] * 4)
-NAMES = rows_of("{}", ["Marie Curie", "Isaac Newton", "Ada Lovelace", "Alan Turing"], ["Who found radium?", "Who wrote Principia?", "Who wrote the first program?", "Who broke Enigma?"])
-MOODS = rows_of("{}", ["positive", "negative", "negative", "positive"], ["Lovely!", "Awful.", "Broken.", "Works well."])
-VERDICTS = rows_of("{}", ["yes", "no", "no", "yes"], ["Is ice cold?", "Is fire cold?", "Do fish walk?", "Do birds fly?"])
+DOGS = rows_of(
+    "<think>Its coat.</think>\n<answer>{}</answer>",
+    ["African wild dog", "Border collie", "Grey wolf", "Red fox"],
+    ["Which animal?"] * 4,
+)
+NAMES = rows_of(
+    "{}",
+    ["Marie Curie", "Isaac Newton", "Ada Lovelace", "Alan Turing"],
+    ["Who found radium?", "Who wrote Principia?", "Who wrote the first program?", "Who broke Enigma?"],
+)
+MOODS = rows_of(
+    "{}", ["positive", "negative", "negative", "positive"], ["Lovely!", "Awful.", "Broken.", "Works well."]
+)
+VERDICTS = rows_of(
+    "{}", ["yes", "no", "no", "yes"], ["Is ice cold?", "Is fire cold?", "Do fish walk?", "Do birds fly?"]
+)
 
 
 def call(name: str, **arguments: Any) -> dict[str, Any]:
@@ -68,18 +95,34 @@ def call(name: str, **arguments: Any) -> dict[str, Any]:
 CALLS: Rows = [
     {
         "id": city,
-        "item": {"question": f"Weather in {city}?", "name": "get_weather", "arguments": {"city": city, "days": days}},
+        "item": {
+            "question": f"Weather in {city}?",
+            "name": "get_weather",
+            "arguments": {"city": city, "days": days},
+        },
         "gold": {"output_text": "", "output_tools": [call("get_weather", city=city, days=days)]},
     }
     for city, days in (("Oslo", 3), ("Lima", 5), ("Cairo", 2))
 ]
 RECORDS: Rows = [
-    {"id": name, "item": {"want": {"name": name, "age": age, "tags": tags}, "text": "A note."}, "gold": json.dumps({"name": name, "age": age, "tags": tags})}
-    for name, age, tags in (("Ida", 31, ["red", "tall"]), ("Bo", 54, ["blue"]), ("Cy", 19, ["green", "short"]))
+    {
+        "id": name,
+        "item": {"want": {"name": name, "age": age, "tags": tags}, "text": "A note."},
+        "gold": json.dumps({"name": name, "age": age, "tags": tags}),
+    }
+    for name, age, tags in (
+        ("Ida", 31, ["red", "tall"]),
+        ("Bo", 54, ["blue"]),
+        ("Cy", 19, ["green", "short"]),
+    )
 ]
 PEOPLE = [["Ann", 31], ["Bob", 54], ["Cid", 19], ["Dan", 40]]
 QUERIES: Rows = [
-    {"id": f"q{low}", "item": {"question": f"Names of people over {low}?", "people": PEOPLE, "query": query}, "gold": query}
+    {
+        "id": f"q{low}",
+        "item": {"question": f"Names of people over {low}?", "people": PEOPLE, "query": query},
+        "gold": query,
+    }
     for low in (25, 35, 50)
     for query in [f"SELECT name FROM people WHERE age > {low}"]
 ]
@@ -90,9 +133,33 @@ FUNCTIONS: Rows = [
     )
 ]  # fmt: skip
 PASSAGES: Rows = [
-    {"id": "p1", "item": {"question": "How deep is it?", "context": "The lake lies in the north. It is 310 metres deep. Boats cross it daily.", "evidence": "It is 310 metres deep."}, "gold": '"It is 310 metres deep."'},
-    {"id": "p2", "item": {"question": "Who built it?", "context": "The tower stands on a hill. Anton Berg built it. It opened in spring.", "evidence": "Anton Berg built it."}, "gold": '"Anton Berg built it."'},
-    {"id": "p3", "item": {"question": "What do they eat?", "context": "The birds come in May. They eat small crabs. They leave in autumn.", "evidence": "They eat small crabs."}, "gold": '"They eat small crabs."'},
+    {
+        "id": "p1",
+        "item": {
+            "question": "How deep is it?",
+            "context": "The lake lies in the north. It is 310 metres deep. Boats cross it daily.",
+            "evidence": "It is 310 metres deep.",
+        },
+        "gold": '"It is 310 metres deep."',
+    },
+    {
+        "id": "p2",
+        "item": {
+            "question": "Who built it?",
+            "context": "The tower stands on a hill. Anton Berg built it. It opened in spring.",
+            "evidence": "Anton Berg built it.",
+        },
+        "gold": '"Anton Berg built it."',
+    },
+    {
+        "id": "p3",
+        "item": {
+            "question": "What do they eat?",
+            "context": "The birds come in May. They eat small crabs. They leave in autumn.",
+            "evidence": "They eat small crabs.",
+        },
+        "gold": '"They eat small crabs."',
+    },
 ]
 
 LAST_NUMBER = "found = re.findall(r'-?\\d[\\d,]*(?:\\.\\d+)?', text)\nlast = found[-1].replace(',', '') if found else None\n"
