@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from graders.errors import FormulaError
@@ -126,6 +126,15 @@ class Formula:
         if not math.isfinite(value):
             raise self._no_value(scores, f"the result is {value}")
         return value
+
+    def steps(self, scores: Sequence[float]) -> Iterator[tuple[str, float]]:
+        """Each part that is worked out, as text, and its value; what is inside of a part comes before it.
+
+        Raises:
+            FormulaError: at the part that has no value.
+        """
+        for node in _parts(self.tree):
+            yield _text(node, self.names), Formula.of_tree(node, self.names).value(scores)
 
     def _no_value(self, scores: Sequence[float], why: str) -> FormulaError:
         given = ", ".join(f"{name}={score:g}" for name, score in zip(self.names, scores, strict=True))
@@ -277,6 +286,15 @@ def _emit(node: Node) -> ast.expr:
     if kind == "^":
         return ast.Call(ast.Name("pow", ast.Load()), [_emit(node[1]), _emit(node[2])], [])
     return ast.BinOp(_emit(node[1]), _OPERATORS[kind](), _emit(node[2]))
+
+
+def _parts(node: Node) -> Iterator[Node]:
+    """The operations and calls of a node, the innermost first, and last the node itself."""
+    if node[0] in ("number", "name"):
+        return
+    for inner in node[2] if node[0] == "call" else node[1:]:
+        yield from _parts(inner)
+    yield node
 
 
 #: Operation -> how strongly it binds; numbers, names and calls bind most.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
+    from graders.engine.explain import Explanation
     from graders.result import RunResult
     from graders_sandbox import Sandbox
 
@@ -51,6 +52,11 @@ if TYPE_CHECKING:
     help="Run python graders in this process, WITHOUT A SANDBOX, where breakpoint() and pdb work; asks first.",
 )
 @click.option("--yes", is_flag=True, help="With --debug: you wrote the programs, so do not ask.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Say how the row got its reward: rendered texts, what judges were asked, the formula's steps.",
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON also on a terminal.")
 @strict_option
 @config_option
@@ -63,6 +69,7 @@ def command(
     grader_name: str | None,
     debug: bool,
     yes: bool,
+    explain: bool,
     as_json: bool,
     strict: bool,
     config: str | None,
@@ -78,6 +85,7 @@ def command(
     \b
     grader run examples/exact.grader.json --sample Paris --item '{"answer": "Paris"}'
     grader run spec.json --sample @answer.txt --item @row.json
+    grader run spec.json --sample @answer.txt --item @row.json --explain
     grader run grade.py --sample Paris --item '{"answer": "Paris"}'
     grader run spec.json --sample @answer.txt --item @row.json --debug
     """
@@ -101,11 +109,16 @@ def command(
     except SpecError as error:
         show_problems(error.problems)
         return NOT_MET
-    results = {}
+    results, explained = {}, {}
     for name, grader in graders.items():
         with grader.backends:
-            results[name] = grader.run(text, fields)
-    _show(results, as_json)
+            if explain:
+                explained[name] = grader.explain(text, fields)
+            results[name] = explained[name].result if explain else grader.run(text, fields)
+    if explain:
+        _show_explained(explained, as_json)
+    else:
+        _show(results, as_json)
     if debug:
         _say_unsandboxed("python graders were run unsandboxed, without limits")
     return OK if all(result.ok for result in results.values()) else NOT_MET
@@ -148,6 +161,18 @@ def _sample(argument: str, as_json: bool) -> object:
         return parse(text)
     except ValueError as error:
         raise click.BadParameter(f"--sample is not JSON: {error}") from None
+
+
+def _show_explained(explained: Mapping[str, Explanation], as_json: bool) -> None:
+    """The steps as text, or with --json as JSON, of several graders by name."""
+    for name, explanation in explained.items():
+        title = [click.style(name, bold=True)] if len(explained) > 1 else []
+        if not as_json:
+            click.echo("\n".join([*title, str(explanation)]), color=colors(sys.stdout))
+    if as_json:
+        documents = {name: explanation.to_dict() for name, explanation in explained.items()}
+        shown = next(iter(documents.values())) if len(documents) == 1 else documents
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
 
 
 def _show(results: Mapping[str, RunResult], as_json: bool) -> None:

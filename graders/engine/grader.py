@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain, islice, repeat, starmap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graders._version import __version__
 from graders.ask import Answer
@@ -30,6 +30,9 @@ from graders.row import Row
 from graders.spec.kind import ColumnScores, NotColumnar
 from graders.spec.model import SpecModel
 from graders.spec.options import Options
+
+if TYPE_CHECKING:
+    from graders.engine.explain import Explanation
 
 #: Rows under way in a batch: enough to keep judges and sandbox busy, few enough to hold in memory.
 WINDOW = 512
@@ -101,6 +104,12 @@ class Grader:
             return self.settle(row, answers, time.perf_counter() - started)
         except Exception as error:
             return self.failed(failure_of(error), time.perf_counter() - started, id)
+
+    def explain(self, sample: object, item: Mapping[str, Any] | None = None) -> Explanation:
+        """Grade one row and say how it got its reward: texts, what judges were asked, the formula's steps."""
+        from graders.engine.explain import explain
+
+        return explain(self, sample, item)
 
     async def arun(
         self,

@@ -1,0 +1,122 @@
+"""How one row got its reward: the texts after their variables, what judges were asked and answered, the formula's steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graders.ask import AudioPart, ImagePart, ModelAsk, Part, TextPart
+from graders.engine.grader import Grader
+from graders.errors import FormulaError, GradeError
+from graders.result import RunResult
+from graders.row import Row
+from graders.spec.model import SpecModel
+from graders.spec.options import Options
+from graders.template import Template
+
+#: Of a result's provenance, what is said by the other steps or is the same for every row.
+_SAID_ELSEWHERE = ("engine", "graders")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that led to the reward.
+
+    Attributes:
+        at: The spec's field, or a part of the formula.
+        text: What it came to.
+    """
+
+    at: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A graded row and the steps to its reward, in the order in which they were taken; printed, a page of text."""
+
+    result: RunResult
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        result = self.result
+        lines = [_indented(step.at, step.text) for step in self.steps]
+        lines += [f"{failure.flag}: {failure}" for failure in result.failures]
+        reward = f"reward: {result.reward:g}"
+        return "\n".join([*lines, reward if result.ok else f"{reward}, which is no score: the row failed"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        steps = [{"at": step.at, "text": step.text} for step in self.steps]
+        return {"result": self.result.to_wire(), "steps": steps}
+
+
+def explain(grader: Grader, sample: object, item: Mapping[str, Any] | None = None) -> Explanation:
+    """Grade one row and say how it got its reward. Judges are asked once, as by `Grader.run`.
+
+    Args:
+        sample, item: As for `Grader.run`.
+    """
+    result = grader.run(sample, item)
+    try:
+        row = Row(sample, item)
+    except GradeError:
+        # the result says so
+        return Explanation(result, ())
+    return Explanation(result, tuple(_steps(grader, row, result)))
+
+
+def _steps(grader: Grader, row: Row, result: RunResult) -> Iterator[Step]:
+    for at, leaf in grader.spec.leaves().items():
+        yield from _texts(at, leaf, row, grader.backends.options)
+        key = at.removeprefix("graders.").rstrip(".")
+        own = result.provenance.get("graders", {}).get(key, {}) if key else result.provenance
+        for name, value in own.items():
+            if name not in _SAID_ELSEWHERE:
+                yield Step(
+                    f"{at}{name}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+                )
+        if key in result.failed_members:
+            yield Step(at.rstrip("."), f"failed ({result.failed_members[key]}); the formula takes 0")
+        elif key in result.sub_rewards:
+            yield Step(at.rstrip("."), f"{result.sub_rewards[key]:g}")
+    formula = grader.spec.formula()
+    if formula is not None:
+        try:
+            for text, value in formula.steps(tuple(result.sub_rewards.values())):
+                yield Step(text, f"{value:g}")
+        except FormulaError:
+            # the result says so
+            return
+
+
+def _texts(at: str, leaf: SpecModel, row: Row, options: Options) -> Iterator[Step]:
+    """What a grader compares, or asks its judge."""
+    try:
+        asked = [ask for ask in leaf.build(options).ask(row) if isinstance(ask, ModelAsk)]
+    except GradeError:
+        # a variable is missing: which text lacks it is said below
+        asked = []
+    for ask in asked:
+        for message in ask.messages:
+            yield Step(f"{at}input ({message.role} to {ask.model})", "\n".join(map(_part, message.parts)))
+    for place, text in () if asked else leaf.templates():
+        try:
+            yield Step(f"{at}{place}", Template(text, options.values).render(row))
+        except GradeError as error:
+            yield Step(f"{at}{place}", f"no text: {error}")
+
+
+def _part(part: Part) -> str:
+    if isinstance(part, TextPart):
+        return part.text
+    if isinstance(part, ImagePart):
+        return f"[image, {part.n_chars} characters]"
+    assert isinstance(part, AudioPart)
+    return f"[{part.format} audio, {part.n_chars} characters]"
+
+
+def _indented(title: str, text: str) -> str:
+    return f"{title}: {text}" if "\n" not in text else f"{title}:\n  " + text.replace("\n", "\n  ")
