@@ -24,6 +24,7 @@ INTERRUPTED = 130  # Ctrl-C; what was written can be resumed
 
 #: command -> one line for `grader --help`; the module graders.cli.<command> holds a click command `command`.
 COMMANDS = {
+    "init": "Write examples of graders, and data to try them on.",
     "run": "Grade one row and print the result.",
     "validate": "List every problem of specs.",
     "check": "Say what would go wrong with a dataset, before it is graded.",
@@ -38,6 +39,7 @@ COMMANDS = {
     "trust": "Let a graders.toml that is found here set everything.",
     "convert": "Take graders out of jobs and evals, or write them in another form.",
     "schema": "Print the JSON Schema of specs, for editors.",
+    "completion": "Print what makes the shell complete commands and options.",
 }
 
 

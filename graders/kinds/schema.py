@@ -8,6 +8,7 @@ from pydantic import Discriminator, GetJsonSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema
 
 from graders.kinds import known_types, spec_of
+from graders.spec.model import EXPORTED_KEYS
 from graders.spec.translation import tagged
 
 
@@ -41,9 +42,14 @@ def grader_schema(ref_template: str = "#/$defs/{model}") -> dict[str, Any]:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a grader spec, for editors and validators."""
+    schema = grader_schema()
+    for model in (spec_of(kind) for kind in known_types()):
+        # `grader validate` takes them too: what editors and exports put into a spec
+        schema["$defs"][model.__name__]["properties"] |= dict.fromkeys(EXPORTED_KEYS, True)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:local-graders:grader",
         "title": "Grader",
         "description": "A grader spec in the format of OpenAI's graders.",
-        **grader_schema(),
+        **schema,
     }

@@ -15,6 +15,7 @@ import graders
 from graders.kinds import KINDS, spec_of
 from graders.kinds.reading import read
 from graders.kinds.schema import json_schema
+from graders.spec.model import EXPORTED_KEYS
 from graders.spec.reading import load
 from tests.specs import label_model, multi, python, score_model, string_check, text_similarity
 
@@ -202,7 +203,7 @@ def test_the_schema_names_every_field() -> None:
 
     for kind in KINDS:
         model = spec_of(kind)
-        assert set(definitions[model.__name__]["properties"]) == set(model.model_fields)
+        assert set(definitions[model.__name__]["properties"]) == {*model.model_fields, *EXPORTED_KEYS}
         assert definitions[model.__name__]["properties"]["type"]["const"] == kind
 
 

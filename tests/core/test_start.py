@@ -1,0 +1,111 @@
+"""What a newcomer and a repository need: examples, completion, hooks, an action, a schema for editors."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from graders.cli import group
+from graders.cli.completion import SHELLS
+from graders.kinds.schema import json_schema
+from tests.specs import string_check
+
+ROOT = Path(__file__).parents[2]
+
+
+def grader(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(group, arguments, standalone_mode=False)
+    return done.return_value, done.output
+
+
+def test_init_writes_examples_that_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert grader("init")[0] == 0
+
+    specs = sorted(map(str, Path("grader-examples").glob("*.grader.json")))
+    assert f"{len(specs)} of {len(specs)} valid" in grader("validate", *specs)[1]
+    code, said = grader(
+        "batch", "grader-examples/exact.grader.json", "grader-examples/answers.jsonl", "-o", "r.jsonl"
+    )
+    assert (code, "mean reward" in said) == (0, True)
+
+
+def test_init_overwrites_nothing_unasked(tmp_path: Path) -> None:
+    (tmp_path / "answers.jsonl").write_text("mine")
+
+    code, said = grader("init", str(tmp_path))
+    assert (code, "answers.jsonl already; --force" in said) == (1, True)
+    assert [file.name for file in tmp_path.iterdir()] == ["answers.jsonl"]
+    assert grader("init", str(tmp_path), "--force")[0] == 0
+    assert (tmp_path / "answers.jsonl").read_text() != "mine"
+
+
+def test_the_examples_are_in_the_wheel() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+    assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"] == {
+        "examples": "graders/examples"
+    }
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completion_is_a_script_for_the_shell(shell: str) -> None:
+    code, script = grader("completion", shell)
+
+    assert code == 0
+    assert "_GRADER_COMPLETE" in script
+
+
+def test_the_shell_is_answered() -> None:
+    """What the bash script asks: words so far, and which of them is being written."""
+    asks = {"_GRADER_COMPLETE": "bash_complete", "COMP_WORDS": "grader val", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "grader")], env={**os.environ, **asks},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert done.stdout.split() == ["plain,validate"]
+
+
+def test_the_hook_is_a_command_over_specs() -> None:
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+
+    assert hook["entry"].split() == ["grader", "validate"]
+    names = {file.name: bool(re.search(hook["files"], file.name)) for file in (ROOT / "examples").iterdir()}
+    assert names == {name: name.endswith(".grader.json") for name in names}
+
+
+def test_the_action_grades(tmp_path: Path) -> None:
+    """Its last step in bash, as a runner runs it: inputs by the environment."""
+    action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    step = action["runs"]["steps"][-1]
+    given = {"spec": "examples/exact.grader.json", "data": "examples/answers.jsonl", "output": str(tmp_path / "r.jsonl"),
+             "arguments": "--limit 2 --fail-under 0"}  # fmt: skip
+    environment = {name: given[text.split()[1].removeprefix("inputs.")] for name, text in step["env"].items()}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    summary = {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
+    done = subprocess.run(
+        ["bash", "-e", "-c", step["run"]], cwd=ROOT, env={**os.environ, **environment, **summary, "PATH": path},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("more", [{"$schema": "./grader.schema.json"}, {"id": "g-1", "grdr_id": "g-1"}])
+def test_the_schema_takes_what_validate_takes(more: dict[str, Any]) -> None:
+    """Finding M5: the help says to name the schema in the spec, and the schema refused the key."""
+    jsonschema.validate({**string_check(), **more}, json_schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**string_check(), "refrence": "x"}, json_schema())
