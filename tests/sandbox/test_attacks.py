@@ -17,12 +17,11 @@ from graders_sandbox import Sandbox
 from graders_sandbox.host import attacks
 from graders_sandbox.host.attacks import SMALL, Scene
 from graders_sandbox.host.attacks.cases import ROWS
-from tests.sandbox.jails import ORDINARY_UID, need, ordinary_python
+from tests.sandbox.jails import ORDINARY_UID, PACKAGE, need, ordinary_python
 
 LONG = (54,)  # each attack beside a sibling that is at work for a while
 QUICK = ("linux-full", "linux-landlock")
 SLOW = ("linux-ns", "linux-strict")
-PACKAGE = Path(attacks.__file__).parents[1]
 
 
 class Jails:
@@ -101,7 +100,9 @@ def test_holds_at_the_default_limits(tier: str) -> None:
 
 def as_user(uid: int, folder: Path, tiers: tuple[str, ...]) -> list[dict[str, object]]:
     """The suite's own report, run by this user with a copy of the package."""
-    shutil.copytree(PACKAGE, folder / "graders_sandbox", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        PACKAGE / "graders_sandbox", folder / "graders_sandbox", ignore=shutil.ignore_patterns("__pycache__")
+    )
     scratch = folder / "tmp"
     scratch.mkdir()
     for path in (folder, *folder.rglob("*")):
