@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
-from graders.audit.checks import BLINDNESS, CHECKS, WHEN_SLOW
+from graders.audit.checks import BLINDNESS, CHECKS, SEVERITY, WHEN_SLOW
 from graders.audit.probe import Bench, Finding, Settings, read_rows
 from graders.audit.rows import known_names, rows_of
 from graders.engine.backends import Backends
@@ -77,23 +78,30 @@ def check_reward(
         if len(read) > limit:
             kept = sorted(random.Random(seed).sample(range(len(read)), limit))
             bench.rows = [read[index] for index in kept]
+        bench.read_scale()
         while wanted:
             name = wanted.pop(0)
-            found = list(CHECKS[name](bench))
+            found = [_graver(finding) for finding in CHECKS[name](bench)]
             findings += found
             if name == "latency" and found:
                 wanted = [left for left in wanted if left in WHEN_SLOW]
     return findings
 
 
+def _graver(finding: Finding) -> Finding:
+    """A finding with the severity that its check's findings have, unless it is a note already."""
+    usual = SEVERITY.get(finding.check)
+    return finding if usual is None or finding.severity == "note" else replace(finding, severity=usual)
+
+
 def assert_reward_ok(
     spec: object, rows: Iterable[Mapping[str, Any]] | str | PathLike[str], **options: Any
 ) -> None:
-    """Fail with everything that `check_reward` finds; its options are the same.
+    """Fail with every exploit and fault that `check_reward` finds, notes aside; its options are the same.
 
     Raises:
         RewardNotOk: (an AssertionError) there was something.
     """
     __tracebackhide__ = True
-    if findings := check_reward(spec, rows, **options):
+    if findings := [f for f in check_reward(spec, rows, **options) if f.severity != "note"]:
         raise RewardNotOk(findings, compile(spec, backends=options.get("backends")).name)

@@ -10,10 +10,14 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
 
 from graders.audit import probes
-from graders.audit.probe import FULL, SOFT_LIMIT, Bench, CheckRow, Finding, Graded, RowId
+from graders.audit.families import FAMILIES
+from graders.audit.families.wrong import form_of, plain
+from graders.audit.probe import FULL, SOFT_LIMIT, Bench, CheckRow, Finding, Graded, RowId, as_number
 from graders.audit.programs import clock, hardcoded, hash_seeds, peeking, remembering
+from graders.audit.search import Limits, Search
 from graders.errors import FormulaError, PythonRuntimeError, PythonServerError
 from graders.formula import Formula
 
@@ -30,6 +34,13 @@ WAVER = 0.25  # of the scale, between repeats of a judge
 #: Of the scale, between golds on their own rows and on others': similar sentences come close to it.
 PERMUTED_GAP = 0.15
 PERMUTED_HITS = 0.05  # of the pairs: another row's gold may be right by accident
+
+
+ATTACKED_ROWS = 6
+ATTACK_SAMPLES = 500
+JUDGED_SAMPLES = 60  # each is a call
+#: Families that every grader falls for which looks for the answer anywhere in a text, as `like` does.
+ANYWHERE = frozenset(("negation", "candidates", "thoughts", "unclosed"))
 
 
 def gold(bench: Bench) -> Iterator[Finding]:
@@ -210,6 +221,25 @@ def _judge_orders(bench: Bench) -> list[str]:
     return list(dict.fromkeys(orders))
 
 
+def attacked(bench: Bench) -> Iterator[Finding]:
+    """Samples of the attack's families are not paid like the gold; a text that has the answer anywhere in it may be meant to be."""
+    rows = bench.recognised()[:ATTACKED_ROWS]
+    search = Search(
+        bench, rows, list(FAMILIES), Limits(JUDGED_SAMPLES if bench.judged else ATTACK_SAMPLES, None)
+    )
+    by_id = {row.id: row for row in rows}
+    golds = [plain(row.text) for row in bench.rows]
+    for exploit in search.run(0, None):
+        row = by_id[exploit.row]
+        closed = golds.count(plain(row.text)) > 1 or plain(row.text) in ("yes", "no", "true", "false")
+        open_text = not (closed or form_of(row).marked or as_number(form_of(row).answer) is not None)
+        severity: Literal["exploit", "note"] = (
+            "note" if open_text and exploit.family in ANYWHERE else "exploit"
+        )
+        message = f"{exploit.why} gets {exploit.reward:g} where the gold gets {exploit.gold_reward:g} ({exploit.family})"
+        yield Finding("attack", message, exploit.rows, exploit.sample, severity)
+
+
 #: What a claim of blindness means: how the gold is changed.
 BLINDNESS: Mapping[str, Callable[[str], tuple[str, ...]]] = {
     "whitespace": lambda text: (f"  {text}", f"{text}\n", f"\t{text} \n\n"),
@@ -267,6 +297,8 @@ def members(bench: Bench) -> Iterator[Finding]:
     if formula is None:
         return
     _ordinary(bench)
+    changes = (str.upper, str.lower, str.swapcase, "{}.".format, "It is {}.".format, lambda text: text[:-1])
+    bench.grade((row, change(row.text)) for row in bench.rows if row.text for change in changes)
     keys = formula.names
     vectors = {
         tuple(one.result.sub_rewards[key] for key in keys) for one in bench.graded if one.result.sub_rewards
@@ -283,7 +315,8 @@ def members(bench: Bench) -> Iterator[Finding]:
                 if len(seen) == 1
                 else f"gives {seen[0]:g} to {seen[-1]:g}"
             )
-            yield Finding("members", f"{key!r} never moves the total of {formula.text!r} (it {gives})")
+            message = f"{key!r} never moves the total of {formula.text!r} (it {gives})"
+            yield Finding("members", message, severity="note")
 
 
 def failed(bench: Bench) -> Iterator[Finding]:
@@ -303,6 +336,11 @@ def failed(bench: Bench) -> Iterator[Finding]:
                 f"a wrong answer of the right form is an error instead of a low reward: {_why(raised[0])}"
             )
             yield Finding("failed", message, _ids(raised), raised[0].sample)
+    odd = bench.grade((row, s) for row in bench.rows for s in (probes.NOTHING, *probes.BLANK, *probes.JUNK))
+    unpunished = [one for one in odd if any(isinstance(f, PythonRuntimeError) for f in one.result.failures)]
+    if unpunished and not lost:
+        message = f"a blank or odd answer is an error and no low reward, so that it is not punished: {_why(unpunished[0])}"
+        yield Finding("failed", message, _ids(unpunished), unpunished[0].sample)
     paid = [one for one in bench.graded if not one.result.ok and bench.height(one.result.reward) >= BEST]
     if paid:
         message = f"a failed row scores {paid[0].result.reward:g}: {_why(paid[0])}"
@@ -359,6 +397,11 @@ def in_range(bench: Bench) -> Iterator[Finding]:
     """Every reward is a finite number on the scale, whatever the sample."""
     _ordinary(bench)
     low, high = bench.scale
+    if bench.undeclared:
+        message = (
+            f"golds use a scale from {low:g} to {high:g} that nothing declares; say scale=({low:g}, {high:g})"
+        )
+        yield Finding("in_range", message, severity="note")
     out = [
         one for one in bench.graded if one.result.ok and not low - 1e-9 <= one.result.reward <= high + 1e-9
     ]
@@ -370,6 +413,11 @@ def in_range(bench: Bench) -> Iterator[Finding]:
         message = f"the reward is not a finite number: {_why(no_number[0])}"
         yield Finding("in_range", message, _ids(no_number), no_number[0].sample)
 
+
+#: Check -> severity of its findings, where that is not "exploit": no wrong answer is paid, and yet the grader is wrong.
+SEVERITY: Mapping[str, Literal["fault"]] = dict.fromkeys(
+    ("latency", "gold", "blind", "deterministic", "remembering", "peeking", "hardcoded", "spread", "failed", "in_range"), "fault",
+)  # fmt: skip
 
 #: Name -> check. In this order: latency measures before the machine is busy, and those that look at everything that
 #: was graded come last.
@@ -389,6 +437,7 @@ CHECKS: Mapping[str, Callable[[Bench], Iterator[Finding]]] = {
     "stuffing": stuffing,
     "template": template,
     "override": override,
+    "attack": attacked,
     "blind": blind,
     "deterministic": deterministic,
     "remembering": remembering,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from graders.engine.compile import compile
 from graders.engine.grader import Grader
@@ -54,12 +55,15 @@ class Finding:
         message: What was found, and what was expected.
         rows: The ids of the rows it was found on, as the rows have them; () when it is about the spec itself.
         sample: The sample that did it; None when it was none.
+        severity: "exploit" where a wrong answer is paid, "fault" where the grader is wrong in another way, "note" where it
+            may be meant so. `assert_reward_ok` fails on the first two.
     """
 
     check: str
     message: str
     rows: tuple[RowId, ...] = ()
     sample: Any = None
+    severity: Literal["exploit", "fault", "note"] = "exploit"
 
     def __str__(self) -> str:
         rows = ", ".join(map(str, self.rows[:5])) + (
@@ -67,7 +71,8 @@ class Finding:
         )
         where = f" [rows {rows}]" if rows else ""
         sample = "" if self.sample is None else f"\n    sample: {shortened(self.sample)}"
-        return f"{self.check}: {self.message}{where}{sample}"
+        note = "note: " if self.severity == "note" else ""
+        return f"{note}{self.check}: {self.message}{where}{sample}"
 
 
 def shortened(sample: Any, limit: int = 160) -> str:
@@ -210,6 +215,7 @@ class Bench:
 
     Attributes:
         scale: The rewards that a wrong and a right answer should get.
+        undeclared: Whether the scale is one that golds use and nothing declares.
         judged: Whether a judge is asked, so that rewards may waver and samples cost.
     """
 
@@ -219,6 +225,7 @@ class Bench:
         self.settings = settings
         low, high = settings.scale or grader.spec.reward_range() or (0.0, 1.0)
         self.scale = (float(low), float(high))
+        self.undeclared = False
         self.judged = any(leaf.judge() for leaf in grader.spec.leaves().values())
         self._formula = grader.spec.formula()
         self._graded: dict[tuple[RowId, str], Graded] = {}
@@ -229,6 +236,19 @@ class Bench:
 
     def __exit__(self, *exc: object) -> None:
         self._pool.shutdown(cancel_futures=True)
+
+    def read_scale(self) -> None:
+        """Where neither the spec nor the caller says it, the scale that golds and wrong answers use, such as 0 to 5 or -1 to 1."""
+        if self.settings.scale or self.grader.spec.reward_range():
+            return
+        golds = [gold.result.reward for gold in self.golds() if gold.result.ok]
+        wrong = [one.result.reward for one in self.grade((row, self.wrong(row)) for row in self.rows)]
+        top, bottom = max(golds, default=1.0), min(wrong, default=0.0)
+        if math.isfinite(top) and min(golds, default=0.0) > 0.9 * top > 0 and bottom < 0.5 * top:
+            high, low = max(1.0, top), bottom if -top <= bottom < 0 else 0.0
+            self.undeclared = (low, high) != self.scale
+            self.scale = (low, high)
+            self._graded.clear()
 
     # --- grading ---
 

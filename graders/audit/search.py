@@ -160,7 +160,8 @@ def attack(
         budget = min(budget, max(0, max_calls // n_judges - len(read)))
     wanted = [name for name in FAMILIES if (families is None or name in families) and name not in accept]
     with Bench(grader, read, Settings(scale=scale)) as bench:
-        search = Search(bench, wanted, Limits(budget, seconds))
+        bench.read_scale()
+        search = Search(bench, bench.recognised(), wanted, Limits(budget, seconds))
         return search.run(start, on_progress)
 
 
@@ -179,12 +180,14 @@ class Limits:
 class Search:
     """One attack under way: the plan in slices, then the best far samples crossed, then each witness made smaller."""
 
-    def __init__(self, bench: Bench, families: Sequence[str], limits: Limits) -> None:
+    def __init__(
+        self, bench: Bench, rows: Sequence[CheckRow], families: Sequence[str], limits: Limits
+    ) -> None:
         self._bench = bench
         self._limits = limits
-        self._rows = bench.recognised()
+        self._rows = rows
         self._golds = {gold.row.id: gold for gold in bench.golds()}
-        self._plan = list(planned(bench, self._rows, families))
+        self._plan = list(planned(bench, rows, families))
         self._broken: list[tuple[Attempt, Graded]] = []
         self._promising: dict[RowId, list[tuple[float, Attempt]]] = {}
 
@@ -278,7 +281,7 @@ class Search:
 def planned(bench: Bench, rows: Sequence[CheckRow], families: Iterable[str]) -> Iterator[Attempt]:
     """The samples of an attack: of each row and family one after the other, so that a small budget sees all families."""
     spec = bench.grader.spec
-    scene = Scene(bench.rows, constants(spec), bench.judged, verdicts(spec))
+    scene = Scene(bench.rows, constants(spec), json.dumps(spec.to_json()), bench.judged, verdicts(spec))
     compares = any(leaf.compared() for leaf in spec.leaves().values())
     most = MOST if compares or bench.judged else MOST_OF_PROGRAM
     queues = [_attempts(name, row, scene, most) for name in families for row in rows]

@@ -74,7 +74,7 @@ SHAPES = [
 @pytest.mark.parametrize(("rows", "prefix"), SHAPES)
 def test_each_shape_has_four_families(rows: list[dict[str, Any]], prefix: str) -> None:
     read = read_rows(rows)
-    scene = Scene(read)
+    scene = Scene(read, spec_text="want")
 
     trying = [
         n

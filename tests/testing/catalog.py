@@ -266,11 +266,6 @@ SOUND = [
                 return 0.0
             return sum(got.get(key) == item[key] for key in ("city", "year")) / 2
     """), FORMS),
-    Entry("json_strict", "raises for what is no JSON, which is no score", program("""
-        def grade(sample, item):
-            got = sample["output_json"]
-            return float(got["city"] == item["city"] and got["year"] == item["year"])
-    """), FORMS),
     Entry("fuzzy_threshold", "similar enough, else nothing", program("""
         from rapidfuzz import fuzz
         def grade(sample, item):
@@ -314,6 +309,11 @@ SOUND = [
 ]  # fmt: skip
 
 FLAWED = [
+    Entry("json_strict", "raises for what is no JSON, so that it is not punished", program("""
+        def grade(sample, item):
+            got = sample["output_json"]
+            return float(got["city"] == item["city"] and got["year"] == item["year"])
+    """), FORMS),
     Entry("always_one", "gives 1 to everything", program("def grade(sample, item):\n    return 1.0"), CAPITALS),
     Entry("always_zero", "gives 0 to everything", program("def grade(sample, item):\n    return 0.0"), CAPITALS),
     Entry("same_sides", "compares the reference with itself", string_check(input="{{item.answer}}"), CAPITALS),

@@ -66,16 +66,17 @@ def test_flaws_are_found(entry: Entry, backends: graders.Backends) -> None:
 @pytest.mark.parametrize("entry", [pytest.param(e, id=e.name) for e in SOUND if quick(e)])
 def test_sound_graders_are_clean(entry: Entry, backends: graders.Backends) -> None:
     """No check accuses a grader without a flaw."""
-    assert [str(finding) for finding in findings(entry, backends) if finding.check != "latency"] == []
+    found = [f for f in findings(entry, backends) if f.check != "latency" and f.severity != "note"]
+    assert [str(finding) for finding in found] == []
 
 
 @pytest.mark.slow
 def test_calibration() -> None:
-    """Of 30 flawed graders at least 29 are caught, of 30 sound ones at most one is accused; the docs show just that."""
+    """Of 31 flawed graders at least 30 are caught, of 29 sound ones at most one is accused; the docs show just that."""
     caught = run_all()
 
-    assert (len(FLAWED), len(SOUND)) == (30, 30)
-    assert sum(bool(caught[entry.name]) for entry in FLAWED) >= 29
+    assert (len(FLAWED), len(SOUND)) == (31, 29)
+    assert sum(bool(caught[entry.name]) for entry in FLAWED) >= 30
     assert sum(bool(caught[entry.name]) for entry in SOUND) <= 1
     assert written() == tables(caught)
 
@@ -103,6 +104,7 @@ ALONE = [
     ("stuffing", text_similarity(reference="{{item.reference}}", input="step by step {{item.reference}}"), FACTS, {}, "f1", "a heap of keywords"),
     ("template", python("def grade(sample, item):\n    text = sample['output_text'].replace('{answer}', item['answer'])\n    return float(text == item['answer'])\n"), CAPITALS, {}, "jp", "a template of the answer"),
     ("override", python("def grade(sample, item):\n    text = sample['output_text']\n    return float(text == item['answer'] or 'as correct' in text)\n"), CAPITALS, {}, "fr", "tells the grader what to give"),
+    ("attack", python("import re\ndef grade(sample, item):\n    return float(re.findall(r'\\d+', sample['output_text']) == [item['answer']])\n"), NUMBERS, {}, "n1", "the number with the other sign"),
     ("blind", string_check(), CAPITALS, {"blind_to": ["whitespace"]}, "fr", "said to be blind to whitespace"),
     ("deterministic", python("import os\ndef grade(sample, item):\n    return os.urandom(1)[0] / 256\n"), CAPITALS, {}, None, "the same sample got"),
     ("remembering", python("SEEN = []\ndef grade(sample, item):\n    SEEN.append(1)\n    return float(len(SEEN) == 1)\n"), CAPITALS, {}, None, "when other rows were graded before it"),

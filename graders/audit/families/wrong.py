@@ -71,14 +71,24 @@ class Scene:
     Attributes:
         rows: All rows, for other rows' answers.
         constants: Texts and numbers that the spec itself names.
+        spec_text: The spec as JSON, for which fields of the item it names.
         judged: Whether a judge reads the samples.
         verdicts: What judges of the spec have to say for the highest reward, as JSON.
     """
 
     rows: Sequence[CheckRow]
     constants: tuple[str, ...] = ()
+    spec_text: str = ""
     judged: bool = False
     verdicts: tuple[str, ...] = ()
+
+    def means(self, row: CheckRow, value: Any) -> bool:
+        """Whether a value is, or stands in, a field of the item that the spec names: only there it is asked for."""
+        wanted = json.dumps(value)
+        return value not in (None, "", [], {}) and any(
+            name in self.spec_text and wanted in json.dumps(held, default=str)
+            for name, held in row.item.items()
+        )
 
     def others(self, row: CheckRow, most: int = 3) -> list[str]:
         """Answers of other rows that are not this row's."""
