@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from graders._version import __version__
 
 if TYPE_CHECKING:
+    from graders.batch.frame import grade_frame
     from graders.engine.backends import Backends
     from graders.engine.compile import arun, compile, run, validate
     from graders.engine.functions import python
@@ -31,6 +32,7 @@ _HOMES = {
     "SpecError": "graders.errors",
     "arun": "graders.engine.compile",
     "compile": "graders.engine.compile",
+    "grade_frame": "graders.batch.frame",
     "python": "graders.engine.functions",
     "run": "graders.engine.compile",
     "validate": "graders.engine.compile",
@@ -46,6 +48,7 @@ __all__ = [
     "__version__",
     "arun",
     "compile",
+    "grade_frame",
     "python",
     "run",
     "validate",

@@ -189,6 +189,19 @@ class RunResult(NamedTuple):
             totals[one.sampled_model] = totals.get(one.sampled_model, Usage()) + one.usage
         return totals
 
+    def to_dict(self) -> dict[str, Any]:
+        """The row as one flat record for JSON and data frames; `reward` is None when the row failed."""
+        return {
+            "id": self.id,
+            "reward": self.reward if self.ok else None,
+            "ok": self.ok,
+            "flags": list(self.flags),
+            "errors": [str(failure) for failure in self.failures],
+            "sub_rewards": {
+                key: value for key, value in self.sub_rewards.items() if key not in self.score.failed_members
+            },
+        }
+
     def to_wire(self) -> dict[str, Any]:
         """The run endpoint's JSON, every field present."""
         spent = self.spent

@@ -6,6 +6,7 @@ run.py       one dataset through one grader, from file to file
 grading.py   the rows of one run; chunks.py what is handed to whoever grades them
 progress.py  how far a run is, how it ended, how it is told to stop
 selection.py which rows are graded, and how often
+frame.py     data frames in and out
 workers.py   the rows of slow local graders in worker processes; ray.py on a cluster
 """
 
