@@ -31,7 +31,7 @@ def job_wire(job: JobRecord) -> dict[str, Any]:
         "id": job.id,
         "created_at": job.created_at,
         "finished_at": job.finished_at,
-        "estimated_finish": job.estimated_finish,
+        "estimated_finish": job.estimated_finish if job.status == "running" else None,
         "status": job.status,
         "model": job.model,
         "fine_tuned_model": job.fine_tuned_model,

@@ -1,3 +1,120 @@
-import sys
+"""A trainer in plain Python that speaks the pipe: it counts steps, saves them and leaves when its input ends.
 
-sys.stdin.read()
+    python stub_trainer.py MODE
+
+train       6 steps
+wait        no step, until it is told to stop
+slow        a step each 50 ms, 40 in all
+die         leaves without a word in its third step
+raise       says that it failed
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+MODE = sys.argv[1]
+STEPS = {"slow": 40}.get(MODE, 6)
+SECONDS = {"slow": 0.05}.get(MODE, 0)
+stop = threading.Event()
+answers: list[dict[str, Any]] = []
+arrived = threading.Condition()
+
+
+def send(kind: str, **fields: Any) -> None:
+    print(json.dumps({"type": kind, **fields}), flush=True)
+
+
+def read() -> None:
+    for line in sys.stdin:
+        message = json.loads(line)
+        if message["type"] == "stop":
+            stop.set()
+        with arrived:
+            answers.append(message)
+            arrived.notify()
+    stop.set()
+    with arrived:
+        arrived.notify()
+
+
+def next_message() -> dict[str, Any] | None:
+    with arrived:
+        arrived.wait_for(lambda: answers or stop.is_set())
+        return answers.pop(0) if answers else None
+
+
+def rewards(number: int, step: int, rows: list[dict[str, Any]]) -> list[float | None]:
+    samples = [row["prompt"][-1]["content"] for row in rows]
+    send(
+        "rewards",
+        number=number,
+        split="train",
+        step=step,
+        samples=samples,
+        items=[row["item"] for row in rows],
+    )
+    answer = next_message()
+    return [] if answer is None else answer["values"]
+
+
+def adapter(folder: Path, text: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "adapter_model.safetensors").write_text(text)
+
+
+def main() -> None:
+    threading.Thread(target=read, daemon=True).start()
+    start = next_message()
+    assert start is not None
+    folder = Path(start["folder"])
+    with open(folder / "pids", "a") as pids:
+        pids.write(f"{os.getpid()}\n")
+    rows = [json.loads(line) for line in Path(start["train"]).read_text().splitlines()]
+    state = folder / "state"
+    step = int(state.read_text()) if start["resume"] else 0
+    send("ready", step=step)
+    for done in range(1, step + 1):
+        send("step", step=done, total_steps=STEPS, metrics={"train_loss": 1 / done})
+    print("a launcher prints this", flush=True)
+    if MODE == "raise":
+        send("failed", code="invalid_training_file", message="Example 1 is too long")
+        return
+    while step < STEPS:
+        if MODE == "wait":
+            stop.wait()
+        time.sleep(SECONDS)
+        if stop.is_set():
+            break
+        step += 1
+        if MODE == "die" and step == 3:
+            print("out of memory", file=sys.stderr)
+            os._exit(0)
+        metrics: dict[str, Any] = {"train_loss": 1 / step, "train_mean_token_accuracy": 0.5}
+        if start["method"] == "reinforcement":
+            values = rewards(step, step, rows)
+            good = [value for value in values if value is not None]
+            metrics = {"train_mean_reward": sum(good) / max(1, len(good))}
+            (folder / "rewards").write_text(json.dumps(values))
+        send("step", step=step, total_steps=STEPS, metrics=metrics)
+        if start["validation"] and step % 2 == 0:
+            send("validation", step=step, metrics={"full_valid_loss": 2 / step})
+        state.write_text(str(step))
+        if step % 2 == 0 and MODE != "slow":
+            adapter(folder / f"ckpt-step-{step}", str(step))
+            found = {"full_valid_loss": 2 / step} if start["validation"] else {}
+            send("checkpoint", step=step, folder=f"ckpt-step-{step}", metrics=found)
+    if step < STEPS:
+        send("stopped", step=step)
+        return
+    adapter(folder / "model", str(step))
+    send("done", step=step, folder="model", trained_tokens=10 * step)
+
+
+main()

@@ -68,6 +68,13 @@ class Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         self.stopped = False
         self.tokens = 0
 
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Say the steps before a resume once more: a supervisor that was killed may not have kept the last of them."""
+        for logs in state.log_history:
+            self._report(logs, int(logs["step"]), state.max_steps)
+
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
@@ -99,11 +106,13 @@ class Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        logs = logs or {}
+        self._report(logs or {}, state.global_step, state.max_steps)
+
+    def _report(self, logs: dict[str, float], step: int, total_steps: int) -> None:
         if "loss" in logs and self._pipe:
             metrics = _named(logs, TRAIN_METRICS)
             self.tokens = int(metrics.pop("num_tokens", self.tokens))
-            self._pipe.send("step", step=state.global_step, total_steps=state.max_steps, metrics=metrics)
+            self._pipe.send("step", step=step, total_steps=total_steps, metrics=metrics)
 
     def on_evaluate(
         self,

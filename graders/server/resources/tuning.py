@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from graders.evals.requests import Fields, InvalidRequest
 from graders.server.errors import ApiError, Json, overloaded
+from graders.server.limits import Borrowed
 from graders.server.lists import JsonText, cursor_of, list_response
 from graders.server.resources import Resource
 from graders.server.routing import Routes, api, get
@@ -21,6 +22,7 @@ from graders.tuning.config import TuningConfig, tuning_config
 from graders.tuning.requests import InvalidJob
 from graders.tuning.service import JobRefused, Jobs, NoJob, TooManyJobs
 from graders.tuning.states import NoTransition
+from graders.tuning.supervisor import Supervisor
 from graders.tuning.wire import checkpoint_text, event_text, job_text, model_wire, permission_text
 
 T = TypeVar("T")
@@ -37,6 +39,7 @@ class TuningResource(Resource):
     def __init__(self, service: Service) -> None:
         super().__init__(service)
         self._validating = ThreadPoolExecutor(1, thread_name_prefix="graders-validate")
+        self._supervisor: Supervisor | None = None
 
     def routes(self) -> Routes:
         if not self.service.tuning:
@@ -73,14 +76,24 @@ class TuningResource(Resource):
 
     def start(self) -> None:
         if self.service.tuning:
+            service = self.service
+            backends = Borrowed(service.shared, service.limits.timeout_s)
+            self._supervisor = Supervisor(service.store, backends, self._config)
             for job_id in self.service.store.jobs.with_status("validating_files"):
                 self._validating.submit(self._validate, job_id)
 
     def close(self) -> None:
         self._validating.shutdown(wait=True, cancel_futures=True)
+        if self._supervisor is not None:
+            self._supervisor.close()
 
     def _validate(self, job_id: str) -> None:
         self._jobs.validate(job_id)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._supervisor is not None:
+            self._supervisor.wake()
 
     # --- jobs ---
 
@@ -90,6 +103,7 @@ class TuningResource(Resource):
         job = await self._do(lambda: self._jobs.create(body))
         if await self._do(lambda: self._jobs.is_small(job)):
             job = await self._do(lambda: self._jobs.validate(job.id))
+            self._wake()
         else:
             self._validating.submit(self._validate, job.id)
         return JsonText(job_text(job))
@@ -126,7 +140,9 @@ class TuningResource(Resource):
 
     async def _act(self, action: str, request: Request) -> Response:
         job_id = request.path_params["fine_tuning_job_id"]
-        return JsonText(job_text(await self._do(lambda: self._jobs.act(action, job_id))))
+        job = await self._do(lambda: self._jobs.act(action, job_id))
+        self._wake()
+        return JsonText(job_text(job))
 
     async def list_fine_tuning_events(self, request: Request) -> Response:
         """List a job's events, the newest first."""

@@ -1,0 +1,220 @@
+"""One job with one trainer: its rows and start message, its questions, and what is kept of what it tells."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from graders.engine.backends import Backends
+from graders.errors import ModelStop
+from graders.jsontext import dumps, loads
+from graders.store import Cursor, JobRecord, NewEvent, Store
+from graders.tuning.check import rows_of
+from graders.tuning.config import TuningConfig
+from graders.tuning.progress import checkpoint_metrics, result_table, step_event, with_validation
+from graders.tuning.rewards import BrokenGrader, Rewards
+from graders.tuning.rows import METHODS
+from graders.tuning.states import NoTransition, after
+from graders.tuning.trainer import Trainer
+from graders.tuning.wire import model_name
+
+KEPT = 3  # checkpoints of a job
+TIMED_STEPS = 3  # until the end is estimated
+
+
+class JobFailed(RuntimeError):
+    """The job cannot go on.
+
+    Attributes:
+        code: Of the job's error.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Execution:
+    """A job under way.
+
+    Args:
+        folder: The job's.
+
+    Attributes:
+        is_first: Nothing of the job has been trained before.
+
+    Raises:
+        FolderInUse: a trainer that an earlier server started has not left yet.
+        KeyError: the configuration has no such model any more.
+        OSError, LookupError: rows cannot be read or written, or the trainer cannot be started.
+        SpecError: the grader is not valid here.
+    """
+
+    def __init__(
+        self, store: Store, backends: Backends, config: TuningConfig, job: JobRecord, folder: Path
+    ) -> None:
+        self._store = store
+        self._job = job
+        self._folder = folder
+        self._method: Mapping[str, Any] = loads(job.method.encode())
+        self._type: str = self._method["type"]
+        self._rewards = (
+            Rewards(self._method[self._type]["grader"], backends) if self._type == "reinforcement" else None
+        )
+        self._step: dict[str, Any] = {}
+        self._shown: dict[str, Any] = {}
+        self._times: list[float] = []
+        known = store.jobs.step_metrics(job.id)
+        self._last = loads(known[-1].encode())["step"] if known else 0
+        self.is_first = not (folder / "state").exists()
+        train = self._written(job.training_file, "train.jsonl")
+        validation = self._written(job.validation_file, "valid.jsonl") if job.validation_file else None
+        self.trainer = Trainer(config, folder)
+        self.trainer.say(
+            "start",
+            **config.settings,
+            method=self._type,
+            model=str(config.models[job.model]),
+            train=train,
+            validation=validation,
+            folder=str(folder),
+            seed=job.seed,
+            resume=not self.is_first,
+            hyperparameters=loads(job.hyperparameters.encode()),
+        )
+
+    def _written(self, file_id: str, name: str) -> str:
+        """The path of the file's rows in the trainer's form. They are the job's own: the file may be deleted."""
+        path = self._folder / name
+        if not path.exists():
+            record = self._store.files.get(file_id)
+            if record is None:
+                raise LookupError(f"the file {file_id} was deleted before the job began")
+            write = METHODS[self._type].for_trainer
+            half = path.with_suffix(".half")
+            with open(half, "wb") as written:
+                for _, row in rows_of(self._store.files.path(record)):
+                    written.write(dumps(write(row)) + b"\n")
+            os.replace(half, path)
+        return str(path)
+
+    def follow(self) -> bool:
+        """Keep what the trainer tells, and answer it, until it leaves; whether it said how it ended.
+
+        Raises:
+            JobFailed: it said that it cannot go on, or its rewards cannot be had.
+        """
+        told = False
+        for message in self.trainer.messages():
+            match message["type"]:
+                case "step":
+                    self._flush()
+                    self._begin_step(message)
+                case "saved":
+                    self._flush()
+                case "validation":
+                    with_validation(self._step, message["metrics"])
+                case "rewards":
+                    self._answer(message)
+                case "checkpoint":
+                    self._flush()
+                    self._checkpoint(message["step"], message["metrics"])
+                case "done":
+                    self._flush()
+                    self._succeed(message)
+                    told = True
+                case "stopped":
+                    self._flush()
+                    told = True
+                case "failed":
+                    self._flush()
+                    raise JobFailed(message["code"], message["message"])
+        return told
+
+    def end(self) -> None:
+        """Wait for the trainer to leave; it is told to, when it is still there."""
+        self.trainer.leave()
+
+    def _begin_step(self, message: Mapping[str, Any]) -> None:
+        rewards = self._rewards.metrics() if self._rewards else {}
+        metrics = {key: value for key, value in message["metrics"].items() if value is not None}
+        self._step = {"step": message["step"], "total_steps": message["total_steps"], **metrics, **rewards}
+        if message["step"] > self._last:
+            self._times.append(time.time())
+
+    def _flush(self) -> None:
+        """The event of the last step, once its validation is known too."""
+        if not self._step:
+            return
+        metrics, self._step = self._step, {}
+        if self._rewards and metrics.get("validating"):
+            metrics.update(self._rewards.metrics())
+        self._shown = metrics
+        finish = None
+        if len(self._times) > TIMED_STEPS:
+            seconds = (self._times[-1] - self._times[0]) / (len(self._times) - 1)
+            finish = int(time.time() + seconds * (metrics["total_steps"] - metrics["step"]))
+        columns: dict[str, Any] = {"estimated_finish": finish}
+        if metrics["step"] > self._last:
+            # steps repeated after a resume are no progress
+            self._last, columns["attempts"] = metrics["step"], 0
+        self._store.jobs.change(self._job.id, events=[step_event(metrics)], **columns)
+
+    def _answer(self, message: Mapping[str, Any]) -> None:
+        if self._rewards is None:
+            raise JobFailed("server_error", f"The trainer asks for rewards in a job of method {self._type}")
+        try:
+            values = self._rewards.values(message["samples"], message["items"], message["split"])
+        except (BrokenGrader, ModelStop) as error:
+            raise JobFailed("invalid_grader", f"The grader gives no rewards: {error}") from None
+        self.trainer.say("rewards", number=message["number"], values=values)
+
+    def _checkpoint(self, step: int, found: Mapping[str, Any]) -> None:
+        metrics = {**self._shown} if self._shown.get("step") == step else {}
+        if found:
+            with_validation(metrics, found)
+        jobs = self._store.jobs
+        name = model_name(self._job.model, self._job.suffix, step)
+        jobs.add_checkpoint(self._job.id, step, name, dumps(checkpoint_metrics(step, metrics)).decode())
+        kept = jobs.checkpoints(self._job.id, Cursor(limit=KEPT + 1)).rows
+        if len(kept) > KEPT:
+            worst = min(kept, key=lambda one: (self._worth(loads(one.metrics.encode())), one.step))
+            jobs.remove_checkpoint(worst.id)
+            shutil.rmtree(self._folder / f"ckpt-step-{worst.step}", ignore_errors=True)
+
+    def _worth(self, metrics: Mapping[str, Any]) -> float:
+        """What decides which checkpoints are kept: the validation's reward; without one the last are."""
+        reward: float = metrics.get("full_valid_mean_reward", 0.0)
+        return reward
+
+    def _succeed(self, message: Mapping[str, Any]) -> None:
+        jobs, job = self._store.jobs, self._job
+        name = model_name(job.model, job.suffix)
+        table = result_table((loads(text.encode()) for text in jobs.step_metrics(job.id)), self._type)
+        record = self._store.files.add_from(
+            io.BytesIO(table), purpose="fine-tune-results", filename="step_metrics.csv"
+        )
+        events = [
+            NewEvent(f"New fine-tuned model created: {name}"),
+            NewEvent("The job has successfully completed"),
+        ]
+        try:
+            jobs.change(
+                job.id,
+                partial(after, "succeed"),
+                events,
+                fine_tuned_model=name,
+                trained_tokens=message["trained_tokens"],
+                result_files=dumps([record.id]).decode(),
+                finished_at=int(time.time()),
+                estimated_finish=None,
+            )
+        except NoTransition:
+            # paused or cancelled while the last step ended
+            self._store.files.delete(record.id)

@@ -1,0 +1,199 @@
+"""The supervisor with a stub trainer that speaks the pipe: events, checkpoints, rewards, pauses, deaths and restarts."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import openai
+
+import graders
+from tests.tuning.support import MODEL, config, ended, messages, rows, tuning_server, upload
+
+
+def create(client: openai.OpenAI, **fields: Any) -> str:
+    body = {"model": MODEL, "training_file": upload(client, rows()), **fields}
+    return client.fine_tuning.jobs.create(**body).id
+
+
+def steps(client: openai.OpenAI, job_id: str) -> list[int]:
+    """The steps of a job's metrics events, in the order of their coming."""
+    events = [event for event in client.fine_tuning.jobs.list_events(job_id) if event.type == "metrics"]
+    return [event.data["step"] for event in events][::-1]
+
+
+def test_a_job_succeeds_with_events_checkpoints_a_model_and_a_table() -> None:
+    with tuning_server("train") as (_, client):
+        job_id = create(client, suffix="my tune", validation_file=upload(client, rows(3)))
+        job = ended(client, job_id)
+        assert job.status == "succeeded", job.error
+        assert job.fine_tuned_model.startswith(f"ft:{MODEL}:local:my-tune:")
+        assert job.trained_tokens == 60
+        said = messages(client, job_id)
+        assert [text for text in said if text.startswith("Step")] == [
+            "Step 1/6: training loss=1.00",
+            "Step 2/6: training loss=0.50, validation loss=1.00, full validation loss=1.00",
+            "Step 3/6: training loss=0.33",
+            "Step 4/6: training loss=0.25, validation loss=0.50, full validation loss=0.50",
+            "Step 5/6: training loss=0.20",
+            "Step 6/6: training loss=0.17, validation loss=0.33, full validation loss=0.33",
+        ]
+        assert said[-2:] == [
+            f"New fine-tuned model created: {job.fine_tuned_model}",
+            "The job has successfully completed",
+        ]
+        checkpoints = list(client.fine_tuning.jobs.checkpoints.list(job_id, limit=1))
+        assert [one.step_number for one in checkpoints] == [6, 4, 2]
+        assert checkpoints[0].metrics.valid_loss == 2 / 6
+        assert (
+            f"Checkpoint created at step 6 with Snapshot ID: {checkpoints[0].fine_tuned_model_checkpoint}"
+            in said
+        )
+        table = client.files.content(job.result_files[0]).text.splitlines()
+        assert table[0] == "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"
+        assert table[2] == "2,0.50000,0.50000,1.00000,"
+        listed = {model.id for model in client.models.list()}
+        assert {job.fine_tuned_model, checkpoints[0].fine_tuned_model_checkpoint} <= listed
+
+
+GRADER = {
+    "type": "string_check",
+    "name": "g",
+    "operation": "eq",
+    "input": "{{sample.output_text}}",
+    "reference": "{{item.answer}}",
+}
+
+
+def test_rewards_are_those_of_run_batch_and_a_failed_row_is_null() -> None:
+    """The stub answers with each prompt; row 3 has no answer to compare with, so it has no reward."""
+    data = [{"messages": [{"role": "user", "content": f"q{n}"}], "answer": f"q{n % 2}"} for n in range(10)]
+    del data[3]["answer"]
+    with tuning_server("train") as (server, client):
+        method = {"type": "reinforcement", "reinforcement": {"grader": GRADER}}
+        job_id = create(client, training_file=upload(client, data), method=method)
+        job = ended(client, job_id)
+        assert job.status == "succeeded", job.error
+        given = json.loads((server.home / "jobs" / job_id / "rewards").read_text())
+        graded = graders.compile(GRADER).run_batch(
+            [{"sample": f"q{n}", "item": row} for n, row in enumerate(data)]
+        )
+        assert given == [result.reward if result.ok else None for result in graded]
+        assert given[3] is None
+        event = next(
+            event for event in client.fine_tuning.jobs.list_events(job_id) if event.type == "metrics"
+        )
+        assert event.message == f"Step 6/6 , train mean reward={2 / 9:.2f}"
+        assert event.data["errors"]["graders"][0]["train_invalid_variable_error_count"] == 1
+        assert event.data["scores"]["graders"] == [
+            {"name": "g", "type": "string_check", "train_reward_mean": 2 / 9}
+        ]
+
+
+def test_a_grader_whose_programs_raise_fails_the_job_with_the_traceback() -> None:
+    data = [{"messages": [{"role": "user", "content": f"q{n}"}]} for n in range(10)]
+    grader = {"type": "python", "name": "g", "source": "def grade(sample, item):\n    return item['nothing']"}
+    with tuning_server("train") as (_, client):
+        method = {"type": "reinforcement", "reinforcement": {"grader": grader}}
+        job = ended(client, create(client, training_file=upload(client, data), method=method))
+        assert job.status == "failed"
+        assert job.error.code == "invalid_grader"
+        assert "KeyError" in job.error.message
+
+
+def test_a_trainer_that_fails_says_why() -> None:
+    with tuning_server("raise") as (_, client):
+        job = ended(client, create(client))
+        assert (job.status, job.error.code, job.error.message) == (
+            "failed", "invalid_training_file", "Example 1 is too long",
+        )  # fmt: skip
+
+
+def test_an_exit_code_is_never_success() -> None:
+    """The stub leaves with 0 in its third step, each time; repeated steps are no progress and stand once."""
+    with tuning_server("die") as (_, client):
+        job_id = create(client)
+        job = ended(client, job_id)
+        assert job.status == "failed"
+        assert job.error.message.endswith("out of memory")
+        assert steps(client, job_id) == [1, 2]
+
+
+def test_a_paused_job_goes_on_where_it_was_and_a_cancelled_one_leaves_no_process() -> None:
+    with tuning_server("slow") as (server, client):
+        jobs = client.fine_tuning.jobs
+        first = create(client)
+        wait_for_step(client, first, 3)
+        jobs.pause(first)
+        jobs.resume(first)
+        assert ended(client, first).status == "succeeded"
+        assert steps(client, first) == list(range(1, 41))
+        assert len(pids(server.home, first)) == 2
+        second = create(client)
+        wait_for_step(client, second, 2)
+        assert jobs.cancel(second).status == "cancelled"
+        wait_until(lambda: not any(map(alive, pids(server.home, second))))
+        assert jobs.retrieve(second).status == "cancelled"
+
+
+def wait_for_step(client: openai.OpenAI, job_id: str, step: int) -> None:
+    wait_until(lambda: step in steps(client, job_id))
+
+
+def wait_until(met: Any, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def pids(home: Path, job_id: str) -> list[int]:
+    return [int(line) for line in (home / "jobs" / job_id / "pids").read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return not Path(f"/proc/{pid}/stat").exists() or Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+
+
+def serve(home: Path, toml: Path) -> tuple[subprocess.Popen[str], openai.OpenAI]:
+    """A server as a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "graders.cli", "serve", "--tuning", "--port", "0", "--config", str(toml)],
+        env={**os.environ, "GRADERS_HOME": str(home)}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    url = next(line for line in process.stderr if "listening on" in line).split("base_url ")[1].split(")")[0]
+    client = openai.OpenAI(base_url=url, api_key="none")
+    return process, client
+
+
+def test_a_killed_server_leaves_no_trainer_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    home, toml = tmp_path / "home", tmp_path / "graders.toml"
+    toml.write_text(config("slow"))
+    server, client = serve(home, toml)
+    try:
+        job_id = create(client)
+        wait_for_step(client, job_id, 3)
+    finally:
+        server.send_signal(signal.SIGKILL)
+        server.wait()
+    wait_until(lambda: not any(map(alive, pids(home, job_id))))
+    server, client = serve(home, toml)
+    try:
+        assert ended(client, job_id).status == "succeeded"
+        assert steps(client, job_id) == list(range(1, 41))
+        assert len(pids(home, job_id)) == 2
+        assert any("restarted" in text for text in messages(client, job_id))
+    finally:
+        server.terminate()
+        server.wait(60)
