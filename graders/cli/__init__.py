@@ -34,6 +34,7 @@ COMMANDS = {
     "compare": "Say whether one results file is better than another.",
     "serve": "Answer the hosted service's endpoints over HTTP.",
     "evals": "Run, show and compare evals of the store.",
+    "jobs": "Make and look after fine-tuning jobs of a server.",
     "files": "Upload, list, read and delete files of the store.",
     "doctor": "Say what works on this machine.",
     "trust": "Let a graders.toml that is found here set everything.",
