@@ -83,7 +83,7 @@ def command(specs: tuple[str, ...], probe: bool, warm: bool, as_json: bool, conf
 
     \b
     grader doctor
-    grader doctor examples/judge.grader.json --probe
+    grader doctor examples/helpful.grader.json --probe
     """
     import graders
 
