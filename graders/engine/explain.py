@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from graders.ask import AudioPart, ImagePart, ModelAsk, Part, TextPart
-from graders.engine.grader import Grader
 from graders.errors import FormulaError, GradeError
 from graders.result import RunResult
 from graders.row import Row
@@ -53,24 +52,21 @@ class Explanation:
         return {"result": self.result.to_wire(), "steps": steps}
 
 
-def explain(grader: Grader, sample: object, item: Mapping[str, Any] | None = None) -> Explanation:
-    """Grade one row and say how it got its reward. Judges are asked once, as by `Grader.run`.
+def explain(spec: SpecModel, options: Options, row: Row | None, result: RunResult) -> Explanation:
+    """How a graded row got its reward.
 
     Args:
-        sample, item: As for `Grader.run`.
+        spec: What graded it.
+        options: Of its templates.
+        row: The row; None when sample or item could not be read, which the result says.
+        result: What the grader gave.
     """
-    result = grader.run(sample, item)
-    try:
-        row = Row(sample, item)
-    except GradeError:
-        # the result says so
-        return Explanation(result, ())
-    return Explanation(result, tuple(_steps(grader, row, result)))
+    return Explanation(result, () if row is None else tuple(_steps(spec, options, row, result)))
 
 
-def _steps(grader: Grader, row: Row, result: RunResult) -> Iterator[Step]:
-    for at, leaf in grader.spec.leaves().items():
-        yield from _texts(at, leaf, row, grader.backends.options)
+def _steps(spec: SpecModel, options: Options, row: Row, result: RunResult) -> Iterator[Step]:
+    for at, leaf in spec.leaves().items():
+        yield from _texts(at, leaf, row, options)
         key = at.removeprefix("graders.").rstrip(".")
         own = result.provenance.get("graders", {}).get(key, {}) if key else result.provenance
         for name, value in own.items():
@@ -82,7 +78,7 @@ def _steps(grader: Grader, row: Row, result: RunResult) -> Iterator[Step]:
             yield Step(at.rstrip("."), f"failed ({result.failed_members[key]}); the formula takes 0")
         elif key in result.sub_rewards:
             yield Step(at.rstrip("."), f"{result.sub_rewards[key]:g}")
-    formula = grader.spec.formula()
+    formula = spec.formula()
     if formula is not None:
         try:
             for text, value in formula.steps(tuple(result.sub_rewards.values())):

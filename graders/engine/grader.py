@@ -109,7 +109,11 @@ class Grader:
         """Grade one row and say how it got its reward: texts, what judges were asked, the formula's steps."""
         from graders.engine.explain import explain
 
-        return explain(self, sample, item)
+        result = self.run(sample, item)
+        row = None
+        with suppress(GradeError):
+            row = Row(sample, item)
+        return explain(self.spec, self.backends.options, row, result)
 
     async def arun(
         self,
