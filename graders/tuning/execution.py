@@ -142,9 +142,8 @@ class Execution:
         self.trainer.leave()
 
     def _begin_step(self, message: Mapping[str, Any]) -> None:
-        rewards = self._rewards.metrics() if self._rewards else {}
         metrics = {key: value for key, value in message["metrics"].items() if value is not None}
-        self._step = {"step": message["step"], "total_steps": message["total_steps"], **metrics, **rewards}
+        self._step = {"step": message["step"], "total_steps": message["total_steps"], **metrics}
         if message["step"] > self._last:
             self._times.append(time.time())
 
@@ -153,7 +152,10 @@ class Execution:
         if not self._step:
             return
         metrics, self._step = self._step, {}
-        if self._rewards and metrics.get("validating"):
+        if self._rewards:
+            # the loss of a policy says nothing about how good it is
+            metrics.pop("full_valid_loss", None)
+            metrics.pop("valid_loss", None)
             metrics.update(self._rewards.metrics())
         self._shown = metrics
         finish = None
@@ -169,6 +171,9 @@ class Execution:
     def _answer(self, message: Mapping[str, Any]) -> None:
         if self._rewards is None:
             raise JobFailed("server_error", f"The trainer asks for rewards in a job of method {self._type}")
+        if message["split"] == "train":
+            # the next step begins: what was graded so far belongs to the one before
+            self._flush()
         try:
             values = self._rewards.values(message["samples"], message["items"], message["split"])
         except (BrokenGrader, ModelStop) as error:
