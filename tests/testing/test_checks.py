@@ -178,6 +178,7 @@ def test_row_shapes(rows: list[dict[str, Any]]) -> None:
     assert check_reward(string_check(), rows) == []
 
 
+@pytest.mark.slow
 @given(specs(), st.lists(st.tuples(samples(), items()), min_size=1, max_size=3))
 @settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import openai
+import pytest
 
 import graders
 from tests.tuning.support import MODEL, config, ended, messages, rows, tuning_server, upload
@@ -177,6 +178,7 @@ def serve(home: Path, toml: Path) -> tuple[subprocess.Popen[str], openai.OpenAI]
     return process, client
 
 
+@pytest.mark.slow
 def test_a_killed_server_leaves_no_trainer_and_the_next_one_goes_on(tmp_path: Path) -> None:
     home, toml = tmp_path / "home", tmp_path / "graders.toml"
     toml.write_text(config("slow"))
