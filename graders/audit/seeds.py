@@ -14,13 +14,14 @@ from graders.spec.model import SpecModel
 MOST = 40  # constants of one spec: a long program has hundreds, and each is a sample a row
 LONGEST = 200  # characters of one
 
-#: A literal on one line, with what stands in its quotes. Prefixes and escapes are left as they are written.
+#: A literal on one line, with what stands in its quotes. Prefixes and escapes are left as they are written. None starts
+#: at an escaped quote, so that a line of them is read once.
 _LITERAL = re.compile(
-    r"""(?<!\w)[rRbBuUfF]{0,2}(?:"([^"\\\n]*(?:\\.[^"\\\n]*)*)"|'([^'\\\n]*(?:\\.[^'\\\n]*)*)')"""
+    r"""(?<![\w\\])[rRbBuUfF]{0,2}(?:"([^"\\\n]*(?:\\.[^"\\\n]*)*)"|'([^'\\\n]*(?:\\.[^'\\\n]*)*)')"""
 )
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])")
 _GROUP = re.compile(r"(?<!\\)\((?:\?[:P<=!]?[^()]*|[^()]*)\)[*+?]*")
-_VARIABLE = re.compile(r"\{\{.*?\}\}")
+_VARIABLE = re.compile(r"\{\{[^{}]*\}\}")
 
 
 def constants(spec: SpecModel) -> tuple[str, ...]:

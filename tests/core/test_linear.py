@@ -10,17 +10,17 @@ import ast
 import importlib
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.core.patterns import BRACES, DIGITS, NOT_OURS, PATTERNS, Text, run
+
 ROOT = Path(__file__).parents[2]
 SOURCES = {"graders": ROOT / "graders", "graders_sandbox": ROOT / "sandbox" / "graders_sandbox"}
-
-Text = Callable[[int], Any]
 
 #: Milliseconds of processor time that the smaller text has to take at least, so that the ratio is not noise.
 LEAST_MS = 1.0
@@ -30,114 +30,6 @@ MOST = 2**14
 FACTOR = 8
 #: Between the two, far from both.
 RATIO_MAX = 24.0
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """How an expression is used, and the texts that are worst for it.
-
-    Attributes:
-        texts: Each from its length.
-        how: The method; that of the call where the expression stands in one.
-        names: Values of names in the expression that are no globals of its module.
-    """
-
-    texts: Sequence[Text]
-    how: str = "finditer"
-    names: dict[str, Any] = field(default_factory=dict)
-
-
-def run(piece: str, end: str = "", start: str = "") -> Text:
-    """A piece again and again, between a start and an end."""
-    return lambda n: start + piece * (n // len(piece)) + end
-
-
-BRACES = [run(" ", start="{{"), run(" ", start="{{a"), run(" ", start="{{a."), run("{{a "), run("{{ "), run("{"),
-          run(" ", start="{{item."), run(".a", " ", "{{item"), run("[1]", " ", "{{item"), run("a", start="{{ item."),
-          run("a", "!}}", "{{item."), run("{{item.a")]  # fmt: skip
-WORDS = [run("a"), run("1"), run(" "), run("_"), run("a "), run("a1"), run("a", "!")]
-DIGITS = [run("1"), run("1,"), run("1."), run(".1"), run("1", "e"), run("1e"), run("1e+")]
-UNSEEN = [run("\x00"), run("\u202e"), run("a"), run("a\x00")]
-
-#: Module and name of an expression, or of the function in which it stands -> how it could be attacked.
-PATTERNS: dict[str, Pattern] = {
-    "graders.adapters.decoded:__init__": Pattern(
-        [run("</s>", "x"), run("<")], names={"token": "</s>|<pad>"}
-    ),
-    "graders.adapters.decoded:_LOOKALIKE": Pattern(
-        [run("</s>", "x"), run("</s> ", "x"), run(" ", "x", "<pad>"), run("<|"), run("<|a|>", "x"), run("<｜")]
-    ),
-    "graders.audit.probes:REFUSAL_WORDS": Pattern([run("don"), run("can"), run("u"), run("unknow"), run("I")]),
-    "graders.audit.probes:_NUMBER": Pattern(DIGITS),
-    "graders.audit.probes:_WORD": Pattern(WORDS),
-    "graders.audit.probes:without_answer": Pattern([run("a"), run("aab")], names={"answer": "a" * 20 + "b"}),
-    "graders.endpoints.capabilities:_RATE_LIMIT": Pattern([run("rate"), run("too many "), run("42")]),
-    "graders.endpoints.capabilities:_UNSUPPORTED": Pattern([run("un"), run("not "), run("extra "), run("unrecogni")]),
-    "graders.endpoints.complaint:_NAME": Pattern(WORDS),
-    "graders.endpoints.complaint:_QUOTED": Pattern([run("'"), run("'a"), run("a", start="'"), run("['a."), run("a")]),
-    "graders.endpoints.complaint:_WAIT": Pattern(
-        [run("retry in "), run(" ", start="retry in"), run("1", start="retry in "), run("1 ", start="retry in "),
-         run("1s ", start="retry in "), run("1s", "!", "retry in "), run("1.", start="retry in ")]
-    ),
-    "graders.endpoints.concurrency:_DURATION": Pattern([*DIGITS, run("1m"), run("1s1"), run("1.1s")]),
-    "graders.endpoints.failures:_FILTERED": Pattern(
-        [run("content "), run("input"), run("input "), run("safety "), run("a", start="prompt "), run("text a ")]
-    ),
-    "graders.endpoints.failures:_NO_QUOTA": Pattern([run("insufficient "), run("credit "), run("exceeded your ")]),
-    "graders.endpoints.trust:_LOOPBACK_URL": Pattern(
-        [run("a", "!", "http://127.0.0.1/"), run("1", "!", "http://localhost:"), run("http://")], "fullmatch"
-    ),
-    "graders.endpoints.trust:_key": Pattern(WORDS),
-    "graders.evals.comparison:_UUID": Pattern([run("-0"), run("-"), run("-01234567"), run("a")]),
-    "graders.formula:_BLANK": Pattern([run(" ", "!")], "match"),
-    "graders.formula:_NUMBER": Pattern(DIGITS, "match"),
-    "graders.formula:_WORD": Pattern(WORDS, "match"),
-    "graders.formula:glued": Pattern(WORDS),
-    "graders.judges.quality:expected_score": Pattern(
-        [run('"k"'), run(" ", start='"k"'), run('"k" : '), run("1", start='"k":'), run('"')], names={"key": "k"}
-    ),
-    "graders.judges.reading:_ESCAPE": Pattern([run("\\"), run("\\u00"), run("\\(")]),
-    "graders.judges.reading:_THINK": Pattern(
-        [run(" "), run("<think>"), run("a", start="<think>"), run("</think", start="<think>")], "sub"
-    ),
-    "graders.evals.pull:_ID": Pattern(WORDS, "fullmatch"),
-    "graders.kinds.messages:_MARKUP": Pattern([run("<"), run("</"), run("<start_of_tur"), run("["), run("[/")]),
-    "graders.metrics.rouge:_WORD": Pattern(WORDS),
-    "graders.metrics.tokens:_RULES": Pattern([run("."), run(".,"), run("1."), run("1-"), run("a."), run("-")]),
-    "graders.metrics.tokens:_UNICODE": Pattern(WORDS),
-    "graders.preflight.graders:_squeezed": Pattern(BRACES),
-    "graders.report.page:_PLACE": Pattern(BRACES),
-    "graders.report.format:_UNSEEN": Pattern(UNSEEN),
-    "graders.report.junit:_xml": Pattern(UNSEEN),
-    "graders.report.report:_xml": Pattern(UNSEEN),
-    "graders.report.format:_CONTROL": Pattern(UNSEEN),
-    "graders.report.text:_CONTROL": Pattern(UNSEEN),
-    "graders.report.format:_MARKS": Pattern([run("`"), run("\\"), run("a")]),
-    "graders.report.text:_MARKS": Pattern([run("`"), run("\\"), run("a")]),
-    "graders.server.resources.page:_hash": Pattern(
-        [run("a", start="<main>"), run("a")], names={"tag": "main"}
-    ),
-    "graders.server.openapi:_by_endpoint": Pattern([run("{"), run("{a"), run("a", start="{")]),
-    "graders.server.resources.completions:_METADATA": Pattern([run("metadata["), run("a"), run("[")], "fullmatch"),
-    "graders.server.resources.completions:PASSED": Pattern([run("x-ratelimit-"), run("a"), run("retry-after")], "fullmatch"),
-    "graders.spec.positions:_BLANK": Pattern([run(" ", "!")], "match"),
-    "graders.spec.positions:_SCALAR": Pattern(WORDS, "match"),
-    "graders.spec.positions:_STEP_END": Pattern([run("."), run("[1]"), run("a")]),
-    "graders.stats.reasons:_VARYING": Pattern([run("'"), run('"'), run("1"), run("1.")], "sub"),
-    "graders.stats.gather:_CONTENT_ID": Pattern([run("a"), run("1", "!", "#")], "fullmatch"),
-    "graders.stats.gather:_VARYING": Pattern([*DIGITS, run("'"), run("a", start="'"), run("'\"")]),
-    "graders.template:_BRACES": Pattern(BRACES),
-    "graders.template:_PATH": Pattern([run(".a", "!"), run("[1]", "!"), run("a", "{", "."), run(".")], "match"),
-    "graders.template:_STEP": Pattern([run(".a"), run("[1"), run("[1]"), run("."), run("1", start="[")]),
-    "graders.template:_VARIABLE": Pattern(BRACES),
-    "graders.template:_WORD": Pattern(WORDS, "match"),
-}  # fmt: skip
-
-#: Expressions that see no text of anybody else's.
-NOT_OURS = {
-    "graders_sandbox.jail.template:compile_patterns": "a program's own expression, inside of the jail and timed",
-    "graders_sandbox.jail.template:warm": "a fixed text",
-}
 
 
 @dataclass(frozen=True)
@@ -156,7 +48,7 @@ class Found:
             return [made]
         if made is not None and isinstance(getattr(made, "__self__", None), re.Pattern):
             return [made.__self__]
-        if isinstance(made, tuple):
+        if isinstance(made, tuple) and not isinstance(made[0], re.Pattern):
             return [step[0].__self__ for step in made]
         call = ast.Call(ast.parse("re.compile", mode="eval").body, [self.call.args[0], *self._flags()], [])
         code = compile(ast.fix_missing_locations(ast.Expression(call)), self.key, "eval")
@@ -241,8 +133,8 @@ def is_linear(work: Callable[[Any], Any], text: Text) -> bool:
 
 
 def test_every_expression_is_attacked() -> None:
-    """A new expression needs a row in PATTERNS, with the texts that are worst for it."""
-    assert sorted(set(FOUND) - {*PATTERNS, *NOT_OURS}) == [], "add these to PATTERNS"
+    """A new expression needs a row in PATTERNS of patterns.py, with the texts that are worst for it."""
+    assert sorted(set(FOUND) - {*PATTERNS, *NOT_OURS}) == [], "add these to PATTERNS in patterns.py"
 
 
 @pytest.mark.parametrize("key", sorted(PATTERNS.keys() & FOUND.keys()))

@@ -15,7 +15,13 @@ _THOUSANDS = re.compile(r"-?\d{1,3}(?:[ ,.'_\u00a0]\d{3})+")
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?|\d\d?[./]\d\d?[./]\d{2,4}")
 _SMALL = 50  # whole numbers below it are counted, so that one more is another number
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
-_LONG_DATE = re.compile(rf"(?i)(?:\b(?:{_MONTHS})[a-z]*\b.*\b([12]\d{{3}})\b)|\b([12]\d{{3}})-\d\d-\d\d\b")
+#: The year is the last one before the next month, so that no part of a line is read once for each month in it.
+_LONG_DATE = re.compile(
+    rf"(?i)\b(?:{_MONTHS})[a-z]*\b(?:(?!\b(?:{_MONTHS})).)*\b([12]\d{{3}})\b|\b([12]\d{{3}})-\d\d-\d\d\b"
+)
+_FRACTION = r"\\[dt]?frac\{[^{}]+\}\{[^{}]+\}"
+#: The first fraction of a text, and what stands around it.
+_AROUND_FRACTION = re.compile(rf"((?:(?!{_FRACTION})\S)*\\[dt]?frac)\{{([^{{}}]+)\}}\{{([^{{}}]+)\}}(\S*)")
 
 #: Unit -> another of the same dimension and another size.
 UNITS = {
@@ -58,7 +64,7 @@ def notation(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
         stripped = re.sub(r"\\[a-zA-Z]+|[{}^_$ ]", "", text)
         if stripped != text:
             yield Wrong(form.holding(stripped), "the answer without its fractions, roots and powers")
-    fraction = re.fullmatch(r"(\S*\\[dt]?frac)\{([^{}]+)\}\{([^{}]+)\}(\S*)", text)
+    fraction = _AROUND_FRACTION.fullmatch(text)
     if fraction and fraction[2] != fraction[3]:
         head, above, below, tail = fraction.groups()
         yield Wrong(form.holding(f"{head}{{{below}}}{{{above}}}{tail}"), "the fraction upside down")

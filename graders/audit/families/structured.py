@@ -157,7 +157,7 @@ def _code(row: CheckRow) -> tuple[str, list[tuple[str, str]]]:
     """A gold of Python with functions, and their names with what they take; "" for any other."""
     code = re.search(r"```(?:python)?\n(.*?)```", row.text, re.DOTALL)
     text = code[1] if code else row.text
-    functions = re.findall(r"^def\s+(\w+)\s*\(([^)]*)\)", text, re.MULTILINE)
+    functions = re.findall(r"^def\s+(\w+)\s*\(((?:(?!^def\b)[^)])*)\)", text, re.MULTILINE)
     return (row.text, functions) if CODE.search(row.text) and functions else ("", [])
 
 

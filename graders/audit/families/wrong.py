@@ -11,11 +11,16 @@ from typing import Any
 from graders.audit.probe import SHOWN_FIELDS, CheckRow, as_number, leaves
 
 #: Marks that a task asks answers to stand in. A gold with one declares where its answer is.
+#: No answer has its own mark in it: the search for an end stops at the next mark, and so reads each part once.
 _MARKS = (
-    re.compile(r"<(answer|final|final_answer|solution|result|output)>(?P<answer>.*?)</\1>", re.DOTALL),
+    re.compile(
+        r"<(answer|final|final_answer|solution|result|output)>(?P<answer>(?:(?!<\1>).)*?)</\1>", re.DOTALL
+    ),
     re.compile(r"\\boxed\{(?P<answer>(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"),
-    re.compile(r"####\s*(?P<answer>\S.*?)[ \t]*$", re.MULTILINE),
-    re.compile(r"(?i)\banswer(?: is)?:?\s+(?P<answer>\S[^\n]*?)\.?\s*$"),
+    re.compile(r"####\s*(?P<answer>\S(?:.*[^ \t\n])?)[ \t]*$", re.MULTILINE),
+    re.compile(
+        r"(?i)\banswer(?: is)?:?\s+(?P<answer>\S(?:(?:(?!\banswer(?: is)?:?\s+\S)[^\n])*[^\s.])?)[\s.]*$"
+    ),
 )
 
 
@@ -139,7 +144,9 @@ def has_answer(row: CheckRow, text: str) -> bool:
     return any(re.search(rf"(?<!\w){re.escape(one)}(?!\w|[.,]\d)", text.lower()) for one in wanted if one)
 
 
-CODE = re.compile(r"```|^\s*(?:def|class|import|from|return|function|const|public|#include)\b", re.MULTILINE)
+CODE = re.compile(
+    r"```|^[^\S\n]*(?:def|class|import|from|return|function|const|public|#include)\b", re.MULTILINE
+)
 SQL = re.compile(r"(?i)^\s*(?:select|with|insert|update|delete)\b")
 
 
