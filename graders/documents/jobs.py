@@ -94,11 +94,16 @@ def method_problems(document: Mapping[str, Json]) -> Iterator[Problem]:
         hint = did_you_mean(str(name), METHODS)
         yield Problem("method.type", bad_value(name, tuple(METHODS)), "invalid_value", suggestion=hint)
         return
-    for key in method:
-        if key not in ("type", name):
-            text = f"'method.{key}' has no meaning for a method of type {name!r}."
-            yield Problem(f"method.{key}", text, "unknown_parameter")
     inner = method.get(name)
+    for key in method:
+        place = f"method.{key}"
+        if key not in ("type", *METHODS):
+            hint = did_you_mean(key, METHODS)
+            yield Problem(place, f"Unknown parameter: '{place}'.", "unknown_parameter", suggestion=hint)
+        # beside the chosen method's own block the wire's type allows the others; alone it is a wrong `type`
+        elif key not in ("type", name) and method[key] is not None and inner is None:
+            text = f"'{place}' has no meaning for a method of type {name!r}."
+            yield Problem(place, text, "unknown_parameter")
     if inner is not None and not isinstance(inner, Mapping):
         yield Problem(f"method.{name}", wrong_type(f"method.{name}", "an object", inner), "invalid_type")
         return

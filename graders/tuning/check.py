@@ -174,7 +174,7 @@ def check_job(spec: object, train: str, validation: str | None = None, **options
         return CheckReport(findings.sorted(), 0, (), False, {})
     training, _ = check_files(method, train, validation, findings)
     own = findings.sorted()
-    if reinforcement_of(source.value) is None:
+    if method != "reinforcement" or reinforcement_of(source.value) is None:
         return CheckReport(own, training.n, (), False, {})
     graded = check(source, train, **options)
     merged = sorted((*own, *graded.findings), key=lambda finding: finding.severity != "error")

@@ -58,6 +58,8 @@ BODIES: list[tuple[dict[str, Any], list[str]]] = [
     ({"model": 1, "training_file": "f", "sufix": "x"}, ["sufix", "model"]),
     ({"model": "m", "training_file": "f", "suffix": "", "seed": -1}, ["suffix", "seed"]),
     ({"model": "m", "training_file": "f", "method": {"type": "sft"}}, ["method.type"]),
+    ({"model": "m", "training_file": "f", "method": {"type": "supervised", "dpo": {}}}, ["method.dpo"]),
+    ({"model": "m", "training_file": "f", "method": {"type": "dpo", "dpo": {}, "dpp": {}}}, ["method.dpp"]),
     (
         {"model": "m", "training_file": "f", "hyperparameters": {"n_epochs": 51}, "metadata": {"a": 1}},
         ["hyperparameters.n_epochs", "metadata"],
@@ -82,6 +84,13 @@ def test_a_body_is_refused_with_all_of_its_problems(body: dict[str, Any], paths:
     with pytest.raises(InvalidJob) as refused:
         read_request(body)
     assert sorted(problem.path for problem in refused.value.problems) == sorted(paths)
+
+
+def test_the_blocks_of_other_methods_may_stand_beside_the_chosen_one() -> None:
+    # as in openai-python's own test of jobs with all parameters
+    method = {"type": "supervised", "supervised": {}, "dpo": {"hyperparameters": {"beta": "auto"}}}
+    request = read_request({"model": "m", "training_file": "f", "method": method})
+    assert request.method == {"type": "supervised", "supervised": {"hyperparameters": {}}}
 
 
 @pytest.mark.parametrize(
