@@ -9,7 +9,6 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -34,15 +33,6 @@ def page(name: str) -> str:
 def words(text: str) -> set[str]:
     """What stands in backticks, keys of several in one pair included."""
     return {word for quoted in re.findall(r"`([^`\n]+)`", text) for word in re.findall(r"[\w.-]+", quoted)}
-
-
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_every_code_of_a_problem() -> None:
