@@ -122,7 +122,8 @@ def test_an_exit_code_is_never_success() -> None:
         job_id = create(client)
         job = ended(client, job_id)
         assert job.status == "failed"
-        assert job.error.message.endswith("out of memory")
+        # two processes write this log, and either may be the last
+        assert "out of memory" in job.error.message
         assert steps(client, job_id) == [1, 2]
 
 
