@@ -17,6 +17,7 @@ GradeError: one row could not be graded; there is one subclass per flag of the w
     |   +-- ModelStop                   (auth or quota: no later call can succeed either)
     +-- ModelRefusal                  model_grader_refusal_error
     +-- ModelParseError               model_grader_parse_error
+    |   +-- ModelExceededMaxTokens      model_grader_exceeded_max_tokens_error as well
     +-- EndpointServerError           endpoint_grader_server_error
     +-- EndpointParseError            endpoint_grader_internal_error
     +-- EndpointNotAllowed            endpoint_grader_safety_check_error
@@ -74,12 +75,15 @@ class GradeError(Exception):
 
     Attributes:
         flag: The wire field of `metadata.errors` that this sets to true.
+        exact_flag: A second wire field that is set beside `flag` and says more; "" for most. The published types lack
+            it, so that `flag` alone must show the failure.
         details_field: The wire field that `details` goes to; "" where the flag has none.
         usage, model: What a judge spent before it failed, and which one; None when none was asked.
         provenance: How the judge was asked, as in ModelReply; what a program had printed.
     """
 
     flag: ClassVar[str] = "other_error"
+    exact_flag: ClassVar[str] = ""
     details_field: ClassVar[str] = ""
     usage: Usage | None = None
     model: str | None = None
@@ -94,6 +98,11 @@ class GradeError(Exception):
         made.__dict__.update(state)
         made.__cause__ = self.__cause__
         return made
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Every wire field that this sets to true."""
+        return (self.flag, self.exact_flag) if self.exact_flag else (self.flag,)
 
     @property
     def details(self) -> str:
@@ -210,6 +219,12 @@ class ModelParseError(GradeError):
     def __init__(self, message: str, text: str = "") -> None:
         super().__init__(message)
         self.text = text
+
+
+class ModelExceededMaxTokens(ModelParseError):
+    """The judge's answer was cut off by its token limit before it held a whole verdict."""
+
+    exact_flag = "model_grader_exceeded_max_tokens_error"
 
 
 class EndpointServerError(GradeError):

@@ -135,7 +135,7 @@ class RunResult(NamedTuple):
     @property
     def flags(self) -> tuple[str, ...]:
         """The wire flags that are set, in the wire's order."""
-        raised = {failure.flag for failure in self.failures}
+        raised = {flag for failure in self.failures for flag in failure.flags}
         return tuple(flag for flag in FLAGS if flag in raised)
 
     @property
@@ -153,7 +153,7 @@ class RunResult(NamedTuple):
         """The wire's `metadata.errors`, every field present."""
         errors = NO_ERRORS.copy()
         for failure in self.failures:
-            errors[failure.flag] = True
+            errors.update(dict.fromkeys(failure.flags, True))
             if failure.details_field and errors[failure.details_field] is None:
                 errors[failure.details_field] = failure.details
         return errors

@@ -21,13 +21,26 @@ from graders.engine.backends import Backends
 from graders.engine.grader import Grader
 
 
+class VerlScore(dict[str, float]):
+    """`score`, and one key a sub-reward: what verl's naive, batch and DAPO managers read.
+
+    The PRIME manager reads a number or `result[0]`; a plain dict would raise there, and that manager answers an
+    exception with 0.0 for the whole batch. So `result[0]` is the score too, without being one of the keys.
+    """
+
+    def __missing__(self, key: object) -> float:
+        if key == 0:
+            return self["score"]
+        raise KeyError(key)
+
+
 def compute_score_of(
     spec: object, *, item: ItemMap = None, backends: Backends | None = None, special_tokens: Any = None
-) -> Callable[..., dict[str, float]]:
+) -> Callable[..., VerlScore]:
     """verl's compute_score(data_source, solution_str, ground_truth, extra_info=None, **kwargs).
 
-    Returns a function whose result has `score` and one key a sub-reward, the same keys for every row, as verl wants.
-    It can be pickled.
+    Returns a function whose result has `score` and one key a sub-reward, the same keys for every row, as verl wants
+    (see VerlScore). It can be pickled.
 
     Args:
         special_tokens: As for SpecialTokens: taken off the end of `solution_str`.
@@ -47,7 +60,7 @@ def _compute_score(
     ground_truth: Any,
     extra_info: Mapping[str, Any] | None = None,
     **more: Any,
-) -> dict[str, float]:
+) -> VerlScore:
     fields = {**(extra_info or {}), **more, "data_source": data_source, "ground_truth": ground_truth}
     result = grader.run(decoded(special, solution_str), item_of(fields, item))
-    return {"score": reward_of(result), **result.sub_rewards}
+    return VerlScore({"score": reward_of(result), **result.sub_rewards})

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import click
 
 from graders.cli import NOT_MET, OK
-from graders.cli.common import colors, document_argument, grader_option, show_problems, strict_option
+from graders.cli.common import (
+    colors,
+    config_option,
+    document_argument,
+    grader_option,
+    show_problems,
+    strict_option,
+)
 from graders.cli.github import annotate
 
 if TYPE_CHECKING:
@@ -30,20 +37,31 @@ FORMATS = ("text", "json", "github")
 @click.option("--json", "as_json", is_flag=True, help="Same as --output-format json.")
 @grader_option
 @strict_option
+@config_option
 def command(
-    specs: tuple[str, ...], output_format: str, as_json: bool, grader_name: str | None, strict: bool
+    specs: tuple[str, ...],
+    output_format: str,
+    as_json: bool,
+    grader_name: str | None,
+    strict: bool,
+    config: str | None,
 ) -> int:
     """List every problem of specs, with file, line and path.
 
-    Exits 1 when a spec has an error; warnings alone are fine. Nothing is run and no model is asked.
+    Exits 1 when a spec has an error; warnings alone are fine, and what this machine lacks for a valid spec is one.
+    Nothing is run and no model is asked.
 
     \b
     grader validate examples/*.grader.json
     grader validate --strict spec.yaml
     """
+    import graders
+    from graders.engine.compile import missing_embedder
     from graders.errors import SpecError
     from graders.kinds.reading import read
+    from graders.models import ConfigError
 
+    backends = graders.Backends(config=config)
     problems: list[Problem] = []
     for spec in specs:
         try:
@@ -54,9 +72,15 @@ def command(
         problems += found.document.problems
         for source in found.sources.values():
             try:
-                problems += read(source, strict=strict).warnings
+                checked = read(source, strict=strict)
+                missing = missing_embedder(checked.spec, source, backends)
             except SpecError as error:
                 problems += error.problems
+            except ConfigError as error:
+                raise click.UsageError(str(error)) from None
+            else:
+                problems += checked.warnings
+                problems += [replace(problem, severity="warning") for problem in missing]
     invalid = {problem.file for problem in problems if problem.severity == "error"}
     _PRINT["json" if as_json else output_format](problems)
     if not as_json and output_format == "text":

@@ -134,7 +134,6 @@ class Backends:
             values=self.config.table("templates").get("values", "json"),
             judge_steps=self.config.table("judge").get("steps", True),
             harden=self.config.table("judge").get("harden", False),
-            embedder=self.has_embedder,
         )
 
     @property

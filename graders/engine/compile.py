@@ -8,11 +8,12 @@ from typing import Any
 from graders.engine.backends import Backends
 from graders.engine.grader import Grader
 from graders.errors import Problem, SpecError
-from graders.kinds.reading import read
+from graders.kinds.reading import placed, read
 from graders.result import RunResult
-from graders.spec.reading import load
+from graders.spec.model import SpecModel
+from graders.spec.reading import Source, load
 
-NO_EMBEDDER = (
+_NO_EMBEDDER = (
     "the spec needs an embedder and none is configured: add an [embeddings] table to graders.toml "
     "(pip install 'local-graders[embeddings]' for a local model, or name an endpoint)."
 )
@@ -50,7 +51,8 @@ def compile(spec: object, *, backends: Backends | None = None, strict: bool = Fa
     """
     if isinstance(spec, Grader):
         return spec
-    checked = read(load(spec), strict=strict)
+    source = load(spec)
+    checked = read(source, strict=strict)
     backends = backends or default_backends()
     try:
         options = backends.options
@@ -58,19 +60,33 @@ def compile(spec: object, *, backends: Backends | None = None, strict: bool = Fa
         raise SpecError(
             [Problem("", f"the configuration is not valid: {error}", "invalid_config")]
         ) from error
-    embedded = [
-        at + leaf.embedder_field() for at, leaf in checked.spec.leaves().items() if leaf.embedder_field()
-    ]
-    if embedded and not options.embedder:
-        raise SpecError([Problem(path, NO_EMBEDDER, "no_embedder") for path in embedded])
+    if missing := missing_embedder(checked.spec, source, backends):
+        raise SpecError(missing)
     try:
-        if embedded:
+        if _embedded(checked.spec):
             # whatever is wrong with its table is said now, not by every row
             _ = backends.embedder
         return Grader(checked.spec, backends, options, checked.warnings)
     except (ValueError, ImportError) as error:
         # metric options of the configuration; a library that is not there
         raise SpecError([Problem("", str(error), "invalid_config")]) from error
+
+
+def missing_embedder(spec: SpecModel, source: Source, backends: Backends) -> list[Problem]:
+    """One error for each part of a spec that needs an embedder, where none is configured.
+
+    Raises:
+        ConfigError: the configuration is needed to know, and is not valid.
+    """
+    embedded = _embedded(spec)
+    if not embedded or backends.has_embedder:
+        return []
+    return [placed(Problem(path, _NO_EMBEDDER, "no_embedder"), source) for path in embedded]
+
+
+def _embedded(spec: SpecModel) -> list[str]:
+    """Where a spec compares vectors."""
+    return [at + field for at, leaf in spec.leaves().items() if (field := leaf.embedder_field())]
 
 
 def validate(spec: object, *, strict: bool = False) -> dict[str, Any]:

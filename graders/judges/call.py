@@ -15,7 +15,7 @@ from graders.endpoints.failures import CapabilityLearned, Retry
 from graders.endpoints.spending import answer_tokens, prompt_tokens
 from graders.endpoints.transport import Reply
 from graders.endpoints.wire import Completion, read_completion
-from graders.errors import GradeError, ModelParseError, ModelRefusal
+from graders.errors import GradeError, ModelExceededMaxTokens, ModelParseError, ModelRefusal
 from graders.judges.quality import expected_score, grid_of
 from graders.judges.reading import read_verdict
 from graders.judges.request import RequestForm, body_of, mode_of, not_applied
@@ -130,7 +130,8 @@ class JudgeCall(EndpointCall[Completion, ModelReply]):
 
     def _cut_off(self, parsed: Completion) -> GradeError:
         used = parsed.usage.completion_tokens
-        return ModelParseError(
+        kind = ModelExceededMaxTokens if parsed.finish_reason == "length" else ModelParseError
+        return kind(
             f"the judge's answer was cut off ({parsed.finish_reason}) after {used if used is not None else 'some'} "
             "tokens; a higher max_completions_tokens may help",
             parsed.text,

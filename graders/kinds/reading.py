@@ -39,7 +39,7 @@ def read(source: Source, *, strict: bool = False) -> Checked:
     report = Problems(strict, source.at)
     spec = read_grader(_json_of(source), report)
     found = sorted(report.problems, key=lambda problem: problem.severity)[: bounds.PROBLEMS_MAX]
-    problems = [_placed(problem, source) for problem in found]
+    problems = [placed(problem, source) for problem in found]
     problems.sort(key=lambda problem: (problem.line, problem.column))
     if len(report.problems) > len(found):
         rest = f"There are more problems than these {len(found)}."
@@ -57,7 +57,8 @@ def _json_of(source: Source) -> Json:
     return source.value
 
 
-def _placed(problem: Problem, source: Source) -> Problem:
+def placed(problem: Problem, source: Source) -> Problem:
+    """The problem with its file, and its line and column where the text is known."""
     if source.positions is None:
         return replace(problem, file=source.file)
     line, column = source.positions.locate(problem.path)

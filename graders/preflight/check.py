@@ -19,6 +19,7 @@ from graders.datasets.ids import has_question
 from graders.datasets.read import open_data
 from graders.documents.jobs import TRAIN_ROWS
 from graders.documents.reading import read_document
+from graders.engine.compile import default_backends, missing_embedder
 from graders.errors import SpecError
 from graders.kinds.reading import read
 from graders.preflight.findings import CheckReport, Findings
@@ -58,15 +59,17 @@ def check(
         run: Whether programs are tried in the sandbox.
 
     Raises:
+        ConfigError: the configuration is not valid.
         DataError: the data cannot be read, or a named field is not there.
         SpecError: the document holds no grader at all.
     """
+    backends = backends or default_backends()
     source = load(spec)
     found = read_document(source)
     findings = Findings()
     for problem in found.document.problems:
         findings.problem(problem, "")
-    specs = dict(_valid(found.sources, strict, findings))
+    specs = dict(_valid(found.sources, strict, findings, backends))
     opened = open_dataset(
         open_data(data, format),
         sample=sample_field,
@@ -102,7 +105,7 @@ def check(
 
 
 def _valid(
-    sources: Mapping[str, Source], strict: bool, findings: Findings
+    sources: Mapping[str, Source], strict: bool, findings: Findings, backends: Backends
 ) -> Iterator[tuple[str, SpecModel]]:
     """The graders that can be checked further; what is wrong with a spec is reported."""
     for name, source in sources.items():
@@ -112,6 +115,6 @@ def _valid(
             for problem in error.problems:
                 findings.problem(problem, name)
             continue
-        for problem in checked.warnings:
+        for problem in (*checked.warnings, *missing_embedder(checked.spec, source, backends)):
             findings.problem(problem, name)
         yield name, checked.spec

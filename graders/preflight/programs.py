@@ -27,7 +27,7 @@ def try_programs(
     specs: Mapping[str, SpecModel],
     rows: Sequence[NamedRow],
     findings: Findings,
-    backends: Backends | None,
+    backends: Backends,
     *,
     has_samples: bool,
 ) -> None:

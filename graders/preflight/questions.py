@@ -22,7 +22,7 @@ ESTIMATED = 20_000  # rows whose questions to judges are counted; the others are
 class Questions:
     """Counts the questions to judges."""
 
-    def __init__(self, specs: Mapping[str, SpecModel], backends: Backends | None) -> None:
+    def __init__(self, specs: Mapping[str, SpecModel], backends: Backends) -> None:
         self._kinds: list[Kind] = []
         self._asks: list[ModelAsk] = []
         self._rows = 0
@@ -30,7 +30,7 @@ class Questions:
         if judges:
             import graders
 
-            self._backends = backends or graders.Backends.from_env()
+            self._backends = backends
             self._kinds = [graders.compile(leaf, backends=self._backends).kind for leaf in judges]
 
     def look(self, rows: Sequence[NamedRow]) -> None:

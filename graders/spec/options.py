@@ -17,7 +17,6 @@ class Options:
         values: "json" or "python": how values that are not strings are rendered in templates.
         judge_steps: Whether judges are asked for reasoning steps before the result, as the service does.
         harden: Whether judges get the row's texts between marks that no text can forge, chat markup in them broken.
-        embedder: Whether an embedder is configured; without one, cosine is refused.
     """
 
     metrics: str = "fast"
@@ -25,4 +24,3 @@ class Options:
     values: str = "json"
     judge_steps: bool = True
     harden: bool = False
-    embedder: bool = False

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 import graders
+from graders.adapters.verl import compute_score_of
 from graders.batch.progress import Run
 from graders.batch.ray import Actors, GradeBatch, unique
 from graders.batch.run import grade_dataset
+from graders.result import RunResult
 from graders.results.read import read_results
 from tests.specs import multi, string_check, text_similarity
 
@@ -153,6 +155,33 @@ def test_the_engine_goes_on_where_a_run_stopped(cluster: None, alone: Path, tmp_
 
     assert 0 < run.graded < N // 5
     assert sorted(results.read_bytes().splitlines()) == sorted(whole.splitlines())
+
+
+def test_graders_go_to_tasks_and_actors_and_results_come_back(cluster: None) -> None:
+    """In a closure, as an argument, from the object store, and inside a trainer's function (A7; ray#5330, #11180)."""
+    grader, score = graders.compile(SPEC), compute_score_of(SPEC)
+    rows = [row(n) for n in range(200)]
+
+    @ray.remote
+    def by_closure() -> list[RunResult]:
+        return list(grader.run_batch(rows))
+
+    @ray.remote
+    def by_argument(given: graders.Grader) -> list[RunResult]:
+        return list(given.run_batch(rows))
+
+    @ray.remote
+    class Trainer:
+        def reward(self, score: Any, answer: str) -> Any:
+            return score("source", answer, "truth", {"answer": "a"})
+
+    came = [by_closure.remote(), by_argument.remote(grader), by_argument.remote(ray.put(grader))]
+    wanted = [(r.id, r.reward, r.flags, r.errors, r.sub_rewards) for r in grader.run_batch(rows)]
+
+    assert any(flags for _, _, flags, _, _ in wanted), "some rows fail"
+    for results in ray.get(came):
+        assert [(r.id, r.reward, r.flags, r.errors, r.sub_rewards) for r in results] == wanted
+    assert ray.get(Trainer.remote().reward.remote(score, "a")) == {"score": 2.0, "a": 1.0, "b": 1.0}
 
 
 def test_rows_without_ids_of_their_own() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -95,13 +97,39 @@ def test_backends_with_parts_of_their_own_say_so() -> None:
         assert copy.deepcopy(grader).run("a", {"answer": "a"}).reward == 1.0
 
 
-@pytest.mark.slow
-def test_a_spawned_pool() -> None:
-    """The documented verl form, in processes that share nothing (verl's PRIME manager, Dataset.map(num_proc=2))."""
-    score = verl.compute_score_of(
-        python("def grade(sample, item):\n    return float(item['answer'])\n"), item=ITEM
-    )
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        found = list(pool.map(score, ["d"] * 4, ["x"] * 4, ["1", "2", "3", "4"]))
+PROGRAM = python("def grade(sample, item):\n    return float(item['answer'])\n")
 
-    assert [one["score"] for one in found] == [1.0, 2.0, 3.0, 4.0]
+
+async def scores_as_prime(
+    score: Callable[..., Any], pool: ProcessPoolExecutor, truths: list[str]
+) -> list[float]:
+    """How verl 0.9's PRIME manager calls a reward function, and what it makes of the results: all 0.0 if one raises."""
+    loop = asyncio.get_running_loop()
+    calls = [partial(score, "a source", "x", truth, None) for truth in truths]
+    found = await asyncio.gather(*(loop.run_in_executor(pool, call) for call in calls))
+    return [float(one) if isinstance(one, int | float | bool) else float(one[0]) for one in found]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_a_pool_of_verls_prime_manager(method: str) -> None:
+    """The documented verl form, also in processes that share nothing (A7; verl#1293, #2239)."""
+    score = verl.compute_score_of(PROGRAM, item=ITEM)
+    with ProcessPoolExecutor(2, mp_context=get_context(method)) as pool:
+        assert asyncio.run(scores_as_prime(score, pool, ["1", "2", "3", "4"])) == [1.0, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_processes", [1, 2])
+def test_a_datasets_map(n_processes: int) -> None:
+    """A function with a grader in it, in the processes of the real library, and in this one."""
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed; .ci/run ray has it")
+    grader = graders.compile(PROGRAM)
+    rows = datasets.Dataset.from_dict({"sample": ["x"] * 8, "answer": [str(n) for n in range(8)]})
+
+    graded = rows.map(
+        lambda row: {"reward": grader.run(row["sample"], {"answer": row["answer"]}).reward},
+        num_proc=n_processes,
+    )
+
+    assert graded["reward"][:] == [float(n) for n in range(8)]

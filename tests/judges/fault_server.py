@@ -17,6 +17,7 @@ from typing import Any
 from graders.judges.scripted import Answer, Received, Step, completion, fail, say
 
 SERVER, REFUSAL, PARSE = "model_grader_server_error", "model_grader_refusal_error", "model_grader_parse_error"
+MAX_TOKENS = "model_grader_exceeded_max_tokens_error"
 MAX_ATTEMPTS = 3  # of the configuration the table is written for
 
 
@@ -54,6 +55,7 @@ class Behaviour:
     Attributes:
         answers: kind -> what it answers, request by request.
         flag: The flag that must be set; "" when there must be a verdict.
+        exact_flag: The one that must be set beside it, or "".
         says: What the failure's text must contain.
         attempts: Requests that must arrive.
         waits: Seconds that must lie between attempts at least; ... where any delay will do.
@@ -74,7 +76,13 @@ class Behaviour:
     last: Callable[[dict[str, Any]], bool] = lambda body: True
     provenance: Mapping[str, Any] = field(default_factory=dict)
     usage: int | None = 10
+    exact_flag: str = ""
     proven: bool = False
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """All flags that must be set."""
+        return tuple(flag for flag in (self.flag, self.exact_flag) if flag)
 
     @property
     def stalls(self) -> bool:
@@ -222,10 +230,10 @@ BEHAVIOURS = [
     Behaviour("500, no developer role", lambda k: [fail(500, "Unexpected message role: developer"), k.ok], attempts=2, last=lambda b: roles(b) == ["system", "user"]),
     Behaviour("one parameter after the other", lambda k: [fail(400, f"{name} is not supported") for name in ("temperature", "top_p", "seed", "reasoning_effort")] + [k.ok], attempts=5, provenance={"dropped": ["reasoning_effort", "seed", "temperature", "top_p"]}),
     # --- answers that are none ---
-    Behaviour("cut off", lambda k: [told('{"steps": [', finish="length")], PARSE, "cut off (length) after 5 tokens", 1),
+    Behaviour("cut off", lambda k: [told('{"steps": [', finish="length")], PARSE, "cut off (length) after 5 tokens", 1, exact_flag=MAX_TOKENS),
     Behaviour("cut off after a whole object", lambda k: [told(k.text + "\n" * 50, finish="length")]),
-    Behaviour("cut off in the words of a gateway", lambda k: [told('{"steps": [', finish="MAX_TOKENS")], PARSE, "cut off (length)", 1),
-    Behaviour("cut off after one of two, prompt only", lambda k: [UNSUPPORTED_SCHEMA] * 2 + [lambda r: Step(body=completion(r, f"{keyed(r, k.good)} or rather {keyed(r, k.other)[:-3]}", finish="length"))], PARSE, "cut off", 3),
+    Behaviour("cut off in the words of a gateway", lambda k: [told('{"steps": [', finish="MAX_TOKENS")], PARSE, "cut off (length)", 1, exact_flag=MAX_TOKENS),
+    Behaviour("cut off after one of two, prompt only", lambda k: [UNSUPPORTED_SCHEMA] * 2 + [lambda r: Step(body=completion(r, f"{keyed(r, k.good)} or rather {keyed(r, k.other)[:-3]}", finish="length"))], PARSE, "cut off", 3, exact_flag=MAX_TOKENS),
     Behaviour("null, then an answer", lambda k: [told(None), k.ok], attempts=2, usage=20),
     Behaviour("no verdict, then one", lambda k: [told("Hm."), k.ok], attempts=2, usage=20),
     Behaviour("wrong schema, after a good one", lambda k: [told('{"score": 1}'), told('{"score": 1}')], PARSE, "expected an object with 'result', got {\"score\": 1}", 2, usage=20, proven=True),

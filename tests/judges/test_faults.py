@@ -57,7 +57,7 @@ def graded(way: str, grader: graders.Grader) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", [SCORE, LABEL], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.name)
 def test_behaviour(judge: ScriptedJudge, behaviour: Behaviour, kind: Kind, way: str) -> None:
-    """The verdict or exactly one flag, the attempts, the waits between them, and the text of the failure."""
+    """The verdict or exactly its flags, the attempts, the waits between them, and the text of the failure."""
     check(judge, behaviour, kind, way)
     if judge.received:
         assert behaviour.last(judge.received[-1].json)
@@ -101,7 +101,7 @@ def check(judge: ScriptedJudge, behaviour: Behaviour, kind: Kind, way: str, **ro
 
     wire, metadata = result["wire"], result["wire"]["metadata"]
     flags = [flag for flag in FLAGS if metadata["errors"][flag]]
-    assert flags == ([behaviour.flag] if behaviour.flag else []), result["failures"]
+    assert flags == list(behaviour.flags), result["failures"]
     assert result["ok"] is not bool(behaviour.flag)
     assert wire["reward"] == (0.0 if behaviour.flag else kind.reward)
     assert behaviour.says in "".join(map(str, result["failures"]))

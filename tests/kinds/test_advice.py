@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from graders.cli import group
+from graders.engine.backends import Backends
+from graders.engine.compile import missing_embedder
 from graders.kinds.reading import read
 from graders.preflight.check import check
 from graders.preflight.programs import last_words
 from graders.spec.reading import load
-from tests.specs import python, score_model, string_check
+from tests.specs import multi, python, score_model, string_check, text_similarity
 
 TRY = "def grade(s, i):\n try:\n  from {} import x\n  return 1.0\n except Exception:\n  return 0.0\n"
+FOUNDRY = (
+    "def grade(sample, item):\n    return float(item.get('sample', {}).get('output_text') == item['a'])\n"
+)
 METHOD = "class G:\n    def grade(self, sample, item):\n        return 1.0\n"
 
 
@@ -28,6 +37,7 @@ ADVICE = [
     pytest.param(python(METHOD), "invalid_source", "a method of G", id="F18 a method"),
     pytest.param(python("def grade(item, sample):\n    return 1.0\n"), "grade_signature", "(item, sample)", id="F18 swapped"),
     pytest.param(python("def grade(s, i) -> dict:\n    return 1.0\n"), "grade_signature", "dict", id="F18 a dict"),
+    pytest.param(python(FOUNDRY), "grade_signature", "sample['output_text']", id="F20 Foundry's item"),
     pytest.param(score_model(model="{{deployment}}"), "model_template", "a name", id="F18 model"),
     pytest.param(asked("{% if item.x %}a{% endif %} {{item.x}}"), "jinja_statement", "as it stands", id="F18 Jinja"),
     pytest.param(string_check(operation="like", reference="%done%"), "like_pattern", "contains", id="F18 like"),
@@ -55,6 +65,45 @@ def test_warnings(spec: dict[str, Any], code: str, message: str) -> None:
 )
 def test_nothing_is_said_of_good_specs(spec: dict[str, Any]) -> None:
     assert read(load(spec)).warnings == ()
+
+
+COSINE = multi("a + b", {"a": text_similarity(evaluation_metric="cosine"), "b": string_check()})
+
+
+def test_a_missing_embedder_is_said_beforehand(tmp_path: Path) -> None:
+    """`validate` warns with the line, for the spec itself is valid; `check` counts it as an error (F20)."""
+    spec, data, config = tmp_path / "spec.json", tmp_path / "data.jsonl", tmp_path / "graders.toml"
+    spec.write_text(json.dumps(COSINE, indent=1))
+    data.write_text('{"sample": "a", "item": {"answer": "a"}}\n')
+    config.write_text("")
+
+    validated = CliRunner().invoke(
+        group, ["validate", str(spec), "--config", str(config), "--json"], standalone_mode=False
+    )
+    checked = CliRunner().invoke(
+        group, ["check", str(spec), str(data), "--config", str(config), "--json"], standalone_mode=False
+    )
+
+    (problem,) = (p for p in json.loads(validated.stdout)["problems"] if p["code"] == "no_embedder")
+    assert (problem["severity"], problem["path"], problem["line"]) == (
+        "warning",
+        "graders.a.evaluation_metric",
+        10,
+    )
+    assert "[embeddings]" in problem["message"]
+    assert validated.return_value == 0
+    (finding,) = (f for f in json.loads(checked.stdout)["findings"] if f["code"] == "no_embedder")
+    assert (finding["severity"], finding["path"]) == ("error", "graders.a.evaluation_metric")
+    assert checked.return_value == 1
+
+
+def test_a_configured_embedder_is_enough(tmp_path: Path) -> None:
+    config = tmp_path / "graders.toml"
+    config.write_text('[embeddings]\nmodel = "minilm"\n')
+    spec = load(COSINE)
+
+    with Backends(config=str(config)) as backends:
+        assert missing_embedder(read(spec).spec, spec, backends) == []
 
 
 def test_an_unknown_part_is_told_the_known_one() -> None:

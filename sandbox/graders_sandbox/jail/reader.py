@@ -139,7 +139,7 @@ def _mistake(tree: ast.Module) -> str:
 
 
 def _advice(tree: ast.Module) -> str:
-    """What of grade's signature is probably not meant, though rows can be graded with it; "" when nothing is."""
+    """What of grade is probably not meant, though rows can be graded with it; "" when nothing is."""
     grade = next(
         (n for n in reversed(tree.body) if isinstance(n, ast.FunctionDef) and n.name == "grade"), None
     )
@@ -150,7 +150,29 @@ def _advice(tree: ast.Module) -> str:
         return "grade is called with the sample first and the item second; here its parameters are (item, sample)."
     if grade.returns is not None and ast.unparse(grade.returns) in ("str", "dict", "list", "tuple", "None"):
         return f"grade has to return a number; here it says that it returns {ast.unparse(grade.returns)}."
+    if len(names) > 1 and _reads_sample_of(grade, names[1]):
+        return (
+            f"grade looks for the output in {names[1]}['sample'], as code evaluators of Foundry do; here it is in the "
+            f"first parameter: {names[0]}['output_text']."
+        )
     return ""
+
+
+def _reads_sample_of(grade: ast.FunctionDef, item: str) -> bool:
+    """Whether a function reads `item["sample"]`, and an output_text somewhere."""
+    found = set()
+    for node in ast.walk(grade):
+        match node:
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value="sample")) if name == item:
+                found.add("sample")
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id=name), attr="get"),
+                args=[ast.Constant(value="sample"), *_],
+            ) if name == item:
+                found.add("sample")
+            case ast.Constant(value="output_text"):
+                found.add("output_text")
+    return len(found) == 2
 
 
 def _bound_names(node: ast.stmt) -> Iterator[str]:
