@@ -43,6 +43,7 @@ def run(folder: Path, data: Path) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_commands_work(tmp_path: Path) -> None:
     """With a handful of problems of our own."""
     problems = [

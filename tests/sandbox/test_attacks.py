@@ -20,8 +20,8 @@ from graders_sandbox.host.attacks.cases import ROWS
 from tests.sandbox.jails import ORDINARY_UID, PACKAGE, need, ordinary_python
 
 LONG = (54,)  # each attack beside a sibling that is at work for a while
-QUICK = ("linux-full", "linux-landlock")
-SLOW = ("linux-ns", "linux-strict")
+QUICK = ("linux-full",)
+SLOW = ("linux-landlock", "linux-ns", "linux-strict")
 
 
 class Jails:

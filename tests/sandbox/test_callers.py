@@ -11,6 +11,7 @@ import pytest
 
 from graders_sandbox import TIERS, Sandbox
 from graders_sandbox.host import visible
+from tests.cases import first
 from tests.sandbox.jails import alive, descendants, need, run_script, until
 
 ONE = "def grade(s, i): return 1.0"
@@ -37,7 +38,7 @@ CALLERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("setting", "said"), CALLERS)
+@pytest.mark.parametrize(("setting", "said"), first(4, CALLERS))
 def test_a_callers_own_limits(setting: str, said: str) -> None:
     """What a caller hands down to its children does not break the sandbox; a limit that is too low is named."""
     status, text = run_script(SETTINGS, setting)  # type: ignore[misc]
@@ -76,7 +77,7 @@ MACHINES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("refused", "error", "tier", "said"), MACHINES)
+@pytest.mark.parametrize(("refused", "error", "tier", "said"), first(4, MACHINES))
 def test_restricted_machines(refused: str, error: str, tier: str, said: str) -> None:
     """The strongest tier that the machine gives, or a refusal that says what is missing; never a score without a wall."""
     for needed in ("linux-full", "linux-landlock", "linux-ns"):

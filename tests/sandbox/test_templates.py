@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from graders_sandbox import TIERS, Limits, Sandbox
+from tests.cases import first
 from tests.sandbox.jails import need
 
 IMPORTS = "import {name}\ndef grade(sample, item):\n    return 1.0\n"
 USES = "import {package}\ndef grade(sample, item):\n    return float(hasattr({package}, {attribute!r}))\n"
 
 
-@pytest.fixture(scope="module", params=TIERS)
+@pytest.fixture(scope="module", params=first(2, TIERS))
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     need(request.param)
     with Sandbox(tier=request.param, in_flight=1) as sandbox:
@@ -96,7 +97,7 @@ DRAWS = [
 ]
 
 
-@pytest.mark.parametrize("draws", DRAWS)
+@pytest.mark.parametrize("draws", first(2, DRAWS))
 def test_randomness_is_reproducible(draws: str) -> None:
     """M5: the same seed and key draw the same numbers; another key, or another generator of the same row, others."""
     if "numpy" in draws:

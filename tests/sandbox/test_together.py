@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 
 from graders_sandbox import TIERS, Job, Outcome, Sandbox
+from tests.cases import first
 from tests.sandbox.jails import a_tier, descendants, need
 
 COUNT = "n = 0\ndef grade(s, i):\n    global n\n    n += 1\n    return n"
@@ -70,7 +71,7 @@ ENDS = [
 ]
 
 
-@pytest.mark.parametrize(("act", "status"), ENDS)
+@pytest.mark.parametrize(("act", "status"), first(2, ENDS))
 def test_one_bad_end_costs_the_others_a_second_run_and_no_score(act: str, status: str) -> None:
     """All that shared the process run again, each alone."""
     source = f"def grade(s, i):\n    if i == 5:\n        {act}\n    return i"
@@ -157,7 +158,7 @@ def hold(tier: str, count: int, every: int) -> None:
     assert set(descendants(os.getpid())) <= others
 
 
-@pytest.mark.parametrize("tier", ["linux-full", "linux-landlock"])
+@pytest.mark.parametrize("tier", first(1, ["linux-full", "linux-landlock"]))
 def test_hostile_neighbours_change_no_score(tier: str) -> None:
     """With hostile samples mixed in, each of the others scores exactly as it does alone."""
     hold(tier, 200, every=20)

@@ -237,7 +237,7 @@ def broken(whole: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize("path", PATHS)
-@settings(max_examples=35, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_requests_made_from_the_document(server: Running, path: str, data: st.DataObject) -> None:
     """Whatever the schemas allow, and near misses: a documented answer, never a 5xx."""

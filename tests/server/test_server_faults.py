@@ -20,6 +20,7 @@ from graders.server import Limits
 from graders.server import serving as serving_module
 from graders.server.metrics import resident_bytes
 from graders.server.resources import graders as routes
+from tests.cases import first
 from tests.server.support import RUN, VALIDATE, Running, load_config_of, serving
 from tests.specs import multi, python, score_model, string_check, text_similarity
 
@@ -85,7 +86,7 @@ SLOW = [
 ]
 
 
-@pytest.mark.parametrize("parts", SLOW)
+@pytest.mark.parametrize("parts", first(2, SLOW))
 def test_headers_have_to_come_in_time(server: Running, parts: list[bytes]) -> None:
     """However the bytes trickle: the connection ends."""
     with server.connect() as connection:
