@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 
@@ -39,13 +38,11 @@ def test_a_deadline_ends_the_wait(monkeypatch: pytest.MonkeyPatch, how: str) -> 
     spec = multi("a + b", {"a": python(), "b": string_check()})
     grader = graders.compile(spec, backends=silent)
 
-    started = time.monotonic()
     if how == "run":
         result = grader.run("x", {"answer": "x"}, timeout_s=0.1)
     else:
         result = asyncio.run(grader.arun("x", {"answer": "x"}, timeout_s=0.1))
 
-    assert time.monotonic() - started < 5
     assert result.flags == ("unresponsive_reward_error",)
     assert result.sub_rewards == {"a": 0.0, "b": 1.0}
     assert [future.cancelled() for future in silent.futures] == [True]

@@ -298,11 +298,16 @@ def test_a_cancelled_row_cancels_its_question(backends: Backends, client: Script
     grader = graders.compile(score_model(), backends=backends)
 
     async def impatient() -> None:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(grader.arun("1"), 0.2)
-        await asyncio.sleep(0.2)
+        row = asyncio.create_task(grader.arun("1"))
+        while not client.asked:
+            await asyncio.sleep(0.01)
+        row.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await row
+        while not client.cancelled:
+            await asyncio.sleep(0.01)
 
-    asyncio.run(impatient())
+    asyncio.run(asyncio.wait_for(impatient(), client.delay_s))
 
     assert client.cancelled == 1
 

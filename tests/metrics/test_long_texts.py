@@ -142,7 +142,8 @@ def test_a_long_pair_lets_others_run() -> None:
         turns += 1
 
     assert got == [fuzz.ratio(text, text[::-1]) / 100] * 5
-    assert turns > 30  # held up, it would be about one for each of the five
+    # held up, it would be about one for each of the five
+    assert turns > 10
 
 
 def test_the_reference_implementation_of_rouge_l_is_bounded() -> None:

@@ -96,7 +96,7 @@ def run_script(
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def until(true: Callable[[], object], seconds: float = 10.0) -> bool:
+def until(true: Callable[[], object], seconds: float = 60.0) -> bool:
     """Whether it became true in time."""
     end = time.monotonic() + seconds
     while not true():

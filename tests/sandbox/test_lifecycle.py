@@ -381,7 +381,9 @@ def test_a_hung_server_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
 
         outcome = sandbox.run(DOUBLE, {}, {"x": 2}, timeout_s=0.5)
 
-    assert (outcome.value, outcome.attempts) == (4.0, 2)
+    assert outcome.value == 4.0
+    # the second server may be too late as well where the machine is busy
+    assert outcome.attempts >= 2
 
 
 def test_the_least_recently_used_server_ends() -> None:

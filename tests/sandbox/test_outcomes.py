@@ -247,7 +247,7 @@ def test_numerical_libraries_have_one_thread() -> None:
         assert sandbox.run(source, {}, {}).value == 2.0
 
 
-NAP = "import time\ndef grade(s, i):\n    time.sleep(0.6)\n    return 0.5"
+NAP = "import time\ndef grade(s, i):\n    time.sleep(1.5)\n    return 0.5"
 WRITES = (
     "def grade(s, i):\n    with open('f', 'wb') as file:\n        file.write(bytes(1 << 20))\n    return 1.0"
 )

@@ -103,7 +103,7 @@ class Running:
         found = re.search(rf"^{re.escape(name)} (\S+)$", self.ask("GET", "/metrics").body.decode(), re.M)
         return float(found[1]) if found else 0.0
 
-    def wait_for(self, name: str, value: float, seconds: float = 20) -> None:
+    def wait_for(self, name: str, value: float, seconds: float = 60) -> None:
         """Until /metrics says so."""
         until = time.monotonic() + seconds
         while (found := self.metric(name)) != value:

@@ -325,6 +325,7 @@ TIMEOUTS = [
 @pytest.mark.parametrize(("headers", "seconds"), TIMEOUTS)
 def test_a_row_ends_before_its_client_gives_up(headers: dict[bytes, bytes], seconds: float) -> None:
     """So that the client reads the flag instead of asking again."""
+    before = time.monotonic()
     call = Call({"headers": list(headers.items())}, 300.0)
 
-    assert call.deadline - time.monotonic() == pytest.approx(seconds, abs=0.5)
+    assert before <= call.deadline - seconds <= time.monotonic()

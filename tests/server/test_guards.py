@@ -25,7 +25,7 @@ from tests.server.support import BATCH, PROBLEMS, RUN, VALIDATE, Running, servin
 from tests.specs import label_model, string_check
 
 GOOD = {"grader": string_check(), "model_sample": "a", "item": {"answer": "a"}}
-LIMITS = Limits(json_values=1000, write_s=0.7, batches=2)
+LIMITS = Limits(json_values=1000, write_s=1.5, batches=2)
 
 
 @pytest.fixture(scope="module")

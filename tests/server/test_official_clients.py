@@ -221,7 +221,7 @@ def test_the_flags_are_those_of_the_client() -> None:
 def test_overload_is_what_the_client_mends_by_itself() -> None:
     """It comes back after Retry-After until there is a place; without retries it raises what it raises for 429."""
     openai = pytest.importorskip("openai")
-    sleeping = python("import time\ndef grade(sample, item):\n    time.sleep(1.5)\n    return 1.0\n")
+    sleeping = python("import time\ndef grade(sample, item):\n    time.sleep(4)\n    return 1.0\n")
     with serving(limits=Limits(code=1)) as server:
         url = f"{server.url}/v1"
         holding = threading.Thread(target=server.run, args=(sleeping,))
