@@ -30,6 +30,7 @@ COMMANDS = {
     "check": "Say what would go wrong with a dataset, before it is graded.",
     "attack": "Search for wrong answers that a grader pays like right ones.",
     "batch": "Grade a dataset.",
+    "test": "Run the tests of graders in graders.toml.",
     "report": "Make a page, or a short summary, of results.",
     "compare": "Say whether one results file is better than another.",
     "serve": "Answer the hosted service's endpoints over HTTP.",

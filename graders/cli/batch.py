@@ -19,6 +19,7 @@ from graders.cli.common import (
     data_options,
     document_argument,
     grader_option,
+    judges_of,
     price_by,
     show_problems,
     strict_option,
@@ -173,7 +174,7 @@ def command(
         if len(sources) > 1:
             return _each(sources, spec, output)
         (source,) = sources.values()
-        judges = _judges(config, cache, max_calls, max_cost)
+        judges = judges_of(config, cache, max_calls, max_cost)
         grader = compile_spec(source, strict=strict, config=config, unsandboxed=unsandboxed, **judges)
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
@@ -281,19 +282,6 @@ def _each(names: Iterable[str], spec: str, output: str) -> int:
         if codes[-1] == INTERRUPTED:
             break
     return max(codes)
-
-
-def _judges(
-    config: str | None, cache: str | None, max_calls: int | None, max_cost: float | None
-) -> dict[str, Any]:
-    """How Backends gets its judges: by the configuration, or connected here when the run has limits of its own."""
-    if max_calls is None and max_cost is None:
-        return {"cache": cache}
-    from graders.models import connect, load_config
-
-    limits = {"max_calls": max_calls, "max_cost": max_cost}
-    given: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
-    return {"models": connect(load_config(config), cache=cache, **given)}
 
 
 def _engine(engine: str, address: str | None, grader: Grader, jobs: int | None) -> Any:

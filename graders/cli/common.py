@@ -154,6 +154,19 @@ def compile_spec(
     return grader
 
 
+def judges_of(
+    config: str | None, cache: str | None, max_calls: int | None, max_cost: float | None
+) -> dict[str, Any]:
+    """How Backends gets its judges: by the configuration, or connected here when the run has limits of its own."""
+    if max_calls is None and max_cost is None:
+        return {"cache": cache}
+    from graders.models import connect, load_config
+
+    limits = {"max_calls": max_calls, "max_cost": max_cost}
+    given: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
+    return {"models": connect(load_config(config), cache=cache, **given)}
+
+
 def price_by(config: str | None) -> Callable[[str, Usage], float | None]:
     """What a judge model's tokens cost by the [prices] of graders.toml; None without a price.
 

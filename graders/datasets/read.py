@@ -52,12 +52,12 @@ def open_data(source: object, format: str | None = None) -> Data:
     if not isinstance(source, (list, tuple)) or not all(isinstance(name, (str, Path)) for name in source):
         return open_iterable(source)
     if source:
-        names = [file for name in source for file in _files(str(name))]
+        names = [file for name in source for file in files_of(str(name))]
         return _open_file(names[0], format) if len(names) == 1 else _open_files(names, format)
     return open_iterable(source)
 
 
-def _files(name: str) -> list[str]:
+def files_of(name: str) -> list[str]:
     """The files that a name stands for: itself, those of a folder that have a known ending, or those of a pattern."""
     path = Path(name)
     if name == "-" or path.is_file():

@@ -44,6 +44,7 @@ TABLES = (
     "endpoint_graders",
     "evals",
     "tuning",
+    "tests",
 )
 
 

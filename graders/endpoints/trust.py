@@ -52,6 +52,15 @@ def _is_loopback(value: Any) -> bool:
     return isinstance(value, str) and _LOOPBACK_URL.fullmatch(value) is not None
 
 
+def _is_below(value: Any) -> bool:
+    """Whether a path, or each of several, stays in the folder of the file that names it."""
+    paths = [value] if isinstance(value, str) else value
+    return isinstance(paths, list) and all(
+        isinstance(path, str) and not os.path.isabs(path) and ".." not in re.split(r"[/\\]", path)
+        for path in paths
+    )
+
+
 # Where a question goes and how it is asked. Not here: headers and query (they may carry credentials), azure and
 # api_version (they choose a key), every address but this machine's (it would get the rows, and perhaps a key).
 _ROUTE: Mapping[str, Any] = {
@@ -111,6 +120,8 @@ HARMLESS: Mapping[str, Any] = {
     "embeddings": {"model": _one_of("minilm"), "threads": _at_most(64), "cache_mb": _at_most(1024)},
     "templates": {"values": _any},
     "evals": {"nulls": _any, "in_flight": _at_most(256)},
+    # not somebody's other files: judges would be sent their content
+    "tests": {"*": {"*": _any, "spec": _is_below, "data": _is_below}},
 }
 # With an endpoint, `model` is a name on the wire.
 _REMOTE_EMBEDDINGS: Mapping[str, Any] = {

@@ -20,19 +20,19 @@ def junit(report: Report) -> str:
     output, the reference and what the grader said.
     """
     summary = report.summary
-    name = _xml(summary.header.name or summary.header.type)
+    name = xml_text(summary.header.name or summary.header.type)
     suite = ElementTree.Element("testsuite", name=name)
     counts = {"failures": 0, "errors": 0}
 
     def case(
         of: str, title: str, kind: str = "", message: str = "", text: str = "", time: float | None = None
     ) -> None:
-        made = ElementTree.SubElement(suite, "testcase", classname=f"{name}.{of}", name=_xml(title))
+        made = ElementTree.SubElement(suite, "testcase", classname=f"{name}.{of}", name=xml_text(title))
         if time is not None:
             made.set("time", f"{time:.6f}")
         if kind:
             counts[f"{kind}s"] += 1
-            ElementTree.SubElement(made, kind, message=_xml(message)).text = _xml(text) or None
+            ElementTree.SubElement(made, kind, message=xml_text(message)).text = xml_text(text) or None
 
     for gate in report.gates:
         case("gates", gate.name, "" if gate.met else "failure", f"{gate.verdict}: {gate.text}")
@@ -44,18 +44,20 @@ def junit(report: Report) -> str:
         elif summary.threshold is not None and row.reward < summary.threshold:
             kind, message = "failure", f"reward {row.reward:g} is below {summary.threshold:g}"
         if kind:
-            text = _about(shown)
+            text = about_row(shown)
         case("rows", row.id, kind, message, text, row.seconds)
     suite.set("tests", str(len(suite)))
     for kind, n in counts.items():
         suite.set(kind, str(n))
-    ElementTree.SubElement(suite, "system-out").text = _xml(f"{verdict(summary)} Test cases: {report.held}")
+    ElementTree.SubElement(suite, "system-out").text = xml_text(
+        f"{verdict(summary)} Test cases: {report.held}"
+    )
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _about(shown: ReportRow) -> str:
-    """What a row's author needs to see why it failed."""
+def about_row(shown: ReportRow) -> str:
+    """What the author of a row needs to see why it failed."""
     row = shown.row
     parts = [
         ("output", row.output_text),
@@ -67,7 +69,7 @@ def _about(shown: ReportRow) -> str:
     return "\n".join(f"{name}: {text[:TEXT_MAX]}" for name, text in parts if text)
 
 
-def _xml(text: str) -> str:
+def xml_text(text: str) -> str:
     """The text with what nobody would see named, without the characters that XML cannot hold."""
     return re.sub(
         "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", visible(text)

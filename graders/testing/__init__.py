@@ -1,4 +1,4 @@
-"""Find out in seconds whether a reward is broken: reward checks, golden rewards, and strategies for hypothesis.
+"""Find out in seconds whether a reward is broken: reward checks, golden rewards, suites, and strategies for hypothesis.
 
     from graders.testing import assert_reward_ok
 
@@ -19,19 +19,26 @@ if TYPE_CHECKING:
     from graders.judges.scripted import ScriptedJudge, Step, fail, say
     from graders.testing.golden import Golden
     from graders.testing.strategies import items, samples, specs
+    from graders.testing.suite_runs import Outcome, SuiteRun, compile_suite
+    from graders.testing.suites import Suite, read_suite
 
 _HOMES = {
     "CHECKS": "graders.audit.checks",
     "CannotCheck": "graders.audit.probe",
     "Finding": "graders.audit.probe",
     "Golden": "graders.testing.golden",
+    "Outcome": "graders.testing.suite_runs",
     "RewardNotOk": "graders.audit.check",
     "ScriptedJudge": "graders.judges.scripted",
     "Step": "graders.judges.scripted",
+    "Suite": "graders.testing.suites",
+    "SuiteRun": "graders.testing.suite_runs",
     "assert_reward_ok": "graders.audit.check",
     "check_reward": "graders.audit.check",
+    "compile_suite": "graders.testing.suite_runs",
     "fail": "graders.judges.scripted",
     "items": "graders.testing.strategies",
+    "read_suite": "graders.testing.suites",
     "samples": "graders.testing.strategies",
     "say": "graders.judges.scripted",
     "specs": "graders.testing.strategies",
@@ -42,13 +49,18 @@ __all__ = [
     "CannotCheck",
     "Finding",
     "Golden",
+    "Outcome",
     "RewardNotOk",
     "ScriptedJudge",
     "Step",
+    "Suite",
+    "SuiteRun",
     "assert_reward_ok",
     "check_reward",
+    "compile_suite",
     "fail",
     "items",
+    "read_suite",
     "samples",
     "say",
     "specs",

@@ -19,7 +19,18 @@ CODE_AT = {
     "ReferenceMistake": 0,
     "Fault": 0,
 }
-ROOMS = ("spec", "kinds", "metrics", "engine", "preflight", "documents", "evals", "tuning", "template.py")
+ROOMS = (
+    "spec",
+    "kinds",
+    "metrics",
+    "engine",
+    "preflight",
+    "documents",
+    "evals",
+    "tuning",
+    "testing",
+    "template.py",
+)
 
 
 def codes() -> dict[str, str]:

@@ -19,6 +19,7 @@ import graders.server
 from graders.embed import LOCAL_KEYS, REMOTE_KEYS
 from graders.endpoints.config import ENDPOINT_GRADER_KEYS, JUDGE_KEYS, TABLES
 from graders.endpoints.route import Price, Route
+from graders.testing.suites import SuiteTest
 from graders_sandbox import Limits, Sandbox
 from tests.core.codes import codes
 
@@ -62,6 +63,7 @@ SETTINGS = {
     "tables": set(TABLES),
     "routes": {field.name for field in fields(Route)} - {"name", "mapped"} | set(JUDGE_KEYS),
     "endpoint_graders": set(ENDPOINT_GRADER_KEYS),
+    "tests": set(SuiteTest.model_fields),
     "embeddings": {*LOCAL_KEYS, *REMOTE_KEYS},
     "prices": {field.name for field in fields(Price)},
     "sandbox": set(inspect.signature(Sandbox.__init__).parameters) - {"self"},

@@ -72,9 +72,9 @@ def test_report_says_it_without_a_traceback(tmp_path: Path) -> None:
 
 def test_names_in_junit_cannot_turn_the_reading_direction() -> None:
     """Bidi and zero-width characters are named, as on the page; what XML cannot hold is replaced."""
-    from graders.report.junit import _xml
+    from graders.report.junit import xml_text
 
-    text = _xml("a\u202eb\u200bc\x00d\ufffe")
+    text = xml_text("a\u202eb\u200bc\x00d\ufffe")
 
     assert text == "a⟨U+202E⟩b⟨U+200B⟩c␀d\N{REPLACEMENT CHARACTER}"
     ElementTree.fromstring(f"<a>{text}</a>")
