@@ -13,7 +13,7 @@ import pytest
 import graders
 from graders.ask import ModelReply
 from graders.endpoints.transport import Reply
-from graders.errors import GradeError, ModelParseError, ModelRefusal, ModelServerError
+from graders.errors import GradeError, ModelExceededMaxTokens, ModelParseError, ModelRefusal, ModelServerError
 from graders.judges.scripted import Received, Step, completion, say
 from graders.models import Client, Config, ConfigError, Recorded, ScriptedJudge, connect
 from graders.usage import Usage
@@ -105,7 +105,7 @@ def test_no_secret_and_no_failure_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
     assert [type(a) for a in answers_got] == [
         ModelReply,
         ModelRefusal,
-        ModelParseError,
+        ModelExceededMaxTokens,
         ModelParseError,
         ModelServerError,
     ]
