@@ -18,12 +18,13 @@ ARG PACKAGES=image
 RUN useradd --create-home --uid 10001 graders
 
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml hatch_build.py constraints.txt README.md LICENSE ./
 COPY requirements requirements
 RUN pip install --no-cache-dir --require-hashes -r requirements/${PACKAGES}.txt
 COPY graders graders
 COPY sandbox sandbox
 COPY trainer trainer
+COPY examples examples
 RUN PIP_CONSTRAINT=constraints.txt pip install --no-cache-dir --no-deps . && rm -rf /src
 
 USER graders

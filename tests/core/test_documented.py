@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
 import graders
 import graders.batch
@@ -110,6 +111,20 @@ def test_every_page_is_in_the_index() -> None:
 
     assert sorted(name for name in pages if index.count(f"({name})") != 1) == []
     assert re.findall(r"^## (.*)$", index, re.MULTILINE) == ["Tutorial", "How-to", "Reference", "Explanation"]
+
+
+def test_the_site_has_the_pages_of_the_index_in_its_order() -> None:
+    """mkdocs.yml and docs/README.md list the same pages under the same heads."""
+    parts = re.split(r"^## (.*)$", page("README.md"), flags=re.MULTILINE)[1:]
+    indexed = {
+        head: re.findall(r"^- \[[^]]*\]\(([^)]+)\)", text, re.MULTILINE)
+        for head, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+    start, *sections = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+
+    assert start == {"Start": "README.md"}
+    assert {head: pages for section in sections for head, pages in section.items()} == indexed
 
 
 def test_the_extension_that_is_shown_is_the_one_that_is_tested() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import runpy
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,3 +40,56 @@ def test_the_container_checks_hashes() -> None:
 
     assert installs
     assert all("--require-hashes" in line or "--no-deps" in line for line in installs)
+
+
+def test_the_container_copies_what_its_build_needs() -> None:
+    """What the wheel is made of is copied, and what is copied is let through by .dockerignore."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    copied = {source for line in lines if line.startswith("COPY ") for source in line.split()[1:-1]}
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    needed = {package.partition("/")[0] for package in wheel["packages"]} | set(wheel["force-include"])
+
+    assert sorted((needed | {"pyproject.toml", "hatch_build.py", "README.md"}) - copied) == []
+    assert sorted(copied - allowed) == []
+
+
+def test_a_release_has_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PROJECT_URL gives the package's page its links, and the README's own ones lead there; without it there are none."""
+    pytest.importorskip("hatchling")
+    hook = runpy.run_path(str(ROOT / "hatch_build.py"))["ReleaseAddress"](str(ROOT), {})
+    metadata: dict[str, Any] = {}
+
+    monkeypatch.delenv("PROJECT_URL", raising=False)
+    hook.update(metadata)
+    assert metadata["urls"] == {}
+    assert metadata["readme"]["text"] == (ROOT / "README.md").read_text(encoding="utf-8")
+
+    monkeypatch.setenv("PROJECT_URL", "https://example.org/local-graders/")
+    hook.update(metadata)
+    links = re.findall(r"\]\(([^)\s]+)\)", metadata["readme"]["text"])
+    assert {"Homepage", "Documentation", "Source", "Changelog", "Issues"} == set(metadata["urls"])
+    assert len(links) > 10
+    assert [link for link in links if not link.startswith("https://")] == []
+
+
+SITE = runpy.run_path(str(ROOT / "scripts" / "site.py"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("a.html", '<script src="https://cdn.example/x.js"></script>', ["a.html: https://cdn.example/x.js"]),
+        ("a.html", '<link href="//fonts.example/x.css" rel="stylesheet">', ["a.html: //fonts.example/x.css"]),
+        ("a.html", '<a href="https://example.org">read</a><img src="img/report.png">', []),
+        ("a.css", "@import 'https://fonts.example/a';b{background:url(x.png)}", ["a.css: https://fonts.example/a"]),
+        ("a.css", "b{background:url(\"http://x.example/y\")}", ["a.css: http://x.example/y"]),
+    ],
+)  # fmt: skip
+def test_a_site_that_loads_from_elsewhere_is_refused(
+    tmp_path: Path, name: str, text: str, found: list[str]
+) -> None:
+    (tmp_path / name).write_text(text)
+
+    assert list(SITE["remote_loads"](tmp_path)) == found

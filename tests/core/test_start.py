@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -38,6 +39,8 @@ def test_init_writes_examples_that_work(tmp_path: Path, monkeypatch: pytest.Monk
         "batch", "grader-examples/exact.grader.json", "grader-examples/answers.jsonl", "-o", "r.jsonl"
     )
     assert (code, "mean reward" in said) == (0, True)
+    code, said = grader("test", "grader-examples/graders.toml")
+    assert (code, "3 passed" in said) == (0, True)
 
 
 def test_init_overwrites_nothing_unasked(tmp_path: Path) -> None:
@@ -83,6 +86,27 @@ def test_the_hook_is_a_command_over_specs() -> None:
     assert hook["entry"].split() == ["grader", "validate"]
     names = {file.name: bool(re.search(hook["files"], file.name)) for file in (ROOT / "examples").iterdir()}
     assert names == {name: name.endswith(".grader.json") for name in names}
+
+
+def test_the_editors_settings_are_for_the_examples() -> None:
+    """docs/editors.md: both snippets of JSON are JSON, and their patterns fit every example of a spec and nothing else."""
+    text = (ROOT / "docs" / "editors.md").read_text(encoding="utf-8")
+    settings, entry = (json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", text, re.M | re.S))
+
+    for patterns in (settings["json.schemas"][0]["fileMatch"], entry["fileMatch"]):
+        names = {file.name: any(map(file.match, patterns)) for file in (ROOT / "examples").iterdir()}
+        assert names == {name: name.endswith(".grader.json") for name in names}
+
+
+def test_the_documented_workflows_use_what_is_there() -> None:
+    """docs/editors.md: the hook's id and the action's inputs."""
+    text = (ROOT / "docs" / "editors.md").read_text(encoding="utf-8")
+    hook, action = (yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S))
+
+    defined = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    assert [one["id"] for one in hook["repos"][0]["hooks"]] == [one["id"] for one in defined]
+    inputs = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["inputs"]
+    assert set(action["jobs"]["grade"]["steps"][-1]["with"]) <= set(inputs)
 
 
 def test_the_action_grades(tmp_path: Path) -> None:
