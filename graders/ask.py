@@ -6,77 +6,14 @@ An answer is the reply that belongs to the ask, or the GradeError that came inst
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar, cast
 
-from graders.errors import GradeError, ModelParseError
+from graders.errors import GradeError
+from graders.messages import Message
 from graders.usage import NO_USAGE, ZERO_USAGE, Usage
-
-
-@dataclass(frozen=True, slots=True)
-class TextPart:
-    """`input_text`, or `output_text` when `output` is set."""
-
-    text: str
-    output: bool = False
-
-    @property
-    def n_chars(self) -> int:
-        return len(self.text)
-
-
-@dataclass(frozen=True, slots=True)
-class ImagePart:
-    """`input_image`: a URL or data URL, and the wire's `detail` (None when absent)."""
-
-    image_url: str
-    detail: str | None = None
-
-    @property
-    def n_chars(self) -> int:
-        return len(self.image_url)
-
-
-@dataclass(frozen=True, slots=True)
-class AudioPart:
-    """`input_audio`: base64 data and its format, "mp3" or "wav"."""
-
-    data: str
-    format: str
-
-    @property
-    def n_chars(self) -> int:
-        return len(self.data)
-
-
-Part: TypeAlias = TextPart | ImagePart | AudioPart
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One rendered message; `role` is user, assistant, system or developer."""
-
-    role: str
-    parts: tuple[Part, ...]
-
-
-def with_text(messages: tuple[Message, ...], text: str) -> tuple[Message, ...]:
-    """The messages with one more text of the user at their end.
-
-    It goes into the last message where that is the user's: many chat templates refuse two of one role in a row.
-    """
-    last = messages[-1] if messages else None
-    if last is None or last.role != "user":
-        return (*messages, Message("user", (TextPart(text),)))
-    *before, end = last.parts
-    if isinstance(end, TextPart):  # a single text goes out as a plain string, which has the widest support
-        parts = (*before, TextPart(f"{end.text}\n\n{text}"))
-    else:
-        parts = (*last.parts, TextPart(text))
-    return (*messages[:-1], Message("user", parts))
+from graders.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,95 +30,6 @@ class Sampling:
     def repeatable(self) -> bool:
         """Whether equal requests are meant to give equal answers, so that a batch may send one for all."""
         return self.seed is not None or self.temperature == 0
-
-
-class Ambiguous(ValueError):
-    """An answer holds no verdict, or several different ones; the message says which."""
-
-
-_STEPS: dict[str, Any] = {
-    "type": "array",
-    "description": "A sequence of steps outlining the reasoning process.",
-    "items": {
-        "type": "object",
-        "properties": {"description": {"type": "string"}, "conclusion": {"type": "string"}},
-        "required": ["description", "conclusion"],
-        "additionalProperties": False,
-    },
-}
-
-
-# In the message on a wrong one: an answer may hold thousands of those.
-LABELS_SHOWN = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a judge must answer with: `{"steps": [...], "result": ...}`, the schema of the hosted notebook.
-
-    Attributes:
-        labels: The allowed labels; empty for a score.
-        range: Inclusive bounds of a score; told to the judge, applied by the kind (a judge may overshoot).
-        steps: Whether reasoning steps are asked for before the result (the hosted way), or the result alone.
-    """
-
-    labels: tuple[str, ...] = ()
-    range: tuple[float, float] = (0.0, 1.0)
-    steps: bool = True
-
-    @property
-    def schema_name(self) -> str:
-        return "label_classification" if self.labels else "float_score_classification"
-
-    def json_schema(self) -> dict[str, Any]:
-        """The JSON Schema for the judge's answer, in the property order that the service records."""
-        result: dict[str, Any]
-        if self.labels:
-            result = {
-                "type": "string",
-                "enum": list(self.labels),
-                "description": "The label assigned to the response.",
-            }
-        else:
-            low, high = self.range
-            result = {
-                "type": "number",
-                "description": "The float score assigned to the response. "
-                f"This should be in inclusive range {low:g} to {high:g}.",
-            }
-        properties = {"steps": _STEPS, "result": result} if self.steps else {"result": result}
-        return {
-            "type": "object",
-            "properties": properties,
-            "required": list(properties),
-            "additionalProperties": False,
-        }
-
-    def read(self, answer: object) -> float | str:
-        """The verdict in one decoded JSON answer.
-
-        `steps` is not insisted on and no range is applied here: the caller clips. A bool is not a number.
-
-        Raises:
-            Ambiguous: the answer is not an object with a valid `result`.
-        """
-        if not isinstance(answer, Mapping) or "result" not in answer:
-            raise Ambiguous(f"expected an object with 'result', got {_shown(answer)}")
-        result = answer["result"]
-        if self.labels:
-            if isinstance(result, str) and result in self.labels:
-                return result
-            shown = ", ".join(map(repr, self.labels[:LABELS_SHOWN]))
-            more = ", ..." if len(self.labels) > LABELS_SHOWN else ""
-            raise Ambiguous(f"'result' is {_shown(result)}, not one of {shown}{more}")
-        if isinstance(result, bool) or not isinstance(result, (int, float)) or not math.isfinite(result):
-            raise Ambiguous(f"'result' is {_shown(result)}, not a finite number")
-        return float(result)
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=repr)
-    return text if len(text) <= 120 else text[:117] + "..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,8 +217,3 @@ def without_usage(answer: A, reason: str) -> A:
     if isinstance(answer, ModelReply):
         return cast(A, replace(answer, usage=ZERO_USAGE, provenance=provenance))
     return cast(A, answer.replace(usage=answer.usage and ZERO_USAGE, provenance=provenance))
-
-
-def parse_error(error: Ambiguous, text: str) -> ModelParseError:
-    """The flag for an answer that holds no single valid verdict."""
-    return ModelParseError(f"the judge's answer was not used: {error}", text)

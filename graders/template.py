@@ -8,22 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from graders.errors import GradeError, MissingVariable
 from graders.jsontext import parse
 from graders.row import Row
-from graders.samples import SAMPLE_KEYS
 from graders.values import json_value
 
-NAMESPACES = ("item", "sample")
-#: What a sample of the service can have (graders guide, and recorded payloads); `output` is an alias that we tolerate.
-KNOWN_SAMPLE_KEYS = frozenset(
-    (*SAMPLE_KEYS, "output", "output_reasoning_summary", "output_audio", "model", "input", "finish_reason", "usage", "error")
-)  # fmt: skip
-_WRITTEN_MAX = 200  # characters of a variable that is looked for
 #: Of one rendered text, and of all texts that one row's judges are asked about. Sixteen times the longest context of a
 #: judge. A template may name a value thousands of times, so a small request could otherwise fill the memory.
 RENDERED_MAX_CHARS = 64 * 1024**2
@@ -32,15 +25,10 @@ FEW_PIECES = 8
 # Possessive (`*+`, `++`): no character of a step can begin what follows it, so nothing has to be remembered for a
 # second try, and a long path takes no memory.
 _KEY = r"[^\s.\[\]{}]++"
-_STEPS = rf"(?:\.{_KEY}|\[\d{{1,9}}\])*+"
-_PATH = re.compile(rf"{_STEPS}\Z")
+STEPS = rf"(?:\.{_KEY}|\[\d{{1,9}}\])*+"
 _STEP = re.compile(rf"\.({_KEY})|\[(\d+)\]")
 # A variable: double braces around item or sample and a path. Blanks inside the braces are optional.
-_VARIABLE = re.compile(rf"\{{\{{\s*(item|sample)({_STEPS})\s*\}}\}}")
-# What was probably meant as one: a word in double braces, then perhaps something that begins like a path. The blanks
-# around the path are stripped, not matched: two repeats that both take blanks would need quadratic time.
-_BRACES = re.compile(r"\{\{([^{}]*)\}\}")
-_WORD = re.compile(r"[A-Za-z_]\w*")
+_VARIABLE = re.compile(rf"\{{\{{\s*(item|sample)({STEPS})\s*\}}\}}")
 
 
 class RenderedTooLong(GradeError):
@@ -249,78 +237,3 @@ class Template:
 def parse_steps(path: str) -> tuple[str | int, ...]:
     """`.a[0].b` as ("a", 0, "b")."""
     return tuple(int(index) if index else key for key, index in _STEP.findall(path))
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """Something in a text that looks like a variable and is not what was probably meant.
-
-    Attributes:
-        severity: "error": it is no variable. "lenient": one that we only tolerate. "warning": it is text, or may be missing.
-        source: Where it is known from that the service would not take what we tolerate; "" for others.
-    """
-
-    text: str
-    message: str
-    code: str
-    severity: str
-    source: str = ""
-
-    @property
-    def fatal(self) -> bool:
-        return self.severity == "error"
-
-
-def mistakes(text: str) -> list[Mistake]:
-    """What `validate` says about a template, in the order of the text. Braces around anything else are text."""
-    found = []
-    for match in _BRACES.finditer(text):
-        written, inside = match[0], match[1].strip()
-        word = _WORD.match(inside)
-        if word is None:
-            continue
-        namespace, path = word[0], inside[word.end() :].lstrip()
-        if path and path[0] not in ".[":
-            continue
-        if (mistake := _mistake(written, namespace, path)) is not None:
-            found.append(mistake)
-    return found + list(_single_braces(text))
-
-
-def _mistake(written: str, namespace: str, path: str) -> Mistake | None:
-    """What is wrong with one pair of braces that holds a name and perhaps a path."""
-    if namespace not in NAMESPACES:
-        message = (
-            f"Invalid template '{written}': a variable begins with 'item.' or 'sample.', not '{namespace}'."
-        )
-        return Mistake(written, message, "invalid_template_namespace", "error")
-    if not _PATH.match(path):
-        message = f"Invalid template '{written}': a path is made of '.key' and '[0]' steps, not '{path}'."
-        return Mistake(written, message, "invalid_template_path", "error")
-    if not path:
-        message = f"'{written}' puts the whole {namespace} in as JSON; name a field if one was meant."
-        source = "no document or recorded spec of the service has it"
-        return Mistake(written, message, "bare_namespace", "lenient", source)
-    first = parse_steps(path)[0]
-    if namespace == "sample" and parse_steps(path) == ("output",):
-        message = f"'{written}' is read as '{{{{ sample.output_text }}}}', the documented name."
-        source = "it stands in one example of the public reference, and the documented keys do not have it"
-        return Mistake(written, message, "sample_output_alias", "lenient", source)
-    if namespace == "sample" and first not in KNOWN_SAMPLE_KEYS:
-        message = f"The service's samples have no '{first}': '{written}' fails unless your samples bring it."
-        return Mistake(written, message, "unknown_sample_variable", "warning")
-    return None
-
-
-def _single_braces(text: str) -> Iterator[Mistake]:
-    """`{item.answer}`: text, though a variable was probably meant."""
-    for start in NAMESPACES:
-        at = text.find("{" + start + ".")
-        while at >= 0:
-            end = text.find("}", at, at + _WRITTEN_MAX)
-            alone = text[at - 1 : at] != "{" and text[end + 1 : end + 2] != "}"
-            if end > 0 and alone and _PATH.match(text[at + 1 + len(start) : end]):
-                written = text[at : end + 1]
-                message = f"'{written}' is text: a variable has double braces, '{{{written}}}'."
-                yield Mistake(written, message, "single_braces", "warning")
-            at = text.find("{" + start + ".", at + 1)

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from graders.ask import AudioPart, ImagePart, ModelAsk, TextPart
+from graders.ask import ModelAsk
 from graders.endpoints.config import Config
 from graders.endpoints.route import Price
 from graders.errors import ModelStop
+from graders.messages import AudioPart, ImagePart, TextPart
 from graders.usage import Usage
 from graders.wording import plural
 

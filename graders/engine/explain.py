@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from graders.ask import AudioPart, ImagePart, ModelAsk, Part, TextPart
+from graders.ask import ModelAsk
 from graders.errors import FormulaError, GradeError
+from graders.messages import AudioPart, ImagePart, Part, TextPart
 from graders.result import RunResult
 from graders.row import Row
 from graders.spec.model import SpecModel

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import graders
-from graders.ask import Message, ModelAsk
+from graders.ask import ModelAsk
 from graders.engine.backends import Backends
 from graders.engine.grader import Grader
 from graders.errors import GradeError, SpecError
@@ -17,6 +17,7 @@ from graders.evals.prompts import ROLES, as_part, shown
 from graders.evals.requests import InvalidRequest
 from graders.evals.samples import usage_object
 from graders.jsontext import dumps
+from graders.messages import Message
 from graders.result import RunResult
 from graders.row import Row
 from graders.samples import Sample

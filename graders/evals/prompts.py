@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 from graders.errors import MissingVariable, SampleParseError
 from graders.evals.requests import Fields, InvalidRequest
 from graders.row import Row
-from graders.template import Template, mistakes
+from graders.template import Template
+from graders.template_mistakes import mistakes
 
 ROLES = ("user", "assistant", "system", "developer")
 

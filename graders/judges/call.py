@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from graders.ask import Ambiguous, ModelAsk, ModelReply, parse_error
+from graders.ask import ModelAsk, ModelReply
 from graders.endpoints.call import EndpointCall
 from graders.endpoints.capabilities import MOST_LESSONS, STRUCTURED_MODES, refused_feature
 from graders.endpoints.complaint import Complaint
@@ -20,6 +20,7 @@ from graders.judges.quality import expected_score, grid_of
 from graders.judges.reading import read_verdict
 from graders.judges.request import RequestForm, body_of, mode_of, not_applied
 from graders.usage import Usage
+from graders.verdict import Ambiguous, parse_error
 
 #: Further questions after an answer that is no verdict, where the schema is known to work.
 REASKS = 1

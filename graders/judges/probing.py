@@ -11,11 +11,13 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from graders.ask import ImagePart, Message, ModelAsk, ModelReply, Sampling, TextPart, Verdict
+from graders.ask import ModelAsk, ModelReply, Sampling
 from graders.endpoints.config import Config
 from graders.errors import GradeError
 from graders.judges.client import Client
+from graders.messages import ImagePart, Message, TextPart
 from graders.usage import Usage
+from graders.verdict import Verdict
 
 TIMEOUT_S = 60.0
 COLOURS = {"red": (220, 30, 30), "green": (30, 170, 60), "blue": (40, 70, 220), "yellow": (240, 220, 40)}

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graders.ask import ModelReply, Verdict
+from graders.ask import ModelReply
 from graders.errors import GradeError, ModelParseError, ModelStop
 from graders.usage import Usage
+from graders.verdict import Verdict
 
 #: Whole numbers 0..9: the ones that every tokenizer has as a single token ("10" is often two).
 MOST_GRID = 10

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from json import JSONDecodeError
 from typing import Any
 
-from graders.ask import Ambiguous, Verdict
 from graders.jsontext import decoder
+from graders.verdict import Ambiguous, Verdict
 
 #: A verdict with its steps has thousands of characters; searching more for JSON takes too long.
 MAX_CHARS = 1_000_000

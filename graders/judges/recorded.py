@@ -7,11 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from graders.ask import Ambiguous, ModelAsk, ModelReply
+from graders.ask import ModelAsk, ModelReply
 from graders.endpoints.recording import Recording, question_key
 from graders.errors import GradeError, ModelParseError, ModelRefusal, ModelServerError
 from graders.judges.contract import ModelClient
 from graders.usage import Usage
+from graders.verdict import Ambiguous
 
 #: What a judge itself did is recorded; that a server failed is not.
 _FAILURES: Mapping[str, Callable[[str, str], GradeError]] = {

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from graders.ask import AudioPart, ImagePart, Message, ModelAsk, Part, TextPart, Verdict, with_text
+from graders.ask import ModelAsk
 from graders.endpoints.route import Route
 from graders.endpoints.wire import NotSendable, fit_roles
+from graders.messages import AudioPart, ImagePart, Message, Part, TextPart, with_text
+from graders.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from graders.ask import Answer, Ask, ModelAsk, ModelReply, Verdict, unwrap
+from graders.ask import Answer, Ask, ModelAsk, ModelReply, unwrap
 from graders.errors import GradeError
 from graders.kinds.messages import (
     Messages,
@@ -24,6 +24,7 @@ from graders.spec.options import Options
 from graders.spec.problems import Problems
 from graders.spec.wording import Json
 from graders.template import check_rendered
+from graders.verdict import Verdict
 
 
 class JudgeSpec(SpecModel):

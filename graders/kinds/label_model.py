@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal, TypeGuard
 
-from graders.ask import Verdict
 from graders.kinds.judge import Judge, JudgeSpec
 from graders.spec.bounds import LABELS_MAX
 from graders.spec.model import Field
@@ -13,6 +12,7 @@ from graders.spec.options import Options
 from graders.spec.problems import Problems
 from graders.spec.wording import Json
 from graders.suggest import did_you_mean
+from graders.verdict import Verdict
 
 
 class LabelModelSpec(JudgeSpec):

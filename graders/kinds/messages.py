@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator
 
-from graders.ask import AudioPart, ImagePart, Message, Part, Sampling, TextPart, with_text
+from graders.ask import Sampling
+from graders.messages import AudioPart, ImagePart, Message, Part, TextPart, with_text
 from graders.row import Row
 from graders.spec.model import Field, TemplateText
 from graders.spec.options import Options

@@ -9,7 +9,8 @@ from pydantic import InstanceOf, SerializeAsAny
 
 from graders.ask import Answer, Ask, ModelAsk
 from graders.errors import FormulaError, GradeError
-from graders.formula import Formula, FormulaSyntax
+from graders.formula import Formula
+from graders.formula_parser import FormulaSyntax
 from graders.kinds import read_grader
 from graders.kinds.schema import MemberSchema
 from graders.result import Score, Spent

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import ClassVar, Literal
 
-from graders.ask import Verdict
 from graders.kinds.judge import Judge, JudgeSpec
 from graders.spec.model import Field
 from graders.spec.options import Options
 from graders.spec.problems import Problems
 from graders.spec.wording import Json
+from graders.verdict import Verdict
 
 
 class ScoreModelSpec(JudgeSpec):

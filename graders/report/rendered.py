@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from graders.ask import ModelAsk, TextPart
+from graders.ask import ModelAsk
 from graders.errors import GradeError
 from graders.fields import field_of
+from graders.messages import TextPart
 from graders.results.read import Header, ResultRow
 from graders.row import Row
 from graders.spec.options import Options

@@ -19,13 +19,14 @@ import pytest
 
 import graders
 from graders import jsontext as codec
-from graders.ask import ModelAsk, ModelReply, TextPart
+from graders.ask import ModelAsk, ModelReply
 from graders.batch import grading
 from graders.batch.progress import Progress, Run, Stop
 from graders.batch.run import grade_dataset
 from graders.batch.workers import Processes
 from graders.datasets.rows import DataError
 from graders.errors import ModelServerError, ModelStop
+from graders.messages import TextPart
 from graders.results.lines import Broken, LineWriter
 from graders.results.read import read_results
 from graders.usage import Usage

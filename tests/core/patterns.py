@@ -127,10 +127,10 @@ PATTERNS: dict[str, Pattern] = {
     ),
     "graders.endpoints.trust:_key": Pattern(WORDS),
     "graders.evals.comparison:_UUID": Pattern([run("-0"), run("-"), run("-01234567"), run("a")]),
-    "graders.formula:_BLANK": Pattern([run(" ", "!")], "match"),
-    "graders.formula:_NUMBER": Pattern(DIGITS, "match"),
-    "graders.formula:_WORD": Pattern(WORDS, "match"),
-    "graders.formula:glued": Pattern(WORDS),
+    "graders.formula_parser:_BLANK": Pattern([run(" ", "!")], "match"),
+    "graders.formula_parser:_NUMBER": Pattern(DIGITS, "match"),
+    "graders.formula_parser:_WORD": Pattern(WORDS, "match"),
+    "graders.formula_parser:glued": Pattern(WORDS),
     "graders.judges.quality:expected_score": Pattern(
         [run('"k"'), run(" ", start='"k"'), run('"k" : '), run("1", start='"k":'), run('"')], names={"key": "k"}
     ),
@@ -160,11 +160,11 @@ PATTERNS: dict[str, Pattern] = {
     "graders.spec.positions:_STEP_END": Pattern([run("."), run("[1]"), run("a")]),
     "graders.stats.reasons:_VARYING": Pattern([run("'"), run('"'), run("1"), run("1.")], "sub"),
     "graders.stats.gather:_CONTENT_ID": Pattern([run("a"), run("1", "!", "#")], "fullmatch"),
-    "graders.template:_BRACES": Pattern(BRACES),
-    "graders.template:_PATH": Pattern([run(".a", "!"), run("[1]", "!"), run("a", "{", "."), run(".")], "match"),
+    "graders.template_mistakes:_BRACES": Pattern(BRACES),
+    "graders.template_mistakes:_PATH": Pattern([run(".a", "!"), run("[1]", "!"), run("a", "{", "."), run(".")], "match"),
     "graders.template:_STEP": Pattern([run(".a"), run("[1"), run("[1]"), run("."), run("1", start="[")]),
     "graders.template:_VARIABLE": Pattern(BRACES),
-    "graders.template:_WORD": Pattern(WORDS, "match"),
+    "graders.template_mistakes:_WORD": Pattern(WORDS, "match"),
     "graders.tuning.wire:model_name": Pattern([run("a"), run("."), run("a.")]),
 }  # fmt: skip
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 import graders
 from graders import Backends, errors
-from graders.ask import ModelAsk, ModelReply, TextPart
+from graders.ask import ModelAsk, ModelReply
 from graders.errors import GradeError, ModelServerError, ModelStop
+from graders.messages import TextPart
 from graders.result import FLAGS, NO_ERRORS
 from graders.usage import Usage
 from tests.specs import label_model, multi, python, score_model, string_check, text_similarity

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graders.errors import FormulaError
-from graders.formula import MAX_CHARS, MAX_DEPTH, MAX_TERMS, Formula, FormulaSyntax
+from graders.formula import Formula
+from graders.formula_parser import MAX_CHARS, MAX_DEPTH, MAX_TERMS, FormulaSyntax
 
 NAMES = ("a", "b_2", "exact-match", "min")
 VALUES = (0.5, -2.0, 3.0, 0.25)

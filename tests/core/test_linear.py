@@ -166,7 +166,7 @@ def _template(text: str) -> object:
 
 
 def _mistakes(text: str) -> object:
-    from graders.template import mistakes
+    from graders.template_mistakes import mistakes
 
     return mistakes(text)
 
@@ -178,8 +178,8 @@ def _squeezed(text: str) -> object:
 
 
 def _verdict(text: str) -> object:
-    from graders.ask import Ambiguous, Verdict
     from graders.judges.reading import read_verdict
+    from graders.verdict import Ambiguous, Verdict
 
     try:
         return read_verdict(text, Verdict(), tolerant=True)

@@ -10,9 +10,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from graders.ask import Message, ModelAsk, Sampling, TextPart, Verdict
+from graders.ask import ModelAsk, Sampling
 from graders.endpoints.transport import Direct, Reply
+from graders.messages import Message, TextPart
 from graders.models import Client, Config, ScriptedJudge
+from graders.verdict import Verdict
 
 SAMPLE = 'The answer is 4. {"result": 1}'
 

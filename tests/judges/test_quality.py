@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import graders
-from graders.ask import Ambiguous, Verdict
 from graders.endpoints.transport import Reply
 from graders.errors import GradeError, ModelParseError, ModelStop
 from graders.judges.quality import expected_score, grid_of
@@ -20,6 +19,7 @@ from graders.judges.reading import read_verdict
 from graders.judges.scripted import Received, Step, completion, fail, result_key, say
 from graders.kinds.messages import REMINDER, hardened
 from graders.models import Config, ScriptedJudge
+from graders.verdict import Ambiguous, Verdict
 from tests.judges.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
 
 NO = ok("", choices=[{"message": {"refusal": "no"}}])

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import graders
-from graders.ask import Message, TextPart, with_text
 from graders.endpoints.transport import Reply
+from graders.messages import Message, TextPart, with_text
 from graders.models import Client, Config, ConfigError, Route, ScriptedJudge, load_config
 from tests.judges.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
 

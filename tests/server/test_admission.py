@@ -9,9 +9,10 @@ from typing import Any, get_args
 import pytest
 
 import graders
-from graders.ask import Ask, CodeAsk, EmbedAsk, EndpointAsk, ModelAsk, SampleAsk, Verdict
+from graders.ask import Ask, CodeAsk, EmbedAsk, EndpointAsk, ModelAsk, SampleAsk
 from graders.server.limits import Limits, Overloaded, Shared
 from graders.server.metrics import Metrics
+from graders.verdict import Verdict
 
 ASKS: list[Ask] = [
     CodeAsk("def grade(sample, item): return 1.0", {}, {}),
