@@ -128,7 +128,8 @@ class State:
         limits = self.limits(item)
         key = (id(judge) if judge else None, *sorted(limits.items()))
         if key not in self._backends:
-            from graders.endpoints.config import TABLES, Config
+            from graders.config.config import Config
+            from graders.config.keys import TABLES
             from graders.engine.backends import Backends
             from graders.models import load_config
 

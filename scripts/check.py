@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 #: Room of the package -> the tests that belong to it, where their folder has another name.
 TESTS = {
     "graders/endpoints": ("tests/endpoints", "tests/judges"),
+    "graders/config": ("tests/endpoints",),
     "graders/models": ("tests/judges", "tests/endpoints"),
     "graders/embed": ("tests/embed", "tests/metrics/test_cosine.py"),
     "graders/audit": ("tests/audit", "tests/testing"),

@@ -115,7 +115,7 @@ def command(
     grader test --test 'math-*' --limit 20 --watch
     grader test --junit junit.xml -o results
     """
-    from graders.endpoints.config import ConfigError
+    from graders.config.config import ConfigError
     from graders.errors import SpecError
 
     session = _Session(
@@ -192,7 +192,7 @@ class _Session:
 
     def watch(self) -> int:
         """Run the tests whose files change, until Ctrl-C; the exit code is that of the last run."""
-        from graders.endpoints.config import ConfigError
+        from graders.config.config import ConfigError
         from graders.errors import SpecError
 
         seen: dict[str, object] = {}
@@ -294,7 +294,7 @@ def _suite(named: str | None, config: str | None) -> Suite:
     Raises:
         SpecError, ConfigError: it is not valid, or there is none.
     """
-    from graders.endpoints.config import ConfigError, load_config
+    from graders.config.config import ConfigError, load_config
     from graders.spec.reading import Source
     from graders.testing.suites import read_suite, suite_in
 

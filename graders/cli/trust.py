@@ -10,7 +10,7 @@ import click
 from graders.cli import NOT_MET, OK
 
 if TYPE_CHECKING:
-    from graders.endpoints.trust import ConfigFile
+    from graders.config.files import ConfigFile
 
 
 @click.command()
@@ -30,23 +30,23 @@ def command(file: Path | None, revoke: bool, list_: bool) -> int:
     grader trust --list
     grader trust --revoke path/to/graders.toml
     """
-    from graders.endpoints import trust
+    from graders.config import files, trust
 
     if list_:
         for path, digest in trust.trusted_files():
             click.echo(f"{path}{_state(path, digest)}")
         return OK
     if revoke:
-        path = file or Path.cwd() / trust.FILE_NAME
+        path = file or Path.cwd() / files.FILE_NAME
         revoked = trust.revoke(path)
         click.echo(f"{path}: {'no longer trusted' if revoked else 'was not trusted'}", err=True)
         return OK if revoked else NOT_MET
     try:
-        found = trust.read_file(file) if file else trust.find_file(Path.cwd())
-    except trust.NotUsable as error:
+        found = files.read_file(file) if file else files.find_file(Path.cwd())
+    except files.NotUsable as error:
         raise click.UsageError(str(error)) from None
     if found is None:
-        click.echo(f"no {trust.FILE_NAME} from here up to the repository's root; name the file", err=True)
+        click.echo(f"no {files.FILE_NAME} from here up to the repository's root; name the file", err=True)
         return NOT_MET
     settings = _settings(found)
     trust.trust(found)
@@ -62,8 +62,8 @@ def _settings(file: ConfigFile) -> list[str]:
     Raises:
         click.UsageError: it is not a configuration.
     """
-    from graders.endpoints.config import ConfigError, config_of
-    from graders.endpoints.trust import settings_that_need_trust
+    from graders.config.config import ConfigError, config_of
+    from graders.config.harmless import settings_that_need_trust
 
     try:
         return settings_that_need_trust(config_of(file).tables)
@@ -72,9 +72,9 @@ def _settings(file: ConfigFile) -> list[str]:
 
 
 def _state(path: Path, digest: str) -> str:
-    from graders.endpoints import trust
+    from graders.config import files
 
     try:
-        return "" if trust.read_file(path).digest == digest else "  (changed since, so not used)"
-    except trust.NotUsable:
+        return "" if files.read_file(path).digest == digest else "  (changed since, so not used)"
+    except files.NotUsable:
         return "  (cannot be read)"

@@ -25,7 +25,7 @@ from graders.errors import ModelServerError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from graders.endpoints.config import Config
+    from graders.config.config import Config
 
 
 class Embedder(Protocol):

@@ -25,8 +25,8 @@ from graders.usage import Usage
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from graders.config.config import Config
     from graders.endpoints.background import Loop
-    from graders.endpoints.config import Config
 
 #: Of the texts in one request: the documented cap is 300,000 tokens.
 MAX_CHARS = 400_000

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from graders.config.config import Config
+from graders.config.route import OPENAI_URL, Price, Route
 from graders.endpoints.capabilities import STRUCTURED_MODES, EndpointCapabilities
 from graders.endpoints.concurrency import ConcurrencyLimiter
-from graders.endpoints.config import Config
-from graders.endpoints.route import OPENAI_URL, Price, Route
 from graders.endpoints.spending import Budget, ModelTotals, Totals, price_of
 from graders.endpoints.transport import TRANSPORTS, Transport
 from graders.errors import ModelStop

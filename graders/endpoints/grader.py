@@ -18,11 +18,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from graders.ask import EndpointAsk, EndpointReply
+from graders.config.config import Config
+from graders.config.keys import ENDPOINT_GRADER_KEYS
+from graders.config.route import Route
 from graders.endpoints.call import EndpointCall
 from graders.endpoints.complaint import Complaint
-from graders.endpoints.config import ENDPOINT_GRADER_KEYS, Config
 from graders.endpoints.endpoint import Endpoint, Endpoints, Timing
-from graders.endpoints.route import Route
 from graders.endpoints.transport import Reply, Transport
 from graders.errors import EndpointNotAllowed, EndpointParseError, EndpointServerError, GradeError
 from graders.usage import NO_USAGE, Usage

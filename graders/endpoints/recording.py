@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from graders.endpoints.config import ConfigError
+from graders.config.config import ConfigError
 
 
 class Recording:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from graders.ask import ModelAsk
-from graders.endpoints.config import Config
-from graders.endpoints.route import Price
+from graders.config.config import Config
+from graders.config.route import Price
 from graders.errors import ModelStop
 from graders.messages import AudioPart, ImagePart, TextPart
 from graders.usage import Usage

@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from graders.ask import ModelAsk, ModelReply
-from graders.endpoints.config import ConfigError
-from graders.endpoints.route import Route
+from graders.config.config import ConfigError
+from graders.config.route import Route
 from graders.judges.quality import grid_of
 from graders.judges.request import RequestForm, body_of
 from graders.usage import Usage

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from graders.endpoints.config import Config
+from graders.config.config import Config
 from graders.endpoints.transport import Reply, Transport
 from graders.errors import GradeError, ModelServerError
 from graders.judges.client import Client

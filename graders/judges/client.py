@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from graders.ask import ModelAsk, ModelReply, without_usage
-from graders.endpoints.config import Config, load_config
+from graders.config.config import Config, load_config
 from graders.endpoints.endpoint import Endpoint, Endpoints, Timing, Token
 from graders.endpoints.failures import OutOfTime
 from graders.endpoints.spending import Totals

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graders.ask import ModelAsk, ModelReply, Sampling
-from graders.endpoints.config import Config
+from graders.config.config import Config
 from graders.errors import GradeError
 from graders.judges.client import Client
 from graders.messages import ImagePart, Message, TextPart

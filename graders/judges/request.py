@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from graders.ask import ModelAsk
-from graders.endpoints.route import Route
+from graders.config.route import Route
 from graders.endpoints.wire import NotSendable, fit_roles
 from graders.messages import AudioPart, ImagePart, Message, Part, TextPart, with_text
 from graders.verdict import Verdict

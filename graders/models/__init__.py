@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graders.endpoints.config import Config, ConfigError, load_config
-    from graders.endpoints.route import Price, Route
+    from graders.config.config import Config, ConfigError, load_config
+    from graders.config.route import Price, Route
     from graders.endpoints.spending import Estimate, estimate
     from graders.judges.callables import from_callable, from_openai
     from graders.judges.client import Client, connect
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Client": "graders.judges.client",
-    "Config": "graders.endpoints.config",
-    "ConfigError": "graders.endpoints.config",
+    "Config": "graders.config.config",
+    "ConfigError": "graders.config.config",
     "Estimate": "graders.endpoints.spending",
     "ModelClient": "graders.judges.contract",
-    "Price": "graders.endpoints.route",
+    "Price": "graders.config.route",
     "Probe": "graders.judges.probing",
     "Recorded": "graders.judges.recorded",
-    "Route": "graders.endpoints.route",
+    "Route": "graders.config.route",
     "ScriptedJudge": "graders.judges.scripted",
     "connect": "graders.judges.client",
     "estimate": "graders.endpoints.spending",
     "from_callable": "graders.judges.callables",
     "from_openai": "graders.judges.callables",
-    "load_config": "graders.endpoints.config",
+    "load_config": "graders.config.config",
     "probe": "graders.judges.probing",
 }
 

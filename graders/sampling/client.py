@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from graders.ask import SampleAsk, SampleReply
+from graders.config.config import Config
 from graders.endpoints.call import EndpointCall
-from graders.endpoints.config import Config
 from graders.endpoints.endpoint import Endpoint, Endpoints
 from graders.endpoints.spending import ASSUMED_ANSWER, IMAGE_TOKENS, MESSAGE_TOKENS, text_tokens
 from graders.endpoints.transport import Reply

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from graders.ask import SampleAsk
-from graders.endpoints.route import Route
+from graders.config.route import Route
 from graders.endpoints.wire import NotSendable, fit_roles
 
 #: Spellings of the limit on an answer's tokens, the service's own `max_completions_tokens` among them.

@@ -24,7 +24,7 @@ from graders.server.resources import resources
 from graders.server.routing import Router
 
 if TYPE_CHECKING:
-    from graders.endpoints.config import Config
+    from graders.config.config import Config
     from graders.store import Store
 
 

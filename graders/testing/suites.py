@@ -22,10 +22,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from graders.batch.selection import Condition, Selection
+from graders.config import files
+from graders.config.config import ConfigError, config_of
 from graders.datasets.read import FORMATS, files_of
 from graders.datasets.rows import DataError
-from graders.endpoints import trust
-from graders.endpoints.config import ConfigError, config_of
 from graders.errors import Problem, SpecError
 from graders.jsontext import text_of_file
 from graders.spec.problems import Problems
@@ -121,8 +121,8 @@ def read_suite(path: str | Path) -> Suite:
     """
     path = Path(path)
     try:
-        file = trust.read_file(path)
-    except trust.NotUsable as error:
+        file = files.read_file(path)
+    except files.NotUsable as error:
         raise ConfigError(str(error)) from None
     if path.suffix not in YAML_ENDINGS:
         return suite_in(Source(config_of(file).tables, file=str(path)))

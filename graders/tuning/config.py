@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graders.endpoints.config import Config
+    from graders.config.config import Config
 
 #: Keys of the trainer's start message that are numbers or switches, with what they are where the file does not say.
 SETTINGS: Mapping[str, Any] = {

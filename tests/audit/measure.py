@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import graders
 from graders.audit import attack
-from graders.endpoints.config import Config
+from graders.config.config import Config
 from graders.testing import check_reward
 from tests.audit.public_graders import FLAWED, SOUND, PublicGrader
 

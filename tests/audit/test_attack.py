@@ -15,7 +15,7 @@ from graders.audit import FAMILIES, attack, check_reward
 from graders.audit.families.wrong import Scene, form_of
 from graders.audit.probe import as_number, read_rows
 from graders.cli.attack import command
-from graders.endpoints.config import Config
+from graders.config.config import Config
 from tests.audit import public_graders as public
 from tests.specs import score_model, string_check
 

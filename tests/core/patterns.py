@@ -122,10 +122,10 @@ PATTERNS: dict[str, Pattern] = {
         [run("content "), run("input"), run("input "), run("safety "), run("a", start="prompt "), run("text a ")]
     ),
     "graders.endpoints.failures:_NO_QUOTA": Pattern([run("insufficient "), run("credit "), run("exceeded your ")]),
-    "graders.endpoints.trust:_LOOPBACK_URL": Pattern(
+    "graders.config.harmless:_LOOPBACK_URL": Pattern(
         [run("a", "!", "http://127.0.0.1/"), run("1", "!", "http://localhost:"), run("http://")], "fullmatch"
     ),
-    "graders.endpoints.trust:_key": Pattern(WORDS),
+    "graders.config.harmless:_key": Pattern(WORDS),
     "graders.evals.comparison:_UUID": Pattern([run("-0"), run("-"), run("-01234567"), run("a")]),
     "graders.formula_parser:_BLANK": Pattern([run(" ", "!")], "match"),
     "graders.formula_parser:_NUMBER": Pattern(DIGITS, "match"),

@@ -17,9 +17,9 @@ import graders
 import graders.batch
 import graders.models
 import graders.server
+from graders.config.keys import ENDPOINT_GRADER_KEYS, JUDGE_KEYS, TABLES
+from graders.config.route import Price, Route
 from graders.embed import LOCAL_KEYS, REMOTE_KEYS
-from graders.endpoints.config import ENDPOINT_GRADER_KEYS, JUDGE_KEYS, TABLES
-from graders.endpoints.route import Price, Route
 from graders.testing.suites import SuiteTest
 from graders_sandbox import Limits, Sandbox
 from tests.core.codes import codes

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from graders.endpoints import trust
-from graders.endpoints.config import ConfigError, load_config
+from graders.config import files, harmless, trust
+from graders.config.config import ConfigError, load_config
 
 HARMFUL = [
     # toml, the setting that the refusal names
@@ -100,7 +100,7 @@ def test_an_unlisted_setting_needs_trust() -> None:
     """The list says what is harmless, so a setting that somebody adds later is not by default."""
     tables = {"tuning": {"command": "x"}, "judge": {"new": 1}, "sandbox": {"limits": {"new": 1}}}
 
-    assert trust.settings_that_need_trust(tables) == [
+    assert harmless.settings_that_need_trust(tables) == [
         "tuning = {'command': 'x'}", "judge.new = 1", "sandbox.limits.new = 1",
     ]  # fmt: skip
 
@@ -108,13 +108,13 @@ def test_an_unlisted_setting_needs_trust() -> None:
 def test_trust_ends_with_a_change(repository: Path) -> None:
     """Trust is for one path and one content; it can be taken back."""
     path = config_in(repository)
-    trust.trust(trust.read_file(path))
+    trust.trust(files.read_file(path))
 
     assert load_config().path == path
     path.write_text("[sandbox]\nunsandboxed = true\nseed = 1\n")
     with pytest.raises(ConfigError, match="has changed since you trusted it"):
         load_config()
-    trust.trust(trust.read_file(path))
+    trust.trust(files.read_file(path))
     assert load_config().path == path
     assert trust.revoke(path)
     with pytest.raises(ConfigError, match="nobody has trusted it"):
@@ -122,7 +122,7 @@ def test_trust_ends_with_a_change(repository: Path) -> None:
 
 
 def test_the_same_content_elsewhere_is_not_trusted(repository: Path) -> None:
-    trust.trust(trust.read_file(config_in(repository)))
+    trust.trust(files.read_file(config_in(repository)))
     other = repository / "other"
     other.mkdir()
     config_in(other)
@@ -228,7 +228,7 @@ def test_rules_hold_what_the_sandbox_has_by_default() -> None:
 
     from graders_sandbox import Limits
 
-    rules: dict[str, Any] = dict(trust.HARMLESS["sandbox"]["limits"])
+    rules: dict[str, Any] = dict(harmless.HARMLESS["sandbox"]["limits"])
     for field in fields(Limits):
         if field.name in rules:
             assert rules[field.name](field.default), field.name

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import graders
-from graders.endpoints.config import Config
+from graders.config.config import Config
 from graders.judges.scripted import Answer, Received, ScriptedJudge, say
 from graders.testing import Finding, check_reward
 from tests.testing.catalog import FLAWED, SOUND, Entry

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import graders
-from graders.endpoints.config import Config
+from graders.config.config import Config
 from graders.testing import (
     CHECKS,
     CannotCheck,

@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from graders.cli import group
-from graders.endpoints.config import Config
-from graders.endpoints.trust import settings_that_need_trust
+from graders.config.config import Config
+from graders.config.harmless import settings_that_need_trust
 from graders.models import ScriptedJudge
 from graders.testing import read_suite
 from tests.batch.support import write_spec

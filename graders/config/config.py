@@ -21,66 +21,19 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from graders.endpoints import trust
-from graders.endpoints.route import OPENAI_URL, Price, Route, route_of
+from graders.config import files, trust
+from graders.config.keys import ENDPOINT_GRADER_KEYS, JUDGE_KEYS, ROUTE_KEYS, TABLES, mistake_in
+from graders.config.route import OPENAI_URL, Price, Route, route_of
 from graders.jsontext import text_of_file
 from graders.suggest import did_you_mean
-
-#: Top-level tables of the file; the other parts read theirs through Config.table.
-TABLES = (
-    "endpoints",
-    "models",
-    "judge",
-    "prices",
-    "sandbox",
-    "metrics",
-    "embeddings",
-    "templates",
-    "sampler",
-    "endpoint_graders",
-    "evals",
-    "tuning",
-    "tests",
-)
 
 
 class ConfigError(ValueError):
     """graders.toml cannot be used; the message names the file, the key and what to do."""
-
-
-CHOICES = {
-    "api": ("chat", "responses"),
-    "transport": ("auto", "direct", "httpx2"),
-    "structured": ("auto", "json_schema", "json_object", "prompt"),
-    "out_of_range": ("clip", "error"),
-    "expected_score": ("off", "auto", "required"),
-}
-_LEAST = {
-    "max_in_flight": 1,
-    "max_attempts": 1,
-    "votes": 1,
-    "attempt_timeout_s": 0.001,
-    "timeout_s": 0.001,
-    "batch": 1,
-}
-_NOT_KEYS = ("name", "endpoint", "mapped")
-_KEYS = {f.name: f for f in fields(Route) if f.name not in _NOT_KEYS}
-#: Keys of [judge] that are not a route's: budgets of a run, and how graders are compiled.
-JUDGE_KEYS: Mapping[str, Any] = {"max_cost": 0.0, "max_calls": 0, "recording": "", "harden": False}
-#: Keys of one host's table in [endpoint_graders], with their defaults.
-ENDPOINT_GRADER_KEYS: Mapping[str, Any] = {
-    "headers_env": {},
-    "transport": "auto",
-    "max_in_flight": 16,
-    "requests_per_minute": 0,
-    "attempt_timeout_s": 60.0,
-    "timeout_s": 300.0,
-    "max_attempts": 4,
-}
 
 
 class Config:
@@ -236,52 +189,20 @@ class Config:
         """A table of a route's keys, every one checked."""
         checked = self._mapping(where, table)
         for key, value in checked.items():
-            if key not in _KEYS:
-                keys = [*_KEYS, *(JUDGE_KEYS if where == "judge" else ())]
+            if key not in ROUTE_KEYS:
+                keys = [*ROUTE_KEYS, *(JUDGE_KEYS if where == "judge" else ())]
                 hint = did_you_mean(key, keys)
                 raise self.wrong(f"{where}.{key}", f"unknown key; the keys are {', '.join(keys)}. {hint}")
-            self._check(where, key, value, getattr(_DEFAULT, key))
+            self._check(where, key, value, ROUTE_KEYS[key])
         return checked
 
     def _check(self, where: str, key: str, value: Any, default: Any) -> None:
-        where = f"{where}.{key}"
-        if isinstance(default, bool) or isinstance(value, bool):
-            fits = isinstance(default, bool) and isinstance(value, bool)
-        elif isinstance(default, (int, float)):
-            fits = isinstance(
-                value, int if isinstance(default, int) else (int, float)
-            ) and value >= _LEAST.get(key, 0)
-        elif isinstance(default, Mapping):
-            fits = isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values())
-        else:
-            fits = isinstance(value, str)
-        if not fits:
-            least = f" of at least {_LEAST[key]:g}" if key in _LEAST else ""
-            raise self.wrong(where, f"expected {_KIND[type(default)]}{least}, found {value!r}")
-        if key in CHOICES and value not in CHOICES[key]:
-            raise self.wrong(where, f"expected one of {', '.join(CHOICES[key])}, found {value!r}")
-        if key == "votes" and value % 2 == 0:
-            raise self.wrong(where, f"expected an odd number, found {value}")
-        if key == "base_url" and not value.lower().startswith(("http://", "https://")):
-            raise self.wrong(where, f"expected an address with http:// or https://, found {value!r}")
-        if key == "base_url" and "@" in value.split("/")[2]:
-            raise self.wrong(
-                where, "a user or password in an address is shown in results; send it in headers instead"
-            )
+        if mistake := mistake_in(key, value, default):
+            raise self.wrong(f"{where}.{key}", mistake)
 
     def wrong(self, key: str, message: str) -> ConfigError:
         """The error for a key of the file."""
         return ConfigError(f"{self.path or 'configuration'}: {key}: {message}".rstrip())
-
-
-_DEFAULT = Route("")
-_KIND = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    dict: "a table of texts",
-}
 
 
 def load_config(path: str | Path | None = None) -> Config:
@@ -293,8 +214,8 @@ def load_config(path: str | Path | None = None) -> Config:
     """
     named = path or os.environ.get("GRADERS_CONFIG")
     try:
-        file = trust.read_file(Path(named)) if named else trust.find_file(Path.cwd())
-    except trust.NotUsable as error:
+        file = files.read_file(Path(named)) if named else files.find_file(Path.cwd())
+    except files.NotUsable as error:
         raise ConfigError(str(error)) from None
     if file is None:
         return Config()
@@ -304,7 +225,7 @@ def load_config(path: str | Path | None = None) -> Config:
     return config
 
 
-def config_of(file: trust.ConfigFile) -> Config:
+def config_of(file: files.ConfigFile) -> Config:
     """The configuration in a file.
 
     Raises:
