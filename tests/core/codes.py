@@ -29,7 +29,7 @@ ROOMS = (
     "evals",
     "tuning",
     "testing",
-    "template.py",
+    "template_mistakes.py",
 )
 
 
