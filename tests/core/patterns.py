@@ -122,6 +122,7 @@ PATTERNS: dict[str, Pattern] = {
         [run("content "), run("input"), run("input "), run("safety "), run("a", start="prompt "), run("text a ")]
     ),
     "graders.endpoints.failures:_NO_QUOTA": Pattern([run("insufficient "), run("credit "), run("exceeded your ")]),
+    "graders.config.harmless:_is_below": Pattern([run("/"), run("../"), run("a")], "split"),
     "graders.config.harmless:_LOOPBACK_URL": Pattern(
         [run("a", "!", "http://127.0.0.1/"), run("1", "!", "http://localhost:"), run("http://")], "fullmatch"
     ),
@@ -146,7 +147,7 @@ PATTERNS: dict[str, Pattern] = {
     "graders.preflight.graders:_squeezed": Pattern(BRACES),
     "graders.report.page:_PLACE": Pattern(BRACES),
     "graders.report.format:_UNSEEN": Pattern(UNSEEN),
-    "graders.report.junit:_xml": Pattern(UNSEEN),
+    "graders.report.junit:xml_text": Pattern(UNSEEN),
     "graders.report.format:_CONTROL": Pattern(UNSEEN),
     "graders.report.format:_MARKS": Pattern([run("`"), run("\\"), run("a")]),
     "graders.server.resources.page:_hash": Pattern(
