@@ -262,6 +262,8 @@ def check_rows(source: Any) -> None:
         )
     if isinstance(source, (str, bytes)):
         raise TypeError(f"{name} is not an iterable of rows; `graders.batch.grade_dataset` reads files")
+    if callable(getattr(source, "to_pylist", None)):
+        raise TypeError(f"{name} iterates over its columns; pass its rows: table.to_pylist()")
     if hasattr(source, "columns") and callable(getattr(source, "to_dict", None)):
         raise TypeError(
             f"{name} iterates over its columns; pass its rows: frame.to_dict('records') of pandas, "

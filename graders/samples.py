@@ -14,6 +14,8 @@ from graders.jsontext import parse
 
 #: The keys that a sample object is known by; every python grader may rely on them.
 SAMPLE_KEYS = ("choices", "output_text", "output_json", "output_tools")
+#: Types of parts that must have a text.
+_TEXT_PARTS = ("text", "output_text")
 #: What holds keys; a plain dict is told first, which is four times quicker than an abstract class alone.
 OBJECT = (dict, Mapping)
 
@@ -120,17 +122,27 @@ def text_of(content: Any) -> str:
     if isinstance(content, OBJECT):
         content = [content]
     if isinstance(content, Sequence):
-        texts = [
-            part if isinstance(part, str) else part.get("text") or "" for part in content if _is_text(part)
-        ]
-        return "".join(texts)
+        return "".join(map(_text_of_part, content))
     raise SampleParseError(
         f"a message's content is a {type(content).__name__}; expected text or a list of parts"
     )
 
 
-def _is_text(part: Any) -> bool:
-    return isinstance(part, str) or (isinstance(part, OBJECT) and isinstance(part.get("text"), str))
+def _text_of_part(part: Any) -> str:
+    """The text of one part; "" of images, calls and others that are no text."""
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, OBJECT):
+        raise SampleParseError(f"a part of a message is a {type(part).__name__}; expected text or an object")
+    text = part.get("text")
+    if isinstance(text, OBJECT):
+        # messages of the Assistants API
+        text = text.get("value")
+    if text is None and part.get("type") not in _TEXT_PARTS:
+        return ""
+    if not isinstance(text, str):
+        raise SampleParseError(f"a part's text is a {type(text).__name__}; expected text")
+    return text
 
 
 def choice_of(text: Any, message: Mapping[str, Any]) -> dict[str, Any]:

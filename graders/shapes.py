@@ -74,12 +74,24 @@ def _from_list(messages: Sequence[Any]) -> Sample:
                 return _from_output_items(messages)
             if message.get("role") == "assistant":
                 return _from_message(message)
-    if len(messages) == 1 and isinstance(messages[0], OBJECT) and "role" in messages[0]:
-        return _from_message(messages[0])
     raise SampleParseError("the list of messages has no message with role 'assistant'")
 
 
+#: What a message may hold in place of content, and the beginnings of keys beside which it says nothing.
+_INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
+_BESIDE_CONTENT = ("role", "name", "id", "type", "status", "annotations", "reasoning", "thinking")
+
+
 def _from_message(message: Mapping[str, Any]) -> Sample:
+    role = message.get("role")
+    if role != "assistant":
+        raise SampleParseError(f"the message has role {role!r}; expected the one with role 'assistant'")
+    if "content" not in message and not any(message.get(key) for key in _INSTEAD_OF_CONTENT):
+        others = [key for key, value in message.items() if value and not key.startswith(_BESIDE_CONTENT)]
+        if others:
+            raise SampleParseError(
+                f"the message has no content; it has {', '.join(map(repr, others[:_KEYS_NAMED]))}"
+            )
     text = text_of(message.get("content"))
     choice = choice_of(text, message)
     return Sample(output_text=text, output_tools=choice["message"]["tool_calls"], choices=[choice])
@@ -107,7 +119,17 @@ def _from_sample_object(value: Mapping[str, Any]) -> Sample:
     else:
         given = Sample()
     given.update((key, inner) for key, inner in value.items() if inner is not None or key not in SAMPLE_KEYS)
+    text = dict.get(given, "output_text", "")
+    if not isinstance(text, str):
+        given["output_text"] = _text(text)
     return given
+
+
+def _text(value: Any) -> str:
+    text = json_value(value, "sample.output_text")
+    if not isinstance(text, str):
+        raise SampleParseError(f"sample.output_text is a {type(text).__name__}; expected text")
+    return text
 
 
 def _from_response(response: Mapping[str, Any]) -> Sample:
@@ -115,6 +137,13 @@ def _from_response(response: Mapping[str, Any]) -> Sample:
     output = response.get("output") or ()
     if not output and response.get("error"):
         raise SampleParseError(f"the response has no output, only an error: {_reason(response['error'])}")
+    status = response.get("status") or "completed"
+    if not output and status not in ("completed", "incomplete"):
+        raise SampleParseError(f"the response has no output; its status is {status!r}")
+    if not isinstance(output, (list, tuple)):
+        raise SampleParseError(
+            f"the response's output is a {type(output).__name__}; expected a list of items"
+        )
     return _with_model(_from_output_items(output), response)
 
 

@@ -238,22 +238,18 @@ class DatasetRun:
     def _ask(self) -> None:
         """Graders that ask: a window of rows under way, each written when it is ready."""
         under_way: dict[str, tuple[DataRow, bytes | None]] = {}
-        cut_off: list[DataError] = []
 
         def feed() -> Iterator[Mapping[str, Any]]:
-            try:
-                for chunk, ids in self._parts():
-                    for row_id, row, raw in zip(ids, chunk.rows, chunk.raw or repeat(None), strict=False):
-                        if self._stopped():
-                            return
-                        if isinstance(row, Unreadable):
-                            tally = Tally()
-                            self.writer.append(ResultChunk(self.lines.unreadable(row_id, row, tally), tally))
-                            continue
-                        under_way[row_id] = (row, raw)
-                        yield self.lines.fields(row_id, row)
-            except DataError as error:  # first what is under way is waited for and written
-                cut_off.append(error)
+            for chunk, ids in self._parts():
+                for row_id, row, raw in zip(ids, chunk.rows, chunk.raw or repeat(None), strict=False):
+                    if self._stopped():
+                        return
+                    if isinstance(row, Unreadable):
+                        tally = Tally()
+                        self.writer.append(ResultChunk(self.lines.unreadable(row_id, row, tally), tally))
+                        continue
+                    under_way[row_id] = (row, raw)
+                    yield self.lines.fields(row_id, row)
 
         window = self.jobs or self.lines.window(self.dataset.first)
         for result in self.grader.run_batch(feed(), merge=self.merge, window=window, in_order=False):
@@ -264,8 +260,6 @@ class DatasetRun:
             line = self.lines.line(result.id, *row, result, tally)
             self.writer.append(ResultChunk(line, tally))
             self._count_infrastructure(result)
-        if cut_off:
-            raise cut_off[0]
 
     def _count_infrastructure(self, result: RunResult) -> None:
         """Stop when nothing but the machinery's own failures comes back: the rest would be wasted."""

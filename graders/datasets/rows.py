@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, TypeAlias
 
+from graders.engine.rows import in_chunks
 from graders.errors import SampleParseError
 from graders.jsontext import dumps
 from graders.values import json_value
@@ -88,8 +88,7 @@ class Data:
 def row_chunks(rows: Iterable[Any]) -> Iterator[Chunk]:
     """Rows that are in memory or come one by one; what is no object is Unreadable."""
     first = 1
-    source = iter(rows)
-    while some := list(islice(source, CHUNK_ROWS)):
+    for some in in_chunks(iter(rows), CHUNK_ROWS):
         for place, row in enumerate(some):
             if not isinstance(row, dict):
                 message = f"row {first + place} is a {type(row).__name__}; expected an object"

@@ -71,19 +71,30 @@ TABLES: dict[str, Callable[[str, IO[bytes]], Data]] = {"parquet": open_parquet, 
 
 def open_iterable(source: Any) -> Data:
     name = f"<{type(source).__name__}>"
-    try:
-        check_rows(source)
-    except TypeError as error:
-        raise DataError(str(error)) from None
     total = len(source) if hasattr(source, "__len__") else None
     rows: Iterable[Any] = source
     if hasattr(source, "to_batches"):  # an Arrow table or dataset
         rows = (row for batch in source.to_batches() for row in arrow_rows(batch))
-    elif hasattr(source, "column_names") and callable(getattr(source, "iter", None)):  # Hugging Face datasets
+        return Data(name, lambda: row_chunks(_read(rows)), total)
+    try:
+        check_rows(source)
+    except TypeError as error:
+        raise DataError(str(error)) from None
+    if hasattr(source, "column_names") and callable(getattr(source, "iter", None)):  # Hugging Face datasets
         rows = (row for batch in source.iter(batch_size=CHUNK_ROWS) for row in _rows(batch))
     elif not isinstance(source, Iterable):
         raise DataError(f"{name} is not a dataset: expected a path, or an iterable of mappings")
-    return Data(name, lambda: row_chunks(map(json_row, rows)), total)
+    return Data(name, lambda: row_chunks(_read(rows)), total)
+
+
+def _read(rows: Iterable[Any]) -> Iterator[Any]:
+    """The rows in JSON's terms. Whatever a program's rows raise is a DataError: what was graded until then stands."""
+    try:
+        yield from map(json_row, rows)
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"reading the rows failed: {type(error).__name__}: {error}") from error
 
 
 def arrow_rows(batch: Any) -> Iterator[dict[str, Any]]:

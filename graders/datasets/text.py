@@ -6,10 +6,10 @@ import codecs
 import io
 import json
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import IO, Any
 
 from graders.datasets.rows import CHUNK_BYTES, CHUNK_ROWS, Chunk, DataError, DataRow, Unreadable, row_chunks
+from graders.engine.rows import in_chunks
 from graders.jsontext import decoder, dumps, loads, loads_lines
 
 _UTF8_MARK = codecs.BOM_UTF8
@@ -230,7 +230,7 @@ def _csv(file: IO[bytes], name: str, delimiter: str) -> Iterator[Chunk]:
             filled = filter(None, table)
         if len(set(header)) < len(header):
             raise DataError(f"{name}: the header names a field twice: {', '.join(header)}")
-        while records := list(islice(filled, CHUNK_ROWS)):
+        for records in in_chunks(filled, CHUNK_ROWS):
             rows = [_record(record, header, number) for number, record in enumerate(records, first)]
             yield Chunk(rows, None, range(first, first + len(rows)))
             first += len(rows)

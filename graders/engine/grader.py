@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import chain, islice, repeat, starmap
+from itertools import chain, repeat, starmap
 from typing import TYPE_CHECKING, Any
 
 from graders._version import __version__
 from graders.ask import Answer
 from graders.engine.backends import Backends
-from graders.engine.rows import failure_of, id_of, row_of
+from graders.engine.rows import failure_of, id_of, in_chunks, row_of
 from graders.engine.window import Window
 from graders.errors import GradeError, Problem
 from graders.fields import check_rows
@@ -157,6 +157,7 @@ class Grader:
             TypeError: the rows are a data frame, a mapping or a text, which do not iterate over rows.
             ModelStop: a judge's endpoint refused the key or has no quota left, so that no later row can be graded.
                 The results up to that row have been yielded; without `in_order` all that could still be had.
+            Exception: whatever `rows` raises, once the results of the rows before it have been yielded.
         """
         check_rows(rows)
         if self.kind.n_asks == 0:
@@ -191,7 +192,7 @@ class Grader:
         from graders.kinds.columns import as_columns
 
         columnar = self.kind.columns()
-        while chunk := list(islice(rows, window)):
+        for chunk in in_chunks(rows, window):
             started = time.perf_counter()
             found = None
             if columnar is not None:

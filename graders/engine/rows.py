@@ -1,13 +1,32 @@
-"""A batch's mapping as a Row, and any failure as a GradeError."""
+"""A batch's rows: read in chunks, each mapping as a Row, and any failure as a GradeError."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, TypeVar
 
 from graders.errors import GradeError
 from graders.fields import read_row
 from graders.row import Row
+
+_T = TypeVar("_T")
+
+
+def in_chunks(rows: Iterator[_T], size: int) -> Iterator[list[_T]]:
+    """Lists of at most `size` rows. What reading a row raises is raised after the rows before it were given."""
+    while True:
+        chunk: list[_T] = []
+        try:
+            # keeps the rows that it had when reading the next one raises
+            chunk.extend(islice(rows, size))
+        except Exception:
+            if chunk:
+                yield chunk
+            raise
+        if not chunk:
+            return
+        yield chunk
 
 
 def row_of(fields: Mapping[str, Any], row_id: str) -> Row:

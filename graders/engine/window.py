@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from graders.ask import Answer, Ask, ModelAsk, without_usage
 from graders.engine.backends import Backends
 from graders.engine.futures import cancel
-from graders.engine.rows import failure_of, id_of, row_of
+from graders.engine.rows import failure_of, id_of, in_chunks, row_of
 from graders.errors import GradeError, ModelStop
 from graders.result import RunResult
 from graders.row import Row
@@ -62,13 +62,18 @@ class Window:
         Raises:
             ModelStop: a judge's endpoint can answer no later row. In order, the rows before that one have been
                 yielded; else all that could still be had.
+            Exception: whatever `rows` raises, once the rows before it have been yielded.
         """
         order = InOrder() if in_order else AsReady()
-        stop: ModelStop | None = None
+        chunks = in_chunks(rows, self._chunk_rows)
+        stop: Exception | None = None
         try:
             while True:
                 if stop is None:
-                    self._fill(rows, order)
+                    try:
+                        self._fill(chunks, order)
+                    except Exception as error:
+                        stop = error
                 if not self._waiting:
                     break
                 pending = self._waiting.pop(order.next())
@@ -90,11 +95,11 @@ class Window:
             for pending in self._waiting.values():
                 cancel(pending.futures)
 
-    def _fill(self, rows: Iterator[Mapping[str, Any]], order: AsReady) -> None:
+    def _fill(self, chunks: Iterator[list[Mapping[str, Any]]], order: AsReady) -> None:
         """Send off as many rows as there is room for."""
         while len(self._waiting) + self._chunk_rows <= self._size:
-            chunk = list(islice(rows, self._chunk_rows))
-            if not chunk:
+            chunk = next(chunks, None)
+            if chunk is None:
                 return
             for pending in self._send(chunk):
                 self._waiting[self._n_sent] = pending

@@ -163,6 +163,22 @@ def test_single_failures_do_not_stop_a_run(tmp_path: Path) -> None:
     assert (run.broken, run.tally.rows, run.tally.flags) == ("", 300, {"model_grader_server_error": 100})
 
 
+@pytest.mark.parametrize("spec", [string_check(), score_model()], ids=lambda spec: spec["type"])
+@pytest.mark.parametrize("n", [5, 1005])
+def test_rows_that_break_off(spec: dict[str, Any], n: int, tmp_path: Path) -> None:
+    """A program's rows that raise end the run with the reason; every row before them is in the file."""
+
+    def rows() -> Iterator[dict[str, Any]]:
+        yield from rows_of(*[1] * n)
+        raise OSError("the connection is gone")
+
+    with graders.Backends(models=Judge()) as backends:
+        run = grade(tmp_path / "r", spec, rows(), backends=backends)
+
+    assert run.broken == "reading the rows failed: OSError: the connection is gone"
+    assert sum(1 for _ in read_results(tmp_path / "r").rows) == n
+
+
 def test_bad_rows_among_asked_ones(tmp_path: Path) -> None:
     """Rows that cannot be read, or cannot ask, fail alone in the asking way too."""
     data = tmp_path / "d.jsonl"

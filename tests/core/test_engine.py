@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -135,6 +136,31 @@ class Trap(dict[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         raise ZeroDivisionError("a trap")
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+@pytest.mark.parametrize("spec", [string_check(), multi("a + s", {"a": string_check(), "s": score_model()})])
+def test_rows_that_break_off_cost_no_result(spec: dict[str, Any], in_order: bool, backends: Backends) -> None:
+    """What reading a row raises is raised after the results of the rows before it; answers that came are kept."""
+
+    def rows() -> Iterator[dict[str, Any]]:
+        yield from ({"sample": "0.5", "item": {"answer": "a"}, "id": str(n)} for n in range(700))
+        raise OSError("the connection is gone")
+
+    results = graders.compile(spec, backends=backends).run_batch(rows(), in_order=in_order)
+    graded = list(islice(results, 700))
+
+    assert {result.id for result in graded} == set(map(str, range(700)))
+    assert all(result.ok for result in graded)
+    with pytest.raises(OSError, match="the connection is gone"):
+        next(results)
+
+
+def test_an_arrow_table_is_no_iterable_of_rows() -> None:
+    """It iterates over its columns; the message says what to pass."""
+    pa = pytest.importorskip("pyarrow")
+    with pytest.raises(TypeError, match=r"pass its rows: table.to_pylist"):
+        graders.compile(string_check()).run_batch(pa.table({"sample": ["a"]}))
 
 
 @pytest.mark.parametrize("spec", [string_check(), multi("a", {"a": string_check(), "s": score_model()})])
