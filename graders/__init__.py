@@ -10,9 +10,10 @@ Importing this module loads light standard-library modules only; a name's home i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from graders._version import __version__
+from graders.lazy import lazy_names
 
 if TYPE_CHECKING:
     from graders.batch.frame import grade_frame
@@ -54,17 +55,4 @@ __all__ = [
     "validate",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'graders' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__.copy()
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

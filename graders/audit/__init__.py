@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from graders.lazy import lazy_names
 
 if TYPE_CHECKING:
     from graders.audit.check import RewardNotOk, assert_reward_ok, check_reward
@@ -21,17 +23,4 @@ _HOMES = {
 
 __all__ = ["FAMILIES", "Attack", "Exploit", "RewardNotOk", "assert_reward_ok", "attack", "check_reward"]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'graders.audit' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

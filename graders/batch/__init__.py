@@ -12,7 +12,9 @@ workers.py   the rows of slow local graders in worker processes; ray.py on a clu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from graders.lazy import lazy_names
 
 if TYPE_CHECKING:
     from graders.batch.progress import Progress, Run, Stop
@@ -31,11 +33,4 @@ _HOMES = {
 
 __all__ = ["Progress", "Run", "Selection", "Stop", "grade_dataset", "read_results"]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'graders.batch' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(home), name)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from graders.batch.selection import Selection
     from graders.engine.grader import Grader
     from graders.results.lines import Tally
-    from graders.stats.summary import Summary
+    from graders.stats.figures import Summary
 
 #: Between two progress lines where stderr is not a terminal.
 LINE_EVERY_S = 5.0

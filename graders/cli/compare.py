@@ -79,7 +79,7 @@ def command(
     from graders.report.terminal import comparisons_text
     from graders.results.read import ResultsError
     from graders.stats.compare import compare_runs, gate
-    from graders.stats.summary import to_json
+    from graders.stats.figures import to_json
 
     if output is not None and len(others) > 1:
         raise click.UsageError("-o FILE is a page of two files: name one B, or leave -o out")

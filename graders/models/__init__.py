@@ -6,7 +6,9 @@ client = connect(config)        a ModelClient; nothing is opened before the firs
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from graders.lazy import lazy_names
 
 if TYPE_CHECKING:
     from graders.config.config import Config, ConfigError, load_config
@@ -43,11 +45,4 @@ __all__ = [
     "ScriptedJudge", "connect", "estimate", "from_callable", "from_openai", "load_config", "probe",
 ]  # fmt: skip
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'graders.models' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(home), name)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -13,7 +13,7 @@ from graders.report.html import figures, safe, section
 from graders.report.page import document
 from graders.report.rows import ID_MAX, TEXT_MAX, RowChoices, rows_section
 from graders.report.sections import gate_list, tile_list
-from graders.stats.compare import Comparison
+from graders.stats.comparison import Comparison
 from graders.stats.gates import Gate
 from graders.stats.pairing import Mover
 from graders.wording import plural

@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Sequence
 
 from graders.stats.estimates import Estimate
+from graders.stats.figures import Latency, Summary
 from graders.stats.histogram import Bar
 from graders.stats.labels import Agreement
 from graders.stats.repeats import Reliability
-from graders.stats.summary import Latency, Summary
 from graders.wording import plural
 
 #: Eighths of a height, and of a width.

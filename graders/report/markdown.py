@@ -19,12 +19,12 @@ from graders.report.format import (
     tokens,
     verdict,
 )
-from graders.stats.compare import Comparison
+from graders.stats.comparison import Comparison
 from graders.stats.estimates import Estimate
+from graders.stats.figures import Summary
 from graders.stats.gates import Gate
 from graders.stats.labels import Agreement
 from graders.stats.pairing import Mover
-from graders.stats.summary import Summary
 from graders.wording import plural
 
 #: Characters of the reason of a failure.

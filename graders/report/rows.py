@@ -12,7 +12,7 @@ from graders.report.labels import cut_index
 from graders.report.report import Report, ReportRow
 from graders.stats.estimates import number_or_none
 from graders.stats.facts import reward_range
-from graders.stats.summary import Summary
+from graders.stats.figures import Summary
 
 #: Characters of a text on the page.
 TEXT_MAX = 4000

@@ -20,8 +20,8 @@ from graders.report.format import (
 from graders.report.html import cells, figures, interval_text, safe, section
 from graders.report.report import Report
 from graders.report.rows import ID_MAX, reward_span
+from graders.stats.figures import Latency, Spread, SubReward, Summary
 from graders.stats.gates import Gate
-from graders.stats.summary import Latency, Spread, SubReward, Summary
 from graders.wording import plural
 
 #: Reasons of failures that the page lists.

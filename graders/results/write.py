@@ -5,14 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from graders.datasets.ids import IdSet
 from graders.jsontext import dumps, loads
-from graders.portable import REPLACES_OPEN_FILES, lock, open_flags, sync_folder
+from graders.portable import REPLACES_OPEN_FILES, open_flags, sync_folder
+from graders.results.agreement import changes, decisive
 from graders.results.lines import ResultChunk, Tally
+from graders.results.locking import lock_or_refuse, open_locked
 from graders.results.read import Header, ResultsError, parse_header
 
 #: The most seconds of work that a power cut may cost; a killed process costs none of what was written.
@@ -77,7 +78,7 @@ class Writer:
             self._append(dumps(header.to_json()) + b"\n")
             return
         try:
-            self._fd = _open_locked(path)
+            self._fd = open_locked(path)
         except OSError as error:
             raise CannotWrite(path, error) from None
         try:
@@ -197,7 +198,7 @@ class Writer:
                 f"{self.path} holds results of another spec ('{old.name}', digest {old.digest[:12]}, not "
                 f"{new.digest[:12]}): one file holds one spec's results, so choose another -o"
             )
-        was, now = _decisive(old), _decisive(new)
+        was, now = decisive(old), decisive(new)
         for option in was.keys() | now.keys():
             if was.get(option) != now.get(option):
                 raise ResultsError(
@@ -205,7 +206,7 @@ class Writer:
                     "with the same options, or choose another -o"
                 )
         if (old.engine, old.provenance) != (new.engine, new.provenance):
-            changed = _changes(old.provenance, new.provenance)
+            changed = changes(old.provenance, new.provenance)
             self.notes.append(f"{self.path} was begun with other versions: {'; '.join(changed)}")
 
     def _index(self, file: IO[bytes], end: int, only_ok: bool) -> int:
@@ -260,64 +261,16 @@ class Writer:
                 os.fsync(kept.fileno())
                 size = kept.tell()
             if REPLACES_OPEN_FILES:
-                fd = _lock(os.open(temporary, os.O_RDWR | os.O_APPEND | open_flags()), self.path)
+                fd = lock_or_refuse(os.open(temporary, os.O_RDWR | os.O_APPEND | open_flags()), self.path)
                 os.replace(temporary, self.path)
             else:
                 file.close()
                 self._close_fd()
                 os.replace(temporary, self.path)
-                fd = _open_locked(self.path)
+                fd = open_locked(self.path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
         sync_folder(self.path)
         self._close_fd()
         self._fd, self._size, self.tally = fd, size, tally
-
-
-#: Options that change neither rewards nor lines, or that a resumed file keeps.
-_INDECISIVE = ("merge", "ids", "question")
-
-
-def _decisive(header: Header) -> dict[str, Any]:
-    """What changes rewards or lines beside the spec: the fields, the texts, options of templates and metrics."""
-    options = {option: value for option, value in header.options.items() if option not in _INDECISIVE}
-    return options | {path: value for path, value in _leaves(header.provenance) if path.endswith("options")}
-
-
-def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    was, now = dict(_leaves(old)), dict(_leaves(new))
-    return [
-        f"{path} {was.get(path)}, now {now.get(path)}"
-        for path in sorted(was.keys() | now.keys())
-        if was.get(path) != now.get(path)
-    ]
-
-
-def _leaves(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for key, inner in value.items():
-        if isinstance(inner, Mapping):
-            yield from _leaves(inner, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", inner
-
-
-def _open_locked(path: str) -> int:
-    while True:
-        fd = _lock(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | open_flags(), 0o666), path)
-        try:
-            same = os.path.samestat(os.fstat(fd), os.stat(path))
-        except FileNotFoundError:
-            same = False
-        if same or not os.path.isfile(path):
-            return fd
-        os.close(fd)  # replaced by another run between opening and locking
-
-
-def _lock(fd: int, path: str) -> int:
-    try:
-        lock(fd)
-    except BlockingIOError:
-        os.close(fd)
-        raise ResultsError(f"another process is writing {path}; wait for it, or choose another -o") from None
-    return fd

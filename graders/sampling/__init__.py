@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from graders.lazy import lazy_names
 
 if TYPE_CHECKING:
     from graders.ask import SampleAsk, SampleReply
@@ -22,11 +24,4 @@ _HOMES = {
 
 __all__ = ["RecordedSampler", "SampleAsk", "SampleClient", "SampleReply", "Sampler", "ScriptedSampler"]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'graders.sampling' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(home), name)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from graders.stats.estimates import Estimate
-from graders.stats.summary import Summary
+from graders.stats.figures import Summary
 from graders.wording import plural
 
 Verdict = Literal["met", "failed", "inconclusive"]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from operator import sub
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,14 @@ import numpy as np
 from graders.datasets.ids import names_question
 from graders.fields import FieldMap, field_of
 from graders.jsontext import loads
-from graders.results.read import LINE_MAX_BYTES, Header, ResultsError, check_rewards, parse_header
+from graders.results.read import Header, ResultsError, check_rewards
+from graders.stats.chunks import heads_of, numbers_of, open_lines
 from graders.stats.items import base_id, numbered, resolved
 from graders.stats.reasons import FailureReason, ReasonCounter
 from graders.stats.resampling import Floats, Ints
 from graders.usage import Usage
 from graders.wording import plural
 
-#: Lines read at a time.
-CHUNK_ROWS = 4096
-#: Where a result line's numbers end and its texts begin.
-ROW = b',"row":'
 #: Groups or labels told apart when failures are looked into.
 GROUPS_MAX = 50
 
@@ -104,53 +100,6 @@ def gather(
                 f"{path}: not a result line among lines {lines_read + 2} to {last}: {what}"
             ) from None
     return reader.columns(str(path))
-
-
-def open_lines(path: str | Path) -> tuple[Header, Iterator[tuple[int, list[bytes]]]]:
-    """The header, and the result lines in chunks, each with the number of its first row; a torn last line is left out.
-
-    Raises:
-        ResultsError: there is no such file, or it has no header.
-    """
-    try:
-        file = Path(path).open("rb")  # noqa: SIM115  # closed when the lines have been read
-        first = file.readline(LINE_MAX_BYTES)
-    except OSError as error:
-        raise ResultsError(f"cannot read {path}: {error.strerror}") from None
-    try:
-        header = parse_header(first, str(path))
-    except ResultsError:
-        file.close()
-        raise
-
-    def chunks() -> Iterator[tuple[int, list[bytes]]]:
-        done = 0
-        with file:
-            while chunk := list(islice(file, CHUNK_ROWS)):
-                if not chunk[-1].endswith(b"\n"):
-                    chunk.pop()
-                yield done, chunk
-                done += len(chunk)
-
-    return header, chunks()
-
-
-def heads_of(lines: list[bytes]) -> list[bytes]:
-    """Each line up to its data row; all but its end where it has none."""
-    return [line[: line.find(ROW)] for line in lines]
-
-
-def numbers_of(lines: list[bytes], heads: list[bytes] | None = None) -> list[dict[str, Any]]:
-    """Result lines without their data rows, which are most of them and are not parsed.
-
-    Args:
-        heads: The lines up to their data rows, where they have been cut already.
-    """
-    try:
-        rows: list[dict[str, Any]] = loads(b"[" + b"},".join(heads or heads_of(lines)) + b"}]")
-    except ValueError:  # lines without a data row, or with a sub-reward named "row" before it
-        rows = list(map(loads, lines))
-    return rows
 
 
 class _Reader:

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from graders.results.read import parse_header
+from graders.stats.chunks import numbers_of
 from graders.stats.distributions import normal
 from graders.stats.estimates import Estimate, mean
 from graders.stats.facts import reward_range
-from graders.stats.gather import numbers_of
 from graders.stats.items import item_numbers
 from graders.stats.resampling import LEVEL, Floats, Ints, jackknife_error, per_item
 

@@ -10,7 +10,9 @@ Names are loaded when they are first touched; only `samples`, `items` and `specs
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from graders.lazy import lazy_names
 
 if TYPE_CHECKING:
     from graders.audit.check import RewardNotOk, assert_reward_ok, check_reward
@@ -66,17 +68,4 @@ __all__ = [
     "specs",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'graders.testing' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -12,9 +12,10 @@ from click.testing import CliRunner
 
 from graders.cli import group
 from graders.stats import estimates
+from graders.stats.figures import Summary
 from graders.stats.gates import gates
 from graders.stats.gather import gather
-from graders.stats.summary import Summary, summarise
+from graders.stats.summary import summarise
 from tests.report.handmade import write_results
 from tests.specs import python, score_model, string_check
 

@@ -17,9 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graders.results.read import ResultsError
-from graders.stats.gather import gather, numbers_of
+from graders.stats.chunks import numbers_of
+from graders.stats.figures import Summary
+from graders.stats.gather import gather
 from graders.stats.histogram import histogram
-from graders.stats.summary import Summary, summarise
+from graders.stats.summary import summarise
 from tests.report.handmade import write_results
 from tests.specs import multi, python, score_model, string_check, text_similarity
 
