@@ -6,49 +6,37 @@ for it, async callers await it, a batch keeps many under way.
 
 from __future__ import annotations
 
-import os
-import time
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from graders.ask import (
     Answer,
     Ask,
     CodeAsk,
-    CodeReply,
     EmbedAsk,
     EndpointAsk,
     ModelAsk,
     SampleAsk,
 )
 from graders.engine.embedding import EmbeddingQueue
-from graders.engine.futures import answer_of, cancel, follow, left
+from graders.engine.futures import answer_of, cancel, left
+from graders.engine.programs import submit_programs
+from graders.engine.remote import RemoteAsk, RemoteQueue
 from graders.errors import (
     GradeError,
-    ModelServerError,
-    PythonRuntimeError,
-    PythonServerError,
-    SampleParseError,
 )
 
 if TYPE_CHECKING:
     from graders.embed import Embedder
-    from graders.endpoints.background import Loop
     from graders.endpoints.grader import EndpointGraders
     from graders.endpoints.spending import ModelTotals
     from graders.models import Config, ModelClient
     from graders.sampling.contract import SampleClient
     from graders.spec.options import Options
-    from graders_sandbox import Outcome, Sandbox
-
-#: Asks that go over the network, on one event loop.
-_RemoteAsk: TypeAlias = ModelAsk | SampleAsk | EndpointAsk
-
-#: Sandbox outcomes that are the program's own doing -> python_grader_runtime_error. The others end in
-#: python_grader_server_error with the outcome as its type: how the service files time-outs is not published.
-RUNTIME_OUTCOMES = ("grader_error", "bad_return")
+    from graders_sandbox import Sandbox
 
 
 class Backends:
@@ -90,9 +78,9 @@ class Backends:
         self._unsandboxed = unsandboxed
         given = {"models": models, "sandbox": sandbox, "embedder": embedder, "sampler": sampler}
         self._given = [name for name, part in given.items() if part is not None]
-        self._loop: Loop | None = None
+        self._remote = RemoteQueue(self._client_for)
         self._embedding = EmbeddingQueue(lambda: self.embedder)
-        self._lock = _lock()
+        self._lock = threading.RLock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what they are made from: configuration, cache and whether there is a sandbox."""
@@ -221,7 +209,7 @@ class Backends:
             deadline: time.monotonic() seconds after which nobody waits any more.
         """
         futures: list[Future[Answer]] = [Future() for _ in asks]
-        remote: list[tuple[_RemoteAsk, Future[Answer]]] = []
+        remote: list[tuple[RemoteAsk, Future[Answer]]] = []
         coded: list[tuple[CodeAsk, Future[Answer]]] = []
         embeds: list[tuple[EmbedAsk, Future[Answer]]] = []
         for ask, future in zip(asks, futures, strict=True):
@@ -234,9 +222,9 @@ class Backends:
             else:
                 embeds.append((ask, future))
         if coded:
-            self._submit_code(coded, deadline)
+            submit_programs(lambda: self.sandbox, coded, deadline)
         if remote:
-            self._submit_remote(remote, deadline)
+            self._remote.submit(remote, deadline)
         if embeds:
             self._embedding.submit(embeds)
         return futures
@@ -271,63 +259,22 @@ class Backends:
             cancel(futures)
             raise
 
-    def _submit_remote(
-        self, asked: Sequence[tuple[_RemoteAsk, Future[Answer]]], deadline: float | None
-    ) -> None:
-        """Questions to judges and models, all with one wake-up of their loop."""
-        try:
-            clients = {kind: self._client_for(kind) for kind in {type(ask) for ask, _ in asked}}
-        except ValueError as error:
-            for _, future in asked:
-                future.set_result(ModelServerError(str(error)))
-            return
-        with self._lock:
-            if self._loop is None or self._loop.pid != os.getpid():
-                from graders.endpoints.background import Loop
-
-                self._loop = Loop()
-        loop = self._loop
-
-        def begin() -> None:
-            for ask, future in asked:
-                if not future.cancelled():
-                    task = loop.create_task(clients[type(ask)].answer(ask, deadline=deadline))
-                    follow(task, future, _same, partial(loop.give_up, task))
-
-        loop.call(begin)
-
-    def _client_for(self, kind: type[_RemoteAsk]) -> Any:
+    def _client_for(self, kind: type[RemoteAsk]) -> Any:
         """Who answers such an ask."""
         if kind is EndpointAsk:
             return self.endpoint_graders
         return self.models if kind is ModelAsk else self.sampler
 
-    def _submit_code(self, asked: Sequence[tuple[CodeAsk, Future[Answer]]], deadline: float | None) -> None:
-        try:
-            sandbox = self.sandbox
-        except (ValueError, TypeError) as error:
-            text = f"the [sandbox] configuration is not valid: {error}"
-            for _, future in asked:
-                future.set_result(PythonServerError(text, "infrastructure"))
-        else:
-            _submit_to(sandbox, asked, deadline)
-
     def interrupt(self) -> None:
         """Call off the questions to judges that are under way: their answers are Interrupted."""
-        loop = self._loop
-        if loop is not None:
-            loop.cancel()
+        self._remote.interrupt()
 
     def close(self) -> None:
         """End what was started: connections, sandbox processes, threads."""
         with self._lock:
-            loop, self._loop = self._loop, None
-            models, sandbox, embedder = self._models, self._sandbox, self._embedder
-        if loop is not None and loop.pid == os.getpid():
-            for client in (models, self._sampler, self._endpoint_graders):
-                if client is not None:
-                    loop.finish(client.aclose())
-            loop.close()
+            clients = [self._models, self._sampler, self._endpoint_graders]
+            sandbox, embedder = self._sandbox, self._embedder
+        self._remote.close(client for client in clients if client is not None)
         if sandbox is not None:
             sandbox.close()
         end = getattr(embedder, "close", None)
@@ -340,42 +287,3 @@ class Backends:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _lock() -> Any:
-    import threading
-
-    return threading.RLock()
-
-
-def _submit_to(
-    sandbox: Sandbox, asked: Sequence[tuple[CodeAsk, Future[Answer]]], deadline: float | None
-) -> None:
-    """Send programs off, all with one wake-up of the sandbox's thread."""
-    timeout_s = None if deadline is None else max(0.001, deadline - time.monotonic())
-    with sandbox.batch_submissions():
-        for ask, future in asked:
-            try:
-                running = sandbox.submit(ask.source, ask.sample, ask.item, key=ask.key, timeout_s=timeout_s)
-            except (TypeError, ValueError, RecursionError) as error:
-                message = f"the row cannot be sent to the program as JSON: {error}"
-                future.set_result(SampleParseError(message))
-            else:
-                follow(running, future, _code_answer, running.cancel)
-
-
-def _same(reply: Answer) -> Answer:
-    return reply
-
-
-def _code_answer(outcome: Outcome) -> Answer:
-    if outcome.value is not None:
-        return CodeReply(outcome.value, outcome.held_by, outcome.printed)
-    error: GradeError
-    if outcome.status in RUNTIME_OUTCOMES:
-        error = PythonRuntimeError(outcome.text or outcome.error_type)
-    else:
-        error = PythonServerError(outcome.text or outcome.status, outcome.status)
-    if outcome.printed:
-        return error.replace(usage=None, provenance={"printed": outcome.printed})
-    return error

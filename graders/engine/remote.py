@@ -1,0 +1,74 @@
+"""Questions over the network: to judges, sampled models and graders behind addresses, on one event loop."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from graders.ask import Answer, EndpointAsk, ModelAsk, SampleAsk
+from graders.engine.futures import follow
+from graders.errors import ModelServerError
+
+if TYPE_CHECKING:
+    from graders.endpoints.background import Loop
+
+RemoteAsk: TypeAlias = ModelAsk | SampleAsk | EndpointAsk
+
+
+class RemoteQueue:
+    """The loop on which such questions are asked; it starts with the first one, and anew in a forked child.
+
+    Args:
+        client_for: Who answers asks of a type; its ValueError (a configuration that is not valid) is the rows'.
+    """
+
+    def __init__(self, client_for: Callable[[type[RemoteAsk]], Any]) -> None:
+        self._client_for = client_for
+        self._loop: Loop | None = None
+        self._lock = threading.Lock()
+
+    def submit(self, asked: Sequence[tuple[RemoteAsk, Future[Answer]]], deadline: float | None) -> None:
+        """Send questions off, all with one wake-up of the loop."""
+        try:
+            clients = {kind: self._client_for(kind) for kind in {type(ask) for ask, _ in asked}}
+        except ValueError as error:
+            for _, future in asked:
+                future.set_result(ModelServerError(str(error)))
+            return
+        with self._lock:
+            if self._loop is None or self._loop.pid != os.getpid():
+                from graders.endpoints.background import Loop
+
+                self._loop = Loop()
+        loop = self._loop
+
+        def begin() -> None:
+            for ask, future in asked:
+                if not future.cancelled():
+                    task = loop.create_task(clients[type(ask)].answer(ask, deadline=deadline))
+                    follow(task, future, _same, partial(loop.give_up, task))
+
+        loop.call(begin)
+
+    def interrupt(self) -> None:
+        """Call off the questions that are under way: their answers are Interrupted."""
+        loop = self._loop
+        if loop is not None:
+            loop.cancel()
+
+    def close(self, clients: Iterable[Any]) -> None:
+        """End the loop, and on it the clients' connections."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is not None and loop.pid == os.getpid():
+            for client in clients:
+                loop.finish(client.aclose())
+            loop.close()
+
+
+def _same(reply: Answer) -> Answer:
+    return reply
