@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import graders
-from graders.endpoints.transport import Reply
+from graders.endpoints.contract import Reply
 from graders.models import Client, Config
 
 ROWS, DELAY_S, IN_FLIGHT = 200, 0.05, 200

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
-import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,22 +22,19 @@ from graders.cli.common import (
     strict_option,
     unsandboxed_option,
 )
+from graders.cli.endings import ending
 from graders.cli.gates import exit_code, gate_options
 from graders.cli.github import github_option, show_on_github
 from graders.cli.selection import selection_options
-from graders.wording import plural
+from graders.cli.talk import Talk, is_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from graders.batch.progress import Progress, Run
     from graders.batch.selection import Selection
     from graders.engine.grader import Grader
-    from graders.results.lines import Tally
     from graders.stats.figures import Summary
 
-#: Between two progress lines where stderr is not a terminal.
-LINE_EVERY_S = 5.0
 #: Up to here OUT is read again for the summary, at most 0.3 s; beyond, `grader report` does it.
 SUMMARY_ROWS = 200_000
 
@@ -158,7 +152,7 @@ def command(
 
     if spec == "-" and "-" in data:
         raise click.UsageError("SPEC and DATA cannot both be standard input.")
-    if not _is_file(output) and (
+    if not is_file(output) and (
         resume or retry_failed or sorted_ or fail_under is not None or min_coverage is not None or github
         or until_width is not None
     ):  # fmt: skip
@@ -181,7 +175,7 @@ def command(
     except SpecError as error:
         show_problems(error.problems)
         return NOT_MET
-    talk = _Talk(quiet)
+    talk = Talk(quiet)
     try:
         with (
             grader.backends,
@@ -218,7 +212,7 @@ def command(
     wanted = gated or (not quiet and run.tally.rows <= SUMMARY_ROWS)
     summary = _summary(output, config, pass_threshold) if wanted else None
     talk.summary(run, output, summary, grader.backends.asked)
-    code = _code_of(run, spec, output, talk)
+    code = ending(run, spec, output, talk)
     if code == OK and sorted_:
         code = _sort(output, sorted_, talk)
     if code != OK or summary is None:
@@ -233,28 +227,7 @@ def command(
     return exit_code(found, inconclusive)
 
 
-def _code_of(run: Run, spec: str, output: str, talk: _Talk) -> int:
-    """How the grading itself went; what to do next is said where it did not end well."""
-    if run.interrupted:
-        talk.say(f"interrupted. {_how_to_go_on(output)}")
-        return INTERRUPTED
-    if run.broken:
-        talk.say(
-            f"error: {run.broken}. {_how_to_go_on(output, '--retry-failed' if run.infrastructure_failures else '--resume')}"
-        )
-        return BROKEN
-    if run.graded and not run.tally.scored:
-        # they are those of judge or sandbox
-        if run.infrastructure_failures:
-            why = f"`grader doctor {shlex.quote(spec)} --probe` says what does not work; the rows of OUT say why. "
-            talk.say(f"error: no row could be graded; {why}{_how_to_go_on(output, '--retry-failed')}")
-        else:
-            talk.say("error: no row could be graded; `grader check` says what is wrong with spec or data")
-        return BROKEN
-    return OK
-
-
-def _sort(output: str, target: str, talk: _Talk) -> int:
+def _sort(output: str, target: str, talk: Talk) -> int:
     """Write a sorted copy of the results."""
     from graders.results.copy import write_sorted
     from graders.results.read import ResultsError
@@ -269,7 +242,7 @@ def _sort(output: str, target: str, talk: _Talk) -> int:
 
 def _each(names: Iterable[str], spec: str, output: str) -> int:
     """Grade the data with every grader of SPEC, each into a file of its own; the worst exit code."""
-    if spec == "-" or not _is_file(output):
+    if spec == "-" or not is_file(output):
         known = ", ".join(map(repr, names))
         raise click.UsageError(f"SPEC holds several graders ({known}): choose one with --grader NAME.")
     context = click.get_current_context()
@@ -293,11 +266,6 @@ def _engine(engine: str, address: str | None, grader: Grader, jobs: int | None) 
     return Actors(grader, jobs, address=address)
 
 
-def _is_file(output: str) -> bool:
-    """Whether OUT can be read again: not standard output, a pipe or a device."""
-    return output != "-" and (os.path.isfile(output) or not os.path.exists(output))
-
-
 def _same_file(one: str, other: str) -> bool:
     try:
         return os.path.samefile(one, other)
@@ -305,117 +273,11 @@ def _same_file(one: str, other: str) -> bool:
         return False
 
 
-def _how_to_go_on(output: str, option: str = "--resume") -> str:
-    """The command that grades what is missing."""
-    if output == "-":
-        return ""
-    arguments = [
-        argument for argument in sys.argv[1:] if argument not in ("--resume", "--retry-failed", "--force")
-    ]
-    return f"Go on with: {shlex.join(['grader', *arguments, option])}"
-
-
 def _summary(output: str, config: str | None, pass_threshold: float | None) -> Summary | None:
     """The statistics of OUT; None where it cannot be read again."""
-    if not _is_file(output):
+    if not is_file(output):
         return None
     from graders.stats.gather import gather
     from graders.stats.summary import summarise
 
     return summarise(gather(output), price_by(config), pass_threshold=pass_threshold)
-
-
-class _Talk:
-    """Everything on stderr: a line that renews itself on a terminal, one every LINE_EVERY_S elsewhere; the summary."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._terminal = sys.stderr.isatty() and not quiet
-        self._told = time.monotonic()
-
-    def say(self, text: str) -> None:
-        click.echo(text, err=True)
-
-    def from_signal(self, text: str) -> None:
-        """As `say`, from inside a signal handler, where a buffered stream may be in use."""
-        os.write(2, f"\n{text}\n".encode())
-
-    def progress(self, now: Progress) -> None:
-        """Called several times a second."""
-        if self._quiet:
-            return
-        if self._terminal:
-            columns = os.get_terminal_size(2).columns
-            sys.stderr.write(f"\r\x1b[K{_line(now)[: columns - 1]}")
-            sys.stderr.flush()
-        elif time.monotonic() - self._told > LINE_EVERY_S:
-            self._told = time.monotonic()
-            self.say(_line(now))
-
-    def summary(self, run: Run, output: str, summary: Summary | None, judges: Mapping[str, object]) -> None:
-        if self._quiet:
-            return
-        if self._terminal:
-            sys.stderr.write("\r\x1b[K")  # in place of the progress line
-            sys.stderr.flush()
-        tally = run.tally
-        for note in run.notes:
-            self.say(f"note: {note}")
-        if summary is not None:
-            from graders.report.terminal import summary_text
-
-            lines = [summary_text(summary)]
-        else:
-            lines = _counts(tally)
-            if _is_file(output):
-                lines.append(f"intervals and more: grader report {shlex.quote(output)}")
-        if run.narrow_enough:
-            lines.append(
-                "stopped before the end of the data: the mean is known as closely as --until-width asks"
-            )
-        if run.graded < tally.rows:
-            lines.append(f"{run.graded:,} of {tally.rows:,} rows graded now")
-        lines += [f"judge {model}: {asked}" for model, asked in judges.items()]
-        if run.cost is not None:
-            lines.append(f"cost of this run: {run.cost:.4g}")
-        if run.unmatched_rows:
-            lines.append(f"note: {plural(run.unmatched_rows, 'row')} of {output} not in this data")
-        rate = run.graded / max(run.seconds, 1e-6)
-        lines.append(f"{run.seconds:.2f} s, {rate:,.0f} rows/s -> {output}")
-        # the results themselves may be what goes to stdout
-        click.echo("\n".join(lines), err=output == "-")
-
-
-def _counts(tally: Tally) -> list[str]:
-    """The summary of results that are many, or gone down a pipe."""
-    flags = ", ".join(f"{flag} {n:,}" for flag, n in sorted(tally.flags.items(), key=lambda pair: -pair[1]))
-    failed = f"{tally.failed:,} failed ({flags})" if tally.failed else "0 failed"
-    lines = [f"{plural(tally.rows, 'row')}: {tally.scored:,} scored, {failed}"]
-    if tally.scored:
-        lines.append(f"mean reward of the scored rows: {tally.total / tally.scored:.6g}")
-    for model, (prompt, completion) in tally.tokens.items():
-        lines.append(f"{model}: {prompt:,} tokens asked, {completion:,} answered")
-    return lines
-
-
-def _line(now: Progress) -> str:
-    """`1,234 rows of 5,000 (24 %)  310/s  12 failed  45,678 tokens  cost 0.1234  0:12 left`."""
-    of = f" of {now.total:,} ({now.rows / now.total:.0%})" if now.total else ""
-    parts = [
-        f"{now.rows:,} rows{of}",
-        f"{now.graded / max(now.seconds, 0.001):,.0f}/s",
-        f"{now.failed:,} failed",
-    ]
-    if now.tokens:
-        parts.append(f"{now.tokens:,} tokens")
-    if now.cost is not None:
-        parts.append(f"cost {now.cost:.4g}")
-    if now.left_s is not None and now.seconds > 1:
-        parts.append(f"{_clock(now.left_s)} left")
-    return "  ".join(parts)
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from graders.embed import TextsRefused, encodable
 from graders.endpoints.call import EndpointCall
 from graders.endpoints.complaint import Complaint
+from graders.endpoints.contract import Reply, Transport
 from graders.endpoints.endpoint import Endpoint, Endpoints
 from graders.endpoints.failures import CapabilityLearned, final_failure
 from graders.endpoints.spending import text_tokens
-from graders.endpoints.transport import Reply, Transport
 from graders.errors import GradeError, ModelServerError, ModelStop
 from graders.usage import Usage
 

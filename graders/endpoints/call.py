@@ -13,19 +13,17 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from graders.endpoints.capabilities import MOST_LESSONS, refused_feature
-from graders.endpoints.complaint import Complaint
+from graders.endpoints.complaint import Complaint, complaint_of
 from graders.endpoints.concurrency import NotAdmitted
+from graders.endpoints.contract import Reply
 from graders.endpoints.endpoint import Endpoint
-from graders.endpoints.failures import CapabilityLearned, OutOfTime, Retry, final_failure, redacted
+from graders.endpoints.failures import CapabilityLearned, OutOfTime, Retry, backoff_s, final_failure, redacted
 from graders.endpoints.spending import cost_of
-from graders.endpoints.transport import Reply
 from graders.endpoints.wire import NotAnAnswer, NotSendable
 from graders.errors import GradeError, ModelServerError, ModelStop
 from graders.jsontext import request_body
 from graders.usage import Usage
 
-#: Of the delay between attempts, in seconds, before jitter: the first bound, and the last.
-BASE_S, MOST_S = 0.5, 30.0
 #: How long an endpoint that refused the key or the quota is not asked again.
 STOPPED_S = 30.0
 
@@ -167,12 +165,12 @@ class EndpointCall(ABC, Generic[P, R]):
             self._request_id = reply.headers.get("x-request-id", "")
             spent = 0.0
             if reply.status != 200:
-                raise self._failure(_complaint(reply), body, sent_at, secret)
+                raise self._failure(complaint_of(reply), body, sent_at, secret)
             try:
                 parsed = self.parse(reply)
             except NotAnAnswer as error:
                 if error.status:
-                    raise self._failure(_complaint(reply, error.status), body, sent_at, secret) from None
+                    raise self._failure(complaint_of(reply, error.status), body, sent_at, secret) from None
                 raise Retry(redacted(str(error), secret)) from None
             usage = parsed.usage
             spent = reserved
@@ -291,17 +289,11 @@ class EndpointCall(ABC, Generic[P, R]):
         await timing.sleep(delay)
 
     def _backoff(self) -> float:
-        """Full jitter: anywhere up to a bound that doubles."""
-        bound = min(MOST_S, BASE_S * 2.0 ** (max(1, self.tries) - 1))
-        return self.endpoint.timing.jitter() * bound
+        return backoff_s(self.tries, self.endpoint.timing.jitter())
 
     def _most_cost(self, expected: Usage) -> float:
         price = self.endpoint.price
         return cost_of(expected, price) if price is not None and self.endpoint.budget.max_cost else 0.0
-
-
-def _complaint(reply: Reply, status: int = 0) -> Complaint:
-    return Complaint(status or reply.status, reply.body.decode("utf-8", "replace"), reply.headers)
 
 
 def _total(usage: Usage) -> int:

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from graders.endpoints.concurrency import duration, retry_after
+from graders.endpoints.contract import Reply
 
 #: Keys whose values quote the request or the model, and say nothing about what is wrong with it.
 _QUOTES = frozenset({"input", "ctx", "url", "failed_generation"})
@@ -99,6 +100,11 @@ class Complaint:
         return (
             f"status {self.status}" + (f" {code}" if code else "") + (f": {message[:500]}" if message else "")
         )
+
+
+def complaint_of(reply: Reply, status: int = 0) -> Complaint:
+    """The error in a response; with `status`, the one that its body names."""
+    return Complaint(status or reply.status, reply.body.decode("utf-8", "replace"), reply.headers)
 
 
 def _texts(value: Any, only: tuple[str, ...] = (), inside: bool = False) -> Iterator[str]:

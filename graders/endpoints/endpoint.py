@@ -16,8 +16,9 @@ from graders.config.config import Config
 from graders.config.route import OPENAI_URL, Price, Route
 from graders.endpoints.capabilities import STRUCTURED_MODES, EndpointCapabilities
 from graders.endpoints.concurrency import ConcurrencyLimiter
+from graders.endpoints.contract import Transport
 from graders.endpoints.spending import Budget, ModelTotals, Totals, price_of
-from graders.endpoints.transport import TRANSPORTS, Transport
+from graders.endpoints.transport import TRANSPORTS
 from graders.errors import ModelStop
 
 Token: TypeAlias = Callable[[Route], "str | Awaitable[str]"]

@@ -8,6 +8,8 @@ from graders.endpoints.capabilities import is_unsupported
 from graders.endpoints.complaint import Complaint
 from graders.errors import GradeError, ModelRefusal, ModelServerError, ModelStop
 
+#: Of the delay between attempts, in seconds, before jitter: the first bound, and the last.
+BASE_S, MOST_S = 0.5, 30.0
 #: The content of one row was refused. "flagged" alone may be said of an account.
 _FILTERED = re.compile(
     r"content[_ ](?:filter|policy|management policy)|responsible_?ai|moderation|safety (?:system|filter|polic)"
@@ -74,3 +76,12 @@ def final_failure(
 def redacted(message: str, secret: str) -> str:
     """Servers quote the key they refuse."""
     return message.replace(secret, "***") if secret else message
+
+
+def backoff_s(tries: int, jitter: float) -> float:
+    """The delay after so many tries, with full jitter: anywhere up to a bound that doubles.
+
+    Args:
+        jitter: From 0 to 1.
+    """
+    return jitter * min(MOST_S, BASE_S * 2.0 ** (max(1, tries) - 1))

@@ -23,8 +23,8 @@ from graders.config.keys import ENDPOINT_GRADER_KEYS
 from graders.config.route import Route
 from graders.endpoints.call import EndpointCall
 from graders.endpoints.complaint import Complaint
+from graders.endpoints.contract import Reply, Transport
 from graders.endpoints.endpoint import Endpoint, Endpoints, Timing
-from graders.endpoints.transport import Reply, Transport
 from graders.errors import EndpointNotAllowed, EndpointParseError, EndpointServerError, GradeError
 from graders.usage import NO_USAGE, Usage
 

@@ -10,10 +10,10 @@ from graders.ask import ModelAsk, ModelReply
 from graders.endpoints.call import EndpointCall
 from graders.endpoints.capabilities import MOST_LESSONS, STRUCTURED_MODES, refused_feature
 from graders.endpoints.complaint import Complaint
+from graders.endpoints.contract import Reply
 from graders.endpoints.endpoint import Endpoint
 from graders.endpoints.failures import CapabilityLearned, Retry
 from graders.endpoints.spending import answer_tokens, prompt_tokens
-from graders.endpoints.transport import Reply
 from graders.endpoints.wire import Completion, read_completion
 from graders.errors import GradeError, ModelExceededMaxTokens, ModelParseError, ModelRefusal
 from graders.judges.quality import expected_score, grid_of

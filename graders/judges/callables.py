@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from graders.config.config import Config
-from graders.endpoints.transport import Reply, Transport
+from graders.endpoints.contract import Reply, Transport
 from graders.errors import GradeError, ModelServerError
 from graders.judges.client import Client
 

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from graders.ask import ModelAsk, ModelReply, without_usage
 from graders.config.config import Config, load_config
+from graders.endpoints.contract import Transport
 from graders.endpoints.endpoint import Endpoint, Endpoints, Timing, Token
 from graders.endpoints.failures import OutOfTime
 from graders.endpoints.spending import Totals
-from graders.endpoints.transport import Transport
 from graders.endpoints.wire import NotSendable
 from graders.errors import GradeError, ModelServerError
 from graders.judges.cache import Cache, cache_key

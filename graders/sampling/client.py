@@ -11,9 +11,9 @@ from typing import Any
 from graders.ask import SampleAsk, SampleReply
 from graders.config.config import Config
 from graders.endpoints.call import EndpointCall
+from graders.endpoints.contract import Reply
 from graders.endpoints.endpoint import Endpoint, Endpoints
 from graders.endpoints.spending import ASSUMED_ANSWER, IMAGE_TOKENS, MESSAGE_TOKENS, text_tokens
-from graders.endpoints.transport import Reply
 from graders.endpoints.wire import Completion, read_completion
 from graders.errors import ModelParseError, ModelRefusal
 from graders.sampling.request import LIMITS, body_of, not_applied

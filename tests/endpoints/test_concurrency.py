@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import graders
 from graders.endpoints.concurrency import MOST_WAIT_S, Bucket, ConcurrencyLimiter, retry_after
+from graders.endpoints.contract import Reply
 from graders.endpoints.spending import cost_of
-from graders.endpoints.transport import Reply
 from graders.errors import ModelStop
 from graders.judges.scripted import say
 from graders.models import Config, Price, ScriptedJudge, connect, estimate

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from graders.ask import ModelAsk, Sampling
-from graders.endpoints.transport import Direct, Reply
+from graders.endpoints.contract import Reply
+from graders.endpoints.transport import Direct
 from graders.messages import Message, TextPart
 from graders.models import Client, Config, ScriptedJudge
 from graders.verdict import Verdict

@@ -12,7 +12,7 @@ import pytest
 
 import graders
 from graders.ask import ModelReply
-from graders.endpoints.transport import Reply
+from graders.endpoints.contract import Reply
 from graders.errors import GradeError, ModelExceededMaxTokens, ModelParseError, ModelRefusal, ModelServerError
 from graders.judges.scripted import Received, Step, completion, say
 from graders.models import Client, Config, ConfigError, Recorded, ScriptedJudge, connect

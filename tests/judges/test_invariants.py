@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graders.ask import ModelReply
-from graders.endpoints.transport import Reply
+from graders.endpoints.contract import Reply
 from graders.errors import GradeError, ModelStop
 from graders.result import FLAGS
 from tests.judges.support import Fake, ask, in_virtual_time, ok, virtual_client

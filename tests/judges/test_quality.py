@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import graders
-from graders.endpoints.transport import Reply
+from graders.endpoints.contract import Reply
 from graders.errors import GradeError, ModelParseError, ModelStop
 from graders.judges.quality import expected_score, grid_of
 from graders.judges.reading import read_verdict

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import graders
-from graders.endpoints.transport import Reply
+from graders.endpoints.contract import Reply
 from graders.messages import Message, TextPart, with_text
 from graders.models import Client, Config, ConfigError, Route, ScriptedJudge, load_config
 from tests.judges.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client

@@ -425,7 +425,7 @@ def test_what_may_go_wrong(
     server: ScriptedJudge, answers: list[Step], says: str, requests: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Failures that may pass are tried again; the others are said, and no row gets a score."""
-    monkeypatch.setattr("graders.endpoints.call.BASE_S", 0.01)
+    monkeypatch.setattr("graders.endpoints.failures.BASE_S", 0.01)
     monkeypatch.setenv("EMBED_KEY", "secret")
     server.queue(*answers)
     with backends_of(server) as backends:

@@ -1,0 +1,44 @@
+"""How a batch ended: its exit code, and the command that goes on."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+from graders.cli import BROKEN, INTERRUPTED, OK
+from graders.cli.talk import Talk
+
+if TYPE_CHECKING:
+    from graders.batch.progress import Run
+
+
+def ending(run: Run, spec: str, output: str, talk: Talk) -> int:
+    """How the grading itself went; what to do next is said where it did not end well."""
+    if run.interrupted:
+        talk.say(f"interrupted. {how_to_go_on(output)}")
+        return INTERRUPTED
+    if run.broken:
+        talk.say(
+            f"error: {run.broken}. {how_to_go_on(output, '--retry-failed' if run.infrastructure_failures else '--resume')}"
+        )
+        return BROKEN
+    if run.graded and not run.tally.scored:
+        # they are those of judge or sandbox
+        if run.infrastructure_failures:
+            why = f"`grader doctor {shlex.quote(spec)} --probe` says what does not work; the rows of OUT say why. "
+            talk.say(f"error: no row could be graded; {why}{how_to_go_on(output, '--retry-failed')}")
+        else:
+            talk.say("error: no row could be graded; `grader check` says what is wrong with spec or data")
+        return BROKEN
+    return OK
+
+
+def how_to_go_on(output: str, option: str = "--resume") -> str:
+    """The command that grades what is missing."""
+    if output == "-":
+        return ""
+    arguments = [
+        argument for argument in sys.argv[1:] if argument not in ("--resume", "--retry-failed", "--force")
+    ]
+    return f"Go on with: {shlex.join(['grader', *arguments, option])}"

@@ -1,0 +1,33 @@
+"""How one HTTP exchange goes, for every transport."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP response; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Transport(Protocol):
+    """Makes HTTP exchanges."""
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Reply:
+        """The whole response, whatever its status. Never tries again on its own.
+
+        Raises:
+            TimeoutError: it was not whole within `timeout_s`.
+            OSError: there is none, or not all of it.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections; the transport may be used again after."""
+        ...
