@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graders.cli import BROKEN, NOT_MET, OK
-from graders.cli.common import colors, config_option, save, show_problems, spec_argument
+from graders.cli.shared.common import colors, config_option, save, show_problems, spec_argument
 from graders.wording import plural
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from graders.cli import BROKEN, INTERRUPTED, NOT_MET, OK
-from graders.cli.common import (
+from graders.cli.shared.common import (
     compile_spec,
     config_option,
     data_options,
@@ -22,11 +22,11 @@ from graders.cli.common import (
     strict_option,
     unsandboxed_option,
 )
-from graders.cli.endings import ending
-from graders.cli.gates import exit_code, gate_options
-from graders.cli.github import github_option, show_on_github
-from graders.cli.selection import selection_options
-from graders.cli.talk import Talk, is_file
+from graders.cli.shared.endings import ending
+from graders.cli.shared.gates import exit_code, gate_options
+from graders.cli.shared.github import github_option, show_on_github
+from graders.cli.shared.selection import selection_options
+from graders.cli.shared.talk import Talk, is_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

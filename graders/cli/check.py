@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graders.cli import NOT_MET, OK
-from graders.cli.common import (
+from graders.cli.shared.common import (
     colors,
     config_option,
     data_options,

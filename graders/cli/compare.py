@@ -7,9 +7,9 @@ from typing import Literal
 
 import click
 
-from graders.cli.common import save
-from graders.cli.gates import exit_code, inconclusive_option, surely_option
-from graders.cli.github import annotate_gates, github_option, write_step_summary
+from graders.cli.shared.common import save
+from graders.cli.shared.gates import exit_code, inconclusive_option, surely_option
+from graders.cli.shared.github import annotate_gates, github_option, write_step_summary
 
 
 @click.command()

@@ -7,7 +7,7 @@ import json
 import click
 
 from graders.cli import NOT_MET, OK
-from graders.cli.common import show_problems, spec_argument
+from graders.cli.shared.common import show_problems, spec_argument
 
 
 @click.command()

@@ -14,7 +14,7 @@ import click
 
 from graders._version import __version__
 from graders.cli import NOT_MET, OK
-from graders.cli.common import colors, config_option, spec_argument
+from graders.cli.shared.common import colors, config_option, spec_argument
 from graders.errors import SpecError
 
 if TYPE_CHECKING:

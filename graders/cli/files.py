@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from graders.cli import BROKEN, NOT_MET, OK
-from graders.cli.common import open_store
+from graders.cli.shared.common import open_store
 
 if TYPE_CHECKING:
     from graders.store import FileRecord, Store

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from graders.cli.common import config_option, price_by, save
-from graders.cli.gates import exit_code, gate_options, say_unmet
-from graders.cli.github import github_option, show_on_github
+from graders.cli.shared.common import config_option, price_by, save
+from graders.cli.shared.gates import exit_code, gate_options, say_unmet
+from graders.cli.shared.github import github_option, show_on_github
 
 if TYPE_CHECKING:
     from graders.report.report import Report

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from graders.cli import NOT_MET, OK
-from graders.cli.common import (
+from graders.cli.shared.common import (
     colors,
     compile_spec,
     config_option,

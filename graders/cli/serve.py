@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from graders.cli import BROKEN, OK
-from graders.cli.common import colors, config_option, strict_option, unsandboxed_option
+from graders.cli.shared.common import colors, config_option, strict_option, unsandboxed_option
 
 if TYPE_CHECKING:
     import socket

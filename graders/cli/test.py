@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graders.cli import BROKEN, INTERRUPTED, NOT_MET, OK
-from graders.cli.common import (
+from graders.cli.shared.common import (
     config_option,
     judges_of,
     price_by,
@@ -26,7 +26,13 @@ from graders.cli.common import (
     strict_option,
     unsandboxed_option,
 )
-from graders.cli.github import annotate, annotate_failures, annotate_gates, github_option, write_step_summary
+from graders.cli.shared.github import (
+    annotate,
+    annotate_failures,
+    annotate_gates,
+    github_option,
+    write_step_summary,
+)
 
 if TYPE_CHECKING:
     from graders.batch.progress import Progress

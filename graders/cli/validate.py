@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from graders.cli import NOT_MET, OK
-from graders.cli.common import (
+from graders.cli.shared.common import (
     colors,
     config_option,
     document_argument,
@@ -18,7 +18,7 @@ from graders.cli.common import (
     show_problems,
     strict_option,
 )
-from graders.cli.github import annotate
+from graders.cli.shared.github import annotate
 
 if TYPE_CHECKING:
     from graders.errors import Problem

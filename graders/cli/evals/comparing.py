@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from graders.cli import NOT_MET, OK
-from graders.cli.common import open_store
 from graders.cli.evals.printing import flips_option, unknown
+from graders.cli.shared.common import open_store
 
 
 @click.command()

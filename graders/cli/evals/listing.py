@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from graders.cli import NOT_MET, OK
-from graders.cli.common import open_store
 from graders.cli.evals.printing import MOST, counts, echo_items, json_option, print_run, unknown
+from graders.cli.shared.common import open_store
 
 if TYPE_CHECKING:
     from graders.store import Store

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from graders.cli import BROKEN, NOT_MET, OK
-from graders.cli.common import open_store
 from graders.cli.evals.printing import unknown
+from graders.cli.shared.common import open_store
 
 if TYPE_CHECKING:
     from graders.store import Store

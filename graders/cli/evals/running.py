@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graders.cli import BROKEN, NOT_MET, OK
-from graders.cli.common import (
+from graders.cli.evals.printing import flips_option, json_option, print_run, unknown
+from graders.cli.shared.common import (
     config_option,
     open_store,
     read_object,
     strict_option,
     unsandboxed_option,
 )
-from graders.cli.evals.printing import flips_option, json_option, print_run, unknown
 
 if TYPE_CHECKING:
     from graders.evals.service import Evals

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from graders.cli import BROKEN, INTERRUPTED, OK
-from graders.cli.talk import Talk
+from graders.cli.shared.talk import Talk
 
 if TYPE_CHECKING:
     from graders.batch.progress import Run
