@@ -56,7 +56,7 @@ def _read(raw: Any, path: str, backends: Backends, strict: bool) -> dict[str, An
         lines = "\n".join(map(str, error.problems))
         raise InvalidRequest(lines, f"{path}.{first.path}" if first.path else path, first.code) from None
     spec = grader.spec
-    if _threshold(spec) is None:
+    if pass_threshold(spec) is None:
         text = f"Missing required parameter: '{path}.pass_threshold'. It says which scores pass."
         raise InvalidRequest(text, f"{path}.pass_threshold", "missing_required_parameter")
     wire = {**spec.to_json(), "name": grader.name, "id": f"{grader.name}-{uuid.uuid4()}"}
@@ -85,7 +85,7 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "message", "role": message["role"], "content": as_part(message["content"])}
 
 
-def _threshold(spec: SpecModel) -> float | None:
+def pass_threshold(spec: SpecModel) -> float | None:
     """The score from which a row passes; None where the criterion has to name one.
 
     Without a threshold a verdict of two values passes with the better one, a judge's score from the middle of its
@@ -150,7 +150,7 @@ class Criterion:
         self.grader: Grader = graders.compile(dict(wire), backends=backends)
         self.is_local = self.grader.kind.n_asks == 0
         spec = self.grader.spec
-        self.threshold = _threshold(spec)
+        self.threshold = pass_threshold(spec)
         self._sample_of = _sample_reader(spec)
 
     def batch_row(self, sample: Sample, item: Mapping[str, Any]) -> dict[str, Any]:

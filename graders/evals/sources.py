@@ -122,11 +122,15 @@ def as_item(row: Mapping[str, Any]) -> NewItem:
     return new_item(row["item"], None if sample is None else dumps(sample).decode())
 
 
-def new_item(item: Mapping[str, Any], sample: str | None) -> NewItem:
+_ordered = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str).encode
+
+
+def new_item(
+    item: Mapping[str, Any], sample: str | None, shown: str | None = None, item_id: str | None = None
+) -> NewItem:
     """An item with its hash: equal items have equal ones, whatever the order of their keys."""
-    ordered = json.dumps(item, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    content_hash = sha256(ordered.encode("utf-8", "surrogatepass")).hexdigest()
-    return NewItem(dumps(item).decode(), content_hash, sample)
+    content_hash = sha256(_ordered(item).encode("utf-8", "surrogatepass")).hexdigest()
+    return NewItem(dumps(item).decode(), content_hash, sample, shown, item_id)
 
 
 def check_inline(rows: list[Any], schema: ItemSchema | None) -> None:

@@ -140,7 +140,7 @@ def read_results(path: str | Path) -> Results:
                 if not line.endswith(b"\n"):
                     return
                 try:
-                    yield _row(loads(line), field_map)
+                    yield parse_row(loads(line), field_map)
                 except (ValueError, TypeError, KeyError) as error:
                     raise ResultsError(f"{path}:{number}: not a result line: {error}") from None
 
@@ -162,7 +162,20 @@ def read_rows(path: str | Path, places: Collection[int]) -> Iterator[tuple[int, 
         field_map = FieldMap(**header.options.get("fields", {}))
         for place, line in enumerate(_lines(file)):
             if place in places:
-                yield place, _row(loads(line), field_map)
+                yield place, parse_row(loads(line), field_map)
+
+
+def header_of(fields: Mapping[str, Any], path: str) -> Header:
+    """The header that a line's object is.
+
+    Raises:
+        ResultsError: it is of another version; TypeError and KeyError: it is not a header.
+    """
+    if fields[MARK] != VERSION:
+        raise ResultsError(
+            f"{path}: the results are of another version of the format; this reads version {VERSION}"
+        )
+    return Header(**{name: value for name, value in fields.items() if name != MARK})
 
 
 def parse_header(line: bytes, path: str) -> Header:
@@ -172,12 +185,7 @@ def parse_header(line: bytes, path: str) -> Header:
         ResultsError: the line is not one.
     """
     try:
-        fields = loads(line)
-        if fields.pop(MARK) != VERSION:
-            raise ResultsError(
-                f"{path}: the results are of another version of the format; this reads version {VERSION}"
-            )
-        return Header(**fields)
+        return header_of(loads(line), path)
     except ResultsError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError):
@@ -201,7 +209,8 @@ def check_rewards(rewards: Sequence[Any]) -> None:
     raise ValueError("a reward is no finite number")
 
 
-def _row(fields: dict[str, Any], field_map: FieldMap) -> ResultRow:
+def parse_row(fields: Mapping[str, Any], field_map: FieldMap) -> ResultRow:
+    """The row that a line's object is. Raises ValueError, TypeError or KeyError when it is none."""
     row = fields.get("row") or {}
     if fields["reward"] is not None:
         check_rewards((fields["reward"],))

@@ -10,10 +10,18 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from graders.batch import grade_dataset, read_results
 from graders.cli.evals import command
-from graders.evals.exporting import exported_objects, exported_rows
-from graders.evals.importing import ExchangeError, import_lines
-from graders.store import Cursor, Store
+from graders.cli.report import command as report_command
+from graders.engine.backends import Backends
+from graders.evals.batch_results import exported_results
+from graders.evals.dashboard import exported_rows
+from graders.evals.foreground import execute
+from graders.evals.imported import ExchangeError
+from graders.evals.importing import import_lines
+from graders.evals.objects import exported_objects
+from graders.evals.service import Evals
+from graders.store import Cursor, RunRecord, Store
 from tests.evals.support import client_of, custom, ended, equals, eval_server, items, rows, sampled
 
 GRADE = "match-73fe48a0-8090-46eb-aa8e-d426ad074eb3"
@@ -68,6 +76,10 @@ def test_an_export_becomes_runs(store: Store) -> None:
     shown = json.loads(item.shown or "")
     assert shown["output"][0]["content"] == "Paris"
     assert (shown["finish_reason"], shown["usage"]["total_tokens"]) == ("stop", 5)
+    # and out again as they came
+    assert [json.loads(line) for line in exported_rows(store, first)] == [
+        {"grader_samples": {}, **row} for row in EXPORT[:2]
+    ]
     again = import_lines(store, lines(EXPORT), "eval_items_1")
     assert (again.runs, again.items, again.known) == (0, 0, 2)
 
@@ -161,6 +173,136 @@ def test_imported_runs_are_compared_and_graded_again(store: Store, tmp_path: Pat
     # the row without a sample is an error for a criterion that reads one
     assert done.return_value == 1
     assert "agreement on match: 100.0% of 1" in done.stdout, done.output
+
+
+CHECK = {
+    "type": "string_check",
+    "name": "c",
+    "operation": "eq",
+    "input": "{{sample.output_text}}",
+    "reference": "{{item.a}}",
+}
+NEAR = {
+    "type": "text_similarity", "name": "s", "evaluation_metric": "fuzzy_match", "input": "{{sample.output_text}}",
+    "reference": "{{item.a}}",
+}  # fmt: skip
+BOTH = {"type": "multi", "name": "m", "graders": {"c": CHECK, "s": NEAR}, "calculate_output": "0.5*c + 0.5*s"}
+DATA = [
+    {"id": "x", "item": {"a": "Paris"}, "sample": "Paris", "label": 1},
+    {"id": "y", "item": {"a": "Paris"}, "sample": {"output_text": "Pariss"}},
+    {"id": "z", "item": {}, "sample": "Rome"},
+]
+RESULTS = [
+    # a spec, options of the batch, (passed, failed, errored) of the run: without a threshold a full score passes
+    pytest.param(CHECK, {}, (1, 1, 1), id="a check, with a row that cannot be graded"),
+    pytest.param(CHECK, {"texts": False}, (1, 1, 1), id="without texts"),
+    pytest.param({**NEAR, "pass_threshold": 0.8}, {}, (2, 0, 1), id="a threshold"),
+    pytest.param(BOTH, {}, (1, 1, 1), id="multi: sub-rewards and failed members"),
+]
+
+
+@pytest.mark.parametrize(("spec", "options", "counted"), RESULTS)
+def test_results_of_a_batch_there_and_back(
+    store: Store, tmp_path: Path, spec: Any, options: Any, counted: tuple[int, int, int]
+) -> None:
+    """`grader batch` writes a file; imported it is a run, and exported the same lines again, field by field."""
+    written = tmp_path / "results.jsonl"
+    (tmp_path / "rows.jsonl").write_bytes(b"".join(lines(DATA)))
+    grade_dataset(spec, tmp_path / "rows.jsonl", str(written), **options)
+    with written.open("ab") as file:
+        file.write(b'{"id": "torn')
+
+    done = evals("import", str(written))
+
+    assert "1 evals, 1 runs, 3 items" in done.stdout, done.output
+    run = only_run(store)
+    assert (run.name, run.status, run.n_rows) == ("results", "completed", 3)
+    assert (run.passed, run.failed, run.errored) == counted
+    back = evals("export", run.id, "--format", "results").stdout.splitlines()
+    assert [json.loads(line) for line in back] == [
+        json.loads(line) for line in written.read_text().splitlines()[:-1]
+    ]
+    # another file of the same spec is another run of the same eval
+    assert "0 evals, 1 runs, 3 items" in evals("import", str(written)).stdout
+
+
+def only_run(store: Store) -> RunRecord:
+    (eval_record,) = store.evals.page(Cursor()).rows
+    (run,) = store.runs.page(eval_record.id, Cursor()).rows
+    return run
+
+
+def test_a_judges_row_keeps_its_usage_and_its_verdict(store: Store) -> None:
+    header = {
+        "graders_results": 1,
+        "digest": "d" * 64,
+        "spec": {},
+        "name": "j",
+        "type": "score_model",
+        "engine": "e",
+    }
+    used = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "cached_tokens": None}
+    row = {
+        "id": "1",
+        "reward": 0.5,
+        "ok": True,
+        "seconds": 0.1,
+        "usage": {"m": used},
+        "provenance": {"judge": {"text": "t"}},
+    }
+
+    import_lines(store, lines([header, row]), "j")
+
+    run = only_run(store)
+    assert [(one.model, one.role, one.calls, one.total_tokens) for one in run.usage] == [
+        ("m", "grader", 1, 5)
+    ]
+    assert [json.loads(line) for line in exported_results(store, run)] == [header, row]
+
+
+def test_a_run_becomes_a_results_file(store: Store, tmp_path: Path) -> None:
+    """One criterion at a time; the report's command reads it, and imported again it counts the same."""
+    source = rows(*({"item": one["item"], "sample": {"output_text": "Paris"}} for one in DATA))
+    criteria = [{**CHECK, "name": "one"}, {**NEAR, "name": "two", "pass_threshold": 0.5}]
+    with Backends() as backends:
+        made = Evals(store, backends).create({"data_source_config": custom(), "testing_criteria": criteria})
+        run = execute(
+            store, backends, Evals(store, backends).create_run(made.id, {"data_source": source}).id, print
+        )
+    assert run is not None
+
+    unnamed = evals("export", run.id, "--format", "results")
+    out = tmp_path / "two.jsonl"
+    named = evals("export", run.id, "--format", "results", "--criterion", "two", "-o", str(out))
+
+    assert unnamed.return_value == 1
+    assert "name it with --criterion" in unnamed.stderr
+    assert named.return_value == 0, named.output
+    header, results = read_results(out)
+    assert (header.name, header.spec["evaluation_metric"], header.data) == ("two", "fuzzy_match", run.id)
+    graded = list(results)
+    assert [(one.id, one.reward, one.ok) for one in graded] == [
+        ("0", 1.0, True),
+        ("1", 1.0, True),
+        ("2", None, False),
+    ]
+    assert (graded[0].item, graded[0].output_text) == ({"a": "Paris"}, "Paris")
+    shown = CliRunner().invoke(report_command, [str(out)], standalone_mode=False)
+    assert shown.return_value == 0, shown.output
+    assert "0 evals" not in evals("import", str(out)).stdout
+    back = store.runs.page(f"eval_{header.digest[:32]}", Cursor()).rows[0]
+    two = run.criteria[1]
+    assert (back.passed, back.failed, back.errored) == (two.passed, two.failed, two.errored)
+    assert "\n".join(exported_results(store, back)) + "\n" == out.read_text()
+
+
+def test_an_imported_export_has_no_spec_for_a_results_file(store: Store) -> None:
+    import_lines(store, lines(EXPORT[:2]), "x")
+
+    done = evals("export", "evalrun_1", "--format", "results")
+
+    assert done.return_value == 1
+    assert "does not have the spec" in done.stderr
 
 
 def test_export_writes_a_file(store: Store, tmp_path: Path) -> None:

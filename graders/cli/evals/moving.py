@@ -16,7 +16,7 @@ from graders.cli.evals.printing import unknown
 from graders.cli.shared.common import open_store
 
 if TYPE_CHECKING:
-    from graders.store import Store
+    from graders.store import RunRecord, Store
 
 
 @click.command()
@@ -49,10 +49,14 @@ def pull(folder: Path, base_url: str, key_env: str, azure: bool, api_version: st
 
 @click.command("import")
 @click.argument("paths", type=click.Path(exists=True, path_type=Path), nargs=-1, required=True)
-@click.option("--name", help="Of the eval that the runs of an export become; default: the file's name.")
+@click.option(
+    "--name",
+    help="Of the eval that an export becomes, or the run that results become; default: the file's name.",
+)
 def import_(paths: tuple[Path, ...], name: str | None) -> int:
-    """Bring evals into the store: a dashboard's export (eval_items_*.jsonl), or what `pull` fetched."""
-    from graders.evals.importing import ExchangeError, import_lines
+    """Bring evals into the store: a dashboard's export (eval_items_*.jsonl), results of `grader batch`, or what `pull` fetched."""
+    from graders.evals.imported import ExchangeError
+    from graders.evals.importing import import_lines
 
     with open_store() as store:
         for path in paths:
@@ -109,22 +113,43 @@ def import_logs(paths: tuple[Path, ...]) -> int:
 @click.command()
 @click.argument("run_id")
 @click.option(
-    "--format", "format_", type=click.Choice(("eval_items", "objects")), default="eval_items", show_default=True,
-    help="The dashboard's export, which promptfoo imports; or the API's objects.",
+    "--format", "format_", type=click.Choice(("eval_items", "objects", "results")), default="eval_items", show_default=True,
+    help="The dashboard's export, which promptfoo imports; the API's objects; or a results file, for `grader report`.",
 )  # fmt: skip
+@click.option(
+    "--criterion", metavar="NAME", help="Of a results file, which holds one; default: the only one."
+)
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Default: standard output.")
-def export(run_id: str, format_: str, output: str | None) -> int:
+def export(run_id: str, format_: str, criterion: str | None, output: str | None) -> int:
     """Write a run's items as JSON lines."""
-    from graders.evals.exporting import exported_objects, exported_rows
+    from graders.evals.imported import ExchangeError
 
     with open_store() as store:
         run = store.runs.get(run_id)
         if run is None:
             return unknown("run", run_id)
-        lines = exported_rows(store, run) if format_ == "eval_items" else exported_objects(store, run)
-        if output is None:
-            sys.stdout.writelines(f"{line}\n" for line in lines)
-            return OK
-        with open(output, "w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
+        lines = (f"{line}\n" for line in _exported(store, run, format_, criterion))
+        try:
+            if output is None:
+                sys.stdout.writelines(lines)
+            else:
+                with open(output, "w", encoding="utf-8") as file:
+                    file.writelines(lines)
+        except ExchangeError as error:
+            click.echo(str(error), err=True)
+            return NOT_MET
     return OK
+
+
+def _exported(store: Store, run: RunRecord, format_: str, criterion: str | None) -> Iterator[str]:
+    if format_ == "results":
+        from graders.evals.batch_results import exported_results
+
+        return exported_results(store, run, criterion)
+    if format_ == "objects":
+        from graders.evals.objects import exported_objects
+
+        return exported_objects(store, run)
+    from graders.evals.dashboard import exported_rows
+
+    return exported_rows(store, run)

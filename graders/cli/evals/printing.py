@@ -39,16 +39,9 @@ def counts(found: RunRecord) -> str:
 
 def echo_items(store: Store, found: RunRecord) -> None:
     from graders.evals.wire import item_text
-    from graders.store import Cursor
 
-    cursor = Cursor(MOST)
-    while True:
-        page = store.items.page(found.number, found.id, cursor)
-        for item in page.rows:
-            click.echo(item_text(item, found.id, found.eval_id))
-        if not page.has_more:
-            return
-        cursor = Cursor(MOST, page.rows[-1].id)
+    for item in store.items.each(found.number, found.id):
+        click.echo(item_text(item, found.id, found.eval_id))
 
 
 def unknown(kind: str, object_id: str) -> int:

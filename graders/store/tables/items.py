@@ -13,6 +13,7 @@ from graders.store.pages import Cursor, Page, page_of
 from graders.store.tables.runs import ModelUsage, add_usage, exists
 
 WAITING, SAMPLED, FINISHED = 0, 1, 2
+EACH = 1000  # rows read at a time where all are wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,33 @@ class ItemTable:
             if last:
                 db.execute("UPDATE runs SET n_rows = ? WHERE seq = ?", (start + len(numbered), run))
 
+    def add_finished(
+        self,
+        run: int,
+        start: int,
+        rows: Sequence[tuple[NewItem, FinishedItem]],
+        usage: Iterable[ModelUsage] = (),
+        *,
+        last: bool,
+    ) -> None:
+        """Append rows that were graded elsewhere, and count them; as `add` and `finish` in one step."""
+        with self._database.write() as db:
+            if not exists(db, run):
+                return
+            db.executemany(
+                "INSERT INTO items (run, n, id, created_at, state, status, item, item_hash, sample, shown, results)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (run, done.n, new.item_id, done.created_at, FINISHED, done.status, new.item, new.item_hash,
+                     new.sample, done.shown, done.results)
+                    for new, done in rows
+                ],
+            )  # fmt: skip
+            _count(db, run, [done for _, done in rows])
+            add_usage(db, run, usage)
+            if last:
+                db.execute("UPDATE runs SET n_rows = ? WHERE seq = ?", (start + len(rows), run))
+
     def count(self, run: int) -> int:
         """How many rows have been added; they are numbered without gaps."""
         found = self._database.read().execute("SELECT max(n) FROM items WHERE run = ?", (run,)).fetchone()[0]
@@ -159,7 +187,6 @@ class ItemTable:
         with self._database.write() as db:
             if not exists(db, run):
                 return
-            counts: Counter[str] = Counter()
             new = []
             for row in rows:
                 done = db.execute(
@@ -168,13 +195,8 @@ class ItemTable:
                     (row.created_at, row.status, row.shown, row.results, run, row.n),
                 )
                 if done.rowcount:
-                    counts[row.status] += 1
                     new.append(row)
-            db.execute(
-                "UPDATE runs SET passed = passed + ?, failed = failed + ?, errored = errored + ? WHERE seq = ?",
-                (counts["pass"], counts["fail"], counts["error"], run),
-            )
-            _add_scores(db, run, new)
+            _count(db, run, new)
             add_usage(db, run, usage)
 
     def page(self, run: int, run_id: str, cursor: Cursor, status: str | None = None) -> Page[ItemRecord]:
@@ -188,6 +210,16 @@ class ItemTable:
         start = None if number is None else (number,)
         found = page_of(db, _SELECT, where, values, cursor, start=start, order=("n",))
         return Page([_with_id(ItemRecord(*row), run_id) for row in found.rows], found.has_more)
+
+    def each(self, run: int, run_id: str) -> Iterator[ItemRecord]:
+        """All finished rows in the order of the data."""
+        cursor = Cursor(EACH)
+        while True:
+            page = self.page(run, run_id, cursor)
+            yield from page.rows
+            if not page.has_more:
+                return
+            cursor = Cursor(EACH, page.rows[-1].id)
 
     def get(self, run: int, run_id: str, wanted: str) -> ItemRecord | None:
         """A finished row by its id."""
@@ -245,8 +277,13 @@ def _with_id(record: ItemRecord, run_id: str) -> ItemRecord:
     return record
 
 
-def _add_scores(db: sqlite3.Connection, run: int, rows: Sequence[FinishedItem]) -> None:
-    """The scores of rows, and their counts by criterion."""
+def _count(db: sqlite3.Connection, run: int, rows: Sequence[FinishedItem]) -> None:
+    """Add the scores of finished rows, and count the rows by status and by criterion."""
+    statuses = Counter(row.status for row in rows)
+    db.execute(
+        "UPDATE runs SET passed = passed + ?, failed = failed + ?, errored = errored + ? WHERE seq = ?",
+        (statuses["pass"], statuses["fail"], statuses["error"], run),
+    )
     counts: defaultdict[int, list[float]] = defaultdict(lambda: [0, 0, 0, 0.0, 0.0])
     scores = []
     for row in rows:
