@@ -115,6 +115,7 @@ class ModelReply:
         model: The model the server says it used (may differ from the one asked for).
         usage: Tokens over all attempts that reported them.
         provenance: How it was asked: endpoint, rung of structured output, parameters dropped, votes, cache hit ...
+        seconds: What the answer took by itself, without waiting for a free place; 0 where nothing was sent for it.
     """
 
     verdict: float | str
@@ -122,6 +123,7 @@ class ModelReply:
     model: str
     usage: Usage = NO_USAGE
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +134,26 @@ class CodeReply:
         value: A finite float.
         tier: Of the sandbox that held it.
         printed: What the program printed, at most 8 kB.
+        seconds: What the program took by itself, from the fork on.
     """
 
     value: float
     tier: str
     printed: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedReply:
-    """One float64 vector for each text asked for (shape [texts, dims]), and the model that made them."""
+    """One float64 vector for each text asked for (shape [texts, dims]), and the model that made them.
+
+    Attributes:
+        seconds: What the model took, for this and the texts that went with it.
+    """
 
     vectors: Any
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +167,7 @@ class SampleReply:
         model: The model the server says it used.
         usage: Tokens over all attempts that reported them.
         provenance: How it was asked: endpoint, parameters dropped, attempts, request id ...
+        seconds: What the answer took by itself, without waiting for a free place.
     """
 
     completion: Mapping[str, Any]
@@ -166,6 +176,7 @@ class SampleReply:
     model: str
     usage: Usage = NO_USAGE
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +187,13 @@ class EndpointReply:
         score: A finite float.
         body: The whole answer.
         provenance: How it was asked: address, attempts, seconds.
+        seconds: What the answer took by itself, without waiting for a free place.
     """
 
     score: float
     body: Mapping[str, Any]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 Reply: TypeAlias = ModelReply | CodeReply | EmbedReply | SampleReply | EndpointReply
@@ -215,5 +228,5 @@ def without_usage(answer: A, reason: str) -> A:
     kept = {name: value for name, value in answer.provenance.items() if name not in _OF_A_REQUEST}
     provenance = {**kept, reason: True}
     if isinstance(answer, ModelReply):
-        return cast(A, replace(answer, usage=ZERO_USAGE, provenance=provenance))
-    return cast(A, answer.replace(usage=answer.usage and ZERO_USAGE, provenance=provenance))
+        return cast(A, replace(answer, usage=ZERO_USAGE, provenance=provenance, seconds=0.0))
+    return cast(A, answer.replace(usage=answer.usage and ZERO_USAGE, provenance=provenance, seconds=0.0))

@@ -80,6 +80,7 @@ class GradeError(Exception):
         details_field: The wire field that `details` goes to; "" where the flag has none.
         usage, model: What a judge spent before it failed, and which one; None when none was asked.
         provenance: How the judge was asked, as in ModelReply; what a program had printed.
+        seconds: What judge or program took before it failed, without waiting for a free place.
     """
 
     flag: ClassVar[str] = "other_error"
@@ -88,12 +89,24 @@ class GradeError(Exception):
     usage: Usage | None = None
     model: str | None = None
     provenance: Mapping[str, Any] = {}
+    seconds: float = 0.0
 
     def replace(
-        self, *, usage: Usage | None, model: str | None = None, provenance: Mapping[str, Any]
+        self,
+        *,
+        usage: Usage | None,
+        model: str | None = None,
+        provenance: Mapping[str, Any],
+        seconds: float | None = None,
     ) -> Self:
-        """A copy that says what the failure cost. `model`: None keeps the one it names."""
-        state = {**self.__dict__, "usage": usage, "model": model or self.model, "provenance": provenance}
+        """A copy that says what the failure cost. `model`, `seconds`: None keeps what it says."""
+        state = {
+            **self.__dict__,
+            "usage": usage,
+            "model": model or self.model,
+            "provenance": provenance,
+            "seconds": self.seconds if seconds is None else seconds,
+        }
         made = type(self).__new__(type(self), str(self))
         made.__dict__.update(state)
         made.__cause__ = self.__cause__

@@ -80,7 +80,8 @@ class Metadata:
 
     Attributes:
         errors: Every flag and details field of the wire (see NO_ERRORS).
-        execution_time: Seconds. In a batch of local graders: the window's time over its rows.
+        execution_time: Seconds. In a batch of local graders: the window's time over its rows; of judges and programs:
+            from sending a row's questions off to its last answer.
         token_usage: Over all judge calls; None when no judge was asked.
         sampled_model_name: The judge that answered last; None when none did.
     """
@@ -113,6 +114,8 @@ class RunResult(NamedTuple):
         id: The row's id, "" when it has none.
         identity: What it shares with every result of its grader.
         score: Sub rewards, judge calls and provenance as the kind found them. The number itself is `reward`.
+        waited: Seconds of execution_time in which nobody worked on the row: its questions stood behind those of other
+            rows, or paused between attempts. The rest is what the slowest of its judges and programs took.
     """
 
     reward: float
@@ -121,6 +124,7 @@ class RunResult(NamedTuple):
     id: str
     identity: Identity
     score: Score
+    waited: float = 0.0
 
     def __repr__(self) -> str:
         flags = f", flags={list(self.flags)}" if self.failures else ""

@@ -48,6 +48,7 @@ class EndpointCall(ABC, Generic[P, R]):
         endpoint: Who is asked.
         attempts: Requests sent so far; `lessons` of them taught what the server does not take.
         usage: Tokens over all attempts that reported them.
+        seconds: Of all exchanges, without waiting for a free place or between attempts.
         answered_by: The model that the server says it used, "" before it said so.
     """
 
@@ -60,6 +61,7 @@ class EndpointCall(ABC, Generic[P, R]):
         self.attempts = 0
         self.lessons = 0
         self.usage = Usage()
+        self.seconds = 0.0
         self.answered_by = ""
         self._deadline = deadline
         self._request_id = ""
@@ -118,6 +120,7 @@ class EndpointCall(ABC, Generic[P, R]):
                 usage=self.usage if self.usage != Usage() else None,
                 model=self.answered_by or self.endpoint.route.model or self.endpoint.model,
                 provenance=self.provenance(),
+                seconds=self.seconds,
             ) from error.__cause__
 
     def provenance(self) -> dict[str, Any]:
@@ -179,6 +182,7 @@ class EndpointCall(ABC, Generic[P, R]):
             endpoint.limiter.succeeded()
             endpoint.totals.answered(timing.clock() - sent_at, usage, endpoint.price)
         finally:
+            self.seconds += timing.clock() - sent_at
             endpoint.limiter.leave()
             if tokens and usage.total_tokens is not None:
                 endpoint.limiter.settle(tokens, usage.total_tokens)

@@ -64,7 +64,9 @@ class EndpointGraders:
         except GradeError as error:
             # what all calls share speaks of models
             failure = EndpointServerError(str(error))
-            raise failure.replace(usage=None, provenance=error.provenance) from error.__cause__
+            raise failure.replace(
+                usage=None, provenance=error.provenance, seconds=error.seconds
+            ) from error.__cause__
 
     def _endpoint(self, ask: EndpointAsk) -> Endpoint:
         host = _host_of(ask.url)
@@ -161,7 +163,7 @@ class ScoreCall(EndpointCall[Score, EndpointReply]):
         return Score(float(score), body)
 
     def accept(self, parsed: Score, body: Mapping[str, Any]) -> EndpointReply:
-        return EndpointReply(parsed.value, parsed.body, self.provenance())
+        return EndpointReply(parsed.value, parsed.body, self.provenance(), self.seconds)
 
 
 def _is_finite(value: float) -> bool:

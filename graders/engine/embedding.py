@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -47,6 +48,7 @@ class EmbeddingQueue:
     def _vectors(self, asks: Sequence[EmbedAsk]) -> list[Answer]:
         from graders.embed import TextsRefused
 
+        started = time.perf_counter()
         try:
             embedder = self._embedder()
             vectors = embedder.embed([text for ask in asks for text in ask.texts])
@@ -59,10 +61,11 @@ class EmbeddingQueue:
             return [error] * len(asks)
         except Exception as error:
             return [ModelServerError(f"the embedder failed: {type(error).__name__}: {error}")] * len(asks)
+        seconds = time.perf_counter() - started
         answers: list[Answer] = []
         at = 0
         for ask in asks:
-            answers.append(EmbedReply(vectors[at : at + len(ask.texts)], embedder.provenance))
+            answers.append(EmbedReply(vectors[at : at + len(ask.texts)], embedder.provenance, seconds))
             at += len(ask.texts)
         return answers
 

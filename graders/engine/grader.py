@@ -213,7 +213,16 @@ class Grader:
             scores = map(Score, found.rewards, by_key)
         ids = [fields.get("id", "") for fields in chunk]
         return map(
-            _result, zip(found.rewards, repeat(()), repeat(seconds), ids, repeat(self.identity), scores)
+            _result,
+            zip(
+                found.rewards,
+                repeat(()),
+                repeat(seconds),
+                ids,
+                repeat(self.identity),
+                scores,
+                repeat(0.0),
+            ),
         )
 
     def _local(self, fields: Mapping[str, Any]) -> RunResult:
@@ -228,15 +237,16 @@ class Grader:
 
     def settle(self, row: Row, answers: Sequence[Answer], seconds: float) -> RunResult:
         """The result of a row whose answers are there: the one place where failures become flags."""
+        waited = max(0.0, seconds - max(answer.seconds for answer in answers)) if answers else 0.0
         try:
             score = self.kind.grade(row, answers)
         except Exception as error:
-            return self.failed(failure_of(error), seconds, row.id)
-        return RunResult(score.value, score.failures, seconds, row.id, self.identity, score)
+            return self.failed(failure_of(error), seconds, row.id, waited)
+        return RunResult(score.value, score.failures, seconds, row.id, self.identity, score, waited)
 
-    def failed(self, error: GradeError, seconds: float, row_id: str) -> RunResult:
+    def failed(self, error: GradeError, seconds: float, row_id: str, waited: float = 0.0) -> RunResult:
         score = Score(0.0, provenance=error.provenance) if error.provenance else _NO_SCORE
-        return RunResult(self.kind.failed_reward, (error,), seconds, row_id, self.identity, score)
+        return RunResult(self.kind.failed_reward, (error,), seconds, row_id, self.identity, score, waited)
 
 
 def _plugins(spec: SpecModel) -> dict[str, Any]:

@@ -48,12 +48,11 @@ def submit_programs(
 
 def _code_answer(outcome: Outcome) -> Answer:
     if outcome.value is not None:
-        return CodeReply(outcome.value, outcome.held_by, outcome.printed)
+        return CodeReply(outcome.value, outcome.held_by, outcome.printed, outcome.wall_s)
     error: GradeError
     if outcome.status in RUNTIME_OUTCOMES:
         error = PythonRuntimeError(outcome.text or outcome.error_type)
     else:
         error = PythonServerError(outcome.text or outcome.status, outcome.status)
-    if outcome.printed:
-        return error.replace(usage=None, provenance={"printed": outcome.printed})
-    return error
+    printed = {"printed": outcome.printed} if outcome.printed else {}
+    return error.replace(usage=None, provenance=printed, seconds=outcome.wall_s)

@@ -97,7 +97,7 @@ class JudgeCall(EndpointCall[Completion, ModelReply]):
             verdict = self._expected(verdict, parsed, provenance)
         self.endpoint.totals.answers += 1
         model = parsed.model or route.model or self._ask.model
-        return ModelReply(verdict, parsed.text, model, self.usage, provenance)
+        return ModelReply(verdict, parsed.text, model, self.usage, provenance, self.seconds)
 
     def _check_limit(self, parsed: Completion, body: Mapping[str, Any]) -> None:
         """A limit that the server ignored goes out under its older name from now on."""

@@ -33,6 +33,7 @@ def decide(answers: Sequence[ModelReply | GradeError]) -> ModelReply:
         usage += answer.usage or Usage()
     values = [vote.verdict for vote in votes]
     provenance: dict[str, Any] = {"votes": values}
+    seconds = max(answer.seconds for answer in answers)
     if failures:
         provenance["votes_failed"] = [failure.flag for failure in failures]
     try:
@@ -43,11 +44,16 @@ def decide(answers: Sequence[ModelReply | GradeError]) -> ModelReply:
     except GradeError as error:
         model = error.model or (votes[0].model if votes else None)
         raise error.replace(
-            usage=usage, model=model, provenance={**error.provenance, **provenance}
+            usage=usage, model=model, provenance={**error.provenance, **provenance}, seconds=seconds
         ) from error.__cause__
     nearest = next((vote for vote in votes if vote.verdict == chosen), votes[0])
     return ModelReply(
-        chosen, nearest.text, nearest.model, usage, {**nearest.provenance, **provenance, "spread": spread}
+        chosen,
+        nearest.text,
+        nearest.model,
+        usage,
+        {**nearest.provenance, **provenance, "spread": spread},
+        seconds,
     )
 
 

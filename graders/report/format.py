@@ -123,10 +123,11 @@ def verdict(summary: Summary) -> str:
 
 
 def latency_parts(found: Latency | None) -> list[tuple[str, float]]:
-    """Percentiles by name."""
+    """Percentiles by name, and the median wait where it is known."""
     if found is None:
         return []
-    return [("p50", found.p50), ("p90", found.p90), ("p99", found.p99), ("most", found.most)]
+    parts = [("p50", found.p50), ("p90", found.p90), ("p99", found.p99), ("most", found.most)]
+    return parts if found.waited is None else [*parts, ("waited", found.waited)]
 
 
 def tokens(n: int | None) -> str:

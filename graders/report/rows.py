@@ -159,7 +159,7 @@ def _row(shown: ReportRow, summary: Summary, most: int) -> dict[str, Any]:
         "errors": [error[:most] for error in row.errors[:20]],
         "label": None if shown.label is None else _plain(shown.label)[:80],
         "distance": number_or_none(shown.distance),
-        "seconds": row.seconds,
+        "seconds": None if row.seconds is None else round(row.seconds - (row.waited or 0.0), 6),
         "why": shown.reasons,
         "cut": row.cut or long,
         "messages": messages,

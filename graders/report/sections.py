@@ -81,8 +81,13 @@ def tiles(report: Report) -> Iterable[str]:
         about = f"{interval(agreed.kappa)}; agree on {percent(agreed.agreement.value)} of {plural(agreed.n, 'label')}"
         made.append((f"Cohen's kappa with labels{how}", figure(agreed.kappa.value), about))
     if summary.latency is not None:
-        about = f"90 % within {seconds(summary.latency.p90)}; waiting for a free place included"
-        made.append(("Median wait for a row's reward", seconds(summary.latency.p50), about))
+        waited = summary.latency.waited
+        about = f"90 % within {seconds(summary.latency.p90)}; "
+        if waited is None:
+            about += "waiting for a free place included"
+        else:
+            about += f"{seconds(waited)} of waiting for a free place not counted"
+        made.append(("Median time of a row", seconds(summary.latency.p50), about))
     if summary.cost is not None:
         each = summary.cost / summary.scored if summary.scored else math.nan
         made.append(("Cost of judges", f"{summary.cost:,.4g}", f"{each:.3g} for a scored row"))
@@ -226,6 +231,7 @@ def _latency(latency: Latency) -> str:
         ("90 % within", latency.p90),
         ("99 % within", latency.p99),
         ("slowest", latency.most),
+        *(() if latency.waited is None else (("median wait before it", latency.waited),)),
     ]
     axis = f"<span>{seconds(latency.bars[0].low)}</span><span>{seconds(latency.bars[-1].high)}</span>"
     table = figures((name, seconds(value)) for name, value in facts)

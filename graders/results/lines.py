@@ -193,6 +193,7 @@ class LineWriter:
             fields["failed_members"] = failed
         if not self._local:
             fields["seconds"] = round(result.execution_time, 6)
+            fields["waited"] = round(result.waited, 6)
             usage = result.model_grader_token_usage_per_model
             if usage:
                 fields["usage"] = {model: used.to_wire() for model, used in usage.items()}

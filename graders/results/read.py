@@ -70,6 +70,7 @@ class ResultRow:
         failed_members: multi only: key -> flag of each member that failed. Files of version 0.1 have 0.0 in
             sub_rewards for them instead.
         seconds: How long the row took; None for graders that ask nobody (they take microseconds).
+        waited: Seconds of these in which nobody worked on it; None in files that do not say.
         usage: judge model -> {prompt_tokens, total_tokens, completion_tokens, cached_tokens}.
         provenance: What made this row's number beyond the header's: sandbox tier, the judge's verdict and text.
         sample: The model output as the data has it: text, or a sample object; None without texts.
@@ -85,6 +86,7 @@ class ResultRow:
     errors: tuple[str, ...] = ()
     sub_rewards: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
+    waited: float | None = None
     usage: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     sample: Any = None
@@ -222,6 +224,7 @@ def parse_row(fields: Mapping[str, Any], field_map: FieldMap) -> ResultRow:
         errors=tuple(fields.get("errors", ())),
         sub_rewards=fields.get("sub_rewards", {}),
         seconds=fields.get("seconds"),
+        waited=fields.get("waited"),
         usage=fields.get("usage", {}),
         provenance=fields.get("provenance", {}),
         sample=sample_of(row, field_map) if row else None,

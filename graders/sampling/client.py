@@ -97,7 +97,13 @@ class SampleCall(EndpointCall[Completion, SampleReply]):
         endpoint.totals.answers += 1
         model = parsed.model or endpoint.route.model or self._ask.model
         return SampleReply(
-            parsed.raw, parsed.text, parsed.finish_reason, model, self.usage, self.provenance()
+            parsed.raw,
+            parsed.text,
+            parsed.finish_reason,
+            model,
+            self.usage,
+            self.provenance(),
+            self.seconds,
         )
 
 

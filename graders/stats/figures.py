@@ -69,7 +69,12 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds from sending a row's questions off to its result, over the rows that tell it."""
+    """Seconds that judges and programs took for a row by themselves, over the rows that tell it.
+
+    Attributes:
+        waited: The median of the seconds in which a row waited for a free place; None of files that do not tell these
+            apart, whose other figures then have the wait in them.
+    """
 
     n: int
     p50: float
@@ -77,6 +82,7 @@ class Latency:
     p99: float
     most: float
     bars: tuple[Bar, ...]
+    waited: float | None
 
 
 @dataclass(frozen=True, slots=True)

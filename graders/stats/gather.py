@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from array import array
 from collections import Counter, defaultdict
@@ -47,7 +48,9 @@ class Columns:
         reasons: The different reasons of failures, most frequent first.
         lengths: Bytes of each data row, by place; all alike where the file holds no texts.
         groups: The group, else the label, of every row by place, where these are at most GROUPS_MAX; () otherwise.
-        seconds: Of the rows that tell it, failed ones included.
+        seconds: Of the rows that tell it, failed ones included; without `waited`.
+        waited: Of the same rows, in their order: seconds in which nobody worked on the row; NaN where the file, being
+            of 0.1, does not say, and `seconds` is with the wait.
         usage: Judge model -> its tokens.
         labels: The label field of each scored row, None where it has none; [] when no label was asked for.
         ids: Of all rows, failed ones included; [] when they were not asked for.
@@ -68,6 +71,7 @@ class Columns:
     lengths: Ints
     groups: Sequence[str]
     seconds: Floats
+    waited: Floats
     usage: Mapping[str, Usage]
     labels: Sequence[Any]
     ids: Sequence[str]
@@ -106,7 +110,7 @@ class _Reader:
     def __init__(self, header: Header, group: str | None, label: str | None, ids: bool) -> None:
         self.header, self.group, self.label = header, group, label
         self.places, self.failed_places, self.lengths = array("q"), array("q"), array("q")
-        self.rewards, self.seconds = array("d"), array("d")
+        self.rewards, self.seconds, self.waited = array("d"), array("d"), array("d")
         self.subs: dict[str, array[float]] = {key: array("d") for key in header.spec.get("graders", {})}
         # hashes of what says which item a row is of, of scored and failed rows; and of the id that `x#2` repeats
         self.names, self.bases = array("q"), array("q")
@@ -153,7 +157,9 @@ class _Reader:
         self._name(rows)
         for row in rows:
             if "seconds" in row:
-                self.seconds.append(row["seconds"])
+                waited = row.get("waited")
+                self.seconds.append(row["seconds"] - (waited or 0.0))
+                self.waited.append(math.nan if waited is None else waited)
                 for model, used in row.get("usage", {}).items():
                     self.usage[model] += Usage(
                         used["prompt_tokens"],
@@ -235,6 +241,7 @@ class _Reader:
             np.array(self.lengths, np.int64),
             self.groups.texts(),
             np.array(self.seconds, np.float64),
+            np.array(self.waited, np.float64),
             dict(self.usage),
             self.labels,
             self.ids or [],

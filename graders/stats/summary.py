@@ -70,7 +70,7 @@ def summarise(
         bounds=bounds,
         lowest=None if bounds is None else _lowest(columns, bounds),
         cautions=cautions(columns),
-        latency=_latency(columns.seconds) if len(columns.seconds) else None,
+        latency=_latency(columns.seconds, columns.waited) if len(columns.seconds) else None,
         spent=tuple(
             TokenUse(
                 model, used.prompt_tokens, used.completion_tokens, used.cached_tokens, price(model, used)
@@ -169,8 +169,11 @@ def _lowest(columns: Columns, bounds: Bounds) -> Estimate:
     return mean(values, columns.all_items, reward_range(columns.header.spec))
 
 
-def _latency(seconds: Floats) -> Latency:
+def _latency(seconds: Floats, waited: Floats) -> Latency:
     p50, p90, p99 = np.quantile(seconds, (0.5, 0.9, 0.99))
     # one row that took minutes would hide all others
     shown = seconds[seconds <= p99]
-    return Latency(len(seconds), float(p50), float(p90), float(p99), float(seconds.max()), histogram(shown))
+    wait = None if np.isnan(waited).any() else float(np.median(waited))
+    return Latency(
+        len(seconds), float(p50), float(p90), float(p99), float(seconds.max()), histogram(shown), wait
+    )

@@ -30,10 +30,11 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
 
 
 def timeless(path: Path) -> list[bytes]:
-    """The lines of a results file, sorted, without the one thing that differs from run to run: `seconds`."""
+    """The lines of a results file, sorted, without what differs from run to run: `seconds` and `waited`."""
     lines = []
     for line in path.read_bytes().splitlines(keepends=True):
         fields = json.loads(line)
-        fields.pop("seconds", None)
+        for name in ("seconds", "waited"):
+            fields.pop(name, None)
         lines.append(json.dumps(fields).encode())
     return sorted(lines)

@@ -320,6 +320,33 @@ def test_an_error_within_a_choice_keeps_its_status() -> None:
     assert clock.slept
 
 
+# --- time -------------------------------------------------------------------------------------------------------
+
+
+def test_time_is_told_apart_from_waiting() -> None:
+    """One row at a time at a server that takes 30 ms: the wait grows from row to row, a row's own time does not count it."""
+
+    def slow(received: Received) -> Step:
+        return Step(body=completion(received, verdict(received)), delay_s=0.03)
+
+    with (
+        ScriptedJudge(slow) as scripted,
+        graders.Backends(config=config_of(scripted, max_in_flight=1)) as backends,
+    ):
+        results = list(
+            graders.compile(judge_spec(), backends=backends).run_batch(
+                [{"sample": f"row {n}"} for n in range(ROWS)]
+            )
+        )
+
+    waits = sorted(result.waited for result in results)
+    assert all(wait >= 0.03 * place * 0.9 for place, wait in enumerate(waits))
+    assert all(result.execution_time - result.waited >= 0.03 * 0.9 for result in results)
+    assert sum(result.execution_time - result.waited for result in results) <= max(
+        r.execution_time for r in results
+    )
+
+
 # --- addresses ----------------------------------------------------------------------------------------------------
 
 

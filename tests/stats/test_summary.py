@@ -193,7 +193,17 @@ def test_tokens_time_and_cost(tmp_path: Path) -> None:
     assert priced.cost is None
     assert priced.latency is not None
     assert (priced.latency.n, priced.latency.p50, priced.latency.most) == (101, pytest.approx(0.51), 9.0)
+    assert priced.latency.waited is None, "a file of 0.1 does not say"
     assert summarise(columns, lambda model, usage: 0.5).cost == 1.0
+
+
+def test_time_without_the_wait(tmp_path: Path) -> None:
+    """What judges and programs took, and the wait for them, are figures of their own (M8 of the study of use)."""
+    rows = [{"seconds": 10.0 + s, "waited": 10.0} for s in (1, 2, 3)]
+    latency = summarise(gather(write_results(tmp_path / "r.jsonl", rows, score_model()))).latency
+
+    assert latency is not None
+    assert (latency.p50, latency.most, latency.waited) == (2.0, 3.0, 10.0)
 
 
 def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
