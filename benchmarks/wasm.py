@@ -17,9 +17,9 @@ import time
 from contextlib import ExitStack
 
 from graders_sandbox import Limits, Sandbox
-from graders_sandbox.host.bench import _BARE, _HERE, _Helper
 from graders_sandbox.host.choice import Choice
 from graders_sandbox.host.memory import processors
+from graders_sandbox.host.naked import BARE, HERE, Helper
 from graders_sandbox.host.wasm_pool import WasmPool
 from graders_sandbox.limits import WASM, Job
 
@@ -67,7 +67,7 @@ def main() -> int:
     options = parser.parse_args()
     missed = False
     with ExitStack() as stack:
-        bare = _Helper(_BARE, _HERE)
+        bare = Helper(BARE, HERE)
         stack.callback(bare.close)
         one, two = (stack.enter_context(sandbox_of(workers)) for workers in (1, 2))
         for source in GRADERS.values():
