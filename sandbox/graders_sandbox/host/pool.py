@@ -8,18 +8,18 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from graders_sandbox import protocol
 from graders_sandbox.limits import WASM, Limits, Outcome, SandboxUnavailable
 
-from . import descriptors, reading
+from . import descriptors
 from .answers import Answers
 from .choice import Choice
 from .memory import InFlight
+from .readings import Reading, Readings
 from .servers import Server, ServerSet
 from .start import start
 from .tasks import Run, Task, TaskQueue
@@ -43,17 +43,6 @@ class Settings:
     samples_per_process: int
 
 
-@dataclass(eq=False, slots=True)
-class _Reading:
-    """A source that a reader has, and the tasks that wait for its facts."""
-
-    source: str
-    answer: int
-    tasks: list[Task]
-    written: bytearray = field(default_factory=bytearray)
-    tries: int = 1
-
-
 class Pool:
     """The thread, and all that only this thread touches.
 
@@ -67,8 +56,7 @@ class Pool:
         self._selector = selectors.DefaultSelector()
         self.servers = ServerSet(self._selector, settings.max_servers)
         self._answers = Answers(self._queue, self.servers, choice, settings.limits, self._let_go)
-        self._reader = reading.Reader()
-        self._readings: dict[str, _Reading] = {}
+        self._readings = Readings(self._selector, self._queue, self._again)
         self._fallback: WasmPool | None = None
         self._number = 0
         self._wake, self._inside = socket.socketpair()
@@ -116,9 +104,7 @@ class Pool:
         self.servers.forget()
         if self._fallback is not None:
             self._fallback.forget()
-        self._reader.forget()
-        for waiting in self._readings.values():
-            os.close(waiting.answer)
+        self._readings.forget()
 
     # --- the thread ---
 
@@ -132,8 +118,8 @@ class Pool:
                     elif isinstance(key.data, Run):
                         if key.data.result >= 0:  # not closed by what came before
                             self._answers.read(key.data)
-                    elif isinstance(key.data, _Reading):
-                        self._read(key.data)
+                    elif isinstance(key.data, Reading):
+                        self._readings.read(key.data)
                     elif key.data in self.servers:  # it may have been ended by what came before
                         self._answers.message(key.data)
                         self._send_waiting(key.data)
@@ -152,9 +138,7 @@ class Pool:
         self.servers.close()
         if self._fallback is not None:
             self._fallback.close()
-        self._reader.close()
-        for waiting in self._readings.values():
-            os.close(waiting.answer)
+        self._readings.close()
         self._selector.close()
         self._wake.close()
         self._inside.close()
@@ -175,36 +159,6 @@ class Pool:
             ends.append(self._queue.paused_until)
         return max(0.0, min(ends) - now) + 0.001 if ends else None
 
-    # --- sources that were not read yet ---
-
-    def _have_read(self, task: Task) -> None:
-        """Keep a task until the facts of its source are known. One reading for all tasks of a source."""
-        waiting = self._readings.get(task.source)
-        if waiting is not None:
-            waiting.tasks.append(task)
-            return
-        answer = self._reader.begin(task.source)
-        self._readings[task.source] = waiting = _Reading(task.source, answer, [task])
-        self._selector.register(answer, selectors.EVENT_READ, waiting)
-
-    def _read(self, waiting: _Reading) -> None:
-        data = os.read(waiting.answer, reading.ANSWER_BYTES)
-        waiting.written += data
-        if data and len(waiting.written) <= reading.ANSWER_BYTES:
-            return
-        self._selector.unregister(waiting.answer)
-        os.close(waiting.answer)
-        del self._readings[waiting.source]
-        facts = reading.settle(waiting.source, bytes(waiting.written))
-        if facts is None and not self._reader.has_ended:
-            facts = reading.UNREADABLE  # its server says why, when it compiles it
-        if facts is None:
-            self._again(waiting.tasks, "the process that reads sources ended")
-            return
-        for task in waiting.tasks:
-            task.facts = facts
-        self._queue.put_back(waiting.tasks)
-
     # --- handing out ---
 
     def _dispatch(self) -> None:
@@ -220,7 +174,7 @@ class Pool:
                 continue
             try:
                 if task.facts is None:
-                    self._have_read(self._queue.pop())
+                    self._readings.add(self._queue.pop())
                     continue
                 server = self._server(task.facts.to_load.packages, bound)
             except SandboxUnavailable as error:
@@ -236,7 +190,8 @@ class Pool:
                 return
             self._queue.pop()
             self._number = (self._number + 1) & 0xFFFFFFFF
-            run = Run(self._number, [task, *self._companions(task)], task.facts)
+            others = self._queue.companions(task, self._settings.samples_per_process - 1)
+            run = Run(self._number, [task, *others], task.facts)
             if server.ready:
                 self._send(server, run)
             else:
@@ -254,16 +209,6 @@ class Pool:
     def _again(self, tasks: list[Task], reason: str) -> None:
         self._queue.again(tasks, reason, self._choice.tier)
         self._queue.pause(max((task.attempts for task in tasks), default=1))
-
-    def _companions(self, task: Task) -> Iterator[Task]:
-        """Who shares a process with the task, where that is allowed: those behind it with the same source."""
-        for _ in range(self._settings.samples_per_process - 1):
-            other = self._queue.head
-            if other is None or task.alone:
-                return
-            if other.source != task.source or other.wall_s != task.wall_s or other.alone:
-                return
-            yield self._queue.pop()
 
     def _server(self, packages: frozenset[str], bound: int) -> Server | None:
         """One that has room for a sample, started if need be; None while nothing more may run."""

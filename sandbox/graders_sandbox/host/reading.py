@@ -161,6 +161,11 @@ def known(source: str) -> SourceFacts | None:
         return facts
 
 
+def at_hand(source: str) -> SourceFacts | None:
+    """Of a source that was read before, or that imports nothing; None when it has to be read."""
+    return known(source) or (None if "import" in source else IMPORTS_NOTHING)
+
+
 def settle(source: str, answer: bytes) -> SourceFacts | None:
     """The facts in a reader's answer, remembered; None when there was no answer."""
     facts = _facts(source, answer)

@@ -21,7 +21,6 @@ from graders_sandbox.limits import WASM, Job, Limits, Outcome, SandboxUnavailabl
 from . import reading
 from .choice import Choice
 from .memory import InFlight
-from .reading import SourceFacts
 from .tasks import Task
 
 if TYPE_CHECKING:
@@ -210,7 +209,7 @@ class Sandbox:
         ).digest()
         wall_s = limits.wall_s if timeout_s is None else min(limits.wall_s, timeout_s)
         seed = int.from_bytes(digest, "little")
-        task = Task(source, payload, seed, wall_s, _facts(source), future)
+        task = Task(source, payload, seed, wall_s, reading.at_hand(source), future)
         with self._lock:
             if self._choice.refusal:
                 future.set_result(Outcome("infrastructure", text=self._choice.refusal))
@@ -276,11 +275,6 @@ class Sandbox:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.forget()
-
-
-def _facts(source: str) -> SourceFacts | None:
-    """Of a source that was read before, or that imports nothing; None when it has to be read."""
-    return reading.known(source) or (None if "import" in source else reading.IMPORTS_NOTHING)
 
 
 _ALL: weakref.WeakSet[Sandbox] = weakref.WeakSet()

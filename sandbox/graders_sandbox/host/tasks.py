@@ -116,6 +116,16 @@ class TaskQueue:
         """Somebody else answers for it from now on."""
         self._open.discard(task)
 
+    def companions(self, task: Task, most: int) -> Iterator[Task]:
+        """Take those right behind a task that may share its process: of its source and time, and not to run alone."""
+        for _ in range(most):
+            other = self.head
+            if other is None or task.alone:
+                return
+            if other.source != task.source or other.wall_s != task.wall_s or other.alone:
+                return
+            yield self.pop()
+
     def put_back(self, tasks: Iterable[Task]) -> None:
         """In front of the others, in their order."""
         self._queue.extendleft(reversed(list(tasks)))

@@ -18,9 +18,10 @@ from dataclasses import asdict, dataclass
 from graders_sandbox.host.sandbox import Sandbox
 from graders_sandbox.limits import TIERS, Job, Limits, Outcome, SandboxUnavailable
 
+from .attempt import Together
 from .cases import ATTACKS, ROWS, Attack, program
 from .scene import Scene
-from .together import TOGETHER, Together
+from .together import TOGETHER
 
 #: Small, so that filling them is cheap; the attacks name no other figure.
 SMALL = Limits(

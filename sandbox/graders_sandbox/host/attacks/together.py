@@ -11,135 +11,16 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 
+from graders_sandbox.host.attacks.attempt import CLEAN, Together, program_of, reason_of
+from graders_sandbox.host.attacks.siblings import SIBLINGS
 from graders_sandbox.host.sandbox import Sandbox
 from graders_sandbox.limits import Outcome
 
-from .cases import FULL, LANDLOCK, NS, PRELUDE, STRICT, TIERS
+from .cases import FULL, LANDLOCK, NS, PRELUDE, STRICT
 from .scene import Scene
 
-_HEAD = PRELUDE + "\ndef grade(sample, item):\n"
-
-
-def _program(body: str) -> str:
-    return _HEAD + "".join(f"    {line}\n" for line in body.strip().splitlines())
-
-
-CLEAN = _program("return 1.0")
-
-
-@dataclass(frozen=True, slots=True)
-class Together:
-    """An attack with several samples.
-
-    Attributes:
-        row, name, expect: As of Attack; the same reason in every tier in which it can be made.
-        drive: Makes the attempt.
-        tiers: Where it can be made.
-    """
-
-    row: int
-    name: str
-    expect: str
-    drive: Callable[[Sandbox, Scene], str]
-    tiers: tuple[str, ...] = TIERS
-
-    @property
-    def title(self) -> str:
-        return f"{self.row}: {self.name}"
-
-    def expected(self, tier: str) -> tuple[str, ...]:
-        return tuple(self.expect.split(" or ")) if tier in self.tiers else ()
-
-
-def _reason(outcome: Outcome) -> str:
-    from . import reason
-
-    return reason(outcome)
-
-
 # --- two samples at once ---
-
-#: Runs beside the attackers; says 1.0 when nothing happened to it. It works until its time is over.
-_VICTIM = _program("""
-marker = item['marker']
-threads = [threading.Thread(target=time.sleep, args=(item['lasts_s'],), daemon=True) for _ in range(2)]
-for thread in threads:
-    thread.start()
-limits = [resource.getrlimit(which) for which in range(16)]
-if item['files']:
-    open('kept', 'w').write(marker)
-ends = time.monotonic() + item['lasts_s']
-while time.monotonic() < ends:
-    time.sleep(0.02)
-assert [resource.getrlimit(which) for which in range(16)] == limits
-if item['files']:
-    assert os.listdir('.') == ['kept'], os.listdir('.')
-    assert open('kept').read() == marker
-assert all(thread.is_alive() for thread in threads) or time.monotonic() >= ends
-return 1.0
-""")
-
-
-def beside(body: str, tries: int = 2) -> Callable[[Sandbox, Scene], str]:
-    """An attack while another sample is under way: the reason of the attackers if they agree and the other is well."""
-
-    def drive(sandbox: Sandbox, scene: Scene) -> str:
-        files = sandbox.tier != STRICT
-        victim_item = {"marker": scene.secret, "lasts_s": 0.25, "files": files}
-        attack = _program(body)
-        alone = sandbox.tier == NS  # one sample at a time there
-        victim = sandbox.submit(_VICTIM, scene.secret, victim_item)
-        if not alone:
-            time.sleep(0.05)  # so that the other has begun
-        reasons = {_reason(sandbox.run(attack, {}, scene.item())) for _ in range(tries)}
-        ended = victim.result()
-        if ended.value != 1.0:
-            return f"the other sample was hurt: {ended.status} {ended.text[-300:]}"
-        if len(reasons) > 1:
-            reasons.discard("ENOENT")  # one of them found nothing to attack
-        return " and ".join(sorted(reasons))
-
-    return drive
-
-
-#: Every folder that may be another sample's. The own one is left out by its number, not by looking.
-_FOLDERS = """
-parent, own = os.path.dirname(TMP), os.path.basename(TMP)
-others = [f'{parent}/{number}' for number in range(64) if str(number) != own]
-def real(acts):
-    # a folder that does not exist says nothing; at least one must, and all that do must refuse
-    errors = [met(*act) for act in acts]
-    errors = [error for error in errors if error != number(errno.ENOENT)] or [number(errno.ENOENT)]
-    assert len(set(errors)) == 1, errors
-    return errors[0]
-"""
-_PIDS = "pids = [pid for pid in range(max(1, os.getpid() - 40), os.getpid() + 40) if pid != os.getpid()]\n"
-
-SIBLINGS = [
-    Together(54, "listing its folder", "EACCES or ENOENT", beside(_FOLDERS + "return real([(os.listdir, other) for other in others])"), (FULL, LANDLOCK, NS)),
-    Together(54, "reading its file", "EACCES or ENOENT", beside(_FOLDERS + "return real([(open, other + '/kept') for other in others])"), (FULL, LANDLOCK, NS)),
-    Together(54, "writing its file", "EACCES or ENOENT", beside(_FOLDERS + "return real([(open, other + '/kept', 'w') for other in others])"), (FULL, LANDLOCK, NS)),
-    Together(54, "adding a file", "EACCES or EROFS or ENOENT", beside(_FOLDERS + "return real([(open, other + '/new', 'w') for other in others])"), (FULL, LANDLOCK, NS)),
-    Together(54, "deleting its file", "EACCES or ENOENT", beside(_FOLDERS + "return real([(os.unlink, other + '/kept') for other in others])"), (FULL, LANDLOCK, NS)),
-    Together(54, "moving its file", "EXDEV or EACCES or ENOENT", beside(_FOLDERS + "return real([(os.rename, other + '/kept', 'mine') for other in others])"), (FULL, LANDLOCK, NS)),
-    Together(54, "linking to its file", "EACCES or ENOENT", beside(_FOLDERS + "def act(other):\n    if os.path.lexists('link'):\n        os.unlink('link')\n    os.symlink(other + '/kept', 'link')\n    open('link')\nreturn real([(act, other) for other in others])"), (FULL, LANDLOCK, NS)),
-    Together(54, "a hard link to its file", "EXDEV or EACCES or ENOENT", beside(_FOLDERS + "return real([(os.link, other + '/kept', 'hard') for other in others])"), (FULL, LANDLOCK, NS)),
-    Together(54, "removing its folder", "EACCES or EBUSY or EROFS or ENOENT", beside(_FOLDERS + "return real([(os.rmdir, other) for other in others])"), (FULL, LANDLOCK, NS)),
-    Together(54, "its folder, where paths are refused", "EPERM", beside("return all_met([(os.listdir, '.'), (open, 'kept'), (os.unlink, 'kept')])"), (STRICT,)),
-    Together(54, "signals", "EPERM", beside(_PIDS + "return all_met([(os.kill, pid, signal.SIGKILL) for pid in pids])")),
-    Together(54, "signals to its threads", "EPERM", beside(_PIDS + "return all_met([(call, (234, 131), pid, tid, 9) for pid in pids for tid in (pid, pid + 1)])")),
-    Together(54, "its limits", "EPERM", beside(_PIDS + "return all_met([(call, (302, 261), pid, 7, struct.pack('QQ', 0, 0), None) for pid in pids])")),
-    Together(54, "ptrace", "EPERM", beside(_PIDS + "return all_met([(call, (101, 117), 16, pid, 0, 0) for pid in pids])")),
-    Together(54, "its memory", "EPERM", beside(_PIDS + "local = struct.pack('QQ', ctypes.addressof(ctypes.create_string_buffer(8)), 8)\nreturn all_met([(call, (310, 270), pid, local, 1, local, 1, 0) for pid in pids])")),
-    Together(54, "/proc", "EACCES or ENOENT or EPERM", beside("return all_met([(open, '/proc/%d/%s' % (os.getpid(), name), 'rb') for name in ('mem', 'maps', 'environ')])")),
-    Together(54, "its result's pipe", "EACCES or ENOENT or EPERM", beside(_PIDS + "errors = {met(os.open, f'/proc/{pid}/fd/{fd}', os.O_WRONLY) for pid in pids for fd in (3, 4, 5)} - {number(errno.ENOENT)} or {number(errno.ENOENT)}\nassert len(errors) == 1, errors\nreturn errors.pop()")),
-    Together(54, "its folder by way of /proc", "EACCES or ENOENT or EPERM", beside("return met(os.listdir, '/proc/%d/cwd' % (os.getpid() - 1))")),
-    Together(54, "its processor time", "EPERM", beside(_PIDS + "return all_met([(os.setpriority, os.PRIO_PROCESS, pid, 19) for pid in pids] + [(os.sched_setaffinity, pid, [0]) for pid in pids])")),
-    Together(54, "its lists of locks", "EPERM or EACCES or ESRCH", beside("buffer = ctypes.create_string_buffer(16)\npointer = ctypes.addressof(buffer)\nfor pid in (os.getppid(),):\n    return met(call, (274, 100), pid, pointer, pointer + 8)")),
-    Together(53, "its sample and item in memory", "NOTHING", beside("assert not memory(rb'[S]ECRET-[0-9a-f]{32}')\nreturn NOTHING", tries=2)),
-]  # fmt: skip
 
 
 # --- one sample after another ---
@@ -151,14 +32,14 @@ def after(poison: str, body: str, first: tuple[str, ...] = ("value",)) -> Callab
     def drive(sandbox: Sandbox, scene: Scene) -> str:
         item = {**scene.item(), "secret": scene.secret}
         poisoned: list[Future[Outcome]] = [
-            sandbox.submit(_program(poison), scene.secret, item) for _ in range(2 * sandbox.in_flight)
+            sandbox.submit(program_of(poison), scene.secret, item) for _ in range(2 * sandbox.in_flight)
         ]
         for future in poisoned:
             if future.result().status not in first:
                 return f"the first sample: {future.result().text[-300:]}"
         item.pop("secret")
-        second = [sandbox.submit(_program(body), {}, item) for _ in range(2 * sandbox.in_flight)]
-        return " and ".join(sorted({_reason(future.result()) for future in second}))
+        second = [sandbox.submit(program_of(body), {}, item) for _ in range(2 * sandbox.in_flight)]
+        return " and ".join(sorted({reason_of(future.result()) for future in second}))
 
     return drive
 
@@ -180,7 +61,7 @@ def _text(source: str) -> Callable[[Sandbox, Scene], str]:
     """What an outcome says, when a program chose the words."""
 
     def drive(sandbox: Sandbox, scene: Scene) -> str:
-        outcome = sandbox.run(_program(source), {}, scene.item())
+        outcome = sandbox.run(program_of(source), {}, scene.item())
         texts = {"text": outcome.text, "error_type": outcome.error_type}
         for name, text in texts.items():
             if len(text) > 4200:
@@ -189,7 +70,7 @@ def _text(source: str) -> Callable[[Sandbox, Scene], str]:
             if bad:
                 return f"{name} holds {bad[0]!r}"
             text.encode()
-        return "clean" if outcome.status in ("grader_error", "bad_return") else _reason(outcome)
+        return "clean" if outcome.status in ("grader_error", "bad_return") else reason_of(outcome)
 
     return drive
 
@@ -206,23 +87,23 @@ def _deep_item(sandbox: Sandbox, scene: Scene) -> str:
     finally:
         while item:  # or freeing it would be deep, too
             item = item.pop()  # type: ignore[assignment]  # lists all the way down
-    return _reason(outcome)
+    return reason_of(outcome)
 
 
 def _deep_enough_item(sandbox: Sandbox, scene: Scene) -> str:
     """The deepest item that the host can still write must not harm the child."""
     outcome = sandbox.run(CLEAN, {}, json.loads("[" * 500 + "]" * 500))
-    return _reason(outcome)
+    return reason_of(outcome)
 
 
 def _many_hostile(sandbox: Sandbox, scene: Scene) -> str:
     """Crashes and exits under load hurt no neighbour."""
     hostile = [
-        _program(body) for body in ("ctypes.string_at(0)", "os._exit(3)", "os.write(3, b'x')\nos._exit(0)")
+        program_of(body) for body in ("ctypes.string_at(0)", "os._exit(3)", "os.write(3, b'x')\nos._exit(0)")
     ]
-    good = [sandbox.submit(_program("return item['n']"), {}, {"n": n}) for n in range(10)]
+    good = [sandbox.submit(program_of("return item['n']"), {}, {"n": n}) for n in range(10)]
     bad = [sandbox.submit(source, {}, {}) for source in hostile * 3]
-    good += [sandbox.submit(_program("return item['n']"), {}, {"n": n}) for n in range(10, 20)]
+    good += [sandbox.submit(program_of("return item['n']"), {}, {"n": n}) for n in range(10, 20)]
     values = [future.result().value for future in good]
     if any(future.result().ok for future in bad):
         return "a hostile sample has a value"
@@ -248,7 +129,7 @@ def by_a_model(body: str, expected: float = -1.0) -> Callable[[Sandbox, Scene], 
     def drive(sandbox: Sandbox, scene: Scene) -> str:
         code = PRELUDE + "\ndef f():\n" + "".join(f"    {line}\n" for line in body.strip().splitlines())
         item = {"code": code, "expected": expected, "answer": scene.secret, "host": os.getpid()}
-        return _reason(sandbox.run(_JUDGE, {"output_text": scene.secret}, item))
+        return reason_of(sandbox.run(_JUDGE, {"output_text": scene.secret}, item))
 
     return drive
 
@@ -257,7 +138,7 @@ def _ends_a_loop(sandbox: Sandbox, scene: Scene) -> str:
     """A test that runs through cases must not be passed by an exception that ends its iteration."""
     test = "assert all(map(lambda n: f(n) == n, [1, 2]))"
     source = _JUDGE.replace('[{"call": "f", "args": [], "expect": item["expected"]}]', f"{test!r}, entry='f'")
-    return _reason(sandbox.run(source, {}, {"code": "def f(n):\n    raise StopIteration\n"}))
+    return reason_of(sandbox.run(source, {}, {"code": "def f(n):\n    raise StopIteration\n"}))
 
 
 def against_the_source(body: str) -> Callable[[Sandbox, Scene], str]:
@@ -266,7 +147,7 @@ def against_the_source(body: str) -> Callable[[Sandbox, Scene], str]:
     def drive(sandbox: Sandbox, scene: Scene) -> str:
         code = PRELUDE + "\ndef f():\n" + "".join(f"    {line}\n" for line in body.strip().splitlines())
         source = f"TESTS = [{scene.secret!r}]\n{_JUDGE}"
-        return _reason(sandbox.run(source, {}, {"code": code, "expected": -1.0}))
+        return reason_of(sandbox.run(source, {}, {"code": code, "expected": -1.0}))
 
     return drive
 

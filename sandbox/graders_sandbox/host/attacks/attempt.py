@@ -1,0 +1,51 @@
+"""An attack with several samples, and what each makes its programs of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from graders_sandbox.host.sandbox import Sandbox
+from graders_sandbox.limits import Outcome
+
+from .cases import PRELUDE, TIERS
+from .scene import Scene
+
+_HEAD = PRELUDE + "\ndef grade(sample, item):\n"
+
+
+def program_of(body: str) -> str:
+    return _HEAD + "".join(f"    {line}\n" for line in body.strip().splitlines())
+
+
+CLEAN = program_of("return 1.0")
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """An attack with several samples.
+
+    Attributes:
+        row, name, expect: As of Attack; the same reason in every tier in which it can be made.
+        drive: Makes the attempt.
+        tiers: Where it can be made.
+    """
+
+    row: int
+    name: str
+    expect: str
+    drive: Callable[[Sandbox, Scene], str]
+    tiers: tuple[str, ...] = TIERS
+
+    @property
+    def title(self) -> str:
+        return f"{self.row}: {self.name}"
+
+    def expected(self, tier: str) -> tuple[str, ...]:
+        return tuple(self.expect.split(" or ")) if tier in self.tiers else ()
+
+
+def reason_of(outcome: Outcome) -> str:
+    from . import reason
+
+    return reason(outcome)

@@ -1,0 +1,89 @@
+"""Sources whose facts are not known yet: each is read once, for all the tasks that wait for it."""
+
+from __future__ import annotations
+
+import os
+import selectors
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from . import reading
+from .tasks import Task, TaskQueue
+
+
+@dataclass(eq=False, slots=True)
+class Reading:
+    """A source that the reader has, and the tasks that wait for its facts."""
+
+    source: str
+    answer: int
+    tasks: list[Task]
+    written: bytearray = field(default_factory=bytearray)
+
+
+class Readings:
+    """The readings under way. Their answers come through the pool's selector, which holds each with its Reading.
+
+    Args:
+        queue: Gets tasks back when the facts of their source are known.
+        again: Told which tasks have to be tried anew, and why.
+    """
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        queue: TaskQueue,
+        again: Callable[[list[Task], str], None],
+    ) -> None:
+        self._selector = selector
+        self._queue = queue
+        self._again = again
+        self._reader = reading.Reader()
+        self._by_source: dict[str, Reading] = {}
+
+    def add(self, task: Task) -> None:
+        """Keep a task until the facts of its source are known.
+
+        Raises:
+            OSError: the reader could not be started; the task is not kept.
+        """
+        waiting = self._by_source.get(task.source)
+        if waiting is not None:
+            waiting.tasks.append(task)
+            return
+        answer = self._reader.begin(task.source)
+        self._by_source[task.source] = waiting = Reading(task.source, answer, [task])
+        self._selector.register(answer, selectors.EVENT_READ, waiting)
+
+    def read(self, waiting: Reading) -> None:
+        """Take what the reader has written; at its end the tasks go back to the queue."""
+        data = os.read(waiting.answer, reading.ANSWER_BYTES)
+        waiting.written += data
+        if data and len(waiting.written) <= reading.ANSWER_BYTES:
+            return
+        self._selector.unregister(waiting.answer)
+        os.close(waiting.answer)
+        del self._by_source[waiting.source]
+        facts = reading.settle(waiting.source, bytes(waiting.written))
+        if facts is None and not self._reader.has_ended:
+            # its server says why, when it compiles it
+            facts = reading.UNREADABLE
+        if facts is None:
+            self._again(waiting.tasks, "the process that reads sources ended")
+            return
+        for task in waiting.tasks:
+            task.facts = facts
+        self._queue.put_back(waiting.tasks)
+
+    def forget(self) -> None:
+        """In a forked child: let go of the reader without ending it."""
+        self._reader.forget()
+        self._close_answers()
+
+    def close(self) -> None:
+        self._reader.close()
+        self._close_answers()
+
+    def _close_answers(self) -> None:
+        for waiting in self._by_source.values():
+            os.close(waiting.answer)
