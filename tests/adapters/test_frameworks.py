@@ -171,6 +171,7 @@ def test_eval_protocol_rows(backends: Backends) -> None:
 
     from graders.adapters.eval_protocol import evaluator
     from graders.documents.convert import convert
+    from graders.spec.reading import Source
 
     def row_of(sample: str, answer: str) -> Any:
         messages = [Message(role="user", content="q"), Message(role="assistant", content=sample)]
@@ -191,7 +192,7 @@ def test_eval_protocol_rows(backends: Backends) -> None:
     spec["graders"].pop("length")
     spec["calculate_output"] = "0.5 * exact + 0.5 * close"
     scope: dict[str, Any] = {}
-    exec(compile(convert(spec, "eval-protocol").document, "generated", "exec"), scope)
+    exec(compile(convert(Source(spec), "eval-protocol").document, "generated", "exec"), scope)
     graded = scope["evaluate_many"](row_of("x", "x")).evaluation_result
     assert (graded.score, set(graded.metrics)) == (1.0, {"exact", "close"})
 
