@@ -90,7 +90,8 @@ def not_applied(ask: ModelAsk, route: Route, refused: frozenset[str]) -> list[st
     # the limit went out under its older name
     if "max_tokens" not in missing:
         missing -= {"max_completion_tokens"}
-    names = {"max_completion_tokens": "max_completions_tokens", "max_tokens": "max_completions_tokens"}
+    limits = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+    names = dict.fromkeys(limits, "max_completions_tokens")
     parameters = {
         names.get(name, name)
         for name in missing

@@ -71,8 +71,10 @@ def not_applied(ask: SampleAsk, api: str, refused: frozenset[str]) -> list[str]:
     given = {name for name, value in ask.params.items() if value is not None}
     missing = given & (refused | ({"seed"} if api == "responses" else set()))
     limits = {"max_output_tokens"} if api == "responses" else {"max_completion_tokens", "max_tokens"}
-    if not limits <= refused:
-        missing -= set(LIMITS)
+    # whichever spelling it was given in
+    missing = missing | (given & set(LIMITS)) if limits <= refused else missing - set(LIMITS)
+    if "reasoning_effort" in refused:
+        missing |= given & {"reasoning"}
     roles = {message.get("role") for message in ask.messages} & {"system", "developer"}
     return sorted(missing | ({"system role"} if roles and "system" in refused else set()))
 

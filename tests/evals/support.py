@@ -13,7 +13,7 @@ import openai
 
 from graders.ask import SampleAsk
 from graders.engine.backends import Backends
-from graders.sampling import ScriptedSampler
+from graders.sampling import SampleClient, ScriptedSampler
 from graders.store import Store
 from tests.server.support import Running, load_config_of, serving
 
@@ -24,15 +24,19 @@ ENDED = ("completed", "failed", "canceled")
 
 @contextmanager
 def eval_server(
-    config: str = "", script: Script | None = None, judge: Any = None, **options: Any
+    config: str = "",
+    script: Script | None = None,
+    judge: Any = None,
+    sampler: SampleClient | None = None,
+    **options: Any,
 ) -> Iterator[Running]:
     """A server with a store of its own, whose runs it executes.
 
     Args:
-        script: What models answer; None: what the configuration says.
+        script: What models answer; None: what `sampler` does, or the configuration says.
         judge: Who answers judges' questions.
     """
-    sampler = None if script is None else ScriptedSampler(script)
+    sampler = sampler if script is None else ScriptedSampler(script)
     with (
         TemporaryDirectory() as home,
         Store(Path(home)) as store,

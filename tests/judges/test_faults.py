@@ -78,6 +78,28 @@ def test_behaviour_of_responses(judge: ScriptedJudge, behaviour: Behaviour) -> N
     assert {received.path for received in judge.received} == {"/v1/responses"}
 
 
+@pytest.mark.parametrize(
+    ("refused", "dropped"),
+    [
+        ("temperature", "temperature"),
+        ("max_output_tokens", "max_completions_tokens"),
+        ("reasoning", "reasoning_effort"),
+    ],
+)
+def test_parameters_of_responses_are_learned(judge: ScriptedJudge, refused: str, dropped: str) -> None:
+    """Under the names that they have there; the result says which of the spec's was left out."""
+    judge.clear()
+    judge.default = SCORE.ok
+    judge.queue(fail(400, f"Unsupported parameter: '{refused}'"))
+    with graders.Backends(config=config_of(judge, api="responses", max_attempts=1)) as backends:
+        result = graders.compile(judge_spec(), backends=backends).run(SAMPLE, {})
+
+    assert result.ok
+    # responses have no seed
+    assert result.provenance["judge"]["dropped"] == sorted([dropped, "seed"])
+    assert refused not in judge.received[-1].json
+
+
 def check(judge: ScriptedJudge, behaviour: Behaviour, kind: Kind, way: str, **route: Any) -> None:
     clock = Clock()
     config = config_of(judge, max_attempts=MAX_ATTEMPTS, api_key_env="JUDGE_KEY", **route)

@@ -166,15 +166,6 @@ def test_a_tool_of_responses_alone_is_said(server: ScriptedJudge) -> None:
     ]
 
 
-#: Servers that refuse a parameter of chat completions.
-CHAT_PARAMETERS = (
-    "400, no max_completion_tokens",
-    "400, no token limit at all",
-    "422, no seed",
-    "one parameter after the other",
-)
-
-
 @pytest.mark.parametrize("api", ["chat", "responses"])
 def test_a_reply_is_a_sample(server: ScriptedJudge, api: str) -> None:
     """The body as it came can be graded as it is; usage, model and how it was asked stand beside it."""
@@ -226,30 +217,61 @@ def test_an_empty_answer_is_an_error(server: ScriptedJudge, answer: Any, says: s
     assert len(server.received) == 1
 
 
-def test_what_a_server_does_not_take_is_learned_and_named(server: ScriptedJudge) -> None:
-    """As with judges: a parameter, the limit's newer name, the system role."""
+#: Every parameter that servers refuse, in spellings of either API.
+PARAMS = {
+    "temperature": 0.5, "top_p": 0.9, "seed": 1, "max_completion_tokens": 5, "reasoning_effort": "low", "logprobs": True,
+    "top_logprobs": 2,
+}  # fmt: skip
+REFUSED = [
+    # API, names that the server complains of as long as they are there, params, what counts as dropped
+    pytest.param("chat", ("temperature", "max_completion_tokens"), PARAMS, ["temperature"], id="the limit's older name"),
+    pytest.param("chat", ("max_completion_tokens", "max_tokens"), {"max_completions_tokens": 5}, ["max_completions_tokens"],
+                 id="no limit, in the service's spelling"),
+    pytest.param("chat", ("reasoning_effort",), {"reasoning": {"effort": "low"}}, ["reasoning"], id="effort of responses"),
+    pytest.param("chat", ("seed", "top_p", "logprobs", "top_logprobs"), PARAMS, ["logprobs", "seed", "top_logprobs", "top_p"],
+                 id="one after the other"),
+    pytest.param("responses", ("temperature", "top_p"), PARAMS, ["seed", "temperature", "top_p"], id="responses: sampling"),
+    pytest.param("responses", ("max_output_tokens",), PARAMS, ["max_completion_tokens", "seed"], id="responses: the limit"),
+    pytest.param("responses", ("reasoning",), {"reasoning_effort": "low"}, ["reasoning_effort"], id="responses: effort"),
+    pytest.param("responses", ("store", "stream"), {}, [], id="responses: what only we add"),
+    pytest.param("responses", ("top_logprobs", "reasoning", "max_output_tokens", "temperature", "top_p"), PARAMS,
+                 ["max_completion_tokens", "reasoning_effort", "seed", "temperature", "top_logprobs", "top_p"],
+                 id="responses: one after the other"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("api", "refused", "params", "dropped"), REFUSED)
+def test_what_a_server_does_not_take_is_learned_and_named(
+    server: ScriptedJudge, api: str, refused: Any, params: Any, dropped: Any
+) -> None:
+    """As with judges, over both APIs: a parameter, the limit's newer name, the system role."""
 
     def picky(received: Received) -> Step:
-        for name in ("temperature", "max_completion_tokens"):
+        for name in refused:
             if name in received.json:
                 return fail(400, f"Unsupported parameter: '{name}'")
-        if any(message["role"] == "system" for message in received.json["messages"]):
+        if any(
+            message["role"] == "system" for message in received.json.get("messages") or received.json["input"]
+        ):
             return fail(400, "System role not supported")
         return Step(body=completion(received, "ok"))
 
     server.default, default = picky, server.default
     try:
         messages = ({"role": "system", "content": "Be brief."}, USER)
-        reply = sampled(
-            server, SampleAsk("m", messages, {"temperature": 0.1, "max_tokens": 5}), max_attempts=1
-        )
+        reply = sampled(server, SampleAsk("m", messages, params, api), max_attempts=1)
     finally:
         server.default = default
 
-    assert reply.provenance["dropped"] == ["system role", "temperature"]
+    assert isinstance(reply, SampleReply), reply
+    assert reply.provenance["dropped"] == sorted([*dropped, "system role"])
     body = server.received[-1].json
-    assert body["messages"] == [{"role": "user", "content": "Be brief.\n\nHello"}]
-    assert body["max_tokens"] == 5
+    # one message, of two parts where the API has parts
+    assert [text.replace("\n", "") for text in server.received[-1].texts] == ["Be brief.Hello"]
+    assert not set(refused) & body.keys()
+    assert body.get("max_tokens") == (
+        5 if "max_completion_tokens" in refused and "max_tokens" not in refused else None
+    )
 
 
 def test_an_answers_format_is_passed_through_or_an_error(server: ScriptedJudge) -> None:
@@ -271,9 +293,27 @@ def outcome_of(behaviour: Behaviour) -> str:
     return "sample" if behaviour.flag in ("", PARSE) else behaviour.flag
 
 
-@pytest.mark.parametrize("api", ["chat", pytest.param("responses", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.name)
-def test_every_fault_of_judges_servers(server: ScriptedJudge, behaviour: Behaviour, api: str) -> None:
+#: Servers that complain of a parameter that only chat completions have: over responses it is not sent, so that nothing
+#: is learned of it, and the row is an error with the server's words.
+NOT_SENT = (
+    "400, no max_completion_tokens",
+    "400, no token limit at all",
+    "422, no seed",
+    "one parameter after the other",
+)
+FAULTS = [
+    *(pytest.param("chat", one, id=one.name) for one in BEHAVIOURS),
+    *(
+        pytest.param("responses", one, id=f"responses: {one.name}", marks=pytest.mark.slow)
+        for one in BEHAVIOURS
+        # choices, and contents in parts, are chat's alone
+        if "choice" not in one.name and "in parts" not in one.name
+    ),
+]
+
+
+@pytest.mark.parametrize(("api", "behaviour"), FAULTS)
+def test_every_fault_of_judges_servers(server: ScriptedJudge, api: str, behaviour: Behaviour) -> None:
     """A sample or an errored row with its reason, never something to be graded as a fail."""
     params = {
         "seed": 1,
@@ -283,16 +323,11 @@ def test_every_fault_of_judges_servers(server: ScriptedJudge, behaviour: Behavio
         "reasoning_effort": "low",
     }
     ask = SampleAsk("m", ({"role": "developer", "content": "Be brief."}, USER), params, api)
-    if api == "responses" and ("choice" in behaviour.name or "in parts" in behaviour.name):
-        pytest.skip("about what only chat completions have")
-    if api == "responses" and behaviour.name in CHAT_PARAMETERS:
-        pytest.skip(
-            "parameters are given up in chat completions only: here the row is an error with its reason"
-        )
 
     got = sampled(server, ask, *behaviour.answers(SCORE), n_stalls=behaviour.n_stalls)
 
-    outcome = outcome_of(behaviour)
+    not_sent = api == "responses" and behaviour.name in NOT_SENT
+    outcome = ModelServerError.flag if not_sent else outcome_of(behaviour)
     if outcome == "sample":
         assert isinstance(got, SampleReply), got
         assert got.text
