@@ -283,3 +283,19 @@ def test_no_judge_is_no_finding() -> None:
         pytest.raises(CannotCheck, match="'fr'"),
     ):
         check_reward(score_model(), CAPITALS, backends=backends)
+
+
+def test_no_source_is_parsed_on_this_side_of_the_wall(
+    monkeypatch: pytest.MonkeyPatch, backends: graders.Backends
+) -> None:
+    """A source can crash or hold up the compiler, so that audits read it in the sandbox alone."""
+    import ast
+
+    spec = python("import os\ndef grade(sample, item):\n    return float(os.environ.get('GOLD', '') == sample['output_text'])\n")  # fmt: skip
+    monkeypatch.setattr(ast, "parse", lambda *_args, **_options: pytest.fail("parsed in the host"))
+
+    found = check_reward(
+        spec, CAPITALS, checks=["peeking", "hardcoded", "deterministic", "remembering"], backends=backends
+    )
+
+    assert "reads the environment (environ)" in " ".join(finding.message for finding in found)
