@@ -53,29 +53,35 @@ def kappa_estimate(one: Bools, other: Bools, items: Ints | None = None, level: f
         per_item(cell.astype(np.float64), items)[0] for cell in (one & other, one & ~other, ~one & other)
     ]
     sizes = per_item(np.ones(len(one)), items)[1]
-    n_items = len(sizes)
-
-    def estimate(low: float, high: float, method: str) -> Estimate:
-        return Estimate(value, low, high, len(one), n_items, method)
-
-    if math.isnan(value) or n_items < 2:
-        return estimate(
-            math.nan, math.nan, "none: a single item" if n_items < 2 else "none: kappa is undefined"
-        )
-    if agreed.value == 1.0:
+    if agreed.value == 1.0 and not math.isnan(value) and len(sizes) > 1:
         by_chance = float(one.mean() * other.mean() + (1 - one.mean()) * (1 - other.mean()))
         low = (agreed.low - by_chance) / (1 - by_chance)
-        return estimate(low, 1.0, "Wilson, from the agreement")
+        return Estimate(value, low, 1.0, len(one), len(sizes), "Wilson, from the agreement")
     both, only_one, only_other = (cell.sum() - cell for cell in cells)
     without = _kappas(both, only_one, only_other, sizes.sum() - sizes)
+    return jackknife_estimate(value, without, sizes, level)
+
+
+def jackknife_estimate(value: float, without: Floats, sizes: Floats, level: float = LEVEL) -> Estimate:
+    """A coefficient from -1 to 1 with the jackknife's interval over items, on Fisher's scale.
+
+    Student's t is of Kish's effective number of items.
+
+    Args:
+        without: The coefficient with each item left out; NaN where it is undefined then. Shape [items].
+        sizes: Rows of each item.
+    """
+    n, n_items = int(sizes.sum()), len(sizes)
+    if math.isnan(value) or n_items < 2:
+        why = "a single item" if n_items < 2 else "it is undefined, since all say the same"
+        return Estimate(value, math.nan, math.nan, n, n_items, f"none: {why}")
     without = np.where(np.isnan(without), value, without)
     error = math.sqrt((n_items - 1) / n_items * float(((without - value) ** 2).sum()))
     inside = min(max(value, -0.999), 0.999)
     t = t_quantile((1 + level) / 2, max(effective_items(sizes) - 1, 0.01))
     middle, half = math.atanh(inside), t * error / (1 - inside**2)
-    return estimate(
-        math.tanh(middle - half), math.tanh(middle + half), "jackknife over items, Fisher's scale"
-    )
+    method = "jackknife over items, Fisher's scale"
+    return Estimate(value, math.tanh(middle - half), math.tanh(middle + half), n, n_items, method)
 
 
 def _kappas(both: Floats, only_one: Floats, only_other: Floats, n: Floats) -> Floats:

@@ -141,3 +141,23 @@ def holm(p_values: list[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
         adjusted[place] = highest
     return adjusted
+
+
+def benjamini_hochberg(p_values: list[float]) -> list[float]:
+    """P values adjusted so that of all findings at a level at most that part is expected to be false.
+
+    Source: Benjamini and Hochberg 1995, "Controlling the false discovery rate".
+    """
+    adjusted, lowest = [math.nan] * len(p_values), 1.0
+    for rank, place in reversed(list(enumerate(sorted(range(len(p_values)), key=p_values.__getitem__), 1))):
+        lowest = min(lowest, p_values[place] * len(p_values) / rank)
+        adjusted[place] = lowest
+    return adjusted
+
+
+def binomial_tail(count: int, n: int, p: float) -> float:
+    """The chance of at least `count` of n, each with chance p.
+
+    Source: DLMF 8.17.5.
+    """
+    return 1.0 if count <= 0 else incomplete_beta(count, n - count + 1, p)

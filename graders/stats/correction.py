@@ -1,0 +1,88 @@
+"""A pass rate corrected for the errors of the grader that found it."""
+
+from __future__ import annotations
+
+import math
+
+from graders.stats.distributions import normal
+from graders.stats.estimates import Estimate
+from graders.stats.resampling import LEVEL
+
+
+def rogan_gladen(
+    passed: Estimate, sensitivity: Estimate, specificity: Estimate, level: float = LEVEL
+) -> Estimate:
+    """The part of rows that people would pass, from the part that the grader passes and how it errs on labelled rows.
+
+    The labelled rows are taken to be like the others. Effective numbers of rows are those that the intervals of the three
+    rates speak of, so that rows of one item count as few.
+
+    Args:
+        passed: The grader's pass rate.
+        sensitivity: The part of the rows with a yes that it passes.
+        specificity: The part of the rows with a no that it fails.
+
+    Returns:
+        NaN where the grader passes rows with a no as often as those with a yes, and so says nothing.
+
+    Source: Rogan and Gladen 1978; Lang and Reiczigel 2014, "Confidence limits for prevalence of disease adjusted for
+    estimated sensitivity and specificity".
+    """
+    z = normal.inv_cdf((1 + level) / 2)
+    n, n_yes, n_no = (_effective(rate, z) for rate in (passed, sensitivity, specificity))
+    told = sensitivity.value + specificity.value - 1
+    if not told > 0 or min(n, n_yes, n_no) <= 0:
+        why = "the grader passes rows with a no as often as those with a yes"
+        return Estimate(math.nan, math.nan, math.nan, passed.n, passed.items, f"none: {why}")
+    value = _inside((passed.value + specificity.value - 1) / told)
+    # one row of each kind is added to the labels, and z^2 / 2 to either side of the pass rate
+    rate = (n * passed.value + z * z / 2) / (n + z * z)
+    right_yes, right_no = (
+        (n_yes * sensitivity.value + 1) / (n_yes + 2),
+        (n_no * specificity.value + 1) / (n_no + 2),
+    )
+    told = right_yes + right_no - 1
+    if not told > 0:
+        return Estimate(value, 0.0, 1.0, passed.n, passed.items, "none narrower than all: too few labels")
+    middle = (rate + right_no - 1) / told
+    variances = (
+        rate * (1 - rate) / (n + z * z),
+        middle**2 * right_yes * (1 - right_yes) / (n_yes + 2),
+        (1 - middle) ** 2 * right_no * (1 - right_no) / (n_no + 2),
+    )
+    spread = z * math.sqrt(sum(variances)) / told
+    shift = (
+        2
+        * z
+        * z
+        * (
+            middle * right_yes * (1 - right_yes) / (n_yes + 2)
+            - (1 - middle) * right_no * (1 - right_no) / (n_no + 2)
+        )
+    )
+    low, high = _inside(middle + shift - spread), _inside(middle + shift + spread)
+    return Estimate(
+        value,
+        min(value, low),
+        max(value, high),
+        passed.n,
+        passed.items,
+        "Rogan and Gladen, by Lang and Reiczigel",
+    )
+
+
+def _inside(rate: float) -> float:
+    return min(1.0, max(0.0, rate))
+
+
+def _effective(rate: Estimate, z: float) -> float:
+    """As many independent rows as have a Wilson interval of this width; the rows themselves where none are repeats."""
+    if rate.items == rate.n:
+        return rate.n
+    width, z2 = rate.high - rate.low, z * z
+    if not 0 < width < 1:
+        return 0.0
+    # width^2 (n + z^2)^2 = z^2 (4 p (1 - p) n + z^2)
+    p, w2 = rate.value, width * width
+    b, c = 2 * w2 * z2 - 4 * z2 * p * (1 - p), w2 * z2 * z2 - z2 * z2
+    return min(rate.n, (-b + math.sqrt(b * b - 4 * w2 * c)) / (2 * w2))
