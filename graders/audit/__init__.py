@@ -7,20 +7,33 @@ from typing import TYPE_CHECKING
 from graders.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from graders.audit.bias import PROBES, probed
+    from graders.audit.calibration import Calibration, calibrate
     from graders.audit.check import RewardNotOk, assert_reward_ok, check_reward
     from graders.audit.families import FAMILIES
+    from graders.audit.labelled import Labelled, from_results, graded
     from graders.audit.search import Attack, Exploit, attack
 
 _HOMES = {
     "Attack": "graders.audit.search",
+    "Calibration": "graders.audit.calibration",
     "Exploit": "graders.audit.search",
     "FAMILIES": "graders.audit.families",
+    "Labelled": "graders.audit.labelled",
+    "PROBES": "graders.audit.bias",
     "RewardNotOk": "graders.audit.check",
     "assert_reward_ok": "graders.audit.check",
     "attack": "graders.audit.search",
+    "calibrate": "graders.audit.calibration",
     "check_reward": "graders.audit.check",
+    "from_results": "graders.audit.labelled",
+    "graded": "graders.audit.labelled",
+    "probed": "graders.audit.bias",
 }
 
-__all__ = ["FAMILIES", "Attack", "Exploit", "RewardNotOk", "assert_reward_ok", "attack", "check_reward"]
+__all__ = [
+    "FAMILIES", "PROBES", "Attack", "Calibration", "Exploit", "Labelled", "RewardNotOk", "assert_reward_ok", "attack",
+    "calibrate", "check_reward", "from_results", "graded", "probed",
+]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -11,13 +11,18 @@ from graders.suggest import did_you_mean
 
 
 def load_rows(
-    path: str | PathLike[str], max_rows: int | None = None, seed: int | None = None
+    path: str | PathLike[str],
+    max_rows: int | None = None,
+    seed: int | None = None,
+    *,
+    format_: str | None = None,
 ) -> list[dict[str, Any]]:
     """The rows of a JSONL, JSON, CSV or Parquet file.
 
     Args:
         max_rows: At most so many; None: all.
         seed: Which ones: a sample drawn with this seed, in the file's order; None: the first ones.
+        format_: "jsonl", "csv", ...; None: by the file's ending.
 
     Raises:
         ValueError: the file cannot be read, or a line of it is no JSON object.
@@ -26,7 +31,7 @@ def load_rows(
     from graders.datasets.rows import DataError, Unreadable
 
     rows: list[dict[str, Any]] = []
-    for chunk in open_data(fspath(path)).chunks():
+    for chunk in open_data(fspath(path), format_).chunks():
         for row in chunk.rows:
             if isinstance(row, Unreadable):
                 raise DataError(f"{fspath(path)}: {row.message}")

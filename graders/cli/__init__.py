@@ -29,6 +29,7 @@ COMMANDS = {
     "validate": "List every problem of specs.",
     "check": "Say what would go wrong with a dataset, before it is graded.",
     "attack": "Search for wrong answers that a grader pays like right ones.",
+    "calibrate": "Say how far a grader agrees with people's labels.",
     "batch": "Grade a dataset.",
     "test": "Run the tests of graders in graders.toml.",
     "report": "Make a page, or a short summary, of results.",

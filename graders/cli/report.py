@@ -35,6 +35,12 @@ ENDINGS = {".html": "html", ".htm": "html", ".md": "md", ".json": "json", ".xml"
     help="Rows with the same FIELD are of one item; '': no two are. Default: `x`, `x#2` are.",
 )
 @click.option("--reference", metavar="FIELD", help="Field with the text that outputs are compared with.")
+@click.option(
+    "--claims",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Show what `grader calibrate`, `attack` and `mutate` found out about the grader, and whether it still holds.",
+)
 @gate_options
 @github_option
 @config_option
@@ -46,6 +52,7 @@ def command(
     label_threshold: float | None,
     group: str | None,
     reference: str | None,
+    claims: str | None,
     fail_under: float | None,
     surely: bool,
     min_coverage: float | None,
@@ -83,6 +90,7 @@ def command(
             min_coverage=min_coverage,
             surely=surely,
             pass_threshold=pass_threshold,
+            claims=claims,
             price=price_by(config),
             rows=format_ in ("html", "junit"),
         )
@@ -129,7 +137,7 @@ def _written(report: Report, format_: str) -> str:
     if format_ == "md":
         from graders.report.markdown import summary_markdown
 
-        return summary_markdown(report.summary, report.gates, report.agreement)
+        return summary_markdown(report.summary, report.gates, report.agreement, report.claims)
     from graders.report.terminal import summary_text
 
-    return summary_text(report.summary, report.gates, report.agreement)
+    return summary_text(report.summary, report.gates, report.agreement, report.claims)

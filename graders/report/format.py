@@ -149,6 +149,8 @@ def agreement_text(agreement: Agreement) -> str:
     else:
         found += f" at {cut.threshold:g}"
     found += f": agreement {figure(agreed.value)} {interval(agreed)}, kappa {figure(kappa.value)} {interval(kappa)}"
+    if agreement.auroc is not None and not math.isnan(agreement.auroc.value):
+        found += f", AUROC {figure(agreement.auroc.value)} {interval(agreement.auroc)}"
     if agreement.fitted:
         return f"{found}; {cut.threshold:g} is best on all of them"
     return f"{found}, {cut.only_grader:,} passed wrongly, {cut.only_human:,} failed wrongly"

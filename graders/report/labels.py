@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from graders.report.charts import reliability_diagram
 from graders.report.format import figure, interval, percent
 from graders.report.html import figures, safe, section
-from graders.stats.labels import Agreement, Cut
+from graders.stats.labels import Agreement
+from graders.stats.thresholds import Cut
 from graders.wording import plural
 
 
@@ -28,6 +29,10 @@ def labels(agreed: Agreement) -> Iterable[str]:
     correlations = [
         ("correlation", figure(agreed.correlation)),
         ("rank correlation", figure(agreed.rank_correlation)),
+    ]
+    scores = (("AUROC", agreed.auroc), ("Brier score", agreed.brier))
+    correlations += [
+        (name, f"{figure(found.value)} {interval(found)}") for name, found in scores if found is not None
     ]
     if agreed.weighted_kappa is not None:
         correlations.append(("weighted kappa (quadratic)", figure(agreed.weighted_kappa)))

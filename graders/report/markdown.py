@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from graders.report.claims import Claim
 from graders.report.format import (
     LISTED,
     agreement_text,
@@ -37,9 +38,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return ["", *(f"| {' | '.join(cells)} |" for cells in (head, marks, *rows))]
 
 
-def summary_markdown(summary: Summary, gates: Sequence[Gate] = (), agreement: Agreement | None = None) -> str:
+def summary_markdown(
+    summary: Summary,
+    gates: Sequence[Gate] = (),
+    agreement: Agreement | None = None,
+    claims: Sequence[Claim] = (),
+) -> str:
     header = summary.header
     lines = [f"## {marked(header.name or header.type)}", "", verdict(summary)]
+    lines += ["", *(f"- {claim.name}: {marked(claim.told)}" for claim in claims)] if claims else []
     lines += ["", *(f"- gate **{gate.verdict}**: {gate.name} {gate.text}" for gate in gates)] if gates else []
     rows = [
         ("rows", f"{summary.rows:,}", ""),

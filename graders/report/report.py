@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from graders.report.claims import Claim, claims_about
 from graders.report.rendered import JudgeMessages, Reference
 from graders.results.read import ResultRow, read_rows
+from graders.stats.facts import reward_range
 from graders.stats.figures import Summary, to_json
 from graders.stats.gates import Gate, gates
 from graders.stats.gather import Columns, gather
@@ -62,6 +64,7 @@ class ReportRow:
 class Report:
     """Attributes:
     held: Which rows are shown, in a sentence.
+    claims: What was found out about the grader, held against these results.
     """
 
     summary: Summary
@@ -69,13 +72,20 @@ class Report:
     agreement: Agreement | None
     rows: tuple[ReportRow, ...]
     held: str
+    claims: tuple[Claim, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the rows, as plain JSON."""
         agreed = None
         if self.agreement is not None:
-            agreed = {name: value for name, value in to_json(self.agreement).items() if name != "distances"}
-        return {**self.summary.to_json(), "gates": to_json(self.gates), "agreement": agreed}
+            by_row = ("distances", "agreed")
+            agreed = {name: value for name, value in to_json(self.agreement).items() if name not in by_row}
+        return {
+            **self.summary.to_json(),
+            "gates": to_json(self.gates),
+            "agreement": agreed,
+            "claims": to_json(self.claims),
+        }
 
 
 def make_report(
@@ -89,6 +99,7 @@ def make_report(
     min_coverage: float | None = None,
     surely: bool = False,
     pass_threshold: float | None = None,
+    claims: str | Path | None = None,
     price: Callable[[str, Usage], float | None] = lambda model, usage: None,
     rows: bool = True,
 ) -> Report:
@@ -99,19 +110,21 @@ def make_report(
         reference: The field of item or row that holds the reference; None: what the spec compares with, else a field
             named like one.
         fail_under, min_coverage, surely: As in `stats.gates.gates`.
+        claims: A claims file, see `report.claims`.
         price, pass_threshold: As in `stats.summary.summarise`.
         rows: Whether rows are wanted beside the figures.
 
     Raises:
-        ResultsError: the file cannot be read, or a field is asked for and no row has it.
+        ResultsError: the file or the claims file cannot be read, or a field is asked for and no row has it.
     """
     columns = gather(path, group=group, label=label)
     summary = summarise(columns, price, pass_threshold=pass_threshold)
     agreed = None
     if label is not None:
         agreed = agreement(
-            label, columns.labels, columns.rewards, summary.threshold, label_threshold, columns.items
-        )
+            label, columns.labels, columns.rewards, summary.threshold, label_threshold, columns.items,
+            reward_range(columns.header.spec),
+        )  # fmt: skip
     chosen, held = choose(columns, None if agreed is None else agreed.distances) if rows else ({}, "")
     return Report(
         summary,
@@ -119,6 +132,9 @@ def make_report(
         agreed,
         tuple(_rows(path, columns, chosen, agreed, reference)),
         held,
+        ()
+        if claims is None
+        else claims_about(claims, columns.header, columns.usage, columns.rewards, columns.items),
     )
 
 

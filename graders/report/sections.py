@@ -36,6 +36,9 @@ def top(report: Report) -> Iterable[str]:
     yield '<button class="quiet" id="theme" type="button">Light / dark</button></div>'
     yield f'<p class="verdict">{safe(verdict(report.summary))}</p>'
     yield from gate_list(report.gates)
+    if report.claims:
+        items = "".join(f"<li>{safe(claim.name)}: {safe(claim.told)}</li>" for claim in report.claims)
+        yield f'<ul class="cautions" aria-label="What is known of the grader">{items}</ul>'
     if report.summary.cautions:
         items = "".join(f"<li>{safe(caution)}</li>" for caution in report.summary.cautions)
         yield f'<ul class="cautions" aria-label="What to know before believing the numbers">{items}</ul>'

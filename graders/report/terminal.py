@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from graders.report.claims import Claim
 from graders.report.format import (
     LISTED,
     agreement_text,
@@ -33,7 +34,12 @@ EXCERPT = 60
 REASON = 100
 
 
-def summary_text(summary: Summary, gates: Sequence[Gate] = (), agreement: Agreement | None = None) -> str:
+def summary_text(
+    summary: Summary,
+    gates: Sequence[Gate] = (),
+    agreement: Agreement | None = None,
+    claims: Sequence[Claim] = (),
+) -> str:
     """Ten or so lines with block characters."""
     header = summary.header
     name = clean(header.name) if header.name in ("", header.type) else f"{clean(header.name)} ({header.type})"
@@ -62,6 +68,7 @@ def summary_text(summary: Summary, gates: Sequence[Gate] = (), agreement: Agreem
         lines.append(_line("reliability", reliability_text(summary.reliability)))
     if agreement is not None:
         lines.append(_line("labels", agreement_text(agreement)))
+    lines += [_line(claim.name, clean(claim.told)) for claim in claims]
     lines += _cost_lines(summary)
     lines += [f"note: {caution}" for caution in summary.cautions]
     lines += [_line("gate", f"{gate.verdict}: {gate.name} {gate.text}") for gate in gates]

@@ -10,49 +10,16 @@ from typing import Any
 import numpy as np
 
 from graders.results.read import ResultsError
-from graders.stats.association import (
-    confusion,
-    correlation,
-    kappa,
-    kappa_estimate,
-    ranks,
-    weighted_kappa,
-)
+from graders.stats.association import correlation, kappa_estimate, ranks, weighted_kappa
 from graders.stats.estimates import Estimate, pass_rate
-from graders.stats.resampling import SEED, Bools, Floats, Ints
+from graders.stats.resampling import Bools, Floats, Ints
+from graders.stats.scores import auroc, brier
+from graders.stats.thresholds import Cut, best, curve, cut_at, held_out
 
 YES = ("yes", "true", "pass", "passed", "correct", "right", "good", "1")
 NO = ("no", "false", "fail", "failed", "incorrect", "wrong", "bad", "0")
-#: Thresholds that a report offers.
-CURVE_MAX = 200
 #: Bins of a reliability diagram.
 BINS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """Grader and human when rewards from `threshold` on pass.
-
-    Attributes:
-        both, only_grader, only_human, neither: How many rows each says yes to.
-    """
-
-    threshold: float
-    both: int
-    only_grader: int
-    only_human: int
-    neither: int
-
-    @property
-    def kappa(self) -> float:
-        """Cohen's, in these very rows; NaN where one of them always says the same and chance explains it all."""
-        table = {
-            (True, True): self.both,
-            (True, False): self.only_grader,
-            (False, True): self.only_human,
-            (False, False): self.neither,
-        }
-        return kappa(table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +43,10 @@ class Agreement:
         agreement: The part on which both say the same; None for ratings. At a threshold that had to be chosen, each half
             of the items is judged at the threshold that is best on the other half.
         kappa: Cohen's, in the same way.
+        sensitivity, specificity: The part of the yes labels that the grader passes, and of the no labels that it fails, in
+            the same way; None for ratings and where there is no such label.
+        auroc: The chance that a row with a yes has the higher reward of two; None for ratings.
+        brier: Of rewards on a scale from 0 to 1, as chances of a yes; None for ratings and where nobody knows the scale.
         chosen: How the threshold was chosen, in words.
         fitted: Whether it was chosen by these labels.
         curve: (threshold, yes labels at or above it, no labels at or above it), for at most CURVE_MAX thresholds.
@@ -83,6 +54,7 @@ class Agreement:
         correlation, rank_correlation: Pearson's and Spearman's, of rewards and labels as numbers.
         weighted_kappa: Quadratic, of ratings against rewards on the same scale of whole numbers; else None.
         distances: How far reward and label are apart, 0 to 1, for each scored row; NaN without a label.
+        agreed: 1 where reward and label say the same, 0 where not, for each scored row; NaN without a label.
     """
 
     field: str
@@ -93,6 +65,10 @@ class Agreement:
     cut: Cut | None
     agreement: Estimate | None
     kappa: Estimate | None
+    sensitivity: Estimate | None
+    specificity: Estimate | None
+    auroc: Estimate | None
+    brier: Estimate | None
     chosen: str
     fitted: bool
     curve: tuple[tuple[float, int, int], ...]
@@ -101,6 +77,7 @@ class Agreement:
     rank_correlation: float
     weighted_kappa: float | None
     distances: Floats
+    agreed: Floats
 
 
 # the variance of 1e200 is shown as unknown
@@ -112,6 +89,7 @@ def agreement(
     threshold: float | None,
     label_threshold: float | None = None,
     items: Ints | None = None,
+    span: tuple[float, float] | None = None,
 ) -> Agreement:
     """How far rewards and labels say the same.
 
@@ -120,11 +98,12 @@ def agreement(
         threshold: Rewards from here on pass; None: where kappa is highest.
         label_threshold: Labels are numbers, and those from here on say yes.
         items: Which item each reward belongs to, as in `estimates`.
+        span: The least and the most that a reward can be; None: 0 to 1 where all are within that.
 
     Raises:
         ResultsError: the labels are neither yes and no nor numbers.
     """
-    read, ratings = _read(field, labels, label_threshold)
+    read, ratings = read_labels(field, labels, label_threshold)
     there = ~np.isnan(read)
     scores, told = rewards[there], read[there]
     whole = ratings and len(told) > 0 and bool(np.all(scores % 1 == 0) and np.all(told % 1 == 0))
@@ -143,65 +122,62 @@ def agreement(
         cut=None,
         agreement=None,
         kappa=None,
+        sensitivity=None,
+        specificity=None,
+        auroc=None,
+        brier=None,
         chosen="",
         fitted=False,
-        curve=() if ratings else _curve(scores, told == 1, threshold),
+        curve=() if ratings else curve(scores, told == 1, threshold),
         bins=(),
         correlation=correlation(scores, told),
         rank_correlation=correlation(ranks(scores), ranks(told)),
         weighted_kappa=weighted_kappa(scores, told) if whole else None,
         distances=distances,
+        agreed=np.full(len(rewards), math.nan),
     )
     if ratings or not len(told):
         return found
-    own = None if items is None else np.unique(items[there], return_inverse=True)[1]
-    return _with_verdicts(found, scores, told == 1, threshold, own)
+    return _with_verdicts(found, scores, told == 1, threshold, _some(items, there), span)
 
 
 def _with_verdicts(
-    found: Agreement, rewards: Floats, yes: Bools, threshold: float | None, items: Ints | None
+    found: Agreement,
+    rewards: Floats,
+    yes: Bools,
+    threshold: float | None,
+    items: Ints | None,
+    span: tuple[float, float] | None,
 ) -> Agreement:
-    """What passing at a threshold adds, where labels are yes or no."""
+    """What labels of yes or no add."""
     if threshold is None:
-        at, passed = _best(rewards, yes), _held_out(rewards, yes, items)
+        at, passed = best(rewards, yes), held_out(rewards, yes, items)
         chosen = "the threshold where kappa is highest in these very rows"
     else:
         at, passed, chosen = threshold, rewards >= threshold, "the grader's own threshold"
+    agreed = found.agreed.copy()
+    agreed[~np.isnan(found.distances)] = passed == yes
+    if span is None and rewards.min() >= 0 and rewards.max() <= 1:
+        span = (0.0, 1.0)
     return replace(
         found,
         cut=cut_at(at, rewards, yes),
         agreement=pass_rate(passed == yes, items),
         kappa=kappa_estimate(passed, yes, items),
+        sensitivity=pass_rate(passed[yes], _some(items, yes)) if yes.any() else None,
+        specificity=pass_rate(~passed[~yes], _some(items, ~yes)) if not yes.all() else None,
+        auroc=auroc(rewards, yes, items),
+        brier=None if span is None else brier((rewards - span[0]) / (span[1] - span[0]), yes, items),
         chosen=chosen,
         fitted=threshold is None,
         bins=_bins(rewards, yes, items),
+        agreed=agreed,
     )
 
 
-def cut_at(threshold: float, rewards: Floats, yes: Bools) -> Cut:
-    """Grader against human when rewards from `threshold` on pass."""
-    table = confusion(rewards >= threshold, yes)
-    return Cut(threshold, table[True, True], table[True, False], table[False, True], table[False, False])
-
-
-def _held_out(rewards: Floats, yes: Bools, items: Ints | None) -> Bools:
-    """Which rows pass at the threshold that is best for the other half of the items.
-
-    The halves have as many items that the human passes, so that both thresholds are chosen on both kinds.
-    """
-    own = np.arange(len(rewards)) if items is None else items
-    n_items = int(own.max()) + 1
-    passed_part = np.bincount(own, yes, n_items) / np.bincount(own, minlength=n_items)
-    shuffled = np.random.default_rng(SEED).permutation(n_items)
-    half_of = np.empty(n_items, np.int64)
-    half_of[shuffled[np.argsort(passed_part[shuffled], kind="stable")]] = np.arange(n_items) % 2
-    half = half_of[own]
-    passed = np.zeros(len(rewards), bool)
-    for judged in (0, 1):
-        here, other = half == judged, half != judged
-        if other.any():
-            passed[here] = rewards[here] >= _best(rewards[other], yes[other])
-    return passed
+def _some(items: Ints | None, chosen: Bools) -> Ints | None:
+    """The items of some rows, numbered anew."""
+    return None if items is None else np.unique(items[chosen], return_inverse=True)[1]
 
 
 def _bins(rewards: Floats, yes: Bools, items: Ints | None) -> tuple[Bin, ...]:
@@ -211,16 +187,17 @@ def _bins(rewards: Floats, yes: Bools, items: Ints | None) -> tuple[Bin, ...]:
     made = []
     for place in np.unique(places):
         inside = places == place
-        own = None if items is None else np.unique(items[inside], return_inverse=True)[1]
-        some = rewards[inside]
-        made.append(
-            Bin(float(some.min()), float(some.max()), float(some.mean()), pass_rate(yes[inside], own))
-        )
+        some, passed = rewards[inside], pass_rate(yes[inside], _some(items, inside))
+        made.append(Bin(float(some.min()), float(some.max()), float(some.mean()), passed))
     return tuple(made)
 
 
-def _read(field: str, labels: Sequence[Any], label_threshold: float | None) -> tuple[Floats, bool]:
-    """The labels as numbers, NaN where there is none, and whether they are ratings and not yes or no."""
+def read_labels(field: str, labels: Sequence[Any], label_threshold: float | None) -> tuple[Floats, bool]:
+    """The labels as numbers, NaN where there is none, and whether they are ratings and not yes or no.
+
+    Raises:
+        ResultsError: one is neither yes nor no nor a number.
+    """
     numbers = [_number(label) for label in labels]
     for label, number in zip(labels, numbers, strict=True):
         if number is None:
@@ -250,33 +227,3 @@ def _number(label: Any) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
-
-
-def _curve(rewards: Floats, yes: Any, threshold: float | None) -> tuple[tuple[float, int, int], ...]:
-    """Every reward as a threshold, or CURVE_MAX even steps; and the spec's own."""
-    thresholds = np.unique(rewards)
-    if len(thresholds) > CURVE_MAX:
-        thresholds = np.linspace(thresholds[0], thresholds[-1], CURVE_MAX)
-    if threshold is not None:
-        thresholds = np.union1d(thresholds, [threshold])
-    of_yes, of_no = np.sort(rewards[yes]), np.sort(rewards[~yes])
-    return tuple(
-        (
-            float(at),
-            len(of_yes) - int(np.searchsorted(of_yes, at)),
-            len(of_no) - int(np.searchsorted(of_no, at)),
-        )
-        for at in thresholds
-    )
-
-
-def _best(rewards: Floats, yes: Bools) -> float:
-    """The threshold at which kappa is highest; the lowest of several."""
-    n_yes, n_no = int(yes.sum()), int((~yes).sum())
-
-    def kappa_at(point: tuple[float, int, int]) -> float:
-        threshold, both, only_grader = point
-        found = Cut(threshold, both, only_grader, n_yes - both, n_no - only_grader).kappa
-        return -math.inf if math.isnan(found) else found
-
-    return max(_curve(rewards, yes, None), key=kappa_at)[0]

@@ -1,0 +1,85 @@
+"""What a verdict about a grader holds for: the spec field by field, how judges are asked, and the models that answered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graders.spec.model import SpecModel
+
+#: Fields that change no reward.
+_WITHOUT_EFFECT = ("name",)
+#: Keys of a grader's provenance that change with every release of the engine and not with the judge.
+_OF_ENGINE = ("engine",)
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a calibration or an attack was made on.
+
+    Attributes:
+        fields: Path of a field of the spec, such as `input` or `graders.style.model` -> digest of its value.
+        settings: What else decides the rewards, by the results' provenance: metric implementations, a hardened judge.
+        models: The models that answered, as their servers named them; () without a judge.
+    """
+
+    fields: Mapping[str, str]
+    settings: str
+    models: tuple[str, ...] = ()
+
+    def changes(self, now: Binding) -> Iterator[str]:
+        """What is different now, a phrase each; nothing where the verdict still holds.
+
+        A model that had answered and is not asked now is no change.
+        """
+        for path in sorted({*self.fields, *now.fields}):
+            if self.fields.get(path) != now.fields.get(path):
+                yield f"'{path}' of the spec"
+        if self.settings != now.settings:
+            yield "metrics, packages or the judge's settings"
+        if self.models and (others := sorted({*now.models} - {*self.models})):
+            yield f"the model that answers ({', '.join(others)}, not {', '.join(self.models)})"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"fields": dict(self.fields), "settings": self.settings, "models": list(self.models)}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Binding:
+        """
+        Raises:
+            ValueError: it is not what `to_json` gives.
+        """
+        match value:
+            case {"fields": dict(fields), "settings": str(settings), "models": list(models)}:
+                return cls(
+                    {str(path): str(found) for path, found in fields.items()},
+                    settings,
+                    tuple(map(str, models)),
+                )
+        raise ValueError("its binding has another form")
+
+
+def binding(spec: SpecModel, provenance: Mapping[str, Any], models: Collection[str] = ()) -> Binding:
+    """
+    Args:
+        provenance: Of the grader (`identity.provenance`), or of a results file's header.
+        models: Those that answered.
+    """
+    fields: dict[str, str] = {}
+    leaves = {key: leaf.to_json() for key, leaf in spec.leaves().items()}
+    if "" not in leaves:
+        leaves[""] = {key: value for key, value in spec.to_json().items() if key != "graders"}
+    for key, values in leaves.items():
+        fields.update(
+            {f"{key}{name}": _digest(value) for name, value in values.items() if name not in _WITHOUT_EFFECT}
+        )
+    settings = {key: value for key, value in provenance.items() if key not in _OF_ENGINE}
+    return Binding(fields, _digest(settings), tuple(sorted(models)))
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

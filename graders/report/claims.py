@@ -1,0 +1,125 @@
+"""The claims file: what was found out about a grader, for the reports of its results to show beside their numbers.
+
+Each audit command writes its own part (`--claims FILE`) and leaves the others; `grader report --claims FILE` reads it. A
+claim holds for the spec, settings and models that it was made on, and expires when they change.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graders.report.binding import Binding, binding
+from graders.results.read import Header, ResultsError
+from graders.stats.correction import rogan_gladen
+from graders.stats.estimates import Estimate, pass_rate
+from graders.stats.facts import model_of
+from graders.stats.resampling import Floats, Ints
+
+#: The key that marks a claims file, and the version of the format it stands for.
+MARK, VERSION = "graders_claims", 1
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One part of a claims file, held against results.
+
+    Attributes:
+        name: "calibration", "attack" or "mutation".
+        text: What was found, in words.
+        expired: What has changed since, a phrase each; () where it still holds.
+        corrected: The pass rate that people would give, from the grader's and its errors; None where the claim says nothing
+            about those, or has expired.
+    """
+
+    name: str
+    text: str
+    expired: tuple[str, ...]
+    corrected: Estimate | None = None
+
+    @property
+    def told(self) -> str:
+        """The claim with what is to be known about it."""
+        told = self.text
+        if self.expired:
+            told = f"expired, since it was made with another {' and '.join(self.expired)}: {told}"
+        if self.corrected is not None:
+            told += f"; pass rate corrected for the grader's errors {self.corrected.value:.4g}, {self.corrected.between()}"
+        return told
+
+
+def claims_about(
+    path: str | Path, header: Header, models: Collection[str], rewards: Floats, items: Ints | None
+) -> tuple[Claim, ...]:
+    """The claims of a file, held against a results file.
+
+    Args:
+        models: That answered in these results.
+        rewards, items: Of the scored rows, as in `stats.gather`.
+
+    Raises:
+        ResultsError: the file cannot be read, or has another form.
+    """
+    spec = model_of(header.spec)
+    now = None if spec is None else binding(spec, header.provenance, models)
+    made = []
+    for name, part in _read(path).items():
+        try:
+            made_on, text = Binding.from_json(part["binding"]), str(part["text"])
+            expired = ("spec",) if now is None else tuple(made_on.changes(now))
+            corrected = None if expired or not len(rewards) else _corrected(part, rewards, items)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ResultsError(
+                f"{path}: the part '{name}' of this claims file cannot be read: {error}"
+            ) from None
+        made.append(Claim(name, text, expired, corrected))
+    return tuple(made)
+
+
+def write_claim(path: str | Path, name: str, text: str, made_on: Binding, **more: Any) -> None:
+    """Put one claim into a file, new or not, in the place of an older one of its name.
+
+    Raises:
+        ResultsError: the file is there and is no claims file.
+        OSError: it cannot be written.
+    """
+    parts = _read(path) if os.path.exists(path) else {}
+    parts = {**parts, name: {"text": text, "binding": made_on.to_json(), **more}}
+    temporary = Path(f"{path}.tmp")
+    temporary.write_text(
+        json.dumps({MARK: VERSION, **parts}, indent=2, default=repr) + "\n", encoding="utf-8"
+    )
+    os.replace(temporary, path)
+
+
+def _read(path: str | Path) -> Mapping[str, Mapping[str, Any]]:
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ResultsError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ResultsError(f"{path} is no claims file: {error}") from None
+    if not isinstance(found, dict) or found.get(MARK) != VERSION:
+        raise ResultsError(
+            f"{path} is no claims file; `grader calibrate --claims` and `grader attack --claims` write one"
+        )
+    return {name: part for name, part in found.items() if isinstance(part, dict)}
+
+
+def _corrected(part: Mapping[str, Any], rewards: Floats, items: Ints | None) -> Estimate | None:
+    sensitivity, specificity = _rate(part.get("sensitivity")), _rate(part.get("specificity"))
+    if part.get("threshold") is None or sensitivity is None or specificity is None:
+        return None
+    passed = pass_rate(rewards >= float(part["threshold"]), items)
+    return rogan_gladen(passed, sensitivity, specificity)
+
+
+def _rate(found: Mapping[str, Any] | None) -> Estimate | None:
+    if found is None:
+        return None
+    value, low, high = (float(found[name]) for name in ("value", "low", "high"))
+    return Estimate(value, low, high, int(found["n"]), int(found["items"]), "")
