@@ -100,7 +100,7 @@ def _longer(text: str, rows: Labelled) -> tuple[str, str]:
 
 
 def _decorated(text: str, rows: Labelled) -> tuple[str, str]:
-    plain = re.sub(r"(?m)^\s*(?:#+|[-*])\s+|\*\*", "", text)
+    plain = re.sub(r"(?m)^[^\S\n]*(?:#+|[-*])[^\S\n]+|\*\*", "", text)
     lines = [line for line in plain.splitlines() if line.strip()]
     return plain, "## Answer\n\n" + "\n".join(f"- **{line.strip()}**" for line in lines)
 

@@ -44,6 +44,7 @@ PATTERNS: dict[str, Pattern] = {
     "graders.adapters.decoded:_LOOKALIKE": Pattern(
         [run("</s>", "x"), run("</s> ", "x"), run(" ", "x", "<pad>"), run("<|"), run("<|a|>", "x"), run("<｜")]
     ),
+    "graders.audit.bias:_decorated": Pattern([run("\n"), run(" ", "x"), run("#"), run("*"), run("# "), run(" \n"), run(" ", "x", "#")]),
     "graders.audit.families.far:prompt_numbers": Pattern(DIGITS),
     "graders.audit.families.far:quotes": Pattern([run("."), run(" ", "x", "."), run(". "), run(" ")]),
     "graders.audit.families.near:_AROUND_FRACTION": Pattern(
@@ -101,6 +102,7 @@ PATTERNS: dict[str, Pattern] = {
     "graders.audit.probes:_NUMBER": Pattern(DIGITS),
     "graders.audit.probes:_WORD": Pattern(WORDS),
     "graders.audit.probes:without_answer": Pattern([run("a"), run("aab")], names={"answer": "a" * 20 + "b"}),
+    "graders.audit.programs:_IMPORT": Pattern([run("a", start="from "), run("a.", start="import "), run("from ")], "fullmatch"),
     "graders.audit.seeds:_GROUP": Pattern([run("("), run("(a"), run("(?"), run("a", start="(?:"), run("()*"), run("*", start="()")]),
     "graders.audit.seeds:_LITERAL": Pattern(
         [run('\\"'), run('\\"', start='"'), run('"'), run("\"'"), run("\\", start="'"), run("r"), run(' "a\n'), run("\\'\\\"")]
