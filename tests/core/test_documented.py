@@ -127,6 +127,20 @@ def test_the_site_has_the_pages_of_the_index_in_its_order() -> None:
     assert {head: pages for section in sections for head, pages in section.items()} == indexed
 
 
+def test_the_comparison_counts_the_lines_of_its_files() -> None:
+    """docs/comparison.md: lines of configuration, a folder a tool, that are not blank."""
+    home = ROOT / "benchmarks" / "comparison"
+    counted = {
+        name: sum(
+            bool(line.strip()) for file in (home / name).iterdir() if file.is_file() for line in file.open()
+        )
+        for name in ("graders", "promptfoo", "inspect", "deepeval", "autoevals", "openevals")
+    }
+    said = re.findall(r"`(\w+)/`: (\d+) lines", page("comparison.md"))
+
+    assert {name: int(lines) for name, lines in said} == counted
+
+
 def test_the_extension_that_is_shown_is_the_one_that_is_tested() -> None:
     """docs/extending.md shows the toys of tests/kinds, which go through every room."""
     toys = (ROOT / "tests" / "kinds" / "toys.py").read_text(encoding="utf-8")
