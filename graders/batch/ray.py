@@ -70,7 +70,7 @@ class GradeBatch:
         import graders
 
         self.grader = graders.compile(spec, backends=graders.Backends(config=config))
-        self._fields: dict[str, Any] = {"sample": sample_field, "item": item_field, "id": id_field}
+        self._fields: dict[str, Any] = {"sample": sample_field, "item": item_field, "row_id": id_field}
         self._keep = list(keep)
 
     def __call__(self, batch: Any) -> Any:
