@@ -19,9 +19,12 @@ from graders.cli.shared.common import (
     spec_argument,
     strict_option,
 )
+from graders.cli.shared.gates import pass_threshold_option
+from graders.cli.shared.selection import selection_options
 from graders.wording import plural
 
 if TYPE_CHECKING:
+    from graders.batch.selection import Selection
     from graders.models import Estimate
     from graders.preflight.findings import CheckReport, Finding
 
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 @click.argument("spec", type=click.Path(allow_dash=True))
 @click.argument("data", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @data_options
+@selection_options
+@pass_threshold_option
 @click.option(
     "--validation", type=click.Path(exists=True, dir_okay=False), help="A fine-tuning job's validation file."
 )
@@ -45,6 +50,8 @@ def command(
     item_map: dict[str, str],
     id_field: str | None,
     format_: str | None,
+    selection: Selection,
+    pass_threshold: float | None,
     validation: str | None,
     no_run: bool,
     as_json: bool,
@@ -56,10 +63,12 @@ def command(
     Every variable is looked up in every row; programs are tried on a few rows in the sandbox; formulas over what their
     graders can give; what judges would be asked, and cost, is estimated. SPEC may also be the body of an eval, or of a
     fine-tuning job of any method, whose training rows are then checked as the hosted service would. DATA may lack
-    outputs: then only items are looked at. Exits 1 when there is an error.
+    outputs: then only items are looked at. The options that choose rows are those of `grader batch`; a job's files are
+    checked whole. Exits 1 when there is an error.
 
     \b
     grader check examples/answer.grader.json examples/answers.jsonl
+    grader check examples/helpful.grader.json examples/answers.jsonl --sample 5
     grader check job.json train.jsonl --validation valid.jsonl
     """
     import graders
@@ -78,7 +87,7 @@ def command(
             source = load(spec_argument(spec))
             options: dict[str, Any] = {
                 "sample_field": sample_field, "item_field": item_field, "item_map": item_map,
-                "id_field": id_field, "format": format_, "strict": strict,
+                "id_field": id_field, "format": format_, "selection": selection, "strict": strict,
                 "run": not no_run, "backends": backends,
             }  # fmt: skip
             report = check_job(source, data[0], validation, **options)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from graders.batch.selection import Selection
 from graders.datasets.dataset import open_dataset
 from graders.datasets.ids import has_question
 from graders.datasets.read import open_data
@@ -43,6 +44,7 @@ def check(
     id_field: str | None = None,
     item_map: Mapping[str, str] | None = None,
     format: str | None = None,
+    selection: Selection | None = None,
     strict: bool = False,
     run: bool = True,
     backends: Backends | None = None,
@@ -54,7 +56,7 @@ def check(
             `graders.compile` takes.
         data: A path, "-" for standard input, or an iterable of mappings. Rows without a sample are fine: then only
             what the spec takes from the item is looked at.
-        sample_field, item_field, id_field, item_map, format: As for `grade_dataset`.
+        sample_field, item_field, id_field, item_map, format, selection: As for `grade_dataset`.
         strict: Report what the hosted service would refuse as errors.
         run: Whether programs are tried in the sandbox.
 
@@ -83,8 +85,8 @@ def check(
     checks = [GraderCheck(name, grader, findings, has_samples) for name, grader in specs.items()]
     questions = Questions(specs, backends)
     shapes: dict[tuple[Any, ...], NamedRow] = {}
-    for chunk in opened.chunks:
-        rows = reader.read(chunk)
+    for chunk, ids in (selection or Selection()).of(reader.named(opened.chunks)):
+        rows = reader.read(chunk, ids)
         for each in checks:
             each.look(rows)
         questions.look(rows)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from graders.batch.chunks import RowChunk
 from graders.datasets.ids import IdAssigner, shared_items
 from graders.datasets.rows import Chunk, Unreadable
 from graders.errors import GradeError
@@ -45,11 +46,15 @@ class RowReader:
         self._bad: dict[str, RowCount] = {}
         self._items: dict[str, int] = {}
 
-    def read(self, chunk: Chunk) -> list[NamedRow]:
+    def named(self, chunks: Iterable[Chunk]) -> Iterator[RowChunk]:
+        """The rows with their ids."""
+        return ((chunk, self._ids.names(chunk)) for chunk in chunks)
+
+    def read(self, chunk: Chunk, ids: Sequence[str]) -> list[NamedRow]:
         """The rows of a chunk that can be graded."""
         field_map, named = self._field_map, []
         self.n += len(chunk.rows)
-        for row_id, number, row in zip(self._ids.names(chunk), chunk.numbers, chunk.rows, strict=True):
+        for row_id, number, row in zip(ids, chunk.numbers, chunk.rows, strict=True):
             if isinstance(row, Unreadable):
                 self._count("unreadable_row", row_id, number, row.message)
                 continue

@@ -14,7 +14,7 @@ from graders.cli import main
 from graders.datasets.read import open_data
 from graders.fields import FieldError, FieldMap, detect_fields, item_of
 from tests.batch.support import write_rows, write_spec
-from tests.specs import string_check
+from tests.specs import score_model, string_check
 
 #: Ten rows; every third is wrong, and one has no answer to compare with.
 ROWS: list[dict[str, Any]] = [
@@ -177,3 +177,38 @@ def test_field_maps_are_kept_in_the_header(here: Callable[..., Any]) -> None:
     assert FieldMap(**{"sample": "s", "item": "", "id": "", "item_map": {"a": "b"}}).item_map == {"a": "b"}
     here("batch", "spec.json", "rows.jsonl", "-o", "r.jsonl", "-q")
     assert "item_map" not in read_results("r.jsonl").header.options["fields"]
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [
+        ([], 10),
+        (["--limit", "4"], 4),
+        (["--sample", "3", "--seed", "2"], 3),
+        (["--filter", "item.level=1"], 5),
+        (["--only", "failed", "--of", "r.jsonl"], 1),
+        (["--only", "wrong", "--of", "r.jsonl", "--pass-threshold", "1"], 4),
+        (["--limit", "2", "--repeat", "3"], 6),
+    ],
+)
+def test_check_looks_at_the_rows_that_batch_would_grade(
+    here: Callable[..., Any], options: list[str], rows: int
+) -> None:
+    """Its findings are theirs alone: the row without an answer is found where it is chosen."""
+    here("batch", "spec.json", "rows.jsonl", "-o", "r.jsonl", "-q")
+    here("batch", "spec.json", "rows.jsonl", "-o", "s.jsonl", "-q", *options)
+    graded = list(read_results("s.jsonl").rows)
+
+    _, told, _ = here("check", "spec.json", "rows.jsonl", "--json", *options)
+
+    found = json.loads(told)
+    assert (found["rows"], len(graded)) == (rows, rows)
+    assert any(row.id.startswith("r4") for row in graded) is bool(found["findings"])
+
+
+def test_an_estimate_is_for_the_rows_that_are_chosen(here: Callable[..., Any]) -> None:
+    write_spec(Path("judge.json"), score_model())
+
+    for options, calls in (["--limit", "4"], 4), (["--limit", "4", "--repeat", "2"], 8):
+        _, told, _ = here("check", "judge.json", "rows.jsonl", "--json", *options)
+        assert json.loads(told)["estimates"]["judge"]["calls"] == calls

@@ -29,7 +29,7 @@ _OPTIONS = (
 
 
 def selection_options(command: Callable[..., int]) -> Callable[..., int]:
-    """The options, which a command gets as one Selection, `selection`."""
+    """The options, which a command gets as one Selection, `selection`. Its own --pass-threshold says which rows are wrong."""
 
     @wraps(command)
     def selecting(
