@@ -14,7 +14,7 @@ from graders.evals.comparison import base_name
 from graders.evals.criteria import pass_threshold
 from graders.evals.imported import ExchangeError, RunImports, as_text
 from graders.evals.samples import shown_sample
-from graders.evals.schemas import whole_schema
+from graders.evals.schemas import SAMPLE_SCHEMA, whole_schema
 from graders.fields import FieldMap
 from graders.jsontext import loads
 from graders.kinds.reading import read
@@ -53,7 +53,7 @@ class ResultsImport:
         if known is None:
             self._criterion = f"{found.name or found.type}-{uuid.uuid4()}"
             criteria = [{**found.spec, "name": found.name, "id": self._criterion}]
-            config = {"type": "custom", "schema": whole_schema({"type": "object"}, sample=True)}
+            config = {"type": "custom", "schema": whole_schema({"type": "object"}, SAMPLE_SCHEMA)}
             title = found.name or found.type
             store.evals.add(
                 EvalRecord(eval_id, self._now, self._now, title, "{}", as_text(config), as_text(criteria))

@@ -13,7 +13,7 @@ from typing import Any
 from graders.errors import GradeError
 from graders.evals.imported import RunImports, as_text
 from graders.evals.samples import shown_sample
-from graders.evals.schemas import whole_schema
+from graders.evals.schemas import SAMPLE_SCHEMA, whole_schema
 from graders.jsontext import dumps, loads
 from graders.shapes import read_sample
 from graders.store import EvalRecord, ItemRecord, RunRecord, Store
@@ -76,7 +76,7 @@ class DashboardImport:
             self._eval_id = self._eval_id or known.eval_id
         if not self._eval_id:
             self._eval_id = hex_id("eval", self._now)
-            config = {"type": "custom", "schema": whole_schema({"type": "object"}, sample=True)}
+            config = {"type": "custom", "schema": whole_schema({"type": "object"}, SAMPLE_SCHEMA)}
             self._store.evals.add(
                 EvalRecord(self._eval_id, self._now, self._now, self._name, "{}", as_text(config), "[]")
             )

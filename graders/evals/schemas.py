@@ -77,16 +77,18 @@ def read_config(raw: Any) -> dict[str, Any]:
     if kind != "custom":
         config.metadata()
         metadata = config.get("metadata", dict, "an object") or {}
-        return {"type": kind, "metadata": metadata, "schema": whole_schema({"type": "object"}, sample=True)}
+        # logged rows have whatever was logged, so that the service says no more of their samples either
+        anything = {"type": "object"}
+        return {"type": kind, "metadata": metadata, "schema": whole_schema(anything, anything)}
     schema = config.need("item_schema", dict, "an object")
     ItemSchema(schema).check()
     sample = config.get("include_sample_schema", bool, "a boolean") or False
-    return {"type": kind, "schema": whole_schema(schema, sample)}
+    return {"type": kind, "schema": whole_schema(schema, SAMPLE_SCHEMA if sample else None)}
 
 
-def whole_schema(item: Mapping[str, Any], sample: bool) -> dict[str, Any]:
+def whole_schema(item: Mapping[str, Any], sample: Mapping[str, Any] | None) -> dict[str, Any]:
     """The schema of a row: of its item, and of its sample where it has one."""
-    properties = {"item": item, **({"sample": SAMPLE_SCHEMA} if sample else {})}
+    properties = {"item": item, **({} if sample is None else {"sample": sample})}
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +25,27 @@ KEY = "sk-local"
 #: The first client whose types are today's, which the official notebooks of 2025 were run with.
 OPENAI_1 = "openai==1.99.9"
 ALL = ["completed", 1, 1, 0, 0]
+#: Of answers, whose ids differ as those of real servers do.
+NUMBERS = count()
+#: What each of the users' scripts sees: status, then total, passed, failed, errored of its run, and what it reads beside.
 EXPECTED = {
     "guide": ["completed", 2, 1, 1, 0, 2, 30, 1],
     "bulk": 9,
+    "regression": [ALL, ALL],
     "structured": [ALL, ALL],
     "tools": [ALL, ALL],
-    "no_tool_was_used": ["completed", 1, 0, 1, 0],
+    "no_tool_was_used": ["completed", 1, 0, 1, 0, [1, 0]],
     "built_in_tools": ["completed", 1, 0, 0, 1, True],
     "images": [*ALL, "<image>http://i/x.png</image>"],
     "audio": ALL,
+    "listing": ["changed", {"k": "v"}, [True, True, True], 404],
+    "canceled": ["in_progress", "canceled", "canceled", True],
+    "item_reference": [*ALL, [["system", "Be brief."], ["user", "Hi"]]],
     "monitoring": [3, ["completed", 3, 3, 0, 0], ["completed", 3, 3, 0, 0]],
+    "responses_logs": [["completed", 2, 2, 0, 0], ["completed", 2, 2, 0, 0]],
     "refused": ["testing_criteria[0].operation", "data_source_config.type", "data_source_config.item_schema"],
     "receipts": [*ALL, [1, 1, 1, 1, 1]],
-    "azure": "azure",
+    "azure": ["azure", *ALL],
     "many": list(range(1, 50, 2)),
 }
 
@@ -63,11 +72,11 @@ def answer(received: Received) -> Step:
         made["choices"][0]["message"]["tool_calls"] = [call]
         return Step(body=made)
     made = completion(received, "Hardware")
-    made["id"] = f"chatcmpl-{body.get('seed', 1)}"
+    made["id"] += f"-{next(NUMBERS)}"
     return Step(body=made, delay_s=5.0 if body["model"] == "slow" else 0.0)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server() -> Iterator[Running]:
     with ScriptedJudge() as model:
         model.default = answer

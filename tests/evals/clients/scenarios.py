@@ -103,6 +103,28 @@ def bulk():
     return len(listed)
 
 
+def regression():
+    """Completions of one's own as samples: a whole one, and model and choices alone; the same prompt twice."""
+    whole = {
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hardware"}}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+    }  # fmt: skip
+    judge = {"type": "label_model", "name": "Label", "model": "o3", "labels": ["good", "bad"], "passing_labels": ["good"],
+             "input": [{"role": "user", "content": "{{item.q}}: {{sample.choices[0].message.content}}"}]}  # fmt: skip
+    made = client.evals.create(
+        name="regression", data_source_config=schema("q", "correct_label"), testing_criteria=[LABEL, judge]
+    )
+    seen = []
+    for sample in (whole, {"model": "gpt-4o", "choices": whole["choices"]}):
+        row = {"item": {"q": "a", "correct_label": "Hardware"}, "sample": sample}
+        run = finished(
+            client.evals.runs.create(made.id, data_source={"type": "jsonl", "source": content(row)})
+        )
+        seen.append(outcome(run))
+    return seen
+
+
 def structured():
     """A response format of either API; fields of the answer's JSON; a judge with a range of its own."""
     form = {
@@ -168,7 +190,10 @@ def no_tool_was_used():
         "source": content({"q": "a"}),
     }
     grader = {"type": "python", "name": "used", "source": program, "pass_threshold": 1.0}
-    return outcome(run_of(schema("q"), [grader], source))
+    label = {"type": "label_model", "name": "right", "model": "o3", "labels": ["good", "bad"], "passing_labels": ["good"],
+             "input": [{"role": "user", "content": "{{sample.output_text}}"}]}  # fmt: skip
+    run = run_of(schema("q"), [label, grader], source)
+    return [*outcome(run), [one.passed for one in run.per_testing_criteria_results]]
 
 
 def built_in_tools():
@@ -218,6 +243,72 @@ def audio():
     source = {"type": "completions", "model": "gpt-audio", "source": {"type": "file_id", "id": file.id},
               "input_messages": {"type": "template", "template": [message]}}  # fmt: skip
     return outcome(run_of(schema("audio", "correct_label"), [{**LABEL, "operation": "like"}], source))
+
+
+def listing():
+    """Evals from the newest, by their last update; a change of name and metadata; what was deleted is not found."""
+    made = [
+        client.evals.create(name=f"listed {n}", data_source_config=schema("q"), testing_criteria=[LABEL])
+        for n in range(3)
+    ]
+    newest = [one.id for one in client.evals.list(order="desc", limit=3).data]
+    assert newest == [one.id for one in reversed(made)]
+    changed = client.evals.update(made[0].id, name="changed", metadata={"k": "v"})
+    listed = client.evals.list(order_by="updated_at", order="desc", limit=100).data
+    assert made[0].id in [one.id for one in listed]
+    deleted = [client.evals.delete(one.id).deleted for one in made]
+    try:
+        client.evals.retrieve(made[0].id)
+    except openai.NotFoundError as error:
+        return [changed.name, changed.metadata, deleted, error.status_code]
+    raise AssertionError("an eval that was deleted is there")
+
+
+def canceled():
+    """A run is ended while it waits for its model, and deleted."""
+    made = client.evals.create(name="x", data_source_config=schema("q"), testing_criteria=[LABEL])
+    source = {"type": "completions", "model": "slow", "input_messages": template(("user", "{{item.q}}")),
+              "source": content({"q": "a"}, {"q": "b"})}  # fmt: skip
+    run = client.evals.runs.create(made.id, data_source=source)
+    while run.status == "queued":
+        time.sleep(0.02)
+        run = client.evals.runs.retrieve(run.id, eval_id=made.id)
+    ended = client.evals.runs.cancel(run.id, eval_id=made.id)
+    again = client.evals.runs.cancel(run.id, eval_id=made.id)
+    return [run.status, ended.status, again.status, client.evals.runs.delete(run.id, eval_id=made.id).deleted]
+
+
+def item_reference():
+    """Messages that stand in the item itself."""
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    item = {"type": "object", "properties": {"input": {"type": "array"}}, "required": ["input"]}
+    source = {"type": "responses", "model": "gpt-4o", "source": content({"input": messages}),
+              "input_messages": {"type": "item_reference", "item_reference": "item.input"}}  # fmt: skip
+    config = {"type": "custom", "item_schema": item, "include_sample_schema": True}
+    run = run_of(config, [{**LABEL, "reference": "Hardware"}], source)
+    return [*outcome(run), [[one.role, one.content] for one in items_of(run)[0].sample.input]]
+
+
+def responses_logs():
+    """Responses are kept unless told otherwise; graded as logged, then asked again of another model. A brace is missing."""
+    for n in range(3):
+        client.responses.create(model="gpt-4o", input=f"ticket {n}", metadata={"use": "logs"})
+    judge = {"type": "label_model", "name": "Label", "model": "o3", "labels": ["good", "bad"], "passing_labels": ["good"],
+             "input": [{"role": "user", "content": "{{item.input}} {{sample.output_text}"}]}  # fmt: skip
+    made = client.evals.create(
+        name="logs",
+        data_source_config={"type": "logs", "metadata": {"use": "logs"}},
+        testing_criteria=[judge],
+    )
+    source = {"type": "responses", "source": {"type": "responses", "metadata": {"use": "logs"}, "limit": 2}}
+    logged = finished(client.evals.runs.create(made.id, data_source=source))
+    reference = {"type": "item_reference", "item_reference": "item.input"}
+    again = finished(
+        client.evals.runs.create(
+            made.id, data_source={**source, "model": "gpt-4o-mini", "input_messages": reference}
+        )
+    )
+    return [outcome(logged), outcome(again)]
 
 
 def monitoring():
@@ -323,11 +414,15 @@ def azure():
         default_headers={"aoai-evals": "preview"},
     )
     made = other.evals.create(name="azure", data_source_config=schema("q"), testing_criteria=[LABEL])
-    return other.evals.retrieve(made.id).name
+    source = {"type": "completions", "model": "gpt-4o", "input_messages": template(("user", "{{item.q}}")),
+              "source": content({"q": "a", "correct_label": "Hardware"})}  # fmt: skip
+    run = finished(other.evals.runs.create(made.id, data_source=source))
+    return [other.evals.retrieve(made.id).name, *outcome(run)]
 
 
 SCENARIOS = (
-    guide, bulk, structured, tools, no_tool_was_used, built_in_tools, images, audio, monitoring, refused, receipts, azure,
+    guide, bulk, regression, structured, tools, no_tool_was_used, built_in_tools, images, audio, listing, canceled,
+    item_reference, monitoring, responses_logs, refused, receipts, azure,
 )  # fmt: skip
 seen = {"version": openai.__version__, "many": asyncio.run(many())}
 for scenario in SCENARIOS:
