@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from graders.audit.check import RewardNotOk, assert_reward_ok, check_reward
     from graders.audit.families import FAMILIES
     from graders.audit.labelled import Labelled, from_results, graded
+    from graders.audit.mutation import Mutation, mutate
     from graders.audit.search import Attack, Exploit, attack
 
 _HOMES = {
@@ -20,6 +21,7 @@ _HOMES = {
     "Exploit": "graders.audit.search",
     "FAMILIES": "graders.audit.families",
     "Labelled": "graders.audit.labelled",
+    "Mutation": "graders.audit.mutation",
     "PROBES": "graders.audit.bias",
     "RewardNotOk": "graders.audit.check",
     "assert_reward_ok": "graders.audit.check",
@@ -28,12 +30,13 @@ _HOMES = {
     "check_reward": "graders.audit.check",
     "from_results": "graders.audit.labelled",
     "graded": "graders.audit.labelled",
+    "mutate": "graders.audit.mutation",
     "probed": "graders.audit.bias",
 }
 
 __all__ = [
-    "FAMILIES", "PROBES", "Attack", "Calibration", "Exploit", "Labelled", "RewardNotOk", "assert_reward_ok", "attack",
-    "calibrate", "check_reward", "from_results", "graded", "probed",
+    "FAMILIES", "PROBES", "Attack", "Calibration", "Exploit", "Labelled", "Mutation", "RewardNotOk", "assert_reward_ok",
+    "attack", "calibrate", "check_reward", "from_results", "graded", "mutate", "probed",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -266,7 +266,7 @@ def deterministic(bench: Bench) -> Iterator[Finding]:
     first = bench.grade(pairs)
     tolerance = WAVER * (bench.scale[1] - bench.scale[0]) if bench.judged else 0.0
     for again in range(bench.settings.repeats):
-        results = bench.run(pairs, id=f"{{}}#{again}" if again else "{}")
+        results = bench.run(pairs, row_id=f"{{}}#{again}" if again else "{}")
         for one, result in zip(first, results, strict=True):
             if abs(result.reward - one.result.reward) > tolerance or result.ok != one.result.ok:
                 message = f"the same sample got {one.result.reward:g} and then {result.reward:g}"

@@ -265,12 +265,20 @@ class Bench:
             self._graded[key] = Graded(row, sample, result, self.level(result))
         return [self._graded[key] for key in keys]
 
-    def run(self, pairs: Iterable[tuple[CheckRow, Any]], id: str = "{}") -> list[RunResult]:
-        """As grade, without remembering; `id` is the row's id as the grader is told it."""
+    def run(
+        self, pairs: Iterable[tuple[CheckRow, Any]], *, row_id: str = "{}", grader: Grader | None = None
+    ) -> list[RunResult]:
+        """As grade, without remembering.
+
+        Args:
+            row_id: The row's id as the grader is told it.
+            grader: Another one, of the same shape.
+        """
+        chosen = grader or self.grader
 
         def one(pair: tuple[CheckRow, Any]) -> RunResult:
             row, sample = pair
-            return self.grader.run(sample, row.item, id=id.replace("{}", str(row.id)), timeout_s=timeout_s)
+            return chosen.run(sample, row.item, id=row_id.replace("{}", str(row.id)), timeout_s=timeout_s)
 
         timeout_s = JUDGE_TIMEOUT_S if self.judged else TIMEOUT_S
         local = self.grader.kind.n_asks == 0

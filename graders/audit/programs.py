@@ -93,7 +93,7 @@ def programs(bench: Bench) -> list[Program]:
 
 def _read(bench: Bench, key: str, source: str) -> Program:
     item = {"source": source, "golds": sorted(_golds(bench))}
-    match _seen(bench.grader.backends.sandbox.submit(READ, Row("", {}).sample.complete(), item).result()):
+    match seen(bench.grader.backends.sandbox.submit(READ, Row("", {}).sample.complete(), item).result()):
         case {"places": list(places), "imports": list(imports), "known": int(known), "hashes": bool(hashes)}:
             return Program(
                 key,
@@ -203,16 +203,16 @@ def peeking(bench: Bench) -> Iterator[Finding]:
         (outcome,) = _harnessed(
             bench.grader.backends.sandbox, WATCH, program, [(bench.rows[0], "", {"rows": rows})]
         )
-        seen = _seen(outcome)
-        if "file" in seen:
-            message = f"{program.called}the program reads {seen['file']!r}; the gold answer may come from sample and item only"
+        found = seen(outcome)
+        if "file" in found:
+            message = f"{program.called}the program reads {found['file']!r}; the gold answer may come from sample and item only"
             yield Finding("peeking", message)
-        if "run" in seen:
+        if "run" in found:
             message = (
                 f"{program.called}a sample that is a program is run in the grader's own process, where it can read the gold "
                 "answer in the frames (item) and return it; graders_sandbox.run_untrusted runs it apart"
             )
-            yield Finding("peeking", message, (), seen["run"])
+            yield Finding("peeking", message, (), found["run"])
 
 
 def hardcoded(bench: Bench) -> Iterator[Finding]:
@@ -285,7 +285,8 @@ def _differ(one: Outcome, other: Outcome) -> bool:
     return {one.status, other.status} <= PROGRAMS_OWN and one.value != other.value
 
 
-def _seen(outcome: Outcome) -> dict[str, Any]:
+def seen(outcome: Outcome) -> dict[str, Any]:
+    """What a harness says in the text of its exception; {} where it says nothing."""
     if outcome.error_type != "Seen":
         return {}
     line = outcome.text.strip().rpartition("Seen: ")[2]

@@ -29,6 +29,7 @@ COMMANDS = {
     "validate": "List every problem of specs.",
     "check": "Say what would go wrong with a dataset, before it is graded.",
     "attack": "Search for wrong answers that a grader pays like right ones.",
+    "mutate": "Say which changes of a grader its rows do not notice.",
     "calibrate": "Say how far a grader agrees with people's labels.",
     "batch": "Grade a dataset.",
     "test": "Run the tests of graders in graders.toml.",

@@ -1,0 +1,133 @@
+"""grader mutate: small changes of a spec that its rows do not notice."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from graders.cli import BROKEN, NOT_MET, OK
+from graders.cli.shared.common import colors, config_option, save, show_problems, spec_argument
+from graders.wording import plural
+
+if TYPE_CHECKING:
+    from graders.audit.mutation import Mutation, Telling
+
+
+@click.command()
+@click.argument("spec", type=click.Path(allow_dash=True))
+@click.argument("rows", type=click.Path(exists=True, dir_okay=False))
+@click.option(
+    "--max-mutants",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Of more, draw N.",
+)
+@click.option("--save", "saved", metavar="FILE", help="Write rows that notice what these do not, as JSONL.")
+@click.option(
+    "--fail-under",
+    type=click.FloatRange(0, 1),
+    metavar="X",
+    help="Exit 1 when a smaller part of the mutants is noticed.",
+)
+@click.option("--claims", metavar="FILE", help="Put the score into FILE, for `grader report --claims FILE`.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@config_option
+def command(
+    spec: str, rows: str, max_mutants: int, saved: str | None, fail_under: float | None, claims: str | None, as_json: bool,
+    config: str | None,
+) -> int:  # fmt: skip
+    """Change SPEC in small ways, one at a time, and say which changes the golds and bads of ROWS do not notice.
+
+    Operations and metrics are swapped, wrong fields named, formulas put off, conditions, normalisation and anchors of programs
+    dropped. Each change that is not noticed comes with a sample that would tell, where one is found.
+
+    \b
+    grader mutate spec.json rows.jsonl --fail-under 0.8 --save more.jsonl
+    """
+    import graders
+    from graders.audit.mutation import mutate
+    from graders.audit.probe import CannotCheck
+    from graders.errors import SpecError
+    from graders.models import ConfigError
+
+    try:
+        with graders.Backends(config=config) as backends:
+            grader = graders.compile(spec_argument(spec), backends=backends)
+            found = mutate(grader, rows, max_mutants=max_mutants, backends=backends)
+    except SpecError as error:
+        show_problems(error.problems)
+        return NOT_MET
+    except CannotCheck as error:
+        click.echo(f"error: {error}", err=True)
+        return BROKEN
+    except (ValueError, ConfigError) as error:
+        raise click.UsageError(str(error)) from None
+    if as_json:
+        click.echo(json.dumps(_document(found), indent=2, ensure_ascii=False, default=repr))
+    else:
+        _show(found)
+    if saved:
+        lines = (json.dumps(row, ensure_ascii=False, default=repr) for row in found.rows())
+        save("".join(f"{line}\n" for line in lines), saved, [rows])
+    if claims:
+        _claim(found, grader, claims)
+    return NOT_MET if fail_under is not None and found.score < fail_under else OK
+
+
+def _claim(found: Mutation, grader: Any, path: str) -> None:
+    from graders.report.binding import binding
+    from graders.report.claims import write_claim
+
+    write_claim(path, "mutation", _claimed(found), binding(grader.spec, grader.identity.provenance))
+
+
+def _claimed(found: Mutation) -> str:
+    return f"its rows notice {found.score:.0%} of {plural(len(found.tried), 'mutant')}"
+
+
+def _document(found: Mutation) -> dict[str, Any]:
+    def told(telling: Telling | None) -> dict[str, Any] | None:
+        if telling is None:
+            return None
+        return {
+            "row": telling.row,
+            "reward": telling.reward,
+            "mutants_reward": telling.mutants_reward,
+        }
+
+    return {
+        "score": found.score,
+        "of": found.of,
+        "mutants": [
+            {
+                "kind": one.mutant.kind, "where": one.mutant.where, "before": one.mutant.before, "after": one.mutant.after,
+                "noticed": one.noticed, "telling": told(one.telling),
+            }
+            for one in found.tried
+        ],
+    }  # fmt: skip
+
+
+def _show(found: Mutation) -> None:
+    colour = colors(sys.stdout)
+    for one in found.survivors:
+        click.echo(f"{click.style('not noticed', fg='yellow', bold=True)}: {one.mutant}", color=colour)
+        if one.telling is None:
+            click.echo("    no sample was found that tells; it may be the same grader")
+        else:
+            row = one.telling.row
+            sample = row["bad"][-1] if "bad" in row else row["gold"]
+            shown = json.dumps(sample, ensure_ascii=False, default=repr)
+            click.echo(
+                f"    told by {shown[:160]}: {_reward(one.telling.reward)}, not {_reward(one.telling.mutants_reward)}"
+            )
+    click.echo(f"{_claimed(found)}{f' (of {found.of:,})' * (found.of > len(found.tried))}", color=colour)
+
+
+def _reward(value: float | None) -> str:
+    return "a failure" if value is None else f"{value:g}"
