@@ -162,9 +162,9 @@ def main() -> None:
     )
     print(f"{'':<28}{'best s':>8}{'median s':>10}{'CPU ms a call, best':>21}{'median':>8}")
     for name in WAYS:
-        wall, cpu = sorted(walls[name]), sorted(c / ROWS * 1000 for c in cpus[name])
+        waited, used = sorted(walls[name]), sorted(c / ROWS * 1000 for c in cpus[name])
         print(
-            f"{name:<28}{wall[0]:>8.3f}{statistics.median(wall):>10.3f}{cpu[0]:>21.2f}{statistics.median(cpu):>8.2f}"
+            f"{name:<28}{waited[0]:>8.3f}{statistics.median(waited):>10.3f}{used[0]:>21.2f}{statistics.median(used):>8.2f}"
         )
     base = "local-graders, run_batch"
     for name in list(WAYS)[1:]:

@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 CONNECTIONS = 16
 PATH = "/v1/fine_tuning/alpha/graders/run"
@@ -72,6 +73,7 @@ class Connection(asyncio.Protocol):
         self.done = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self._send()
 
@@ -84,7 +86,9 @@ class Connection(asyncio.Protocol):
         head, found, body = self.data.partition(b"\r\n\r\n")
         if not found:
             return
-        length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])
+        length_of = re.search(rb"(?i)content-length: (\d+)", head)
+        assert length_of is not None
+        length = int(length_of[1])
         if len(body) < length:
             return
         if self.expect not in body:
@@ -106,7 +110,7 @@ class Connection(asyncio.Protocol):
 
 
 async def load(
-    server: Server, body: dict, expect: bytes, seconds: float, connections: int = CONNECTIONS
+    server: Server, body: dict[str, Any], expect: bytes, seconds: float, connections: int = CONNECTIONS
 ) -> Slice:
     loop = asyncio.get_running_loop()
     took: list[float] = []
@@ -125,7 +129,7 @@ async def load(
     return Slice(rate, cpu_us, took[len(took) // 2] * 1000, took[int(len(took) * 0.99)] * 1000)
 
 
-def http_request(body: dict, timeout_s: float | None = None) -> bytes:
+def http_request(body: dict[str, Any], timeout_s: float | None = None) -> bytes:
     data = json.dumps(body).encode()
     more = f"x-stainless-read-timeout: {timeout_s}\r\n" if timeout_s else ""
     head = f"POST {PATH} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n{more}content-length: {len(data)}\r\n\r\n"
@@ -166,7 +170,9 @@ def drain(descriptor: int) -> None:
     os.close(descriptor)
 
 
-async def hang(port: int, n_requests: int, seconds: float, body: dict) -> list[asyncio.StreamWriter]:
+async def hang(
+    port: int, n_requests: int, seconds: float, body: dict[str, Any]
+) -> list[asyncio.StreamWriter]:
     """Start requests whose graders do not end."""
     writers = []
     for _ in range(n_requests):
@@ -214,7 +220,7 @@ def main() -> None:
     arguments = parser.parse_args()
     quiet = ["--no-access-log"] if arguments.no_access_log else []
     serve = [sys.executable, "-m", "graders.cli", "serve", "--port", "0"]
-    servers = []
+    servers: list[Server] = []
     try:
         servers += map(start, ([sys.executable, "-c", BARE], [*serve, *quiet]))
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -230,7 +236,8 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
         import uvloop
     except ImportError:
         return None
-    return uvloop.new_event_loop
+    make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return make
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ def result_key(received: Received) -> str:
     return "result"
 
 
-def say(answer: Any, *, delay_s: float = 0.0, **more: Any) -> Answer:
+def say(answer: Any, *, delay_s: float = 0.0, **more: Any) -> Callable[[Received], Step]:
     """Answer with a verdict (a dict, whose `result` is put under the key the request asked for) or a text."""
 
     def step(received: Received) -> Step:

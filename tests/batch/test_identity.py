@@ -20,7 +20,7 @@ from graders.stats.compare import compare
 from tests.specs import string_check
 
 
-def ids_of(rows: list[dict[str, Any]], **fields: str) -> list[str]:
+def ids_of(rows: list[dict[str, Any]], **fields: Any) -> list[str]:
     field_map = detect_fields(rows[0], **fields)
     return IdAssigner(field_map).names(Chunk(list(rows), None, range(len(rows))))
 

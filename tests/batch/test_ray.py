@@ -162,11 +162,11 @@ def test_graders_go_to_tasks_and_actors_and_results_come_back(cluster: None) -> 
     grader, score = graders.compile(SPEC), compute_score_of(SPEC)
     rows = [row(n) for n in range(200)]
 
-    @ray.remote
+    @ray.remote  # type: ignore[untyped-decorator]  # ray is not typed
     def by_closure() -> list[RunResult]:
         return list(grader.run_batch(rows))
 
-    @ray.remote
+    @ray.remote  # type: ignore[untyped-decorator]  # ray is not typed
     def by_argument(given: graders.Grader) -> list[RunResult]:
         return list(given.run_batch(rows))
 
@@ -181,7 +181,8 @@ def test_graders_go_to_tasks_and_actors_and_results_come_back(cluster: None) -> 
     assert any(flags for _, _, flags, _, _ in wanted), "some rows fail"
     for results in ray.get(came):
         assert [(r.id, r.reward, r.flags, r.errors, r.sub_rewards) for r in results] == wanted
-    assert ray.get(Trainer.remote().reward.remote(score, "a")) == {"score": 2.0, "a": 1.0, "b": 1.0}
+    trainer: Any = Trainer
+    assert ray.get(trainer.remote().reward.remote(score, "a")) == {"score": 2.0, "a": 1.0, "b": 1.0}
 
 
 def test_rows_without_ids_of_their_own() -> None:

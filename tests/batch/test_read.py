@@ -332,7 +332,7 @@ def test_named_fields() -> None:
         ({"sample": "text", "row_id": "answer.id"}, "--id-field"),
     ],
 )
-def test_fields_that_are_not_there(fields: dict[str, str], message: str) -> None:
+def test_fields_that_are_not_there(fields: dict[str, Any], message: str) -> None:
     """The message says what the row has, and how to name the field."""
     with pytest.raises(FieldError, match=message):
         detect_fields({"text": "a", "answer": "b"}, **fields)

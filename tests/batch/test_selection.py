@@ -174,7 +174,8 @@ def test_a_saved_dataset_is_a_folder_of_arrow_files(tmp_path: Path, writer: str)
 
 def test_field_maps_are_kept_in_the_header(here: Callable[..., Any]) -> None:
     """Headers without a mapping are as before, so that older files can be resumed."""
-    assert FieldMap(**{"sample": "s", "item": "", "id": "", "item_map": {"a": "b"}}).item_map == {"a": "b"}
+    fields: dict[str, Any] = {"sample": "s", "item": "", "id": "", "item_map": {"a": "b"}}
+    assert FieldMap(**fields).item_map == {"a": "b"}
     here("batch", "spec.json", "rows.jsonl", "-o", "r.jsonl", "-q")
     assert "item_map" not in read_results("r.jsonl").header.options["fields"]
 

@@ -293,7 +293,9 @@ def test_a_sorted_copy(run_bytes: int, tmp_path: Path, monkeypatch: pytest.Monke
 
     header, *lines = content.splitlines(keepends=True)
     assert n == 40
-    assert copy.read_bytes() == header + b"".join(sorted(lines, key=lambda line: json.loads(line)["id"]))
+    assert copy.read_bytes() == header + b"".join(
+        sorted(lines, key=lambda line: str(json.loads(bytes(line))["id"]))
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r", "sorted.jsonl"]
 
 

@@ -51,7 +51,10 @@ def client_of(server: Running, **options: Any) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, **options)
 
 
-def equals(reference: str = "{{item.answer}}", operation: str = "eq", **fields: Any) -> dict[str, Any]:
+# The client's types name each key of these; here they are the JSON that goes out, whatever a client knows.
+
+
+def equals(reference: str = "{{item.answer}}", operation: str = "eq", **fields: Any) -> Any:
     """A criterion that compares the sample's text."""
     criterion = {
         "type": "string_check",
@@ -62,14 +65,14 @@ def equals(reference: str = "{{item.answer}}", operation: str = "eq", **fields: 
     return {**criterion, "reference": reference, **fields}
 
 
-def custom(*required: str, sample: bool = True) -> dict[str, Any]:
+def custom(*required: str, sample: bool = True) -> Any:
     """A data source config of items with these texts."""
     properties = {name: {"type": "string"} for name in required}
     schema = {"type": "object", "properties": properties, "required": list(required)}
     return {"type": "custom", "item_schema": schema, "include_sample_schema": sample}
 
 
-def rows(*content: dict[str, Any], kind: str = "jsonl") -> dict[str, Any]:
+def rows(*content: dict[str, Any], kind: str = "jsonl") -> Any:
     """A data source of these rows."""
     return {"type": kind, "source": {"type": "file_content", "content": list(content)}}
 
@@ -88,7 +91,7 @@ def items(client: openai.OpenAI, run: Any, **query: Any) -> list[Any]:
     return list(client.evals.runs.output_items.list(run.id, eval_id=run.eval_id, **query))
 
 
-def sampled(*content: dict[str, Any], kind: str = "completions", **fields: Any) -> dict[str, Any]:
+def sampled(*content: dict[str, Any], kind: str = "completions", **fields: Any) -> Any:
     """A data source that asks a model for each row's question."""
     template = [{"role": "user", "content": "{{item.question}}"}]
     prompt = {"type": "template", "template": template}

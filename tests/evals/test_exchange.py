@@ -123,7 +123,7 @@ def test_there_and_back(store: Store, tmp_path: Path) -> None:
         file = client.files.create(
             file=("x.jsonl", b'{"item": {"answer": "a"}, "sample": {"output_text": "a"}}\n'), purpose="evals"
         )
-        source = {"type": "jsonl", "source": {"type": "file_id", "id": file.id}}
+        source: Any = {"type": "jsonl", "source": {"type": "file_id", "id": file.id}}
         data = [{"item": {"question": "q", "answer": text}} for text in ("Paris", "Rome")]
         runs = [
             ended(client, client.evals.runs.create(made.id, name="n", metadata={"a": "b"}, data_source=one))
@@ -187,7 +187,7 @@ NEAR = {
     "reference": "{{item.a}}",
 }  # fmt: skip
 BOTH = {"type": "multi", "name": "m", "graders": {"c": CHECK, "s": NEAR}, "calculate_output": "0.5*c + 0.5*s"}
-DATA = [
+DATA: list[dict[str, Any]] = [
     {"id": "x", "item": {"a": "Paris"}, "sample": "Paris", "label": 1},
     {"id": "y", "item": {"a": "Paris"}, "sample": {"output_text": "Pariss"}},
     {"id": "z", "item": {}, "sample": "Rome"},

@@ -69,14 +69,14 @@ def test_no_key_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
             client_of(server).with_options(api_key="client-secret") as client,
         ):
             client.chat.completions.create(model="m", messages=[{"role": "user", "content": "x"}], store=True)
-            made = client.evals.create(data_source_config=custom(), testing_criteria=[equals()])  # type: ignore[arg-type]
+            made = client.evals.create(data_source_config=custom(), testing_criteria=[equals()])
             row = {"item": {"question": "q", "answer": "Paris"}}
             assert (
                 ended(
                     client, client.evals.runs.create(made.id, data_source=sampled(row))
                 ).result_counts.passed
                 == 1
-            )  # type: ignore[arg-type]
+            )
             kept = b"".join(path.read_bytes() for path in server.home.rglob("*") if path.is_file())
 
     assert b"Paris" in kept
@@ -108,7 +108,7 @@ def test_hostile_rows_are_problems_of_the_run() -> None:
     for line in (b'{"item": ' + DEEP + b"}", b'{"item": {"a": NaN}}', b'{"item": {"a": "\xff"}}'):
         with eval_server() as server, client_of(server) as client:
             file = client.files.create(file=("x", line), purpose="evals")
-            made = client.evals.create(data_source_config=custom(), testing_criteria=[equals()])  # type: ignore[arg-type]
+            made = client.evals.create(data_source_config=custom(), testing_criteria=[equals()])
             source: Any = {"type": "jsonl", "source": {"type": "file_id", "id": file.id}}
             run = ended(client, client.evals.runs.create(made.id, data_source=source))
 
@@ -124,15 +124,15 @@ def test_a_deleted_run_under_way_ends() -> None:
 
     with eval_server(script=never) as server, client_of(server) as client:
         for delete_eval in (True, False):
-            made = client.evals.create(data_source_config=custom(), testing_criteria=[equals()])  # type: ignore[arg-type]
+            made = client.evals.create(data_source_config=custom(), testing_criteria=[equals()])
             row = {"item": {"question": "q", "answer": "a"}}
-            run = client.evals.runs.create(made.id, data_source=sampled(row))  # type: ignore[arg-type]
+            run = client.evals.runs.create(made.id, data_source=sampled(row))
             server.wait_for("graders_runs_under_way", 1)
             if delete_eval:
                 client.evals.delete(made.id)
             else:
                 client.evals.runs.delete(run.id, eval_id=made.id)
             server.wait_for("graders_runs_under_way", 0)
-        fine = client.evals.create(data_source_config=custom(), testing_criteria=[equals()])  # type: ignore[arg-type]
+        fine = client.evals.create(data_source_config=custom(), testing_criteria=[equals()])
         data = rows({"item": {"answer": "a"}, "sample": {"output_text": "a"}})
-        assert ended(client, client.evals.runs.create(fine.id, data_source=data)).result_counts.passed == 1  # type: ignore[arg-type]
+        assert ended(client, client.evals.runs.create(fine.id, data_source=data)).result_counts.passed == 1

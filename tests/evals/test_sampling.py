@@ -303,7 +303,7 @@ def test_a_stopped_server_goes_on_where_it_was() -> None:
     stop_at = 30
 
     async def answer(ask: SampleAsk) -> str:
-        question = ask.messages[0]["content"]["text"]
+        question: str = ask.messages[0]["content"]["text"]
         asked.append(question)
         while len(asked) > stop_at:
             await asyncio.sleep(0.01)

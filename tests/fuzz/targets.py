@@ -59,9 +59,9 @@ def ask(data: bytes) -> None:
         )
         slots: Any = SimpleNamespace(free=[])
         templates: Any = SimpleNamespace(sources={})
-        asker = Asker(channel=ours)  # type: ignore[arg-type]  # the same socket, by its public class
+        asker = Asker(channel=ours)
         children = SampleChildren(
-            files=True, jailed=True, memory_bytes=1 << 30, slots=slots, templates=templates, listened=listened,  # type: ignore[arg-type]
+            files=True, jailed=True, memory_bytes=1 << 30, slots=slots, templates=templates, listened=listened,
             running={}, started=lambda *of: None, kill=lambda *of: done.append("killed"),
         )  # fmt: skip
         children.allow(asker, 0)
@@ -78,7 +78,7 @@ def told(data: bytes) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         child = client.Child.__new__(client.Child)
-        child._server, child._channel, child._left, child._memory_bytes = ours, None, 1.0, 1  # type: ignore[assignment]
+        child._server, child._channel, child._left, child._memory_bytes = ours, None, 1.0, 1
         theirs.send(data[:1000] or b"\0")
         with suppress(client.Ended, client.ServerLost, RuntimeError):
             child._start()

@@ -213,7 +213,7 @@ def test_a_multi_of_two_judges_over_repeated_samples(
     spec = {"type": "multi", "name": "two", "graders": judges, "calculate_output": "a + b"}
 
     def answer(received: Received) -> Step:
-        return say({"result": 0.25 if received.model == "a" else "good"})(received)  # type: ignore[operator]
+        return say({"result": 0.25 if received.model == "a" else "good"})(received)
 
     with (
         ScriptedJudge(answer) as judge,
@@ -234,7 +234,7 @@ def test_a_multi_of_two_judges_over_repeated_samples(
 def billed(results: list[graders.RunResult]) -> list[int | None]:
     """The prompt tokens that each row reports."""
     usages = [result.metadata.token_usage for result in results]
-    return [usage and usage.prompt_tokens for usage in usages]
+    return [None if usage is None else usage.prompt_tokens for usage in usages]
 
 
 def failing(received: Received) -> Step:

@@ -269,7 +269,7 @@ def colour_of(received: Received) -> str:
     png = base64.b64decode(url.split(",")[1])
     at = png.index(b"IDAT")
     row = zlib.decompress(png[at + 4 : at + 4 + int.from_bytes(png[at - 4 : at], "big")])
-    return {rgb: name for name, rgb in COLOURS.items()}[tuple(row[1:4])]
+    return {rgb: name for name, rgb in COLOURS.items()}[row[1], row[2], row[3]]
 
 
 @pytest.mark.parametrize("sees", [True, False, None])
@@ -278,10 +278,10 @@ def test_doctor_probes(judge: ScriptedJudge, doctored: Any, capsys: Any, sees: b
 
     def answer(received: Received) -> Step:
         if isinstance(received.json["messages"][0]["content"], str):
-            return say({"result": "cedar"})(received)  # type: ignore[operator]
+            return say({"result": "cedar"})(received)
         if sees is None:
             return fail(500, "image input is not supported")
-        return say({"result": colour_of(received) if sees else "no image"})(received)  # type: ignore[operator]
+        return say({"result": colour_of(received) if sees else "no image"})(received)
 
     judge.clear()
     judge.default = answer

@@ -50,7 +50,7 @@ def test_interrupted_batch(tmp_path: Path, number: int) -> None:
     def answer(received: Received) -> Step:
         row = int(received.texts[1].split("row ")[1].split(" ")[0])
         slow = hang and row >= QUICK
-        return say({"result": 0.5}, delay_s=HANG_S if slow else 0.0)(received)  # type: ignore[operator]
+        return say({"result": 0.5}, delay_s=HANG_S if slow else 0.0)(received)
 
     with ScriptedJudge(answer) as judge:
         command = batch_of(tmp_path, out, judge, max_in_flight=100)
@@ -89,7 +89,7 @@ def test_quota_that_runs_out_stops_the_batch_and_keeps_what_was_paid_for(tmp_pat
     def answer(received: Received) -> Step:
         if len(judge.received) > 300:
             return fail(429, "You exceeded your current quota", "insufficient_quota")
-        return say({"result": 0.5}, delay_s=0.005)(received)  # type: ignore[operator]
+        return say({"result": 0.5}, delay_s=0.005)(received)
 
     with ScriptedJudge(answer) as judge:
         command = batch_of(tmp_path, out, judge, max_in_flight=20)

@@ -290,7 +290,12 @@ def test_the_index_is_built_from_the_corpus(wordnet_corpus: None) -> None:
 def test_references_are_prepared_once() -> None:
     """From the second time on, in bounded memory."""
     made: list[str] = []
-    prepared = Prepared(lambda text: made.append(text) or text.upper())
+
+    def prepare(text: str) -> str:
+        made.append(text)
+        return text.upper()
+
+    prepared = Prepared(prepare)
 
     for _ in range(5):
         assert prepared("a") == "A"

@@ -6,6 +6,7 @@ import random
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -116,7 +117,7 @@ def test_a_window_of_long_texts_is_no_single_call() -> None:
     pairs: list[int] = []
     real = rapidfuzz.process.cpdist
 
-    def counted(hypotheses: list[str], references: list[str], **options: object) -> object:
+    def counted(hypotheses: list[str], references: list[str], **options: Any) -> object:
         pairs.append(len(hypotheses))
         return real(hypotheses, references, **options)
 
@@ -133,7 +134,8 @@ def test_a_long_pair_lets_others_run() -> None:
     from rapidfuzz import fuzz
 
     text = "".join(random.Random(0).choices("abcdefgh ", k=90_000))
-    metric, got, turns = bind("fuzzy_match"), [], 0
+    got: list[float] = []
+    metric, turns = bind("fuzzy_match"), 0
     metric.score("a", "b")  # numpy's and rapidfuzz's imports are not what is looked at
     worker = threading.Thread(target=lambda: got.extend(metric.score(text, text[::-1]) for _ in range(5)))
     worker.start()

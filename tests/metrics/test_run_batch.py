@@ -74,7 +74,7 @@ def facts(result: graders.RunResult) -> tuple[object, ...]:
 
 def test_rows_are_read_a_window_at_a_time() -> None:
     """However long the input, and however late the caller: rows wait outside until their window's turn."""
-    read = []
+    read: list[None] = []
 
     def endless() -> Any:
         while True:
@@ -89,8 +89,8 @@ def test_rows_are_read_a_window_at_a_time() -> None:
     assert taken == [0.0] * 11
     assert len(read) == 20
 
-    taken = [next(rewards) for _ in range(11)]
-    assert taken == [0.0] * 11
+    taken_alone = [next(rewards) for _ in range(11)]
+    assert taken_alone == [0.0] * 11
     assert len(read) == 40
 
 

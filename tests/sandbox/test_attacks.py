@@ -15,8 +15,9 @@ import pytest
 
 from graders_sandbox import Sandbox
 from graders_sandbox.host import attacks
-from graders_sandbox.host.attacks import SMALL, Scene
+from graders_sandbox.host.attacks import SMALL
 from graders_sandbox.host.attacks.cases import ROWS
+from graders_sandbox.host.attacks.scene import Scene
 from tests.sandbox.jails import ORDINARY_UID, PACKAGE, need, ordinary_python
 
 LONG = (54,)  # each attack beside a sibling that is at work for a while

@@ -41,7 +41,7 @@ CALLERS = [
 @pytest.mark.parametrize(("setting", "said"), first(4, CALLERS))
 def test_a_callers_own_limits(setting: str, said: str) -> None:
     """What a caller hands down to its children does not break the sandbox; a limit that is too low is named."""
-    status, text = run_script(SETTINGS, setting)  # type: ignore[misc]
+    status, text = run_script(SETTINGS, setting)
 
     assert status == ("infrastructure" if said else "value"), text
     assert said in text
@@ -83,7 +83,7 @@ def test_restricted_machines(refused: str, error: str, tier: str, said: str) -> 
     for needed in ("linux-full", "linux-landlock", "linux-ns"):
         need(needed)
 
-    status, got, text = run_script(REFUSING, refused, error)  # type: ignore[misc]
+    status, got, text = run_script(REFUSING, refused, error)
 
     assert (status, got) == (("value", tier) if tier else ("infrastructure", "")), text
     assert said in text

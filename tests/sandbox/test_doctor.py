@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
 
 import pytest
@@ -64,7 +65,7 @@ def test_another_python_inside_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(doctor, "_LATE", "ssl, no_such_module")
         broken = doctor._python(sandbox)
         monkeypatch.undo()
-        monkeypatch.setattr(doctor.sys, "version_info", (3, 10, 0, "final", 0))
+        monkeypatch.setattr(sys, "version_info", (3, 10, 0, "final", 0))
         other = doctor._python(sandbox)
 
     assert (broken.held, other.held) == (False, False)

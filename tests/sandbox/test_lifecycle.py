@@ -22,6 +22,7 @@ import pytest
 
 from graders_sandbox import TIERS, Job, Limits, Sandbox, read_source
 from graders_sandbox.host import imports, reading, scratch, start, visible
+from graders_sandbox.host.wasm_pool import WasmPool
 from tests.cases import first
 from tests.sandbox.jails import PACKAGE, a_tier, alive, descendants, need, until
 
@@ -140,7 +141,12 @@ def test_close_from_a_callback() -> None:
     sandbox = Sandbox(tier=a_tier())
     future = sandbox.submit(DOUBLE, {}, {"x": 1})
     done = threading.Event()
-    future.add_done_callback(lambda _: (sandbox.close(), done.set()))
+
+    def close(_: object) -> None:
+        sandbox.close()
+        done.set()
+
+    future.add_done_callback(close)
 
     assert done.wait(20)
     assert future.result().value == 2.0
@@ -332,6 +338,7 @@ HELPERS = {"linux-full": 2, "linux-ns": 2, "linux-landlock": 3, "linux-strict": 
 
 def servers_of(sandbox: Sandbox, known: dict[int, list[int]]) -> list[int]:
     """Servers and what they need, but no sample. `known`: helpers by server, as they were when it was first seen."""
+    assert not isinstance(sandbox._pool, WasmPool)
     servers = list(sandbox._pool.servers) if sandbox._pool else []
     for server in servers:
         if server.ready and server.process.pid not in known:

@@ -97,7 +97,7 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
 
 def tier_of(sandbox: Sandbox, request: pytest.FixtureRequest) -> str:
-    return request.node.callspec.params["sandbox"]
+    return str(request.node.callspec.params["sandbox"])
 
 
 @pytest.mark.parametrize(("source", "status", "stage", "error_type", "text"), CASES)

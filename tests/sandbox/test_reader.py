@@ -194,9 +194,14 @@ def test_a_slow_source_holds_up_no_other() -> None:
 
 def test_one_reading_for_all_rows_of_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that wait for the same source share its reading, and come in order."""
-    begun = []
+    begun: list[str] = []
     begin = reading.Reader.begin
-    monkeypatch.setattr(reading.Reader, "begin", lambda self, text: begun.append(text) or begin(self, text))
+
+    def counted(self: reading.Reader, text: str) -> int:
+        begun.append(text)
+        return begin(self, text)
+
+    monkeypatch.setattr(reading.Reader, "begin", counted)
     source = "import string\ndef grade(s, i): return i['x']"
     reading._known.pop(source, None)
     with Sandbox(tier=a_tier()) as sandbox:

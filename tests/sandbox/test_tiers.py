@@ -67,7 +67,7 @@ def test_a_weaker_tier_is_taken_and_said(refused: str, require: str, tier: str, 
     for needed in ("linux-full", "linux-landlock"):
         need(needed)
 
-    first, second, lines = run_script(REFUSING, require, refused)  # type: ignore[misc]
+    first, second, lines = run_script(REFUSING, require, refused)
 
     assert [first[:2], second[:2]] == [["value", tier]] * 2, first
     assert first[3] == 1
@@ -79,7 +79,7 @@ def test_a_weaker_tier_is_taken_and_said(refused: str, require: str, tier: str, 
 @pytest.mark.parametrize(("refused", "require", "said"), REFUSED)
 def test_nothing_runs_below_what_is_required(refused: str, require: str, said: list[str]) -> None:
     """Refused with every reason, as infrastructure and never as a score."""
-    first, second, _ = run_script(REFUSING, require, refused)  # type: ignore[misc]
+    first, second, _ = run_script(REFUSING, require, refused)
 
     assert [first[0], second[0]] == ["infrastructure"] * 2
     for part in said:
@@ -139,9 +139,9 @@ def test_an_unknown_tier_is_a_mistake() -> None:
             ValueError, match="'docker' is not a tier; the tiers are linux-full, linux-landlock"
         ):
             Sandbox(**how)  # type: ignore[arg-type]
-    for how in ({"in_flight": 0}, {"servers": 0}, {"samples_per_process": 0}):
+    for number in ("in_flight", "servers", "samples_per_process"):
         with pytest.raises(ValueError, match="must be at least 1, not 0"):
-            Sandbox(**how)  # type: ignore[arg-type]
+            Sandbox(**{number: 0})  # type: ignore[arg-type]  # one of three names
 
 
 def test_two_servers_that_fail_together_skip_no_tier() -> None:
@@ -230,7 +230,7 @@ def test_an_ordinary_user_has_every_tier() -> None:
     for tier in TIERS:
         need(tier)
 
-    uid, found = run_script(USERS, *TIERS, python=python, uid=ORDINARY_UID)  # type: ignore[misc]
+    uid, found = run_script(USERS, *TIERS, python=python, uid=ORDINARY_UID)
 
     assert uid == ORDINARY_UID
     for tier, (fork, inside, secret, _) in found.items():
@@ -245,7 +245,7 @@ def test_root_becomes_nobody_or_says_why_not(tier: str) -> None:
     """Where namespaces give no user of their own, root is left for a spare uid if Python can be read as one."""
     need(tier)
     for python in dict.fromkeys([sys.executable, ordinary_python() or sys.executable]):
-        _, found = run_script(USERS, tier, python=python)  # type: ignore[misc]
+        _, found = run_script(USERS, tier, python=python)
 
         fork, inside, secret, notes = found[tier]
         assert (fork, secret) == ("PermissionError", "PermissionError")
@@ -276,10 +276,10 @@ print(json.dumps([outcome.status, outcome.text]))
             if folder.stat().st_mode & 0o055 != 0o055 and folder.name:
                 folder.chmod(0o755)
         closed.chmod(0o700)
-        status, text = run_script(script, python=ordinary_python(), uid=ORDINARY_UID)  # type: ignore[misc]
+        status, text = run_script(script, python=ordinary_python(), uid=ORDINARY_UID)
     else:
         closed.chmod(0o600)
-        status, text = run_script(script)  # type: ignore[misc]
+        status, text = run_script(script)
         closed.chmod(0o700)
 
     assert status == "infrastructure"

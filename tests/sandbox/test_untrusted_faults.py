@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from graders_sandbox import TIERS, Job, Sandbox
+from graders_sandbox.host.pool import Pool
 from tests.cases import first
 from tests.sandbox.jails import descendants, need
 from tests.sandbox.test_untrusted import verdict
@@ -43,7 +44,7 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
 def servers(sandbox: Sandbox) -> list[int]:
     """Pids of the processes that are not forks of a template: servers, and what waits for them outside of a namespace."""
-    assert sandbox._pool is not None
+    assert isinstance(sandbox._pool, Pool)
     outer = [server.process.pid for server in sandbox._pool.servers]
     if sandbox.tier not in ("linux-full", "linux-ns"):
         return outer

@@ -192,7 +192,7 @@ def test_choice_of_tiers(
     refusal: str,
 ) -> None:
     """`wasm` is the tier of other systems, and the last one on Linux; a refusal names the extra."""
-    monkeypatch.setattr(choice_module.sys, "platform", system)
+    monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(choice_module, "find_spec", lambda name: object() if installed else None)
 
     choice = Choice(require=require, tier=None, unsandboxed=False)

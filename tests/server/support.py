@@ -46,7 +46,7 @@ class Answer:
     @property
     def error(self) -> dict[str, Any]:
         """The `error` object; its four keys are there, and no other."""
-        error = self.json()["error"]
+        error: dict[str, Any] = self.json()["error"]
         assert set(error) == {"message", "type", "param", "code"}, error
         assert error["message"]
         assert error["type"]

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -79,7 +80,9 @@ RESULTS = [
 
 
 @pytest.mark.parametrize(("grader", "sample", "item", "reward", "flags"), RESULTS)
-def test_a_failed_row_is_an_answer(server: Running, grader, sample, item, reward, flags) -> None:
+def test_a_failed_row_is_an_answer(
+    server: Running, grader: dict[str, Any], sample: str, item: Any, reward: float, flags: list[str]
+) -> None:
     """What a row comes to is 200, its failure a flag."""
     answer = server.run(grader, sample, item)
 
@@ -157,7 +160,17 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("method", "path", "body", "headers", "status", "param", "code", "word"), REFUSALS)
-def test_refusals(server: Running, method, path, body, headers, status, param, code, word) -> None:
+def test_refusals(
+    server: Running,
+    method: str,
+    path: str,
+    body: Any,
+    headers: dict[str, str],
+    status: int,
+    param: str | None,
+    code: str | None,
+    word: str,
+) -> None:
     """Every refusal is the service's error body, with a status that its clients do not retry."""
     answer = server.ask(method, path, body, headers)
 
@@ -210,7 +223,7 @@ KEYS = [
 
 
 @pytest.mark.parametrize(("headers", "status", "code"), KEYS)
-def test_keys(guarded: Running, headers, status, code) -> None:
+def test_keys(guarded: Running, headers: dict[str, str], status: int, code: str | None) -> None:
     """With a token every endpoint that grades asks for it; any host name will do then."""
     body = {"grader": string_check(), "model_sample": "a", "item": {"answer": "a"}}
     answer = guarded.post(RUN, body, {"host": "graders.example", **headers})

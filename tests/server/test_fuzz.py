@@ -21,7 +21,7 @@ GRADERS = [
     multi("a + min(b, 1) ^ 2", {"a": string_check(), "b": text_similarity(evaluation_metric="bleu")}),
 ]  # fmt: skip
 ITEM = {"answer": "Paris", "n": 1.5, "list": [1, {"a": None}], "deep": '{"json": [1, 2]}'}
-SEEDS = [
+SEEDS: list[tuple[str, list[dict[str, object]]]] = [
     (RUN, [{"grader": grader, "model_sample": '{"a": [1, 2]}', "item": ITEM} for grader in GRADERS]),
     (VALIDATE, [{"grader": grader} for grader in GRADERS]),
     (BATCH, [{"grader": grader, "rows": [{"id": 1, "sample": "x", "item": ITEM}, {}]} for grader in GRADERS]),

@@ -58,7 +58,8 @@ def use(command: list[str], server: Running, **options: Any) -> dict[str, Any]:
         [*command, server.url, KEY], input=json.dumps(script()).encode(), capture_output=True, timeout=300, **options
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()
-    return json.loads(done.stdout)
+    seen: dict[str, Any] = json.loads(done.stdout)
+    return seen
 
 
 def requests(server: Running) -> dict[tuple[str, str], int]:

@@ -62,7 +62,10 @@ def server() -> Iterator[Running]:
 
 
 def request_schema(path: str) -> dict[str, Any]:
-    return DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    schema: dict[str, Any] = DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"][
+        "schema"
+    ]
+    return schema
 
 
 def check(schema: dict[str, Any], value: Any) -> None:

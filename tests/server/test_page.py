@@ -38,10 +38,11 @@ def test_the_page_may_load_nothing_from_elsewhere(server: Running) -> None:
 
 def labelled(page: Page) -> list[str]:
     """Controls that have no name for those who do not see them."""
-    return page.look(
+    found: list[str] = page.look(
         "[...document.querySelectorAll('textarea, select, input, button')].filter(e => !e.hidden && e.offsetParent"
         " && !(e.labels && e.labels.length) && !e.textContent.trim()).map(e => e.id)"
     )
+    return found
 
 
 class TestInABrowser:

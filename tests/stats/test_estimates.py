@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from scipy import stats as scipy_stats
 
 from graders.stats import association, distributions, estimates, paired, repeats, resampling
 
-CLOSE = {"rel": 1e-9, "abs": 1e-9}
+CLOSE: dict[str, Any] = {"rel": 1e-9, "abs": 1e-9}
 
 
 # --- against scipy ------------------------------------------------------------------------------------------------

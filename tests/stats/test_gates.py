@@ -90,7 +90,7 @@ def test_failed_rows_reach_the_gate(
     tmp_path: Path,
 ) -> None:
     """They count with the lowest reward, unless --min-coverage says how many may be left out."""
-    rows = [*({"reward": r} for r in rewards), *[{"reward": None}] * failed]
+    rows: list[dict[str, Any]] = [*({"reward": r} for r in rewards), *[{"reward": None}] * failed]
     found = summary_of(write_results(tmp_path / "r.jsonl", rows, spec))
 
     gate = gates(found, wanted, coverage)[-1]

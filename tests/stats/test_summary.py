@@ -32,7 +32,7 @@ def summary_of(path: Path, **options: Any) -> Summary:
 
 def test_failed_rows_are_counted_and_in_no_mean(tmp_path: Path) -> None:
     """Counts, flags, mean and bounds of scored and failed rows together."""
-    rows = [{"reward": 1.0}, {"reward": 0.0}, {"reward": 1.0}, {"reward": 1.0}]
+    rows: list[dict[str, Any]] = [{"reward": 1.0}, {"reward": 0.0}, {"reward": 1.0}, {"reward": 1.0}]
     rows += [{"reward": None, "flags": ["sample_parse_error"]}] * 2
     rows += [{"reward": None, "flags": ["sample_parse_error", "other_error"]}]
 
@@ -43,7 +43,7 @@ def test_failed_rows_are_counted_and_in_no_mean(tmp_path: Path) -> None:
     assert found.rewards is not None
     assert (found.rewards.mean.value, found.rewards.mean.method) == (0.75, "Wilson")
     assert found.bounds is not None
-    assert (found.bounds.low, found.bounds.high) == (pytest.approx(3 / 7), pytest.approx(6 / 7))
+    assert (found.bounds.low, found.bounds.high) == pytest.approx((3 / 7, 6 / 7))
     assert found.coverage == pytest.approx(4 / 7)
 
 
@@ -64,7 +64,7 @@ def test_bounds(spec: dict[str, Any], rewards: list[float], low: float, high: fl
     found = summary_of(path).bounds
 
     assert found is not None
-    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    assert (found.low, found.high) == pytest.approx((low, high))
 
 
 ITEMS = [
@@ -86,7 +86,7 @@ def test_rows_of_one_item(ids: list[str], items: list[int] | None, tmp_path: Pat
 
 def test_a_failed_row_still_names_its_item(tmp_path: Path) -> None:
     """`x` failed; `x#2` and `x#3` are of one item nevertheless."""
-    rows = [{"id": "x", "reward": None}, {"id": "x#2"}, {"id": "y"}, {"id": "x#3"}]
+    rows: list[dict[str, Any]] = [{"id": "x", "reward": None}, {"id": "x#2"}, {"id": "y"}, {"id": "x#3"}]
 
     columns = gather(write_results(tmp_path / "r.jsonl", rows))
 
@@ -192,7 +192,7 @@ def test_tokens_time_and_cost(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert priced.cost is None
     assert priced.latency is not None
-    assert (priced.latency.n, priced.latency.p50, priced.latency.most) == (101, pytest.approx(0.51), 9.0)
+    assert (priced.latency.n, priced.latency.p50, priced.latency.most) == pytest.approx((101, 0.51, 9.0))
     assert priced.latency.waited is None, "a file of 0.1 does not say"
     assert summarise(columns, lambda model, usage: 0.5).cost == 1.0
 
@@ -310,7 +310,8 @@ def test_failures_of_one_group_are_said(field: str, tmp_path: Path) -> None:
     ]
 
     path = write_results(tmp_path / "r.jsonl", rows)
-    caution = summarise(gather(path, **{field: field})).cautions[0]
+    asked: dict[str, Any] = {field: field}
+    caution = summarise(gather(path, **asked)).cautions[0]
 
     assert "10 of the 10 rows with 'code' fail, 0 of the others" in caution
 

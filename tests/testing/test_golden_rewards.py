@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,7 +114,8 @@ def test_parts_of_several_processes_are_merged(tmp_path: Path, grader: graders.G
     path, parts = tmp_path / "a.json", tmp_path / "parts"
     parts.mkdir()
     written(path, grader)
-    for row in ({**ROWS[0], "sample": "Rome"}, {**ROWS[1], "id": "new"}):
+    changed: list[dict[str, Any]] = [{**ROWS[0], "sample": "Rome"}, {**ROWS[1], "id": "new"}]
+    for row in changed:
         Golden(path, update=True, parts=parts).check(
             grader, grader.run(row["sample"], row["item"], id=row["id"])
         )

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from graders.cli import group
 from graders.config.config import Config
 from graders.config.harmless import settings_that_need_trust
+from graders.judges.scripted import Step
 from graders.models import ScriptedJudge
 from graders.testing import read_suite
 from tests.batch.support import write_spec
@@ -205,7 +206,7 @@ def test_what_failed_is_shown_kept_and_told_to_a_ci(monkeypatch: pytest.MonkeyPa
 def test_a_broken_judge_is_no_verdict() -> None:
     """Exit 3, and the reason; a flaky judge that answers in the end is none of the suite's business."""
     with ScriptedJudge() as judge:
-        judge.default = lambda received: judge_error(500)
+        judge.default = judge_error(500)
         write_spec(Path("spec.json"), score_model())
         Path("judge.toml").write_text(f'[judge]\nbase_url = "{judge.base_url}"\nmax_attempts = 1\n')
         path = suite(CAPITALS + "fail_under = 0\n", "suite.toml")
@@ -216,9 +217,7 @@ def test_a_broken_judge_is_no_verdict() -> None:
     assert "capitals: error: no row could be graded" in done.stdout
 
 
-def judge_error(status: int) -> object:
-    from graders.judges.scripted import Step
-
+def judge_error(status: int) -> Step:
     return Step(status=status, body={"error": {"message": "down"}})
 
 

@@ -10,7 +10,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import islice
@@ -137,7 +137,7 @@ class Sandbox:
         """As run, for async callers. Cancelling it stops the sample."""
         return await asyncio.wrap_future(self.submit(source, sample, item, key=key, timeout_s=timeout_s))
 
-    def run_many(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+    def run_many(self, jobs: Iterable[Job]) -> Generator[Outcome, None, None]:
         """Grade many, lazily and in order, with a bounded number under way. Closing it stops what is under way.
 
         Raises:
