@@ -41,7 +41,7 @@ def filled(schema: dict[str, Any], right: bool, root: dict[str, Any]) -> Any:
         return [filled(schema["items"], right, root)]
     top = schema.get("maximum", 1)
     return {"boolean": right, "number": top * right, "integer": int(top * right)}.get(
-        kind, "compared the texts"
+        str(kind), "compared the texts"
     )
 
 
