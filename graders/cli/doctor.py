@@ -207,7 +207,9 @@ def _judges(backends: Backends, specs: Iterable[str], probe: bool) -> Iterator[F
         None if config.path is None else True,
         str(config.path or "no graders.toml found"),
     )
-    models: dict[str, bool] = {} if specs else {name: False for name in config.routes if name != "*"}
+    models: dict[str, bool] = (
+        {} if specs else {name: False for name in config.routes if not name.endswith("*")}
+    )
     for spec in specs:
         try:
             found = list(_models_of(spec))

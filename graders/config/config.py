@@ -7,6 +7,7 @@
     [models]
     "o3-mini" = "local"                 # a name as specs have it -> an endpoint
     "gpt-4o" = { endpoint = "local", model = "Qwen/Qwen3-8B" }
+    "ft:*" = "local"                    # every name that begins so
     "*" = "local"                       # every other name
 
     [judge]                             # for all of them
@@ -83,6 +84,7 @@ class Config:
             self._routes["*"] = route_of(
                 "*", {**base, "mapped": bool(from_env or "base_url" in judge), **self._judge}
             )
+        self._patterns = sorted((name for name in self._routes if name.endswith("*")), key=len, reverse=True)
         self.prices = {name: self._price(name, table) for name, table in self.table("prices").items()}
 
     def table(self, name: str) -> Mapping[str, Any]:
@@ -91,8 +93,10 @@ class Config:
         return table
 
     def route(self, model: str) -> Route:
-        """Where this model name goes: its own entry, else "*"."""
-        return self._routes.get(model) or self._routes["*"]
+        """Where this model name goes: its own entry, else the longest pattern's that it begins with; "*" is every name's."""
+        return self._routes.get(model) or next(
+            self._routes[pattern] for pattern in self._patterns if model.startswith(pattern[:-1])
+        )
 
     def limits_of(self, origin: str) -> tuple[int, int, int]:
         """In flight, requests and tokens a minute at one address; 0 is no limit."""

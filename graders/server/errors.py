@@ -67,6 +67,12 @@ class Json(Response):
         self.raw_headers = [(b"content-length", length), (b"content-type", b"application/json")]
 
 
+def unknown_model(name: str) -> ApiError:
+    """404, in the service's words."""
+    text = f"The model '{name[:80]}' does not exist or you do not have access to it."
+    return ApiError(404, text, param="model", code="model_not_found")
+
+
 def overloaded(what: str) -> ApiError:
     """429, which says that a retry helps."""
     return ApiError(

@@ -209,4 +209,11 @@ def jobs(db: sqlite3.Connection) -> None:
         ) STRICT""")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (files, evals, items, completions, jobs)
+def deleted_models(db: sqlite3.Connection) -> None:
+    """A model may be deleted while its job stays."""
+    db.execute("ALTER TABLE jobs ADD COLUMN model_deleted_at INTEGER")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    files, evals, items, completions, jobs, deleted_models,
+)  # fmt: skip

@@ -6,6 +6,9 @@ environment = ["WANDB_MODE"]
 
 [tuning.models]
 "gpt-4o-mini-2024-07-18" = "models/smollm2"     # a name on the wire -> a local folder
+
+`generator` is what starts the process that answers chat, by default the trainer's command; or the address of a vLLM
+server that serves the base models under these names and may load adapters.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ SETTINGS: Mapping[str, Any] = {
     "gradient_checkpointing": False,
     "max_completion_tokens": 512,
 }
+IDLE_S = 600.0
 LORA: Mapping[str, Any] = {"rank": 16, "alpha": 32}
 
 
@@ -35,12 +39,16 @@ class TuningConfig:
     """
     Attributes:
         command: What starts the trainer.
+        generator: What starts the process that answers chat, or the address of a vLLM server.
+        generator_idle_s: Seconds without a request until that process is ended.
         models: Name on the wire -> folder of the base model.
         environment: Names of variables that the trainer gets beside the usual ones.
         settings: Of its start message.
     """
 
     command: tuple[str, ...]
+    generator: tuple[str, ...] | str
+    generator_idle_s: float
     models: Mapping[str, Path]
     environment: tuple[str, ...]
     settings: Mapping[str, Any]
@@ -55,15 +63,21 @@ def tuning_config(config: Config) -> TuningConfig:
     command = _texts(config, "command", table.pop("command", [sys.executable, "-m", "graders_train"]))
     if not command:
         raise config.wrong("tuning.command", "expected a command, found an empty array")
+    generator = table.pop("generator", list(command))
+    if not isinstance(generator, str):
+        generator = _texts(config, "generator", generator)
+    if not generator:
+        raise config.wrong("tuning.generator", "expected a command or an address, found nothing")
     environment = _texts(config, "environment", table.pop("environment", []))
     models = table.pop("models", {})
     if not isinstance(models, Mapping) or not all(isinstance(path, str) for path in models.values()):
         raise config.wrong("tuning.models", "expected a table of names and folders")
     lora = config.checked("tuning.lora", table.pop("lora", {}), LORA)
-    settings = config.checked("tuning", table, SETTINGS)
+    settings = dict(config.checked("tuning", table, {**SETTINGS, "generator_idle_s": IDLE_S}))
     base = config.path.parent if config.path else Path()
+    idle_s = settings.pop("generator_idle_s")
     folders = {name: (base / Path(path).expanduser()).resolve() for name, path in models.items()}
-    return TuningConfig(command, folders, environment, {**settings, "lora": lora})
+    return TuningConfig(command, generator, idle_s, folders, environment, {**settings, "lora": lora})
 
 
 def _texts(config: Config, key: str, value: Any) -> tuple[str, ...]:

@@ -21,8 +21,8 @@ from graders.tuning.progress import checkpoint_metrics, result_table, step_event
 from graders.tuning.rewards import BrokenGrader, Rewards
 from graders.tuning.rows import METHODS
 from graders.tuning.states import NoTransition, after
-from graders.tuning.trainer import Trainer
 from graders.tuning.wire import model_name
+from graders.tuning.worker import Worker
 
 KEPT = 3  # checkpoints of a job
 TIMED_STEPS = 3  # until the end is estimated
@@ -75,7 +75,7 @@ class Execution:
         self.is_first = not (folder / "state").exists()
         train = self._written(job.training_file, "train.jsonl")
         validation = self._written(job.validation_file, "valid.jsonl") if job.validation_file else None
-        self.trainer = Trainer(config, folder)
+        self.trainer = Worker(config.command, config.environment, folder / "log", folder / "lock")
         self.trainer.say(
             "start",
             **config.settings,

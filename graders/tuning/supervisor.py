@@ -19,7 +19,7 @@ from graders.store.home import private_folder
 from graders.tuning.config import TuningConfig
 from graders.tuning.execution import Execution, JobFailed
 from graders.tuning.states import NoTransition, after
-from graders.tuning.trainer import FolderInUse
+from graders.tuning.worker import FolderInUse
 
 LOOK_S = 0.2  # between looks at what is queued, paused or cancelled
 CANCEL_S = 10.0  # for a trainer to leave whose job was cancelled

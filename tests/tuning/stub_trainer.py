@@ -7,6 +7,9 @@ wait        no step, until it is told to stop
 slow        a step each 50 ms, 40 in all
 die         leaves without a word in its third step
 raise       says that it failed
+
+Asked to serve, it answers chat instead: with the adapter's folder and the last message, in two pieces. The message "pid"
+is answered with its process id, "die" ends it, "long" is refused, and "wait" is not answered before it is cancelled.
 """
 
 from __future__ import annotations
@@ -69,10 +72,42 @@ def adapter(folder: Path, text: str) -> None:
     (folder / "adapter_model.safetensors").write_text(text)
 
 
+def serve() -> None:
+    send("ready")
+    while (message := next_message()) is not None:
+        if message["type"] == "generate":
+            answer(message)
+
+
+def answer(request: dict[str, Any]) -> None:
+    number, said = request["number"], request["messages"][-1]["content"]
+    if said == "die":
+        print("killed by a test", file=sys.stderr, flush=True)
+        os._exit(0)
+    if said == "long":
+        send("refused", number=number, message="too long", code="context_length_exceeded")
+        return
+    if said == "wait":
+        print("waits", file=sys.stderr, flush=True)
+        cancelled = next_message()
+        print(f"cancelled {cancelled and cancelled['number'] == number}", file=sys.stderr, flush=True)
+        return
+    adapter = Path(request["adapter"]).name if request["adapter"] else "base"
+    pieces = [str(os.getpid())] if said == "pid" else [f"{adapter}: ", said]
+    for index in range(request["n"]):
+        for piece in pieces:
+            send("text", number=number, index=index, text=piece)
+        send("finish", number=number, index=index, reason="stop")
+    send("answered", number=number, prompt_tokens=3, completion_tokens=2 * request["n"])
+
+
 def main() -> None:
     threading.Thread(target=read, daemon=True).start()
     start = next_message()
     assert start is not None
+    if start["type"] == "serve":
+        serve()
+        return
     folder = Path(start["folder"])
     with open(folder / "pids", "a") as pids:
         pids.write(f"{os.getpid()}\n")

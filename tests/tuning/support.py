@@ -25,19 +25,22 @@ def rows(n: int = 10) -> list[dict[str, Any]]:
     return [{"messages": [{"role": "user", "content": f"q{i}"}, answer]} for i in range(n)]
 
 
-def config(*arguments: str) -> str:
+def config(*arguments: str, keys: str = "") -> str:
     """graders.toml with the stub as the trainer.
 
     Args:
         arguments: Of the stub; what it should do.
+        keys: More of [tuning].
     """
     command = json.dumps([sys.executable, str(STUB), *arguments])
-    return f'[tuning]\ncommand = {command}\n[tuning.models]\n"{MODEL}" = "model"\n'
+    return f'[tuning]\ncommand = {command}\n{keys}[tuning.models]\n"{MODEL}" = "model"\n'
 
 
 @contextmanager
-def tuning_server(*arguments: str, **options: Any) -> Iterator[tuple[Running, openai.OpenAI]]:
-    with eval_server(config(*arguments), tuning=True, **options) as server:
+def tuning_server(
+    *arguments: str, tuning_keys: str = "", **options: Any
+) -> Iterator[tuple[Running, openai.OpenAI]]:
+    with eval_server(config(*arguments, keys=tuning_keys), tuning=True, **options) as server:
         yield server, client_of(server)
 
 

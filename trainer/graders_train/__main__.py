@@ -1,4 +1,4 @@
-"""python -m graders_train: one job, from a start message to done, stopped or failed."""
+"""python -m graders_train: one job, from a start message to done, stopped or failed; or chat with a base model."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ def main() -> int:
     pipe = Pipe() if int(os.environ.get("RANK", "0")) == 0 else None
     try:
         start: dict[str, Any] = on_first(lambda: pipe.started() if pipe else {})
+        if start["type"] == "serve":
+            _serve(start, pipe)
+            return 0
         end, fields = _train(start, pipe)
         if pipe:
             pipe.send(end, **fields)
@@ -45,9 +48,7 @@ def _train(start: dict[str, Any], pipe: Pipe | None) -> tuple[str, dict[str, Any
     from .methods import trainer
     from .progress import Progress, copy_adapter, resume_state
 
-    if start.get("threads"):
-        torch.set_num_threads(start["threads"])
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    _prepare_torch(start)
     random.seed(start["seed"])
     numpy.random.seed(start["seed"] & 0xFFFFFFFF)
     torch.manual_seed(start["seed"])
@@ -73,6 +74,22 @@ def _train(start: dict[str, Any], pipe: Pipe | None) -> tuple[str, dict[str, Any
     if pipe:
         copy_adapter(last, folder / "model")
     return "done", {"step": step, "folder": "model", "trained_tokens": progress.tokens}
+
+
+def _serve(start: dict[str, Any], pipe: Pipe | None) -> None:
+    from .generation import serve
+
+    _prepare_torch(start)
+    if pipe:
+        serve(start, pipe)
+
+
+def _prepare_torch(start: dict[str, Any]) -> None:
+    import torch
+
+    if start.get("threads"):
+        torch.set_num_threads(start["threads"])
+    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class Pipe:
     Attributes:
         stop: Set when the supervisor says stop, or is gone.
         save: Set when it asks for a checkpoint now.
+        cancelled: Numbers of requests for text whose answers nobody wants any more.
     """
 
     def __init__(self) -> None:
@@ -35,7 +36,9 @@ class Pipe:
         self._lock = threading.Lock()
         self._started: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._rewards: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._requests: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._asked = 0
+        self.cancelled: set[int] = set()
         self.stop = threading.Event()
         self.save = threading.Event()
         threading.Thread(target=self._read, name="pipe", daemon=True).start()
@@ -64,6 +67,13 @@ class Pipe:
         if message is None:
             raise PipeClosed("input ended before a start message")
         return message
+
+    def request(self) -> dict[str, Any] | None:
+        """The next request for text that is still wanted; waits for it. None when input has ended."""
+        while (message := self._requests.get()) is not None:
+            if message["number"] not in self.cancelled:
+                return message
+        return None
 
     def rewards(
         self, samples: Sequence[object], items: Sequence[Mapping[str, Any]], *, split: str, step: int
@@ -97,8 +107,12 @@ class Pipe:
             for line in lines:
                 message = json.loads(line)
                 match message["type"]:
-                    case "start":
+                    case "start" | "serve":
                         self._started.put(message)
+                    case "generate":
+                        self._requests.put(message)
+                    case "cancel":
+                        self.cancelled.add(message["number"])
                     case "rewards":
                         self._rewards.put(message)
                     case "save":
@@ -106,5 +120,5 @@ class Pipe:
                     case "stop":
                         self.stop.set()
         self.stop.set()
-        self._started.put(None)
-        self._rewards.put(None)
+        for waiting in (self._started, self._rewards, self._requests):
+            waiting.put(None)

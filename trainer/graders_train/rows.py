@@ -62,7 +62,7 @@ def _rendered(row: dict[str, Any], tokenizer: Any, number: int) -> tuple[str, li
     if "completion" in row:
         text = row["prompt"] + row["completion"] + (tokenizer.eos_token or "")
         return text, [(len(row["prompt"]), len(text))]
-    messages = [_message(message) for message in row["messages"]]
+    messages = [chat_message(message) for message in row["messages"]]
     tools = row.get("tools")
     text = tokenizer.apply_chat_template(messages, tools=tools, tokenize=False)
     learned = []
@@ -82,7 +82,7 @@ def _rendered(row: dict[str, Any], tokenizer: Any, number: int) -> tuple[str, li
     return text, learned
 
 
-def _message(message: dict[str, Any]) -> dict[str, Any]:
+def chat_message(message: dict[str, Any]) -> dict[str, Any]:
     """A message as chat templates expect it: `developer` is their `system`, and there is no weight."""
     role = "system" if message["role"] == "developer" else message["role"]
     return {**{key: value for key, value in message.items() if key != "weight"}, "role": role}
@@ -92,7 +92,8 @@ def pairs(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Preference rows as TRL takes them."""
     for row in rows:
         pair = {
-            side: [_message(message) for message in row[side]] for side in ("prompt", "chosen", "rejected")
+            side: [chat_message(message) for message in row[side]]
+            for side in ("prompt", "chosen", "rejected")
         }
         yield {**pair, "tools": row["tools"]} if row.get("tools") else pair
 
@@ -101,6 +102,6 @@ def prompts(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Reinforcement rows as TRL takes them. The item travels as JSON text: its columns may differ from row to row."""
     for row in rows:
         yield {
-            "prompt": [_message(message) for message in row["prompt"]],
+            "prompt": [chat_message(message) for message in row["prompt"]],
             "item": json.dumps(row["item"], ensure_ascii=False),
         }

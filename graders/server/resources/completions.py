@@ -1,25 +1,27 @@
 """/v1/chat/completions and /v1/responses: logged ones read, and with `grader serve --record` new ones forwarded.
 
 A request goes on as it came, but for the model's name and the key, to where graders.toml sends its model; the answer
-comes back as it comes, also as a stream. What says `store` is kept, for evals to read. Keys are not.
+comes back as it comes, also as a stream. What says `store` is kept, for evals to read. Keys are not. With `grader serve
+--tuning` the models of /v1/models answer themselves.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from graders.errors import ModelStop
-from graders.evals.logs import StreamedAnswer, completion_text, is_kept, logged, messages_of
+from graders.evals.logs import completion_text, is_kept, logged, messages_of
 from graders.evals.requests import Fields, InvalidRequest
-from graders.jsontext import dumps, loads
-from graders.server.errors import ApiError, Json
+from graders.jsontext import dumps
+from graders.server.errors import ApiError, Json, unknown_model
+from graders.server.forwarding import CONNECT_S, Keep, http_client, passed_on, sent
 from graders.server.lists import JsonText, cursor_of, list_response
-from graders.server.request import ClientGone
 from graders.server.resources import Resource
 from graders.server.routing import Routes, api, get
 from graders.spec.wording import missing
@@ -31,12 +33,9 @@ if TYPE_CHECKING:
 
     from graders.endpoints.endpoint import Endpoints
     from graders.server.service import Service
+    from graders.server.tuned_chat import TunedChat
 
 DAY_S = 24 * 3600
-CONNECT_S = 10.0
-KEPT_BYTES = 16 * 1024**2  # of an answer that is kept; a longer one is only passed on
-#: Headers of the model's server that its clients act on.
-PASSED = re.compile(r"content-type|retry-after(-ms)?|x-should-retry|x-ratelimit-.*|openai-(model|version)")
 PATHS = {"chat": "/chat/completions", "responses": "/responses"}
 _METADATA = re.compile(r"metadata\[(.+)\]")
 
@@ -48,6 +47,15 @@ class CompletionResource(Resource):
         super().__init__(service)
         self._client: httpx2.AsyncClient | None = None
         self._endpoints: Endpoints | None = None
+
+    @cached_property
+    def _tuned(self) -> TunedChat | None:
+        if not self.service.tuning:
+            return None
+        from graders.server.tuned_chat import TunedChat
+        from graders.tuning.config import tuning_config
+
+        return TunedChat(self.service.store, tuning_config(self.service.config))
 
     def routes(self) -> Routes:
         return api(
@@ -144,20 +152,26 @@ class CompletionResource(Resource):
         return await self._forward(request, "responses")
 
     async def stop(self) -> None:
+        if self._tuned is not None:
+            await self._tuned.close()
         if self._client is not None:
             await self._client.aclose()
 
     async def _forward(self, request: Request, kind: str) -> Response:
-        if self.service.recording is None:
+        if self.service.recording is None and (self._tuned is None or kind != "chat"):
             text = "This server does not forward requests to models; start it with --record."
             raise ApiError(404, text, code="not_recording")
         body = await self.service.value(request)
         if not isinstance(body, dict) or not isinstance(body.get("model"), str):
             raise ApiError(400, missing("model"), param="model", code="missing_required_parameter")
-        answer = await self._send(body, kind)
-        keep = self._keeper(kind, body) if is_kept(kind, body) and answer.status_code == 200 else None
-        headers = {name: value for name, value in answer.headers.items() if PASSED.fullmatch(name)}
-        return StreamingResponse(_passed(answer, kind, keep), answer.status_code, headers)
+        keep = self._keeper(kind, body) if self.service.recording and is_kept(kind, body) else None
+        if self._tuned is not None and kind == "chat":
+            model = await self.service.in_store(self._tuned.find, body["model"])
+            if model is not None:
+                return await self._tuned.answer(request, body, model, keep)
+            if self.service.recording is None:
+                raise unknown_model(body["model"])
+        return passed_on(await self._send(body, kind), kind, keep)
 
     async def _send(self, body: Mapping[str, Any], kind: str) -> httpx2.Response:
         """The model's answer, of which the headers have come.
@@ -170,28 +184,21 @@ class CompletionResource(Resource):
         from graders.endpoints.endpoint import Endpoints
 
         if self._client is None or self._endpoints is None:
-            self._client = httpx2.AsyncClient(timeout=httpx2.Timeout(None, connect=CONNECT_S))
-            self._endpoints = Endpoints(self.service.config)
+            self._client, self._endpoints = http_client(), Endpoints(self.service.config)
         endpoint = self._endpoints.find(body["model"], operation=PATHS[kind])
         try:
             headers, _ = await endpoint.headers()
         except ModelStop as error:
             raise ApiError(400, str(error), param="model", code="model_not_configured") from None
         headers |= {"accept": "*/*", "accept-encoding": "identity"}
-        sent = dumps({**body, "model": endpoint.route.model or body["model"]})
+        content = dumps({**body, "model": endpoint.route.model or body["model"]})
         timeout = httpx2.Timeout(endpoint.route.timeout_s, connect=CONNECT_S)
         outgoing = self._client.build_request(
-            "POST", endpoint.url, content=sent, headers=headers, timeout=timeout
+            "POST", endpoint.url, content=content, headers=headers, timeout=timeout
         )
-        try:
-            return await self._client.send(outgoing, stream=True)
-        except httpx2.HTTPError as error:
-            text = (
-                f"The server of model {body['model'][:80]!r} gave no answer: {error or type(error).__name__}."
-            )
-            raise ApiError(502, text, type="server_error", code="model_unreachable") from None
+        return await sent(self._client, outgoing, body["model"])
 
-    def _keeper(self, kind: str, body: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Any]:
+    def _keeper(self, kind: str, body: Mapping[str, Any]) -> Keep:
         service = self.service
         days = service.recording.retention_days if service.recording else None
         lifetime_s = None if days is None else int(days * DAY_S)
@@ -201,43 +208,6 @@ class CompletionResource(Resource):
             await service.in_store(service.store.completions.add, [record])
 
         return keep
-
-
-async def _passed(
-    answer: httpx2.Response, kind: str, keep: Callable[[Mapping[str, Any]], Any] | None
-) -> AsyncIterator[bytes]:
-    """The answer's bytes as they come; what has come to its end is kept before the last of them is sent on."""
-    import httpx2
-
-    streamed = StreamedAnswer(kind) if "event-stream" in answer.headers.get("content-type", "") else None
-    whole = bytearray()
-    try:
-        async for part in answer.aiter_bytes():
-            if keep is not None and streamed is not None and streamed.n_bytes <= KEPT_BYTES:
-                streamed.feed(part)
-            elif keep is not None and streamed is None and len(whole) <= KEPT_BYTES:
-                whole += part
-                continue
-            yield part
-        if keep is not None:
-            found = streamed.whole() if streamed is not None else _object(bytes(whole))
-            if found is not None:
-                await keep(found)
-        if whole:
-            yield bytes(whole)
-    except httpx2.HTTPError:
-        # the model's server broke off within its answer: so does this one
-        raise ClientGone from None
-    finally:
-        await answer.aclose()
-
-
-def _object(text: bytes) -> dict[str, Any] | None:
-    try:
-        value = loads(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _messages(record: LoggedCompletion) -> Response:

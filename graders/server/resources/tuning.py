@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TypeVar
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from graders.evals.requests import Fields, InvalidRequest
-from graders.server.errors import ApiError, Json, overloaded
+from graders.server.errors import ApiError, Json, overloaded, unknown_model
 from graders.server.limits import Borrowed
 from graders.server.lists import JsonText, cursor_of, list_response
 from graders.server.resources import Resource
@@ -19,6 +19,7 @@ from graders.server.routing import Routes, api, get
 from graders.server.service import Service
 from graders.store import Cursor
 from graders.tuning.config import TuningConfig, tuning_config
+from graders.tuning.models import Models, UndeletableModel
 from graders.tuning.requests import InvalidJob
 from graders.tuning.service import JobRefused, Jobs, NoJob, TooManyJobs
 from graders.tuning.states import NoTransition
@@ -59,7 +60,7 @@ class TuningResource(Resource):
                 },
                 f"{PERMISSIONS}/{{permission_id}}": {"DELETE": self.delete_checkpoint_permission},
                 "/models": get(self.list_models),
-                "/models/{model}": get(self.retrieve_model),
+                "/models/{model}": {**get(self.retrieve_model), "DELETE": self.delete_model},
             }
         )
 
@@ -70,6 +71,10 @@ class TuningResource(Resource):
     @cached_property
     def _jobs(self) -> Jobs:
         return Jobs(self.service.store, self._knows, strict=self.service.strict)
+
+    @cached_property
+    def _models(self) -> Models:
+        return Models(self.service.store, self._config)
 
     def _knows(self, model: str) -> bool:
         return model in self._config.models
@@ -185,20 +190,24 @@ class TuningResource(Resource):
 
     async def list_models(self, request: Request) -> Response:
         """List base models, tuned models and checkpoints."""
-        return Json({"object": "list", "data": [model_wire(*one) for one in await self._do(self._models)]})
+        return Json(
+            {"object": "list", "data": [model_wire(*one) for one in await self._do(self._models.listed)]}
+        )
 
     async def retrieve_model(self, request: Request) -> Response:
         """Describe a model."""
         model = request.path_params["model"]
-        found = dict(await self._do(self._models))
+        found = dict(await self._do(self._models.listed))
         if model not in found:
-            text = f"The model '{model[:80]}' does not exist or you do not have access to it."
-            raise ApiError(404, text, param="model", code="model_not_found")
+            raise unknown_model(model)
         return Json(model_wire(model, found[model]))
 
-    def _models(self) -> Sequence[tuple[str, int]]:
-        bases: Iterable[tuple[str, int]] = ((name, 0) for name in self._config.models)
-        return [*bases, *self.service.store.jobs.models()]
+    async def delete_model(self, request: Request) -> Response:
+        """Delete a tuned model or a checkpoint."""
+        model = request.path_params["model"]
+        if not await self._do(lambda: self._models.delete(model)):
+            raise unknown_model(model)
+        return Json({"id": model, "object": "model", "deleted": True})
 
     async def _do(self, work: Callable[[], T]) -> T:
         """What `work` gives, on a thread.
@@ -215,6 +224,8 @@ class TuningResource(Resource):
             raise ApiError(400, str(error), param=error.param, code=error.code) from None
         except InvalidRequest as error:
             raise ApiError(400, str(error), param=error.param or None, code=error.code) from None
+        except UndeletableModel as error:
+            raise ApiError(400, str(error), param="model", code="base_model") from None
         except NoTransition as error:
             raise ApiError(400, str(error), code="invalid_state") from None
         except NoJob as error:

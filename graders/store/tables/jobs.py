@@ -78,6 +78,20 @@ class PermissionRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class TunedModel:
+    """A tuned model or a checkpoint.
+
+    Attributes:
+        base: The name of the model that was tuned.
+        step: Of the checkpoint; None: the job's model.
+    """
+
+    job_id: str
+    base: str
+    step: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class NewEvent:
     """An event to be added; one of a step that the job has already is left out."""
 
@@ -217,10 +231,35 @@ class JobTable:
     def models(self) -> list[tuple[str, int]]:
         """Name and time of each tuned model and of each checkpoint, the oldest first."""
         rows = self._database.read().execute(
-            "SELECT fine_tuned_model AS name, finished_at AS time FROM jobs WHERE fine_tuned_model IS NOT NULL"
+            "SELECT fine_tuned_model AS name, finished_at AS time FROM jobs"
+            " WHERE fine_tuned_model IS NOT NULL AND model_deleted_at IS NULL"
             " UNION ALL SELECT name, created_at FROM checkpoints ORDER BY 2, 1"
         )
         return [(row[0], row[1]) for row in rows]
+
+    def model(self, name: str) -> TunedModel | None:
+        """What a name stands for; None when it is not there, or was deleted."""
+        row = (
+            self._database.read()
+            .execute(
+                "SELECT id, model, NULL FROM jobs WHERE fine_tuned_model = ? AND model_deleted_at IS NULL"
+                " UNION ALL SELECT jobs.id, model, step FROM checkpoints JOIN jobs ON jobs.seq = checkpoints.job"
+                " WHERE name = ?",
+                (name, name),
+            )
+            .fetchone()
+        )
+        return None if row is None else TunedModel(*row)
+
+    def delete_model(self, name: str) -> bool:
+        """Whether there was such a tuned model or checkpoint. Its job goes on naming the model."""
+        with self._database.write() as db:
+            jobs = db.execute(
+                "UPDATE jobs SET model_deleted_at = ? WHERE fine_tuned_model = ? AND model_deleted_at IS NULL",
+                (int(time.time()), name),
+            )
+            checkpoints = db.execute("DELETE FROM checkpoints WHERE name = ?", (name,))
+            return jobs.rowcount + checkpoints.rowcount > 0
 
     # --- permissions ---
 

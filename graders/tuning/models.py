@@ -1,0 +1,65 @@
+"""Names on the wire and what stands behind them: base models of the configuration, tuned models and checkpoints."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from graders.store import Store
+from graders.tuning.config import TuningConfig
+
+
+class UndeletableModel(ValueError):
+    """A model that only the configuration can take away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that can be asked.
+
+    Attributes:
+        base: The base model's name on the wire.
+        adapter: The folder of what was trained; None: the base model itself.
+    """
+
+    name: str
+    base: str
+    adapter: Path | None = None
+
+
+class Models:
+    """The models of one server. Safe to use from any thread."""
+
+    def __init__(self, store: Store, config: TuningConfig) -> None:
+        self._store = store
+        self._config = config
+
+    def find(self, name: str) -> Model | None:
+        """What a name stands for. Names are looked up, never taken as paths."""
+        if name in self._config.models:
+            return Model(name, name)
+        found = self._store.jobs.model(name)
+        if found is None or found.base not in self._config.models:
+            return None
+        folder = "model" if found.step is None else f"ckpt-step-{found.step}"
+        return Model(name, found.base, self._store.home / "jobs" / found.job_id / folder)
+
+    def listed(self) -> Sequence[tuple[str, int]]:
+        """Name and time of each model."""
+        return [*((name, 0) for name in self._config.models), *self._store.jobs.models()]
+
+    def delete(self, name: str) -> bool:
+        """Delete a tuned model or a checkpoint with its adapter; whether there was one.
+
+        Raises:
+            UndeletableModel: it is a base model.
+        """
+        if name in self._config.models:
+            raise UndeletableModel(f"{name[:80]} is a base model: take it out of [tuning.models] instead.")
+        model = self.find(name)
+        deleted = self._store.jobs.delete_model(name)
+        if deleted and model is not None and model.adapter is not None:
+            shutil.rmtree(model.adapter, ignore_errors=True)
+        return deleted
