@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from graders.endpoints.config import Config
+from graders.config.config import Config
 
 MODELS = {
     name: {"base_url": f"http://127.0.0.1/{at}"} for at, name in enumerate(("ft:*", "ft:a:*", "ft:a:b", "*"))
