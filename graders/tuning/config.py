@@ -31,6 +31,10 @@ SETTINGS: Mapping[str, Any] = {
     "max_completion_tokens": 512,
 }
 IDLE_S = 600.0
+#: Of adapters, which `learning_rate_multiplier` multiplies, by method.
+LEARNING_RATES: Mapping[str, Any] = {"supervised": 2e-4, "dpo": 5e-5, "reinforcement": 2e-5}
+#: Samples of one prompt that a reinforcement step compares, at `compute_multiplier` 1.
+GROUP = 8
 LORA: Mapping[str, Any] = {"rank": 16, "alpha": 32}
 
 
@@ -43,6 +47,7 @@ class TuningConfig:
         generator_idle_s: Seconds without a request until that process is ended.
         models: Name on the wire -> folder of the base model.
         environment: Names of variables that the trainer gets beside the usual ones.
+        learning_rates: By method.
         settings: Of its start message.
     """
 
@@ -51,7 +56,16 @@ class TuningConfig:
     generator_idle_s: float
     models: Mapping[str, Path]
     environment: tuple[str, ...]
+    learning_rates: Mapping[str, float]
     settings: Mapping[str, Any]
+
+    def arguments(self, method: str, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+        """What a job's hyperparameters come to here: `learning_rate`, and `group` for reinforcement."""
+        rate = self.learning_rates[method] * hyperparameters["learning_rate_multiplier"]
+        arguments: dict[str, Any] = {"learning_rate": rate}
+        if method == "reinforcement":
+            arguments["group"] = max(2, round(GROUP * hyperparameters["compute_multiplier"]))
+        return arguments
 
 
 def tuning_config(config: Config) -> TuningConfig:
@@ -73,11 +87,13 @@ def tuning_config(config: Config) -> TuningConfig:
     if not isinstance(models, Mapping) or not all(isinstance(path, str) for path in models.values()):
         raise config.wrong("tuning.models", "expected a table of names and folders")
     lora = config.checked("tuning.lora", table.pop("lora", {}), LORA)
+    rates = config.checked("tuning.learning_rate", table.pop("learning_rate", {}), LEARNING_RATES)
     settings = dict(config.checked("tuning", table, {**SETTINGS, "generator_idle_s": IDLE_S}))
     base = config.path.parent if config.path else Path()
     idle_s = settings.pop("generator_idle_s")
     folders = {name: (base / Path(path).expanduser()).resolve() for name, path in models.items()}
-    return TuningConfig(command, generator, idle_s, folders, environment, {**settings, "lora": lora})
+    settings["lora"] = lora
+    return TuningConfig(command, generator, idle_s, folders, environment, rates, settings)
 
 
 def _texts(config: Config, key: str, value: Any) -> tuple[str, ...]:

@@ -76,6 +76,7 @@ class Execution:
         train = self._written(job.training_file, "train.jsonl")
         validation = self._written(job.validation_file, "valid.jsonl") if job.validation_file else None
         self.trainer = Worker(config.command, config.environment, folder / "log", folder / "lock")
+        hyperparameters = loads(job.hyperparameters.encode())
         self.trainer.say(
             "start",
             **config.settings,
@@ -86,7 +87,8 @@ class Execution:
             folder=str(folder),
             seed=job.seed,
             resume=not self.is_first,
-            hyperparameters=loads(job.hyperparameters.encode()),
+            hyperparameters=hyperparameters,
+            **config.arguments(self._type, hyperparameters),
         )
 
     def _written(self, file_id: str, name: str) -> str:

@@ -159,7 +159,7 @@ PATTERNS: dict[str, Pattern] = {
     ),
     "graders.server.openapi:_by_endpoint": Pattern([run("{"), run("{a"), run("a", start="{")]),
     "graders.server.resources.completions:_METADATA": Pattern([run("metadata["), run("a"), run("[")], "fullmatch"),
-    "graders.server.resources.completions:PASSED": Pattern([run("x-ratelimit-"), run("a"), run("retry-after")], "fullmatch"),
+    "graders.server.forwarding:PASSED": Pattern([run("x-ratelimit-"), run("a"), run("retry-after")], "fullmatch"),
     "graders.spec.positions:_BLANK": Pattern([run(" ", "!")], "match"),
     "graders.spec.positions:_SCALAR": Pattern(WORDS, "match"),
     "graders.spec.positions:_STEP_END": Pattern([run("."), run("[1]"), run("a")]),

@@ -40,17 +40,12 @@ COMMON = {
     "seed": 42, "resume": False, "threads": 1, "save_every": 3, "micro_batch": 16, "gradient_checkpointing": False,
     "lora": {"rank": 8, "alpha": 16}, "max_completion_tokens": 8,
 }  # fmt: skip
-METHODS: dict[str, tuple[Sequence[object], dict[str, float]]] = {
-    "supervised": (SUPERVISED, {"n_epochs": 3, "batch_size": 4, "learning_rate_multiplier": 10}),
-    "dpo": (PAIRS, {"n_epochs": 2, "batch_size": 4, "learning_rate_multiplier": 10, "beta": 0.1}),
-    "reinforcement": (
-        PROMPTS,
-        {
-            "n_epochs": 6, "batch_size": 2, "learning_rate_multiplier": 150, "compute_multiplier": 2,
-            "eval_interval": 6, "eval_samples": 4,
-        },
-    ),
-}  # fmt: skip
+#: method -> rows, learning rate, hyperparameters
+METHODS: dict[str, tuple[Sequence[object], float, dict[str, float]]] = {
+    "supervised": (SUPERVISED, 2e-3, {"n_epochs": 3, "batch_size": 4}),
+    "dpo": (PAIRS, 5e-4, {"n_epochs": 2, "batch_size": 4, "beta": 0.1}),
+    "reinforcement": (PROMPTS, 3e-3, {"n_epochs": 6, "batch_size": 2, "eval_interval": 6, "eval_samples": 4}),
+}
 #: Says something to the trainer after one of its messages.
 Listener = Callable[[Mapping[str, Any], subprocess.Popen[str]], object]
 
@@ -68,12 +63,12 @@ def write_tiny(folder: Path) -> Path:
 
 def start(method: str, model: Path, folder: Path, **changed: object) -> dict[str, Any]:
     """A start message, with its rows written beside the job's folder."""
-    rows, hyperparameters = METHODS[method]
+    rows, rate, hyperparameters = METHODS[method]
     train = folder.parent / f"{method}.jsonl"
     train.write_text("\n".join(map(json.dumps, rows)))
     return {
         **COMMON, "type": "start", "method": method, "model": str(model), "train": str(train), "validation": str(train),
-        "folder": str(folder), "hyperparameters": hyperparameters, **changed,
+        "folder": str(folder), "hyperparameters": hyperparameters, "learning_rate": rate, "group": 16, **changed,
     }  # fmt: skip
 
 

@@ -60,8 +60,10 @@ class Asked:
 def adapters(model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Two adapters: one that was taught to say abcdefgh, and its first epoch's."""
     folder = tmp_path_factory.mktemp("taught") / "job"
-    hyperparameters = {"n_epochs": 30, "batch_size": 4, "learning_rate_multiplier": 80}
-    message = start("supervised", model, folder, hyperparameters=hyperparameters, validation=None)
+    hyperparameters = {"n_epochs": 30, "batch_size": 4}
+    message = start(
+        "supervised", model, folder, hyperparameters=hyperparameters, learning_rate=0.016, validation=None
+    )
     Path(message["train"]).write_text("\n".join(map(json.dumps, TAUGHT)))
     assert train(message)[-1]["type"] == "done"
     return [str(folder / "model"), str(folder / "ckpt-step-4")]

@@ -1,4 +1,4 @@
-"""python -m graders_train: one job, from a start message to done, stopped or failed; or chat with a base model."""
+"""python -m graders_train: one job, from a start message to done, stopped or failed; chat with a base model, or a model converted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import random
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ def main() -> int:
     pipe = Pipe() if int(os.environ.get("RANK", "0")) == 0 else None
     try:
         start: dict[str, Any] = on_first(lambda: pipe.started() if pipe else {})
-        if start["type"] == "serve":
-            _serve(start, pipe)
+        if start["type"] in OTHER_WORK:
+            if pipe:
+                OTHER_WORK[start["type"]](start, pipe)
             return 0
         end, fields = _train(start, pipe)
         if pipe:
@@ -76,12 +78,18 @@ def _train(start: dict[str, Any], pipe: Pipe | None) -> tuple[str, dict[str, Any
     return "done", {"step": step, "folder": "model", "trained_tokens": progress.tokens}
 
 
-def _serve(start: dict[str, Any], pipe: Pipe | None) -> None:
+def _serve(start: dict[str, Any], pipe: Pipe) -> None:
     from .generation import serve
 
     _prepare_torch(start)
-    if pipe:
-        serve(start, pipe)
+    serve(start, pipe)
+
+
+def _convert(start: dict[str, Any], pipe: Pipe) -> None:
+    from .models import convert
+
+    convert(start["source"], start["folder"])
+    pipe.send("converted")
 
 
 def _prepare_torch(start: dict[str, Any]) -> None:
@@ -91,6 +99,9 @@ def _prepare_torch(start: dict[str, Any]) -> None:
         torch.set_num_threads(start["threads"])
     torch.use_deterministic_algorithms(True, warn_only=True)
 
+
+#: First messages that ask for something else than a job.
+OTHER_WORK: dict[str, Callable[[dict[str, Any], Pipe], None]] = {"serve": _serve, "convert": _convert}
 
 if __name__ == "__main__":
     sys.exit(main())

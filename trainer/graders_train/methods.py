@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from .pipe import Pipe
 
-#: Base learning rates that `learning_rate_multiplier` multiplies, for adapters.
-LEARNING_RATE = {"supervised": 2e-4, "dpo": 5e-5, "reinforcement": 2e-5}
-
 
 def trainer(start: Mapping[str, Any], pipe: Pipe | None, output: Path) -> Trainer:
     """The trainer for a start message (README.md has its fields).
@@ -45,7 +42,7 @@ def _common(start: Mapping[str, Any], output: Path) -> dict[str, Any]:
         "per_device_train_batch_size": micro,
         "per_device_eval_batch_size": start["micro_batch"],
         "gradient_accumulation_steps": batch // micro,
-        "learning_rate": LEARNING_RATE[start["method"]] * hyper["learning_rate_multiplier"],
+        "learning_rate": start["learning_rate"],
         "lr_scheduler_type": "linear",
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
@@ -112,7 +109,7 @@ def _reinforcement(start: Mapping[str, Any], pipe: Pipe | None, output: Path) ->
 
     base = models.load(start["model"])
     hyper = start["hyperparameters"]
-    group = max(2, round(8 * hyper["compute_multiplier"]))
+    group = start["group"]
     common = _common(
         {**start, "hyperparameters": {**hyper, "batch_size": hyper["batch_size"] * group}}, output
     )

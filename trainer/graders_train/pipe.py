@@ -107,7 +107,7 @@ class Pipe:
             for line in lines:
                 message = json.loads(line)
                 match message["type"]:
-                    case "start" | "serve":
+                    case "start" | "serve" | "convert":
                         self._started.put(message)
                     case "generate":
                         self._requests.put(message)

