@@ -170,6 +170,9 @@ PATTERNS: dict[str, Pattern] = {
     "graders.template:_STEP": Pattern([run(".a"), run("[1"), run("[1]"), run("."), run("1", start="[")]),
     "graders.template:_VARIABLE": Pattern(BRACES),
     "graders.template_mistakes:_WORD": Pattern(WORDS, "match"),
+    "graders.tuning.add_model:_HEADER": Pattern(
+        [run(" ", start="[tuning.models]"), run("#", start="[tuning.models]"), run("[tuning.models]x")]
+    ),
     "graders.tuning.wire:model_name": Pattern([run("a"), run("."), run("a.")]),
 }  # fmt: skip
 
