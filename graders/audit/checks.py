@@ -15,6 +15,7 @@ from typing import Literal
 from graders.audit import probes
 from graders.audit.families import FAMILIES
 from graders.audit.families.wrong import form_of, plain
+from graders.audit.plan import planned
 from graders.audit.probe import FULL, SOFT_LIMIT, Bench, CheckRow, Finding, Graded, RowId, as_number
 from graders.audit.programs import clock, hardcoded, hash_seeds, peeking, remembering
 from graders.audit.search import Limits, Search
@@ -224,9 +225,8 @@ def _judge_orders(bench: Bench) -> list[str]:
 def attacked(bench: Bench) -> Iterator[Finding]:
     """Samples of the attack's families are not paid like the gold; a text that has the answer anywhere in it may be meant to be."""
     rows = bench.recognised()[:ATTACKED_ROWS]
-    search = Search(
-        bench, rows, list(FAMILIES), Limits(JUDGED_SAMPLES if bench.judged else ATTACK_SAMPLES, None)
-    )
+    limits = Limits(JUDGED_SAMPLES if bench.judged else ATTACK_SAMPLES, None)
+    search = Search(bench, rows, list(planned(bench, rows, FAMILIES)), limits)
     by_id = {row.id: row for row in rows}
     golds = [plain(row.text) for row in bench.rows]
     for exploit in search.run(0, None):

@@ -11,10 +11,10 @@ from typing import Any
 
 from graders.audit.families import FAMILIES
 from graders.audit.mutants import Mutant, key_of, mutants
+from graders.audit.plan import planned
 from graders.audit.probe import Bench, CheckRow, Graded, Settings, read_rows
 from graders.audit.programs import programs
 from graders.audit.rows import rows_of
-from graders.audit.search import planned
 from graders.engine.backends import Backends
 from graders.engine.compile import compile
 from graders.engine.grader import Grader

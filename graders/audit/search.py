@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
-from graders.audit.families import ALL, FAMILIES, MOST, MOST_OF_PROGRAM
-from graders.audit.families.wrong import Scene, Wrong, form_of, has_answer, may_be_right
+from graders.audit.families import ALL, FAMILIES
+from graders.audit.families.wrong import has_answer, may_be_right
+from graders.audit.plan import Attempt, joined, planned
 from graders.audit.probe import Bench, CheckRow, Graded, RowId, Settings, read_rows, shortened
+from graders.audit.proposals import proposed
 from graders.audit.rows import known_names, rows_of
-from graders.audit.seeds import constants, verdicts
 from graders.engine.backends import Backends
 from graders.engine.compile import compile
 
@@ -92,18 +93,6 @@ class Attack(Sequence[Exploit]):
         return list(rows.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A wrong sample of the plan."""
-
-    row: CheckRow
-    family: str
-    share: float
-    wrong: Wrong
-    holds_answer: bool
-    on_several: bool = False
-
-
 def attack(
     spec: object,
     rows: Iterable[Mapping[str, Any]] | str | PathLike[str],
@@ -117,6 +106,7 @@ def attack(
     scale: tuple[float, float] | None = None,
     max_rows: int = MAX_ROWS,
     seed: int = 0,
+    model: str | None = None,
     backends: Backends | None = None,
     on_progress: Callable[[int, int, int], None] | None = None,
 ) -> Attack:
@@ -137,13 +127,14 @@ def attack(
         scale: The rewards of a wrong and a right answer; None: as for check_reward.
         max_rows: More rows are sampled down to so many.
         seed: Of that sampling.
+        model: A model that proposes more samples, behind those of the families; each is checked in the same way.
         backends: Who answers the grader's asks; None: what graders.toml and the environment say.
         on_progress: Is told samples done, samples of the plan, and exploits so far.
 
     Raises:
         SpecError: the spec is not valid.
         ValueError: a row lacks a gold, two share an id, a family has no such name, or a judge is asked without max_calls.
-        CannotCheck: the sandbox or the judge could not be used, so that nothing is known.
+        CannotCheck: the sandbox, the judge or the model could not be used, so that nothing is known.
     """
     known_names((*(families or ()), *accept), FAMILIES, "family")
     grader = compile(spec, backends=backends)
@@ -161,7 +152,11 @@ def attack(
     wanted = [name for name in FAMILIES if (families is None or name in families) and name not in accept]
     with Bench(grader, read, Settings(scale=scale)) as bench:
         bench.read_scale()
-        search = Search(bench, bench.recognised(), wanted, Limits(budget, seconds))
+        recognised = bench.recognised()
+        plan = list(planned(bench, recognised, wanted))
+        if model is not None:
+            plan += proposed(bench, recognised, model)
+        search = Search(bench, recognised, plan, Limits(budget, seconds))
         return search.run(start, on_progress)
 
 
@@ -181,13 +176,13 @@ class Search:
     """One attack under way: the plan in slices, then the best far samples crossed, then each witness made smaller."""
 
     def __init__(
-        self, bench: Bench, rows: Sequence[CheckRow], families: Sequence[str], limits: Limits
+        self, bench: Bench, rows: Sequence[CheckRow], plan: Sequence[Attempt], limits: Limits
     ) -> None:
         self._bench = bench
         self._limits = limits
         self._rows = rows
         self._golds = {gold.row.id: gold for gold in bench.golds()}
-        self._plan = list(planned(bench, rows, families))
+        self._plan = plan
         self._broken: list[tuple[Attempt, Graded]] = []
         self._promising: dict[RowId, list[tuple[float, Attempt]]] = {}
 
@@ -226,8 +221,8 @@ class Search:
         for found in self._promising.values():
             best = [attempt for _, attempt in sorted(found, key=lambda pair: -pair[0])]
             by_family = list({attempt.family: attempt for attempt in reversed(best)}.values())[:CROSSED]
-            joined = [_joined(one, other) for one, other in itertools.permutations(by_family, 2)]
-            usable = [a for a in joined if not has_answer(a.row, a.wrong.sample)]
+            pairs = [joined(one, other) for one, other in itertools.permutations(by_family, 2)]
+            usable = [a for a in pairs if not has_answer(a.row, a.wrong.sample)]
             if usable and not self._limits.spent:
                 self._try(usable[: self._limits.samples])
 
@@ -276,43 +271,6 @@ class Search:
                     break
             one, size = (smaller, size) if smaller else (one, size // 2)
         return one
-
-
-def planned(bench: Bench, rows: Sequence[CheckRow], families: Iterable[str]) -> Iterator[Attempt]:
-    """The samples of an attack: of each row and family one after the other, so that a small budget sees all families."""
-    spec = bench.grader.spec
-    scene = Scene(bench.rows, constants(spec), json.dumps(spec.to_json()), bench.judged, verdicts(spec))
-    compares = any(leaf.compared() for leaf in spec.leaves().values())
-    most = MOST if compares or bench.judged else MOST_OF_PROGRAM
-    queues = [_attempts(name, row, scene, most) for name in families for row in rows]
-    seen: set[tuple[RowId, str]] = set()
-    for attempt in itertools.chain.from_iterable(itertools.zip_longest(*queues)):
-        if attempt is not None:
-            key = (attempt.row.id, json.dumps(attempt.wrong.sample, default=repr))
-            if key not in seen:
-                seen.add(key)
-                yield attempt
-
-
-def _attempts(name: str, row: CheckRow, scene: Scene, most: float) -> Iterator[Attempt]:
-    """The samples of one family for one row, without those that could be right."""
-    family = FAMILIES[name]
-    share = most if family.share == MOST else family.share
-    for wrong in family.make(row, form_of(row), scene):
-        sample = wrong.sample
-        if sample == row.gold or (isinstance(sample, str) and may_be_right(row, sample)):
-            continue
-        far = family.share < ALL and not family.holds_answer
-        if far and isinstance(sample, str) and has_answer(row, sample):
-            continue
-        yield Attempt(row, name, share, wrong, family.holds_answer, family.on_several)
-
-
-def _joined(one: Attempt, other: Attempt) -> Attempt:
-    wrong = Wrong(f"{one.wrong.sample}\n{other.wrong.sample}", f"{one.wrong.why}, and {other.wrong.why}")
-    return Attempt(
-        one.row, f"{one.family}+{other.family}", max(one.share, other.share), wrong, holds_answer=False
-    )
 
 
 def _size(sample: Any) -> int:

@@ -14,6 +14,8 @@ from graders.wording import plural
 
 if TYPE_CHECKING:
     from graders.audit import Attack
+    from graders.audit.climb import Climb
+    from graders.engine.grader import Grader
 
 
 @click.command()
@@ -55,15 +57,28 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write the broken rows with the samples as their 'bad' ones, as JSONL.",
 )
+@click.option(
+    "--model",
+    metavar="NAME",
+    help="Have this model propose more samples, one call for each of six rows; see graders.toml.",
+)
+@click.option(
+    "--climb",
+    "climbs",
+    is_flag=True,
+    help="Show what a policy would drift to: the best reward of wrong answers by samples spent.",
+)
+@click.option("--claims", metavar="FILE", help="Put the result into FILE, for `grader report --claims FILE`.")
 @click.option("--fail-on", type=click.Choice(("exploit",)), help="Exit 1 when there is one.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @config_option
 def command(
     spec: str, rows: str, budget: int, seconds: float | None, max_calls: int | None, start: int, families: tuple[str, ...],
-    accept: tuple[str, ...], saved: str | None, fail_on: str | None, as_json: bool, quiet: bool, config: str | None,
+    accept: tuple[str, ...], saved: str | None, model: str | None, climbs: bool, claims: str | None, fail_on: str | None,
+    as_json: bool, quiet: bool, config: str | None,
 ) -> int:  # fmt: skip
-    """Search for samples that are wrong by construction and that SPEC pays like the gold. No model is asked for them.
+    """Search for samples that are wrong by construction and that SPEC pays like the gold. No model is needed for them.
 
     ROWS are those of reward checks: item, gold (a sample that deserves the top), prompt, bad. Each exploit comes with the
     smallest sample, why it is wrong, and the rows it breaks; --save writes rows that hold a mended grader to them.
@@ -71,10 +86,12 @@ def command(
     \b
     grader attack examples/answer.grader.json rows.jsonl --fail-on exploit
     grader attack spec.json rows.jsonl --seconds 30 --save attacks.jsonl
+    grader attack spec.json rows.jsonl --climb
     """
     import graders
-    from graders.audit import attack
+    from graders.audit.climb import climb
     from graders.audit.probe import CannotCheck
+    from graders.audit.search import attack
     from graders.errors import SpecError
     from graders.models import ConfigError
 
@@ -83,9 +100,13 @@ def command(
 
     try:
         with graders.Backends(config=config) as backends:
+            grader = graders.compile(spec_argument(spec), backends=backends)
+            if climbs:
+                _show_climb(climb(grader, rows, budget=budget, backends=backends), as_json=as_json)
+                return OK
             found = attack(
-                spec_argument(spec), rows, families=families or None, accept=accept, budget=budget, seconds=seconds,
-                max_calls=max_calls, start=start, backends=backends,
+                grader, rows, families=families or None, accept=accept, budget=budget, seconds=seconds,
+                max_calls=max_calls, start=start, model=model, backends=backends,
                 on_progress=show if sys.stderr.isatty() and not quiet else None,
             )  # fmt: skip
     except SpecError as error:
@@ -103,7 +124,38 @@ def command(
     if saved:
         lines = (json.dumps(row, ensure_ascii=False, default=repr) for row in found.bad_rows())
         save("".join(f"{line}\n" for line in lines), saved, [rows])
+    if claims:
+        _claim(found, grader, accept, claims)
     return NOT_MET if fail_on and found else OK
+
+
+def _show_climb(found: Climb, *, as_json: bool) -> None:
+    if as_json:
+        steps = [{"n_samples": step.n_samples, "share": step.share} for step in found.steps]
+        best = {str(row): {"sample": text, "reward": reward} for row, (text, reward) in found.best.items()}
+        click.echo(json.dumps({"steps": steps, "best": best}, indent=2, ensure_ascii=False))
+        return
+    for step in found.steps:
+        click.echo(f"{step.n_samples:>8,} samples  {step.share:7.1%} of the gold's reward without its answer")
+    for row, (text, reward) in found.best.items():
+        click.echo(f"row {row}: {reward:g} for {json.dumps(text, ensure_ascii=False)[:160]}")
+
+
+def _claim(found: Attack, grader: Grader, accepted: tuple[str, ...], path: str) -> None:
+    from graders.report.binding import binding
+    from graders.report.claims import write_claim
+
+    families = ", ".join(dict.fromkeys(exploit.family for exploit in found))
+    text = f"{plural(found.n_samples, 'wrong sample')} tried: {f'paid are {families}' if found else 'none is paid like the gold'}"
+    if accepted:
+        text += f"; accepted: {', '.join(accepted)}"
+    write_claim(
+        path,
+        "attack",
+        text,
+        binding(grader.spec, grader.identity.provenance),
+        exploits=[one.to_json() for one in found],
+    )
 
 
 def _document(found: Attack) -> dict[str, Any]:

@@ -11,13 +11,14 @@ import pytest
 from click.testing import CliRunner
 
 import graders
-from graders.audit import FAMILIES, attack, check_reward
+from graders.audit import FAMILIES, attack, check_reward, climb
 from graders.audit.families.wrong import Scene, form_of
 from graders.audit.probe import as_number, read_rows
 from graders.cli.attack import command
 from graders.config.config import Config
+from graders.judges.scripted import ScriptedJudge, say
 from tests.audit import public_graders as public
-from tests.specs import score_model, string_check
+from tests.specs import python, score_model, string_check
 
 CAPITALS = [
     {"id": "fr", "item": {"answer": "Paris"}, "gold": "Paris", "prompt": "The capital of France?"},
@@ -97,6 +98,13 @@ RIGHT = [
         "Paris", {"answer": "Paris", "also": "Lutetia"}, ["Lutetia", "paris"], id="an alias of the item"
     ),
     pytest.param(
+        "It costs 70,000 dollars.\nA: 70000",
+        {"answer": "70000"},
+        ["It costs much.\nA: 70000"],
+        id="a line with the answer",
+    ),
+    pytest.param("70,000 or so; 3 and 5", {"answer": "70,000 or so; 3 and 5"}, [], id="a comma in a number"),
+    pytest.param(
         "SELECT a FROM t", {"sql": "SELECT a FROM t"}, ["SELECT a FROM t"], id="a query without a condition"
     ),
 ]
@@ -162,3 +170,77 @@ def test_accepted_families_are_left_out() -> None:
     assert list(attack(string_check(operation="ilike"), CAPITALS, accept=hedged)) == []
     with pytest.raises(ValueError, match="negation"):
         attack(string_check(), CAPITALS, accept=["negations"])
+
+
+def test_a_models_proposals_are_checked_like_the_others() -> None:
+    """Of three proposals, the one that is the answer and the one that holds it are not tried; the third breaks the row."""
+    samples = [
+        {"sample": text, "why": "it is wrong"} for text in ("paris", "It may be Paris.", "a b c d e f")
+    ]
+    proposals = json.dumps({"samples": samples})
+    spec = python("def grade(sample, item):\n    return float(len(sample['output_text'].split()) > 4 or sample['output_text'] == item['answer'])\n")  # fmt: skip
+    with ScriptedJudge(say(f"```json\n{proposals}\n```")) as model:
+        where = {"base_url": model.base_url, "api_key_env": ""}
+        with graders.Backends(config=Config({"models": {"*": where}})) as backends:
+            found = attack(spec, CAPITALS, families=["numbers"], model="attacker", backends=backends)
+
+    assert {exploit.family for exploit in found} == {"proposed"}
+    assert [exploit.why for exploit in found] == ["proposed by attacker: it is wrong"]
+    # one call a row, with the grader and the right answer in it
+    assert len(model.received) == len(CAPITALS)
+    assert "def grade" in "\n".join(model.received[0].texts)
+
+
+def test_a_climb_shows_what_a_policy_would_drift_to(backends: graders.Backends) -> None:
+    """Where length pays, wrong answers get there step by step; where nothing wrong is paid, they stay at the bottom."""
+    length = python("def grade(sample, item):\n    text = sample['output_text']\n    return 1.0 if text == item['answer'] else min(1.0, len(text) / 9000)\n")  # fmt: skip
+
+    pays = climb(length, CAPITALS, budget=600, backends=backends)
+    sound = climb(string_check(), CAPITALS, budget=200)
+
+    shares = [step.share for step in pays.steps]
+    assert shares == sorted(shares)
+    assert shares[-1] > 1.2 * shares[0] > 0
+    assert [step.share for step in sound.steps][-1] == 0
+    assert sound.steps[-1].n_samples <= 200
+    with pytest.raises(ValueError, match="max_calls"):
+        climb(score_model(), CAPITALS)
+
+
+def test_the_command_climbs_and_claims(tmp_path: Path) -> None:
+    rows, spec, claims = tmp_path / "rows.jsonl", tmp_path / "spec.json", tmp_path / "claims.json"
+    rows.write_text("".join(json.dumps(row) + "\n" for row in CAPITALS))
+    spec.write_text(json.dumps(string_check(operation="ilike")))
+
+    def run(*arguments: str) -> str:
+        return CliRunner().invoke(command, [str(spec), str(rows), *arguments], standalone_mode=False).stdout
+
+    assert "of the gold's reward without its answer" in run("--climb", "--budget", "100")
+    run("--claims", str(claims), "--accept", "thoughts")
+    claim = json.loads(claims.read_text())["attack"]
+    assert "paid are " in claim["text"]
+    assert claim["text"].endswith("accepted: thoughts")
+    assert claim["exploits"]
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+#: Examples without a judge, and where the rows that they are for have their golds.
+SHOWN = [
+    pytest.param("exact", "answers", "answer", id="exact"),
+    pytest.param("close", "summaries", "summary", id="close"),
+    pytest.param("answer", "answers", "answer", id="answer"),
+    pytest.param("number", "answers", "answer", id="number"),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "gold"), SHOWN)
+def test_our_own_examples_pay_nothing_wrong(
+    name: str, data: str, gold: str, backends: graders.Backends
+) -> None:
+    lines = (EXAMPLES / f"{data}.jsonl").read_text(encoding="utf-8").splitlines()
+    read = [json.loads(line) for line in lines]
+    rows = [{"id": row["id"], "item": row["item"], "gold": row["item"][gold]} for row in read]
+
+    found = attack(str(EXAMPLES / f"{name}.grader.json"), rows[-6:], budget=300, backends=backends)
+
+    assert [str(exploit) for exploit in found] == []

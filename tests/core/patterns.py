@@ -65,7 +65,7 @@ PATTERNS: dict[str, Pattern] = {
     "graders.audit.families.near:notation#4": Pattern([run("a-"), run(" ", "!", "a-"), run("- "), run(" -")]),
     "graders.audit.families.near:notation#5": Pattern([run("a")]),
     "graders.audit.families.near:notation#6": Pattern([run("aa1"), run("1")]),
-    "graders.audit.families.near:parts": Pattern([run(","), run(" an"), run(" and "), run(" ")]),
+    "graders.audit.families.near:parts": Pattern([run(","), run(",1"), run(",111"), run(" an"), run(" and "), run(" ")]),
     "graders.audit.families.near:units": Pattern(
         [run("1 ", "!"), run(" ", "!", "1"), run("1", "!"), run("a", "!", "1"), run("1 a"), run(" ", "a")]
     ),
@@ -90,7 +90,8 @@ PATTERNS: dict[str, Pattern] = {
          run("{{a}}", start="\\boxed{"), run("\\boxed{{a}")]
     ),
     "graders.audit.families.wrong:_MARKS#3": Pattern(
-        [run("#"), run("####\n"), run(" ", "x", "####a"), run(" ", start="####a"), run("\n", start="####"), run("#### a ")]
+        [run("#"), run("####\n"), run(" ", "x", "####a"), run(" ", start="####a"), run("\n", start="####"), run("#### a "), run("A:\n"),
+         run(" ", "x", "A:a")]
     ),
     "graders.audit.families.wrong:_MARKS#4": Pattern(
         [run("answer a ", "\n\nx y"), run("answer is: a\n"), run("answer "), run(" ", "x\ny", "answer a"), run(" ", start="answer"),

@@ -82,7 +82,7 @@ def parts(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
     if not is_prose(row) or _THOUSANDS.fullmatch(text):
         return
     bare = text.strip("()[]{} ")
-    pieces = [piece.strip() for piece in re.split(r"[,;\n]| and ", bare) if piece.strip()]
+    pieces = [piece.strip() for piece in re.split(r",(?!\d{3}(?!\d))|[;\n]| and ", bare) if piece.strip()]
     listed = len(pieces) >= 2 and all(as_number(piece) is not None for piece in pieces)
     if len(set(pieces)) < 2 or not (listed or len(pieces) >= 3):
         return

@@ -17,7 +17,7 @@ _MARKS = (
         r"<(answer|final|final_answer|solution|result|output)>(?P<answer>(?:(?!<\1>).)*?)</\1>", re.DOTALL
     ),
     re.compile(r"\\boxed\{(?P<answer>(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"),
-    re.compile(r"####\s*(?P<answer>\S(?:.*[^ \t\n])?)[ \t]*$", re.MULTILINE),
+    re.compile(r"(?:####|^A:)\s*(?P<answer>\S(?:.*[^ \t\n])?)[ \t]*$", re.MULTILINE),
     re.compile(
         r"(?i)\banswer(?: is)?:?\s+(?P<answer>\S(?:(?:(?!\banswer(?: is)?:?\s+\S)[^\n])*[^\s.])?)[\s.]*$"
     ),
