@@ -100,7 +100,7 @@ def compare_runs(store: Store, a: RunRecord, b: RunRecord) -> RunComparison:
     Raises:
         NotComparable: they have no item in common.
     """
-    keys_a, keys_b = _keys(store, a), _keys(store, b)
+    keys_a, keys_b = item_keys(store, a), item_keys(store, b)
     pairs = [(n, keys_b[key]) for key, n in keys_a.items() if key in keys_b]
     if not pairs:
         raise NotComparable(f"{a.id} and {b.id} have no item in common")
@@ -117,7 +117,7 @@ def compare_runs(store: Store, a: RunRecord, b: RunRecord) -> RunComparison:
     return RunComparison(a, b, len(pairs), len(keys_a) - len(pairs), len(keys_b) - len(pairs), criteria)
 
 
-def _keys(store: Store, run: RunRecord) -> dict[tuple[str, int], int]:
+def item_keys(store: Store, run: RunRecord) -> dict[tuple[str, int], int]:
     """Content and how often it came before -> number, of the finished items: equal items are paired in order."""
     seen: Counter[str] = Counter()
     keys = {}

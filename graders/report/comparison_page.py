@@ -7,10 +7,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from graders.pages.document import document
 from graders.report.charts import bars_svg
-from graders.report.format import chance, figure, interval, signed, spoken_interval
+from graders.report.format import chance, figure, interval, signed, spoken_interval, visible
 from graders.report.html import figures, safe, section
-from graders.report.page import document
 from graders.report.rows import ID_MAX, TEXT_MAX, RowChoices, rows_section
 from graders.report.sections import gate_list, tile_list
 from graders.stats.comparison import Comparison
@@ -24,7 +24,8 @@ MOVERS = 1000
 
 def comparison_page(found: Comparison, gates: Sequence[Gate] = ()) -> str:
     """The page's HTML; it shows `found.gained` and `found.lost`, so make it with `movers=MOVERS`."""
-    return document(f"{found.b.path} against {found.a.path}", _body(found, gates), _data(found))
+    title = visible(f"{found.b.path} against {found.a.path}")
+    return document(title, _body(found, gates), module="report.js", data=_data(found)).html
 
 
 def _body(found: Comparison, gates: Sequence[Gate]) -> Iterable[str]:

@@ -6,13 +6,19 @@ import hmac
 
 from graders.server.errors import ApiError
 from graders.server.request import Call
+from graders.server.routing import is_page
 
-#: Answered without the token: whether the server lives, and pages that hold nobody's data.
-OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
+#: Answered without the token: whether the server lives, and what it takes. Pages are too: see `is_open`.
+OPEN = frozenset({"/healthz", "/readyz", "/openapi.json"})
 #: Host headers of a server that wants no token. A page of a stranger whose name was made to point here has another.
 LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
 #: Methods that change nothing.
 SAFE = frozenset({"GET", "HEAD"})
+
+
+def is_open(path: str) -> bool:
+    """Whether a path is answered without the token."""
+    return path in OPEN or is_page(path)
 
 
 class Access:
@@ -26,7 +32,7 @@ class Access:
         if call.two_hosts:
             return ApiError(400, "The request has several Host headers; send one.", code="invalid_http")
         if self._token is not None:
-            return None if path in OPEN else _unknown_key(call, self._token)
+            return None if is_open(path) else _unknown_key(call, self._token)
         return _strange_host(call) or (None if method in SAFE else _strange_origin(call))
 
 

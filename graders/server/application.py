@@ -16,7 +16,7 @@ from starlette.routing import Router as Lifecycle
 from starlette.types import Lifespan, Message, Receive, Scope, Send
 
 from graders.jsontext import dumps
-from graders.server.access import OPEN, Access
+from graders.server.access import Access, is_open
 from graders.server.errors import ApiError, overloaded
 from graders.server.log import AccessLog
 from graders.server.request import CALL, Call, ClientGone
@@ -25,8 +25,8 @@ from graders.server.service import Service
 
 error_log = logging.getLogger("graders.server")
 
-#: Answered however much is under way.
-ALWAYS = OPEN | {"/metrics", "/state"}
+#: Answered however much is under way, as what is open to everybody.
+ALWAYS = frozenset({"/metrics", "/state"})
 CLIENT_LEFT = 499  # what logs and metrics call it; never sent
 
 
@@ -91,7 +91,7 @@ class Application:
         """
         path, method = scope["path"], scope["method"]
         most = self._service.limits.requests
-        if self.under_way > most and path not in ALWAYS:
+        if self.under_way > most and path not in ALWAYS and not is_open(path):
             raise self._service.refused("requests", f"{most} are under way")
         if refusal := self._access.refusal(method, path, call):
             raise refusal

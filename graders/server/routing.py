@@ -21,6 +21,17 @@ Routes: TypeAlias = Mapping[str, Methods]
 PREFIXES = ("/v1", "/openai/v1", "/openai")
 
 
+#: Paths of pages. They hold nobody's data, which the script asks for with the token.
+PAGES = ("/", "/row", "/compare", "/jobs")
+#: What stands before the id on pages of one eval, or of one job.
+PAGES_BELOW = ("/evals/", "/jobs/")
+
+
+def is_page(path: str) -> bool:
+    """Whether a path is that of a page."""
+    return path in PAGES or (path.startswith(PAGES_BELOW) and path.count("/") == 2)
+
+
 def api(routes: Routes) -> dict[str, Methods]:
     """The service's own paths, below each of PREFIXES."""
     return {prefix + path: methods for prefix in PREFIXES for path, methods in routes.items()}

@@ -29,6 +29,7 @@ from graders.store.tables.jobs import (
     PermissionRecord,
 )
 from graders.store.tables.runs import CriterionCounts, ModelUsage, RunRecord, RunTable
+from graders.store.tables.search import FoundItem, ItemFilter, ItemSearch
 
 __all__ = [
     "CheckpointRecord",
@@ -43,7 +44,10 @@ __all__ = [
     "FileRecord",
     "FileTable",
     "FinishedItem",
+    "FoundItem",
+    "ItemFilter",
     "ItemRecord",
+    "ItemSearch",
     "ItemTable",
     "JobRecord",
     "JobTable",
@@ -68,7 +72,7 @@ class Store:
 
     Attributes:
         home: The folder, readable by its user only.
-        files, evals, runs, items, completions, jobs: The operations, by what they are about.
+        files, evals, runs, items, search, completions, jobs: The operations, by what they are about.
     """
 
     def __init__(self, home: Path | None = None) -> None:
@@ -85,6 +89,7 @@ class Store:
         self.evals = EvalTable(self.database)
         self.runs = RunTable(self.database)
         self.items = ItemTable(self.database)
+        self.search = ItemSearch(self.database)
         self.completions = CompletionTable(self.database)
         self.jobs = JobTable(self.database)
 

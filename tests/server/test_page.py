@@ -1,4 +1,4 @@
-"""The page for people: what it may load, and that it works by keyboard in a real browser."""
+"""The page on which a row is graded: what it may load, and that it works by keyboard in a real browser."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def server() -> Iterator[Running]:
 
 def test_the_page_may_load_nothing_from_elsewhere(server: Running) -> None:
     """One file; its policy names its own script and style, and nothing of it points away from the server."""
-    answer = server.ask("GET", "/")
+    answer = server.ask("GET", "/row")
     html = answer.body.decode()
     policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
 
@@ -33,7 +33,8 @@ def test_the_page_may_load_nothing_from_elsewhere(server: Running) -> None:
     assert re.fullmatch(r"'sha256-[\w+/]{43}='", policy["script-src"])
     assert re.fullmatch(r"'sha256-[\w+/]{43}='", policy["style-src"])
     assert set(re.findall(r"https?://[\w.]+", html)) == {"http://www.w3.org"}  # a name, in the icon's SVG
-    assert not re.search(r"<[^>]+ (?:style|on\w+)=", html), "the policy blocks attributes that style or run"
+    markup = re.sub(r"<(script|style)>.*?</\1>", "", html, flags=re.DOTALL)
+    assert not re.search(r"<[^>]+ (?:style|on\w+)=", markup), "the policy blocks attributes that style or run"
 
 
 def labelled(page: Page) -> list[str]:
@@ -51,13 +52,16 @@ class TestInABrowser:
     @pytest.mark.parametrize("dark", [False, True])
     def test_problems_as_one_types_and_a_run(self, server: Running, tmp_path: Path, dark: bool) -> None:
         """Typed by keyboard alone: a mistake shows with its line, goes when mended, and Ctrl-Enter runs."""
-        with chromium(f"{server.url}/", dark=dark) as page:
+        with chromium(f"{server.url}/row", dark=dark) as page:
             page.wait("document.querySelector('#problems .fine')")
             assert labelled(page) == []
             page.key("Tab")
             assert page.look("document.activeElement.className") == "skip"
             page.key("Enter")
-            page.wait("document.activeElement.id === 'spec'")
+            page.wait("document.activeElement.id === 'page'")
+            page.key("Tab")
+            page.key("Tab")
+            assert page.look("document.activeElement.id") == "spec"
 
             page.select_all()
             page.type(
@@ -94,19 +98,19 @@ class TestInABrowser:
             assert shot.stat().st_size > 10_000
             assert page.complaints() == []
             assert {url.removeprefix(server.url) for url in page.asked_for()} <= {
-                "/", "/state", "/v1/graders/problems", "/v1/fine_tuning/alpha/graders/run",
+                "/row", "/state", "/v1/graders/problems", "/v1/fine_tuning/alpha/graders/run",
             }  # fmt: skip
 
     def test_a_small_window_does_not_scroll_sideways(self, server: Running) -> None:
         """It fits a telephone."""
-        with chromium(f"{server.url}/", width=390, height=800) as page:
+        with chromium(f"{server.url}/row", width=390, height=800) as page:
             page.wait("document.querySelector('#problems .fine')")
             assert page.look("document.documentElement.scrollWidth <= window.innerWidth")
 
     def test_a_spec_is_text_and_never_markup(self, server: Running) -> None:
         """What a spec, a sample or an error holds is shown as it is."""
         evil = '{"type": "<img src=x onerror=document.title=1>", "<b>": 1}'
-        with chromium(f"{server.url}/") as page:
+        with chromium(f"{server.url}/row") as page:
             page.wait("document.querySelector('#problems .fine')")
             page.look("document.getElementById('spec').focus()")
             page.select_all()
@@ -119,7 +123,7 @@ class TestInABrowser:
 
     def test_a_token_is_asked_for(self) -> None:
         """With a token the page asks for it, and works once it has it."""
-        with serving(token=SECRET) as server, chromium(f"{server.url}/") as page:
+        with serving(token=SECRET) as server, chromium(f"{server.url}/row") as page:
             page.wait("!document.getElementById('token-form').hidden")
             page.look("document.getElementById('token').focus()")
             page.type(SECRET)

@@ -45,6 +45,7 @@ RESOURCES = (
     "graders.server.resources.evals:EvalResource",
     "graders.server.resources.tuning:TuningResource",
     "graders.server.resources.completions:CompletionResource",
+    "graders.server.resources.page_data:PageDataResource",
     "graders.server.resources.status:StatusResource",
     "graders.server.resources.page:PageResource",
 )

@@ -9,6 +9,7 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
+from graders.evals.regrading import regrade
 from graders.evals.requests import InvalidRequest, NotFound
 from graders.evals.runner import ROWS, Runner
 from graders.evals.service import Evals
@@ -54,6 +55,7 @@ class EvalResource(Resource):
                     "DELETE": self.delete_eval_run,
                 },
                 f"{RUN}/cancel": {"POST": self.cancel_eval_run},
+                f"{RUN}/regrade": {"POST": self.regrade_eval_run},
                 f"{RUN}/output_items": get(self.get_eval_run_output_items),
                 f"{RUN}/output_items/{{output_item_id}}": get(self.get_eval_run_output_item),
             }
@@ -144,6 +146,14 @@ class EvalResource(Resource):
         run = await self._do(lambda: self._evals.cancel_run(eval_id, run_id))
         self._wake()
         return JsonText(self._run_text(run, request))
+
+    async def regrade_eval_run(self, request: Request) -> Response:
+        """Grade a run's samples again, as a run of a new eval: by `testing_criteria`, or by the same ones."""
+        body, run = await self.service.value(request), await self._run(request)
+        criteria = body.get("testing_criteria") if isinstance(body, dict) else body
+        made = await self._do(lambda: regrade(self._evals, run, criteria))
+        self._wake()
+        return JsonText(self._run_text(made, request), 201)
 
     async def delete_eval_run(self, request: Request) -> Response:
         """Delete a run with its output items."""

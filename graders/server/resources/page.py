@@ -1,56 +1,51 @@
-"""The page for people: one file, no build step, nothing loaded from elsewhere."""
+"""The pages for people: one document, whichever page it is; its script shows the one that the address names."""
 
 from __future__ import annotations
 
-import re
-from base64 import b64encode
 from functools import cache
-from hashlib import sha256
-from importlib.resources import files
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from graders.pages.document import Document, document
 from graders.server.resources import Resource
-from graders.server.routing import Routes, get
+from graders.server.routing import PAGES, Routes, get
+
+#: In the page itself, as all that it needs.
+ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' "
+    "height='16' rx='4' fill='%232f5bb7'/%3E%3Cpath d='M4 8.5l2.6 2.6L12 5.4' fill='none' stroke='white' "
+    "stroke-width='2' stroke-linecap='round' stroke-linejoin='round'/%3E%3C/svg%3E"
+)
 
 
 @cache
-def _page() -> tuple[str, dict[str, str]]:
-    """The page and its headers. The policy names its script and its style by their hashes: nothing else can run."""
-    html = files("graders.server").joinpath("page.html").read_text(encoding="utf-8")
-    policy = {
-        "default-src": "'none'",
-        "script-src": _hash(html, "script"),
-        "style-src": _hash(html, "style"),
-        "img-src": "data:",
-        "connect-src": "'self'",
-        "form-action": "'none'",
-        "base-uri": "'none'",
-        "frame-ancestors": "'none'",
-    }
-    headers = {
-        "content-security-policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
-        "x-content-type-options": "nosniff",
-        "referrer-policy": "no-referrer",
-        "cache-control": "no-cache",
-    }
-    return html, headers
-
-
-def _hash(html: str, tag: str) -> str:
-    found = re.search(f"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
-    assert found, f"page.html has no <{tag}>"
-    return f"'sha256-{b64encode(sha256(found[1].encode()).digest()).decode()}'"
+def _page() -> Document:
+    return document(
+        "local-graders",
+        ['<div id="page" tabindex="-1"></div>'],
+        module="app.js",
+        styles=("base.css", "app.css", "editor.css"),
+        policy={"img-src": "data:", "connect-src": "'self'"},
+        head=f'<link rel="icon" href="{ICON}">',
+        skip_to="page",
+    )
 
 
 class PageResource(Resource):
-    """The page at /."""
+    """The pages at /, /row, /evals/EVAL, /compare, /jobs and /jobs/JOB."""
 
     def routes(self) -> Routes:
-        return {"/": get(self.page)}
+        return dict.fromkeys((*PAGES, "/evals/{eval_id}", "/jobs/{job_id}"), get(self.page))
 
     async def page(self, request: Request) -> Response:
         """For people."""
-        html, headers = _page()
-        return Response(html, headers=headers, media_type="text/html")
+        page = _page()
+        headers = {
+            # frames can be forbidden by a header alone
+            "content-security-policy": f"{page.policy}; frame-ancestors 'none'",
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "no-referrer",
+            "cache-control": "no-cache",
+        }
+        return Response(page.html, headers=headers, media_type="text/html")

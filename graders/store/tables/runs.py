@@ -72,9 +72,11 @@ class RunRecord:
         return self.passed + self.failed + self.errored
 
 
-_SELECT = """SELECT runs.seq, runs.id, evals.id AS eval_id, runs.created_at, started_at, ended_at, runs.name, model,
-    status, runs.metadata, error, n_rows, passed, failed, errored, data_source
+_COLUMNS = """runs.seq, runs.id, evals.id AS eval_id, runs.created_at, started_at, ended_at, runs.name, model,
+    status, runs.metadata, error, n_rows, passed, failed, errored"""
+_SELECT = f"""SELECT {_COLUMNS}, data_source
     FROM runs JOIN evals ON evals.seq = runs.eval JOIN run_sources ON run_sources.run = runs.seq"""
+_WITHOUT_SOURCE = f"SELECT {_COLUMNS}, '' FROM runs JOIN evals ON evals.seq = runs.eval"
 
 
 class RunTable:
@@ -121,14 +123,21 @@ class RunTable:
             return None
         return _record(db, row)
 
-    def page(self, eval_id: str, cursor: Cursor, status: str | None = None) -> Page[RunRecord]:
-        """An eval's runs in the order in which they were made."""
+    def page(
+        self, eval_id: str, cursor: Cursor, status: str | None = None, *, sources: bool = True
+    ) -> Page[RunRecord]:
+        """An eval's runs in the order in which they were made.
+
+        Args:
+            sources: Read `data_source` too, which inline rows make large; else it is "".
+        """
         db = self._database.read()
         where, values = "evals.id = ?", [eval_id]
         if status is not None:
             where, values = f"{where} AND status = ?", [*values, status]
         start = db.execute("SELECT seq FROM runs WHERE id = ?", (cursor.after,)).fetchone()
-        found = page_of(db, _SELECT, where, values, cursor, start=start, order=("runs.seq",))
+        select = _SELECT if sources else _WITHOUT_SOURCE
+        found = page_of(db, select, where, values, cursor, start=start, order=("runs.seq",))
         return Page([_record(db, row) for row in found.rows], found.has_more)
 
     def to_execute(self) -> list[tuple[int, str]]:

@@ -1,31 +1,9 @@
-"use strict";
-// Every text of the data reaches the page through textContent; nothing here makes HTML out of a string.
-const data = JSON.parse(document.getElementById("data").textContent);
-const PER_PAGE = 50, DIFF_MAX_WORDS = 1200;
-const $ = id => document.getElementById(id);
-const SVG = "http://www.w3.org/2000/svg";
+import { $, block, copy, figure, make, meter, oneLine, switchTheme, visible } from "./dom.js";
+import { data } from "./data.js";
+import { diff } from "./diff.js";
 
-function make(name, attributes = {}, ...inside) {
-  const svg = name === "svg" || name === "rect" || name === "polyline" || name === "line";
-  const element = svg ? document.createElementNS(SVG, name) : document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) if (value !== null) element.setAttribute(key, value);
-  for (const one of inside) if (one !== null) element.append(one);
-  return element;
-}
-
-// Characters that would not be seen, or would turn the reading direction, are shown by name.
-const visible = text => text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]/gu,
-  c => c < " " ? String.fromCharCode(0x2400 + c.charCodeAt(0)) : "⟨U+" + c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0") + "⟩");
-const oneLine = text => visible(text.slice(0, 300).replace(/\s+/g, " "));
-
-function figure(value) {
-  if (value === null || !Number.isFinite(value)) return "–";
-  const places = Math.max(0, 4 - Math.max(0, Math.floor(Math.log10(Math.abs(value) || 1))));
-  return value.toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places });
-}
-
-// --- rows ----------------------------------------------------------------------------------------------------------
-
+// The table of a report's rows: found, sorted, opened.
+const PER_PAGE = 50;
 const START = { text: "", show: "every", flag: "", of: "reward", low: null, high: null, sort: "reward", down: false };
 const at = { ...START, column: "", page: 0, open: null };
 const rows = data.rows;
@@ -89,12 +67,6 @@ function filter() {
   at.page = Math.min(at.page, Math.max(0, Math.ceil(found.length / PER_PAGE) - 1));
 }
 
-function meter(part) {
-  const svg = make("svg", { class: "meter", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
-  svg.append(make("rect", { class: "track", width: 100, height: 10 }), make("rect", { class: "bar", width: Math.max(0, Math.min(1, part)) * 100, height: 10 }));
-  return svg;
-}
-
 const part = reward => (reward - data.range[0]) / (data.range[1] - data.range[0] || 1);
 
 function line(row) {
@@ -112,12 +84,6 @@ function line(row) {
   const text = row.reward === null ? row.errors[0] || row.flags.join(", ") : row.output;
   tr.append(make("td", { class: "c-text" }, make("bdi", {}, oneLine(text))));
   return open ? [tr, detail(row)] : [tr];
-}
-
-function block(title, text, bad) {
-  const box = make("pre", { class: bad ? "text bad" : "text", tabindex: "0", dir: "auto" });
-  box.append(...[].concat(text));
-  return make("div", {}, make("h3", {}, title), box);
 }
 
 function detail(row) {
@@ -153,17 +119,6 @@ function detail(row) {
 // `grader run` of this row; the spec's file has to be put in.
 const quoted = text => "'" + text.replaceAll("'", "'\\''") + "'";
 const command = row => `grader run SPEC.json --sample ${quoted(row.output)} --item ${quoted(JSON.stringify(row.fields))}`;
-
-async function copy(text) {
-  try { await navigator.clipboard.writeText(text); return true; } catch { /* a page from a file may not */ }
-  const area = make("textarea", { class: "away", "aria-hidden": "true" });
-  area.value = text;
-  document.body.append(area);
-  area.select();
-  const done = document.execCommand("copy");
-  area.remove();
-  return done;
-}
 
 // The rows that are found, as lines of JSON.
 function download() {
@@ -302,76 +257,6 @@ for (const button of document.querySelectorAll("button[data-flag]")) button.addE
   $("rows").scrollIntoView();
 });
 
-// --- words that differ ---------------------------------------------------------------------------------------------
-
-// A word and the blanks after it; scripts that set no blanks are taken by the character.
-const WORD = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}]\s*|[^\s\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}]+\s*|^\s+/gu;
-
-// A longest common subsequence of words, after equal ends are set aside. Longer texts are shown as they are.
-function diff(output, reference) {
-  const a = output.match(WORD) || [], b = reference.match(WORD) || [];
-  const left = a.map(word => word.trim()), right = b.map(word => word.trim());
-  let start = 0, end = 0;
-  while (start < a.length && start < b.length && left[start] === right[start]) start++;
-  while (end < a.length - start && end < b.length - start && left[a.length - 1 - end] === right[b.length - 1 - end]) end++;
-  const x = left.slice(start, a.length - end), y = right.slice(start, b.length - end);
-  if (x.length > DIFF_MAX_WORDS || y.length > DIFF_MAX_WORDS) return { output: visible(output), reference: visible(reference), compared: false };
-  const wide = y.length + 1, best = new Uint16Array((x.length + 1) * wide);
-  for (let i = x.length - 1; i >= 0; i--)
-    for (let j = y.length - 1; j >= 0; j--)
-      best[i * wide + j] = x[i] === y[j] ? best[(i + 1) * wide + j + 1] + 1 : Math.max(best[(i + 1) * wide + j], best[i * wide + j + 1]);
-  const inX = new Array(x.length).fill(false), inY = new Array(y.length).fill(false);
-  for (let i = 0, j = 0; i < x.length && j < y.length;) {
-    if (x[i] === y[j]) { inX[i++] = true; inY[j++] = true; }
-    else if (best[(i + 1) * wide + j] >= best[i * wide + j + 1]) i++;
-    else j++;
-  }
-  const marked = (words, kept, tag) => {
-    const pieces = [];
-    words.forEach((word, n) => {
-      const inside = n >= start && n < words.length - end;
-      const off = inside && !kept[n - start];
-      const last = pieces[pieces.length - 1];
-      if (last && last.off === off) last.text += word; else pieces.push({ off, text: word });
-    });
-    return pieces.flatMap(({ off, text }) => off
-      ? [make(tag, {}, visible(text.trimEnd())), visible(text.slice(text.trimEnd().length))] : [visible(text)]);
-  };
-  return { output: marked(a, inX, "ins"), reference: marked(b, inY, "del"), compared: true };
-}
-
-// --- labels --------------------------------------------------------------------------------------------------------
-
-if (data.curve.length && $("cut")) {
-  const { yes, no } = data.labels, n = yes + no;
-  const kappas = data.curve.map(([, both, wrongly]) => kappa(both, wrongly));
-  function kappa(both, wrongly) {
-    const passed = both + wrongly, agreed = both + no - wrongly, byChance = (passed * yes + (n - passed) * no) / n;
-    return byChance === n ? null : (agreed - byChance) / (n - byChance);
-  }
-  const spot = make("line", { class: "mark", y1: 0, y2: 100 });
-  const heights = kappas.map(k => 100 - Math.max(0, k ?? 0) * 100);
-  const across = i => data.curve.length < 2 ? 50 : i / (data.curve.length - 1) * 100;  // as the slider above it
-  $("kappas").append(make("polyline", { class: "line", points: heights.map((y, i) => `${across(i)},${y}`).join(" ") }), spot);
-  const show = () => {
-    const i = +$("cut").value, [threshold, both, wrongly] = data.curve[i];
-    const cells = { both, wrongly, missed: yes - both, neither: no - wrongly };
-    for (const [id, count] of Object.entries(cells)) $(id).textContent = count.toLocaleString("en");
-    $("cut-at").textContent = figure(threshold);
-    $("agreed").textContent = ((both + no - wrongly) / n * 100).toFixed(1) + " %";
-    $("kappa").textContent = figure(kappas[i]);
-    spot.setAttribute("x1", across(i)); spot.setAttribute("x2", across(i));
-  };
-  $("cut").addEventListener("input", show);
-  $("cut-reset").addEventListener("click", () => { $("cut").value = data.cut; show(); });
-  show();
-}
-
-$("theme").addEventListener("click", () => {
-  const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const is = root.dataset.theme === "auto" ? (dark ? "dark" : "light") : root.dataset.theme;
-  root.dataset.theme = is === "dark" ? "light" : "dark";
-});
-
+switchTheme($("theme"));
 draw();
 follow();

@@ -1,0 +1,3 @@
+// The page of a report, or of a comparison.
+import "./rows.js";
+import "./labels.js";

@@ -1,0 +1,105 @@
+"""A whole page: its modules joined, its style, and the policy that lets nothing else run."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+_PLACE = re.compile(r"\{\{(\w+)\}\}")
+_IMPORT = re.compile(r'^import (?:\{[^}]*\} from )?"\./(\w+\.js)";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export ", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A page and its content security policy, which stands in the page and may be sent as a header too."""
+
+    html: str
+    policy: str
+
+
+def document(
+    title: str,
+    body: Iterable[str],
+    *,
+    module: str,
+    styles: Sequence[str] = ("base.css",),
+    data: Mapping[str, Any] | None = None,
+    policy: Mapping[str, str] | None = None,
+    head: str = "",
+    skip_to: str = "rows",
+) -> Document:
+    """A page around its sections.
+
+    Args:
+        body: HTML already.
+        module: The module that the script starts with.
+        styles: Style sheets, joined in this order.
+        data: What the script reads with `data.js`.
+        policy: What the page may do beside running its own script and style.
+        head: HTML of its head, beside what every page has.
+        skip_to: The id of the element that the first link of the page leads to.
+    """
+    style, script = "".join(map(_asset, styles)), joined(module)
+    rules = {
+        "default-src": "'none'",
+        "style-src": f"'{_digest(style)}'",
+        "script-src": f"'{_digest(script)}'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        **(policy or {}),
+    }
+    shown = "; ".join(f"{name} {value}" for name, value in rules.items())
+    parts = {
+        "policy": shown,
+        "title": escape(title),
+        "head": head,
+        "style": style,
+        "script": script,
+        "skip": skip_to,
+        "body": "\n".join(body),
+        "data": _json(data),
+    }
+    return Document(_PLACE.sub(lambda place: parts[place[1]], _asset("page.html")), shown)
+
+
+@cache
+def joined(module: str) -> str:
+    """One script of a module and those it imports, each before the modules that import it.
+
+    Modules share one scope then, so no two of a page may define the same name at the top level: the browser would
+    refuse the script. `import { a } from "./b.js";`, `import "./b.js";` and `export` before a declaration are the forms that are known.
+    """
+    order: list[str] = []
+    _visit(module, order)
+    return '"use strict";\n' + "".join(_EXPORT.sub("", _IMPORT.sub("", _asset(name))) for name in order)
+
+
+def _visit(module: str, order: list[str]) -> None:
+    for name in _IMPORT.findall(_asset(module)):
+        if name not in order:
+            _visit(name, order)
+    order.append(module)
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("graders.pages").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
+
+
+def _json(value: Any) -> str:
+    """JSON that cannot end the script element it stands in: ASCII, and without the characters HTML looks for."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

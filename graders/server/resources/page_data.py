@@ -1,0 +1,256 @@
+"""/pages/...: JSON for the pages, where the service's own endpoints do not say it or would need many requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from graders.evals.comparison import ALL, NotComparable, compare_runs
+from graders.evals.importing import ExchangeError, import_lines
+from graders.evals.requests import NotFound
+from graders.evals.side_by_side import paired_items
+from graders.evals.summaries import comparison_summary, eval_summary, item_summary, run_summary
+from graders.server.errors import ApiError, Json
+from graders.server.lists import JsonText, choice_of, cursor_of
+from graders.server.multipart import read_form
+from graders.server.resources import Resource
+from graders.server.routing import Routes, get
+from graders.store import Cursor, EvalRecord, ItemFilter, RunRecord
+from graders.store.tables.search import VERDICTS, position
+
+T = TypeVar("T")
+
+#: Runs of an eval in the list of evals.
+TREND = 20
+PAGE = 50
+PAGE_MOST = 100
+#: Runs that are compared at once.
+SIDES = range(2, 4 + 1)
+#: Seconds of a request in which items are made searchable; the page asks again until all are.
+WORDS_S = 0.3
+#: Steps in a job's curves.
+STEPS = 500
+STATUSES = ("pass", "fail", "error")
+
+
+class PageDataResource(Resource):
+    """What the pages show: lists in figures, filtered items, comparisons, curves; and imports."""
+
+    def routes(self) -> Routes:
+        return {
+            "/pages/evals": get(self.page_evals),
+            "/pages/evals/{eval_id}": get(self.page_eval),
+            "/pages/runs/{run_id}": get(self.page_run),
+            "/pages/runs/{run_id}/items": get(self.page_items),
+            "/pages/comparison": get(self.page_comparison),
+            "/pages/imports": {"POST": self.page_import},
+            "/pages/jobs/{job_id}/metrics": get(self.page_job_metrics),
+        }
+
+    async def page_evals(self, request: Request) -> Response:
+        """Evals, the newest first, each with its last runs: `?after=EVAL_ID&limit=`."""
+        cursor = cursor_of(request, limit=PAGE, order="desc")
+        store = self.service.store
+
+        def read() -> dict[str, Any]:
+            page = store.evals.page(cursor)
+            last = Cursor(limit=TREND, descending=True)
+            shown = [
+                eval_summary(one, store.runs.page(one.id, last, sources=False).rows) for one in page.rows
+            ]
+            return {"data": shown, "has_more": page.has_more}
+
+        return Json(await self._do(read))
+
+    async def page_eval(self, request: Request) -> Response:
+        """An eval's runs in figures, the newest first: `?after=RUN_ID&limit=`."""
+        eval_id = request.path_params["eval_id"]
+        cursor = cursor_of(request, limit=PAGE, order="desc")
+        store, config = self.service.store, self.service.config
+
+        def read() -> dict[str, Any]:
+            record = self._eval(eval_id)
+            page = store.runs.page(eval_id, cursor, sources=False)
+            return {
+                "id": record.id,
+                "name": record.name,
+                "created_at": record.created_at,
+                "testing_criteria": json.loads(record.testing_criteria),
+                "data": [run_summary(run, config) for run in page.rows],
+                "has_more": page.has_more,
+            }
+
+        return Json(await self._do(read))
+
+    async def page_run(self, request: Request) -> Response:
+        """A run in figures."""
+        run = await self._do(lambda: self._run(request.path_params["run_id"]))
+        return Json(run_summary(run, self.service.config))
+
+    async def page_items(self, request: Request) -> Response:
+        """A run's finished items: `?status=&criterion=PLACE&verdict=&low=&high=&sort=score&q=WORDS&after=&limit=`.
+
+        `after` is the `next` of the answer before. `searchable` says how many items have been searched for words.
+        """
+        wanted, after = _filter_of(request), _position_of(request)
+        limit = cursor_of(request, limit=PAGE, most=PAGE_MOST).limit
+        store = self.service.store
+
+        def read() -> dict[str, Any]:
+            run = self._run(request.path_params["run_id"])
+            searchable = store.search.add_words(run.number, WORDS_S) if wanted.text else None
+            page = store.search.page(run.number, run.id, wanted, limit, after)
+            return {
+                "data": [item_summary(one) for one in page.rows],
+                "next": json.dumps(position(page.rows[-1], wanted)) if page.has_more else None,
+                "searchable": searchable,
+            }
+
+        return Json(await self._do(read))
+
+    async def page_comparison(self, request: Request) -> Response:
+        """Two to four runs, paired by item: `?run_id=A&run_id=B&criterion=NAME&only=flips&start=&figures=no`."""
+        query = request.query_params
+        run_ids = query.getlist("run_id")
+        if len(run_ids) not in SIDES or len(set(run_ids)) < len(run_ids):
+            raise ApiError(400, "Name two to four different runs: run_id=A&run_id=B.", param="run_id")
+        only = choice_of(request, "only", ("flips",))
+        start = _whole(query.get("start", "0"), "start")
+        criterion = query.get("criterion") or ALL
+        with_figures = choice_of(request, "figures", ("no",)) is None
+        store, config = self.service.store, self.service.config
+
+        def read() -> dict[str, Any]:
+            runs = [self._run(run_id) for run_id in run_ids]
+            rows = paired_items(store, runs, criterion)
+            shown = [row for row in rows if row.flipped] if only else rows
+            part = shown[start : start + PAGE]
+            items = [
+                store.search.some(run.number, run.id, [row.numbers[place] for row in part])
+                for place, run in enumerate(runs)
+            ]
+            answer: dict[str, Any] = {
+                "data": [
+                    {
+                        "verdicts": row.verdicts,
+                        "items": [
+                            item_summary(found[n]) for found, n in zip(items, row.numbers, strict=True)
+                        ],
+                    }
+                    for row in part
+                ],
+                "n_items": len(rows),
+                "n_shown": len(shown),
+            }
+            if with_figures:
+                answer["runs"] = [run_summary(run, config) for run in runs]
+                answer["comparisons"] = comparison_summary(
+                    compare_runs(store, runs[0], other) for other in runs[1:]
+                )
+            return answer
+
+        return Json(await self._do(read))
+
+    async def page_import(self, request: Request) -> Response:
+        """Import evals and runs: a form with the `file` that `grader evals import` takes."""
+        form = await read_form(request, self.service.limits, self.service.store.files.upload)
+        assert form.upload is not None
+        upload = form.upload
+
+        def take() -> dict[str, Any]:
+            path, _ = upload.finish()
+            with path.open("rb") as lines:
+                found = import_lines(self.service.store, lines, Path(form.filename).stem)
+            newest = self.service.store.evals.page(Cursor(limit=1, descending=True)).rows
+            return {**asdict(found), "eval_id": newest[0].id if newest and found.evals else None}
+
+        try:
+            return Json(await self._do(take))
+        finally:
+            await self.service.in_store(form.discard)
+
+    async def page_job_metrics(self, request: Request) -> Response:
+        """What a job's steps measured, in the order of the steps; of a long job, some of them."""
+        found = await self._do(lambda: self.service.store.jobs.step_metrics(request.path_params["job_id"]))
+        every = max(1, -(-len(found) // STEPS))
+        # the last step and those that were validated are always there
+        kept = [
+            text
+            for n, text in enumerate(found)
+            if n % every == 0 or n + 1 == len(found) or '"validating":true' in text
+        ]
+        return JsonText(f'{{"data":[{",".join(kept)}]}}')
+
+    def _eval(self, eval_id: str) -> EvalRecord:
+        record = self.service.store.evals.get(eval_id)
+        if record is None:
+            raise NotFound("eval", eval_id)
+        return record
+
+    def _run(self, run_id: str) -> RunRecord:
+        run = self.service.store.runs.get(run_id)
+        if run is None:
+            raise NotFound("run", run_id)
+        return run
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        """What `work` gives, on a thread.
+
+        Raises:
+            ApiError: 404 or 400.
+        """
+        try:
+            return await self.service.in_store(work)
+        except NotFound as error:
+            raise ApiError(404, str(error)) from None
+        except ExchangeError as error:
+            raise ApiError(400, str(error), param="file") from None
+        except NotComparable as error:
+            raise ApiError(400, str(error), param="run_id") from None
+
+
+def _filter_of(request: Request) -> ItemFilter:
+    query = request.query_params
+    criterion = query.get("criterion")
+    return ItemFilter(
+        status=choice_of(request, "status", STATUSES),
+        criterion=None if criterion is None else _whole(criterion, "criterion"),
+        verdict=choice_of(request, "verdict", tuple(VERDICTS)),
+        low=_number_of(request, "low"),
+        high=_number_of(request, "high"),
+        by_score=choice_of(request, "sort", ("score",)) is not None,
+        text=query.get("q", ""),
+    )
+
+
+def _position_of(request: Request) -> list[float]:
+    text = request.query_params.get("after", "[]")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, list) or not all(isinstance(one, (int, float)) for one in value):
+        raise ApiError(400, "Invalid value for 'after': expected the 'next' of a page.", param="after")
+    return value
+
+
+def _number_of(request: Request, name: str) -> float | None:
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ApiError(400, f"Invalid type for {name!r}: expected a number.", param=name) from None
+
+
+def _whole(text: str, name: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise ApiError(400, f"Invalid type for {name!r}: expected a number from 0.", param=name)
+    return int(text)

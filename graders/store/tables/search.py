@@ -1,0 +1,248 @@
+"""A run's finished items as a page of a table shows them: filtered, in the order of the data or of a score."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graders.jsontext import loads
+from graders.store.database import Database
+from graders.store.ids import item_id
+from graders.store.pages import Page
+from graders.store.tables.items import FINISHED, Score
+
+#: Characters of a text in a list.
+SHOWN_CHARS = 300
+#: Characters of an item that are searched.
+SEARCHED_CHARS = 20_000
+#: Items whose words are added in one transaction.
+CHUNK = 200
+
+#: A criterion's verdict in a query -> as the index has it.
+VERDICTS = {"fail": 0, "pass": 1, "error": 2}
+_SELECT = f"""SELECT i.n, i.id, i.created_at, i.status, substr(i.item, 1, {SHOWN_CHARS}),
+    substr(coalesce(json_extract(i.shown, '$.output[0].content'),
+        json_extract(i.shown, '$.output[0].tool_calls'), ''), 1, {SHOWN_CHARS})"""
+_VERDICT = "(CASE WHEN s.error IS NULL THEN s.passed ELSE 2 END)"
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFilter:
+    """Which items; what is None, or "", asks for nothing.
+
+    Attributes:
+        status: Of the item: "pass", "fail" or "error".
+        criterion: The place of the criterion that `verdict`, `low`, `high` and `by_score` are about.
+        verdict: "pass", "fail" or "error".
+        low, high: Ends of the score, both included. Items come in the order of their scores then.
+        by_score: Order by score, the lowest first, also without ends; items that have no score are left out.
+        text: Words that are all in the item or in the output; "begin*" stands for every word that begins so.
+    """
+
+    status: str | None = None
+    criterion: int | None = None
+    verdict: str | None = None
+    low: float | None = None
+    high: float | None = None
+    by_score: bool = False
+    text: str = ""
+
+    @property
+    def ranged(self) -> bool:
+        """Whether items come in the order of a score."""
+        return self.criterion is not None and (self.by_score or self.low is not None or self.high is not None)
+
+    @property
+    def scored(self) -> bool:
+        """Whether it is about what one criterion gave."""
+        return self.criterion is not None and (self.ranged or self.verdict is not None)
+
+    @property
+    def words(self) -> str:
+        """`text` as FTS5 takes it."""
+        words = (word for word in self.text.replace("\0", " ").split() if any(map(str.isalnum, word)))
+        return " ".join(_quoted(word.removesuffix("*")) + "*" * word.endswith("*") for word in words)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundItem:
+    """An item in a list.
+
+    Attributes:
+        item, output: The beginnings of the item's JSON text, and of the output's text.
+        scores: Of the criteria that have one, by place.
+    """
+
+    n: int
+    id: str
+    status: str
+    item: str
+    output: str
+    scores: tuple[Score, ...]
+
+
+class ItemSearch:
+    """Finds items; a run is named by its number."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def page(
+        self, run: int, run_id: str, wanted: ItemFilter, limit: int, after: Sequence[float] = ()
+    ) -> Page[FoundItem]:
+        """A part of the items that a filter finds.
+
+        Args:
+            after: `position` of the item before the first; () for the start.
+        """
+        tables, conditions, values = _where(run, wanted)
+        number = "w.rowid" if wanted.words else "s.n" if wanted.scored else "i.n"
+        order = ("s.score", "s.n") if wanted.ranged else (number,)
+        if len(after) == len(order):
+            conditions.append(f"({', '.join(order)}) > ({_places(order)})")
+            values += [*after[:-1], after[-1] + (run << 32 if number in order and wanted.words else 0)]
+        statement = (
+            f"{_SELECT} FROM {tables} WHERE {' AND '.join(conditions)} ORDER BY {', '.join(order)} LIMIT ?"
+        )
+        db = self._database.read()
+        rows = db.execute(statement, (*values, limit + 1)).fetchall()
+        return Page(list(_found(db, run, run_id, rows[:limit])), len(rows) > limit)
+
+    def some(self, run: int, run_id: str, numbers: Sequence[int]) -> dict[int, FoundItem]:
+        """Items by their numbers."""
+        db = self._database.read()
+        rows = db.execute(
+            f"{_SELECT} FROM items i WHERE run = ? AND n IN ({_places(numbers)})", (run, *numbers)
+        ).fetchall()
+        return {one.n: one for one in _found(db, run, run_id, rows)}
+
+    def add_words(self, run: int, seconds: float) -> int:
+        """Make more of a run's items searchable by their words, for about so long; how many are in all.
+
+        Items that are not finished end it, while their run is under way.
+        """
+        until = time.monotonic() + seconds
+        while (count := self._add_chunk(run)) is not None and time.monotonic() < until:
+            pass
+        if count is None:
+            row = (
+                self._database.read()
+                .execute("SELECT n_searchable FROM runs WHERE seq = ?", (run,))
+                .fetchone()
+            )
+            count = 0 if row is None else row[0]
+        return count
+
+    def _add_chunk(self, run: int) -> int | None:
+        """How many items are searchable after one more chunk; None when there is none to add."""
+        with self._database.write() as db:
+            found = db.execute("SELECT n_searchable, ended_at FROM runs WHERE seq = ?", (run,)).fetchone()
+            if found is None:
+                return None
+            start, ended = found
+            rows = db.execute(
+                "SELECT n, state, item, shown FROM items WHERE run = ? AND n >= ? ORDER BY n LIMIT ?",
+                (run, start, CHUNK),
+            ).fetchall()
+            if ended is None:
+                unfinished = (place for place, row in enumerate(rows) if row["state"] < FINISHED)
+                rows = rows[: next(unfinished, len(rows))]
+            if not rows:
+                return None
+            db.executemany(
+                "INSERT INTO item_words (rowid, words) VALUES (?, ?)",
+                [((run << 32) + row["n"], _words(row["item"], row["shown"])) for row in rows],
+            )
+            end: int = rows[-1]["n"] + 1
+            db.execute("UPDATE runs SET n_searchable = ? WHERE seq = ?", (end, run))
+            return end
+
+
+def position(item: FoundItem, wanted: ItemFilter) -> list[float]:
+    """Where an item stands in what a filter finds."""
+    if not wanted.ranged:
+        return [item.n]
+    return [next(one.score or 0.0 for one in item.scores if one.criterion == wanted.criterion), item.n]
+
+
+def _where(run: int, wanted: ItemFilter) -> tuple[str, list[str], list[Any]]:
+    """Tables, of which the first is the one that narrows most, conditions and their values.
+
+    CROSS JOIN keeps SQLite to that order: it has no statistics by which it could find it.
+    """
+    tables: list[str] = []
+    conditions = ["i.run = ?", f"i.state = {FINISHED}"]
+    values: list[Any] = [run]
+    if wanted.words:
+        tables.append("item_words w")
+        conditions += ["w.words MATCH ?", "w.rowid BETWEEN ? AND ?", "i.n = w.rowid - ?"]
+        values += [wanted.words, run << 32, (run << 32) + 2**32 - 1, run << 32]
+    if wanted.scored:
+        index = "" if wanted.ranged or wanted.words else " INDEXED BY score_by_verdict"
+        tables += ["items i", "scores s"] if wanted.words else [f"scores s{index}", "items i"]
+        conditions += ["s.run = ?", "s.criterion = ?", "s.n = i.n"]
+        values += [run, wanted.criterion]
+        if wanted.verdict is not None:
+            conditions.append(f"{_VERDICT} = ?")
+            values.append(VERDICTS[wanted.verdict])
+        for end, sign in ((wanted.low, ">="), (wanted.high, "<=")):
+            if end is not None:
+                conditions.append(f"s.score {sign} ?")
+                values.append(end)
+        if wanted.ranged:
+            conditions.append("s.score IS NOT NULL")
+    else:
+        tables.append("items i")
+    if wanted.status is not None:
+        conditions.append("i.status = ?")
+        values.append(wanted.status)
+    return " CROSS JOIN ".join(tables), conditions, values
+
+
+def _quoted(word: str) -> str:
+    return '"' + word.replace('"', '""') + '"'
+
+
+def _words(item: str, shown: str | None) -> str:
+    """The texts of an item and of its output."""
+    texts = [*_texts(loads(item.encode()))]
+    if shown is not None:
+        texts += _texts(loads(shown.encode()).get("output"))
+    return "\n".join(text for text in texts if not text.startswith("data:"))[:SEARCHED_CHARS]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a JSON value, with numbers as they are written."""
+    values = [value]
+    while values:
+        one = values.pop()
+        if isinstance(one, dict):
+            values.extend(reversed(one.values()))
+        elif isinstance(one, list):
+            values.extend(reversed(one))
+        elif one is not None and not isinstance(one, bool):
+            yield str(one)
+
+
+def _places(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _found(db: sqlite3.Connection, run: int, run_id: str, rows: Iterable[sqlite3.Row]) -> Iterator[FoundItem]:
+    rows = list(rows)
+    numbers = [row[0] for row in rows]
+    criteria = [row[0] for row in db.execute("SELECT criterion FROM run_criteria WHERE run = ?", (run,))]
+    scores: dict[int, list[Score]] = {n: [] for n in numbers}
+    for n, *score in db.execute(
+        f"""SELECT n, criterion, score, passed, error FROM scores
+        WHERE run = ? AND criterion IN ({_places(criteria)}) AND n IN ({_places(numbers)}) ORDER BY criterion""",
+        (run, *criteria, *numbers),
+    ):
+        scores[n].append(Score(score[0], score[1], bool(score[2]), score[3]))
+    for n, given, created_at, status, item, output in rows:
+        yield FoundItem(
+            n, given or item_id(run_id, n, created_at or 0), status, item, output, tuple(scores[n])
+        )

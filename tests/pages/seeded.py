@@ -1,0 +1,75 @@
+"""A server with runs that have something of everything a page shows, texts that attack it among them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from graders.ask import SampleAsk
+from tests.evals.support import client_of, custom, ended, equals, eval_server, sampled
+from tests.server.support import Running
+
+HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script></script>\u202e{{body}}'
+PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAYAAACNMs+9AAAAFUlEQVR42mNk+M9Qz0AEYBxVSF+FAAhKDveksOjmAAAAAElFTkSuQmCC"
+N_ITEMS = 130
+JUDGE = {
+    "type": "score_model",
+    "name": "helpful",
+    "model": "judge",
+    "range": [0, 1],
+    "pass_threshold": 0.5,
+    "input": [{"role": "user", "content": "How helpful is this?\n\n{{sample.output_text}}"}],
+}
+BROKEN = {
+    "type": "string_check",
+    "name": "unknown field",
+    "operation": "eq",
+    "input": "{{sample.output_text}}",
+    "reference": "{{item.extra}}",
+}
+
+
+def answer(ask: SampleAsk) -> Any:
+    """Most capitals, some wrong; the second model errs elsewhere."""
+    content = str(ask.messages[-1]["content"])
+    n = int(content.partition("#")[2].partition(" ")[0])
+    wrong = n % 7 == 0 if ask.model == "m" else n % 7 == 1 or n % 5 == 0
+    text = "The capital is Lyon." if wrong else "The capital is Paris."
+    return f"{text} {HOSTILE}" if n == 3 else text
+
+
+def judge(body: Any) -> str:
+    good = "Paris" in str(body["messages"])
+    steps = [{"description": "Look at the answer " + HOSTILE, "conclusion": "It names a city."}]
+    return json.dumps({"steps": steps, "result": 0.9 if good else 0.2})
+
+
+def rows() -> list[dict[str, Any]]:
+    made: list[dict[str, Any]] = []
+    for n in range(N_ITEMS):
+        question = f"#{n} what is the capital of France?"
+        wanted = f"The capital is Paris. {HOSTILE}" if n == 3 else "The capital is Paris."
+        item = {"question": question, "answer": wanted, "picture": f"<image>{PIXEL}</image>"}
+        made.append({"item": item if n % 11 == 4 else {**item, "extra": wanted}})
+    return made
+
+
+@contextmanager
+def seeded_server(**options: Any) -> Iterator[tuple[Running, str, list[str]]]:
+    """The server, an eval's id, and the ids of its two runs."""
+    with eval_server(script=answer, judge=judge, **options) as server:
+        client = client_of(server)
+        made = client.evals.create(
+            name=f"capitals {HOSTILE}",
+            data_source_config=custom("question", "answer"),
+            testing_criteria=[equals(), JUDGE, BROKEN],  # type: ignore[list-item]
+        )
+        runs = [
+            client.evals.runs.create(
+                made.id, name=f"run of {model}", data_source=sampled(*rows(), model=model)
+            )
+            for model in ("m", "other")
+        ]
+        yield server, made.id, [ended(client, run).id for run in runs]

@@ -1,0 +1,188 @@
+"""JSON for the pages: figures of evals and runs, filtered items, comparisons, imports, grading again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from graders.stats.estimates import wilson_of_few
+from tests.evals.support import client_of, ended
+from tests.pages.seeded import N_ITEMS, seeded_server
+from tests.server.support import Running, serving
+
+
+@pytest.fixture(scope="module")
+def seeded() -> Iterator[tuple[Running, str, list[str]]]:
+    with seeded_server() as made:
+        yield made
+
+
+def items_of(server: Running, run_id: str, **query: Any) -> Any:
+    return server.ask("GET", f"/pages/runs/{run_id}/items?{urlencode(query)}").json()
+
+
+def test_an_eval_is_listed_with_its_last_rates(seeded: tuple[Running, str, list[str]]) -> None:
+    """The newest run first; a rate leaves errors out, and has Wilson's interval."""
+    server, eval_id, runs = seeded
+
+    found = server.ask("GET", "/pages/evals").json()["data"]
+
+    assert [one["id"] for one in found] == [eval_id]
+    assert [run["id"] for run in found[0]["runs"]] == runs[::-1]
+    last = found[0]["runs"][0]
+    n = last["passed"] + last["failed"]
+    assert last["errored"] > 0
+    assert last["rate"] == pytest.approx([last["passed"] / n, *wilson_of_few(last["passed"], n)])
+
+
+def test_a_run_has_a_rate_for_each_criterion(seeded: tuple[Running, str, list[str]]) -> None:
+    """Its errors are counted apart; tokens stand by model and role, without a price without a cost."""
+    server, eval_id, runs = seeded
+
+    found = server.ask("GET", f"/pages/evals/{eval_id}").json()
+
+    run = found["data"][1]
+    assert [one["id"] for one in found["data"]] == runs[::-1]
+    assert [one["name"] for one in run["criteria"]] == ["equal", "helpful", "unknown field"]
+    assert [one["errored"] for one in run["criteria"]] == [0, 0, 12]
+    assert all(one["passed"] + one["failed"] + one["errored"] == N_ITEMS for one in run["criteria"])
+    assert {(one["model"], one["role"]) for one in run["usage"]} >= {("m", "sampler")}
+    assert run["cost"] is None
+
+
+FILTERS: list[Any] = [
+    # query, what every item found is like, how many
+    pytest.param({}, lambda one: True, N_ITEMS, id="none"),
+    pytest.param({"status": "error"}, lambda one: one["status"] == "error", 11, id="status"),
+    pytest.param({"criterion": 0, "verdict": "fail"}, lambda one: not one["scores"][0][2], 19, id="failed"),
+    pytest.param({"criterion": 2, "verdict": "error"}, lambda one: one["scores"][2][3], 12, id="errored"),
+    pytest.param({"criterion": 1, "high": 0.5}, lambda one: one["scores"][1][1] <= 0.5, 19, id="score"),
+    pytest.param({"q": "lyon"}, lambda one: "Lyon" in one["output"], 19, id="word of the output"),
+    pytest.param({"q": "capi* 17"}, lambda one: one["n"] == 17, 1, id="beginning, and word of the item"),
+    pytest.param({"q": '"lyon OR (* nothing'}, None, 0, id="no syntax but the star"),
+    pytest.param({"q": "lyon", "status": "error"}, lambda one: one["status"] == "error", 0, id="two"),
+    pytest.param({"q": "lyon", "criterion": 0, "high": 0}, lambda one: one["scores"][0][1] == 0, 19, id="word, score"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("query", "like", "n"), FILTERS)
+@pytest.mark.parametrize("limit", [7, 100])
+def test_items_are_filtered(
+    seeded: tuple[Running, str, list[str]], query: dict[str, Any], like: Any, n: int, limit: int
+) -> None:
+    """Page after page gives each item that is like that once."""
+    server, _, (run_id, _) = seeded
+
+    page = items_of(server, run_id, **query, limit=limit)
+    found = page["data"]
+    while page["next"]:
+        page = items_of(server, run_id, **query, limit=limit, after=page["next"])
+        found += page["data"]
+
+    assert len({one["n"] for one in found}) == len(found) == n
+    assert all(like(one) for one in found)
+
+
+def test_items_by_score(seeded: tuple[Running, str, list[str]]) -> None:
+    """The lowest first, those with the same score in the data's order."""
+    server, _, (run_id, _) = seeded
+
+    found = items_of(server, run_id, sort="score", criterion=1, limit=100)["data"]
+
+    order = [(one["scores"][1][1], one["n"]) for one in found]
+    assert order == sorted(order)
+    assert order[0][0] < order[-1][0]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "param"),
+    [
+        ("runs/{run}/items?status=odd", 400, "status"),
+        ("runs/{run}/items?low=x", 400, "low"),
+        ("runs/{run}/items?criterion=-1", 400, "criterion"),
+        ("runs/{run}/items?after=7", 400, "after"),
+        ("runs/{run}/items?after=[[]]", 400, "after"),
+        ("runs/evalrun_0/items", 404, None),
+        ("evals/eval_0", 404, None),
+        ("comparison?run_id={run}", 400, "run_id"),
+        ("comparison?run_id={run}&run_id={run}", 400, "run_id"),
+        ("comparison?run_id={run}&run_id=evalrun_0", 404, None),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(
+    seeded: tuple[Running, str, list[str]], path: str, status: int, param: str | None
+) -> None:
+    """With the parameter that is wrong."""
+    server, _, (run_id, _) = seeded
+
+    answer = server.ask("GET", "/pages/" + path.format(run=run_id))
+
+    assert (answer.status, answer.error["param"]) == (status, param)
+
+
+def test_runs_side_by_side(seeded: tuple[Running, str, list[str]]) -> None:
+    """Every pair of what flipped, paired by item; the figures count the same flips."""
+    server, _, runs = seeded
+    asked = "/pages/comparison?" + urlencode([("run_id", run) for run in runs])
+
+    found = server.ask("GET", f"{asked}&criterion=equal&only=flips").json()
+    rest = server.ask("GET", f"{asked}&criterion=equal&only=flips&start=50&figures=no").json()
+    every = server.ask("GET", f"{asked}&figures=no").json()
+
+    equal = next(one for one in found["comparisons"][0]["criteria"] if one["name"] == "equal")
+    verdicts = [pair["verdicts"] for pair in found["data"] + rest["data"]]
+    assert found["n_shown"] == len(verdicts) == equal["up"] + equal["down"]
+    assert sum(not a for a, _ in verdicts) == equal["up"]
+    assert equal["p_adjusted"] >= equal["p_value"]
+    assert all(pair["items"][0]["item"] == pair["items"][1]["item"] for pair in found["data"])
+    assert (every["n_shown"], every["n_items"]) == (N_ITEMS, N_ITEMS)
+    assert "comparisons" not in every
+
+
+def test_a_run_is_graded_again(seeded: tuple[Running, str, list[str]]) -> None:
+    """Other criteria over the same samples: a new eval, and no model is asked for a sample."""
+    server, eval_id, (run_id, _) = seeded
+    criteria = [{"type": "string_check", "name": "paris", "operation": "like", "input": "{{sample.output_text}}", "reference": "Paris"}]  # fmt: skip
+
+    answer = server.post(f"/v1/evals/{eval_id}/runs/{run_id}/regrade", {"testing_criteria": criteria})
+
+    assert answer.status == 201
+    client = client_of(server)
+    run = ended(client, client.evals.runs.retrieve(answer.json()["id"], eval_id=answer.json()["eval_id"]))
+    assert run.eval_id != eval_id
+    assert (run.result_counts.passed, run.result_counts.failed) == (N_ITEMS - 19, 19)
+    assert not [one for one in run.per_model_usage or [] if one.invocation_count]
+
+
+def test_a_file_is_imported() -> None:
+    """What `grader evals import` takes; anything else is refused, and leaves no file behind."""
+    row = '{"run_id": "r1", "data_source_idx": 0, "item": {"q": "a"}, "grades": {"g": 1.0}, "passes": {"g": true}}\n'
+    boundary = "x" * 20
+
+    def send(server: Running, content: str) -> Any:
+        form = (
+            f'--{boundary}\r\ncontent-disposition: form-data; name="file"; filename="history.jsonl"\r\n\r\n'
+            f"{content}\r\n--{boundary}--\r\n"
+        )
+        kind = {"content-type": f"multipart/form-data; boundary={boundary}"}
+        return server.ask("POST", "/pages/imports", form.encode(), kind)
+
+    with seeded_server() as (server, _, _):
+        taken, refused = send(server, row), send(server, "no JSON")
+        left = [path.name for path in (server.home / "files").rglob("*") if path.is_file()]
+
+    assert (taken.status, taken.json()["runs"], taken.json()["items"]) == (200, 1, 1)
+    assert (refused.status, refused.error["param"]) == (400, "file")
+    assert left == []
+
+
+def test_pages_are_open_and_what_they_show_is_not() -> None:
+    """A page holds nobody's data: its script asks for it with the token."""
+    with serving(token="secret") as server:
+        for path in ("/", "/evals/eval_1", "/compare", "/jobs", "/jobs/x", "/row"):
+            assert server.ask("GET", path).status == 200, path
+        for path in ("/pages/evals", "/pages/comparison", "/evals/a/b", "/evals", "/row/"):
+            assert server.ask("GET", path).status == 401, path
