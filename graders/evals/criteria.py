@@ -22,6 +22,7 @@ from graders.result import RunResult
 from graders.row import Row
 from graders.samples import Sample
 from graders.spec.model import SpecModel
+from graders.stats.facts import model_of
 from graders.store import ModelUsage, Score
 from graders.template import Template
 from graders.usage import Usage
@@ -99,6 +100,15 @@ def pass_threshold(spec: SpecModel) -> float | None:
     if spec.judge() is not None and bounds:
         return (bounds[0] + bounds[1]) / 2
     return 1.0 if spec.program() is not None else None
+
+
+def thresholds(text: str) -> list[float | None]:
+    """From which score each criterion passes, of the JSON text that the store has; None where nobody knows.
+
+    Criteria of an imported eval may be no graders of ours.
+    """
+    specs = [model_of(one) for one in json.loads(text)]
+    return [None if spec is None else pass_threshold(spec) for spec in specs]
 
 
 def _sample_reader(spec: SpecModel) -> Callable[[Sample], Any]:

@@ -48,7 +48,7 @@ def eval_server(
 
 
 def client_of(server: Running, **options: Any) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, **options)
+    return openai.OpenAI(base_url=f"{server.url}/v1", max_retries=0, **{"api_key": "none", **options})
 
 
 # The client's types name each key of these; here they are the JSON that goes out, whatever a client knows.

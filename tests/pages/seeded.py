@@ -60,7 +60,7 @@ def rows() -> list[dict[str, Any]]:
 def seeded_server(**options: Any) -> Iterator[tuple[Running, str, list[str]]]:
     """The server, an eval's id, and the ids of its two runs."""
     with eval_server(script=answer, judge=judge, **options) as server:
-        client = client_of(server)
+        client = client_of(server, api_key=options.get("token", "none"))
         made = client.evals.create(
             name=f"capitals {HOSTILE}",
             data_source_config=custom("question", "answer"),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 BINARY = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-_KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), "End": (35, ""), "Backspace": (8, "")}
+_KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "Tab": (9, ""), "End": (35, ""), "Backspace": (8, "")}
 CTRL = 2
 
 

@@ -50,7 +50,7 @@ export async function comparePage(view) {
     make("p", { class: "eyebrow" }, link("/", "Evals"), " / ", link("/evals/" + runs[0].eval_id, "its runs")),
     make("h1", {}, "Runs side by side"),
     make("ul", { class: "plain" }, runs.map((run, n) => make("li", {}, make("b", {}, LETTERS[n]), " ", link(`/evals/${run.eval_id}?run_id=${run.id}`, make("bdi", {}, titleOf(run))), " ", statusOf(run.status), " ", rateOf(run.rate, { picture: false }), " ", errorsOf(run.errored)))),
-    comparisons.map((one, n) => figuresAgainst(one, LETTERS[n + 1])),
+    ...comparisons.map((one, n) => figuresAgainst(one, LETTERS[n + 1])),
     make("section", { id: "items" }, make("header", {}, make("h2", {}, "Items"), make("p", {}, "Paired by content. Open one to see what differs between the outputs.")), tools,
       make("div", { class: "card flush" }, rows, make("div", { class: "pager" }, counted, make("div", {}, before, after)))));
 }

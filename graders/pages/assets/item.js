@@ -56,7 +56,7 @@ function toolCall(call) {
 function criterionResult(result, criterion) {
   const name = visible(criterion?.name ?? result.name);
   const verdict = result.error ? statusOf("error") : statusOf(result.passed ? "pass" : "fail");
-  const threshold = criterion?.pass_threshold;
+  const threshold = criterion?.threshold;
   const score = result.error ? "no score" : "score " + figure(result.score) + (threshold === undefined || threshold === null ? "" : `, passes from ${threshold}`);
   return make("div", { class: "verdict-of" },
     make("p", {}, verdict, " ", make("b", {}, make("bdi", {}, name)), " ", make("span", { class: "soft small" }, `${result.type ?? ""} · ${score}`)),

@@ -12,7 +12,8 @@ const FILTERS = ["status", "criterion", "verdict", "low", "high", "sort", "q"];
 
 export async function itemsPage(view, evalId, runId) {
   let run = await read("/pages/runs/" + runId);
-  const { testing_criteria: criteria, name } = await read(`/v1/evals/${evalId}`);
+  const { testing_criteria: given, thresholds, name } = await read(`/pages/evals/${evalId}?limit=1`);
+  const criteria = given.map((one, place) => ({ ...one, threshold: thresholds[place] }));
   const facts = make("div");
   const items = itemsTable(view, run, criteria);
   const deep = make("div");
@@ -120,7 +121,8 @@ function itemsTable(view, run, criteria) {
     choice("verdict", "Verdict of that criterion", [["", "any verdict"], ["pass", "passed"], ["fail", "failed"], ["error", "error"]], at.verdict, change),
     make("span", { class: "range" }, between("low", "score from"), between("high", "to")),
     choice("sort", "Order", [["", "in the data's order"], ["score", "lowest score first"]], at.sort, change));
-  const head = ["n", "status", ...names.map(([, text]) => text), "item", "output"].map((text, n, all) => make("th", { scope: "col", class: n > 1 && n < all.length - 2 ? "num" : "" }, text));
+  const head = [["c-n", "n"], ["c-status", "status"], ...names.map(([, text]) => ["num c-score", text]), ["c-item", "item"], ["c-output", "output"]]
+    .map(([kind, text]) => make("th", { scope: "col", class: kind }, text));
   const element = make("section", { id: "items" }, make("header", {}, make("h2", {}, "Items")), tools,
     make("div", { class: "card flush" }, make("table", { class: "grid items" }, make("thead", {}, make("tr", {}, head)), body), note,
       make("div", { class: "pager" }, counted, make("div", {}, before, after))),

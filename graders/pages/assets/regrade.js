@@ -4,7 +4,7 @@ import { call } from "./server.js";
 
 // Grade a run's stored samples with other criteria: nothing is sampled again.
 export function regradeForm(run, criteria) {
-  const given = criteria.map(({ id, ...one }) => one);
+  const given = criteria.map(({ id, threshold, ...one }) => one);
   const text = make("textarea", { id: "criteria", rows: "16", spellcheck: "false", "aria-label": "Testing criteria as JSON" });
   text.value = JSON.stringify(given, null, 2);
   const said = make("p", { class: "bad", role: "alert" });

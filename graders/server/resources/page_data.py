@@ -12,7 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from graders.evals.comparison import ALL, NotComparable, compare_runs
-from graders.evals.importing import ExchangeError, import_lines
+from graders.evals.criteria import thresholds
+from graders.evals.imported import ExchangeError
+from graders.evals.importing import import_lines
 from graders.evals.requests import NotFound
 from graders.evals.side_by_side import paired_items
 from graders.evals.summaries import comparison_summary, eval_summary, item_summary, run_summary
@@ -82,6 +84,7 @@ class PageDataResource(Resource):
                 "name": record.name,
                 "created_at": record.created_at,
                 "testing_criteria": json.loads(record.testing_criteria),
+                "thresholds": thresholds(record.testing_criteria),
                 "data": [run_summary(run, config) for run in page.rows],
                 "has_more": page.has_more,
             }

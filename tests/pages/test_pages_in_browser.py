@@ -1,0 +1,245 @@
+"""The pages in a real browser: what they show, by keyboard, in light, dark and on a phone, with texts that attack them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pages.seeded import N_ITEMS, seeded_server
+from tests.server.chromium import BINARY, Page, chromium
+from tests.server.support import Running
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not BINARY, reason="there is no chromium")]
+AXE = os.environ.get("AXE_CORE")  # axe.min.js of the npm package axe-core
+
+
+@pytest.fixture(scope="module")
+def seeded() -> Iterator[tuple[Running, str, list[str]]]:
+    with seeded_server() as made:
+        yield made
+
+
+def is_safe(page: Page) -> bool:
+    """Nothing of the data has become markup or has run, and nothing was asked of another server."""
+    foreign = [
+        url for url in page.asked_for() if not url.startswith(("http://127.0.0.1:", "data:", "about:"))
+    ]
+    images = page.look(
+        "[...document.images].every(one => one.src.startsWith('data:image/')) && !document.querySelector('main script')"
+    )
+    return (
+        page.look("document.title") == "local-graders" and images and not foreign and page.complaints() == []
+    )
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds, where AXE_CORE names it."""
+    if AXE is None:
+        return []
+    page.look(Path(AXE).read_text(encoding="utf-8") + "; 0")
+    found = "axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes[0].html))"
+    return list(
+        page.send("Runtime.evaluate", expression=found, returnByValue=True, awaitPromise=True)["result"][
+            "value"
+        ]
+    )
+
+
+ADDRESSES = {
+    # name: address, what is there once it has been drawn
+    "evals": ("/", "tbody th a"),
+    "runs": ("/evals/{eval}", "tbody th a"),
+    "run": ("/evals/{eval}?run_id={a}", ".opener"),
+    "item": ("/evals/{eval}?run_id={a}&status=fail&item={item}", ".item"),
+    "compare": ("/compare?run_id={a}&run_id={b}", ".pair-row"),
+    "jobs": ("/jobs", "main .none"),
+    "row": ("/row", "#problems .fine"),
+}
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+@pytest.mark.parametrize(("dark", "width"), [(False, 1240), (True, 1240), (False, 390)])
+def test_every_page(seeded: tuple[Running, str, list[str]], name: str, dark: bool, width: int) -> None:
+    """Drawn without an error, nothing of the data runs, no sideways scrolling, and no finding of axe-core."""
+    server, eval_id, (a, b) = seeded
+    path, drawn = ADDRESSES[name]
+    item = server.ask("GET", f"/v1/evals/{eval_id}/runs/{a}/output_items?limit=4").json()["data"][3]["id"]
+    address = server.url + path.format(eval=eval_id, a=a, b=b, item=item)
+
+    with chromium(address, dark=dark, width=width) as page:
+        page.wait(f"document.querySelector('{drawn}')")
+        for opened in (".opener", ".pair-row > summary", "details > summary"):
+            page.look(f"document.querySelector('{opened}')?.click()")
+        page.wait("!document.body.innerText.includes('reading…')")
+
+        # jobs are refused by a server that does not tune, which the browser logs
+        assert is_safe(page) or name == "jobs"
+        assert page.look("document.documentElement.scrollWidth <= window.innerWidth")
+        assert violations(page) == []
+
+
+def test_from_the_list_to_an_item_by_keyboard(seeded: tuple[Running, str, list[str]]) -> None:
+    """Links, j and k, Enter, Esc and Back; an open item is an address."""
+    server, eval_id, (a, _) = seeded
+    with chromium(server.url + "/") as page:
+        page.wait("document.querySelector('tbody th a')")
+        page.look("document.querySelector('tbody th a').focus()")
+        page.key("Enter")
+        page.wait(
+            f"location.pathname === '/evals/{eval_id}' && document.querySelectorAll('tbody th a').length === 2"
+        )
+        page.look("document.querySelectorAll('tbody th a')[1].focus()")
+        page.key("Enter")
+        page.wait("document.querySelectorAll('.opener').length === 50")
+        for key in ("j", "j", "j", "k", "Enter"):
+            page.key(key)
+        page.wait("document.querySelector('.item')")
+        assert page.look("document.querySelector('.item .message pre').textContent").startswith("#1 ")
+        address = page.look("location.href")
+        page.look("document.querySelector('.opener[aria-expanded=true]').focus()")
+        page.key("Escape")
+        page.wait("!document.querySelector('.item')")
+        page.look("history.back()")
+        page.wait(f"location.pathname === '/evals/{eval_id}' && !document.querySelector('.opener')")
+
+    assert f"run_id={a}&item=outputitem_" in address
+
+
+def choose(page: Page, name: str, value: str) -> None:
+    page.look(
+        f"(e => {{ e.value = {json.dumps(value)}; e.dispatchEvent(new Event(e.tagName === 'INPUT' ? 'input' : 'change')); }})"
+        f"(document.getElementById('{name}'))"
+    )
+
+
+def test_items_are_narrowed_down(seeded: tuple[Running, str, list[str]]) -> None:
+    """By status, verdict, score and words; the address keeps it, and a page that is loaded anew shows the same."""
+    server, eval_id, (a, _) = seeded
+    n_rows = "document.querySelectorAll('.opener').length"
+    with chromium(f"{server.url}/evals/{eval_id}?run_id={a}") as page:
+        page.wait(f"{n_rows} === 50")
+        choose(page, "search", "lyon")
+        page.wait(f"{n_rows} === 19")
+        choose(page, "search", "")
+        page.wait(f"{n_rows} === 50")
+        choose(page, "status", "error")
+        page.wait(f"{n_rows} === 11")
+        choose(page, "status", "")
+        choose(page, "criterion", "1")
+        choose(page, "high", "0.5")
+        page.wait(f"{n_rows} === 19")
+        address = page.look("location.href")
+        page.look("location.reload()")
+        page.wait(f"{n_rows} === 19 && document.getElementById('high').value === '0.5'")
+        choose(page, "high", "")
+        page.wait(f"{n_rows} === 50")
+        page.look("[...document.querySelectorAll('.pager button')].at(-1).click()")
+        page.wait("document.querySelector('.opener').textContent === '50'")
+        page.look("[...document.querySelectorAll('.pager button')][0].click()")
+        page.wait("document.querySelector('.opener').textContent === '0'")
+
+    assert "criterion=1" in address
+    assert "high=0.5" in address
+
+
+def test_an_item_shows_each_criterion(seeded: tuple[Running, str, list[str]]) -> None:
+    """Score and threshold, the judge's steps, an error with its reason, and the picture that is in the data."""
+    server, eval_id, (a, _) = seeded
+    items = server.ask("GET", f"/v1/evals/{eval_id}/runs/{a}/output_items?limit=5").json()["data"]
+    with chromium(f"{server.url}/evals/{eval_id}?run_id={a}&item={items[4]['id']}") as page:
+        page.wait("document.querySelector('.item')")
+        text = page.look("document.querySelector('.item').innerText")
+        steps = page.look("document.querySelector('.steps li').innerText")
+        picture = page.look("document.querySelector('.picture').naturalWidth")
+
+    assert "score 0.9000, passes from 0.5" in text
+    assert "invalid_variable_error" in text
+    assert "It names a city." in steps
+    assert picture == 10
+
+
+def test_runs_are_chosen_and_compared(seeded: tuple[Running, str, list[str]]) -> None:
+    """Two are ticked; what flipped is listed, and the words that differ are marked."""
+    server, eval_id, _ = seeded
+    with chromium(f"{server.url}/evals/{eval_id}") as page:
+        page.wait("document.querySelectorAll('tbody th a').length === 2")
+        page.look("document.querySelectorAll('input[type=checkbox]').forEach(one => one.click())")
+        page.look(
+            "[...document.querySelectorAll('button')].find(one => one.textContent === 'Compare 2 runs').click()"
+        )
+        page.wait("document.querySelector('.pair-row')")
+        flipped = page.look("document.querySelectorAll('.pair-row').length")
+        page.look("document.querySelector('.pair-row > summary').click()")
+        page.wait("document.querySelector('ins')")
+        words = page.look(
+            "[...document.querySelectorAll('ins, del')].map(one => one.textContent).sort().join(' ')"
+        )
+        choose(page, "only", "all")
+        page.wait(f"document.querySelector('.pager').innerText.includes('1–50 of {N_ITEMS}')")
+
+    assert 0 < flipped <= 50
+    assert words == "Lyon. Paris."
+
+
+def test_criteria_are_edited_and_graded_again(seeded: tuple[Running, str, list[str]]) -> None:
+    """The new run's page opens; criteria that are refused say why."""
+    server, eval_id, (a, _) = seeded
+    criteria = [{"type": "string_check", "name": "city", "operation": "like", "input": "{{sample.output_text}}", "reference": "Paris"}]  # fmt: skip
+    with chromium(f"{server.url}/evals/{eval_id}?run_id={a}") as page:
+        page.wait("document.querySelector('#criteria')")
+        press = (
+            "[...document.querySelectorAll('button')].find(one => one.textContent === 'Grade again').click()"
+        )
+        choose(page, "criteria", '[{"type": "nothing"}]')
+        page.look(press)
+        page.wait("document.querySelector('form [role=alert]').textContent.includes('nothing')")
+        choose(page, "criteria", json.dumps(criteria))
+        page.look(press)
+        page.wait("document.querySelector('.figures').innerText.includes('city')")
+        page.wait("document.querySelectorAll('.opener').length === 50")
+        assert a not in page.look("location.href")
+
+
+def test_a_run_is_watched_and_canceled() -> None:
+    """Progress while it is under way; canceled from the page, which then says so."""
+    import threading
+
+    from tests.evals.support import client_of, custom, equals, eval_server, sampled
+
+    go_on = threading.Event()
+
+    def slowly(ask: Any) -> str:
+        if "wait" in str(ask.messages):
+            go_on.wait(30)
+        return "Paris"
+
+    rows = [{"item": {"question": "wait" if n else "now", "answer": "Paris"}} for n in range(3)]
+    with eval_server(script=slowly) as server, client_of(server) as client:
+        made = client.evals.create(data_source_config=custom("question"), testing_criteria=[equals()])  # type: ignore[list-item]
+        client.evals.runs.create(made.id, data_source=sampled(*rows))
+        with chromium(f"{server.url}/evals/{made.id}") as page:
+            page.wait("/in progress/.test(document.querySelector('tbody').innerText)")
+            page.look(
+                "[...document.querySelectorAll('button')].find(one => one.textContent === 'Cancel').click()"
+            )
+            page.wait("/canceled/.test(document.querySelector('tbody').innerText)")
+        go_on.set()
+
+
+def test_the_token_is_asked_for_once() -> None:
+    """A wrong one is asked for again; with it the page is drawn, and the next page needs none."""
+    with seeded_server(token="a secret") as (server, eval_id, _), chromium(server.url + "/") as page:
+        page.wait("!document.getElementById('token-form').hidden")
+        for token in ("wrong", "a secret"):
+            page.look(f"document.getElementById('token').value = {json.dumps(token)}")
+            page.look("document.querySelector('#token-form button').click()")
+            if token == "wrong":
+                page.wait("/not its token/.test(document.getElementById('token-hint').textContent)")
+        page.wait("document.querySelector('tbody th a')")
+        page.look(f"location.href = '/evals/{eval_id}'")
+        page.wait("document.querySelectorAll('tbody th a').length === 2")
