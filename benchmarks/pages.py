@@ -1,8 +1,10 @@
-"""How long the server takes for a page of 100 of 100,000 output items, by filter.
+"""How long the server takes for a page of 100 of 100,000 output items, by filter, and the browser for whole pages.
 
-    python benchmarks/pages.py [--rows 100000] [--repeats 30]
+    python benchmarks/pages.py [--rows 100000] [--repeats 30] [--browser]
 
-Prints the median and the 99th percentile in milliseconds, from the store's call to JSON text.
+Prints the median and the 99th percentile in milliseconds, from the store's call to JSON text. With --browser, from the
+repository's root: how long headless Chromium takes from the request to the first paint, and until a run of all items, and
+two runs of 10,000 side by side, are drawn.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 from graders.jsontext import dumps
 from graders.store import EvalRecord, FinishedItem, ItemFilter, NewItem, Score, Store
@@ -36,26 +39,36 @@ FILTERS = {
 }
 
 
-def fill(store: Store, n_rows: int) -> tuple[int, str]:
+CRITERIA = [
+    {"id": f"{name}-{UUID(int=n)}", "name": name, "type": "string_check", "operation": "eq", "input": "a", "reference": "a"}
+    for n, name in enumerate(("equal", "close"))
+]  # fmt: skip
+
+
+def fill(store: Store, n_rows: int, eval_id: str = "", seed: int = 0) -> tuple[int, str]:
     """A run with this many finished items of some 2 kB."""
-    eval_id, run_id = hex_id("eval", 1), hex_id("evalrun", 1)
-    store.evals.add(EvalRecord(eval_id, 1, 1, "pages", "{}", "{}", "[]"))
+    run_id = hex_id("evalrun", 1)
+    if not eval_id:
+        eval_id = hex_id("eval", 1)
+        store.evals.add(EvalRecord(eval_id, 1, 1, "pages", "{}", "{}", dumps(CRITERIA).decode()))
     number = store.runs.add(
         run_id=run_id, eval_id=eval_id, created_at=1, name="", model="m", metadata="{}", data_source="{}",
-        criteria=("equal", "close"),
+        criteria=[one["id"] for one in CRITERIA],
     )  # fmt: skip
     assert number is not None
-    draw = random.Random(0)
+    draw, verdicts = random.Random(0), random.Random(seed)
     for start in range(0, n_rows, 1000):
         numbers = range(start, min(start + 1000, n_rows))
         texts = [" ".join(draw.choices(WORDS, k=100)) for _ in numbers]
         store.items.add(
             number,
             start,
-            [NewItem(dumps({"question": f"always {text}", "n": n}).decode(), "") for n, text in zip(numbers, texts, strict=True)],
+            [NewItem(dumps({"question": f"always {text}", "n": n}).decode(), f"{n:064x}") for n, text in zip(numbers, texts, strict=True)],
             last=numbers[-1] + 1 == n_rows,
         )  # fmt: skip
-        store.items.finish(number, [finished(n, text, draw) for n, text in zip(numbers, texts, strict=True)])
+        store.items.finish(
+            number, [finished(n, text, verdicts) for n, text in zip(numbers, texts, strict=True)]
+        )
     store.runs.start(number)
     store.runs.end(number, "completed")
     return number, run_id
@@ -81,10 +94,47 @@ def times(
         after = position(page.rows[-1], wanted) if page.has_more else []
 
 
+def drawn(address: str, element: str) -> tuple[float, float]:
+    """Milliseconds from the request of a page to its first paint, and to an element that its data makes."""
+    from tests.server.chromium import chromium
+
+    with chromium(address) as page:
+        page.look(
+            f"""new MutationObserver(() => {{ if (!window.drawnAt && document.querySelector('{element}')) window.drawnAt = performance.now(); }})
+            .observe(document, {{ childList: true, subtree: true }}); if (document.querySelector('{element}')) window.drawnAt = performance.now(); 0"""
+        )
+        page.wait("window.drawnAt && performance.getEntriesByType('paint').length")
+        return (
+            page.look("performance.getEntriesByName('first-contentful-paint')[0].startTime"),
+            page.look("window.drawnAt"),
+        )
+
+
+def browse(store: Store, run_id: str) -> None:
+    """Times of whole pages."""
+    from graders.engine.backends import Backends
+    from tests.server.support import serving
+
+    first = store.runs.get(run_id)
+    assert first is not None
+    pair = [fill(store, 10_000, first.eval_id, seed)[1] for seed in (1, 2)]
+    pages = {
+        "evals": ("/", "tbody th a"),
+        "items of a run": (f"/evals/{first.eval_id}?run_id={run_id}", ".opener"),
+        "2 x 10,000 side by side": (f"/compare?run_id={pair[0]}&run_id={pair[1]}", ".pair-row"),
+    }
+    with Backends() as backends, serving(backends, store=store) as server:
+        for name, (path, element) in pages.items():
+            found = sorted(drawn(server.url + path, element) for _ in range(5))
+            paint, data = found[2][0], statistics.median(one[1] for one in found)
+            print(f"{name:36} first paint {paint:5.0f} ms   drawn {data:6.0f} ms   (medians of 5)")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--browser", action="store_true")
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as home, Store(Path(home)) as store:
         run, run_id = fill(store, wanted.rows)
@@ -96,6 +146,8 @@ def main() -> None:
             print(
                 f"{name:36} p50 {statistics.median(found):7.2f} ms   p99 {found[int(0.99 * len(found))]:7.2f} ms"
             )
+        if wanted.browser:
+            browse(store, run_id)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.pages.seeded import N_ITEMS, seeded_server
+from graders.store import JobRecord, NewEvent, Store
+from tests.pages.seeded import HOSTILE, N_ITEMS, seeded_server
 from tests.server.chromium import BINARY, Page, chromium
 from tests.server.support import Running
+from tests.tuning.support import tuning_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not BINARY, reason="there is no chromium")]
 AXE = os.environ.get("AXE_CORE")  # axe.min.js of the npm package axe-core
@@ -229,6 +231,50 @@ def test_a_run_is_watched_and_canceled() -> None:
             )
             page.wait("/canceled/.test(document.querySelector('tbody').innerText)")
         go_on.set()
+
+
+def test_a_job_has_curves_checkpoints_and_events() -> None:
+    """Loss and reward of each grader as pictures with their ends in words; hostile names are texts."""
+    job = JobRecord(
+        "ftjob-1", 1, "succeeded", "tiny", "file-1", None, HOSTILE[:60], 1, '{"type":"supervised","supervised":{}}', "{}", None, None
+    )  # fmt: skip
+    steps = [
+        NewEvent(
+            f"Step {n}/900 {HOSTILE}",
+            type="metrics",
+            data={
+                "step": n,
+                "train_loss": 2 / n,
+                "valid_loss": 3 / n,
+                "scores": {"graders": [{"name": HOSTILE, "train_reward_mean": n / 900}]},
+            },
+            step=n,
+        )
+        for n in range(1, 901)
+    ]
+    with tuning_server() as (server, _):
+        with Store(server.home) as store:
+            store.jobs.add(job, steps)
+            store.jobs.add_checkpoint(
+                job.id, 900, "ft:tiny:local::abc:ckpt-step-900", '{"step":900,"train_loss":0.002}'
+            )
+        with chromium(server.url + "/jobs") as page:
+            page.wait("document.querySelector('tbody th a')")
+            page.look("document.querySelector('tbody th a').click()")
+            page.wait("document.querySelector('.curve')")
+            said = page.look("[...document.querySelectorAll('.curve')].map(one => one.ariaLabel)")
+            points = page.look(
+                "document.querySelector('.curve polyline').getAttribute('points').split(' ').length"
+            )
+            text = page.look("document.body.innerText")
+            assert is_safe(page)
+            assert violations(page) == []
+
+    assert said[0] == "Loss: training from 2.0000 to 0.0022, validation from 3.0000 to 0.0033"
+    assert said[1].endswith("training from 0.0011 to 1.0000")
+    assert points <= 501
+    assert "ckpt-step-900" in text
+    assert "Step 900/900" in text
 
 
 def test_the_token_is_asked_for_once() -> None:

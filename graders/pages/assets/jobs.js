@@ -1,7 +1,7 @@
 import { figure, make, visible } from "./dom.js";
 import { count, statusOf, when } from "./charts.js";
 import { link } from "./router.js";
-import { call, read, Refused } from "./server.js";
+import { call, download, read, Refused } from "./server.js";
 
 // Fine-tuning jobs: a list, and a job's curves, events and checkpoints while it is under way.
 const JOBS_PATH = "/v1/fine_tuning/jobs", JOB_LOOK_S = 2;
@@ -11,6 +11,8 @@ const CURVES = [
   ["Loss", "train_loss", "valid_loss"],
   ["Token accuracy", "train_mean_token_accuracy", "valid_mean_token_accuracy"],
   ["Reward", "train_mean_reward", "full_valid_mean_reward"],
+  ["Preference accuracy", "train_reward_accuracy", "valid_reward_accuracy"],
+  ["Preference margin", "train_reward_margin", "valid_reward_margin"],
 ];
 
 export async function jobsPage(view) {
@@ -71,9 +73,17 @@ function jobParts(job, metrics, events, checkpoints, changed) {
     job.error?.message ? make("pre", { class: "text bad" }, visible(job.error.message)) : null,
     make("section", {}, make("header", {}, make("h2", {}, "Curves")), curves(metrics)),
     make("section", {}, make("header", {}, make("h2", {}, "Checkpoints")), checkpoints.length ? checkpointTable(checkpoints) : make("p", { class: "soft" }, "none yet")),
+    job.result_files.length ? make("section", {}, make("header", {}, make("h2", {}, "Result files")), make("ul", { class: "plain" }, job.result_files.map(resultFile))) : null,
     make("section", {}, make("header", {}, make("h2", {}, "Events"), make("p", {}, "The newest first.")),
       make("pre", { class: "text log", tabindex: "0" }, events.map(one => make("div", { class: one.level === "error" ? "bad" : "" }, `${when(one.created_at)}  ${visible(one.message)}`)))),
   ].filter(Boolean);
+}
+
+function resultFile(id) {
+  const path = `/v1/files/${encodeURIComponent(id)}`;
+  const button = make("button", { type: "button", class: "quiet", click: () => download(path + "/content", button.textContent) }, id);
+  read(path).then(file => { button.textContent = visible(file.filename); }, () => { button.disabled = true; });
+  return make("li", {}, button);
 }
 
 function checkpointTable(checkpoints) {
@@ -86,15 +96,17 @@ function checkpointTable(checkpoints) {
 
 // Pictures of the metrics that a job has, and of the reward of each grader.
 function curves(metrics) {
-  const graders = [...new Set(metrics.flatMap(one => Object.keys(one.per_grader ?? {})))];
-  const drawn = CURVES.map(([title, train, valid]) => curve(title, [["training", "train", metrics, one => one[train]], ["validation", "valid", metrics, one => one[valid]]]));
-  drawn.push(...graders.map(name => curve("Reward by " + visible(name), [["training", "train", metrics, one => one.per_grader?.[name]?.train], ["validation", "valid", metrics, one => one.per_grader?.[name]?.valid]])));
+  const gradersOf = one => one.scores?.graders ?? [];
+  const graders = [...new Set(metrics.flatMap(one => gradersOf(one).map(grader => grader.name)))];
+  const drawn = CURVES.map(([title, train, valid]) => curve(title, metrics, { training: one => one[train], validation: one => one[valid] }));
+  const rewardOf = (one, name, key) => gradersOf(one).find(grader => grader.name === name && key in grader)?.[key];
+  drawn.push(...graders.map(name => curve("Reward by " + visible(name), metrics, { training: one => rewardOf(one, name, "train_reward_mean"), validation: one => rewardOf(one, name, "valid_reward_mean") })));
   const some = drawn.filter(Boolean);
   return some.length ? make("div", { class: "curves" }, some) : make("p", { class: "soft" }, "No step yet.");
 }
 
-function curve(title, lines) {
-  const found = lines.map(([name, kind, metrics, value]) => ({ name, kind, spots: metrics.map(one => [one.step, value(one)]).filter(([, y]) => Number.isFinite(y)) })).filter(line => line.spots.length);
+function curve(title, metrics, lines) {
+  const found = Object.entries(lines).map(([name, value]) => ({ name, kind: name === "training" ? "train" : "valid", spots: metrics.map(one => [one.step, value(one)]).filter(([, y]) => Number.isFinite(y)) })).filter(line => line.spots.length);
   if (!found.length) return null;
   const xs = found.flatMap(line => line.spots.map(([x]) => x)), ys = found.flatMap(line => line.spots.map(([, y]) => y));
   const [left, right, low, high] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];

@@ -1,4 +1,4 @@
-import { $ } from "./dom.js";
+import { $, make } from "./dom.js";
 
 // Requests to the server, with its token where it wants one. The token is kept for this tab alone.
 const TOKEN_KEY = "graders-token";
@@ -27,16 +27,20 @@ function askForToken(wrong) {
   return tokenGiven;
 }
 
+const keyHeader = () => {
+  const token = sessionStorage.getItem(TOKEN_KEY);
+  return token ? { authorization: "Bearer " + token } : {};
+};
+
 // { status, answer, id } of a request; a body is sent as JSON, a FormData as it is.
 export async function ask(method, path, body) {
   for (;;) {
-    const token = sessionStorage.getItem(TOKEN_KEY);
-    const headers = token ? { authorization: "Bearer " + token } : {};
+    const headers = keyHeader();
     const form = body instanceof FormData;
     if (body !== undefined && !form) headers["content-type"] = "application/json";
     const response = await fetch(path, { method, headers, body: body === undefined || form ? body : JSON.stringify(body) });
     if (response.status === 401) {
-      await askForToken(Boolean(token));
+      await askForToken("authorization" in headers);
       continue;
     }
     const type = response.headers.get("content-type") || "";
@@ -53,3 +57,12 @@ export async function call(method, path, body) {
 }
 
 export const read = path => call("GET", path);
+
+// A file of the server's, kept by the browser as a download.
+export async function download(path, name) {
+  const response = await fetch(path, { headers: keyHeader() });
+  if (!response.ok) throw new Refused(response.status);
+  const url = URL.createObjectURL(await response.blob());
+  make("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
