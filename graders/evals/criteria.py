@@ -184,6 +184,8 @@ class Criterion:
         }
         if result.sub_rewards:
             wire["sub_scores"] = result.sub_rewards
+        if printed := result.score.provenance.get("printed"):
+            wire["printed"] = printed
         return Outcome(wire, Score(self.place, result.reward, passed), usage)
 
     def failed(self, error: GradeError) -> Outcome:
@@ -199,6 +201,8 @@ class Criterion:
             "sample": None,
             "error": {"code": error.flag, "message": error.details or str(error)},
         }
+        if printed := error.provenance.get("printed"):
+            wire["printed"] = printed
         return Outcome(wire, Score(self.place, None, False, error.flag), usage)
 
     def _judged(self, result: RunResult, row: Row) -> dict[str, Any] | None:

@@ -157,6 +157,17 @@ def test_a_run_is_graded_again(seeded: tuple[Running, str, list[str]]) -> None:
     assert not [one for one in run.per_model_usage or [] if one.invocation_count]
 
 
+def test_report_url_is_a_page(seeded: tuple[Running, str, list[str]]) -> None:
+    """What a run names as its report is there."""
+    server, eval_id, (run_id, _) = seeded
+    run = client_of(server).evals.runs.retrieve(run_id, eval_id=eval_id)
+
+    answer = server.ask("GET", run.report_url.removeprefix(server.url))
+
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/html")
+
+
 def test_a_file_is_imported() -> None:
     """What `grader evals import` takes; anything else is refused, and leaves no file behind."""
     row = '{"run_id": "r1", "data_source_idx": 0, "item": {"q": "a"}, "grades": {"g": 1.0}, "passes": {"g": true}}\n'

@@ -222,7 +222,7 @@ def test_a_run_is_watched_and_canceled() -> None:
 
     rows = [{"item": {"question": "wait" if n else "now", "answer": "Paris"}} for n in range(3)]
     with eval_server(script=slowly) as server, client_of(server) as client:
-        made = client.evals.create(data_source_config=custom("question"), testing_criteria=[equals()])  # type: ignore[list-item]
+        made = client.evals.create(data_source_config=custom("question"), testing_criteria=[equals()])
         client.evals.runs.create(made.id, data_source=sampled(*rows))
         with chromium(f"{server.url}/evals/{made.id}") as page:
             page.wait("/in progress/.test(document.querySelector('tbody').innerText)")

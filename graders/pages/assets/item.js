@@ -62,7 +62,7 @@ function criterionResult(result, criterion) {
     make("p", {}, verdict, " ", make("b", {}, make("bdi", {}, name)), " ", make("span", { class: "soft small" }, `${result.type ?? ""} · ${score}`)),
     result.error ? block(result.error.code, visible(result.error.message), true) : null,
     result.sub_scores ? fields(result.sub_scores) : null,
-    result.output ? block("Printed by the program", visible(asText(result.output))) : null,
+    result.printed ? block("Printed by the program", visible(asText(result.printed))) : null,
     result.sample ? judged(result.sample) : null);
 }
 
