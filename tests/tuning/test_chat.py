@@ -40,7 +40,7 @@ def job(served: tuple[Running, openai.OpenAI]) -> Any:
 
 
 def say(client: openai.OpenAI, model: str, text: str = "hello", **options: Any) -> Any:
-    messages = [{"role": "user", "content": text}]
+    messages: Any = [{"role": "user", "content": text}]
     return client.chat.completions.create(model=model, messages=messages, **options)
 
 
@@ -172,8 +172,10 @@ def test_a_killed_process_is_replaced(client: openai.OpenAI) -> None:
     first = int(say(client, MODEL, "pid").choices[0].message.content)
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: not alive(first))
-    assert int(client.with_options(max_retries=3).chat.completions.create(
-        model=MODEL, messages=[{"role": "user", "content": "pid"}]).choices[0].message.content) != first  # fmt: skip
+    second = client.with_options(max_retries=3).chat.completions.create(
+        model=MODEL, messages=[{"role": "user", "content": "pid"}]
+    )
+    assert int(second.choices[0].message.content or 0) != first
 
 
 def test_a_deleted_model_is_gone_and_a_base_model_stays(served: tuple[Running, openai.OpenAI]) -> None:
@@ -248,7 +250,7 @@ class Vllm(BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize("refuses", [False, True])
 def test_a_vllm_server_is_told_to_load_the_adapter(refuses: bool) -> None:
-    handler = type("Handler", (Vllm,), {"loaded": {}, "refuses": refuses})
+    handler: Any = type("Handler", (Vllm,), {"loaded": {}, "refuses": refuses})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as vllm:
         threading.Thread(target=vllm.serve_forever, daemon=True).start()
         address = f'generator = "http://127.0.0.1:{vllm.server_address[1]}/v1"\n'

@@ -86,7 +86,7 @@ def test_the_job_says_what_it_is_trained_with() -> None:
     assert "--adam.lr 0.0001" in command
 
 
-CALLS = {
+CALLS: dict[str, tuple[str, dict[str, Any], Any]] = {
     "trl": ("reward", {"prompts": [[USER]], "completions": ["4"], "item": [json.dumps(ITEM)]}, [1.0]),
     "verl": ("compute_score", {"data_source": "j", "solution_str": "4", "ground_truth": "",
                                "extra_info": {"item": json.dumps(ITEM)}}, {"score": 1.0}),
