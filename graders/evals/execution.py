@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from graders.ask import SampleAsk, SampleReply, unwrap
@@ -18,12 +17,12 @@ from graders.engine.backends import Backends
 from graders.errors import GradeError, Interrupted, ModelStop
 from graders.evals.criteria import (
     Criterion,
-    Outcome,
     compile_criteria,
     model_usage,
     results_text,
     status_of,
 )
+from graders.evals.journal import GradedRow, Journal
 from graders.evals.prompts import Message
 from graders.evals.samples import error_object, shown_sample
 from graders.evals.service import has_samples, item_schema
@@ -32,28 +31,12 @@ from graders.jsontext import dumps, loads
 from graders.row import Row
 from graders.samples import Sample
 from graders.shapes import read_sample
-from graders.store import FinishedItem, ItemRecord, ModelUsage, RunRecord, Store
+from graders.store import FinishedItem, ItemRecord, RunRecord, Store
 
 T = TypeVar("T")
 
-CHUNK = 512  # rows read, or kept, at a time
-COMMIT_S = 0.05  # between commits: what is finished within it is kept together
-
-
-@dataclass(slots=True)
-class GradedRow:
-    """A row whose answers are there: the criteria that ask nobody are still to come.
-
-    Attributes:
-        shown: The wire's sample, as JSON text.
-        outcomes: By the criterion's place.
-    """
-
-    n: int
-    item: Mapping[str, Any]
-    sample: Sample
-    shown: str
-    outcomes: dict[int, Outcome]
+CHUNK = 512  # rows read, or graded without questions, at a time
+WAITING_PART = 0.25  # of the rows that may be under way: so many wait for a commit at most
 
 
 class Execution:
@@ -82,11 +65,16 @@ class Execution:
         self._asking: tuple[Criterion, ...] = ()
         # of a row that brings none: an error for whoever reads it, unless the eval is one of items alone
         self._no_sample = read_sample(None)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[bool]] = set()
+        # rows that were started and are not committed: what a kill would have asked about again
+        self._under_way = 0
         self._room = asyncio.Event()
-        self._samples: list[tuple[int, str, str]] = []
-        self._usage: list[ModelUsage] = []
-        self._graded: list[GradedRow] = []
+        self._journal = Journal(
+            self._on_thread,
+            keep_samples=lambda samples, usage: store.items.sampled(run.number, samples, usage),
+            finish=self._finish,
+            committed=self._rows_over,
+        )
         self._stop: GradeError | None = None
         self._called_off = False
 
@@ -142,7 +130,8 @@ class Execution:
 
     async def _execute_rows(self) -> None:
         """All rows that are not finished. Those that ask nobody go to the thread in whole chunks."""
-        keeping = asyncio.create_task(self._keep())
+        keeping = asyncio.create_task(self._journal.keep())
+        keeping.add_done_callback(self._keeping_done)
         try:
             after = -1
             while not self._ended:
@@ -160,7 +149,7 @@ class Execution:
             for task in self._tasks:
                 task.cancel()
             keeping.cancel()
-            await asyncio.shield(self._commit())
+            await asyncio.shield(self._journal.commit())
 
     @property
     def _ended(self) -> bool:
@@ -168,21 +157,35 @@ class Execution:
 
     async def _start_rows(self, chunk: Sequence[ItemRecord]) -> None:
         for row in chunk:
-            while len(self._tasks) >= self._window():
+            while self._under_way >= self._window() and not self._ended:
                 self._room.clear()
                 await self._room.wait()
             if self._ended:
                 return
+            self._under_way += 1
             task = asyncio.create_task(self._execute_row(row))
             self._tasks.add(task)
             task.add_done_callback(self._row_done)
 
-    def _row_done(self, task: asyncio.Task[None]) -> None:
+    def _row_done(self, task: asyncio.Task[bool]) -> None:
         self._tasks.discard(task)
-        self._room.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
             # a bug: nothing of the row has been kept, so it must not pass for finished
             self._stop = self._stop or GradeError(f"{type(error).__name__}: {error}")
+        if task.cancelled() or error is not None or not task.result():
+            self._rows_over(1)
+
+    def _rows_over(self, count: int) -> None:
+        """Rows that were under way are committed, or given up."""
+        self._under_way -= count
+        self._room.set()
+
+    def _keeping_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # what could not be kept is not finished, and nothing more may be asked for
+            self._stop = self._stop or GradeError(f"the store cannot be written: {error}")
+            self._room.set()
 
     def _brought(self, row: ItemRecord) -> GradedRow:
         """A row with the sample that it brought, or none."""
@@ -201,15 +204,17 @@ class Execution:
         outcomes = {one.place: one.failed(error) for one in self._criteria}
         return GradedRow(n, item, read_sample(None), dumps(shown).decode(), outcomes)
 
-    async def _execute_row(self, row: ItemRecord) -> None:
+    async def _execute_row(self, row: ItemRecord) -> bool:
+        """Whether the row has been graded, and is to be committed."""
         try:
             samples = self._source.prompt is not None and row.sample is None
             graded = await self._sample(row) if samples else self._brought(row)
             if not graded.outcomes and self._asking:
                 await self._ask(graded)
         except Interrupted:
-            return
-        self._graded.append(graded)
+            return False
+        self._journal.add_row(graded, WAITING_PART * self._window())
+        return True
 
     async def _ask(self, graded: GradedRow) -> None:
         """Grade by the criteria that ask somebody, all at once.
@@ -250,7 +255,7 @@ class Execution:
             if isinstance(error, ModelStop):
                 self._stop = self._stop or error
             if error.usage is not None:
-                self._usage.append(model_usage(error.model or source.model, "sampler", error.usage))
+                self._journal.add_usage(model_usage(error.model or source.model, "sampler", error.usage))
             shown = shown_sample(messages=messages, sampling=source.sampling, error=error)
             return self._failed(row.n, item, error, shown)
         shown = shown_sample(
@@ -261,26 +266,9 @@ class Execution:
             usage=reply.usage,
         )
         text = dumps(shown).decode()
-        self._samples.append((row.n, dumps(reply.completion).decode(), text))
-        self._usage.append(model_usage(reply.model, "sampler", reply.usage))
+        self._journal.add_sample(row.n, dumps(reply.completion).decode(), text)
+        self._journal.add_usage(model_usage(reply.model, "sampler", reply.usage))
         return GradedRow(row.n, item, sample, text, {})
-
-    # --- keeping ---
-
-    async def _keep(self) -> None:
-        """Commit what is there, again and again."""
-        while True:
-            await asyncio.sleep(COMMIT_S)
-            await asyncio.shield(self._commit())
-
-    async def _commit(self) -> None:
-        samples, self._samples = self._samples, []
-        usage, self._usage = self._usage, []
-        graded, self._graded = self._graded, []
-        if samples or usage:
-            await self._on_thread(self._store.items.sampled, self._run.number, samples, usage)
-        for start in range(0, len(graded), CHUNK):
-            await self._on_thread(self._finish, graded[start : start + CHUNK])
 
     def _finish(self, rows: Sequence[GradedRow]) -> None:
         """Grade by the criteria that ask nobody, over all rows at once, and keep the results."""

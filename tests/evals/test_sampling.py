@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,11 +18,12 @@ import pytest
 from graders.ask import SampleAsk
 from graders.engine.backends import Backends
 from graders.errors import ModelParseError, ModelRefusal, ModelServerError, ModelStop
+from graders.evals import foreground
 from graders.evals.runner import Runner
 from graders.evals.service import Evals
 from graders.sampling import ScriptedSampler
 from graders.sampling.scripted import chat_completion
-from graders.store import Store
+from graders.store import RunRecord, Store
 from tests.evals.support import (
     client_of,
     counts,
@@ -335,6 +339,74 @@ def test_a_stopped_server_goes_on_where_it_was() -> None:
     assert len(set(asked)) == 100
     assert len(asked) <= 104
     assert found.usage[0].calls == 100
+
+
+@contextmanager
+def executing(script: Any, n_rows: int, rows: int) -> Iterator[tuple[Store, RunRecord, Callable[[], Runner]]]:
+    """A store with a queued run that samples, and what begins to execute it."""
+    with (
+        TemporaryDirectory() as home,
+        Store(Path(home)) as store,
+        Backends(config=load_config_of(""), sampler=ScriptedSampler(script)) as backends,
+    ):
+        evals = Evals(store, backends)
+        data = [{"item": {"question": str(n), "answer": str(n)}} for n in range(n_rows)]
+        made = evals.create({"data_source_config": custom(), "testing_criteria": [equals()]})
+        run = evals.create_run(made.id, {"data_source": sampled(*data)})
+        yield store, run, lambda: Runner(store, backends, rows=rows)
+
+
+def test_rows_that_wait_for_a_commit_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill asks again about what is not committed, however fast the model answers: so no more than that is asked."""
+    asked: list[str] = []
+    free = threading.Event()
+
+    def answer(ask: SampleAsk) -> str:
+        asked.append(ask.messages[0]["content"]["text"])
+        return asked[-1]
+
+    with executing(answer, n_rows=100, rows=8) as (store, run, begin):
+        keep = store.items.sampled
+
+        def waits(*arguments: Any) -> None:
+            assert free.wait(60)
+            keep(*arguments)
+
+        monkeypatch.setattr(store.items, "sampled", waits)
+        runner = begin()
+        try:
+            until = time.monotonic() + 60
+            while len(asked) < 8 and time.monotonic() < until:
+                time.sleep(0.01)
+            time.sleep(0.2)
+            assert len(asked) == 8
+            free.set()
+            found = foreground.wait(store, run.id, lambda run: None, timeout_s=60)
+        finally:
+            free.set()
+            runner.close()
+
+    assert found is not None
+    assert (found.status, found.passed, len(asked)) == ("completed", 100, 100)
+
+
+def test_a_store_that_cannot_be_written_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the reason; nothing more is asked for, and what was not kept does not count."""
+    with executing(lambda ask: "x", n_rows=100, rows=8) as (store, run, begin):
+
+        def full(*arguments: Any) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        monkeypatch.setattr(store.items, "finish", full)
+        runner = begin()
+        try:
+            found = foreground.wait(store, run.id, lambda run: None, timeout_s=60)
+        finally:
+            runner.close()
+
+    assert found is not None
+    assert (found.status, found.done) == ("failed", 0)
+    assert "disk is full" in (found.error or "")
 
 
 def test_an_azure_client() -> None:
