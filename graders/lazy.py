@@ -10,7 +10,7 @@ from typing import Any
 def lazy_names(
     package: str, homes: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """A package's `__getattr__` and `__dir__`.
+    """A package's `__getattr__` and `__dir__`; the latter names what is public, for completion in a notebook.
 
     Args:
         package: Its `__name__`.
@@ -28,6 +28,6 @@ def lazy_names(
         return value
 
     def names() -> list[str]:
-        return sorted(vars(sys.modules[package]).keys() | homes.keys())
+        return sorted(getattr(sys.modules[package], "__all__", homes))
 
     return load, names

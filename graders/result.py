@@ -206,6 +206,20 @@ class RunResult(NamedTuple):
             },
         }
 
+    def _repr_html_(self) -> str:
+        from graders.notebook import table
+
+        rows: list[tuple[object, ...]] = [("reward", self.reward if self.ok else "none: the row failed")]
+        rows += [
+            (key, self.failed_members.get(key, value), "of a member")
+            for key, value in self.sub_rewards.items()
+        ]
+        rows += [(failure.flag, failure) for failure in self.failures]
+        for model, usage in self.model_grader_token_usage_per_model.items():
+            rows.append((model, f"{usage.total_tokens} tokens"))
+        rows.append(("seconds", self.execution_time))
+        return table(f"{self.identity.name} ({self.identity.type})", rows)
+
     def to_wire(self) -> dict[str, Any]:
         """The run endpoint's JSON, every field present."""
         spent = self.spent

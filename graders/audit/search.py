@@ -84,6 +84,11 @@ class Attack(Sequence[Exploit]):
     def __getitem__(self, index: Any) -> Any:
         return self.exploits[index]
 
+    def _repr_html_(self) -> str:
+        from graders.notebook import block
+
+        return block(f"{len(self)} exploits", "\n".join(map(str, self.exploits)))
+
     def bad_rows(self) -> list[dict[str, Any]]:
         """A row for each that was broken, with all samples that broke it among its `bad` ones."""
         rows: dict[RowId, dict[str, Any]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,8 @@ from graders.results.write import Writer
 if TYPE_CHECKING:
     from graders.engine.grader import Grader
     from graders.result import RunResult
+
+_log = logging.getLogger(__name__)
 
 #: Rows in a row that fail without the sample's doing: then it is the machinery that is broken.
 STOP_AFTER = 50
@@ -72,6 +75,7 @@ class DatasetRun:
         self.started = time.monotonic()
 
     def run(self) -> Run:
+        _log.info("%s (%s) on %s", self.grader.name, self.grader.type, self.dataset.data.name)
         broken, complete = "", False
         try:
             with self.writer, self._ticking():
@@ -86,7 +90,9 @@ class DatasetRun:
             broken = str(error)
         if self.progress:
             self.progress(self._progress())
+        _log.info("%s: %s", self.writer.path, self._progress())
         return Run(
+            self.writer.path,
             self.writer.tally,
             self._graded(),
             self.before - self.found if complete and not self.is_narrow and self.selection.is_whole else 0,
@@ -148,7 +154,8 @@ class DatasetRun:
     def _progress(self) -> Progress:
         tally = self.writer.tally
         total = self.selection.total(self.dataset.data.total)
-        if total is None and self.read and self.selection.is_whole:
+        estimated = total is None and bool(self.read) and self.selection.is_whole
+        if estimated and self.read:
             total = max(tally.rows, int(len(self.id_assigner) / self.read))
         return Progress(
             rows=tally.rows,
@@ -158,6 +165,7 @@ class DatasetRun:
             seconds=time.monotonic() - self.started,
             tokens=sum(prompt + completion for prompt, completion in tuple(tally.tokens.values())),
             cost=self._cost(),
+            estimated=estimated,
         )
 
     def _graded(self) -> int:

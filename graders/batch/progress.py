@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graders.results.lines import Tally
+
+if TYPE_CHECKING:
+    from graders.stats.figures import Summary
+    from graders.usage import Usage
 
 #: How long an interrupted run waits for judges; what they would have answered later is asked again on resume.
 JUDGES_S = 0.25
@@ -26,6 +31,7 @@ class Progress:
         failed: Those of them with a flag.
         graded: Rows graded by this run.
         total: Rows of the data: known, or estimated from how much has been read; None when neither is possible.
+        estimated: Whether `total` is an estimate.
         seconds: Since the run began.
         tokens: Judges' tokens in the results file, prompts and answers.
         cost: What judges cost in this run, by the [prices] table; None without prices.
@@ -38,6 +44,25 @@ class Progress:
     seconds: float
     tokens: int
     cost: float | None
+    estimated: bool = False
+
+    def __str__(self) -> str:
+        """`1,234 rows of about 5,000 (24%)  310/s  12 failed  45,678 tokens  cost 0.1234  0:12 left`."""
+        about = "about " if self.estimated else ""
+        of = f" of {about}{self.total:,} ({self.rows / self.total:.0%})" if self.total else ""
+        rate = self.graded / max(self.seconds, 0.001)
+        parts = [
+            f"{self.rows:,} rows{of}",
+            f"{rate:,.{0 if rate >= 10 else 1}f}/s",
+            f"{self.failed:,} failed",
+        ]
+        if self.tokens:
+            parts.append(f"{self.tokens:,} tokens")
+        if self.cost is not None:
+            parts.append(f"cost {self.cost:.4g}")
+        if self.left_s is not None and self.seconds > 1:
+            parts.append(f"{_clock(self.left_s)} left")
+        return "  ".join(parts)
 
     @property
     def left_s(self) -> float | None:
@@ -47,11 +72,30 @@ class Progress:
         return max(0, self.total - self.rows) * self.seconds / self.graded
 
 
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def notebook_line() -> Callable[[Progress], None] | None:
+    """A line under the running cell that renews itself; None outside of a notebook's kernel."""
+    if "ipykernel" not in sys.modules:
+        return None
+    from IPython import display, get_ipython
+
+    if not hasattr(get_ipython(), "kernel"):
+        return None
+    line = display.display(display.Pretty(""), display_id=True)
+    return lambda now: line.update(display.Pretty(str(now)))
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """How a run ended.
 
     Attributes:
+        output: The results file; "-" is standard output.
         tally: Counts over the whole results file, rows of earlier runs included.
         graded: Rows graded by this run.
         unmatched_rows: Rows of the file that the data does not have.
@@ -64,6 +108,7 @@ class Run:
         narrow_enough: Whether it ended before the data did, since `until_width` was reached.
     """
 
+    output: str
     tally: Tally
     graded: int
     unmatched_rows: int
@@ -74,6 +119,51 @@ class Run:
     infrastructure_failures: int = 0
     cost: float | None = None
     narrow_enough: bool = False
+
+    def summary(self, price: Callable[[str, Usage], float | None] = lambda model, usage: None) -> Summary:
+        """The figures of the results file: `summary().rewards.mean` has the mean and its 95 % interval.
+
+        Args:
+            price: As in `graders.stats.summary.summarise`.
+
+        Raises:
+            ResultsError: the results went to standard output, or can no longer be read.
+        """
+        from graders.stats.gather import gather
+        from graders.stats.summary import summarise
+
+        return summarise(gather(self.output), price)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts for JSON; `mean` is that of the scored rows, None without any."""
+        tally = self.tally
+        return {
+            "output": self.output,
+            "rows": tally.rows,
+            "scored": tally.scored,
+            "failed": tally.failed,
+            "mean": tally.total / tally.scored if tally.scored else None,
+            "flags": dict(tally.flags),
+            "graded": self.graded,
+            "seconds": self.seconds,
+            "interrupted": self.interrupted,
+            "broken": self.broken,
+            "notes": list(self.notes),
+            "cost": self.cost,
+        }
+
+    def _repr_html_(self) -> str:
+        from graders.notebook import table
+        from graders.results.read import ResultsError
+
+        facts = {
+            name: value for name, value in self.to_dict().items() if value not in (None, "", [], {}, False)
+        }
+        shown = table("Run", facts.items())
+        try:
+            return shown + self.summary()._repr_html_()
+        except ResultsError:
+            return shown
 
 
 class Stop:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from graders.batch.chunks import Workers
 from graders.batch.grading import DatasetRun
-from graders.batch.progress import Progress, Run, Stop
+from graders.batch.progress import Progress, Run, Stop, notebook_line
 from graders.batch.selection import Selection
 from graders.datasets.dataset import Dataset, open_dataset
 from graders.datasets.ids import ID_SCHEME, has_question
@@ -75,7 +75,8 @@ def grade_dataset(
         merge: As in `Grader.run_batch`.
         backends: As in `graders.compile`.
         workers: Who grades, when not this process.
-        progress: Called a few times a second, from a thread of its own, and once in the end.
+        progress: Called a few times a second, from a thread of its own, and once in the end. None: in a notebook a line
+            under the cell, nothing elsewhere.
         stop: Asked between rows whether to end; without it Ctrl-C raises KeyboardInterrupt, as everywhere.
         until_width: Stop when the 95 % interval of the mean is at most so wide. The interval allows for having been
             looked at on the way. Rows are taken in the data's order, which should be a random one.
@@ -106,7 +107,7 @@ def grade_dataset(
         jobs,
         merge,
         workers,
-        progress,
+        progress or notebook_line(),
         stop,
         narrow_enough,
     ).run()

@@ -34,6 +34,7 @@ COMMANDS = {
     "batch": "Grade a dataset.",
     "test": "Run the tests of graders in graders.toml.",
     "report": "Make a page, or a short summary, of results.",
+    "export": "Hand results to MLflow, Weights & Biases or OpenTelemetry.",
     "compare": "Say whether one results file is better than another.",
     "serve": "Answer the hosted service's endpoints over HTTP.",
     "evals": "Run, show and compare evals of the store.",
@@ -82,8 +83,25 @@ class Lazy(click.Group):
     epilog="Start with: grader run SPEC --sample 'some text' --item '{\"answer\": \"some text\"}'",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="grader")
-def group() -> None:
+@click.option(
+    "-v", "--verbose", count=True, help="Log what is done to stderr; -vv every request of judges as well."
+)
+def group(verbose: int) -> None:
     """Run and validate OpenAI-style graders on your own machine."""
+    if verbose:
+        _log_to_stderr(verbose)
+
+
+def _log_to_stderr(verbose: int) -> None:
+    """The loggers `graders` and `graders_sandbox`, and those below them."""
+    import logging
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for name in ("graders", "graders_sandbox"):
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
 
 
 def main(argv: list[str] | None = None) -> Any:

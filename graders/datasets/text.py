@@ -223,10 +223,9 @@ def _csv(file: IO[bytes], name: str, delimiter: str) -> Iterator[Chunk]:
     first = 1
     try:
         header = next(filled, [])
-        if delimiter == "," and len(header) == 1 and ";" in header[0]:
-            # as spreadsheets write it where the comma is the decimal point
-            table = csv.reader(text, delimiter=";")
-            header = next(csv.reader(header, delimiter=";"))
+        if delimiter == "," and len(header) == 1 and (other := _delimiter_of(header[0])):
+            table = csv.reader(text, delimiter=other)
+            header = next(csv.reader(header, delimiter=other))
             filled = filter(None, table)
         if len(set(header)) < len(header):
             raise DataError(f"{name}: the header names a field twice: {', '.join(header)}")
@@ -236,6 +235,12 @@ def _csv(file: IO[bytes], name: str, delimiter: str) -> Iterator[Chunk]:
             first += len(rows)
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{name}:{table.line_num}: not CSV in UTF-8: {error}") from None
+
+
+def _delimiter_of(header: str) -> str:
+    """The delimiter in a header that has no comma: spreadsheets write `;` where that is the decimal point; "" of none."""
+    found = max(";\t|", key=header.count)
+    return found if found in header else ""
 
 
 def _record(record: list[str], header: list[str], number: int) -> DataRow:

@@ -6,6 +6,7 @@ and what an error response means. A subclass says what is sent and how an answer
 
 from __future__ import annotations
 
+import logging
 import ssl
 import time
 from abc import ABC, abstractmethod
@@ -23,6 +24,8 @@ from graders.endpoints.wire import NotAnAnswer, NotSendable
 from graders.errors import GradeError, ModelServerError, ModelStop
 from graders.jsontext import request_body
 from graders.usage import Usage
+
+_log = logging.getLogger(__name__)
 
 #: How long an endpoint that refused the key or the quota is not asked again.
 STOPPED_S = 30.0
@@ -111,9 +114,11 @@ class EndpointCall(ABC, Generic[P, R]):
             while True:
                 try:
                     return await self._attempt()
-                except CapabilityLearned:
+                except CapabilityLearned as lesson:
                     self.lessons += 1
+                    _log.info("%s does not take: %s", self.endpoint.route.origin, lesson)
                 except Retry as retry:
+                    _log.info("%s, attempt %d: %s", self.endpoint.route.origin, self.attempts, retry)
                     await self._wait(retry)
         except GradeError as error:
             raise error.replace(
@@ -182,6 +187,9 @@ class EndpointCall(ABC, Generic[P, R]):
             endpoint.limiter.succeeded()
             endpoint.totals.answered(timing.clock() - sent_at, usage, endpoint.price)
         finally:
+            _log.debug(
+                "%s, attempt %d: %.3f s", endpoint.route.origin, self.attempts, timing.clock() - sent_at
+            )
             self.seconds += timing.clock() - sent_at
             endpoint.limiter.leave()
             if tokens and usage.total_tokens is not None:

@@ -47,6 +47,11 @@ class Explanation:
         reward = f"reward: {result.reward:g}"
         return "\n".join([*lines, reward if result.ok else f"{reward}, which is no score: the row failed"])
 
+    def _repr_html_(self) -> str:
+        from graders.notebook import block
+
+        return block("How the row got its reward", str(self))
+
     def to_dict(self) -> dict[str, Any]:
         """The same for JSON."""
         steps = [{"at": step.at, "text": step.text} for step in self.steps]

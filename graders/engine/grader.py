@@ -79,6 +79,13 @@ class Grader:
     def __repr__(self) -> str:
         return f"Grader({self.name!r}, type={self.type!r})"
 
+    def _repr_html_(self) -> str:
+        from graders.notebook import block
+
+        warnings = "".join(f"\n{warning}" for warning in self.warnings)
+        text = json.dumps(self.spec.to_json(), indent=2, ensure_ascii=False)
+        return block(f"{self.name} ({self.type})", text + warnings)
+
     def run(
         self,
         sample: object,

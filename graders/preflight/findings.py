@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from graders.errors import Problem
+from graders.wording import plural
 
 if TYPE_CHECKING:
     from graders.endpoints.spending import Estimate
@@ -70,6 +71,12 @@ class CheckReport:
     def ok(self) -> bool:
         """Whether there is no error; warnings may be there."""
         return not any(finding.severity == "error" for finding in self.findings)
+
+    def _repr_html_(self) -> str:
+        from graders.notebook import table
+
+        found = ((f.severity, f.grader, f.path, f"{f.message} {f.suggestion}", f.code) for f in self.findings)
+        return table(f"{plural(len(self.findings), 'finding')} in {plural(self.rows, 'row')}", found)
 
 
 @dataclass(slots=True)

@@ -74,6 +74,9 @@ class Report:
     held: str
     claims: tuple[Claim, ...] = ()
 
+    def _repr_html_(self) -> str:
+        return self.summary._repr_html_()
+
     def to_json(self) -> dict[str, Any]:
         """Everything but the rows, as plain JSON."""
         agreed = None

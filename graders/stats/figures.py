@@ -147,6 +147,26 @@ class Summary:
         costs = [spent.cost for spent in self.spent]
         return None if not costs or None in costs else math.fsum(cost for cost in costs if cost is not None)
 
+    def _repr_html_(self) -> str:
+        from graders.notebook import table
+
+        rows: list[tuple[object, ...]] = [
+            ("rows", f"{self.rows:,}: {self.scored:,} scored, {self.failed:,} failed")
+        ]
+        means = [("mean reward", self.rewards and self.rewards.mean), ("pass rate", self.passed)]
+        means += [(sub.key, sub.spread.mean) for sub in self.subs]
+        rows += [
+            (name, f"{mean.value:.4f}", f"95 % {mean.low:.4f} to {mean.high:.4f}")
+            for name, mean in means
+            if mean
+        ]
+        rows += [
+            (reason.flag, f"{reason.rows:,} x {reason.text}", f"row {reason.example}")
+            for reason in self.reasons[:5]
+        ]
+        rows += [("note", caution) for caution in self.cautions]
+        return table(f"{self.header.name} on {self.header.data}", rows)
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON; numbers that do not exist are null."""
         made = to_json(self)

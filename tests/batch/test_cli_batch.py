@@ -197,7 +197,9 @@ def test_progress_elsewhere_than_on_a_terminal(folder: Path) -> None:
     lines = done.stderr.splitlines()
     assert 1 <= len(lines) <= 8
     for line in lines:
-        assert re.fullmatch(r"\d+ rows of 12 \(\d+%\)  \d+/s  0 failed(  \d+:\d\d left)?", line), line
+        assert re.fullmatch(
+            r"\d+ rows of (?:about )?\d+ \(\d+%\)  [\d.]+/s  0 failed(  \d+:\d\d left)?", line
+        ), line
 
 
 def test_a_dead_judge_is_not_called_bad_data(folder: Path) -> None:
@@ -245,10 +247,30 @@ def test_progress_on_a_terminal(folder: Path) -> None:
     assert process.returncode == 0, seen
     shown = [line for line in seen.decode().split("\r\x1b[K") if line.strip()]
     assert len(shown) >= 3
-    assert re.match(r"\d+ rows of 20 \(\d+%\)  \d+/s  0 failed", shown[-1]), shown[-1]
+    assert re.match(r"\d+ rows of (about )?20 \(\d+%\)  [\d.]+/s  0 failed", shown[-1]), shown[-1]
     assert any(re.search(r"\d+ tokens  cost 0\.\d+", line) for line in shown), shown
     assert "20 scored" in out
     assert seen.endswith(b"\r\x1b[K")
+
+
+def test_verbose_logs_what_is_done(folder: Path) -> None:
+    """`grader -v` has the loggers of the engine on stderr; without it nothing is logged."""
+    write_spec(folder / "spec.json", string_check())
+    write_rows(folder / "rows.jsonl", ROWS)
+    command = [sys.executable, "-m", "graders.cli", "-v", "batch", "spec.json", "rows.jsonl", "-o", "r", "-q"]
+
+    loud = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=60).stderr
+    quiet = subprocess.run(
+        [c for c in command if c != "-v"] + ["--force"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stderr
+
+    assert re.search(r"INFO graders\.batch\.grading: check \(string_check\) on rows\.jsonl", loud)
+    assert quiet == ""
 
 
 def test_help_teaches(here: Callable[..., Done]) -> None:

@@ -43,6 +43,8 @@ FILES = [
     pytest.param("d.csv", codecs.BOM_UTF8 + CSV.encode(), id="CSV with a byte order mark"),
     pytest.param("d.csv", CSV.encode("utf-16"), id="CSV in UTF-16"),
     pytest.param("d.csv", CSV.replace(",", ";").encode(), id="CSV with semicolons"),
+    pytest.param("d.csv", CSV.replace(",", "\t").encode(), id="CSV with tabs"),
+    pytest.param("d.csv", CSV.replace(",", "|").encode(), id="CSV with bars"),
     pytest.param("d.tsv", CSV.replace(",", "\t").encode(), id="TSV"),
 ]
 

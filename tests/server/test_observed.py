@@ -29,6 +29,26 @@ def server() -> Iterator[Running]:
             yield running
 
 
+def test_prometheus_own_parser_reads_it() -> None:
+    """Families, kinds and escaped labels, by the library that we do not use to write them."""
+    parser = pytest.importorskip("prometheus_client.parser")
+    metrics = Metrics()
+    metrics.request('a "route"\\n', 200, 0.3)
+    metrics.sandbox("value")
+    families = {family.name: family for family in parser.text_string_to_metric_families(metrics.text())}
+
+    (request,) = families["graders_requests"].samples
+    assert (families["graders_requests"].type, request.labels["route"], request.value) == (
+        "counter",
+        'a "route"\\n',
+        1,
+    )
+    seconds = families["graders_request_seconds"]
+    assert seconds.type == "histogram"
+    assert {sample.value for sample in seconds.samples if sample.labels.get("le") in ("0.5", "+Inf")} == {1}
+    assert families["graders_sandbox_outcomes"].samples[0].labels == {"outcome": "value"}
+
+
 def parsed(text: str) -> dict[str, dict[str, float]]:
     """family -> labels -> value; every sample belongs to the family that was described before it."""
     families: dict[str, dict[str, float]] = {}

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from graders.results.lines import Tally
     from graders.stats.figures import Summary
 
-#: Between two progress lines where stderr is not a terminal.
-LINE_EVERY_S = 5.0
+#: Between the first two progress lines where stderr is not a terminal; each further pause is twice as long, up to the last.
+FIRST_PAUSE_S, LAST_PAUSE_S = 5.0, 60.0
 
 
 def is_file(output: str) -> bool:
@@ -29,12 +29,13 @@ def is_file(output: str) -> bool:
 
 
 class Talk:
-    """Everything on stderr: a line that renews itself on a terminal, one every LINE_EVERY_S elsewhere; the summary."""
+    """Everything on stderr: a line that renews itself on a terminal, one now and then elsewhere; the summary."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._terminal = sys.stderr.isatty() and not quiet
         self._told = time.monotonic()
+        self._pause_s = FIRST_PAUSE_S
 
     def say(self, text: str) -> None:
         click.echo(text, err=True)
@@ -49,11 +50,12 @@ class Talk:
             return
         if self._terminal:
             columns = os.get_terminal_size(2).columns
-            sys.stderr.write(f"\r\x1b[K{_line(now)[: columns - 1]}")
+            sys.stderr.write(f"\r\x1b[K{str(now)[: columns - 1]}")
             sys.stderr.flush()
-        elif time.monotonic() - self._told > LINE_EVERY_S:
+        elif time.monotonic() - self._told > self._pause_s:
             self._told = time.monotonic()
-            self.say(_line(now))
+            self._pause_s = min(LAST_PAUSE_S, 2 * self._pause_s)
+            self.say(str(now))
 
     def summary(self, run: Run, output: str, summary: Summary | None, judges: Mapping[str, object]) -> None:
         if self._quiet:
@@ -99,26 +101,3 @@ def _counts(tally: Tally) -> list[str]:
     for model, (prompt, completion) in tally.tokens.items():
         lines.append(f"{model}: {prompt:,} tokens asked, {completion:,} answered")
     return lines
-
-
-def _line(now: Progress) -> str:
-    """`1,234 rows of 5,000 (24 %)  310/s  12 failed  45,678 tokens  cost 0.1234  0:12 left`."""
-    of = f" of {now.total:,} ({now.rows / now.total:.0%})" if now.total else ""
-    parts = [
-        f"{now.rows:,} rows{of}",
-        f"{now.graded / max(now.seconds, 0.001):,.0f}/s",
-        f"{now.failed:,} failed",
-    ]
-    if now.tokens:
-        parts.append(f"{now.tokens:,} tokens")
-    if now.cost is not None:
-        parts.append(f"cost {now.cost:.4g}")
-    if now.left_s is not None and now.seconds > 1:
-        parts.append(f"{_clock(now.left_s)} left")
-    return "  ".join(parts)
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

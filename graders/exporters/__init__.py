@@ -1,0 +1,47 @@
+"""Results where people keep their numbers: each file hands a results file to one library.
+
+    from graders.exporters import export
+
+    export("results.jsonl", "mlflow", project="answers")
+
+Nothing here imports such a library before it is asked for. A failed row is sent with its flag and without a number.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+#: target -> its module, which has `export`, and the extra that installs its library.
+EXPORTERS = {
+    "mlflow": ("graders.exporters.mlflow", "mlflow"),
+    "wandb": ("graders.exporters.wandb", "wandb"),
+    "otel": ("graders.exporters.opentelemetry", "otel"),
+}
+
+
+def export(results: str | Path, to: str, *, project: str | None = None, name: str | None = None) -> str:
+    """Hand a results file to a library, which decides by its own settings where that goes.
+
+    Args:
+        to: One of EXPORTERS.
+        project: The experiment of MLflow, the project of Weights & Biases, the scope of OpenTelemetry's logger.
+        name: Of the run; None: the grader's.
+
+    Returns:
+        Where it went, in words.
+
+    Raises:
+        ValueError: there is no such target.
+        ImportError: its library is not installed; the message says how to install it.
+        ResultsError: the file cannot be read.
+    """
+    if to not in EXPORTERS:
+        raise ValueError(f"no exporter {to!r}; there are {', '.join(EXPORTERS)}")
+    module, extra = EXPORTERS[to]
+    try:
+        exporter: Any = import_module(module)
+        return str(exporter.export(results, project=project, name=name))
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{error}: pip install 'local-graders[{extra}]'") from error
