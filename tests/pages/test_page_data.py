@@ -16,7 +16,7 @@ from tests.server.support import Running, serving
 
 @pytest.fixture(scope="module")
 def seeded() -> Iterator[tuple[Running, str, list[str]]]:
-    with seeded_server() as made:
+    with seeded_server(config='[prices]\n"m" = { input = 1.0, output = 2.0 }\n') as made:
         yield made
 
 
@@ -39,7 +39,7 @@ def test_an_eval_is_listed_with_its_last_rates(seeded: tuple[Running, str, list[
 
 
 def test_a_run_has_a_rate_for_each_criterion(seeded: tuple[Running, str, list[str]]) -> None:
-    """Its errors are counted apart; tokens stand by model and role, without a price without a cost."""
+    """Its errors are counted apart; tokens stand by model and role, with a cost where the model has a price."""
     server, eval_id, runs = seeded
 
     found = server.ask("GET", f"/pages/evals/{eval_id}").json()
@@ -49,8 +49,9 @@ def test_a_run_has_a_rate_for_each_criterion(seeded: tuple[Running, str, list[st
     assert [one["name"] for one in run["criteria"]] == ["equal", "helpful", "unknown field"]
     assert [one["errored"] for one in run["criteria"]] == [0, 0, 12]
     assert all(one["passed"] + one["failed"] + one["errored"] == N_ITEMS for one in run["criteria"])
-    assert {(one["model"], one["role"]) for one in run["usage"]} >= {("m", "sampler")}
-    assert run["cost"] is None
+    used = {(one["model"], one["role"]): one for one in run["usage"]}
+    assert run["cost"] == pytest.approx(N_ITEMS * (10 * 1.0 + 5 * 2.0) / 1e6)
+    assert used["judge", "grader"]["cost"] is None
 
 
 FILTERS: list[Any] = [
@@ -143,8 +144,8 @@ def test_runs_side_by_side(seeded: tuple[Running, str, list[str]]) -> None:
 
 
 def test_a_run_is_graded_again(seeded: tuple[Running, str, list[str]]) -> None:
-    """Other criteria over the same samples: a new eval, and no model is asked for a sample."""
-    server, eval_id, (run_id, _) = seeded
+    """Other criteria over the same samples: a new eval, no model is asked for a sample, and the runs are comparable."""
+    server, eval_id, (run_id, other_id) = seeded
     criteria = [{"type": "string_check", "name": "paris", "operation": "like", "input": "{{sample.output_text}}", "reference": "Paris"}]  # fmt: skip
 
     answer = server.post(f"/v1/evals/{eval_id}/runs/{run_id}/regrade", {"testing_criteria": criteria})
@@ -155,6 +156,10 @@ def test_a_run_is_graded_again(seeded: tuple[Running, str, list[str]]) -> None:
     assert run.eval_id != eval_id
     assert (run.result_counts.passed, run.result_counts.failed) == (N_ITEMS - 19, 19)
     assert not [one for one in run.per_model_usage or [] if one.invocation_count]
+    three = [("run_id", one) for one in (run_id, run.id, other_id)]
+    compared = server.ask("GET", f"/pages/comparison?{urlencode(three)}").json()
+    assert [one["run_id"] for one in compared["comparisons"]] == [run.id, other_id]
+    assert all(len(pair["verdicts"]) == 3 for pair in compared["data"])
 
 
 def test_report_url_is_a_page(seeded: tuple[Running, str, list[str]]) -> None:

@@ -1,4 +1,9 @@
-"""The pages in a real browser: what they show, by keyboard, in light, dark and on a phone, with texts that attack them."""
+"""The pages in a real browser: what they show, by keyboard, in light, dark and on a phone, with texts that attack them.
+
+    GRADERS_SCREENSHOTS=docs/img python -m pytest -m slow tests/pages/test_pages_in_browser.py
+
+writes the documents' pictures anew; without the variable the tests only look.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +22,7 @@ from tests.server.support import Running
 from tests.tuning.support import tuning_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not BINARY, reason="there is no chromium")]
+IMAGES = Path(__file__).parents[2] / "docs" / "img"
 AXE = os.environ.get("AXE_CORE")  # axe.min.js of the npm package axe-core
 
 
@@ -136,8 +142,8 @@ def test_items_are_narrowed_down(seeded: tuple[Running, str, list[str]]) -> None
         choose(page, "high", "0.5")
         page.wait(f"{n_rows} === 19")
         address = page.look("location.href")
-        page.look("location.reload()")
-        page.wait(f"{n_rows} === 19 && document.getElementById('high').value === '0.5'")
+        page.look("window.isOld = true; location.reload()")
+        page.wait(f"!window.isOld && {n_rows} === 19 && document.getElementById('high').value === '0.5'")
         choose(page, "high", "")
         page.wait(f"{n_rows} === 50")
         page.look("[...document.querySelectorAll('.pager button')].at(-1).click()")
@@ -277,6 +283,34 @@ def test_a_job_has_curves_checkpoints_and_events() -> None:
     assert "Step 900/900" in text
 
 
+PICTURES = {
+    # name: address, what is there once it has been drawn, what is opened, height
+    "run-page": ("/evals/{eval}?run_id={a}&status=fail", ".opener", ".opener", 1250),
+    "compare-page": ("/compare?run_id={a}&run_id={b}", ".pair-row", ".pair-row > summary", 820),
+    "server-page": ("/row", "#problems .fine", "#run", 780),
+}
+
+
+def test_the_pictures_of_the_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What docs/img has is what the pages look like: the same size, and drawn without an error."""
+    monkeypatch.setattr("tests.pages.seeded.HOSTILE", "")
+    folder = Path(os.environ.get("GRADERS_SCREENSHOTS", tmp_path))
+    with seeded_server() as (server, eval_id, (a, b)):
+        for name, (path, drawn, opened, height) in PICTURES.items():
+            address = server.url + path.format(eval=eval_id, a=a, b=b)
+            with chromium(address, height=height) as page:
+                page.wait(f"document.querySelector('{drawn}')")
+                page.look(f"document.querySelector('{opened}').click()")
+                page.wait("document.querySelector('.item, .reward')")
+                page.screenshot(folder / f"{name}.png")
+                assert is_safe(page)
+
+    for name in PICTURES:
+        header = slice(16, 24)  # width and height of a PNG
+        made, shown = (folder / f"{name}.png", IMAGES / f"{name}.png")
+        assert made.read_bytes()[header] == shown.read_bytes()[header]
+
+
 def test_the_token_is_asked_for_once() -> None:
     """A wrong one is asked for again; with it the page is drawn, and the next page needs none."""
     with seeded_server(token="a secret") as (server, eval_id, _), chromium(server.url + "/") as page:
@@ -287,5 +321,5 @@ def test_the_token_is_asked_for_once() -> None:
             if token == "wrong":
                 page.wait("/not its token/.test(document.getElementById('token-hint').textContent)")
         page.wait("document.querySelector('tbody th a')")
-        page.look(f"location.href = '/evals/{eval_id}'")
-        page.wait("document.querySelectorAll('tbody th a').length === 2")
+        page.look(f"window.isOld = true; location.href = '/evals/{eval_id}'")
+        page.wait("!window.isOld && document.querySelectorAll('tbody th a').length === 2")

@@ -1,5 +1,5 @@
 import { make, oneLine, visible } from "./dom.js";
-import { count, errorsOf, percent, rateOf, statusOf } from "./charts.js";
+import { count, errorsOf, rateOf, statusOf } from "./charts.js";
 import { diff } from "./diff.js";
 import { here, go, link } from "./router.js";
 import { titleOf } from "./runs.js";
@@ -57,10 +57,10 @@ export async function comparePage(view) {
 
 // A p value in words.
 const chanceOf = p => p < 0.001 ? "< 0.001" : p.toFixed(3);
-const signedPoints = part => (part > 0 ? "+" : part < 0 ? "−" : "") + percent(Math.abs(part));
+const signedPoints = part => (part > 0 ? "+" : part < 0 ? "−" : "") + (Math.abs(part) * 100).toFixed(1);
 
 function figuresAgainst(one, letter) {
-  const head = ["Criterion", "Items", "A", letter, `${letter} − A`, "95 % interval", "Up", "Down", "McNemar p"];
+  const head = ["Criterion", "Items", "A", letter, `${letter} − A, points`, "95 % interval", "Up", "Down", "McNemar p"];
   const rows = one.criteria.map(each => make("tr", {}, make("th", { scope: "row", class: "name" }, make("bdi", {}, visible(each.name))),
     make("td", { class: "num" }, count(each.n), each.left_out ? make("span", { class: "bad small below" }, `${count(each.left_out)} left out for an error`) : null),
     make("td", {}, rateOf(each.rates[0], { picture: false })), make("td", {}, rateOf(each.rates[1], { picture: false })),
@@ -70,7 +70,7 @@ function figuresAgainst(one, letter) {
   const apart = one.only_a || one.only_b ? ` ${count(one.only_a)} items are only in A, ${count(one.only_b)} only in ${letter}.` : "";
   return make("section", {}, make("header", {}, make("h2", {}, `${letter} against A`),
     make("p", {}, `${count(one.n_pairs)} items in both.${apart} Exact p values, Holm's over all that are shown here.`)),
-    make("div", { class: "card scroll", tabindex: "0", role: "region", "aria-label": `${letter} against A` }, make("table", { class: "figures" }, make("thead", {}, make("tr", {}, head.map((text, n) => make("th", { scope: "col", class: n ? "num" : "" }, text)))), make("tbody", {}, rows))));
+    make("div", { class: "card scroll", tabindex: "0", role: "region", "aria-label": `${letter} against A` }, make("table", { class: "figures" }, make("thead", {}, make("tr", {}, head.map((text, n) => make("th", { scope: "col", class: n === 1 || n > 3 ? "num" : "" }, text)))), make("tbody", {}, rows))));
 }
 
 const verdictOf = passed => statusOf(passed === null ? "error" : passed ? "pass" : "fail");

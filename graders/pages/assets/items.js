@@ -58,7 +58,7 @@ function figures(run, criteria, changed) {
       tile("Tokens", tokens(run), run.cost === null ? "" : `cost ${run.cost.toPrecision(3)} by [prices]`), tile("Time", time(run))),
     make("section", {}, make("header", {}, make("h2", {}, "Criteria")),
       make("div", { class: "card scroll", tabindex: "0", role: "region", "aria-label": "Criteria" }, make("table", { class: "figures" },
-        make("thead", {}, make("tr", {}, head.map(text => make("th", { scope: "col" }, text)))), make("tbody", {}, rows)),
+        make("thead", {}, make("tr", {}, head.map((text, n) => make("th", { scope: "col", class: n > 1 && n !== 5 ? "num" : "" }, text)))), make("tbody", {}, rows)),
         usage.length ? make("ul", { class: "soft small plain" }, usage) : null)),
   ];
 }
