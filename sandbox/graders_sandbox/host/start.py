@@ -66,7 +66,7 @@ def start(
     said = descriptors.empty()
     try:
         process = spawn(
-            "graders_sandbox.jail.server", theirs.fileno(), str(os.getpid()), stderr=said,
+            "graders_sandbox.jail.start", theirs.fileno(), str(os.getpid()), stderr=said,
             environment=_environment(hash_seed),
         )  # fmt: skip
     except SandboxUnavailable:

@@ -32,6 +32,7 @@ from graders_sandbox.linux.seccomp import SampleFilter
 
 from . import output, program, sample
 from . import untrusted as untrusted  # for programs that import it
+from .packing import fill_holes
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
 if TYPE_CHECKING:
@@ -185,6 +186,7 @@ def start(
         channel, rules = _raised(channel.detach(), rules)
 
         own_root = tier in ("linux-full", "linux-ns")
+        fill_holes()
 
         def filter(paths: Literal["allowed", "refused", "fatal"]) -> SampleFilter:
             return SampleFilter(paths=paths, own_root=own_root, reserved_exit=protocol.NOT_JAILED)
@@ -253,20 +255,6 @@ def freeze() -> None:
     """Before a fork: what is here stays here."""
     gc.collect()  # it also empties the lists of freed objects that Python keeps, which lie on many pages
     gc.freeze()
-
-
-def fill_holes() -> None:
-    """Use up what Python's allocator has free between objects, so that what a sample makes lies together, on fewer pages."""
-    for size in range(_HEAD, 513, 16):  # it serves up to 512 bytes, in steps of 16
-        at = [0] * _IN_ROW
-        while at[-1] - at[-_IN_ROW] != (_IN_ROW - 1) * size and len(at) < 1000:
-            filler = bytes(size - sys.getsizeof(b"")) if size > 32 else 10**6 + len(at)
-            _filling.append(filler)
-            at.append(id(filler))
-
-
-_HEAD, _IN_ROW = 32, 8
-_filling: list[bytes | int] = []
 
 
 def compiled(text: int) -> types.CodeType:
