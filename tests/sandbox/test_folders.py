@@ -45,6 +45,40 @@ def test_a_nested_tree_is_gone_for_the_next(tier: str, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+#: Each leaves something in the numbers of its folder.
+TIMES = "import os\ndef grade(s, i):\n    os.utime('.', ns=(7_000_000_001, 9_000_000_002))\n    return 1.0"
+MANY_NAMES = """
+import os
+def grade(sample, item):
+    for n in range(400):
+        open(f"{n:0200d}", "w").close()
+    for name in os.listdir("."):
+        os.unlink(name)
+    return float(os.stat(".").st_size)
+"""
+#: The time of the last look is not always 0: the watcher looks, too.
+NUMBERS = """
+import os
+def grade(sample, item):
+    found = os.stat(".")
+    return float({"times": found.st_mtime_ns + (found.st_atime_ns == 7_000_000_001), "size": found.st_size}[item])
+"""
+
+
+@pytest.mark.parametrize("tier", first(2, ["linux-full", "linux-landlock", "linux-ns"]))
+@pytest.mark.parametrize(("left", "number"), [(TIMES, "times"), (MANY_NAMES, "size")], ids=["times", "size"])
+def test_a_folders_numbers_do_not_carry_over(tier: str, left: str, number: str) -> None:
+    """M4: two samples that cooperate may not pass a number on by the times or the size of their folder."""
+    need(tier)
+    with Sandbox(tier=tier, in_flight=1) as sandbox:
+        before = {sandbox.run(NUMBERS, {}, number).value for _ in range(4)}
+        assert [sandbox.run(left, {}, {}).status for _ in range(6)] == ["value"] * 6
+        after = {sandbox.run(NUMBERS, {}, number).value for _ in range(6)}
+
+    assert len(before) == 1
+    assert after == before
+
+
 def test_empty_follows_no_link(tmp_path: Path) -> None:
     """A link to a folder goes, the folder stays."""
     outside, inside = tmp_path / "outside", tmp_path / "inside"

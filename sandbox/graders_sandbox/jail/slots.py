@@ -36,10 +36,13 @@ class Slots:
     """
 
     def __init__(self, paths: list[str], count: int, *, own_file_systems: bool) -> None:
-        self.free = list(range(count))
+        self.free: list[int] = []
         self.janitors: dict[int, Janitor] = {}
         self._paths = paths
         self._own_file_systems = own_file_systems
+        self._sizes = [] if own_file_systems else [os.stat(path).st_size for path in paths]
+        for slot in range(count):
+            self._give_back(slot)
 
     def clear(self, slot: int, asker: Asker | None) -> bool:
         """Have a slot emptied after its owner has ended; whether it is free at once. Deleting many files is a child's work."""
@@ -52,8 +55,7 @@ class Slots:
         with suppress(OSError):
             os.chmod(path, 0o700)  # its last owner may have closed it, and the next would not get in
             if self._is_empty(path):
-                self._give_back(slot)
-                return True
+                return self._give_back(slot)
         try:
             server = os.getpid()
             pid = os.fork()
@@ -79,15 +81,19 @@ class Slots:
         if status:
             self._paths[janitor.slot] = ""
             return False
-        self._give_back(janitor.slot)
-        return True
+        return self._give_back(janitor.slot)
 
-    def _give_back(self, slot: int) -> None:
+    def _give_back(self, slot: int) -> bool:
+        """Make an empty folder free; False when it still shows what its last owner did, and nobody may have it any more."""
+        path = self._paths[slot] if self._paths else ""
         with suppress(OSError):
-            os.utime(
-                self._paths[slot], ns=(0, 0)
-            )  # the last owner could have written a number there for the next
+            # On some file systems a folder stays as large as its most names needed: the owner could have chosen a number.
+            if self._sizes and os.stat(path).st_size > self._sizes[slot]:
+                self._paths[slot] = ""
+                return False
+            os.utime(path, ns=(0, 0))  # its times are the owner's choice, too
         self.free.append(slot)
+        return True
 
     def _is_empty(self, path: str) -> bool:
         if self._own_file_systems:
