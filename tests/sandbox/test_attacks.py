@@ -16,7 +16,7 @@ import pytest
 from graders_sandbox import Sandbox
 from graders_sandbox.host import attacks
 from graders_sandbox.host.attacks import SMALL
-from graders_sandbox.host.attacks.cases import ROWS
+from graders_sandbox.host.attacks.matrix import ROWS
 from graders_sandbox.host.attacks.scene import Scene
 from tests.sandbox.jails import ORDINARY_UID, PACKAGE, need, ordinary_python
 
@@ -154,7 +154,7 @@ def test_the_matrix_is_whole() -> None:
 
 def test_another_reason_is_not_held(jails: Jails) -> None:
     """An attack that fails by a mistake of its own, or that succeeds, is reported."""
-    from graders_sandbox.host.attacks.cases import Attack
+    from graders_sandbox.host.attacks.matrix import Attack
 
     mistaken = Attack(9, "a mistake", "EPERM", source="def grade(sample, item):\n    return no_such_name\n")
     successful = Attack(9, "a success", "EPERM", source="def grade(sample, item):\n    return 0.0\n")

@@ -259,7 +259,7 @@ def test_numbers_are_the_kernels(machine: str) -> None:
 
 def test_attack_numbers_are_the_kernels() -> None:
     """The numbers that the attack suite uses for rare calls, likewise."""
-    from graders_sandbox.host.attacks.cases import RARE
+    from graders_sandbox.host.attacks.processes import RARE
 
     for at, machine in enumerate(MACHINES):
         header = next((Path(path) for path in HEADERS[machine] if Path(path).exists()), None)

@@ -11,7 +11,7 @@ import pytest
 from graders_sandbox import Sandbox
 from graders_sandbox.host import attacks, doctor
 from graders_sandbox.host.attacks import Result
-from graders_sandbox.host.attacks.cases import ROWS
+from graders_sandbox.host.attacks.matrix import ROWS
 from tests.sandbox.jails import a_tier, need
 
 

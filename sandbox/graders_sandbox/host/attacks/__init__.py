@@ -19,7 +19,8 @@ from graders_sandbox.host.sandbox import Sandbox
 from graders_sandbox.limits import TIERS, Job, Limits, Outcome, SandboxUnavailable
 
 from .attempt import Together
-from .cases import ATTACKS, ROWS, Attack, program
+from .cases import ATTACKS, program
+from .matrix import ROWS, Attack
 from .scene import Scene
 from .together import TOGETHER
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from graders_sandbox.host.sandbox import Sandbox
 from graders_sandbox.limits import Outcome
 
-from .cases import PRELUDE, TIERS
+from .matrix import TIERS
+from .prelude import PRELUDE
 from .scene import Scene
 
 _HEAD = PRELUDE + "\ndef grade(sample, item):\n"

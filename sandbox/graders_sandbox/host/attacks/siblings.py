@@ -8,7 +8,7 @@ from collections.abc import Callable
 from graders_sandbox.host.attacks.attempt import Together, program_of, reason_of
 from graders_sandbox.host.sandbox import Sandbox
 
-from .cases import FULL, LANDLOCK, NS, STRICT
+from .matrix import FULL, LANDLOCK, NS, STRICT
 from .scene import Scene
 
 #: Runs beside the attackers; says 1.0 when nothing happened to it. It works until its time is over.

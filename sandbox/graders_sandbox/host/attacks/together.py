@@ -17,7 +17,8 @@ from graders_sandbox.host.attacks.siblings import SIBLINGS
 from graders_sandbox.host.sandbox import Sandbox
 from graders_sandbox.limits import Outcome
 
-from .cases import FULL, LANDLOCK, NS, PRELUDE, STRICT
+from .matrix import FULL, LANDLOCK, NS, STRICT
+from .prelude import PRELUDE
 from .scene import Scene
 
 # --- two samples at once ---
