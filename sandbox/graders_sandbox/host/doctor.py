@@ -26,8 +26,8 @@ from .sandbox import Sandbox
 #: A protection, and the rows of the threat matrix whose quick attacks witness it.
 PROTECTIONS = (
     ("network", (1, 2, 5, 6)),
-    ("unix sockets", (3, 4)),
-    ("descriptors of the host", (8, 25)),
+    ("unix sockets", (3, 4, 63)),
+    ("descriptors of the host", (8, 25, 64)),
     ("files of the host", (9, 13)),
     ("environment", (10,)),
     ("processes of the host", (11, 35)),
@@ -39,10 +39,10 @@ PROTECTIONS = (
     ("memory", (20, 21)),
     ("disk", (22, 23, 24)),
     ("signals and limits of others", (30, 31, 32, 33, 34)),
-    ("rare system calls", (7, 37, 38)),
+    ("rare system calls", (7, 37, 38, 65)),
     ("endless programs", (27, 28, 29)),
     ("false results", (41, 44, 45, 48)),
-    ("other samples", (52, 53, 54)),
+    ("other samples", (52, 53, 54, 60, 61, 62)),
 )
 #: What bounds memory and disk.
 BOUNDS = {

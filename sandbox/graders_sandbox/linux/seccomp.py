@@ -227,7 +227,8 @@ class SampleFilter:
             _argument(0)
             + _op(_AND, 0xFF)
             + _op(_JEQ, reserved_exit, 0, 1)
-            + _op(_RET, _KILL)
+            # Where SIGSYS says that a file was asked for, it may say nothing else: who cannot exit crashes.
+            + (_refuse() if paths == "fatal" else _op(_RET, _KILL))
             + _op(_RET, _ALLOW)
         )
         code += _when("exit", reserved) + _when("exit_group", reserved)

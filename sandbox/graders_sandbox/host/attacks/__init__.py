@@ -48,6 +48,7 @@ class Result:
         known: It is known to succeed in this tier and did; the README names the consequence.
         reason: See `reason`.
         expected: The reasons that count as held.
+        default_limits: It was made under the default limits.
         text: What the outcome says besides.
     """
 
@@ -57,6 +58,7 @@ class Result:
     known: bool
     reason: str
     expected: tuple[str, ...]
+    default_limits: bool
     text: str = ""
 
 
@@ -93,7 +95,6 @@ def attacks(tier: str, *, rows: Iterable[int] = (), slow: bool = False) -> list[
 def attempt(sandbox: Sandbox, scene: Scene, chosen: Iterable[Attack | Together]) -> Iterator[Result]:
     """Make these attacks in this sandbox, those of one sample side by side, and look at the scene after."""
     chosen = list(chosen)
-    tier = sandbox.tier
     alone = [attack for attack in chosen if isinstance(attack, Attack)]
     source = program()
     numbers = {id(attack): number for number, attack in enumerate(ATTACKS)}
@@ -107,20 +108,23 @@ def attempt(sandbox: Sandbox, scene: Scene, chosen: Iterable[Attack | Together])
         for attack in alone
     )
     for attack, outcome in zip(alone, sandbox.run_many(jobs), strict=True):
-        yield _result(attack, tier, reason(outcome), outcome.text)
+        yield _result(attack, sandbox, reason(outcome), outcome.text)
     for together in chosen:
         if isinstance(together, Together):
-            yield _result(together, tier, together.drive(sandbox, scene))
+            yield _result(together, sandbox, together.drive(sandbox, scene))
     touched = scene.touched()
     yield Result(
-        0, "the scene is as it was", not touched, False, ", ".join(touched) or "untouched", ("untouched",)
-    )
+        0, "the scene is as it was", not touched, False, ", ".join(touched) or "untouched", ("untouched",), sandbox.limits != SMALL
+    )  # fmt: skip
 
 
-def _result(attack: Attack | Together, tier: str, found: str, text: str = "") -> Result:
+def _result(attack: Attack | Together, sandbox: Sandbox, found: str, text: str = "") -> Result:
+    tier = sandbox.tier
     expected = attack.expected(tier)
     known = isinstance(attack, Attack) and tier in attack.known and found == "THROUGH"
-    return Result(attack.row, attack.name, found in expected, known, found, expected, text)
+    return Result(
+        attack.row, attack.name, found in expected, known, found, expected, sandbox.limits != SMALL, text
+    )
 
 
 def run(tier: str, *, rows: Iterable[int] = (), slow: bool = False) -> Iterator[Result]:
@@ -130,13 +134,18 @@ def run(tier: str, *, rows: Iterable[int] = (), slow: bool = False) -> Iterator[
         SandboxUnavailable: it does not work on this machine.
     """
     chosen = attacks(tier, rows=rows, slow=slow)
-    quick = [attack for attack in chosen if not (isinstance(attack, Attack) and attack.default_limits)]
+    small = [attack for attack in chosen if not (isinstance(attack, Attack) and attack.default_limits)]
     with Scene() as scene:
         with Sandbox(tier=tier, limits=SMALL, in_flight=IN_FLIGHT) as sandbox:
-            yield from attempt(sandbox, scene, quick)
-        if len(quick) < len(chosen):
+            yield from attempt(sandbox, scene, small)
+        if slow:
+            with Sandbox(tier=tier, in_flight=IN_FLIGHT) as sandbox:
+                again = [
+                    attack for attack in small if not (isinstance(attack, Attack) and attack.small_limits)
+                ]
+                yield from attempt(sandbox, scene, again)
             with Sandbox(tier=tier, in_flight=1) as sandbox:
-                yield from attempt(sandbox, scene, [attack for attack in chosen if attack not in quick])
+                yield from attempt(sandbox, scene, [attack for attack in chosen if attack not in small])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -151,7 +160,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--row", action="append", type=int, choices=sorted(ROWS), metavar="N", help="only this row"
     )
     parser.add_argument(
-        "--slow", action="store_true", help="also those that fill the default limits (minutes)"
+        "--slow",
+        action="store_true",
+        help="also under the default limits, and those that fill them (minutes)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)

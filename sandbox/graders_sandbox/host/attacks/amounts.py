@@ -5,12 +5,12 @@ from __future__ import annotations
 from .matrix import FULL, LANDLOCK, NS, Attack, here
 
 LIMITS = [
-    Attack(22, "writing past the limit", here("EFBIG or ENOSPC"), "with_room = b'x' * (1 << 20)\ndef act():\n    with open('f', 'wb', buffering=0) as file:\n        for _ in range(64):\n            file.write(with_room)\nreturn met(act)"),
-    Attack(22, "the same, not caught", here("disk OSError", "grade PermissionError"), "with open('f', 'wb') as file:\n    for _ in range(64):\n        file.write(b'x' * (1 << 20))\nreturn 1.0"),
+    Attack(22, "writing past the limit", here("EFBIG or ENOSPC"), "with_room = b'x' * (1 << 20)\ndef act():\n    with open('f', 'wb', buffering=0) as file:\n        for _ in range(64):\n            file.write(with_room)\nreturn met(act)", small_limits=True),
+    Attack(22, "the same, not caught", here("disk OSError", "grade PermissionError"), "with open('f', 'wb') as file:\n    for _ in range(64):\n        file.write(b'x' * (1 << 20))\nreturn 1.0", small_limits=True),
     Attack(22, "a hole", here("EFBIG"), "def act():\n    with open('f', 'wb', buffering=0) as file:\n        file.seek(1 << 35)\n        file.write(b'x')\nreturn met(act)"),
     Attack(22, "a length", here("EFBIG"), "def act():\n    with open('f', 'wb') as file:\n        os.ftruncate(file.fileno(), 1 << 35)\nreturn met(act)"),
-    Attack(22, "allocation", here("EFBIG or ENOSPC or EPERM"), "def act():\n    with open('f', 'wb') as file:\n        os.posix_fallocate(file.fileno(), 0, 1 << 30)\nreturn met(act)"),
-    Attack(22, "a copy within the kernel", here("EFBIG or ENOSPC or disk"), "def act():\n    with open('f', 'wb') as file:\n        file.write(b'x' * (1 << 20))\n    with open('f', 'rb') as source, open('g', 'wb') as target:\n        for _ in range(64):\n            os.copy_file_range(source.fileno(), target.fileno(), 1 << 20, 0)\nreturn met(act)"),
+    Attack(22, "allocation", here("EFBIG or ENOSPC or EPERM"), "def act():\n    with open('f', 'wb') as file:\n        os.posix_fallocate(file.fileno(), 0, 1 << 30)\nreturn met(act)", small_limits=True),
+    Attack(22, "a copy within the kernel", here("EFBIG or ENOSPC or disk"), "def act():\n    with open('f', 'wb') as file:\n        file.write(b'x' * (1 << 20))\n    with open('f', 'rb') as source, open('g', 'wb') as target:\n        for _ in range(64):\n            os.copy_file_range(source.fileno(), target.fileno(), 1 << 20, 0)\nreturn met(act)", small_limits=True),
 ]  # fmt: skip
 
 
@@ -21,6 +21,7 @@ def _disk(row: int, name: str, body: str, full: str = "ENOSPC", ns: str = "") ->
         name,
         {FULL: full, LANDLOCK: f"disk or {full}", NS: ns or full},
         body + "\ntime.sleep(4)\nreturn THROUGH",
+        small_limits=True,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .matrix import HIDDEN, LANDLOCK, MAYBE, READ_ONLY, Attack, by_tier
+from .matrix import HIDDEN, LANDLOCK, MAYBE, READ_ONLY, Attack, by_tier, here
 
 FILES_OF_THE_HOST = [
     Attack(8, "which descriptors are open", "NOTHING", """
@@ -117,4 +117,12 @@ return NOTHING"""),
     Attack(13, "exchanging files", by_tier("ENOENT", "EXDEV or EACCES", "ENOENT", "EPERM"), "def act():\n    open('mine', 'w').close()\n    call((316, 276), -100, b'mine', -100, item['file'].encode(), 2)\nreturn met(act)"),
     Attack(13, "moving the own folder away", by_tier("EBUSY or EACCES or EROFS or EXDEV", "EACCES or EXDEV", "EBUSY or EACCES or EROFS or EXDEV", "EPERM"), "return met(os.rename, TMP, TMP + '-moved')"),
     Attack(13, "replacing the own folder by a link", by_tier("EBUSY or EACCES or EROFS", "EACCES", "EBUSY or EACCES or EROFS", "EPERM"), "def act():\n    os.rmdir(TMP)\n    os.symlink(item['folder'], TMP)\nreturn met(act)"),
+    Attack(9, "above the own folder, by its descriptor", by_tier("ENOENT or EACCES", "EACCES", "ENOENT or EACCES", "EPERM"), "def act():\n    above = os.open('..', os.O_PATH)\n    for _ in range(9):\n        above = os.open('..', os.O_PATH, dir_fd=above)\n    os.open(item['file'][1:], os.O_RDONLY, dir_fd=above)\nreturn met(act)"),
+    Attack(9, "a path as long as paths may be", here("ENAMETOOLONG or ENOENT or EACCES"), "return met(open, '/' * 3000 + item['file'] + '/..' * 400)"),
+    Attack(9, "links that go round", here("ELOOP"), "def act():\n    os.symlink('b', 'a')\n    os.symlink('a', 'b')\n    open('a')\nreturn met(act)"),
+    Attack(9, "handles of mounts", "EPERM", "return all_met([(call, (303, 264), -100, b'/', bytes(64), bytes(8), 0), (call, (304, 265), 0, bytes(64), 0)])"),
+    Attack(12, "Python's library, mapped", by_tier("EACCES", "EACCES", "EACCES", "EPERM"), "def act():\n    with open(json.__file__) as file:\n        mmap.mmap(file.fileno(), 100, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ | mmap.PROT_WRITE)\nreturn met(act)"),
+    Attack(12, "holes in Python's library", by_tier("EBADF", "EBADF", "EBADF", "EPERM"), "def act():\n    with open(json.__file__) as file:\n        call((285, 47), file.fileno(), 3, 0, 100)\nreturn met(act)"),
+    Attack(12, "copying into Python's library", by_tier("EBADF", "EBADF", "EBADF", "EPERM"), "def act():\n    with open(json.__file__) as file, open(re.__file__) as source:\n        os.copy_file_range(source.fileno(), file.fileno(), 10)\nreturn met(act)"),
+    Attack(12, "the own descriptors, opened anew to write", by_tier("ENOENT", "EACCES", "ENOENT", "EPERM"), "def act():\n    with open(json.__file__) as file:\n        open(f'/proc/self/fd/{file.fileno()}', 'r+')\nreturn met(act)"),
 ]  # fmt: skip

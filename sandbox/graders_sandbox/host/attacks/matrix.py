@@ -72,6 +72,14 @@ ROWS = {
     57: "a host that dies",
     58: "the harness seen from inside",
     59: "the compiler",
+    60: "numbers and names that a folder keeps",
+    61: "what a process keeps",
+    62: "what the interpreter keeps",
+    63: "who is at the other end of a socket",
+    64: "memory of the kernel's",
+    65: "calls that came with newer kernels",
+    66: "output that looks like a result",
+    67: "answers of a model's code that are not plain",
 }
 
 
@@ -91,6 +99,7 @@ class Attack:
         known: Tiers in which the attempt is known to succeed, with the consequence that the README states.
         machine: Only for this machine, "" for all.
         default_limits: Under the default limits instead of small ones; slow.
+        small_limits: Fills small limits; under the default ones another attempt of its row takes its place.
         costly: Takes a second of processor time, so only among the slow ones.
     """
 
@@ -104,6 +113,7 @@ class Attack:
     known: tuple[str, ...] = ()
     machine: str = ""
     default_limits: bool = False
+    small_limits: bool = False
     costly: bool = False
 
     @property

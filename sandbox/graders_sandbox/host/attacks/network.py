@@ -38,4 +38,10 @@ NETWORK = [
         )
     ),
     *(Attack(7, name, "EPERM", f"return met(call, {number}, 8, bytes(120), 0, 0, 0, 0)") for name, number in (("set up", 425), ("enter", 426), ("register", 427))),
+    Attack(63, "credentials by a pair", "NOTHING", "a, b = socket.socketpair()\npid = struct.unpack('3i', a.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]\nassert pid in (0, os.getpid()), pid\nreturn NOTHING"),
+    Attack(63, "a process by its peer", "EPERM or NOTHING", "a, b = socket.socketpair()\ntry:\n    (peer,) = struct.unpack('i', a.getsockopt(socket.SOL_SOCKET, 77, 4))\nexcept OSError:\n    return NOTHING\nreturn all_met([(call, 424, peer, 9, None, 0), (call, 438, peer, 0, 0)])"),
+    Attack(63, "credentials of another", "EPERM", "a, b = socket.socketpair()\nreturn met(a.sendmsg, [b'x'], [(socket.SOL_SOCKET, 2, struct.pack('3i', os.getppid() or 1, 0, 0))])"),
+    Attack(63, "the server's end of the result", "ENOTSOCK or EPERM", "return all_met([(lambda: socket.socket(fileno=os.dup(3)).getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12),)])"),
+    Attack(63, "an address beside the peer", "EISCONN or EPERM", "a, b = socket.socketpair()\nreturn met(a.sendto, b'x', '\\0' + item['abstract'])"),
+    Attack(63, "options of a pair that need privileges", "EPERM", "a, b = socket.socketpair()\nreturn all_met([(a.setsockopt, socket.SOL_SOCKET, option, 1 << 20) for option in (32, 33)])"),
 ]  # fmt: skip

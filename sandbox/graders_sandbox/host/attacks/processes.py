@@ -73,7 +73,7 @@ except RuntimeError:
     assert started < 1000, started
     return NOTHING
 time.sleep(1)
-return THROUGH""", timeout_s=20),
+return THROUGH""", timeout_s=20, small_limits=True),
     Attack(19, "threads without end, with small stacks, at the default limits", by_tier("NOTHING", "NOTHING or THROUGH", "NOTHING", "NOTHING or THROUGH"), """
 threading.stack_size(1 << 16)
 import _thread
@@ -94,7 +94,7 @@ return THROUGH""", timeout_s=60, default_limits=True, known=(LANDLOCK, STRICT)),
     Attack(20, "many mappings", "ENOMEM", "held = []\ndef act():\n    while len(held) < 2000:\n        held.append(mmap.mmap(-1, 1 << 24))\nreturn met(act)"),
     Attack(20, "shared mappings", "ENOMEM", "held = []\ndef act():\n    while len(held) < 2000:\n        held.append(mmap.mmap(-1, 1 << 24, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS))\nreturn met(act)"),
     Attack(20, "a mapping that grows", "ENOMEM", "block = mmap.mmap(-1, 1 << 20)\nreturn met(block.resize, 1 << 34)"),
-    Attack(20, "the heap's end", "ENOMEM or NOTHING", "before = libc.sbrk(0)\nreturn NOTHING if libc.sbrk(1 << 30) == -1 else THROUGH"),
+    Attack(20, "the heap's end", "ENOMEM or NOTHING", "before = libc.sbrk(0)\nreturn NOTHING if libc.sbrk(ctypes.c_long(1 << 32)) == -1 else THROUGH"),
     Attack(21, "/dev/shm", HIDDEN, "return met(open, '/dev/shm/graders-attack', 'w')"),
     Attack(21, "POSIX shared memory", HIDDEN, "return met(lambda: None if libc.shm_open(b'/graders-attack', os.O_CREAT | os.O_RDWR, 0o600) >= 0 else (_ for _ in ()).throw(OSError(ctypes.get_errno(), '')))"),
     Attack(21, "memory files", "EPERM", "return met(os.memfd_create, 'x')"),
@@ -114,11 +114,11 @@ return THROUGH""", timeout_s=60, default_limits=True, known=(LANDLOCK, STRICT)),
     Attack(27, "waiting for oneself", "timeout wall", "lock = threading.Lock()\nlock.acquire()\nlock.acquire()", timeout_s=0.3),
     Attack(27, "reading from an empty pipe", "timeout wall", "os.read(os.pipe()[0], 1)", timeout_s=0.3),
     Attack(27, "endless handlers of exceptions", "timeout wall", "while True:\n    try:\n        while True:\n            time.sleep(0.01)\n    except BaseException:\n        pass", timeout_s=0.3),
-    Attack(27, "processor time", "timeout cpu", "while True:\n    pass"),
-    Attack(27, "processor time of many threads", "timeout cpu", "def spin():\n    while True:\n        pass\nfor _ in range(4):\n    threading.Thread(target=spin).start()\nspin()", costly=True),
+    Attack(27, "processor time", "timeout cpu", "while True:\n    pass", small_limits=True),
+    Attack(27, "processor time of many threads", "timeout cpu", "def spin():\n    while True:\n        pass\nfor _ in range(4):\n    threading.Thread(target=spin).start()\nspin()", costly=True, small_limits=True),
     Attack(28, "all signals ignored", "timeout wall", "for number in signal.valid_signals():\n    try:\n        signal.signal(number, signal.SIG_IGN)\n    except (OSError, ValueError):\n        pass\ntime.sleep(3600)", timeout_s=0.3),
     Attack(28, "all signals blocked", "timeout wall", "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\ntime.sleep(3600)", timeout_s=0.3),
-    Attack(28, "processor time with signals ignored", "timeout cpu", "signal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True:\n    pass", costly=True),
+    Attack(28, "processor time with signals ignored", "timeout cpu", "signal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True:\n    pass", costly=True, small_limits=True),
     Attack(28, "stopping oneself", "timeout wall", "os.kill(os.getpid(), signal.SIGSTOP)\nreturn 1.0", timeout_s=0.3),
     Attack(29, "an endless thread", "value 1", "threading.Thread(target=time.sleep, args=(3600,)).start()\nreturn 1.0"),
     Attack(29, "a hook at exit", "value 1", "atexit.register(time.sleep, 3600)\nreturn 1.0"),
@@ -158,6 +158,18 @@ if not X86:  # mov x0, 2; mov x1, 1; mov x2, 0; mov x8, 198; svc 0; ret
     code = struct.pack('<6I', 0xD2800040, 0xD2800021, 0xD2800002, 0xD2800008 | 198 << 5, 0xD4000001, 0xD65F03C0)
 got = run_code(*code)
 return float(got == -errno.EPERM)"""),
+    *raw(65, {
+        "cachestat": 451, "futex_wake": 454, "futex_wait": 455, "futex_requeue": 456, "lsm_get_self_attr": 459, "lsm_list_modules": 461,
+        "setxattrat": 463, "getxattrat": 464, "listxattrat": 465, "removexattrat": 466, "open_tree_attr": 467, "file_getattr": 468, "file_setattr": 469,
+    }),
+    Attack(65, "numbers between the tables", "EPERM", "return all_met([(call, number) for number in range(340, 424)])", machine="x86_64"),
+    Attack(64, "socket pairs without end", "EMFILE", "held = []\ndef act():\n    while True:\n        held.append(socket.socketpair())\nreturn met(act)"),
+    Attack(64, "epolls without end", "EMFILE", "held = []\ndef act():\n    while True:\n        held.append(select.epoll())\nreturn met(act)"),
+    Attack(64, "counters without end", "EMFILE or EPERM", "def act():\n    while True:\n        os.eventfd(0)\nreturn met(act)"),
+    Attack(64, "timers with descriptors", "EPERM", "return met(call, (283, 85), 1, 0)"),
+    Attack(64, "full pipes", "EMFILE", "def act():\n    while True:\n        _, end = os.pipe2(os.O_NONBLOCK)\n        try:\n            while True:\n                os.write(end, b'x' * 65536)\n        except BlockingIOError:\n            pass\nreturn met(act)"),
+    Attack(64, "locks in memory", "ENOMEM or EPERM or EAGAIN or NOTHING", "block = mmap.mmap(-1, 1 << 26)\nif libc.mlock(ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(block))), ctypes.c_size_t(1 << 26)) == -1:\n    return number(ctypes.get_errno())\nreturn THROUGH"),
+    Attack(64, "pages that are locked for ever", "EPERM", "return all_met([(call, (151, 230), 3), (call, (325, 284), 0, 4096, 1)])"),
     Attack(39, "typing into a terminal", "EPERM", "return all_met([(fcntl.ioctl, 0, request, b'x') for request in (0x5412, 0x541c, 0x540e, 0x5422)])"),
     Attack(39, "devices", HIDDEN, "return all_met([(open, '/dev/' + name) for name in ('tty', 'ptmx')])"),
     *(Attack(39, f"/dev/{name}", MAYBE, f"return met(open, '/dev/{name}', 'rb')") for name in ("kmsg", "mem", "console", "kvm", "fuse", "net/tun")),

@@ -75,6 +75,20 @@ return met(act)"""),
     Attack(45, "a result and a bad exit", "protocol", "os.write(3, FRAME.pack(b'V', 1.0))\nos._exit(1)"),
     Attack(45, "a result and a crash", "crash SIGSEGV", "os.write(3, FRAME.pack(b'V', 1.0))\nctypes.string_at(0)"),
     Attack(45, "a result and no end", "timeout wall", "os.write(3, FRAME.pack(b'V', 1.0))\ntime.sleep(60)", timeout_s=0.3),
+    Attack(66, "a result on standard output", "value 1", "os.write(1, FRAME.pack(b'V', 9.0))\nprint(FRAME.pack(b'V', 9.0).decode('latin-1'))\nreturn 1.0"),
+    Attack(66, "more than is kept, then a result", "value 1", "print('x' * 1_000_000)\nsys.stderr.write('y' * 1_000_000)\nreturn 1.0"),
+    Attack(66, "bytes that are no text", "value 1", "sys.stdout.buffer.write(bytes(range(256)) * 10) if hasattr(sys.stdout, 'buffer') else None\nreturn 1.0"),
+    Attack(66, "an own frame of output, and a result", "value 1", "os.write(3, struct.pack('<cI', b'O', 5) + b'hello')\nreturn 1.0"),
+    *(
+        Attack(66, f"a frame of output {name}", "protocol or no_result", f"os.write(3, {frame})\nos._exit(0)")
+        for name, frame in (
+            ("that is longer than it is", "struct.pack('<cI', b'O', 60_000) + b'x'"), ("of 4 GB", "struct.pack('<cI', b'O', 0xffffffff)"),
+            ("without a length", "b'O\\x01'"), ("and no result", "struct.pack('<cI', b'O', 1) + b'x'"), ("in a frame of output", "struct.pack('<cI', b'O', 9) + FRAME.pack(b'V', 1.0)"),
+        )
+    ),
+    Attack(66, "output without end", "timeout wall or protocol or no_result or crash SIGPIPE", "while True:\n    os.write(3, struct.pack('<cI', b'O', 2000) + b'x' * 2000)", timeout_s=1),
+    Attack(66, "output that is replaced", "value 1", "sys.stdout = sys.stderr = sys.__stdout__ = None\nreturn 1.0"),
+    Attack(66, "an output that raises", "value 1", "type(sys.stdout).write\nsys.stdout.close()\nreturn 1.0"),
     Attack(46, "math.isfinite", "protocol or bad_return", "math.isfinite = lambda value: True\nreturn math.nan"),
     Attack(46, "type and isinstance", "bad_return or protocol or grade TypeError or grade AssertionError", "import builtins\nbuiltins.isinstance = lambda *a: True\nreturn None"),
     Attack(46, "os.write and os._exit", "value 1", "os.write = os._exit = None\nreturn 1.0"),

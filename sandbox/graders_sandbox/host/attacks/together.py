@@ -10,13 +10,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 
 from graders_sandbox.host.attacks.attempt import CLEAN, Together, program_of, reason_of
 from graders_sandbox.host.attacks.siblings import SIBLINGS
 from graders_sandbox.host.sandbox import Sandbox
-from graders_sandbox.limits import Outcome
 
+from .carryover import CARRYOVER, after
 from .matrix import FULL, LANDLOCK, NS, STRICT
 from .prelude import PRELUDE
 from .scene import Scene
@@ -25,24 +24,6 @@ from .scene import Scene
 
 
 # --- one sample after another ---
-
-
-def after(poison: str, body: str, first: tuple[str, ...] = ("value",)) -> Callable[[Sandbox, Scene], str]:
-    """An attack on the samples that come after it; `first` are the statuses that it may end with itself."""
-
-    def drive(sandbox: Sandbox, scene: Scene) -> str:
-        item = {**scene.item(), "secret": scene.secret}
-        poisoned: list[Future[Outcome]] = [
-            sandbox.submit(program_of(poison), scene.secret, item) for _ in range(2 * sandbox.in_flight)
-        ]
-        for future in poisoned:
-            if future.result().status not in first:
-                return f"the first sample: {future.result().text[-300:]}"
-        item.pop("secret")
-        second = [sandbox.submit(program_of(body), {}, item) for _ in range(2 * sandbox.in_flight)]
-        return " and ".join(sorted({reason_of(future.result()) for future in second}))
-
-    return drive
 
 
 def _links_in_the_way(sandbox: Sandbox, scene: Scene) -> str:
@@ -223,6 +204,7 @@ def _alive(pid: int) -> bool:
 _WITH_FILES = (FULL, LANDLOCK, NS)
 TOGETHER: list[Together] = [
     *SIBLINGS,
+    *CARRYOVER,
     Together(13, "links in the way of what clears the folder", "value 1", _links_in_the_way, _WITH_FILES),
     Together(46, "patched modules", "value 1", after("json.loads = struct.pack = os.write = None\nmath.isfinite = lambda value: True\nreturn 1.0", "import graders_sandbox.protocol as wire\nassert json.loads('1') == 1 and math.isfinite(1) and wire.VALUE\nreturn 1.0")),
     Together(49, "escape codes, NUL, surrogates", "clean", _text("raise ValueError('\\x1b[31m\\x00\\ud800\\u202e\\r\\x07\\x9b' * 20)")),
@@ -259,5 +241,17 @@ TOGETHER: list[Together] = [
     Together(58, "the grader's constants, by a model's code, among all objects", "value 1", against_the_source("for thing in gc.get_objects():\n    for held in thing if isinstance(thing, (list, tuple)) else ():\n        assert not (isinstance(held, str) and re.match('[S]ECRET-[0-9a-f]{32}', held))\nreturn NOTHING")),
     Together(58, "the end of a test's loop, by a model's code", "grade RuntimeError", _ends_a_loop),
     Together(58, "a forged answer of a model's code", "grade RuntimeError", by_a_model("import json\ntext = json.dumps([99, 'value', -1.0]).encode()\nos.write(3, struct.pack('<I', len(text)) + text)\nreturn 0.0")),
+    Together(67, "an object that equals all", "grade RuntimeError", by_a_model("class Any:\n    def __eq__(self, other):\n        return True\n    __hash__ = None\nreturn Any()")),
+    Together(67, "a number that equals all", "grade RuntimeError", by_a_model("class Any(float):\n    def __eq__(self, other):\n        return True\n    __hash__ = None\nreturn Any(7)")),
+    Together(67, "a list that equals all", "grade RuntimeError", by_a_model("class Any(list):\n    def __eq__(self, other):\n        return True\nreturn Any()")),
+    Together(67, "no answer", "grade RuntimeError", by_a_model("os._exit(0)")),
+    Together(67, "the exit code of an unjailed child", "grade RuntimeError", by_a_model("os._exit(70)")),
+    Together(67, "exceptions that are not Exceptions", "grade RuntimeError", by_a_model("raise type('Odd', (BaseException,), {'__str__': lambda self: os._exit(0)})")),
+    Together(67, "a value of the harness's own", "grade RuntimeError", by_a_model("import graders_sandbox.jail.program as own\nreturn own")),
+    Together(67, "a list that holds itself", "grade RuntimeError", by_a_model("x = []\nx.append(x)\nreturn x")),
+    Together(67, "a deep list", "grade RuntimeError", by_a_model("x = []\nfor _ in range(100_000):\n    x = [x]\nreturn x")),
+    Together(67, "a text of 100 MB", "grade RuntimeError", by_a_model("return 'x' * 100_000_000")),
+    Together(67, "not a number", "grade RuntimeError", by_a_model("return math.nan", expected=-1.0)),
+    Together(67, "two answers", "grade RuntimeError", by_a_model("text = json.dumps([0, 'value', -1.0]).encode()\nfor fd in (1, 2, 3, 4, 5):\n    try:\n        os.write(fd, struct.pack('<I', len(text)) + text)\n    except OSError:\n        pass\nos._exit(0)")),
     Together(57, "killed while samples run", "nothing left", _host_dies),
 ]  # fmt: skip
