@@ -48,8 +48,8 @@ class Result:
         known: It is known to succeed in this tier and did; the README names the consequence.
         reason: See `reason`.
         expected: The reasons that count as held.
-        default_limits: It was made under the default limits.
         text: What the outcome says besides.
+        default_limits: It was made under the default limits.
     """
 
     row: int
@@ -58,8 +58,8 @@ class Result:
     known: bool
     reason: str
     expected: tuple[str, ...]
-    default_limits: bool
     text: str = ""
+    default_limits: bool = False
 
 
 def reason(outcome: Outcome) -> str:
@@ -114,7 +114,7 @@ def attempt(sandbox: Sandbox, scene: Scene, chosen: Iterable[Attack | Together])
             yield _result(together, sandbox, together.drive(sandbox, scene))
     touched = scene.touched()
     yield Result(
-        0, "the scene is as it was", not touched, False, ", ".join(touched) or "untouched", ("untouched",), sandbox.limits != SMALL
+        0, "the scene is as it was", not touched, False, ", ".join(touched) or "untouched", ("untouched",), "", sandbox.limits != SMALL
     )  # fmt: skip
 
 
@@ -123,7 +123,7 @@ def _result(attack: Attack | Together, sandbox: Sandbox, found: str, text: str =
     expected = attack.expected(tier)
     known = isinstance(attack, Attack) and tier in attack.known and found == "THROUGH"
     return Result(
-        attack.row, attack.name, found in expected, known, found, expected, sandbox.limits != SMALL, text
+        attack.row, attack.name, found in expected, known, found, expected, text, sandbox.limits != SMALL
     )
 
 
