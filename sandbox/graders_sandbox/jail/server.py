@@ -178,8 +178,12 @@ class Server:
 
     def end_without_slots(self) -> None:
         """Where no folder is left that could be emptied, the host starts another server."""
-        waiting = self.slots.free or self.slots.janitors or self.samples.idle.pids
-        if self.jail.slots and not waiting and not self.samples.running and not self.templates.ordered:
+        if self.slots.free or self.slots.janitors or not self.jail.slots:
+            return
+        if self.samples.idle.pids:
+            if self.samples.queue:
+                self.samples.idle.make_room()
+        elif not self.samples.running and not self.templates.ordered:
             os._exit(FAILED)
 
     def enforce(self) -> None:

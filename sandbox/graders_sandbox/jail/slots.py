@@ -40,7 +40,6 @@ class Slots:
         self.janitors: dict[int, Janitor] = {}
         self._paths = paths
         self._own_file_systems = own_file_systems
-        self._sizes = [] if own_file_systems else [os.stat(path).st_size for path in paths]
         for slot in range(count):
             self._give_back(slot)
 
@@ -55,7 +54,8 @@ class Slots:
         with suppress(OSError):
             os.chmod(path, 0o700)  # its last owner may have closed it, and the next would not get in
             if self._is_empty(path):
-                return self._give_back(slot)
+                self._give_back(slot)
+                return True
         try:
             server = os.getpid()
             pid = os.fork()
@@ -81,19 +81,15 @@ class Slots:
         if status:
             self._paths[janitor.slot] = ""
             return False
-        return self._give_back(janitor.slot)
-
-    def _give_back(self, slot: int) -> bool:
-        """Make an empty folder free; False when it still shows what its last owner did, and nobody may have it any more."""
-        path = self._paths[slot] if self._paths else ""
-        with suppress(OSError):
-            # On some file systems a folder stays as large as its most names needed: the owner could have chosen a number.
-            if self._sizes and os.stat(path).st_size > self._sizes[slot]:
-                self._paths[slot] = ""
-                return False
-            os.utime(path, ns=(0, 0))  # its times are the owner's choice, too
-        self.free.append(slot)
+        self._give_back(janitor.slot)
         return True
+
+    def _give_back(self, slot: int) -> None:
+        """Make an empty folder free, without the times that its last owner may have chosen for the next."""
+        if self._paths:
+            with suppress(OSError):
+                os.utime(self._paths[slot], ns=(0, 0))
+        self.free.append(slot)
 
     def _is_empty(self, path: str) -> bool:
         if self._own_file_systems:

