@@ -53,6 +53,11 @@ REQUIRED = (
 )
 
 
+#: Packages with which a sample costs more than three times one with numpy (benchmarks/README.md): it is a fork of a process that
+#: has loaded them.
+COSTLY = frozenset(("pandas", "sympy", "sklearn", "skbio", "rdkit"))
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One line: ok is None for what is optional and absent."""
@@ -155,7 +160,7 @@ def _needs(specs: Iterable[str]) -> Iterator[Finding]:
             continue
         for name in sorted({name for fact in facts for name in fact.packages}):
             missing = any(name == module.partition(".")[0] for fact in facts for module in fact.missing)
-            text = f"not installed: pip install {PACKAGES.get(name, name)}" if missing else "installed"
+            text = f"not installed: pip install {PACKAGES.get(name, name)}" if missing else _installed(name)
             yield Finding("programs", name, not missing, f"{text}, for {spec}")
         for kind, name in sorted({resource for fact in facts for resource in fact.resources}):
             if kind == "file":
@@ -165,6 +170,18 @@ def _needs(specs: Iterable[str]) -> Iterator[Finding]:
             path = nltk_data(name)
             absent = f"not here: python -m nltk.downloader -d FOLDER {name}, and NLTK_DATA=FOLDER in the environment"
             yield Finding("programs", f"nltk {name}", bool(path), f"{path or absent}, for {spec}")
+
+
+def _installed(package: str) -> str:
+    """What a package costs each sample, and what helps where that is much."""
+    from graders_sandbox.host.imports import HOSTED
+
+    remedy = "`samples_per_process` of [sandbox] makes it a small part of that, and gives up a process for each sample"
+    if package not in HOSTED:
+        return f"installed, and imported anew by each sample, since the hosted image has no such package: {remedy}"
+    if package in COSTLY:
+        return f"installed; a sample costs several times one with numpy, whose process is smaller: {remedy}"
+    return "installed"
 
 
 def _graders_of(spec: str) -> list[dict[str, Any]]:

@@ -59,3 +59,15 @@ def test_doctor_says_what_programs_need(
     assert "pip install a_package_of_nobody" in found["a_package_of_nobody"]["text"]
     assert "NLTK_DATA" in found["nltk swadesh"]["text"]
     assert end.value.code == 1
+
+
+@pytest.mark.parametrize(
+    ("package", "says"),
+    [("numpy", "installed"), ("pandas", "several times"), ("pyarrow", "imported anew by each sample")],
+)
+def test_doctor_names_the_remedy_of_costly_packages(package: str, says: str) -> None:
+    """F3: where a package makes each sample slow, doctor says why and what helps."""
+    from graders.cli.doctor import _installed
+
+    assert says in _installed(package)
+    assert ("samples_per_process" in _installed(package)) is (package != "numpy")
