@@ -192,7 +192,7 @@ def through_run_batch(repeats: int) -> list[str]:
             return lambda: [result.reward for result in grader.run_batch(rows)]
 
         def rewards_of(grader: graders.Grader, rows: list[dict[str, Any]] = rows) -> Callable[[], object]:
-            return lambda: list(grader.rewards(rows))
+            return lambda: grader.rewards(rows)
 
         works: dict[str, Callable[[], object]] = {
             "fuzzy_match bare": bare_fuzzy,

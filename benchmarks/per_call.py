@@ -101,7 +101,7 @@ def main() -> int:
             "run_batch, string_check": lambda: drain(check.run_batch(rows)),
             "loop of fuzz.ratio": bare_fuzzy,
             "run_batch, fuzzy_match": lambda: drain(fuzzy.run_batch(rows)),
-            "rewards, fuzzy_match": lambda: list(fuzzy.rewards(rows)),
+            "rewards, fuzzy_match": lambda: fuzzy.rewards(rows),
             "run_batch, multi of two": lambda: drain(multi.run_batch(rows)),
         },
         ROWS,

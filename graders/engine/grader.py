@@ -173,10 +173,11 @@ class Grader:
 
     def rewards(
         self, rows: Iterable[Mapping[str, Any]], *, merge: bool | None = None, window: int = WINDOW
-    ) -> Iterator[float | None]:
-        """The rewards of many rows, lazily and in order, as numbers only; None for a row that failed.
+    ) -> list[float | None]:
+        """The rewards of many rows, in order, as numbers only; None for a row that failed.
 
-        Local graders give them faster than `run_batch`, for no results are made.
+        Local graders give them faster than `run_batch`, for no results are made. Where the list would be too large, or
+        the rewards before an exception are wanted, use `run_batch`, which gives one result at a time.
 
         Args:
             rows, merge, window: As in `run_batch`.
@@ -186,11 +187,11 @@ class Grader:
         """
         check_rows(rows)
         if self.kind.n_asks:
-            return map(_reward, self.run_batch(rows, merge=merge, window=window))
-        return chain.from_iterable(
-            map(_reward, map(self._local, chunk)) if found is None else found.rewards
-            for chunk, found, _ in self._chunks(iter(rows), window)
-        )
+            return list(map(_reward, self.run_batch(rows, merge=merge, window=window)))
+        rewards: list[float | None] = []
+        for chunk, found, _ in self._chunks(iter(rows), window):
+            rewards += map(_reward, map(self._local, chunk)) if found is None else found.rewards
+        return rewards
 
     def _chunks(
         self, rows: Iterator[Mapping[str, Any]], window: int

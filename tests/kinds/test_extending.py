@@ -88,7 +88,7 @@ def test_run_and_batches_agree(spec: dict[str, Any], rewards: list[float], tmp_p
 
     assert [grader.run(row["sample"], row["item"]).reward for row in ROWS] == rewards
     assert [result.reward for result in grader.run_batch(ROWS)] == rewards
-    assert list(grader.rewards(ROWS)) == rewards
+    assert grader.rewards(ROWS) == rewards
     grade_dataset(grader, ROWS, str(tmp_path / "results.jsonl"))
     assert summarise(gather(str(tmp_path / "results.jsonl"))).scored == len(ROWS)
 

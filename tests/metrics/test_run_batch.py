@@ -54,7 +54,7 @@ def test_windows_give_what_rows_give(spec: dict[str, Any]) -> None:
             batch = list(grader.run_batch(rows, window=window))
             assert [facts(result) for result in batch] == [facts(result) for result in alone]
             assert all(type(result.reward) is float for result in batch)
-            rewards = list(grader.rewards(rows, window=window))
+            rewards = grader.rewards(rows, window=window)
             assert rewards == [result.reward if result.ok else None for result in alone]
             assert all(type(reward) is float for reward in rewards if reward is not None)
 
@@ -82,16 +82,23 @@ def test_rows_are_read_a_window_at_a_time() -> None:
             yield {"sample": "a", "item": {"answer": "b"}}
 
     grader = graders.compile(text_similarity())
-    results, rewards = grader.run_batch(endless(), window=10), grader.rewards(endless(), window=10)
+    results = grader.run_batch(endless(), window=10)
     assert not read
 
     taken = [next(results).reward for _ in range(11)]
     assert taken == [0.0] * 11
     assert len(read) == 20
 
-    taken_alone = [next(rewards) for _ in range(11)]
-    assert taken_alone == [0.0] * 11
-    assert len(read) == 40
+
+def test_rewards_are_a_list() -> None:
+    """A column of a data frame: as long as the rows, None where a row failed (M7 of the study of use)."""
+    rows = [
+        {"sample": "a", "item": {"answer": "a"}},
+        {"sample": "a", "item": {}},
+        {"sample": "a", "item": {"answer": "b"}},
+    ]
+
+    assert graders.compile(string_check()).rewards(rows) == [1.0, None, 0.0]
 
 
 def test_results_travel_between_processes() -> None:
