@@ -17,15 +17,22 @@ from typing import Any
 from graders.datasets.read import open_data
 from graders.datasets.rows import Unreadable
 from graders.documents.jobs import TRAIN_ROWS, job_method, method_problems, reinforcement_of
+from graders.engine.compile import default_backends
 from graders.preflight.check import check
 from graders.preflight.findings import CheckReport, Findings, RowCount
 from graders.spec.reading import load
 from graders.spec.wording import Json
-from graders.tuning.rows import METHODS, Fault
+from graders.tuning.config import tuning_config
+from graders.tuning.constant import constant_reward
+from graders.tuning.conversation import DataRow, Fault
+from graders.tuning.rows import METHODS
+from graders.tuning.tokens import BaseTokens
 from graders.wording import plural
 
 #: Rows that a job needs at least, by the service's words for less.
 LEAST_ROWS = 10
+#: Rows kept, to try a grader on.
+BEGIN_ROWS = 5
 #: Validation rows that a reinforcement job takes, by its guide.
 VALIDATION_ROWS = 1000
 
@@ -37,12 +44,16 @@ class TrainingFile:
         n: Rows.
         first: The first error in the service's words for a job that fails; "" when there is none.
         digests: Digest of each row's content -> its line, for the first of equal ones.
+        begin: The first rows without errors.
     """
 
-    def __init__(self, method: str, path: str | Path, *, name: str = "Training file") -> None:
+    def __init__(
+        self, method: str, path: str | Path, *, name: str = "Training file", tokens: BaseTokens | None = None
+    ) -> None:
         """
         Args:
             name: What messages call it.
+            tokens: Of the base model.
 
         Raises:
             DataError: it cannot be read.
@@ -50,6 +61,8 @@ class TrainingFile:
         self.n = 0
         self.first = ""
         self.digests: dict[bytes, int] = {}
+        self.begin: list[DataRow] = []
+        self._tokens = tokens
         self._name = name
         self._method = METHODS[method]
         self._training = name == "Training file"
@@ -70,7 +83,13 @@ class TrainingFile:
         before = self.digests.setdefault(digest, number)
         if before != number:
             self._count(number, Fault("duplicate_row", f"equals example {before}.", severity="warning"))
-        for fault in self._method.faults(row):
+        faults = list(self._method.faults(row))
+        if all(fault.severity != "error" for fault in faults):
+            if len(self.begin) < BEGIN_ROWS:
+                self.begin.append(row)
+            if self._tokens is not None:
+                faults += self._tokens.faults(self._method.for_trainer(row))
+        for fault in faults:
             self._count(number, fault)
 
     def _count(self, number: int, fault: Fault) -> None:
@@ -133,18 +152,26 @@ def rows_of(path: str | Path) -> Iterator[tuple[int, Json]]:
 
 
 def check_files(
-    method: str, train: str | Path, validation: str | Path | None, findings: Findings
+    method: str,
+    train: str | Path,
+    validation: str | Path | None,
+    findings: Findings,
+    base: Path | None = None,
 ) -> tuple[TrainingFile, TrainingFile | None]:
     """Look at a job's files, and report what is found.
+
+    Args:
+        base: The base model's folder, where there is one: its tokenizer is asked too.
 
     Raises:
         DataError: one of them cannot be read.
     """
-    training = TrainingFile(method, train)
+    tokens = None if base is None else BaseTokens(base)
+    training = TrainingFile(method, train, tokens=tokens)
     training.report(findings)
     if validation is None:
         return training, None
-    held_out = TrainingFile(method, validation, name="Validation file")
+    held_out = TrainingFile(method, validation, name="Validation file", tokens=tokens)
     held_out.report(findings)
     if shared := held_out.shared(training):
         text = f"{plural(shared.n, 'row')} of the validation file are also trained on: {shared.example}"
@@ -172,10 +199,16 @@ def check_job(spec: object, train: str, validation: str | None = None, **options
         findings.problem(problem, "")
     if method not in METHODS:
         return CheckReport(findings.sorted(), 0, (), False, {})
-    training, _ = check_files(method, train, validation, findings)
-    own = findings.sorted()
+    backends = options.get("backends") or default_backends()
+    base = tuning_config(backends.config).models.get(str(source.value.get("model")))
+    training, _ = check_files(method, train, validation, findings, base)
     if method != "reinforcement" or reinforcement_of(source.value) is None:
-        return CheckReport(own, training.n, (), False, {})
+        return CheckReport(findings.sorted(), training.n, (), False, {})
     graded = check(source, train, **options)
+    if options.get("run", True) and not any(finding.severity == "error" for finding in graded.findings):
+        spec = source.value["method"]["reinforcement"]["grader"]
+        if warning := constant_reward(spec, training.begin, backends):
+            findings.add("warning", "constant_reward", warning)
+    own = findings.sorted()
     merged = sorted((*own, *graded.findings), key=lambda finding: finding.severity != "error")
     return replace(graded, findings=tuple(merged))

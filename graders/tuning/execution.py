@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from graders.engine.backends import Backends
 from graders.errors import ModelStop
@@ -25,6 +25,7 @@ from graders.tuning.wire import model_name
 from graders.tuning.worker import Worker
 
 KEPT = 3  # checkpoints of a job
+RESULTS = "results"  # the folder with a results file of each validation
 TIMED_STEPS = 3  # until the end is estimated
 
 
@@ -121,7 +122,7 @@ class Execution:
                 case "saved":
                     self._flush()
                 case "validation":
-                    with_validation(self._step, message["metrics"])
+                    self._validated(message["step"], message["metrics"])
                 case "rewards":
                     self._answer(message)
                 case "checkpoint":
@@ -149,6 +150,18 @@ class Execution:
         if message["step"] > self._last:
             self._times.append(time.time())
 
+    def _validated(self, step: int, metrics: Mapping[str, Any]) -> None:
+        if self._rewards:
+            name = f"ckpt-step-{step}" if step else "base"
+            self._rewards.end_validation(self._folder / RESULTS / f"{name}.jsonl")
+        if step:
+            with_validation(self._step, metrics)
+        elif self._rewards:
+            mean = metrics.get("full_valid_mean_reward")
+            self._rewards.metrics()
+            text = f"Base model: full validation mean reward={'none' if mean is None else f'{mean:.2f}'}"
+            self._store.jobs.change(self._job.id, events=[NewEvent(text)])
+
     def _flush(self) -> None:
         """The event of the last step, once its validation is known too."""
         if not self._step:
@@ -159,6 +172,8 @@ class Execution:
             metrics.pop("full_valid_loss", None)
             metrics.pop("valid_loss", None)
             metrics.update(self._rewards.metrics())
+            if warning := self._rewards.warning():
+                self._store.jobs.change(self._job.id, events=[NewEvent(warning, "warn")])
         self._shown = metrics
         finish = None
         if len(self._times) > TIMED_STEPS:
@@ -204,9 +219,10 @@ class Execution:
         jobs, job = self._store.jobs, self._job
         name = model_name(job.model, job.suffix)
         table = result_table((loads(text.encode()) for text in jobs.step_metrics(job.id)), self._type)
-        record = self._store.files.add_from(
-            io.BytesIO(table), purpose="fine-tune-results", filename="step_metrics.csv"
-        )
+        files = [self._kept_file(io.BytesIO(table), "step_metrics.csv")]
+        for path in sorted((self._folder / RESULTS).glob("*.jsonl"), key=os.path.getmtime):
+            with open(path, "rb") as results:
+                files.append(self._kept_file(results, path.name))
         events = [
             NewEvent(f"New fine-tuned model created: {name}"),
             NewEvent("The job has successfully completed"),
@@ -218,10 +234,15 @@ class Execution:
                 events,
                 fine_tuned_model=name,
                 trained_tokens=message["trained_tokens"],
-                result_files=dumps([record.id]).decode(),
+                result_files=dumps(files).decode(),
                 finished_at=int(time.time()),
                 estimated_finish=None,
             )
         except NoTransition:
             # paused or cancelled while the last step ended
-            self._store.files.delete(record.id)
+            for file_id in files:
+                self._store.files.delete(file_id)
+
+    def _kept_file(self, content: BinaryIO, name: str) -> str:
+        """The id of a result file in the store."""
+        return self._store.files.add_from(content, purpose="fine-tune-results", filename=name).id

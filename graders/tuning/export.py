@@ -14,7 +14,8 @@ from importlib.resources import files
 from typing import Any
 
 from graders.tuning.config import TuningConfig
-from graders.tuning.rows import METHODS, DataRow
+from graders.tuning.conversation import DataRow
+from graders.tuning.rows import METHODS
 
 
 class NotExportable(ValueError):

@@ -1,19 +1,27 @@
-"""Rewards for the trainer: rows through the job's grader, and what the wire's metrics event says of them."""
+"""Rewards for the trainer: rows through the job's grader, and what there is to say of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import graders
 from graders.engine.backends import Backends
 from graders.result import RunResult
+from graders.tuning.reward_metrics import reward_metrics
+from graders.tuning.validation import write_results
+from graders.wording import plural
 
 #: A grader's flag for a program that raised.
 RAISED = "python_grader_runtime_error"
 #: Batches in a row in which most programs raised, until the job fails.
 BROKEN_BATCHES = 2
+#: Steps in a row from which nothing can be learned, until that is said.
+EQUAL_STEPS = 3
+#: Of a sample in a warning.
+SAMPLE_CHARS = 200
 
 
 class BrokenGrader(RuntimeError):
@@ -30,7 +38,10 @@ class Rewards:
     def __init__(self, spec: Any, backends: Backends) -> None:
         self._grader = graders.compile(spec, backends=backends)
         self._results: dict[str, list[RunResult]] = {"train": [], "valid": []}
+        self._validated: list[dict[str, Any]] = []
         self._broken = 0
+        self._equal_steps = 0
+        self._warning = ""
 
     def values(
         self, samples: Sequence[Any], items: Iterable[Mapping[str, Any]], split: str
@@ -38,13 +49,14 @@ class Rewards:
         """A number for each sample; None for one that could not be graded, which is never a score.
 
         Args:
+            samples: Those of one prompt stand beside each other.
             split: "train" or "valid".
 
         Raises:
             BrokenGrader: most programs raised, twice in a row.
             ModelStop: a judge's endpoint refuses every further question.
         """
-        rows = ({"sample": sample, "item": item} for sample, item in zip(samples, items, strict=True))
+        rows = [{"sample": sample, "item": item} for sample, item in zip(samples, items, strict=True)]
         results = list(self._grader.run_batch(rows))
         self._results[split] += results
         raised = [result for result in results if RAISED in result.flags]
@@ -54,72 +66,42 @@ class Rewards:
             raise BrokenGrader(
                 f"{len(raised)} of {len(results)} programs raised, {self._broken} times in a row; the first: {details}"
             )
+        if split == "valid":
+            self._validated += rows
+        else:
+            self._look_for_differences(rows, results)
         return [result.reward if result.ok else None for result in results]
+
+    def _look_for_differences(self, rows: Sequence[Mapping[str, Any]], results: Sequence[RunResult]) -> None:
+        """A step compares the samples of one prompt: where none of them differ, it changes nothing."""
+        groups = groupby(zip(rows, results, strict=True), key=lambda pair: pair[0]["item"])
+        found = [{result.reward for _, result in group if result.ok} for _, group in groups]
+        self._equal_steps = 0 if any(len(rewards) > 1 for rewards in found) else self._equal_steps + 1
+        if self._equal_steps != EQUAL_STEPS:
+            return
+        first = results[0]
+        outcome = (
+            f"reward {first.reward:g}" if first.ok else "no reward: " + "; ".join(map(str, first.failures))
+        )
+        self._warning = (
+            f"Nothing can be learned: in the last {EQUAL_STEPS} steps all {plural(len(rows), 'sample')} of a step got the "
+            f"same reward as the others of their prompt. One of them: {str(rows[0]['sample'])[:SAMPLE_CHARS]!r} -> {outcome}"
+        )
+
+    def warning(self) -> str:
+        """Why nothing can be learned, said once each time that it begins; "" otherwise."""
+        warning, self._warning = self._warning, ""
+        return warning
+
+    def end_validation(self, path: Path) -> None:
+        """Write the results of the validation that has ended."""
+        rows, self._validated = self._validated, []
+        if rows:
+            write_results(path, self._grader, rows, self._results["valid"][-len(rows) :])
 
     def metrics(self) -> dict[str, Any]:
         """What the metrics event says of the rewards since the last call."""
-        described: dict[str, Any] = {}
-        scores: dict[str, Any] = {"graders": []}
-        errors: list[dict[str, Any]] = []
-        tokens: list[dict[str, Any]] = []
-        for split, results in self._results.items():
-            if not results:
-                continue
-            good = [result.reward for result in results if result.ok]
-            mean = fmean(good) if good else None
-            scores[f"{split}_reward_mean"] = mean
-            name, kind = results[0].identity.name, results[0].identity.type
-            scores["graders"] += _members(split, results) or [
-                {"name": name, "type": kind, f"{split}_reward_mean": mean}
-            ]
-            errors.append({"name": name, "type": kind, **_flags(split, results)})
-            tokens += _usage(split, results)
-            if split == "valid":
-                unread = sum("sample_parse_error" in result.flags for result in results)
-                described["full_valid_mean_parse_error"] = unread / len(results)
-            described[f"{split}_grader_seconds_mean"] = fmean(one.execution_time for one in results)
+        described = reward_metrics(self._results)
+        for results in self._results.values():
             results.clear()
-        if errors:
-            described.update(scores=scores, errors={"graders": errors}, usage={"graders": tokens})
         return described
-
-
-def _members(split: str, results: Sequence[RunResult]) -> list[dict[str, Any]]:
-    """The mean of each grader inside a multi, over the rows where it gave a number."""
-    values: dict[str, list[float]] = {}
-    for result in results:
-        for key, value in result.sub_rewards.items():
-            if key not in result.score.failed_members:
-                values.setdefault(key, []).append(value)
-    return [{"name": key, f"{split}_reward_mean": fmean(some)} for key, some in values.items()]
-
-
-def _flags(split: str, results: Sequence[RunResult]) -> dict[str, float]:
-    counts: dict[str, int] = {}
-    for result in results:
-        for flag in result.flags:
-            counts[flag] = counts.get(flag, 0) + 1
-    described: dict[str, float] = {}
-    for flag, count in counts.items():
-        described[f"{split}_{flag}_count"] = count
-        described[f"{split}_{flag}_mean"] = count / len(results)
-    return described
-
-
-def _usage(split: str, results: Sequence[RunResult]) -> list[dict[str, Any]]:
-    """Tokens of judges, by model."""
-    totals: dict[str, list[int]] = {}
-    for result in results:
-        for spent in result.score.spent:
-            total = totals.setdefault(spent.model, [0, 0])
-            wire = spent.usage.to_wire()
-            total[0] += wire["prompt_tokens"] or 0
-            total[1] += wire["completion_tokens"] or 0
-    return [
-        {
-            "model": model,
-            f"{split}_prompt_tokens_count": prompt,
-            f"{split}_completion_tokens_count": completion,
-        }
-        for model, (prompt, completion) in totals.items()
-    ]

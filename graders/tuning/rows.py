@@ -12,41 +12,27 @@ with the user, and whatever the grader reads, for `reinforcement`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 from graders.fields import FieldError, detect_fields, item_of
-from graders.jsontext import loads
-from graders.spec.wording import Json, bad_value, type_word
-from graders.suggest import did_you_mean
+from graders.spec.wording import Json, type_word
+from graders.tuning.conversation import (
+    ROLES,
+    DataRow,
+    Fault,
+    conversation_faults,
+    extra_keys,
+    missing_keys,
+    role_of,
+    tool_faults,
+)
 
-#: A row as it was read.
-DataRow: TypeAlias = Mapping[str, Json]
-
-ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-MESSAGE_KEYS = ("role", "content", "name", "tool_calls", "tool_call_id", "function_call", "weight", "refusal")
 CHAT_KEYS = ("messages", "tools", "parallel_tool_calls", "functions")
 INPUT_KEYS = ("messages", "tools", "parallel_tool_calls")
 PAIR_KEYS = ("input", "preferred_output", "non_preferred_output")
 #: The second form of a preference row: the two answers stand beside the messages.
 SHORT_PAIR_KEYS = ("messages", "preferred", "dispreferred")
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is wrong with a row.
-
-    Attributes:
-        code: A stable word for programs; docs/problems.md lists them all.
-        message: In the service's words where it has some.
-        index: The message it is about, from 0; None: the whole row.
-        severity: "error" or "warning".
-    """
-
-    code: str
-    message: str
-    index: int | None = None
-    severity: str = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,131 +46,6 @@ class Method:
 
     faults: Callable[[DataRow], Iterator[Fault]]
     for_trainer: Callable[[DataRow], dict[str, Json]]
-
-
-# --- messages -----------------------------------------------------------------------------------------------------
-
-
-def _conversation(messages: Json) -> Iterator[Fault]:
-    """Faults of a list of messages, whoever speaks last."""
-    if not isinstance(messages, list) or not messages:
-        found = "an empty array" if messages == [] else type_word(messages)
-        yield Fault("invalid_messages", f"'messages' is {found}; expected an array of messages")
-        return
-    called: set[str] = set()
-    for index, message in enumerate(messages):
-        for fault in _message(message, called):
-            yield replace(fault, index=index)
-
-
-def _message(message: Json, called: set[str]) -> Iterator[Fault]:
-    """Faults of one message.
-
-    Args:
-        called: Ids of the tool calls so far; this message's are added.
-    """
-    if not isinstance(message, Mapping):
-        yield Fault("invalid_messages", f"the message is {type_word(message)}; expected an object")
-        return
-    if "role" not in message:
-        yield Fault("missing_role", "Discriminator 'role' is missing in value")
-        return
-    role = message["role"]
-    if role not in ROLES:
-        yield Fault("invalid_role", f"'role': {bad_value(role, ROLES)}")
-        return
-    for key in message:
-        if key not in MESSAGE_KEYS:
-            yield Fault(
-                "unknown_message_key",
-                f"the message has {key!r}, which is not used. {did_you_mean(key, MESSAGE_KEYS)}".rstrip(),
-                severity="warning",
-            )
-    if "weight" in message and (role != "assistant" or message["weight"] not in (0, 1)):
-        yield Fault(
-            "invalid_weight",
-            f"'weight' is {message['weight']!r} on a message of role {role!r}; expected 0 or 1, on assistant messages",
-        )
-    yield from _content(message)
-    yield from _tool_calls(message, called)
-
-
-def _content(message: DataRow) -> Iterator[Fault]:
-    content = message.get("content")
-    if content is None or content == "" or content == []:
-        if message["role"] == "assistant":
-            if not message.get("tool_calls") and not message.get("function_call"):
-                yield Fault("empty_answer", "the assistant's message has neither content nor tool_calls")
-        elif content is None:
-            yield Fault("missing_content", "the message is missing key 'content'")
-    elif isinstance(content, list):
-        for part in content:
-            kind = part.get("type") if isinstance(part, Mapping) else type_word(part)
-            if kind != "text" or not isinstance(part.get("text"), str):
-                yield Fault("unsupported_content", f"a content part of type {kind!r}; expected text")
-    elif not isinstance(content, str):
-        yield Fault("invalid_content", f"'content' is {type_word(content)}; expected a string")
-
-
-def _tool_calls(message: DataRow, called: set[str]) -> Iterator[Fault]:
-    calls = message.get("tool_calls")
-    if calls is not None and message["role"] != "assistant":
-        yield Fault("invalid_tool_call", f"'tool_calls' on a message of role {message['role']!r}")
-    for call in calls if isinstance(calls, list) else ():
-        function = call.get("function") if isinstance(call, Mapping) else None
-        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-            yield Fault("invalid_tool_call", "a tool call without 'function.name'")
-            continue
-        called.add(str(call.get("id")))
-        try:
-            loads(function["arguments"].encode())
-        except (KeyError, AttributeError, ValueError):
-            text = f"the arguments of the call of {function['name']!r} are not the text of a JSON object"
-            yield Fault("invalid_tool_call", text)
-    if calls is not None and not isinstance(calls, list):
-        yield Fault("invalid_tool_call", f"'tool_calls' is {type_word(calls)}; expected an array")
-    if message["role"] == "tool" and str(message.get("tool_call_id")) not in called:
-        text = f"'tool_call_id' is {message.get('tool_call_id')!r}, which no tool call before it has"
-        yield Fault("unmatched_tool_call", text)
-
-
-def _tools(row: DataRow) -> Iterator[Fault]:
-    """Faults of `tools`, and calls of tools that are not among them."""
-    tools = row.get("tools")
-    if tools is None:
-        return
-    if not isinstance(tools, list) or not all(isinstance(_tool_name(tool), str) for tool in tools):
-        yield Fault("invalid_tools", "'tools' holds what is no tool; expected objects with 'function.name'")
-        return
-    names = {_tool_name(tool) for tool in tools}
-    messages = row.get("messages")
-    for index, message in enumerate(messages if isinstance(messages, list) else ()):
-        calls = message.get("tool_calls") if isinstance(message, Mapping) else None
-        for call in calls if isinstance(calls, list) else ():
-            name = _tool_name(call)
-            if name is not None and name not in names:
-                yield Fault("unknown_tool", f"a call of {name!r}, which 'tools' does not have", index)
-
-
-def _tool_name(tool: Json) -> Json:
-    function = tool.get("function") if isinstance(tool, Mapping) else None
-    return function.get("name") if isinstance(function, Mapping) else None
-
-
-def _extra(row: DataRow, known: tuple[str, ...]) -> Iterator[Fault]:
-    for key in row:
-        if key not in known:
-            yield Fault("extra_key", f'contains an extra "{key}". {did_you_mean(key, known)}'.rstrip())
-
-
-def _missing(row: DataRow, keys: tuple[str, ...]) -> Iterator[Fault]:
-    for key in keys:
-        if key not in row:
-            yield Fault("missing_key", f"is missing key '{key}'.")
-
-
-def _role(message: Json) -> Json:
-    return message.get("role") if isinstance(message, Mapping) else None
 
 
 def _plain(message: Mapping[str, Json]) -> dict[str, Json]:
@@ -207,29 +68,29 @@ def _written(row: DataRow, messages: str, key: str) -> dict[str, Json]:
 
 def _supervised_faults(row: DataRow) -> Iterator[Fault]:
     if "messages" not in row and "completion" in row:
-        yield from _missing(row, ("prompt",))
-        yield from _extra(row, ("prompt", "completion"))
+        yield from missing_keys(row, ("prompt",))
+        yield from extra_keys(row, ("prompt", "completion"))
         for key in ("prompt", "completion"):
             if key in row and not isinstance(row[key], str):
                 yield Fault("invalid_content", f"'{key}' is {type_word(row[key])}; expected a string")
         if row["completion"] == "":
             yield Fault("empty_answer", "'completion' is empty: there is nothing to learn")
         return
-    yield from _missing(row, ("messages",))
-    yield from _extra(row, CHAT_KEYS)
+    yield from missing_keys(row, ("messages",))
+    yield from extra_keys(row, CHAT_KEYS)
     if "messages" not in row:
         return
-    yield from _conversation(row["messages"])
-    yield from _tools(row)
+    yield from conversation_faults(row["messages"])
+    yield from tool_faults(row)
     if isinstance(row["messages"], list) and row["messages"]:
         yield from _learned(row["messages"])
 
 
 def _learned(messages: list[Json]) -> Iterator[Fault]:
-    if _role(messages[-1]) in ROLES and _role(messages[-1]) != "assistant":
-        text = f"the last message must be from the assistant, and is from {_role(messages[-1])!r}"
+    if role_of(messages[-1]) in ROLES and role_of(messages[-1]) != "assistant":
+        text = f"the last message must be from the assistant, and is from {role_of(messages[-1])!r}"
         yield Fault("last_role", text, len(messages) - 1)
-    answers = [message for message in messages if _role(message) == "assistant"]
+    answers = [message for message in messages if role_of(message) == "assistant"]
     if answers and all(message.get("weight") == 0 for message in answers):
         yield Fault("nothing_learned", "every assistant message has weight 0: there is nothing to learn")
 
@@ -260,26 +121,26 @@ def _pair(row: DataRow) -> DataRow:
 
 def _dpo_faults(row: DataRow) -> Iterator[Fault]:
     if _is_short_pair(row):
-        yield from _extra(row, (*SHORT_PAIR_KEYS, *INPUT_KEYS))
+        yield from extra_keys(row, (*SHORT_PAIR_KEYS, *INPUT_KEYS))
         text = (
             "has 'messages', 'preferred' and 'dispreferred', which works here; the hosted service takes 'input', "
             "'preferred_output' and 'non_preferred_output'"
         )
         yield Fault("short_pair", text, severity="warning")
     pair = _pair(row)
-    yield from _missing(pair, PAIR_KEYS)
+    yield from missing_keys(pair, PAIR_KEYS)
     if pair is row:
-        yield from _extra(row, PAIR_KEYS)
+        yield from extra_keys(row, PAIR_KEYS)
     if "input" in pair:
         given = pair["input"]
         if not isinstance(given, Mapping):
             yield Fault("invalid_messages", f"'input' is {type_word(given)}; expected an object")
         else:
-            yield from _missing(given, ("messages",))
-            yield from _extra(given, INPUT_KEYS)
+            yield from missing_keys(given, ("messages",))
+            yield from extra_keys(given, INPUT_KEYS)
             if "messages" in given:
-                yield from _conversation(given["messages"])
-            yield from _tools(given)
+                yield from conversation_faults(given["messages"])
+            yield from tool_faults(given)
     for side in PAIR_KEYS[1:]:
         if side in pair:
             yield from _side(side, pair[side])
@@ -289,10 +150,10 @@ def _dpo_faults(row: DataRow) -> Iterator[Fault]:
 
 
 def _side(name: str, side: Json) -> Iterator[Fault]:
-    if not isinstance(side, list) or len(side) != 1 or _role(side[0]) != "assistant":
+    if not isinstance(side, list) or len(side) != 1 or role_of(side[0]) != "assistant":
         yield Fault("invalid_side", f"'{name}' is not one message of the assistant in an array")
         return
-    for fault in _conversation(side):
+    for fault in conversation_faults(side):
         yield Fault(fault.code, f"'{name}': {fault.message}", severity=fault.severity)
 
 
@@ -310,12 +171,12 @@ def _dpo_written(row: DataRow) -> dict[str, Json]:
 
 
 def _reinforcement_faults(row: DataRow) -> Iterator[Fault]:
-    yield from _missing(row, ("messages",))
+    yield from missing_keys(row, ("messages",))
     if "messages" not in row:
         return
-    yield from _conversation(row["messages"])
-    if isinstance(row["messages"], list) and row["messages"] and _role(row["messages"][-1]) in ROLES:
-        last = _role(row["messages"][-1])
+    yield from conversation_faults(row["messages"])
+    if isinstance(row["messages"], list) and row["messages"] and role_of(row["messages"][-1]) in ROLES:
+        last = role_of(row["messages"][-1])
         if last not in ("user", "developer"):
             text = f"the last message must be from the user, and is from {last!r}"
             yield Fault("last_role", text, len(row["messages"]) - 1)

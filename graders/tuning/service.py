@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 from graders.datasets.rows import DataError
 from graders.jsontext import dumps, loads
@@ -50,13 +51,13 @@ class Jobs:
     """Operations on jobs. Safe to use from any thread.
 
     Args:
-        knows: Whether a name on the wire is a model that can be tuned.
+        models: Name on the wire -> folder of a base model.
         strict: Refuse graders that the hosted service would refuse.
     """
 
-    def __init__(self, store: Store, knows: Callable[[str], bool], *, strict: bool = False) -> None:
+    def __init__(self, store: Store, models: Mapping[str, Path], *, strict: bool = False) -> None:
         self._store = store
-        self._knows = knows
+        self._models = models
         self._strict = strict
 
     def create(self, body: object) -> JobRecord:
@@ -102,7 +103,7 @@ class Jobs:
             file_id = getattr(request, param)
             if file_id is not None and self._store.files.get(file_id) is None:
                 raise JobRefused(f"invalid {param}: {file_id[:80]}", param, None)
-        if not self._knows(request.model):
+        if request.model not in self._models:
             raise JobRefused(
                 f"Model {request.model[:80]} is not available for fine-tuning or does not exist. Here it has to stand "
                 "in [tuning.models] of graders.toml.",
@@ -130,7 +131,8 @@ class Jobs:
         findings = Findings()
         try:
             validation = None if job.validation_file is None else self._file(job.validation_file)
-            training, held_out = check_files(method, self._file(job.training_file), validation, findings)
+            training_path, base = self._file(job.training_file), self._models.get(job.model)
+            training, held_out = check_files(method, training_path, validation, findings, base)
         except (DataError, LookupError) as error:
             return self._fail(job, "invalid_training_file", str(error))
         for file, param in ((training, "training_file"), (held_out, "validation_file")):

@@ -51,7 +51,7 @@ Listener = Callable[[Mapping[str, Any], subprocess.Popen[str]], object]
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(TRAINER)}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(TRAINER), str(TRAINER.parent)))}
 
 
 def write_tiny(folder: Path) -> Path:

@@ -53,18 +53,27 @@ def next_message() -> dict[str, Any] | None:
         return answers.pop(0) if answers else None
 
 
-def rewards(number: int, step: int, rows: list[dict[str, Any]]) -> list[float | None]:
+def rewards(number: int, step: int, rows: list[dict[str, Any]], split: str) -> list[float | None]:
     samples = [row["prompt"][-1]["content"] for row in rows]
     send(
         "rewards",
         number=number,
-        split="train",
+        split=split,
         step=step,
         samples=samples,
         items=[row["item"] for row in rows],
     )
     answer = next_message()
     return [] if answer is None else answer["values"]
+
+
+def validate(step: int, start: dict[str, Any]) -> None:
+    metrics = {"full_valid_loss": 2 / step} if step else {}
+    if start["method"] == "reinforcement":
+        rows = [json.loads(line) for line in Path(start["validation"]).read_text().splitlines()]
+        good = [value for value in rewards(100 + step, step, rows, "valid") if value is not None]
+        metrics["full_valid_mean_reward"] = sum(good) / len(good)
+    send("validation", step=step, metrics=metrics)
 
 
 def adapter(folder: Path, text: str) -> None:
@@ -118,6 +127,8 @@ def main() -> None:
     for done in range(1, step + 1):
         send("step", step=done, total_steps=STEPS, metrics={"train_loss": 1 / done})
     print("a launcher prints this", flush=True)
+    if start["validation"] and start["method"] == "reinforcement" and not start["resume"]:
+        validate(0, start)
     if MODE == "raise":
         send("failed", code="invalid_training_file", message="Example 1 is too long")
         return
@@ -133,13 +144,13 @@ def main() -> None:
             os._exit(0)
         metrics: dict[str, Any] = {"train_loss": 1 / step, "train_mean_token_accuracy": 0.5}
         if start["method"] == "reinforcement":
-            values = rewards(step, step, rows)
+            values = rewards(step, step, rows, "train")
             good = [value for value in values if value is not None]
             metrics = {"train_mean_reward": sum(good) / max(1, len(good))}
             (folder / "rewards").write_text(json.dumps(values))
         send("step", step=step, total_steps=STEPS, metrics=metrics)
         if start["validation"] and step % 2 == 0:
-            send("validation", step=step, metrics={"full_valid_loss": 2 / step})
+            validate(step, start)
         state.write_text(str(step))
         if step % 2 == 0 and MODE != "slow":
             adapter(folder / f"ckpt-step-{step}", str(step))

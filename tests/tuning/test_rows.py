@@ -11,6 +11,7 @@ import pytest
 from graders.cli import main
 from graders.tuning.check import check_job
 from graders.tuning.rows import METHODS
+from graders.tuning.tokens import BaseTokens
 
 USER = {"role": "user", "content": "q"}
 ANSWER = {"role": "assistant", "content": "a"}
@@ -60,6 +61,8 @@ FAULTS: list[tuple[str, dict[str, Any], list[tuple[str, int | None]]]] = [
     ("supervised", chat(USER, CALLS, RESULT, ANSWER, tools=[{}]), [("invalid_tools", None)]),
     ("supervised", chat(USER, CALLS, RESULT, ANSWER, tools=[]), [("unknown_tool", 1)]),
     ("supervised", chat(USER, {**ANSWER, "mood": "good"}), [("unknown_message_key", 1)]),
+    # recorded of the service: "message contains an invalid token: <|fim_suffix|>"
+    ("supervised", chat(USER, {**ANSWER, "content": "a<|fim_suffix|>"}), [("invalid_token", 1)]),
     ("dpo", pair(), []),
     ("dpo", without("input", pair()), [("missing_key", None)]),
     ("dpo", pair(preferred_output=[ANSWER, OTHER]), [("invalid_side", None)]),
@@ -148,3 +151,70 @@ def test_the_command_names_line_message_and_code(tmp_path: Path, capsys: pytest.
     printed = capsys.readouterr().out
     assert "Example 4, message 1: Discriminator 'role' is missing in value" in printed
     assert "[missing_role]" in printed
+
+
+def base_model(path: Path) -> Path:
+    """A folder with a tokenizer of whole words, one control token and a context of 8."""
+    from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+
+    path.mkdir()
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens([AddedToken("<end>", special=True)])
+    tokenizer.save(str(path / "tokenizer.json"))
+    (path / "config.json").write_text('{"max_position_embeddings": 8}')
+    return path
+
+
+LONG = {"role": "assistant", "content": "w " * 9}
+OF_BASE = [
+    ("supervised", chat(USER, ANSWER), []),
+    ("supervised", chat(USER, {**ANSWER, "content": "a <end>"}), [("invalid_token", 1, "warning")]),
+    ("supervised", chat(USER, LONG), [("row_too_long", None, "warning")]),
+    ("supervised", {"prompt": "w " * 5, "completion": "w " * 5}, [("row_too_long", None, "warning")]),
+    ("dpo", pair(preferred_output=[{**ANSWER, "content": "w " * 7}]), []),
+    ("dpo", pair(preferred_output=[LONG]), [("row_too_long", None, "warning")]),
+    ("reinforcement", chat({**USER, "content": "<end>"}), [("invalid_token", 0, "warning")]),
+]  # fmt: skip
+
+
+def test_rows_are_looked_at_with_the_base_models_tokenizer(tmp_path: Path) -> None:
+    tokens = BaseTokens(base_model(tmp_path / "base"))
+    for method, row, expected in OF_BASE:
+        found = tokens.faults(METHODS[method].for_trainer(row))
+        assert [(fault.code, fault.index, fault.severity) for fault in found] == expected
+
+
+def test_a_base_model_that_is_not_there_is_not_asked(tmp_path: Path) -> None:
+    assert list(BaseTokens(tmp_path / "nowhere").faults(chat(USER, LONG))) == []
+
+
+def string_check(reference: str) -> dict[str, Any]:
+    return {
+        "type": "string_check",
+        "name": "g",
+        "operation": "eq",
+        "input": "{{sample.output_text}}",
+        "reference": reference,
+    }
+
+
+PROGRAM = {"type": "python", "name": "g", "source": "def grade(sample, item):\n    return 0.5"}
+CONSTANT = [
+    (string_check("{{item.answer}}"), []),
+    # the reference's own example: its right answer stands in no row
+    (string_check("expected_output"), ["constant_reward"]),
+    (PROGRAM, ["constant_reward"]),
+    ({**PROGRAM, "source": "def grade(sample, item):\n    return len(sample['output_text']) / 100"}, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("grader", "expected"), CONSTANT)
+def test_a_reward_that_no_answer_changes_is_found_before_the_job(
+    grader: Any, expected: list[str], tmp_path: Path
+) -> None:
+    rows = [chat({"role": "user", "content": f"q{i}"}, answer=f"a{i}") for i in range(10)]
+    method = {"type": "reinforcement", "reinforcement": {"grader": grader}}
+    report = check_job({"model": "m", "method": method}, lines(tmp_path / "t.jsonl", rows))
+    assert report is not None
+    assert [finding.code for finding in report.findings] == expected

@@ -15,6 +15,8 @@ import openai
 import pytest
 
 import graders
+from graders.cli import main
+from graders.results.read import read_results
 from tests.tuning.support import MODEL, config, ended, messages, rows, tuning_server, upload
 
 
@@ -101,6 +103,53 @@ def test_rewards_are_those_of_run_batch_and_a_failed_row_is_null() -> None:
         assert data_of(event)["scores"]["graders"] == [
             {"name": "g", "type": "string_check", "train_reward_mean": 2 / 9}
         ]
+
+
+def test_each_validation_leaves_results_that_are_compared_like_any_others(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Training answers half of its questions right, validation all of them: neither touches the other's numbers."""
+    data = [{"messages": [{"role": "user", "content": f"q{n}"}], "answer": f"q{n % 2}"} for n in range(10)]
+    held_out = [{"messages": [{"role": "user", "content": f"v{n}"}], "answer": f"v{n}"} for n in range(4)]
+    with tuning_server("train") as (_, client):
+        method = {"type": "reinforcement", "reinforcement": {"grader": GRADER}}
+        files = {"training_file": upload(client, data), "validation_file": upload(client, held_out)}
+        job = ended(client, create(client, **files, method=method))
+        events = [event for event in client.fine_tuning.jobs.list_events(job.id) if event.type == "metrics"][
+            ::-1
+        ]
+        assert [event.data["train_mean_reward"] for event in events] == [0.2] * 6
+        assert [event.data.get("full_valid_mean_reward") for event in events] == [None, 1.0] * 3
+        assert [event.data["scores"]["graders"] for event in events[:2]] == [
+            [{"name": "g", "type": "string_check", "train_reward_mean": 0.2}],
+            [{"name": "g", "type": "string_check", "train_reward_mean": 0.2, "valid_reward_mean": 1.0}],
+        ]
+        assert "Base model: full validation mean reward=1.00" in messages(client, job.id)
+        names = [client.files.retrieve(file).filename for file in job.result_files]
+        assert names == ["step_metrics.csv", "base.jsonl", *(f"ckpt-step-{step}.jsonl" for step in (2, 4, 6))]
+        for file, name in zip(job.result_files, names, strict=True):
+            (tmp_path / name).write_bytes(client.files.content(file).read())
+    results = read_results(str(tmp_path / "ckpt-step-2.jsonl"))
+    assert [row.reward for row in results.rows] == [1.0] * 4
+    with pytest.raises(SystemExit) as code:
+        main(["compare", str(tmp_path / "base.jsonl"), str(tmp_path / "ckpt-step-6.jsonl")])
+    assert code.value.code in (0, None)
+    assert "4 rows" in capsys.readouterr().out
+
+
+def test_a_reward_that_is_the_same_for_all_samples_is_said_with_one_of_them() -> None:
+    """The reference's own example of a reinforcement job: no model says `expected_output`."""
+    grader = {**GRADER, "input": "{{ sample.output }}", "reference": "expected_output"}
+    with tuning_server("train") as (_, client):
+        method = {"type": "reinforcement", "reinforcement": {"grader": grader}}
+        job = ended(client, create(client, method=method, training_file=upload(client, prompts())))
+        events = [event for event in client.fine_tuning.jobs.list_events(job.id) if event.level == "warn"]
+        (said,) = [event.message for event in events if "Nothing can be learned" in event.message]
+        assert "'q0' -> reward 0" in said
+
+
+def prompts(n: int = 10) -> list[dict[str, Any]]:
+    return [{"messages": [{"role": "user", "content": f"q{i}"}], "n": i} for i in range(n)]
 
 
 def test_a_grader_whose_programs_raise_fails_the_job_with_the_traceback() -> None:

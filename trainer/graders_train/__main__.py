@@ -57,7 +57,7 @@ def _train(start: dict[str, Any], pipe: Pipe | None) -> tuple[str, dict[str, Any
     folder = Path(start["folder"])
     state = folder / "state"
     resumed = on_first(lambda: resume_state(state) if start["resume"] else None)
-    training = trainer(start, pipe, state)
+    training = trainer({**start, "resumed": resumed}, pipe, state)
     progress = Progress(
         pipe,
         folder,

@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 import trl
 from datasets import Dataset
 from peft import LoraConfig
@@ -45,7 +46,8 @@ def trainer() -> Any:
         "output_dir": str(HERE / "output"),
         "seed": JOB["seed"],
         "num_train_epochs": JOB["epochs"],
-        "per_device_train_batch_size": JOB["batch_size"],
+        "per_device_train_batch_size": JOB["batch_size"] * JOB.get("group", 1),
+        "bf16": torch.cuda.is_available(),
         "learning_rate": JOB["learning_rate"],
         "lr_scheduler_type": "linear",
         "logging_steps": 1,

@@ -146,6 +146,8 @@ def _reinforcement(start: Mapping[str, Any], pipe: Pipe | None, output: Path) ->
             num_generations_eval=hyper["eval_samples"],
             max_completion_length=start["max_completion_tokens"],
             temperature=1.0,
+            # what the base model can do, once: a job that goes on has said it
+            eval_on_start=bool(start["validation"]) and start["resumed"] is None,
             **options,
         ),
         train_dataset=dataset(start["train"]),

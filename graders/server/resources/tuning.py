@@ -70,14 +70,11 @@ class TuningResource(Resource):
 
     @cached_property
     def _jobs(self) -> Jobs:
-        return Jobs(self.service.store, self._knows, strict=self.service.strict)
+        return Jobs(self.service.store, self._config.models, strict=self.service.strict)
 
     @cached_property
     def _models(self) -> Models:
         return Models(self.service.store, self._config)
-
-    def _knows(self, model: str) -> bool:
-        return model in self._config.models
 
     def start(self) -> None:
         if self.service.tuning:
