@@ -25,6 +25,7 @@ from graders.tuning.wire import model_name
 from graders.tuning.worker import Worker
 
 KEPT = 3  # checkpoints of a job
+CHECKPOINTS_MORE = 10  # than are kept, at most, where a server was killed before it removed them
 RESULTS = "results"  # the folder with a results file of each validation
 TIMED_STEPS = 3  # until the end is estimated
 
@@ -133,8 +134,8 @@ class Execution:
                     self._succeed(message)
                     told = True
                 case "stopped":
+                    # an end only where the job was paused or cancelled, which its status says
                     self._flush()
-                    told = True
                 case "failed":
                     self._flush()
                     raise JobFailed(message["code"], message["message"])
@@ -204,11 +205,12 @@ class Execution:
         jobs = self._store.jobs
         name = model_name(self._job.model, self._job.suffix, step)
         jobs.add_checkpoint(self._job.id, step, name, dumps(checkpoint_metrics(step, metrics)).decode())
-        kept = jobs.checkpoints(self._job.id, Cursor(limit=KEPT + 1)).rows
-        if len(kept) > KEPT:
-            worst = min(kept, key=lambda one: (self._worth(loads(one.metrics.encode())), one.step))
-            jobs.remove_checkpoint(worst.id)
+        kept = jobs.checkpoints(self._job.id, Cursor(limit=KEPT + CHECKPOINTS_MORE)).rows
+        kept.sort(key=lambda one: (self._worth(loads(one.metrics.encode())), one.step))
+        for worst in kept[: max(0, len(kept) - KEPT)]:
+            # the folder first: one without a row would be told of again
             shutil.rmtree(self._folder / f"ckpt-step-{worst.step}", ignore_errors=True)
+            jobs.remove_checkpoint(worst.id)
 
     def _worth(self, metrics: Mapping[str, Any]) -> float:
         """What decides which checkpoints are kept: the validation's reward; without one the last are."""

@@ -30,7 +30,7 @@ log = logging.getLogger("graders.tuning")
 
 
 class Supervisor:
-    """Starts at once. Jobs that were running when the last server ended go on from what they saved."""
+    """Trains what is queued: once by `train_queued`, or on a thread of its own from `start` to `close`."""
 
     def __init__(self, store: Store, backends: Backends, config: TuningConfig) -> None:
         self._store = store
@@ -38,10 +38,17 @@ class Supervisor:
         self._config = config
         self._closing = threading.Event()
         self._wanted = threading.Event()
-        for job_id in store.jobs.with_status("running"):
-            self._requeue(job_id, "The server was restarted: the job goes on from its last saved step")
         self._thread = threading.Thread(target=self._work, name="graders-tuning", daemon=True)
+
+    def start(self) -> None:
+        """Begin in the background."""
+        self.recover()
         self._thread.start()
+
+    def recover(self) -> None:
+        """Queue the jobs that were running when the last server ended: they go on from what they saved."""
+        for job_id in self._store.jobs.with_status("running"):
+            self._requeue(job_id, "The server was restarted: the job goes on from its last saved step")
 
     def wake(self) -> None:
         """Look at the store now: a job has been queued, paused or cancelled."""
@@ -58,12 +65,16 @@ class Supervisor:
 
     def _work(self) -> None:
         while not self._closing.is_set():
-            for job_id in self._store.jobs.with_status("queued"):
-                if self._closing.is_set():
-                    break
-                self._train(job_id)
+            self.train_queued()
             self._wanted.wait(LOOK_S)
             self._wanted.clear()
+
+    def train_queued(self) -> None:
+        """Train each queued job, until its trainer has left."""
+        for job_id in self._store.jobs.with_status("queued"):
+            if self._closing.is_set():
+                break
+            self._train(job_id)
 
     def _train(self, job_id: str) -> None:
         """One trainer for one job, until it has left."""

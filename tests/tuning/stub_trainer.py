@@ -5,6 +5,7 @@
 train       6 steps
 wait        no step, until it is told to stop
 slow        a step each 50 ms, 40 in all
+long        a step each 10 ms, 200 in all
 die         leaves without a word in its third step
 raise       says that it failed
 
@@ -14,6 +15,7 @@ is answered with its process id, "die" ends it, "long" is refused, and "wait" is
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sys
@@ -23,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 MODE = sys.argv[1]
-STEPS = {"slow": 40}.get(MODE, 6)
-SECONDS = {"slow": 0.05}.get(MODE, 0)
+STEPS = {"slow": 40, "long": 200}.get(MODE, 6)
+SECONDS = {"slow": 0.05, "long": 0.01}.get(MODE, 0)
+CHECKPOINT_STEPS = {"slow": 10, "long": 20}.get(MODE, 2)
 stop = threading.Event()
 answers: list[dict[str, Any]] = []
 arrived = threading.Condition()
@@ -76,6 +79,11 @@ def validate(step: int, start: dict[str, Any]) -> None:
     send("validation", step=step, metrics=metrics)
 
 
+def say_checkpoint(step: int, start: dict[str, Any]) -> None:
+    found = {"full_valid_loss": 2 / step} if start["validation"] else {}
+    send("checkpoint", step=step, folder=f"ckpt-step-{step}", metrics=found)
+
+
 def adapter(folder: Path, text: str) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "adapter_model.safetensors").write_text(text)
@@ -120,12 +128,17 @@ def main() -> None:
     folder = Path(start["folder"])
     with open(folder / "pids", "a") as pids:
         pids.write(f"{os.getpid()}\n")
+    # never two in one folder; the lock goes with its process
+    alone = os.open(folder / "alone", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
     rows = [json.loads(line) for line in Path(start["train"]).read_text().splitlines()]
     state = folder / "state"
     step = int(state.read_text()) if start["resume"] else 0
     send("ready", step=step)
     for done in range(1, step + 1):
         send("step", step=done, total_steps=STEPS, metrics={"train_loss": 1 / done})
+        if (folder / f"ckpt-step-{done}").exists():
+            say_checkpoint(done, start)
     print("a launcher prints this", flush=True)
     if start["validation"] and start["method"] == "reinforcement" and not start["resume"]:
         validate(0, start)
@@ -151,11 +164,14 @@ def main() -> None:
         send("step", step=step, total_steps=STEPS, metrics=metrics)
         if start["validation"] and step % 2 == 0:
             validate(step, start)
-        state.write_text(str(step))
-        if step % 2 == 0 and MODE != "slow":
+        is_kept = step % CHECKPOINT_STEPS == 0
+        if is_kept:
             adapter(folder / f"ckpt-step-{step}", str(step))
-            found = {"full_valid_loss": 2 / step} if start["validation"] else {}
-            send("checkpoint", step=step, folder=f"ckpt-step-{step}", metrics=found)
+        saved = state.with_suffix(".half")
+        saved.write_text(str(step))
+        saved.rename(state)
+        if is_kept:
+            say_checkpoint(step, start)
     if step < STEPS:
         send("stopped", step=step)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,9 +72,16 @@ class Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Say the steps before a resume once more: a supervisor that was killed may not have kept the last of them."""
-        for logs in state.log_history:
-            self._report(logs, int(logs["step"]), state.max_steps)
+        """Say everything before a resume once more: a supervisor that was killed may not have kept the last of it."""
+        for step, entries in groupby(state.log_history, key=lambda logs: int(logs["step"])):
+            validation: dict[str, float] = {}
+            for logs in entries:
+                self._report(logs, step, state.max_steps)
+                validation |= _named(logs, VALID_METRICS)
+            if self._pipe and validation and step:
+                self._pipe.send("validation", step=step, metrics=validation)
+            if self._pipe and (self._folder / f"ckpt-step-{step}").exists():
+                self._say_checkpoint(step, validation)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -134,17 +142,20 @@ class Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
             return
         saved = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         _sync(saved)
+        if keep:
+            # before the state: a job that goes on from it has the adapter too
+            copy_adapter(saved, self._folder / f"ckpt-step-{state.global_step}")
         (saved / COMPLETE).touch()
         for other in saved.parent.glob("checkpoint-*"):
             if other != saved:
                 shutil.rmtree(other)
         self._pipe.send("saved", step=state.global_step)
         if keep:
-            folder = self._folder / f"ckpt-step-{state.global_step}"
-            copy_adapter(saved, folder)
-            self._pipe.send(
-                "checkpoint", step=state.global_step, folder=folder.name, metrics=self._validation
-            )
+            self._say_checkpoint(state.global_step, self._validation)
+
+    def _say_checkpoint(self, step: int, validation: dict[str, float]) -> None:
+        assert self._pipe is not None
+        self._pipe.send("checkpoint", step=step, folder=f"ckpt-step-{step}", metrics=validation)
 
     def _checkpoint(self, control: TrainerControl) -> None:
         self._keep = True

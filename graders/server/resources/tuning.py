@@ -81,6 +81,7 @@ class TuningResource(Resource):
             service = self.service
             backends = Borrowed(service.shared, service.limits.timeout_s)
             self._supervisor = Supervisor(service.store, backends, self._config)
+            self._supervisor.start()
             for job_id in self.service.store.jobs.with_status("validating_files"):
                 self._validating.submit(self._validate, job_id)
 
