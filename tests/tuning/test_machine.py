@@ -5,6 +5,7 @@ The supervisor is the real one, on a real store. Its trainer is a list of things
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -137,11 +138,12 @@ class TuningMachine(RuleBasedStateMachine):
         self._config = tuning_config(Config({"tuning": {"models": {MODEL: "base"}}}))
         self._jobs = Trainer.jobs = Jobs(self._store, self._config.models)
         content = Path(self._home.name, "rows.jsonl")
-        content.write_text("".join(map("{}\n".format, map(_json, rows()))))
+        content.write_text("".join(json.dumps(row) + "\n" for row in rows()))
         with content.open("rb") as opened:
             self._file = self._store.files.add_from(opened, purpose="fine-tune", filename="rows.jsonl").id
         self._made: list[str] = []
         self._seen: dict[str, list[str]] = {}
+        self._ended: set[str] = set()
         self._supervisor = Supervisor(self._store, self._backends, self._config)
 
     @rule()
@@ -174,8 +176,10 @@ class TuningMachine(RuleBasedStateMachine):
             said = [event.id for event in events]
             before = self._seen.get(job_id, [])
             assert said[: len(before)] == before
-            if before and self._ended(job_id):
+            if job_id in self._ended:
                 assert said == before, "an ended job says nothing more"
+            if job.status in ENDED:
+                self._ended.add(job_id)
             self._seen[job_id] = said
             steps = [event.message for event in events if event.type == "metrics"]
             assert steps == [f"Step {n}/{TOTAL}: training loss={1 / n:.2f}" for n in range(1, len(steps) + 1)]
@@ -196,11 +200,6 @@ class TuningMachine(RuleBasedStateMachine):
             assert (job.status == "failed") == (job.error is not None)
             assert job.status != "running", "nobody is at work between two rules"
 
-    def _ended(self, job_id: str) -> bool:
-        was = self._was.get(job_id, False) if hasattr(self, "_was") else False
-        self._was = {**getattr(self, "_was", {}), job_id: self._jobs.get(job_id).status in ENDED}
-        return was
-
     def teardown(self) -> None:
         if hasattr(self, "_store"):
             self._patch.undo()
@@ -208,12 +207,6 @@ class TuningMachine(RuleBasedStateMachine):
             self._store.close()
             self._backends.close()
             self._home.cleanup()
-
-
-def _json(row: Any) -> str:
-    import json
-
-    return json.dumps(row)
 
 
 TestTuningMachine = TuningMachine.TestCase

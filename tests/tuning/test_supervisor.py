@@ -115,12 +115,11 @@ def test_each_validation_leaves_results_that_are_compared_like_any_others(
         method = {"type": "reinforcement", "reinforcement": {"grader": GRADER}}
         files = {"training_file": upload(client, data), "validation_file": upload(client, held_out)}
         job = ended(client, create(client, **files, method=method))
-        events = [event for event in client.fine_tuning.jobs.list_events(job.id) if event.type == "metrics"][
-            ::-1
-        ]
-        assert [event.data["train_mean_reward"] for event in events] == [0.2] * 6
-        assert [event.data.get("full_valid_mean_reward") for event in events] == [None, 1.0] * 3
-        assert [event.data["scores"]["graders"] for event in events[:2]] == [
+        events = client.fine_tuning.jobs.list_events(job.id)
+        told: list[Any] = [event.data for event in events if event.type == "metrics"][::-1]
+        assert [metrics["train_mean_reward"] for metrics in told] == [0.2] * 6
+        assert [metrics.get("full_valid_mean_reward") for metrics in told] == [None, 1.0] * 3
+        assert [metrics["scores"]["graders"] for metrics in told[:2]] == [
             [{"name": "g", "type": "string_check", "train_reward_mean": 0.2}],
             [{"name": "g", "type": "string_check", "train_reward_mean": 0.2, "valid_reward_mean": 1.0}],
         ]
