@@ -15,12 +15,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import graders
 from graders.engine.backends import Backends
+from graders.evals.dashboard import exported_rows
+from graders.evals.importing import import_lines
 from graders.evals.runner import Runner
 from graders.evals.service import Evals
 from graders.store import Cursor, Store
@@ -129,6 +132,37 @@ def beside_a_run(store: Store, evals: Evals, source: Any) -> None:
         work.join()
 
 
+def exchanged(folder: Path, n_rows: int) -> None:
+    """Seconds to import a dashboard's export of many rows, and to export it: the same rows again."""
+    rows = [
+        {
+            "run_id": "evalrun_1", "data_source_idx": n, "item": {"q": f"question {n}", "text": "x" * 200},
+            "sample": {"outputs": [{"role": "assistant", "content": "Paris " * 20}], "error": None, "finish_reason": "stop",
+                       "token_usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "cached_tokens": 0}},
+            "grades": {"match": float(n % 2)}, "passes": {"match": bool(n % 2)}, "grader_samples": {},
+        }
+        for n in range(n_rows)
+    ]  # fmt: skip
+    lines = [json.dumps(row).encode() + b"\n" for row in rows]
+    with Store(folder / "exchanged") as store:
+        with timed(f"import of {n_rows} rows"):
+            import_lines(store, lines, "benchmark")
+        run = store.runs.get("evalrun_1")
+        assert run is not None
+        with timed(f"export of {n_rows} rows"):
+            made = list(exported_rows(store, run))
+    assert [json.loads(line) for line in made] == rows
+
+
+@contextmanager
+def timed(name: str) -> Iterator[None]:
+    """Prints the block's seconds by the clock and of the processor."""
+    started, spent = time.perf_counter(), time.process_time()
+    yield
+    seconds, processor = time.perf_counter() - started, time.process_time() - spent
+    print(f"{name}: {seconds:.1f} s, {processor:.1f} s of the processor")
+
+
 def sampling(folder: Path, n_rows: int = 2000, in_flight: int = 64) -> None:
     """Rows a second of a run that samples, beside judges of `grader.run_batch`, from one model that takes 50 ms."""
     from graders.judges.scripted import Received, ScriptedJudge, Step, completion
@@ -181,6 +215,7 @@ def main(n_rows: int) -> None:
         rows = rows_file(folder, n_rows)
         batch = batch_rate(folder, rows, n_rows)
         print(f"grader batch: {batch:,.0f} rows/s")
+        exchanged(folder, n_rows)
         sampling(folder)
         with Store(folder / "home") as store:
             evals = Evals(store, backends)

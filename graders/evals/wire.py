@@ -72,7 +72,7 @@ def item_text(item: ItemRecord, run_id: str, eval_id: str) -> str:
         f'{{"object":"eval.run.output_item","id":{_text(item.id)},"created_at":{item.created_at},'
         f'"run_id":{_text(run_id)},"eval_id":{_text(eval_id)},"status":{_text(item.status)},'
         f'"datasource_item_id":{item.n},"datasource_item":{item.item},"results":{item.results},'
-        f'"sample":{item.shown},"_datasource_item_content_hash":{_text(item.item_hash)}}}'
+        f'"sample":{item.shown},"_datasource_item_content_hash":"{item.item_hash}"}}'
     )
 
 

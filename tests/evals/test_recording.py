@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from graders.evals.logs import StreamedAnswer
 from graders.judges.scripted import Received, ScriptedJudge, Step, completion, say
 from graders.server.service import Recording
+from graders.store import Store
 from tests.evals.support import client_of, counts, ended, equals, eval_server, items, run_of
 from tests.server.support import Running
 
@@ -82,6 +84,24 @@ def test_what_says_store_is_kept(kind: str, store: bool | None, kept: int) -> No
             made = client.responses.create(model="gpt-4o", input="Capital of France?", **fields)
             assert made.output_text == "Paris"
             assert server.ask("GET", f"/v1/responses/{made.id}").status == (200 if kept else 404)
+
+
+@pytest.mark.parametrize(("days", "kept"), [(30, 0), (None, 1)])
+def test_what_was_recorded_is_kept_for_some_days(
+    monkeypatch: pytest.MonkeyPatch, days: float | None, kept: int
+) -> None:
+    """After them it is neither listed nor found nor in the file; without a number of days it stays."""
+    with recording(days) as (server, _, client), Store(server.home) as store:
+        made = ask(client, store=True)
+        assert len(list(client.chat.completions.list())) == 1
+        later = time.time() + 31 * 86400
+        monkeypatch.setattr(time, "time", lambda: later)
+
+        assert len(list(client.chat.completions.list())) == kept
+        assert server.ask("GET", f"/v1/chat/completions/{made.id}").status == (200 if kept else 404)
+        store.completions.sweep()
+        count = store.database.read().execute("SELECT count(*) FROM completions").fetchone()[0]
+        assert count == kept
 
 
 def test_a_stream_is_passed_on_and_kept_whole() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from graders.store.database import Database
 from graders.store.ids import item_id, item_number
@@ -209,7 +209,7 @@ class ItemTable:
         number = self._number(db, run, run_id, cursor.after) if cursor.after else None
         start = None if number is None else (number,)
         found = page_of(db, _SELECT, where, values, cursor, start=start, order=("n",))
-        return Page([_with_id(ItemRecord(*row), run_id) for row in found.rows], found.has_more)
+        return Page([_with_id(row, run_id) for row in found.rows], found.has_more)
 
     def each(self, run: int, run_id: str) -> Iterator[ItemRecord]:
         """All finished rows in the order of the data."""
@@ -228,7 +228,7 @@ class ItemTable:
         if number is None:
             return None
         row = db.execute(f"{_SELECT} WHERE run = ? AND n = ?", (run, number)).fetchone()
-        return _with_id(ItemRecord(*row), run_id)
+        return _with_id(row, run_id)
 
     # --- for comparing runs ---
 
@@ -271,10 +271,10 @@ class ItemTable:
         return None if row is None else int(row["n"])
 
 
-def _with_id(record: ItemRecord, run_id: str) -> ItemRecord:
-    if record.id is None:
-        return replace(record, id=item_id(run_id, record.n, record.created_at or 0))
-    return record
+def _with_id(row: sqlite3.Row, run_id: str) -> ItemRecord:
+    """A finished row, with its id where that follows from the run."""
+    n, own_id, created_at = row["n"], row["id"], row["created_at"]
+    return ItemRecord(n, item_id(run_id, n, created_at or 0) if own_id is None else own_id, *row[2:])
 
 
 def _count(db: sqlite3.Connection, run: int, rows: Sequence[FinishedItem]) -> None:
