@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import select
@@ -60,6 +61,29 @@ class Browser:
         while self.evaluate("document.readyState + location.protocol") != "completefile:":
             assert time.monotonic() < end, "the page does not load"
             time.sleep(0.05)
+
+    def show_as(self, width: int, scheme: str = "light", height: int = 844) -> None:
+        """Be a screen of this width, a phone below 500, for a reader who likes light or dark."""
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 500,
+        )
+        self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def screenshot(self, path: Path) -> None:
+        """The part of the page that is seen, as PNG."""
+        path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"]))
+
+    def axe(self) -> list[str]:
+        """What axe-core finds on the page; AXE_CORE names axe.min.js of the npm package axe-core."""
+        self.evaluate(Path(os.environ["AXE_CORE"]).read_text(encoding="utf-8") + "; 0")
+        found: list[str] = self.evaluate(
+            "axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes[0].html))"
+        )
+        return found
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression in the page."""

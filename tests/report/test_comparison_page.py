@@ -98,26 +98,12 @@ def test_the_page_works_in_a_browser(scheme: str, width: int, tmp_path: Path) ->
     page = tmp_path / "page.html"
     compared(tmp_path, "an output", "-o", str(page))
     with Browser(tmp_path / "profile") as browser:
-        browser.send(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=844,
-            deviceScaleFactor=1,
-            mobile=width < 500,
-        )
-        browser.send(
-            "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
-        )
+        browser.show_as(width, scheme)
         browser.open(page)
         first = browser.evaluate("document.querySelector('tr.row .c-reward').textContent")
         browser.evaluate("document.querySelector('tr.row').click()")
         wide = browser.evaluate("document.documentElement.scrollWidth")
-        found = []
-        if "AXE_CORE" in os.environ:
-            browser.evaluate(Path(os.environ["AXE_CORE"]).read_text(encoding="utf-8") + "; 0")
-            found = browser.evaluate(
-                "axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes[0].html))"
-            )
+        found = browser.axe() if "AXE_CORE" in os.environ else []
         problems, asked = browser.problems, browser.asked
 
     assert first == "-0.2000"

@@ -496,9 +496,7 @@ def test_rows_by_sub_reward_column_and_command(judged: Path, tmp_path: Path) -> 
 def test_a_phone_needs_no_sideways_scrolling(judged: Path, tmp_path: Path) -> None:
     """M9: closed and opened, rows are as wide as the screen and show their ids whole."""
     with Browser(tmp_path / "profile") as browser:
-        browser.send(
-            "Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True
-        )
+        browser.show_as(390)
         browser.open(judged)
         widths = [browser.evaluate("document.documentElement.scrollWidth")]
         browser.evaluate("document.querySelector('tr.row').click()")
@@ -520,18 +518,11 @@ def test_a_phone_needs_no_sideways_scrolling(judged: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize("width", [1200, 390])
 def test_axe_finds_nothing(judged: Path, scheme: str, width: int, tmp_path: Path) -> None:
     """axe-core has no finding, with a row opened, in light and dark, on a desk and a phone."""
-    axe = Path(os.environ["AXE_CORE"]).read_text(encoding="utf-8")
     with Browser(tmp_path / "profile") as browser:
-        browser.send(
-            "Emulation.setDeviceMetricsOverride", width=width, height=844, deviceScaleFactor=1, mobile=False
-        )
-        browser.send(
-            "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
-        )
+        browser.show_as(width, scheme)
         browser.open(judged)
         browser.evaluate("document.querySelectorAll('tr.row')[5].click()")
-        browser.evaluate(f"{axe}; 0")
-        found = browser.evaluate("axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes[0].html))")
+        found = browser.axe()
 
     assert found == []
 

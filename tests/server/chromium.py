@@ -78,6 +78,14 @@ class Page:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
+    def axe(self) -> list[str]:
+        """What axe-core finds on the page; AXE_CORE names axe.min.js of the npm package axe-core."""
+        self.look(Path(os.environ["AXE_CORE"]).read_text(encoding="utf-8") + "; 0")
+        run = "axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes[0].html))"
+        found = self.send("Runtime.evaluate", expression=run, returnByValue=True, awaitPromise=True)
+        violations: list[str] = found["result"]["value"]
+        return violations
+
     def wait(self, expression: str, seconds: float = 30) -> Any:
         """Until a JavaScript expression is true."""
         until = time.monotonic() + seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,3 +131,16 @@ class TestInABrowser:
             page.key("Enter")
             page.wait("document.querySelector('#problems .fine')")
             page.wait("/ready/.test(document.getElementById('state').innerText)")
+
+    @pytest.mark.skipif(
+        "AXE_CORE" not in os.environ, reason="AXE_CORE does not name axe.min.js of the npm package axe-core"
+    )
+    @pytest.mark.parametrize("dark", [False, True])
+    @pytest.mark.parametrize("width", [1240, 390])
+    def test_axe_finds_nothing(self, server: Running, dark: bool, width: int) -> None:
+        """M10: light and dark, on a desk and a phone, after a run."""
+        with chromium(f"{server.url}/", width=width, dark=dark) as page:
+            page.wait("document.querySelector('#problems .fine')")
+            page.key("Enter", CTRL)
+
+            assert page.axe() == []
