@@ -42,7 +42,10 @@ SUMMARY_ROWS = 200_000
 @click.command()
 @click.argument("spec", type=click.Path(allow_dash=True))
 @click.argument("data", nargs=-1, required=True, type=click.Path(allow_dash=True))
-@click.option("-o", "--output", required=True, metavar="OUT", help="Results, a JSON line a row; - is stdout.")
+@click.option(
+    "-o", "--output", default="results.jsonl", show_default=True, metavar="OUT",
+    help="Results, a JSON line a row; - is stdout.",
+)  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with OUT: grade the rows that it does not have.")
 @click.option("--retry-failed", is_flag=True, help="As --resume, and grade the failed rows again.")
 @click.option("--force", is_flag=True, help="Overwrite OUT.")
@@ -203,6 +206,9 @@ def command(
                 stop=stop,
                 until_width=until_width,
             )
+    except BrokenPipeError:
+        # the reader of standard output has enough, as `head` does; click would exit 1
+        return OK
     except CannotWrite as error:
         talk.say(f"error: {error}")
         return BROKEN

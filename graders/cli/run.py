@@ -24,7 +24,7 @@ from graders.cli.shared.common import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from typing import Any
 
     from graders.engine.explain import Explanation
@@ -205,6 +205,7 @@ def _printed(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _table(result: RunResult) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -213,15 +214,23 @@ def _table(result: RunResult) -> None:
         "reward", f"[bold]{result.reward:g}[/bold]" + ("" if result.ok else "  (not a score: the row failed)")
     )
     for key, value in result.sub_rewards.items():
-        table.add_row(f"  {key}", "failed" if key in result.failed_members else f"{value:g}")
-    table.add_row("grader", f"{metadata.name} ({metadata.type})")
+        table.add_row(escape(f"  {key}"), "failed" if key in result.failed_members else f"{value:g}")
+    table.add_row("grader", escape(f"{metadata.name} ({metadata.type})"))
     table.add_row("time", f"{metadata.execution_time * 1000:.2f} ms")
     if metadata.token_usage:
         table.add_row("tokens", str(metadata.token_usage.total_tokens))
     for key, value in result.provenance.items():
-        if key == "printed":
-            continue
-        table.add_row(
-            key, json.dumps(value, ensure_ascii=False, default=str) if not isinstance(value, str) else value
-        )
+        if key != "printed":
+            for path, leaf in _leaves(value, key):
+                table.add_row(escape(path), escape(leaf))
     Console().print(table)
+
+
+def _leaves(value: object, path: str) -> Iterator[tuple[str, str]]:
+    """Each value of nested JSON with its path, `graders close metric version`."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key != "printed":
+                yield from _leaves(inner, f"{path} {key}")
+    else:
+        yield path, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -114,6 +114,7 @@ class Writer:
 
         Raises:
             ResultsError: they could not be written (disk full, quota, gone); what was there before stays whole.
+            BrokenPipeError: nobody reads standard output any more.
         """
         try:
             self._append(piece.text)
@@ -123,6 +124,9 @@ class Writer:
                 self._sync()
                 self._synced = now
         except OSError as error:
+            if isinstance(error, BrokenPipeError) and self.path == "-":
+                # who reads has enough, as `head` does: an end, not an error
+                raise
             self._truncate_to_last_line()
             raise self._broken(error) from error
 
