@@ -1,4 +1,4 @@
-"""How many of the public graders the checks and the attack find: `python -m tests.audit.measure [check|attack]`."""
+"""How many graders the checks and the attack find: `python -m tests.audit.measure [check|attack] [public|unseen]`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import graders
 from graders.audit import attack
 from graders.config.config import Config
 from graders.testing import check_reward
-from tests.audit.public_graders import FLAWED, SOUND, PublicGrader
+from tests.audit import public_graders, unseen_graders
+from tests.audit.public_graders import PublicGrader
 
 
 def by_check(grader: PublicGrader, backends: graders.Backends) -> list[str]:
     """The checks that accuse a grader; a slow machine is no flaw, and a note no accusation."""
     found = check_reward(grader.spec, grader.rows, backends=backends, skip=["latency"])
-    return list(dict.fromkeys(f.check for f in found if getattr(f, "severity", "") != "note"))
+    return list(dict.fromkeys(f.check for f in found if f.severity != "note"))
 
 
 def by_attack(grader: PublicGrader, backends: graders.Backends) -> list[str]:
@@ -25,9 +26,13 @@ def by_attack(grader: PublicGrader, backends: graders.Backends) -> list[str]:
     return list(dict.fromkeys(e.family for e in attack(grader.spec, grader.rows, backends=backends)))
 
 
-def run(accuse: Callable[[PublicGrader, graders.Backends], Iterable[str]]) -> None:
+def run(
+    accuse: Callable[[PublicGrader, graders.Backends], Iterable[str]],
+    flawed: list[PublicGrader],
+    sound: list[PublicGrader],
+) -> None:
     with graders.Backends(config=Config()) as backends:
-        for name, entries in (("flawed", FLAWED), ("sound", SOUND)):
+        for name, entries in (("flawed", flawed), ("sound", sound)):
             seconds, accused = [], 0
             for entry in entries:
                 started = time.perf_counter()
@@ -40,4 +45,6 @@ def run(accuse: Callable[[PublicGrader, graders.Backends], Iterable[str]]) -> No
 
 
 if __name__ == "__main__":
-    run({"check": by_check, "attack": by_attack}[sys.argv[1] if sys.argv[1:] else "check"])
+    way, which = [*sys.argv[1:], *("check", "public")[len(sys.argv) - 1 :]]
+    graders_of = {"public": public_graders, "unseen": unseen_graders}[which]
+    run({"check": by_check, "attack": by_attack}[way], graders_of.FLAWED, graders_of.SOUND)
