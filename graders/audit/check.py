@@ -8,9 +8,11 @@ from dataclasses import replace
 from os import PathLike
 from typing import Any
 
-from graders.audit.checks import BLINDNESS, CHECKS, SEVERITY, WHEN_SLOW
-from graders.audit.probe import Bench, Finding, Settings, read_rows
+from graders.audit.checks import CHECKS, SEVERITY
+from graders.audit.golds import read_rows
+from graders.audit.probe import Bench, Finding, Settings
 from graders.audit.rows import known_names, rows_of
+from graders.audit.whole import BLINDNESS, WHEN_SLOW
 from graders.engine.backends import Backends
 from graders.engine.compile import compile
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from graders.audit.families import FAMILIES
 from graders.audit.families.wrong import has_answer, may_be_right
+from graders.audit.golds import CheckRow, RowId, read_rows
 from graders.audit.plan import planned
-from graders.audit.probe import Bench, CheckRow, Graded, RowId, Settings, read_rows
+from graders.audit.probe import Bench, Graded, Settings
 from graders.audit.rows import rows_of
 from graders.engine.backends import Backends
 from graders.engine.compile import compile

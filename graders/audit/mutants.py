@@ -11,8 +11,8 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
+from graders.audit.golds import CheckRow
 from graders.audit.harnesses import MUTATE
-from graders.audit.probe import CheckRow
 from graders.audit.programs import seen
 from graders.row import Row
 from graders.spec.model import SpecModel, is_template

@@ -10,9 +10,10 @@ from os import PathLike
 from typing import Any
 
 from graders.audit.families import FAMILIES
+from graders.audit.golds import CheckRow, read_rows
 from graders.audit.mutants import Mutant, key_of, mutants
 from graders.audit.plan import planned
-from graders.audit.probe import Bench, CheckRow, Graded, Settings, read_rows
+from graders.audit.probe import Bench, Graded, Settings
 from graders.audit.programs import programs
 from graders.audit.rows import rows_of
 from graders.engine.backends import Backends

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from graders.audit.families import ALL, FAMILIES, MOST, MOST_OF_PROGRAM
 from graders.audit.families.wrong import Scene, Wrong, form_of, has_answer, may_be_right
-from graders.audit.probe import Bench, CheckRow, RowId
+from graders.audit.golds import CheckRow, RowId
+from graders.audit.probe import Bench
 from graders.audit.seeds import constants, verdicts
 
 

@@ -1,17 +1,17 @@
-"""What checks work with: rows with a known gold answer, and the bench that grades each sample once, however many ask."""
+"""What checks work with: the bench that grades each sample of a row once, however many ask, and what they find."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
+from graders.audit.golds import CheckRow, RowId, different
 from graders.engine.compile import compile
 from graders.engine.grader import Grader
 from graders.errors import FormulaError, GradeError, ModelServerError, PythonServerError
@@ -29,17 +29,6 @@ GOLD_SEEN = (
 SOFT_LIMIT = 0.6  # of the scale, for whole sentences: similarity of any two texts of one language
 FULL = 0.95  # share of the gold's reward that is as good as all of it
 ROWS_HIT = 0.2  # part of the rows on which a wrong sample may be taken for gold by accident
-
-#: Fields of an item that the model is shown, so that echoing them is no answer.
-SHOWN_FIELDS = (
-    "prompt", "question", "query", "instruction", "instructions", "problem", "task", "input", "messages", "context",
-    "passage", "document", "text", "choices", "options",
-)  # fmt: skip
-
-
-_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")
-
-RowId: TypeAlias = str | int
 
 
 class CannotCheck(RuntimeError):
@@ -83,111 +72,6 @@ def shortened(sample: Any, limit: int = 160) -> str:
         if len(text) <= limit
         else f"{text[: limit // 2]} ... {text[-limit // 4 :]} ({len(text)} characters)"
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CheckRow:
-    """One row of `check_reward`.
-
-    Attributes:
-        gold: A sample that deserves the top.
-        text: The gold's text, "" when it has none (a tool call).
-        shown: What the model is shown, as texts: the row's prompt, and those of SHOWN_FIELDS that the item has.
-        bad: Samples that deserve the bottom.
-        group: Rows that are compared with each other in training; None when the row names none.
-        answers: The item's other texts and numbers that stand in the gold, as texts.
-        prompt: The row's prompt as it was given; None when the row has none.
-    """
-
-    id: RowId
-    item: Mapping[str, Any]
-    gold: Any
-    text: str
-    shown: tuple[str, ...]
-    bad: tuple[Any, ...]
-    group: str | None
-    answers: tuple[str, ...]
-    prompt: Any = None
-
-
-ROW_KEYS = ("id", "item", "gold", "prompt", "bad", "group")
-
-
-def read_rows(rows: Iterable[Mapping[str, Any]]) -> list[CheckRow]:
-    """Rows as users write them, checked.
-
-    Raises:
-        ValueError: there is no row, a row has no gold, or two have the same id; the message names it.
-    """
-    read: dict[RowId, CheckRow] = {}
-    for index, fields in enumerate(rows):
-        id = fields.get("id", index)
-        id = id if isinstance(id, (str, int)) else str(id)
-        if id in read:
-            raise ValueError(f"two rows have the id {id!r}; findings name rows by id")
-        if "gold" not in fields:
-            raise ValueError(
-                f"row {id!r} has no 'gold', a sample that deserves the top; it has {', '.join(fields)}"
-            )
-        read[id] = _read_row(id, fields)
-    if not read:
-        raise ValueError("there is no row to check with; give at least one, better three or more")
-    return list(read.values())
-
-
-def _read_row(id: RowId, fields: Mapping[str, Any]) -> CheckRow:
-    item = fields.get("item") or {}
-    row = Row(fields["gold"], item)  # raises SampleParseError for what no grader could read
-    text = row.sample.complete()["output_text"]
-    text = text if isinstance(text, str) else ""
-    shown = [_text(fields["prompt"])] if fields.get("prompt") else []
-    shown += [_text(item[name]) for name in SHOWN_FIELDS if item.get(name)]
-    bad = fields.get("bad") or ()
-    bad = (bad,) if isinstance(bad, (str, Mapping)) else tuple(bad)
-    hidden = [value for name, value in item.items() if name not in SHOWN_FIELDS and name != "id"]
-    answers = tuple(leaf for leaf in leaves(hidden) if _within(leaf, text))
-    group = fields.get("group")
-    return CheckRow(
-        id,
-        item,
-        fields["gold"],
-        text,
-        tuple(dict.fromkeys(shown)),
-        bad,
-        None if group is None else str(group),
-        answers,
-        fields.get("prompt"),
-    )
-
-
-def _text(value: Any) -> str:
-    """A prompt as text: a string, chat messages, or anything else as JSON."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Sequence) and all(isinstance(part, Mapping) and "content" in part for part in value):
-        return "\n".join(part["content"] for part in value if isinstance(part["content"], str))
-    if isinstance(value, Sequence) and all(isinstance(part, str) for part in value):
-        return "\n".join(value)
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def leaves(value: Any) -> Iterator[str]:
-    """The texts and numbers of a JSON value, as texts."""
-    if isinstance(value, str):
-        if value.strip():
-            yield value.strip()
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield json.dumps(value)
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from leaves(inner)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from leaves(inner)
-
-
-def _within(part: str, whole: str) -> bool:
-    return part.lower() in whole.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,23 +295,6 @@ class Bench:
         return result.reward if result.ok else 1.0
 
 
-def different(row: CheckRow, other: CheckRow) -> bool:
-    """Whether two rows have different gold answers: not the same text or number, nor the same answers in their items."""
-    if row is other or row.gold == other.gold or (row.answers and set(row.answers) == set(other.answers)):
-        return False
-    mine, theirs = (" ".join(text.lower().split()) for text in (row.text, other.text))
-    return not mine or (mine != theirs and (as_number(mine) is None or as_number(mine) != as_number(theirs)))
-
-
-def as_number(text: str) -> float | None:
-    """The number that a text is, separators of thousands, currency and percent signs aside; None when it is none.
-
-    "1,200" is 1200, and "1, 2, 3" is a list.
-    """
-    bare = text.strip().strip("$%").rstrip(".")
-    if "," in bare and not _THOUSANDS.fullmatch(bare):
-        return None
-    try:
-        return float(bare.replace(",", ""))
-    except ValueError:
-        return None
+def row_ids(graded: Iterable[Graded]) -> tuple[RowId, ...]:
+    """The ids of the rows that samples were graded on, each once."""
+    return tuple(dict.fromkeys(one.row.id for one in graded))

@@ -9,7 +9,7 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from graders.audit.probe import CheckRow, as_number
+from graders.audit.golds import CheckRow, as_number
 
 NOTHING = ""
 BLANK = ("   ", "\n\t \n")

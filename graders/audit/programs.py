@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from graders.audit.golds import CheckRow
 from graders.audit.harnesses import CLOCK, READ, REMEMBERING, WATCH
-from graders.audit.probe import Bench, CheckRow, Finding
+from graders.audit.probe import Bench, Finding
 from graders.audit.probes import corrupted
 from graders.row import Row
 from graders_sandbox import Outcome, Sandbox

@@ -8,8 +8,9 @@ from typing import Any
 
 from graders.ask import SampleAsk, SampleReply
 from graders.audit.families.wrong import Wrong, has_answer, may_be_right, object_of
+from graders.audit.golds import CheckRow
 from graders.audit.plan import Attempt, most_of
-from graders.audit.probe import Bench, CannotCheck, CheckRow
+from graders.audit.probe import Bench, CannotCheck
 from graders.errors import GradeError
 
 #: Rows about which the model is asked, one call each.

@@ -13,8 +13,9 @@ from typing import Any
 
 from graders.audit.families import ALL, FAMILIES
 from graders.audit.families.wrong import has_answer, may_be_right
+from graders.audit.golds import CheckRow, RowId, read_rows
 from graders.audit.plan import Attempt, joined, planned
-from graders.audit.probe import Bench, CheckRow, Graded, RowId, Settings, read_rows, shortened
+from graders.audit.probe import Bench, Graded, Settings, shortened
 from graders.audit.proposals import proposed
 from graders.audit.rows import known_names, rows_of
 from graders.engine.backends import Backends

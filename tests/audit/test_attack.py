@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import graders
 from graders.audit import FAMILIES, attack, check_reward, climb
 from graders.audit.families.wrong import Scene, form_of
-from graders.audit.probe import as_number, read_rows
+from graders.audit.golds import as_number, read_rows
 from graders.cli.attack import command
 from graders.config.config import Config
 from graders.judges.scripted import ScriptedJudge, say

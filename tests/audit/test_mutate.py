@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 import graders
 from graders.audit import mutate
+from graders.audit.golds import read_rows
 from graders.audit.mutants import mutants
-from graders.audit.probe import read_rows
 from graders.cli.mutate import command
 from graders.config.config import Config
 from tests.specs import multi, python, score_model, string_check, text_similarity

@@ -98,7 +98,7 @@ PATTERNS: dict[str, Pattern] = {
          run("a ", "\ny", "answer "), run(".", "\ny", "answer "), run(". ", "\ny", "answer "), run("\n", "y", "answer a")]
     ),
     "graders.audit.families.wrong:has_answer": Pattern([run("a"), run("a "), run("aab.1")], names={"one": "a" * 20 + "b"}),
-    "graders.audit.probe:_THOUSANDS": Pattern([run(",111", "x", "1"), run("1", "x", "1,111."), run("1")], "fullmatch"),
+    "graders.audit.golds:_THOUSANDS": Pattern([run(",111", "x", "1"), run("1", "x", "1,111."), run("1")], "fullmatch"),
     "graders.audit.probes:REFUSAL_WORDS": Pattern([run("don"), run("can"), run("u"), run("unknow"), run("I")]),
     "graders.audit.probes:_NUMBER": Pattern(DIGITS),
     "graders.audit.probes:_WORD": Pattern(WORDS),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from graders.audit import probes
 from graders.audit.families.wrong import Form, Scene, Wrong, is_prose
-from graders.audit.probe import CheckRow
+from graders.audit.golds import CheckRow
 
 SHELLS = (
     "{}", "[]", "null", "None", "nan", "\\boxed{}", "\\boxed{x}", "<answer></answer>", "<think></think><answer></answer>",

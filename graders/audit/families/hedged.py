@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from graders.audit.families.wrong import Form, Scene, Wrong, is_prose
-from graders.audit.probe import CheckRow, as_number
+from graders.audit.golds import CheckRow, as_number
 
 _NOWHERE = ("zqxj", "vkwz")
 

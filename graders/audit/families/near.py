@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from graders.audit.families.wrong import Form, Scene, Wrong, is_prose
-from graders.audit.probe import CheckRow, as_number
+from graders.audit.golds import CheckRow, as_number
 
 #: A number that is no part of a date, a time, a range, a word or a power.
 _NUMBER = re.compile(r"(?<![\w.,/:^{\\-])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w/:^}]|[.,-]\d)")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from graders.audit.families.wrong import CODE, SQL, Form, Scene, Wrong, object_of
-from graders.audit.probe import CheckRow
+from graders.audit.golds import CheckRow
 from graders.row import Row
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graders.audit.probe import SHOWN_FIELDS, CheckRow, as_number, leaves
+from graders.audit.golds import SHOWN_FIELDS, CheckRow, as_number, leaves
 
 #: Marks that a task asks answers to stand in. A gold with one declares where its answer is.
 #: No answer has its own mark in it: the search for an end stops at the next mark, and so reads each part once.

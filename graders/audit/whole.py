@@ -1,0 +1,224 @@
+"""Reward checks of a grader as a whole: its scale, its errors, its time, and whether it gives the same again."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Mapping
+
+from graders.audit import probes
+from graders.audit.golds import CheckRow
+from graders.audit.probe import Bench, Finding, Graded, row_ids
+from graders.audit.programs import clock, hash_seeds
+from graders.errors import FormulaError, PythonRuntimeError, PythonServerError
+from graders.formula import Formula
+
+BEST = 0.9  # of what a gold can get at all
+WAVER = 0.25  # of the scale, between repeats of a judge
+
+
+#: What a claim of blindness means: how the gold is changed.
+BLINDNESS: Mapping[str, Callable[[str], tuple[str, ...]]] = {
+    "whitespace": lambda text: (f"  {text}", f"{text}\n", f"\t{text} \n\n"),
+    "case": lambda text: (text.upper(), text.lower(), text.swapcase()),
+}
+
+
+def blind(bench: Bench) -> Iterator[Finding]:
+    """Where it was claimed: outer white space or the case of the gold does not change its reward."""
+    for claim in sorted(bench.settings.blind_to):
+        changed = [
+            (row, text) for row in bench.recognised() if row.text for text in BLINDNESS[claim](row.text)
+        ]
+        lower = [one for one, share in bench.shares(changed) if abs(share - 1) > 0.01]
+        if lower:
+            message = f"said to be blind to {claim}, but the gold gets {lower[0].result.reward:g} when only that changes"
+            yield Finding("blind", message, row_ids(lower), lower[0].sample)
+
+
+def deterministic(bench: Bench) -> Iterator[Finding]:
+    """The same sample gets the same reward: again, under another id, in another process, hash seed and at another time."""
+    rows = bench.rows[: 4 if bench.judged else 12]
+    pairs = [pair for row in rows for pair in ((row, row.gold), (row, bench.wrong(row)))]
+    first = bench.grade(pairs)
+    tolerance = WAVER * (bench.scale[1] - bench.scale[0]) if bench.judged else 0.0
+    for again in range(bench.settings.repeats):
+        results = bench.run(pairs, row_id=f"{{}}#{again}" if again else "{}")
+        for one, result in zip(first, results, strict=True):
+            if abs(result.reward - one.result.reward) > tolerance or result.ok != one.result.ok:
+                message = f"the same sample got {one.result.reward:g} and then {result.reward:g}"
+                yield Finding("deterministic", message, (one.row.id,), one.sample)
+                return
+    yield from hash_seeds(bench)
+    yield from clock(bench)
+
+
+def spread(bench: Bench) -> Iterator[Finding]:
+    """Within a group, good and bad samples get different rewards: a group of equals teaches nothing."""
+    groups: dict[str, list[CheckRow]] = {}
+    for row in bench.rows:
+        if row.group is not None:
+            groups.setdefault(row.group, []).append(row)
+    for name, rows in groups.items():
+        golds = bench.grade((row, row.gold) for row in rows)
+        bads = bench.grade((row, sample) for row in rows for sample in (row.bad or (bench.wrong(row), "")))
+        rewards = [one.result.reward for one in (*golds, *bads) if one.result.ok]
+        if len(rewards) > 1 and max(rewards) - min(rewards) < 1e-6:
+            message = f"all {len(rewards)} samples of group {name!r}, good and bad, get {rewards[0]:g}"
+            yield Finding("spread", message, tuple(row.id for row in rows), bads[0].sample if bads else None)
+
+
+def members(bench: Bench) -> Iterator[Finding]:
+    """Each grader of a multi moves the total: none could be a constant without anything changing."""
+    formula = bench.grader.spec.formula()
+    if formula is None:
+        return
+    _ordinary(bench)
+    changes = (str.upper, str.lower, str.swapcase, "{}.".format, "It is {}.".format, lambda text: text[:-1])
+    bench.grade((row, change(row.text)) for row in bench.rows if row.text for change in changes)
+    keys = formula.names
+    vectors = {
+        tuple(one.result.sub_rewards[key] for key in keys) for one in bench.graded if one.result.sub_rewards
+    }
+    for at, key in enumerate(keys):
+        constants = {vector[at] for vector in vectors} | {0.0, 1.0}
+        if any(
+            all(_value(formula, _with(vector, at, constant)) == _value(formula, vector) for vector in vectors)
+            for constant in constants
+        ):
+            seen = sorted({vector[at] for vector in vectors})
+            gives = (
+                f"gives {seen[0]:g} to every sample"
+                if len(seen) == 1
+                else f"gives {seen[0]:g} to {seen[-1]:g}"
+            )
+            message = f"{key!r} never moves the total of {formula.text!r} (it {gives})"
+            yield Finding("members", message, severity="note")
+
+
+def failed(bench: Bench) -> Iterator[Finding]:
+    """Golds are graded without an error, so are plain wrong answers; and a failed row gets no reward."""
+    _ordinary(bench)
+    lost = [one for one in bench.golds() if not one.result.ok]
+    if lost:
+        message = f"the gold answer cannot be graded: {_why(lost[0])}"
+        yield Finding("failed", message, row_ids(lost), lost[0].sample)
+    else:
+        others = bench.grade((row, other.gold) for row, other in bench.others())
+        raised = [
+            one for one in others if any(isinstance(f, PythonRuntimeError) for f in one.result.failures)
+        ]
+        if raised:
+            message = (
+                f"a wrong answer of the right form is an error instead of a low reward: {_why(raised[0])}"
+            )
+            yield Finding("failed", message, row_ids(raised), raised[0].sample)
+    odd = bench.grade((row, s) for row in bench.rows for s in (probes.NOTHING, *probes.BLANK, *probes.JUNK))
+    unpunished = [one for one in odd if any(isinstance(f, PythonRuntimeError) for f in one.result.failures)]
+    if unpunished and not lost:
+        message = f"a blank or odd answer is an error and no low reward, so that it is not punished: {_why(unpunished[0])}"
+        yield Finding("failed", message, row_ids(unpunished), unpunished[0].sample)
+    paid = [one for one in bench.graded if not one.result.ok and bench.height(one.result.reward) >= BEST]
+    if paid:
+        message = f"a failed row scores {paid[0].result.reward:g}: {_why(paid[0])}"
+        yield Finding("failed", message, row_ids(paid), paid[0].sample)
+    ended = [
+        one for one in bench.graded if any(isinstance(f, PythonServerError) for f in one.result.failures)
+    ]
+    if ended:
+        yield Finding(
+            "failed", f"a sample brought the program down: {_why(ended[0])}", row_ids(ended), ended[0].sample
+        )
+    yield from _failing_member(bench)
+
+
+def _failing_member(bench: Bench) -> Iterator[Finding]:
+    """A failed member of a multi counts 0: that must not make the top of a wrong answer."""
+    formula = bench.grader.spec.formula()
+    if formula is None:
+        return
+    for at, key in enumerate(formula.names):
+        for one in bench.grade((row, bench.wrong(row)) for row in bench.rows):
+            vector = tuple(one.result.sub_rewards.values())
+            without = _value(formula, _with(vector, at, 0.0)) if one.result.ok and vector else None
+            if without is not None and one.level < 0.5 and bench.height(without) >= BEST:
+                message = f"when {key!r} fails it counts 0, and a wrong answer then gets {without:g}"
+                yield Finding("failed", message, (one.row.id,), one.sample)
+                break
+
+
+def latency(bench: Bench) -> Iterator[Finding]:
+    """Half of the golds are graded within the budget, and none takes ten times as long."""
+    bench.run(
+        [(bench.rows[0], bench.rows[0].gold)]
+    )  # starts the sandbox or the connection, which is not counted
+    budget = bench.settings.latency_s * (10 if bench.judged else 1)
+    for rows in (bench.rows[:8], bench.rows[:4]):  # again, since a busy machine is not the grader's fault
+        seconds = sorted(bench.run([(row, row.gold)])[0].execution_time for row in rows)
+        middle, most = statistics.median(seconds), seconds[-1]
+        if middle <= budget and most <= 10 * budget:
+            return
+    message = f"a row takes {middle:.2g} s (median) and up to {most:.2g} s; the budget is {budget:g} s"
+    yield Finding(
+        "latency",
+        f"{message}; only {' and '.join(WHEN_SLOW)} are checked beside it",
+        tuple(row.id for row in rows),
+    )
+
+
+#: Checks that are still made when a row takes too long: the others would take minutes.
+WHEN_SLOW = ("gold", "permuted")
+
+
+def in_range(bench: Bench) -> Iterator[Finding]:
+    """Every reward is a finite number on the scale, whatever the sample."""
+    _ordinary(bench)
+    low, high = bench.scale
+    if bench.undeclared:
+        message = (
+            f"golds use a scale from {low:g} to {high:g} that nothing declares; say scale=({low:g}, {high:g})"
+        )
+        yield Finding("in_range", message, severity="note")
+    out = [
+        one for one in bench.graded if one.result.ok and not low - 1e-9 <= one.result.reward <= high + 1e-9
+    ]
+    if out:
+        message = f"a reward of {out[0].result.reward:g} is outside {low:g} to {high:g}"
+        yield Finding("in_range", message, row_ids(out), out[0].sample)
+    no_number = [one for one in bench.graded if any(_no_number(failure) for failure in one.result.failures)]
+    if no_number:
+        message = f"the reward is not a finite number: {_why(no_number[0])}"
+        yield Finding("in_range", message, row_ids(no_number), no_number[0].sample)
+
+
+def _ordinary(bench: Bench) -> None:
+    """Grade what a model may well say, so that a check on its own has something to look at."""
+    bench.grade(
+        pair
+        for row in bench.rows
+        for pair in (
+            (row, row.gold), *((row, s) for s in (*row.bad, probes.NOTHING, *probes.BLANK, *probes.JUNK, *probes.REFUSALS)),
+            (row, bench.wrong(row)), (row, probes.THOROUGH), (row, probes.FILLER), (row, probes.LONG_FILLER),
+        )
+    )  # fmt: skip
+
+
+def _why(one: Graded) -> str:
+    failure = one.result.failures[0]
+    return f"{failure.flag}: {str(failure).strip().splitlines()[-1] if str(failure).strip() else type(failure).__name__}"
+
+
+def _no_number(failure: Exception) -> bool:
+    return isinstance(failure, FormulaError) or (
+        isinstance(failure, PythonRuntimeError) and str(failure).startswith("grade returned")
+    )
+
+
+def _with(vector: tuple[float, ...], at: int, value: float) -> tuple[float, ...]:
+    return (*vector[:at], value, *vector[at + 1 :])
+
+
+def _value(formula: Formula, vector: tuple[float, ...]) -> float | None:
+    try:
+        return round(formula.value(vector), 9)
+    except FormulaError:
+        return None
