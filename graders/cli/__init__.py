@@ -28,6 +28,7 @@ COMMANDS = {
     "run": "Grade one row and print the result.",
     "validate": "List every problem of specs.",
     "check": "Say what would go wrong with a dataset, before it is graded.",
+    "audit": "Check that a grader pays right answers and nothing else.",
     "attack": "Search for wrong answers that a grader pays like right ones.",
     "mutate": "Say which changes of a grader its rows do not notice.",
     "calibrate": "Say how far a grader agrees with people's labels.",

@@ -39,7 +39,7 @@ ENDINGS = {".html": "html", ".htm": "html", ".md": "md", ".json": "json", ".xml"
     "--claims",
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
-    help="Show what `grader calibrate`, `attack` and `mutate` found out about the grader, and whether it still holds.",
+    help="Show what `grader audit`, `attack`, `mutate` and `calibrate` found out about the grader, and whether it still holds.",
 )
 @gate_options
 @github_option

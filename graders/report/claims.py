@@ -29,7 +29,7 @@ class Claim:
     """One part of a claims file, held against results.
 
     Attributes:
-        name: "calibration", "attack" or "mutation".
+        name: "audit", "attack", "mutation" or "calibration".
         text: What was found, in words.
         expired: What has changed since, a phrase each; () where it still holds.
         corrected: The pass rate that people would give, from the grader's and its errors; None where the claim says nothing

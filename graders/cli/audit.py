@@ -1,0 +1,129 @@
+"""grader audit: the reward checks on a handful of rows."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from graders.cli import BROKEN, NOT_MET, OK
+from graders.cli.shared.common import colors, config_option, show_problems, spec_argument
+from graders.wording import plural
+
+if TYPE_CHECKING:
+    from graders.audit.probe import Finding
+    from graders.engine.grader import Grader
+
+#: --fail-on -> the severities that end in exit code 1.
+FAIL_ON = {
+    "exploit": ("exploit",),
+    "fault": ("exploit", "fault"),
+    "note": ("exploit", "fault", "note"),
+    "never": (),
+}
+_COLOURS = {"exploit": "red", "fault": "red", "note": "yellow"}
+
+
+@click.command()
+@click.argument("spec", type=click.Path(allow_dash=True))
+@click.argument("rows", type=click.Path(exists=True, dir_okay=False))
+@click.option(
+    "--check", "checks", multiple=True, metavar="NAME", help="Make this check alone; may be repeated."
+)
+@click.option("--skip", multiple=True, metavar="NAME", help="Leave this check out; may be repeated.")
+@click.option(
+    "--blind-to",
+    multiple=True,
+    type=click.Choice(("whitespace", "case")),
+    help="A claim to hold SPEC to; may be repeated.",
+)
+@click.option(
+    "--scale", nargs=2, type=float, metavar="LOW HIGH", help="The rewards of a wrong and a right answer."
+)
+@click.option(
+    "--max-rows",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of more rows, draw N; default: 24, and 6 where a judge is asked.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(tuple(FAIL_ON)),
+    default="fault",
+    show_default=True,
+    help="Exit 1 from this severity on.",
+)
+@click.option("--claims", metavar="FILE", help="Put the result into FILE, for `grader report --claims FILE`.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@config_option
+def command(
+    spec: str, rows: str, checks: tuple[str, ...], skip: tuple[str, ...], blind_to: tuple[str, ...],
+    scale: tuple[float, float] | None, max_rows: int | None, fail_on: str, claims: str | None, as_json: bool, config: str | None,
+) -> int:  # fmt: skip
+    """Check that SPEC pays right answers and nothing else, that it gives the same again, and what it reads beside its row.
+
+    ROWS are those of reward checks: item, gold (a sample that deserves the top), prompt, bad. An exploit is a wrong answer that is
+    paid, a fault is anything else that is wrong with the grader, a note may be meant so.
+
+    \b
+    grader audit spec.json rows.jsonl
+    grader audit spec.json rows.jsonl --skip latency --fail-on exploit --claims spec.claims.json
+    """
+    import graders
+    from graders.audit.check import check_reward
+    from graders.audit.probe import CannotCheck
+    from graders.errors import SpecError
+    from graders.models import ConfigError
+
+    try:
+        with graders.Backends(config=config) as backends:
+            grader = graders.compile(spec_argument(spec), backends=backends)
+            found = check_reward(
+                grader, rows, checks=checks or None, skip=skip, blind_to=blind_to, scale=scale, max_rows=max_rows,
+                backends=backends,
+            )  # fmt: skip
+    except SpecError as error:
+        show_problems(error.problems)
+        return NOT_MET
+    except CannotCheck as error:
+        click.echo(f"error: {error}", err=True)
+        return BROKEN
+    except (ValueError, ConfigError) as error:
+        raise click.UsageError(str(error)) from None
+    if as_json:
+        click.echo(
+            json.dumps([_document(finding) for finding in found], indent=2, ensure_ascii=False, default=repr)
+        )
+    else:
+        for finding in found:
+            severity = click.style(finding.severity, fg=_COLOURS[finding.severity], bold=True)
+            click.echo(f"{severity}: {str(finding).removeprefix('note: ')}", color=colors(sys.stdout))
+        click.echo(_told(found))
+    if claims:
+        _claim(found, grader, claims)
+    return NOT_MET if any(finding.severity in FAIL_ON[fail_on] for finding in found) else OK
+
+
+def _told(found: Sequence[Finding]) -> str:
+    counts: Counter[str] = Counter(finding.severity for finding in found)
+    return (
+        ", ".join(plural(counts[severity], severity) for severity in _COLOURS if counts[severity])
+        or "nothing found"
+    )
+
+
+def _document(finding: Finding) -> dict[str, Any]:
+    return {name: getattr(finding, name) for name in finding.__slots__}
+
+
+def _claim(found: Sequence[Finding], grader: Grader, path: str) -> None:
+    from graders.report.binding import binding
+    from graders.report.claims import write_claim
+
+    checks = ", ".join(dict.fromkeys(finding.check for finding in found if finding.severity != "note"))
+    text = f"reward checks: {_told(found)}{f' ({checks})' * bool(checks)}"
+    write_claim(path, "audit", text, binding(grader.spec, grader.identity.provenance))
