@@ -4,7 +4,7 @@
 
 Each shape makes fresh data and an interval for a value that is known. NAMED are twenty everyday ones, which should be held
 93 to 97 % of the time; HARD are small, lopsided or unequal ones, which should be held at least 92 % (88 % where the rate
-is 0.9 and items are few). An interval that does not exist counts as holding.
+is 0.9 and items are few); CALIBRATION are figures of calibrations, at least 92 %. An interval that does not exist counts as holding.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ import argparse
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 from graders.stats import resampling
 from graders.stats.association import kappa, kappa_estimate
+from graders.stats.correction import rogan_gladen
 from graders.stats.estimates import Estimate, difference, mean, pass_rate
+from graders.stats.raters import alpha
+from graders.stats.scores import auroc
 
 #: Resamples of a bootstrap: a fifth of the usual, to be quick; fewer only make an interval less steady.
 RESAMPLES = 2000
@@ -119,6 +123,38 @@ def true_kappa(yes: float, sensitivity: float, specificity: float) -> float:
     )
 
 
+def scores(n: int, apart: float, yes: float) -> Any:
+    """The AUROC of normal scores; those of rows with a yes are higher by `apart`."""
+
+    def draw(chance: Any) -> Estimate:
+        label = chance.random(n) < yes
+        return auroc(chance.normal(size=n) + apart * label, label)
+
+    return draw
+
+
+def annotators(n: int, wrong: float) -> Any:
+    """Krippendorff's alpha of three annotators, each of whom is wrong on a part of the rows."""
+
+    def draw(chance: Any) -> Estimate:
+        truth = chance.random((n, 1)) < 0.5
+        return alpha((truth ^ (chance.random((n, 3)) < wrong)).astype(float), nominal=True)
+
+    return draw
+
+
+def corrected(n: int, labels: int, rate_of_yes: float, sensitivity: float, specificity: float) -> Any:
+    """The corrected pass rate of n rows, with the errors known from so many labels of each kind."""
+
+    def draw(chance: Any) -> Estimate:
+        yes = chance.random(n) < rate_of_yes
+        passed = chance.random(n) < np.where(yes, sensitivity, 1 - specificity)
+        of_yes, of_no = (pass_rate(chance.random(labels) < right) for right in (sensitivity, specificity))
+        return rogan_gladen(pass_rate(passed), of_yes, of_no)
+
+    return draw
+
+
 def two(low: float, high: float, p: float) -> Callable[[Any, int], Any]:
     return lambda chance, n: np.where(chance.random(n) < p, high, low)
 
@@ -174,6 +210,22 @@ HARD = [
     Shape("kappa of 30 labels", true_kappa(0.4, 0.8, 0.9), judge(30, 0.4, 0.8, 0.9), 0.92, 1.0),
 ]  # fmt: skip
 
+CALIBRATION = [
+    *(
+        Shape(f"AUROC of {n} labels, {area:.2f}", area, scores(n, apart, 0.4), 0.92, 1.0)
+        for n in (30, 100, 300) for apart in (0.5, 1.5, 2.5) for area in [NormalDist().cdf(apart / math.sqrt(2))]
+    ),
+    *(
+        # two annotators agree where both are right or both are wrong; chance gives one half
+        Shape(f"alpha of {n} rows, {true:.2f}", true, annotators(n, wrong), 0.92, 1.0)
+        for n in (30, 100, 300) for wrong in (0.05, 0.2) for true in [2 * ((1 - wrong) ** 2 + wrong**2) - 1]
+    ),
+    *(
+        Shape(f"corrected pass rate {rate_of:g}, {labels} labels of each kind", rate_of, corrected(400, labels, rate_of, 0.9, 0.8), 0.92, 1.0)
+        for labels in (30, 120) for rate_of in (0.1, 0.5, 0.85)
+    ),
+]  # fmt: skip
+
 
 def coverage(shape: Shape, draws: int, seed: int = 11) -> float:
     """The part of the intervals that hold the true value."""
@@ -191,7 +243,7 @@ def main() -> None:
     parser.add_argument("--only", default="")
     arguments = parser.parse_args()
     resampling.DRAWS = RESAMPLES
-    for title, shapes in (("named", NAMED), ("hard", HARD)):
+    for title, shapes in (("named", NAMED), ("hard", HARD), ("calibration", CALIBRATION)):
         print(f"\n| {title} | held | wanted |\n| --- | ---: | ---: |")
         for shape in shapes:
             if arguments.only in shape.name:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.coverage import HARD, NAMED, RESAMPLES, Shape, coverage
+from benchmarks.coverage import CALIBRATION, HARD, NAMED, RESAMPLES, Shape, coverage
 from graders.stats import resampling
 from graders.stats.distributions import holm
 from graders.stats.paired import sign_flip, simultaneous_differences
@@ -15,7 +15,7 @@ from graders.stats.paired import sign_flip, simultaneous_differences
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("shape", [*NAMED, *HARD], ids=lambda shape: shape.name)
+@pytest.mark.parametrize("shape", [*NAMED, *HARD, *CALIBRATION], ids=lambda shape: shape.name)
 def test_intervals_hold_the_true_value(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 1,000 intervals from fresh data, as many as the shape asks for."""
     monkeypatch.setattr(resampling, "DRAWS", RESAMPLES)
