@@ -22,7 +22,11 @@ from graders.audit.calibration import gate
 from graders.batch import grade_dataset
 from graders.cli.calibrate import command
 from graders.report.binding import binding
+from graders.report.claims import write_claim
+from graders.report.markdown import summary_markdown
+from graders.report.page import page
 from graders.report.report import make_report
+from graders.report.terminal import summary_text
 from graders.results.read import ResultsError
 from graders.stats.association import confusion, kappa
 from tests.specs import multi, score_model, string_check
@@ -190,6 +194,37 @@ def test_other_files_are_no_claims(text: str, error: str, tmp_path: Path) -> Non
 
     with pytest.raises(ResultsError, match=error):
         make_report(out, claims=claims, rows=False)
+
+
+def test_claims_are_shown_as_text_in_every_form(tmp_path: Path) -> None:
+    """What stands in a claims file is text: no markup on the page, no control characters on the terminal."""
+    claims, out = tmp_path / "claims.json", tmp_path / "out.jsonl"
+    grade_dataset(graders.compile(string_check()), labelled(4, 1), str(out))
+    made_on = binding(graders.compile(string_check()).spec, {})
+    write_claim(claims, "attack", "<script>alert(1)</script>\x1b[31m", made_on)
+
+    report = make_report(out, claims=claims)
+
+    assert "<script>alert" not in page(report)
+    assert "&lt;script&gt;alert" in page(report)
+    assert "\x1b" not in summary_text(report.summary, claims=report.claims)
+    assert "<script>" not in summary_markdown(report.summary, claims=report.claims)
+    assert report.to_json()["claims"][0]["name"] == "attack"
+
+
+def test_parts_of_a_claims_file_are_kept(tmp_path: Path) -> None:
+    """Each command writes its own part in the place of an older one, and leaves the others."""
+    claims = tmp_path / "claims.json"
+    made_on = binding(graders.compile(string_check()).spec, {})
+    for name, text in (("attack", "first"), ("mutation", "other"), ("attack", "second")):
+        write_claim(claims, name, text, made_on)
+
+    found = json.loads(claims.read_text())
+
+    assert {name: found[name]["text"] for name in ("attack", "mutation")} == {
+        "attack": "second",
+        "mutation": "other",
+    }
 
 
 MISTAKES = [
