@@ -121,7 +121,8 @@ def browse(store: Store, run_id: str) -> None:
     pages = {
         "evals": ("/", "tbody th a"),
         "items of a run": (f"/evals/{first.eval_id}?run_id={run_id}", ".opener"),
-        "2 x 10,000 side by side": (f"/compare?run_id={pair[0]}&run_id={pair[1]}", ".pair-row"),
+        "2 x 10,000: what flipped": (f"/compare?run_id={pair[0]}&run_id={pair[1]}", ".pair-row"),
+        "2 x 10,000: with its figures": (f"/compare?run_id={pair[0]}&run_id={pair[1]}", ".figures"),
     }
     with Backends() as backends, serving(backends, store=store) as server:
         for name, (path, element) in pages.items():

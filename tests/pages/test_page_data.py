@@ -141,6 +141,9 @@ def test_runs_side_by_side(seeded: tuple[Running, str, list[str]]) -> None:
     assert all(pair["items"][0]["item"] == pair["items"][1]["item"] for pair in found["data"])
     assert (every["n_shown"], every["n_items"]) == (N_ITEMS, N_ITEMS)
     assert "comparisons" not in every
+    figures = server.ask("GET", f"{asked}&figures=only").json()
+    assert set(figures) == {"runs", "comparisons"}
+    assert figures["comparisons"] == found["comparisons"]
 
 
 def test_a_run_is_graded_again(seeded: tuple[Running, str, list[str]]) -> None:

@@ -83,7 +83,7 @@ def test_every_page(seeded: tuple[Running, str, list[str]], name: str, dark: boo
         page.wait(f"document.querySelector('{drawn}')")
         for opened in (".opener", ".pair-row > summary", "details > summary"):
             page.look(f"document.querySelector('{opened}')?.click()")
-        page.wait("!document.body.innerText.includes('reading…')")
+        page.wait("!/reading…|comparing…/.test(document.body.innerText)")
 
         # jobs are refused by a server that does not tune, which the browser logs
         assert is_safe(page) or name == "jobs"
@@ -187,6 +187,7 @@ def test_runs_are_chosen_and_compared(seeded: tuple[Running, str, list[str]]) ->
         words = page.look(
             "[...document.querySelectorAll('ins, del')].map(one => one.textContent).sort().join(' ')"
         )
+        page.wait("/McNemar/.test(document.body.innerText)")
         choose(page, "only", "all")
         page.wait(f"document.querySelector('.pager').innerText.includes('1–50 of {N_ITEMS}')")
 
@@ -301,7 +302,9 @@ def test_the_pictures_of_the_documents(tmp_path: Path, monkeypatch: pytest.Monke
             with chromium(address, height=height) as page:
                 page.wait(f"document.querySelector('{drawn}')")
                 page.look(f"document.querySelector('{opened}').click()")
-                page.wait("document.querySelector('.item, .reward')")
+                page.wait(
+                    "document.querySelector('.item, .reward') && !document.querySelector('[aria-busy]')"
+                )
                 page.screenshot(folder / f"{name}.png")
                 assert is_safe(page)
 

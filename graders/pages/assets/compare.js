@@ -1,7 +1,7 @@
 import { make, oneLine, visible } from "./dom.js";
 import { count, errorsOf, rateOf, statusOf } from "./charts.js";
 import { diff } from "./diff.js";
-import { here, go, link } from "./router.js";
+import { failure, go, link } from "./router.js";
 import { titleOf } from "./runs.js";
 import { read } from "./server.js";
 
@@ -17,8 +17,8 @@ export async function comparePage(view) {
   const named = "/pages/comparison?" + ids.map(id => "run_id=" + encodeURIComponent(id)).join("&");
   const at = { only: view.query.get("only") ?? "flips", criterion: view.query.get("criterion") ?? ALL_CRITERIA, start: 0 };
   const address = more => `${named}${at.only === "flips" ? "&only=flips" : ""}&criterion=${encodeURIComponent(at.criterion)}&start=${at.start}${more}`;
-  const first = await read(address(""));
-  const { runs, comparisons } = first;
+  const first = await read(address("&figures=no"));
+  const { runs } = first;
   const rows = make("div", { class: "pairs" }), counted = make("span", { role: "status" });
   const before = make("button", { type: "button", class: "quiet", click: () => change({ start: at.start - PAIRS_A_PAGE }) }, "Previous");
   const after = make("button", { type: "button", class: "quiet", click: () => change({ start: at.start + PAIRS_A_PAGE }) }, "Next");
@@ -40,17 +40,21 @@ export async function comparePage(view) {
     show(await read(address("&figures=no")));
   }
 
-  const names = [...new Set(comparisons.flatMap(one => one.criteria.map(each => each.name)))];
+  const names = [ALL_CRITERIA, ...runs[0].criteria.map(one => one.name)];
   const option = (value, text, chosen) => make("option", { value, selected: value === chosen }, text);
   const tools = make("div", { class: "tools" },
     make("select", { id: "only", "aria-label": "Which items", change: event => change({ only: event.target.value }) }, option("flips", "only what flipped", at.only), option("all", "every item", at.only)),
     make("select", { id: "by", "aria-label": "Verdict of", change: event => change({ criterion: event.target.value }) }, names.map(name => option(name, visible(name), at.criterion))));
+  const figures = make("div", { "aria-busy": "true" }, make("p", { class: "soft" }, "comparing…"));
   show(first);
+  read(named + "&figures=only").then(
+    ({ comparisons }) => figures.replaceChildren(...comparisons.map((one, n) => figuresAgainst(one, LETTERS[n + 1]))),
+    error => figures.replaceChildren(failure(error))).finally(() => figures.removeAttribute("aria-busy"));
   view.root.append(
     make("p", { class: "eyebrow" }, link("/", "Evals"), " / ", link("/evals/" + runs[0].eval_id, "its runs")),
     make("h1", {}, "Runs side by side"),
     make("ul", { class: "plain" }, runs.map((run, n) => make("li", {}, make("b", {}, LETTERS[n]), " ", link(`/evals/${run.eval_id}?run_id=${run.id}`, make("bdi", {}, titleOf(run))), " ", statusOf(run.status), " ", rateOf(run.rate, { picture: false }), " ", errorsOf(run.errored)))),
-    ...comparisons.map((one, n) => figuresAgainst(one, LETTERS[n + 1])),
+    figures,
     make("section", { id: "items" }, make("header", {}, make("h2", {}, "Items"), make("p", {}, "Paired by content. Open one to see what differs between the outputs.")), tools,
       make("div", { class: "card flush" }, rows, make("div", { class: "pager" }, counted, make("div", {}, before, after)))));
 }

@@ -16,14 +16,14 @@ from graders.evals.criteria import thresholds
 from graders.evals.imported import ExchangeError
 from graders.evals.importing import import_lines
 from graders.evals.requests import NotFound
-from graders.evals.side_by_side import paired_items
+from graders.evals.side_by_side import PairedItem, paired_items
 from graders.evals.summaries import comparison_summary, eval_summary, item_summary, run_summary
 from graders.server.errors import ApiError, Json
 from graders.server.lists import JsonText, choice_of, cursor_of
 from graders.server.multipart import read_form
 from graders.server.resources import Resource
 from graders.server.routing import Routes, get
-from graders.store import Cursor, EvalRecord, ItemFilter, RunRecord
+from graders.store import Cursor, EvalRecord, ItemFilter, RunRecord, Store
 from graders.store.tables.search import VERDICTS, position
 
 T = TypeVar("T")
@@ -118,7 +118,10 @@ class PageDataResource(Resource):
         return Json(await self._do(read))
 
     async def page_comparison(self, request: Request) -> Response:
-        """Two to four runs, paired by item: `?run_id=A&run_id=B&criterion=NAME&only=flips&start=&figures=no`."""
+        """Two to four runs, paired by item: `?run_id=A&run_id=B&criterion=NAME&only=flips&start=&figures=no|only`.
+
+        Figures take longer than the items, so the page asks for the two apart.
+        """
         query = request.query_params
         run_ids = query.getlist("run_id")
         if len(run_ids) not in SIDES or len(set(run_ids)) < len(run_ids):
@@ -126,36 +129,24 @@ class PageDataResource(Resource):
         only = choice_of(request, "only", ("flips",))
         start = _whole(query.get("start", "0"), "start")
         criterion = query.get("criterion") or ALL
-        with_figures = choice_of(request, "figures", ("no",)) is None
+        figures = choice_of(request, "figures", ("no", "only"))
         store, config = self.service.store, self.service.config
 
         def read() -> dict[str, Any]:
             runs = [self._run(run_id) for run_id in run_ids]
-            rows = paired_items(store, runs, criterion)
-            shown = [row for row in rows if row.flipped] if only else rows
-            part = shown[start : start + PAGE]
-            items = [
-                store.search.some(run.number, run.id, [row.numbers[place] for row in part])
-                for place, run in enumerate(runs)
-            ]
-            answer: dict[str, Any] = {
-                "data": [
-                    {
-                        "verdicts": row.verdicts,
-                        "items": [
-                            item_summary(found[n]) for found, n in zip(items, row.numbers, strict=True)
-                        ],
-                    }
-                    for row in part
-                ],
-                "n_items": len(rows),
-                "n_shown": len(shown),
-            }
-            if with_figures:
-                answer["runs"] = [run_summary(run, config) for run in runs]
-                answer["comparisons"] = comparison_summary(
-                    compare_runs(store, runs[0], other) for other in runs[1:]
-                )
+            answer: dict[str, Any] = {"runs": [run_summary(run, config) for run in runs]}
+            if figures != "only":
+                rows = paired_items(store, runs, criterion)
+                shown = [row for row in rows if row.flipped] if only else rows
+                part = shown[start : start + PAGE]
+                answer |= {
+                    "data": _pairs(store, runs, part),
+                    "n_items": len(rows),
+                    "n_shown": len(shown),
+                }
+            if figures != "no":
+                compared = (compare_runs(store, runs[0], other) for other in runs[1:])
+                answer["comparisons"] = comparison_summary(compared)
             return answer
 
         return Json(await self._do(read))
@@ -216,6 +207,21 @@ class PageDataResource(Resource):
             raise ApiError(400, str(error), param="file") from None
         except NotComparable as error:
             raise ApiError(400, str(error), param="run_id") from None
+
+
+def _pairs(store: Store, runs: list[RunRecord], rows: list[PairedItem]) -> list[dict[str, Any]]:
+    """Paired items with how they begin in each run."""
+    items = [
+        store.search.some(run.number, run.id, [row.numbers[place] for row in rows])
+        for place, run in enumerate(runs)
+    ]
+    return [
+        {
+            "verdicts": row.verdicts,
+            "items": [item_summary(found[n]) for found, n in zip(items, row.numbers, strict=True)],
+        }
+        for row in rows
+    ]
 
 
 def _filter_of(request: Request) -> ItemFilter:
