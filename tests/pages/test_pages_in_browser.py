@@ -143,13 +143,13 @@ def test_items_are_narrowed_down(seeded: tuple[Running, str, list[str]]) -> None
         page.wait(f"{n_rows} === 19")
         address = page.look("location.href")
         page.look("window.isOld = true; location.reload()")
-        page.wait(f"!window.isOld && {n_rows} === 19 && document.getElementById('high').value === '0.5'")
+        page.wait(f"!window.isOld && {n_rows} === 19 && document.getElementById('high')?.value === '0.5'")
         choose(page, "high", "")
         page.wait(f"{n_rows} === 50")
         page.look("[...document.querySelectorAll('.pager button')].at(-1).click()")
-        page.wait("document.querySelector('.opener').textContent === '50'")
+        page.wait("document.querySelector('.opener')?.textContent === '50'")
         page.look("[...document.querySelectorAll('.pager button')][0].click()")
-        page.wait("document.querySelector('.opener').textContent === '0'")
+        page.wait("document.querySelector('.opener')?.textContent === '0'")
 
     assert "criterion=1" in address
     assert "high=0.5" in address
@@ -189,7 +189,7 @@ def test_runs_are_chosen_and_compared(seeded: tuple[Running, str, list[str]]) ->
         )
         page.wait("/McNemar/.test(document.body.innerText)")
         choose(page, "only", "all")
-        page.wait(f"document.querySelector('.pager').innerText.includes('1–50 of {N_ITEMS}')")
+        page.wait(f"document.querySelector('.pager')?.innerText.includes('1–50 of {N_ITEMS}')")
 
     assert 0 < flipped <= 50
     assert words == "Lyon. Paris."
@@ -206,12 +206,47 @@ def test_criteria_are_edited_and_graded_again(seeded: tuple[Running, str, list[s
         )
         choose(page, "criteria", '[{"type": "nothing"}]')
         page.look(press)
-        page.wait("document.querySelector('form [role=alert]').textContent.includes('nothing')")
+        page.wait("document.querySelector('form [role=alert]')?.textContent.includes('nothing')")
         choose(page, "criteria", json.dumps(criteria))
         page.look(press)
-        page.wait("document.querySelector('.figures').innerText.includes('city')")
+        page.wait("document.querySelector('.figures')?.innerText.includes('city')")
         page.wait("document.querySelectorAll('.opener').length === 50")
         assert a not in page.look("location.href")
+
+
+def give(page: Page, file: Path) -> None:
+    """Choose a file, as a person would."""
+    root = page.send("DOM.getDocument")["root"]["nodeId"]
+    found = page.send("DOM.querySelector", nodeId=root, selector="input[type=file]")["nodeId"]
+    page.send("DOM.setFileInputFiles", files=[str(file)], nodeId=found)
+
+
+def test_files_are_imported_and_graded(seeded: tuple[Running, str, list[str]], tmp_path: Path) -> None:
+    """An export becomes an eval with its runs; rows with samples become a run of the eval on whose page they are given."""
+    server, eval_id, _ = seeded
+    export, rows, broken = (tmp_path / name for name in ("history.jsonl", "rows.jsonl", "broken.jsonl"))
+    row = {
+        "run_id": "r1",
+        "data_source_idx": 0,
+        "item": {"q": "a"},
+        "grades": {"g": 1.0},
+        "passes": {"g": True},
+    }
+    export.write_text(json.dumps(row) + "\n")
+    item = {"question": "#1 ?", "answer": "Paris", "extra": "Paris"}
+    rows.write_text(json.dumps({"item": item, "sample": {"output_text": "Paris"}}) + "\n")
+    broken.write_text("no JSON\n")
+    with chromium(server.url + "/") as page:
+        page.wait("document.querySelector('.drop')")
+        give(page, broken)
+        page.wait("/line 1/.test(document.querySelector('.drop .bad')?.textContent)")
+        give(page, export)
+        page.wait("location.pathname !== '/' && document.querySelectorAll('tbody th a').length === 1")
+        page.look(f"location.href = '/evals/{eval_id}'")
+        page.wait("document.querySelectorAll('tbody th a').length >= 2")
+        give(page, rows)
+        page.wait("location.search.includes('run_id') && document.querySelectorAll('.opener').length === 1")
+        assert "rows.jsonl" in page.look("document.querySelector('h1').textContent")
 
 
 def test_a_run_is_watched_and_canceled() -> None:
@@ -232,11 +267,11 @@ def test_a_run_is_watched_and_canceled() -> None:
         made = client.evals.create(data_source_config=custom("question"), testing_criteria=[equals()])
         client.evals.runs.create(made.id, data_source=sampled(*rows))
         with chromium(f"{server.url}/evals/{made.id}") as page:
-            page.wait("/in progress/.test(document.querySelector('tbody').innerText)")
+            page.wait("/in progress/.test(document.querySelector('tbody')?.innerText)")
             page.look(
                 "[...document.querySelectorAll('button')].find(one => one.textContent === 'Cancel').click()"
             )
-            page.wait("/canceled/.test(document.querySelector('tbody').innerText)")
+            page.wait("/canceled/.test(document.querySelector('tbody')?.innerText)")
         go_on.set()
 
 
@@ -317,12 +352,12 @@ def test_the_pictures_of_the_documents(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_token_is_asked_for_once() -> None:
     """A wrong one is asked for again; with it the page is drawn, and the next page needs none."""
     with seeded_server(token="a secret") as (server, eval_id, _), chromium(server.url + "/") as page:
-        page.wait("!document.getElementById('token-form').hidden")
+        page.wait("document.getElementById('token-form')?.hidden === false")
         for token in ("wrong", "a secret"):
             page.look(f"document.getElementById('token').value = {json.dumps(token)}")
             page.look("document.querySelector('#token-form button').click()")
             if token == "wrong":
-                page.wait("/not its token/.test(document.getElementById('token-hint').textContent)")
+                page.wait("/not its token/.test(document.getElementById('token-hint')?.textContent)")
         page.wait("document.querySelector('tbody th a')")
         page.look(f"window.isOld = true; location.href = '/evals/{eval_id}'")
         page.wait("!window.isOld && document.querySelectorAll('tbody th a').length === 2")
