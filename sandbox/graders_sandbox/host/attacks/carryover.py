@@ -53,7 +53,7 @@ UNDONE: list[tuple[int, str, str, str, tuple[str, ...]]] = [
     (61, "the working folder", "os.mkdir('d')\nos.chdir('d')", "assert os.getcwd() == os.path.realpath(TMP), os.getcwd()", FILES),
     (61, "the time zone", "os.environ['TZ'] = 'POISON-7'\ntime.tzset()", "assert 'POISON' not in time.tzname", TIERS),
     (61, "the locale", "import locale\nlocale.setlocale(locale.LC_ALL, 'C')", "import locale\nassert locale.setlocale(locale.LC_CTYPE) != 'C'", TIERS),
-    (61, "the rounding of floats", "libc.fesetround(0x400 if X86 else 0x400000)", "assert float('0.1') + float('0.2') == 0.30000000000000004", TIERS),
+    (61, "the rounding of floats", "libc.fesetround(0x400 if X86 else 0x800000)", "assert float('0.1') + float('0.2') == 0.30000000000000004", TIERS),
     (62, "the recursion limit and the switch interval", "sys.setrecursionlimit(50)\nsys.setswitchinterval(9.0)", "assert sys.getrecursionlimit() == 1000 and sys.getswitchinterval() < 1", TIERS),
     (62, "the collector", "gc.disable()\ngc.set_threshold(1)", "assert gc.isenabled() and gc.get_threshold()[0] > 1", TIERS),
     (62, "importers", "class Finder:\n    def find_spec(self, *a):\n        raise OSError('poison')\nsys.meta_path.insert(0, Finder())\nsys.path.insert(0, '/poison')", "assert '/poison' not in sys.path\nassert not any(type(finder).__name__ == 'Finder' for finder in sys.meta_path)", TIERS),
