@@ -37,7 +37,7 @@ UNDONE: list[tuple[int, str, str, str, tuple[str, ...]]] = [
     # row, what is changed, how, what finds the change, tiers
     (60, "times of the own folder", "os.utime('.', ns=(7_000_000_001, 9_000_000_002))",
         "found = os.stat('.')\nassert found.st_mtime_ns == 0 and found.st_atime_ns != 7_000_000_001, found", FILES),
-    (60, "the size of the own folder", "for n in range(390):\n    open(f'{n:0200d}', 'w').close()\nfor name in os.listdir('.'):\n    os.unlink(name)",
+    (60, "the size of the own folder", "for n in range(390):\n    open(f'{n:0200d}', 'w').close()",
         "assert os.stat('.').st_size <= 4096, os.stat('.')", (FULL, NS)),
     (60, "the mode of the own folder", "os.chmod('.', 0o711)", "assert os.stat('.').st_mode & 0o7777 == 0o700, oct(os.stat('.').st_mode)", FILES),
     (60, "the sticky and the group bit of the own folder", "os.chmod('.', 0o3700)", "assert os.stat('.').st_mode & 0o7777 == 0o700, oct(os.stat('.').st_mode)", FILES),
