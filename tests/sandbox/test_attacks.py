@@ -18,7 +18,7 @@ from graders_sandbox.host import attacks
 from graders_sandbox.host.attacks import SMALL
 from graders_sandbox.host.attacks.attempt import program_of
 from graders_sandbox.host.attacks.carryover import UNDONE
-from graders_sandbox.host.attacks.matrix import ROWS
+from graders_sandbox.host.attacks.matrix import ROWS, Attack
 from graders_sandbox.host.attacks.scene import Scene
 from tests.sandbox.jails import ORDINARY_UID, PACKAGE, need, ordinary_python
 
@@ -92,7 +92,7 @@ def test_holds_in_the_other_tiers(tier: str, row: int, jails: Jails) -> None:
 def test_holds_at_the_default_limits(tier: str) -> None:
     """Every row again: small limits do not stand in for a wall."""
     need(tier)
-    chosen = [a for a in attacks.attacks(tier) if not (isinstance(a, attacks.Attack) and a.small_limits)]
+    chosen = [a for a in attacks.attacks(tier) if not (isinstance(a, Attack) and a.small_limits)]
     with Scene() as scene, Sandbox(tier=tier, in_flight=4) as sandbox:
         results = list(attacks.attempt(sandbox, scene, chosen))
 
@@ -106,9 +106,7 @@ def test_holds_at_the_default_limits(tier: str) -> None:
 def test_holds_when_the_default_limits_are_filled(tier: str) -> None:
     """2 GB of memory, files of more than 1 GB, 60,000 inodes, a sample of 100 MB."""
     need(tier)
-    filling = [
-        a for a in attacks.attacks(tier, slow=True) if isinstance(a, attacks.Attack) and a.default_limits
-    ]
+    filling = [a for a in attacks.attacks(tier, slow=True) if isinstance(a, Attack) and a.default_limits]
     with Scene() as scene, Sandbox(tier=tier, in_flight=1) as sandbox:
         results = list(attacks.attempt(sandbox, scene, filling))
 
@@ -182,8 +180,6 @@ def test_the_matrix_is_whole() -> None:
 
 def test_another_reason_is_not_held(jails: Jails) -> None:
     """An attack that fails by a mistake of its own, or that succeeds, is reported."""
-    from graders_sandbox.host.attacks.matrix import Attack
-
     mistaken = Attack(9, "a mistake", "EPERM", source="def grade(sample, item):\n    return no_such_name\n")
     successful = Attack(9, "a success", "EPERM", source="def grade(sample, item):\n    return 0.0\n")
 
