@@ -21,9 +21,12 @@ from pathlib import Path
 
 MOST_TIMES, MOST_MB = 1.6, 120
 SPEC = {
-    "type": "string_check", "name": "exact", "operation": "eq",
-    "input": "{{ sample.output_text }}", "reference": "{{ item.answer }}",
-}  # fmt: skip
+    "type": "string_check",
+    "name": "exact",
+    "operation": "eq",
+    "input": "{{ sample.output_text }}",
+    "reference": "{{ item.answer }}",
+}
 
 LOOP = {
     "orjson": """

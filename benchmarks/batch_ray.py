@@ -25,9 +25,12 @@ from graders.batch.ray import Actors, GradeBatch, unique
 from graders.batch.run import grade_dataset
 
 SPEC = {
-    "type": "string_check", "name": "exact", "operation": "eq",
-    "input": "{{ sample.output_text }}", "reference": "{{ item.answer }}",
-}  # fmt: skip
+    "type": "string_check",
+    "name": "exact",
+    "operation": "eq",
+    "input": "{{ sample.output_text }}",
+    "reference": "{{ item.answer }}",
+}
 
 
 class Pass:

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from graders.stats import resampling
-from graders.stats.association import kappa, kappa_estimate
-from graders.stats.correction import rogan_gladen
+from graders.stats.agreement.association import kappa, kappa_estimate
+from graders.stats.agreement.correction import rogan_gladen
+from graders.stats.agreement.raters import alpha
+from graders.stats.agreement.scores import auroc
 from graders.stats.estimates import Estimate, difference, mean, pass_rate
-from graders.stats.raters import alpha
-from graders.stats.scores import auroc
 
 #: Resamples of a bootstrap: a fifth of the usual, to be quick; fewer only make an interval less steady.
 RESAMPLES = 2000

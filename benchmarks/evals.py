@@ -22,8 +22,8 @@ from typing import Any
 
 import graders
 from graders.engine.backends import Backends
-from graders.evals.dashboard import exported_rows
-from graders.evals.importing import import_lines
+from graders.evals.exchange.dashboard import exported_rows
+from graders.evals.exchange.importing import import_lines
 from graders.evals.runner import Runner
 from graders.evals.service import Evals
 from graders.store import Cursor, Store
@@ -106,7 +106,7 @@ def pages(store: Store, eval_id: str, run_id: str, n_rows: int) -> None:
             ("the run itself", ""),
         ):
             read(path)
-            print(f"  {name} of {n_rows}: {percentiles(lambda path=path: read(path))}")  # type: ignore[misc]
+            print(f"  {name} of {n_rows}: {percentiles(lambda path=path: read(path))}")  # type: ignore[misc]  # mypy does not see the default's type
 
 
 def beside_a_run(store: Store, evals: Evals, source: Any) -> None:

@@ -105,17 +105,19 @@ def check(model: str, runs: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
     if wrong:
         return wrong
     number, exact, both = runs["number"], runs["exact"], runs["both"]
-    for id, row in number.items():
+    for row_id, row in number.items():
         data = row["row"]
         if bool(row["reward"]) != data["right"]:
-            wrong.append(f"{model}, {id}: number gives {row['reward']}, the label is {data['right']}")
+            wrong.append(f"{model}, {row_id}: number gives {row['reward']}, the label is {data['right']}")
         ends = data["sample"].endswith(f"A: {data['item']['answer']}")
-        if bool(exact[id]["reward"]) != ends:
-            wrong.append(f"{model}, {id}: exact gives {exact[id]['reward']}, plain Python {ends}")
-        subs = {"number": row["reward"], "exact": exact[id]["reward"]}
+        if bool(exact[row_id]["reward"]) != ends:
+            wrong.append(f"{model}, {row_id}: exact gives {exact[row_id]['reward']}, plain Python {ends}")
+        subs = {"number": row["reward"], "exact": exact[row_id]["reward"]}
         total = 0.75 * subs["number"] + 0.25 * subs["exact"]
-        if both[id]["sub_rewards"] != subs or both[id]["reward"] != total:
-            wrong.append(f"{model}, {id}: both gives {both[id]['sub_rewards']}, alone they give {subs}")
+        if both[row_id]["sub_rewards"] != subs or both[row_id]["reward"] != total:
+            wrong.append(
+                f"{model}, {row_id}: both gives {both[row_id]['sub_rewards']}, alone they give {subs}"
+            )
     right = sum(row["reward"] for row in number.values())
     if right != RIGHT[model]:
         wrong.append(f"{model}: {right:g} right, expected {RIGHT[model]}")

@@ -34,9 +34,12 @@ with open(sys.argv[1], "rb") as lines:
 print(total / n)
 """
 SPEC = {
-    "type": "text_similarity", "name": "close", "evaluation_metric": "fuzzy_match",
-    "input": "{{ sample.output_text }}", "reference": "{{ item.answer }}",
-}  # fmt: skip
+    "type": "text_similarity",
+    "name": "close",
+    "evaluation_metric": "fuzzy_match",
+    "input": "{{ sample.output_text }}",
+    "reference": "{{ item.answer }}",
+}
 
 
 def write_results(path: Path, rows: int, seed: int) -> None:

@@ -26,9 +26,12 @@ from typing import Any
 CONNECTIONS = 16
 PATH = "/v1/fine_tuning/alpha/graders/run"
 CHECK = {
-    "type": "string_check", "name": "check", "operation": "eq",
-    "input": "{{sample.output_text}}", "reference": "{{item.answer}}",
-}  # fmt: skip
+    "type": "string_check",
+    "name": "check",
+    "operation": "eq",
+    "input": "{{sample.output_text}}",
+    "reference": "{{item.answer}}",
+}
 EXACT = {
     "grader": CHECK,
     "model_sample": "The capital of France is Paris.",

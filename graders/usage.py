@@ -18,6 +18,11 @@ class Usage:
     def __add__(self, other: Usage) -> Usage:
         return Usage(*(_add(getattr(self, name), getattr(other, name)) for name in self.__slots__))
 
+    @property
+    def n_tokens(self) -> int:
+        """Tokens asked and answered; 0 for what the server did not say."""
+        return (self.prompt_tokens or 0) + (self.completion_tokens or 0)
+
     def to_wire(self) -> dict[str, int | None]:
         """The four fields of the wire's `token_usage` object."""
         return {

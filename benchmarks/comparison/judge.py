@@ -109,10 +109,13 @@ class Judge(BaseHTTPRequestHandler):
         else:
             message["content"] = text_of(prompt, right)
         return {
-            "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": body.get("model", "judge"),
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": body.get("model", "judge"),
             "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
-        }  # fmt: skip
+        }
 
     def send(self, status: int, document: object) -> None:
         text = json.dumps(document).encode()

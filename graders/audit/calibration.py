@@ -18,12 +18,12 @@ from graders.audit.bias import Effect
 from graders.audit.labelled import Labelled
 from graders.report.binding import Binding, binding
 from graders.results.read import ResultsError
+from graders.stats.agreement.labels import Agreement, agreement, read_labels
+from graders.stats.agreement.raters import alpha
 from graders.stats.distributions import benjamini_hochberg, fisher_exact
 from graders.stats.estimates import Estimate, pass_rate
 from graders.stats.figures import to_json
 from graders.stats.gates import Gate, judge
-from graders.stats.labels import Agreement, agreement, read_labels
-from graders.stats.raters import alpha
 from graders.stats.resampling import Floats, Ints
 from graders.stats.summary import threshold_of
 

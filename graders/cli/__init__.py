@@ -139,9 +139,9 @@ def _open_streams() -> None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115  # for the whole run
     if sys.stdout is None:
         # opened for reading, so that every write fails
-        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8", closefd=False)  # noqa: SIM115  # open for as long as the process lives
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # open for as long as the process lives
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         # Windows would use the code page of the machine for pipes and files, which lacks most of what texts hold
         if isinstance(stream, io.TextIOWrapper) and not stream.isatty():

@@ -51,13 +51,18 @@ SUMMARY_ROWS = 200_000
 @click.option("--force", is_flag=True, help="Overwrite OUT.")
 @data_options
 @click.option(
-    "--jobs", type=click.IntRange(1), metavar="N",
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
     help="Rows under way at judges and sandbox, default 512; for slow metrics, processes, default one a core.",
-)  # fmt: skip
+)
 @click.option(
-    "--engine", type=click.Choice(("local", "ray")), default="local", show_default=True,
+    "--engine",
+    type=click.Choice(("local", "ray")),
+    default="local",
+    show_default=True,
     help="Where rows are graded: here, or by actors on a Ray cluster.",
-)  # fmt: skip
+)
 @click.option("--address", metavar="ADDRESS", help="The Ray cluster's; default: a new one on this machine.")
 @click.option(
     "--merge/--no-merge", default=None, help="Ask a judge equal questions once; default: where repeatable."

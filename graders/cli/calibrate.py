@@ -186,10 +186,14 @@ def _claim(found: Calibration, path: str) -> None:
     agreed = found.agreement
     try:
         write_claim(
-            path, "calibration", _claimed(found), found.binding,
+            path,
+            "calibration",
+            _claimed(found),
+            found.binding,
             threshold=None if agreed.cut is None else agreed.cut.threshold,
-            sensitivity=to_json(agreed.sensitivity), specificity=to_json(agreed.specificity),
-        )  # fmt: skip
+            sensitivity=to_json(agreed.sensitivity),
+            specificity=to_json(agreed.specificity),
+        )
     except OSError as error:
         raise click.UsageError(f"cannot write {path}: {error.strerror}") from None
 

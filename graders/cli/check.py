@@ -25,7 +25,7 @@ from graders.wording import plural
 
 if TYPE_CHECKING:
     from graders.batch.selection import Selection
-    from graders.models import Estimate
+    from graders.models import SpendingEstimate
     from graders.preflight.findings import CheckReport, Finding
 
 
@@ -151,7 +151,7 @@ def _line(finding: Finding, several: bool) -> str:
     return f"{severity}: {where + ': ' if where else ''}{finding.message}{hint}{rows} [{finding.code}]"
 
 
-def _estimates(estimates: Mapping[str, Estimate]) -> None:
+def _estimates(estimates: Mapping[str, SpendingEstimate]) -> None:
     for model, estimate in estimates.items():
         cost = "" if estimate.cost is None else f", about {estimate.cost:,.4g} by [prices]"
         click.echo(

@@ -25,7 +25,7 @@ def command(shell: str) -> int:
 
     if shell == "bash":
         # click would start bash to look at its version, which says nothing about the shell that reads the script
-        BashComplete._check_version = staticmethod(lambda: None)  # type: ignore[method-assign]
+        BashComplete._check_version = staticmethod(lambda: None)  # type: ignore[method-assign]  # click asks bash for its version, which takes a process
     found = get_completion_class(shell)
     assert found is not None
     click.echo(found(group, {}, "grader", "_GRADER_COMPLETE").source())

@@ -271,9 +271,12 @@ def _probed(config: Config, model: str, images: bool) -> Iterator[Finding]:
         return
     tokens = found.usage.total_tokens
     parts = (
-        f"{where} {found.message}", f"as {found.sampled_model}", found.structured, f"{found.latency_s:.2f} s",
+        f"{where} {found.message}",
+        f"as {found.sampled_model}",
+        found.structured,
+        f"{found.latency_s:.2f} s",
         "usage not reported" if tokens is None else f"{tokens} tokens",
-    )  # fmt: skip
+    )
     yield Finding("judges", model, True, ", ".join(parts))
     if found.sees_images is not None:
         yield Finding("judges", f"{model}, images", found.sees_images, found.image_message)

@@ -105,12 +105,16 @@ def _document(found: Mutation) -> dict[str, Any]:
         "of": found.of,
         "mutants": [
             {
-                "kind": one.mutant.kind, "where": one.mutant.where, "before": one.mutant.before, "after": one.mutant.after,
-                "noticed": one.noticed, "telling": told(one.telling),
+                "kind": one.mutant.kind,
+                "where": one.mutant.where,
+                "before": one.mutant.before,
+                "after": one.mutant.after,
+                "noticed": one.noticed,
+                "telling": told(one.telling),
             }
             for one in found.tried
         ],
-    }  # fmt: skip
+    }
 
 
 def _show(found: Mutation) -> None:

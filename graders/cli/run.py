@@ -141,8 +141,9 @@ def _debug_sandbox(yes: bool) -> Sandbox:
             )
         click.confirm(
             "--debug runs the spec's programs unsandboxed: they can read, change and send whatever you can. Run them?",
-            abort=True, err=True,
-        )  # fmt: skip
+            abort=True,
+            err=True,
+        )
     _say_unsandboxed("python graders run unsandboxed, without limits")
     return DebugSandbox()
 

@@ -29,17 +29,24 @@ TOKEN_ENV = "GRADERS_TOKEN"
     "--port", type=click.IntRange(0, 65535), default=8321, show_default=True, help="0: any free one."
 )
 @click.option(
-    "--token", metavar="TOKEN|@FILE", envvar=TOKEN_ENV, show_envvar=True,
+    "--token",
+    metavar="TOKEN|@FILE",
+    envvar=TOKEN_ENV,
+    show_envvar=True,
     help="What clients send as API key. As an argument it can be seen in the list of processes.",
-)  # fmt: skip
+)
 @click.option(
     "--timeout", "timeout_s", type=click.FloatRange(min=0.001), default=300.0, show_default=True, metavar="SECONDS",
     help="For one row, judges and sandbox included.",
 )  # fmt: skip
 @click.option(
-    "--max-body-mb", type=click.FloatRange(min=0.001), default=32.0, show_default=True, metavar="MB",
+    "--max-body-mb",
+    type=click.FloatRange(min=0.001),
+    default=32.0,
+    show_default=True,
+    metavar="MB",
     help="Of one request.",
-)  # fmt: skip
+)
 @click.option("--drain", "drain_s", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
     help="For what is under way when the server is told to stop.",
 )  # fmt: skip
@@ -47,13 +54,16 @@ TOKEN_ENV = "GRADERS_TOKEN"
     "--access-log/--no-access-log", default=True, help="A line of JSON for each request, on stderr."
 )
 @click.option(
-    "--store/--no-store", "keep", default=True,
+    "--store/--no-store",
+    "keep",
+    default=True,
     help="Whether files, evals and runs are kept, in GRADERS_HOME or the platform's data folder.",
-)  # fmt: skip
+)
 @click.option(
-    "--record", is_flag=True,
+    "--record",
+    is_flag=True,
     help="Forward /v1/chat/completions and /v1/responses to the models of graders.toml, and keep what says `store`.",
-)  # fmt: skip
+)
 @click.option(
     "--retention", "retention_days", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
     metavar="DAYS", help="How long recorded requests are kept.",

@@ -84,8 +84,9 @@ def _found(path: Path) -> ConfigFile | None:
                 if status.st_uid != os.getuid():
                     _log.warning(
                         "%s belongs to another user (uid %d) and is not read; --config or GRADERS_CONFIG reads it",
-                        path, status.st_uid,
-                    )  # fmt: skip
+                        path,
+                        status.st_uid,
+                    )
                     return None
                 if status.st_mode & stat.S_IWOTH:
                     raise NotUsable(

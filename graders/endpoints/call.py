@@ -18,7 +18,16 @@ from graders.endpoints.complaint import Complaint, complaint_of
 from graders.endpoints.concurrency import NotAdmitted
 from graders.endpoints.contract import Reply
 from graders.endpoints.endpoint import Endpoint
-from graders.endpoints.failures import CapabilityLearned, OutOfTime, Retry, backoff_s, final_failure, redacted
+from graders.endpoints.failures import (
+    NOT_ASKED,
+    CapabilityLearned,
+    OutOfTime,
+    Retry,
+    backoff_s,
+    final_failure,
+    not_admitted,
+    redacted,
+)
 from graders.endpoints.spending import cost_of
 from graders.endpoints.wire import NotAnAnswer, NotSendable
 from graders.errors import GradeError, ModelServerError, ModelStop
@@ -147,6 +156,10 @@ class EndpointCall(ABC, Generic[P, R]):
         return self.attempts - self.lessons
 
     @property
+    def _left_s(self) -> float:
+        return self._deadline - self.endpoint.timing.clock()
+
+    @property
     def is_last_try(self) -> bool:
         return self.tries >= self.endpoint.route.max_attempts
 
@@ -159,7 +172,7 @@ class EndpointCall(ABC, Generic[P, R]):
         data = request_body(body)
         headers, secret = await endpoint.headers()
         expected = self.expected_tokens()
-        tokens = _total(expected) if endpoint.route.tokens_per_minute else 0
+        tokens = expected.n_tokens if endpoint.route.tokens_per_minute else 0
         reserved = self._most_cost(expected)
         await self._enter(tokens, reserved)
         sent_at, usage = timing.clock(), Usage()
@@ -211,7 +224,7 @@ class EndpointCall(ABC, Generic[P, R]):
         try:
             await endpoint.limiter.enter(self._deadline, tokens)
         except NotAdmitted as refused:
-            raise self._not_admitted(refused.wait_s) from None
+            raise not_admitted(NOT_ASKED, refused.wait_s, self._left_s, endpoint.route.timeout_s) from None
         try:
             # while this one waited, another may have learned that there is no use
             self._check_stopped()
@@ -225,22 +238,9 @@ class EndpointCall(ABC, Generic[P, R]):
         if capabilities.stopped and self.endpoint.timing.clock() < capabilities.stopped_until:
             raise ModelStop(capabilities.stopped)
 
-    def _not_admitted(self, wait_s: float, trouble: str = "") -> GradeError:
-        """The deadline comes before the next attempt may start."""
-        trouble = trouble or "the deadline passed before the model could be asked"
-        if not wait_s:
-            return OutOfTime(trouble)
-        message = f"{trouble}; the endpoint wants no request for another {wait_s:.3g} s"
-        # then no fresh question has the time either
-        if wait_s > self.endpoint.route.timeout_s:
-            return ModelStop(message)
-        left = max(0.0, self._deadline - self.endpoint.timing.clock())
-        return OutOfTime(f"{message}, and only {left:.3g} s are left")
-
     async def _post(self, headers: Mapping[str, str], data: bytes, sent_at: float) -> Reply:
         endpoint = self.endpoint
-        left = self._deadline - endpoint.timing.clock()
-        timeout_s = min(endpoint.route.attempt_timeout_s, max(0.001, left))
+        timeout_s = min(endpoint.route.attempt_timeout_s, max(0.001, self._left_s))
         try:
             return await endpoint.transport.post(endpoint.url, headers, data, timeout_s)
         except TimeoutError:
@@ -296,7 +296,8 @@ class EndpointCall(ABC, Generic[P, R]):
         delay = max(retry.pause_s, self._backoff())
         if timing.clock() + delay >= self._deadline:
             if retry.pause_s:
-                raise self._not_admitted(retry.pause_s, f"{self.subject}{retry}")
+                trouble = f"{self.subject}{retry}"
+                raise not_admitted(trouble, retry.pause_s, self._left_s, self.endpoint.route.timeout_s)
             raise OutOfTime(f"{self.subject}{retry}; no time is left for another attempt")
         await timing.sleep(delay)
 
@@ -306,7 +307,3 @@ class EndpointCall(ABC, Generic[P, R]):
     def _most_cost(self, expected: Usage) -> float:
         price = self.endpoint.price
         return cost_of(expected, price) if price is not None and self.endpoint.budget.max_cost else 0.0
-
-
-def _total(usage: Usage) -> int:
-    return (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)

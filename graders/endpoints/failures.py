@@ -10,6 +10,7 @@ from graders.errors import GradeError, ModelRefusal, ModelServerError, ModelStop
 
 #: Of the delay between attempts, in seconds, before jitter: the first bound, and the last.
 BASE_S, MOST_S = 0.5, 30.0
+NOT_ASKED = "the deadline passed before the model could be asked"
 #: The content of one row was refused. "flagged" alone may be said of an account.
 _FILTERED = re.compile(
     r"content[_ ](?:filter|policy|management policy)|responsible_?ai|moderation|safety (?:system|filter|polic)"
@@ -76,6 +77,23 @@ def final_failure(
 def redacted(message: str, secret: str) -> str:
     """Servers quote the key they refuse."""
     return message.replace(secret, "***") if secret else message
+
+
+def not_admitted(trouble: str, wait_s: float, left_s: float, timeout_s: float) -> GradeError:
+    """The failure of a question whose deadline comes before its next attempt may start.
+
+    Args:
+        wait_s: How long the endpoint wants no request; 0 where it does not say.
+        left_s: Until the question's deadline.
+        timeout_s: What a fresh question has.
+    """
+    if not wait_s:
+        return OutOfTime(trouble)
+    message = f"{trouble}; the endpoint wants no request for another {wait_s:.3g} s"
+    if wait_s > timeout_s:
+        # then no fresh question has the time either
+        return ModelStop(message)
+    return OutOfTime(f"{message}, and only {max(0.0, left_s):.3g} s are left")
 
 
 def backoff_s(tries: int, jitter: float) -> float:

@@ -193,7 +193,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class SpendingEstimate:
     """Requests, tokens and cost that questions are expected to take.
 
     Attributes:
@@ -212,9 +212,9 @@ class Estimate:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def estimate(config: Config, asks: Iterable[ModelAsk]) -> Mapping[str, Estimate]:
+def estimate(config: Config, asks: Iterable[ModelAsk]) -> Mapping[str, SpendingEstimate]:
     """The estimate of each model that the specs name. Nothing is sent."""
-    found: dict[str, Estimate] = {}
+    found: dict[str, SpendingEstimate] = {}
     seen: set[ModelAsk] = set()
     for ask in asks:
         if ask.sampling.repeatable:
@@ -222,11 +222,11 @@ def estimate(config: Config, asks: Iterable[ModelAsk]) -> Mapping[str, Estimate]
                 continue
             seen.add(ask)
         votes, prompt, completion = config.route(ask.model).votes, prompt_tokens(ask), answer_tokens(ask)
-        price, known = price_of(config, ask.model), found.get(ask.model, Estimate(0, 0, 0, None))
+        price, known = price_of(config, ask.model), found.get(ask.model, SpendingEstimate(0, 0, 0, None))
         cost = known.cost
         if price is not None:
             cost = (cost or 0.0) + votes * cost_of(Usage(prompt, completion), price)
-        found[ask.model] = Estimate(
+        found[ask.model] = SpendingEstimate(
             known.calls + votes,
             known.prompt_tokens + votes * prompt,
             known.completion_tokens + votes * completion,

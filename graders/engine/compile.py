@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from graders.engine.backends import Backends
@@ -31,11 +33,6 @@ def default_backends() -> Backends:
         _default_backends = Backends.from_env()
         atexit.register(_default_backends.close)
     return _default_backends
-
-
-def is_default(backends: Backends) -> bool:
-    """Whether these are the backends of graders compiled without their own."""
-    return backends is _default_backends
 
 
 def compile(spec: object, *, backends: Backends | None = None, strict: bool = False) -> Grader:
@@ -72,6 +69,16 @@ def compile(spec: object, *, backends: Backends | None = None, strict: bool = Fa
         raise SpecError([Problem("", str(error), "invalid_config")]) from error
 
 
+def _reduced(grader: Grader) -> tuple[Any, ...]:
+    """A grader is pickled as its spec and backends, and compiled again; the default backends are the reader's own."""
+    backends = None if grader.backends is _default_backends else grader.backends
+    return partial(compile, grader.spec.to_json(), backends=backends), ()
+
+
+# here, since a grader knows nothing of how it was compiled
+copyreg.pickle(Grader, _reduced)
+
+
 def missing_embedder(spec: SpecModel, source: Source, backends: Backends) -> list[Problem]:
     """One error for each part of a spec that needs an embedder, where none is configured.
 
@@ -101,16 +108,24 @@ def validate(spec: object, *, strict: bool = False) -> dict[str, Any]:
 
 
 def run(
-    spec: object, sample: object, item: Mapping[str, Any] | None = None, *,
-    backends: Backends | None = None, strict: bool = False,
-) -> RunResult:  # fmt: skip
+    spec: object,
+    sample: object,
+    item: Mapping[str, Any] | None = None,
+    *,
+    backends: Backends | None = None,
+    strict: bool = False,
+) -> RunResult:
     """Compile and grade one row. For many rows compile once and use `Grader.run` or `Grader.run_batch`."""
     return compile(spec, backends=backends, strict=strict).run(sample, item)
 
 
 async def arun(
-    spec: object, sample: object, item: Mapping[str, Any] | None = None, *,
-    backends: Backends | None = None, strict: bool = False,
-) -> RunResult:  # fmt: skip
+    spec: object,
+    sample: object,
+    item: Mapping[str, Any] | None = None,
+    *,
+    backends: Backends | None = None,
+    strict: bool = False,
+) -> RunResult:
     """As `run`, from async code."""
     return await compile(spec, backends=backends, strict=strict).arun(sample, item)

@@ -69,13 +69,6 @@ class Grader:
             {"engine": f"local-graders {__version__}", **_plugins(spec), **self.kind.provenance},
         )
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as its spec and backends, and compiled again; the default backends are the reader's own."""
-        from graders.engine.compile import compile, is_default
-
-        backends = None if is_default(self.backends) else self.backends
-        return partial(compile, self.spec.to_json(), backends=backends), ()
-
     def __repr__(self) -> str:
         return f"Grader({self.name!r}, type={self.type!r})"
 
@@ -91,7 +84,7 @@ class Grader:
         sample: object,
         item: Mapping[str, Any] | None = None,
         *,
-        id: str = "",
+        id: str = "",  # noqa: A002  # the keyword is named as in rows
         timeout_s: float | None = None,
     ) -> RunResult:
         """Grade one row. Never raises for the row: what went wrong is in the result's flags.
@@ -127,7 +120,7 @@ class Grader:
         sample: object,
         item: Mapping[str, Any] | None = None,
         *,
-        id: str = "",
+        id: str = "",  # noqa: A002  # the keyword is named as in rows
         timeout_s: float | None = None,
     ) -> RunResult:
         """As `run`, without blocking the caller's event loop. Cancelling it cancels what is under way."""

@@ -9,7 +9,7 @@ from graders.errors import MissingVariable, SampleParseError
 from graders.evals.requests import Fields, InvalidRequest
 from graders.row import Row
 from graders.template import Template
-from graders.template_mistakes import mistakes
+from graders.template.mistakes import mistakes
 
 ROLES = ("user", "assistant", "system", "developer")
 

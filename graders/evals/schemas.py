@@ -110,7 +110,7 @@ class ItemSchema:
 
         base = validator_for(self._schema, default=Draft202012Validator)
         bounded: Any = {"pattern": _pattern, "patternProperties": _pattern_properties}
-        make: Any = extend(base, bounded)  # type: ignore[no-untyped-call]
+        make: Any = extend(base, bounded)  # type: ignore[no-untyped-call]  # jsonschema's stubs have no type for it
         validator: Validator = make(self._schema, registry=Registry())
         return validator
 

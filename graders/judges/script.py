@@ -91,13 +91,15 @@ def completion(
             else {"type": "output_text", "text": content or ""}
         )
         body: dict[str, Any] = {
-            "id": "resp_1", "object": "response", "model": model,
+            "id": "resp_1",
+            "object": "response",
+            "model": model,
             "status": "completed" if finish == "stop" else "incomplete",
             "incomplete_details": None
             if finish == "stop"
             else {"reason": {"length": "max_output_tokens"}.get(finish, finish)},
             "output": [{"type": "message", "role": "assistant", "content": [part]}],
-        }  # fmt: skip
+        }
         if usage is not None:
             body["usage"] = {
                 "input_tokens": usage.get("prompt_tokens"),
@@ -108,9 +110,10 @@ def completion(
             }
         return body
     choice = {
-        "index": 0, "finish_reason": finish,
+        "index": 0,
+        "finish_reason": finish,
         "message": {"role": "assistant", "content": content, "refusal": refusal},
-    }  # fmt: skip
+    }
     if logprobs is not None:
         choice["logprobs"] = {"content": logprobs}
     body = {

@@ -53,8 +53,11 @@ class LabelModelSpec(JudgeSpec):
             if label not in known:
                 problems.error(
                     f"Invalid 'passing_labels': {label!r} is not one of the labels.",
-                    "invalid_value", "passing_labels", index, suggestion=did_you_mean(label, labels),
-                )  # fmt: skip
+                    "invalid_value",
+                    "passing_labels",
+                    index,
+                    suggestion=did_you_mean(label, labels),
+                )
         if labels and not passing:
             problems.warn("No label passes, so every reward is 0.", "no_passing_label", "passing_labels")
         elif labels and known.issubset(passing):

@@ -179,8 +179,9 @@ def check_model(model: Json, problems: Problems) -> None:
         ):
             problems.warn(
                 f"OpenAI retires '{model}' on {day}; a [models.\"{model}\"] table in graders.toml sends it elsewhere.",
-                "model_retired", "model",
-            )  # fmt: skip
+                "model_retired",
+                "model",
+            )
 
 
 def check_messages(messages: Json, problems: Problems) -> None:

@@ -10,7 +10,7 @@ from pydantic import InstanceOf, SerializeAsAny
 from graders.ask import Answer, Ask, ModelAsk
 from graders.errors import FormulaError, GradeError
 from graders.formula import Formula
-from graders.formula_parser import FormulaSyntax
+from graders.formula.parser import FormulaSyntax
 from graders.kinds import read_grader
 from graders.kinds.schema import MemberSchema
 from graders.result import Score, Spent
@@ -61,9 +61,11 @@ class MultiSpec(SpecModel):
         elif isinstance(graders, dict) and isinstance(graders.get("type"), str):
             # One grader where the map belongs: newer SDK types say so; this is what the service answers.
             problems.error(
-                wrong_type(problems.where("graders", "input"), "an object", ""), "invalid_type", "graders",
-                suggestion="'graders' maps a name to each grader: {\"exact\": {\"type\": ...}, ...}.",
-            )  # fmt: skip
+                wrong_type(problems.where("graders", "input"), "an object", ""),
+                "invalid_type",
+                "graders",
+                suggestion='\'graders\' maps a name to each grader: {"exact": {"type": ...}, ...}.',
+            )
             raw["graders"] = {}
         elif isinstance(graders, dict):
             raw["graders"] = {
@@ -119,9 +121,10 @@ def joined(graders: Mapping[str, Json], formula: str, name: str = "") -> dict[st
 def _keyed(graders: list[Json], problems: Problems) -> dict[str, Json]:
     """An array of graders (the form of one published example), keyed by `name`."""
     problems.lenient(
-        "'graders' is an array; it is read as an object keyed by each grader's name.", "graders_array",
+        "'graders' is an array; it is read as an object keyed by each grader's name.",
+        "graders_array",
         source="OpenAI's answer in openai-java#647 has an object, one example of the specification an array",
-    )  # fmt: skip
+    )
     keyed: dict[str, Json] = {}
     for index, grader in enumerate(graders):
         name = grader.get("name") if isinstance(grader, dict) else None

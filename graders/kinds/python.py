@@ -45,8 +45,9 @@ class PythonSpec(SpecModel):
         if isinstance(tag, str) and tag != IMAGE_TAG:
             problems.warn(
                 f"image_tag '{tag}' is run with this machine's Python and packages, like every tag.",
-                "image_tag", "image_tag",
-            )  # fmt: skip
+                "image_tag",
+                "image_tag",
+            )
         if not isinstance(source, str):
             return
         size = len(source.encode("utf-8", "surrogatepass"))

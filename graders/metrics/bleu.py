@@ -77,7 +77,7 @@ def bleu(
     Returns:
         0..1, and 0.0 when nothing is shared. Equal texts give 1.0, where sacrebleu's last bit gives
         1.0000000000000004: the one place where a metric is not the reference's to the bit.
-    """  # fmt: skip
+    """
     if not any(matches):
         return 0.0
     logs: list[float] = []
@@ -166,6 +166,10 @@ def _reference(name: str, options: Mapping[str, Any]) -> Metric:
         score=score,
         scores=each(score),
         provenance=provenance(
-            name, options, implementation="sacrebleu", version=sacrebleu.__version__, reference=f"sacrebleu {sacrebleu.__version__}"
+            name,
+            options,
+            implementation="sacrebleu",
+            version=sacrebleu.__version__,
+            reference=f"sacrebleu {sacrebleu.__version__}",
         ),
-    )  # fmt: skip
+    )

@@ -46,7 +46,7 @@ def shared_with(reference: Sequence[str]) -> Shared:
             return partial(_shared_numbers, number, np.concatenate((_numbers(reference, number), [-1])))
     t, u, v, w = reference, reference[1:], reference[2:], reference[3:]
     # without strict=False, which costs: each ends with the shortest anyway
-    grams = chain(t, zip(t, u), zip(t, u, v), zip(t, u, v, w))  # noqa: B905
+    grams = chain(t, zip(t, u), zip(t, u, v), zip(t, u, v, w))  # noqa: B905  # the shifted lists are shorter on purpose
     return partial(_shared_tuples, Counter(grams))
 
 

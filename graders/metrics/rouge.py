@@ -223,6 +223,10 @@ def _reference(name: str, options: Mapping[str, Any]) -> Metric:
         score=score,
         scores=each(score),
         provenance=provenance(
-            name, options, implementation="rouge-score", version=version("rouge-score"), reference=f"rouge-score {version('rouge-score')}"
+            name,
+            options,
+            implementation="rouge-score",
+            version=version("rouge-score"),
+            reference=f"rouge-score {version('rouge-score')}",
         ),
-    )  # fmt: skip
+    )

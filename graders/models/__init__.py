@@ -13,7 +13,7 @@ from graders.lazy import lazy_names
 if TYPE_CHECKING:
     from graders.config.config import Config, ConfigError, load_config
     from graders.config.route import Price, Route
-    from graders.endpoints.spending import Estimate, estimate
+    from graders.endpoints.spending import SpendingEstimate, estimate
     from graders.judges.callables import from_callable, from_openai
     from graders.judges.client import Client, connect
     from graders.judges.contract import ModelClient
@@ -25,7 +25,7 @@ _HOMES = {
     "Client": "graders.judges.client",
     "Config": "graders.config.config",
     "ConfigError": "graders.config.config",
-    "Estimate": "graders.endpoints.spending",
+    "SpendingEstimate": "graders.endpoints.spending",
     "ModelClient": "graders.judges.contract",
     "Price": "graders.config.route",
     "Probe": "graders.judges.probing",
@@ -41,8 +41,22 @@ _HOMES = {
 }
 
 __all__ = [
-    "Client", "Config", "ConfigError", "Estimate", "ModelClient", "Price", "Probe", "Recorded", "Route",
-    "ScriptedJudge", "connect", "estimate", "from_callable", "from_openai", "load_config", "probe",
+    "Client",
+    "Config",
+    "ConfigError",
+    "ModelClient",
+    "Price",
+    "Probe",
+    "Recorded",
+    "Route",
+    "ScriptedJudge",
+    "SpendingEstimate",
+    "connect",
+    "estimate",
+    "from_callable",
+    "from_openai",
+    "load_config",
+    "probe",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

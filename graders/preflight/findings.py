@@ -10,7 +10,7 @@ from graders.errors import Problem
 from graders.wording import plural
 
 if TYPE_CHECKING:
-    from graders.endpoints.spending import Estimate
+    from graders.endpoints.spending import SpendingEstimate
 
 NAMED = 3  # rows that a finding names
 
@@ -65,7 +65,7 @@ class CheckReport:
     rows: int
     graders: tuple[str, ...]
     has_samples: bool
-    estimates: Mapping[str, Estimate]
+    estimates: Mapping[str, SpendingEstimate]
 
     @property
     def ok(self) -> bool:

@@ -15,7 +15,7 @@ from itertools import product
 
 from graders.errors import FormulaError
 from graders.formula import Formula
-from graders.formula_parser import Node
+from graders.formula.parser import Node
 from graders.spec.model import SpecModel
 
 GRID = 4096  # points tried; all corners of 12 members

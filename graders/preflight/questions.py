@@ -12,7 +12,7 @@ from graders.spec.model import SpecModel
 
 if TYPE_CHECKING:
     from graders.ask import ModelAsk
-    from graders.endpoints.spending import Estimate
+    from graders.endpoints.spending import SpendingEstimate
     from graders.engine.backends import Backends
     from graders.spec.kind import Kind
 
@@ -46,7 +46,7 @@ class Questions:
                 except GradeError:
                     continue  # reported as a missing variable
 
-    def estimates(self, n_rows: int) -> Mapping[str, Estimate]:
+    def estimates(self, n_rows: int) -> Mapping[str, SpendingEstimate]:
         """Judge model -> what asking about all rows would take."""
         if not self._asks:
             return {}

@@ -32,7 +32,11 @@ def grade(request: pytest.FixtureRequest) -> Callable[..., Reward]:
     state = request.config.stash[STATE]
 
     def grade(
-        sample: Any, item: Mapping[str, Any] | None = None, *, spec: Any = None, id: str = ""
+        sample: Any,
+        item: Mapping[str, Any] | None = None,
+        *,
+        spec: Any = None,
+        id: str = "",  # noqa: A002  # the keyword is named as in rows
     ) -> Reward:
         return reward_of(state.grader(state.running(), spec), sample, item, id)
 

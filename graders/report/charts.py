@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 from graders.report.format import figure, percent
+from graders.stats.agreement.labels import Bin
 from graders.stats.estimates import Estimate
 from graders.stats.figures import Spread
 from graders.stats.histogram import Bar
-from graders.stats.labels import Bin
 from graders.wording import plural
 
 

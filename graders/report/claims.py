@@ -15,7 +15,7 @@ from typing import Any
 
 from graders.report.binding import Binding, binding
 from graders.results.read import Header, ResultsError
-from graders.stats.correction import rogan_gladen
+from graders.stats.agreement.correction import rogan_gladen
 from graders.stats.estimates import Estimate, pass_rate
 from graders.stats.facts import model_of
 from graders.stats.resampling import Floats, Ints

@@ -9,10 +9,10 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
+from graders.stats.agreement.labels import Agreement
 from graders.stats.estimates import Estimate
 from graders.stats.figures import Latency, Summary
 from graders.stats.histogram import Bar
-from graders.stats.labels import Agreement
 from graders.stats.repeats import Reliability
 from graders.wording import plural
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from graders.report.charts import reliability_diagram
 from graders.report.format import figure, interval, percent
 from graders.report.html import figures, safe, section
-from graders.stats.labels import Agreement
-from graders.stats.thresholds import Cut
+from graders.stats.agreement.labels import Agreement
+from graders.stats.agreement.thresholds import Cut
 from graders.wording import plural
 
 

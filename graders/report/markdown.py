@@ -20,11 +20,11 @@ from graders.report.format import (
     tokens,
     verdict,
 )
+from graders.stats.agreement.labels import Agreement
 from graders.stats.comparison import Comparison
 from graders.stats.estimates import Estimate
 from graders.stats.figures import Summary
 from graders.stats.gates import Gate
-from graders.stats.labels import Agreement
 from graders.stats.pairing import Mover
 from graders.wording import plural
 
@@ -48,6 +48,53 @@ def summary_markdown(
     lines = [f"## {marked(header.name or header.type)}", "", verdict(summary)]
     lines += ["", *(f"- {claim.name}: {marked(claim.told)}" for claim in claims)] if claims else []
     lines += ["", *(f"- gate **{gate.verdict}**: {gate.name} {gate.text}" for gate in gates)] if gates else []
+    lines += table(("", "value", "95 % interval"), _figures(summary))
+    if summary.subs:
+        head = ("sub-reward", "mean", "95 % interval", "moves the total by", "correlation")
+        lines += table(
+            head,
+            (
+                (
+                    marked(sub.key),
+                    *_cells(sub.spread.mean),
+                    figure(sub.moves),
+                    figure(sub.correlation),
+                )
+                for sub in summary.subs
+            ),
+        )
+    if summary.flags:
+        lines += table(("failure", "rows"), ((marked(flag), f"{n:,}") for flag, n in summary.flags.items()))
+        reasons = summary.reasons[:LISTED]
+        rows = [(marked(each.text, REASON), f"{each.rows:,}", marked(each.example, 40)) for each in reasons]
+        lines += table(("reason", "rows", "one of them"), rows)
+    if summary.spent:
+        lines += table(
+            ("judge", "tokens in", "tokens out", "cost"),
+            (
+                (
+                    marked(spent.model),
+                    tokens(spent.prompt_tokens),
+                    tokens(spent.completion_tokens),
+                    "–" if spent.cost is None else f"{spent.cost:.4g}",
+                )
+                for spent in summary.spent
+            ),
+        )
+    if agreement is not None:
+        lines += ["", f"Labels: {marked(agreement_text(agreement))}."]
+    if summary.reliability is not None:
+        lines += ["", f"Reliability: {marked(reliability_text(summary.reliability))}."]
+    lines += ["", *(f"- {marked(caution)}" for caution in summary.cautions)] if summary.cautions else []
+    about = f"{marked(header.engine)}, spec {header.digest[:12]}, data {marked(header.data)}"
+    method = (
+        f"; intervals are 95 %: {summary.rewards.mean.method}; {summary.grouping}" if summary.rewards else ""
+    )
+    return "\n".join([*lines, "", f"<sub>{about}{method}</sub>"]) + "\n"
+
+
+def _figures(summary: Summary) -> list[tuple[str, str, str]]:
+    """Name, value and interval of each figure."""
     rows = [
         ("rows", f"{summary.rows:,}", ""),
         ("scored", f"{summary.scored:,}", ""),
@@ -67,44 +114,7 @@ def summary_markdown(
         rows.append((f"pass@{repeats.k}", *_cells(repeats.any_of_k)))
         rows.append((f"pass^{repeats.k}", *_cells(repeats.all_of_k)))
     rows += [(f"latency {name}", seconds(value), "") for name, value in latency_parts(summary.latency)]
-    lines += table(("", "value", "95 % interval"), rows)
-    if summary.subs:
-        head = ("sub-reward", "mean", "95 % interval", "moves the total by", "correlation")
-        lines += table(
-            head,
-            (
-                (
-                    marked(sub.key), *_cells(sub.spread.mean), figure(sub.moves), figure(sub.correlation),
-                )
-                for sub in summary.subs
-            ),
-        )  # fmt: skip
-    if summary.flags:
-        lines += table(("failure", "rows"), ((marked(flag), f"{n:,}") for flag, n in summary.flags.items()))
-        reasons = summary.reasons[:LISTED]
-        rows = [(marked(each.text, REASON), f"{each.rows:,}", marked(each.example, 40)) for each in reasons]
-        lines += table(("reason", "rows", "one of them"), rows)
-    if summary.spent:
-        lines += table(
-            ("judge", "tokens in", "tokens out", "cost"),
-            (
-                (
-                    marked(spent.model), tokens(spent.prompt_tokens), tokens(spent.completion_tokens),
-                    "–" if spent.cost is None else f"{spent.cost:.4g}",
-                )
-                for spent in summary.spent
-            ),
-        )  # fmt: skip
-    if agreement is not None:
-        lines += ["", f"Labels: {marked(agreement_text(agreement))}."]
-    if summary.reliability is not None:
-        lines += ["", f"Reliability: {marked(reliability_text(summary.reliability))}."]
-    lines += ["", *(f"- {marked(caution)}" for caution in summary.cautions)] if summary.cautions else []
-    about = f"{marked(header.engine)}, spec {header.digest[:12]}, data {marked(header.data)}"
-    method = (
-        f"; intervals are 95 %: {summary.rewards.mean.method}; {summary.grouping}" if summary.rewards else ""
-    )
-    return "\n".join([*lines, "", f"<sub>{about}{method}</sub>"]) + "\n"
+    return rows
 
 
 def comparison_markdown(found: Comparison, gates: Sequence[Gate] = ()) -> str:
@@ -115,12 +125,16 @@ def comparison_markdown(found: Comparison, gates: Sequence[Gate] = ()) -> str:
         ("", "file", "rows", "mean over the pairs", "95 % interval", "only here", "failed"),
         (
             (
-                letter, marked(side.path), f"{side.rows:,}", *(_cells(side.mean) if side.mean else ("–", "–")),
-                f"{side.only_here:,}", f"{side.failed:,}",
+                letter,
+                marked(side.path),
+                f"{side.rows:,}",
+                *(_cells(side.mean) if side.mean else ("–", "–")),
+                f"{side.only_here:,}",
+                f"{side.failed:,}",
             )
             for letter, side in sides
         ),
-    )[1:]  # fmt: skip
+    )[1:]
     if found.delta is not None:
         rows = [("B - A", *_difference_cells(found.delta), chance(found.p_adjusted))]
         rows += [
@@ -140,8 +154,11 @@ def comparison_markdown(found: Comparison, gates: Sequence[Gate] = ()) -> str:
         passes = found.passes
         lines += table(
             ("", "B passes", "B fails"),
-            (("A passes", f"{passes.both:,}", f"{passes.only_a:,}"), ("A fails", f"{passes.only_b:,}", f"{passes.neither:,}")),
-        )  # fmt: skip
+            (
+                ("A passes", f"{passes.both:,}", f"{passes.only_a:,}"),
+                ("A fails", f"{passes.only_b:,}", f"{passes.neither:,}"),
+            ),
+        )
         lines += ["", f"McNemar, exact: p {chance(passes.p_value)}."]
     for title, movers in (("Most gained", found.gained), ("Most lost", found.lost)):
         if movers:

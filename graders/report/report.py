@@ -20,11 +20,11 @@ import numpy as np
 from graders.report.claims import Claim, claims_about
 from graders.report.rendered import JudgeMessages, Reference
 from graders.results.read import ResultRow, read_rows
+from graders.stats.agreement.labels import Agreement, agreement
 from graders.stats.facts import reward_range
 from graders.stats.figures import Summary, to_json
 from graders.stats.gates import Gate, gates
 from graders.stats.gather import Columns, gather
-from graders.stats.labels import Agreement, agreement
 from graders.stats.resampling import SEED, Floats
 from graders.stats.summary import summarise
 from graders.usage import Usage

@@ -21,10 +21,10 @@ from graders.report.format import (
     spark,
     tokens,
 )
+from graders.stats.agreement.labels import Agreement
 from graders.stats.comparison import Comparison, Side
 from graders.stats.figures import Spread, Summary
 from graders.stats.gates import Gate
-from graders.stats.labels import Agreement
 from graders.wording import plural
 
 #: Characters of the column of names.

@@ -269,7 +269,7 @@ def _columns(rows: list[DataRow], field_map: FieldMap) -> tuple[list[str], list[
     """The samples, all texts, and the items of rows that keep them in plain fields; else raises NotColumnar."""
     try:
         samples: list[Any] = [row[field_map.sample] for row in rows]  # type: ignore[index]  # TypeError for Unreadable
-        items: list[Any] = [row[field_map.item] for row in rows] if field_map.item else rows  # type: ignore[index]
+        items: list[Any] = [row[field_map.item] for row in rows] if field_map.item else rows  # type: ignore[index]  # no Unreadable is left
         if field_map.item_map:
             items = [item_of(row, field_map) for row in rows]  # type: ignore[arg-type]  # no Unreadable is left
     except (KeyError, TypeError):

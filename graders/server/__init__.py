@@ -52,6 +52,7 @@ def app(
     from graders.engine.backends import Backends
     from graders.server.application import Application
     from graders.server.log import AccessLog
+    from graders.server.resources import resources
     from graders.server.service import Service
 
     limits = limits or Limits()
@@ -63,6 +64,7 @@ def app(
         store=store,
         recording=recording,
         tuning=tuning,
+        resources=resources,
     )
 
     log = AccessLog(access_log) if access_log else None

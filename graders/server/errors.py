@@ -76,9 +76,12 @@ def unknown_model(name: str) -> ApiError:
 def overloaded(what: str) -> ApiError:
     """429, which says that a retry helps."""
     return ApiError(
-        429, f"Too many requests: {what}. Try again later.", type="requests", code="rate_limit_exceeded",
+        429,
+        f"Too many requests: {what}. Try again later.",
+        type="requests",
+        code="rate_limit_exceeded",
         headers={"retry-after": str(RETRY_AFTER_S)},
-    )  # fmt: skip
+    )
 
 
 def invalid_spec(error: SpecError) -> ApiError:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -58,7 +58,7 @@ class Metrics:
         self.flags: Counter[str] = Counter(dict.fromkeys(FLAGS, 0))
         self.refused: Counter[str] = Counter()
         self._seconds: dict[str, list[int]] = {}
-        self._sum_s: Counter[str] = Counter()
+        self._sum_s: defaultdict[str, float] = defaultdict(float)
         self._outcomes: Counter[str] = Counter()
         self._tokens: Counter[tuple[str, str]] = Counter()
         self._models: set[str] = set()
@@ -71,7 +71,7 @@ class Metrics:
         if buckets is None:
             buckets = self._seconds[route] = [0] * (len(BUCKETS) + 1)
         buckets[bisect_left(BUCKETS, seconds)] += 1
-        self._sum_s[route] += seconds  # type: ignore[assignment]
+        self._sum_s[route] += seconds
 
     def row(self, type: str, result: RunResult) -> None:
         """One graded row."""

@@ -11,7 +11,7 @@ from graders.errors import Problem
 from graders.kinds import known_types
 from graders.result import NO_ERRORS, Metadata
 from graders.server.errors import RETRY_AFTER_S
-from graders.server.resources.batch import NDJSON
+from graders.server.request import NDJSON
 from graders.server.routing import Endpoint, Routes
 from graders.usage import Usage
 
@@ -94,7 +94,7 @@ def _graders() -> dict[str, Any]:
                 "api_key": {"type": "apiKey", "in": "header", "name": "api-key"},
             },
         },
-    }  # fmt: skip
+    }
 
 
 def _here(operation: dict[str, Any]) -> dict[str, Any]:
@@ -102,14 +102,17 @@ def _here(operation: dict[str, Any]) -> dict[str, Any]:
     return {"servers": [{"url": "/v1"}], "post": operation}
 
 
-def _look(id: str, summary: str, media_type: str, *statuses: str) -> dict[str, Any]:
+def _look(operation_id: str, summary: str, media_type: str, *statuses: str) -> dict[str, Any]:
     """A path at the root that only tells."""
     schema = {"type": "object"} if media_type == _JSON else _STRING
     answer = {"description": summary, "content": {media_type: {"schema": schema}}}
     responses = {
         status: {"$ref": "#/components/responses/Error"} if status == "401" else answer for status in statuses
     }
-    return {"servers": [{"url": "/"}], "get": {"operationId": id, "summary": summary, "responses": responses}}
+    return {
+        "servers": [{"url": "/"}],
+        "get": {"operationId": operation_id, "summary": summary, "responses": responses},
+    }
 
 
 def _run() -> dict[str, Any]:
@@ -193,7 +196,7 @@ def _problems() -> dict[str, Any]:
 
 
 def _operation(
-    id: str, summary: str, about: str, bodies: dict[str, Any], answer: dict[str, Any]
+    operation_id: str, summary: str, about: str, bodies: dict[str, Any], answer: dict[str, Any]
 ) -> dict[str, Any]:
     content = {media_type: {"schema": schema} for media_type, schema in bodies.items()}
     error = {"$ref": "#/components/responses/Error"}
@@ -209,12 +212,16 @@ def _operation(
         },
     }
     return {
-        "operationId": id,
+        "operationId": operation_id,
         "summary": summary,
         "description": about,
         "requestBody": {"required": True, "content": content},
-        "responses": {"200": answer, **dict.fromkeys(("400", "401", "403", "408", "413", "415"), error), "429": busy},
-    }  # fmt: skip
+        "responses": {
+            "200": answer,
+            **dict.fromkeys(("400", "401", "403", "408", "413", "415"), error),
+            "429": busy,
+        },
+    }
 
 
 def _schemas() -> dict[str, Any]:

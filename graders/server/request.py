@@ -21,6 +21,7 @@ from graders.suggest import did_you_mean
 T = TypeVar("T")
 
 JSON = "application/json"
+NDJSON = "application/x-ndjson"
 CALL = "graders.call"  # where the ASGI scope keeps the Call
 DISCARD_BYTES = 256 * 1024**2  # of a body that is too large, so that its client gets to read the answer
 MARGIN_S = 2.0  # before a client's own time-out, so that it gets the row's flag and does not ask again

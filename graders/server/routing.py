@@ -7,15 +7,37 @@ grade a row. Paths with parameters are matched segment by segment.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import Response
+
+from graders.server.metrics import Gauge
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 Methods: TypeAlias = Mapping[str, Endpoint]
 #: Path, perhaps with parameters like `{eval_id}` as whole segments -> method -> endpoint.
 Routes: TypeAlias = Mapping[str, Methods]
+
+
+class Endpoints(Protocol):
+    """Endpoints that belong together, as the service sees a resource."""
+
+    def routes(self) -> Routes:
+        """Path -> method -> endpoint."""
+
+    def gauges(self) -> Iterable[Gauge]:
+        """What /metrics shows of it."""
+
+    def start(self) -> None:
+        """Begin what it does without being asked; called once, before the first request."""
+
+    async def stop(self) -> None:
+        """Close its connections to others."""
+
+    def close(self) -> None:
+        """End its threads."""
+
 
 #: What stands before the service's paths: OpenAI's, Azure's, and that of Azure's clients that send an api-version.
 PREFIXES = ("/v1", "/openai/v1", "/openai")

@@ -20,8 +20,7 @@ from graders.server.limits import Buffered, Limits, Shared
 from graders.server.metrics import Gauge, Metrics
 from graders.server.ready import Readiness
 from graders.server.request import CALL, JSON, Call, parameters, read_body, read_json, require_media_type
-from graders.server.resources import resources
-from graders.server.routing import Router
+from graders.server.routing import Endpoints, Router
 
 if TYPE_CHECKING:
     from graders.config.config import Config
@@ -47,7 +46,11 @@ class Recording:
 
 
 class Service:
-    """The resources, and the graders, limits and counters behind them."""
+    """The resources, and the graders, limits and counters behind them.
+
+    Args:
+        resources: Makes the resources of a service.
+    """
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class Service:
         store: Store | None = None,
         recording: Recording | None = None,
         tuning: bool = False,
+        resources: Callable[[Service], Iterable[Endpoints]] = lambda service: (),
     ) -> None:
         self.limits = limits
         self.strict = strict
@@ -73,7 +77,7 @@ class Service:
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="graders-read")
         self._store = store
         self._store_threads = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="graders-store")
-        self.resources = resources(self)
+        self.resources = tuple(resources(self))
 
     @cached_property
     def router(self) -> Router:

@@ -42,14 +42,14 @@ class _Patience:
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(transport)  # type: ignore[misc]
+        super().connection_made(transport)  # type: ignore[misc]  # the base class is known at run time alone
         if len(self.connections) > self.limits.connections:
             transport.abort()
             return
         self._late = self.loop.call_later(self.limits.head_s, transport.abort)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)  # type: ignore[misc]
+        super().data_received(data)  # type: ignore[misc]  # the base class is known at run time alone
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:  # the headers are there
             self._head_bytes = 0
@@ -65,7 +65,7 @@ class _Patience:
 
     def pause_writing(self) -> None:
         """The answer fills the transport's buffer (64 kB): the client has to read some of it in time."""
-        super().pause_writing()  # type: ignore[misc]
+        super().pause_writing()  # type: ignore[misc]  # the base class is known at run time alone
         if self._unread is None:
             self._unread = self.loop.call_later(self.limits.write_s, self.transport.abort)
 
@@ -73,20 +73,20 @@ class _Patience:
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
-        super().resume_writing()  # type: ignore[misc]
+        super().resume_writing()  # type: ignore[misc]  # the base class is known at run time alone
 
     def timeout_keep_alive_handler(self) -> None:
         """Idle for too long. A client that has not read its last answer would never let the connection close."""
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         else:
-            super().timeout_keep_alive_handler()  # type: ignore[misc]
+            super().timeout_keep_alive_handler()  # type: ignore[misc]  # the base class is known at run time alone
 
     def connection_lost(self, error: Exception | None) -> None:
         for timer in (self._late, self._unread):
             if timer is not None:
                 timer.cancel()
-        super().connection_lost(error)  # type: ignore[misc]
+        super().connection_lost(error)  # type: ignore[misc]  # the base class is known at run time alone
 
     def send_400_response(self, message: str) -> None:
         """What is not HTTP gets the service's error body as well."""

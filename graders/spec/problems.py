@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graders.errors import Problem
 from graders.spec.wording import Json, path_text
-from graders.template_mistakes import mistakes
+from graders.template.mistakes import mistakes
 
 
 class Problems:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from graders.stats.association import correlation
+from graders.stats.agreement.association import correlation
 from graders.stats.cautions import cautions
 from graders.stats.estimates import Estimate, mean, pass_rate
 from graders.stats.facts import reward_range

@@ -20,14 +20,14 @@ from graders.store.tables.completions import CompletionTable, LoggedCompletion
 from graders.store.tables.evals import EvalRecord, EvalTable
 from graders.store.tables.files import FileRecord, FileTable, QuotaExceeded
 from graders.store.tables.items import FinishedItem, ItemRecord, ItemTable, NewItem, Score
-from graders.store.tables.jobs import (
+from graders.store.tables.job_records import (
     CheckpointRecord,
     EventRecord,
     JobRecord,
-    JobTable,
     NewEvent,
     PermissionRecord,
 )
+from graders.store.tables.jobs import JobTable
 from graders.store.tables.runs import CriterionCounts, ModelUsage, RunRecord, RunTable
 from graders.store.tables.search import FoundItem, ItemFilter, ItemSearch
 

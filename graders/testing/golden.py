@@ -100,10 +100,10 @@ class Golden:
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: float, whole: bool) -> list[str]:
     lines = []
-    for id, now in new.items():
-        was = old.get(id)
+    for row_id, now in new.items():
+        was = old.get(row_id)
         if was is None:
-            lines.append(f"{id}: new, {now['reward']:g}")
+            lines.append(f"{row_id}: new, {now['reward']:g}")
             continue
         changes = _changed("", {"reward": was["reward"]}, {"reward": now["reward"]}, tolerance)
         changes += _changed("sub-reward ", was["sub_rewards"], now["sub_rewards"], tolerance)
@@ -112,9 +112,11 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: floa
                 f"flags {', '.join(was['flags']) or 'none'} -> {', '.join(now['flags']) or 'none'}"
             )
         if changes:
-            lines.append(f"{id}: {'; '.join(changes)}")
+            lines.append(f"{row_id}: {'; '.join(changes)}")
     if whole:
-        lines += [f"{id}: gone, was {was['reward']:g}" for id, was in old.items() if id not in new]
+        lines += [
+            f"{row_id}: gone, was {was['reward']:g}" for row_id, was in old.items() if row_id not in new
+        ]
     return lines
 
 

@@ -47,9 +47,10 @@ def json_values(max_leaves: int = 8) -> st.SearchStrategy[Any]:
     )
     names = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
     return st.recursive(
-        leaves, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=3)),
+        leaves,
+        lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=3)),
         max_leaves=max_leaves,
-    )  # fmt: skip
+    )
 
 
 def samples() -> st.SearchStrategy[Any]:

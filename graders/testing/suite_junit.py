@@ -17,8 +17,12 @@ def suite_junit(name: str, outcomes: Sequence[Outcome]) -> str:
     suite = ElementTree.Element("testsuite", name=xml_text(name), tests=str(len(outcomes)))
     for outcome in outcomes:
         case = ElementTree.SubElement(
-            suite, "testcase", classname=xml_text(name), name=xml_text(outcome.name), time=f"{outcome.seconds:.3f}"
-        )  # fmt: skip
+            suite,
+            "testcase",
+            classname=xml_text(name),
+            name=xml_text(outcome.name),
+            time=f"{outcome.seconds:.3f}",
+        )
         if outcome.verdict == "passed":
             continue
         kind = "failure" if outcome.verdict == "failed" else "error"

@@ -71,5 +71,9 @@ def _why(outcome: Outcome) -> Iterator[str]:
         row = shown.row
         reward = "failed" if row.reward is None else f"reward {row.reward:g}"
         output = clean(row.output_text, EXCERPT) if isinstance(row.output_text, str) else ""
-        texts = [f"{name} {text!r}" for name, text in (("output", output), ("reference", clean(shown.reference, EXCERPT))) if text]  # fmt: skip
+        texts = [
+            f"{name} {text!r}"
+            for name, text in (("output", output), ("reference", clean(shown.reference, EXCERPT)))
+            if text
+        ]
         yield "  ".join((f"row {clean(row.id, 40)}", reward, *texts))

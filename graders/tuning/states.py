@@ -22,9 +22,12 @@ TRANSITIONS: Mapping[str, Mapping[str, str]] = {
     "pause": {"queued": "paused", "running": "paused"},
     "resume": {"paused": "queued"},
     "cancel": {
-        "validating_files": "cancelled", "queued": "cancelled", "running": "cancelled", "paused": "cancelled",
+        "validating_files": "cancelled",
+        "queued": "cancelled",
+        "running": "cancelled",
+        "paused": "cancelled",
     },
-}  # fmt: skip
+}
 
 
 class NoTransition(ValueError):

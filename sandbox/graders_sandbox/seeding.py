@@ -68,7 +68,7 @@ def _change_numpy(module: Any) -> None:
         words = [_next() for _ in range(-(-count // 64))]
         return sum(word << 64 * at for at, word in enumerate(words)) & ((1 << count) - 1)
 
-    sys.modules["numpy.random.bit_generator"].randbits = randbits  # type: ignore[attr-defined]
+    sys.modules["numpy.random.bit_generator"].randbits = randbits  # type: ignore[attr-defined]  # a module's function is replaced
     _begun.append(lambda: module.seed(_seed & 0xFFFFFFFF))  # it takes no more
 
 

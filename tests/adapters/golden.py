@@ -88,11 +88,13 @@ def call_verl(spec: Any, rows: Rows, backends: Backends) -> list[float | None]:
     compute_score = verl.compute_score_of(spec, item={"answer": "ground_truth"}, backends=backends)
     scores = [
         compute_score(
-            data_source="golden", solution_str=row["sample"], ground_truth=row["answer"],
+            data_source="golden",
+            solution_str=row["sample"],
+            ground_truth=row["answer"],
             extra_info={"num_turns": None, "rollout_reward_scores": {}},
         )
         for row in rows
-    ]  # fmt: skip
+    ]
     return [score["score"] for score in scores]
 
 
@@ -145,7 +147,7 @@ def call_nemo_gym(spec: Any, rows: Rows, backends: Backends) -> list[float | Non
             "responses_create_params": {"input": row["prompt"]},
             "response": {"id": "r", "object": "response", "output": [message]},
             "expected_answer": row["answer"],
-        }  # fmt: skip
+        }
         response = client.post("/verify", json=body)
         response.raise_for_status()
         assert {key: response.json()[key] for key in body} == body, "the body comes back"

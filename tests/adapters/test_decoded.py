@@ -26,12 +26,14 @@ QUERIES = [
     pytest.param(f"{PROMPT}Paris</s><pad><pad>", PROMPT, "Paris", id="A1: an end token and padding"),
     pytest.param(f"<s>{PROMPT}Paris", PROMPT, "Paris", id="A1: a begin token that the prompt lacks"),
     pytest.param(f"<pad><pad><s>{PROMPT}Paris</s>", f"<s>{PROMPT}", "Paris", id="padding on the left"),
-    pytest.param("<|im_start|>user\nx<|im_end|>\ny<|im_end|>", "<|im_start|>user\nx<|im_end|>\n", "y", id="a template"),
+    pytest.param(
+        "<|im_start|>user\nx<|im_end|>\ny<|im_end|>", "<|im_start|>user\nx<|im_end|>\n", "y", id="a template"
+    ),
     pytest.param(f"{PROMPT}a </s> b", PROMPT, "a </s> b", id="a token within stays"),
     pytest.param(f"{PROMPT}Paris ", PROMPT, "Paris ", id="blanks stay"),
     pytest.param("What is 2+2? (4 or 5) I do not know", PROMPT, None, id="A1: another prompt"),
     pytest.param("user x Paris", "<|im_start|>user x", " Paris", id="a begin token that the query lacks"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("query", "prompt", "answer"), QUERIES)

@@ -69,9 +69,12 @@ def test_trl_grpo(tmp_path: Path, backends: Backends) -> None:
         max_completion_length=8, logging_steps=1, report_to=[], use_cpu=True, save_strategy="no", seed=1,
     )  # fmt: skip
     trainer = GRPOTrainer(
-        model=Qwen2ForCausalLM(config), reward_funcs=recorded, args=arguments, train_dataset=dataset,
+        model=Qwen2ForCausalLM(config),
+        reward_funcs=recorded,
+        args=arguments,
+        train_dataset=dataset,
         processing_class=tokenizer,
-    )  # fmt: skip
+    )
     trainer.train()
 
     assert len(calls) >= 2
@@ -131,10 +134,10 @@ def test_verifiers_task(backends: Backends) -> None:
     class Data(vf.TaskData):  # type: ignore[misc, name-defined]  # verifiers may be absent
         answer: str
 
-    class Graded(vf.Task[Data]):  # type: ignore[misc, name-defined]
+    class Graded(vf.Task[Data]):  # type: ignore[misc, name-defined]  # verifiers is not installed everywhere
         many = vf.reward(weight=2.0)(graded)
 
-    class Unsound(vf.Task[Data]):  # type: ignore[misc, name-defined]
+    class Unsound(vf.Task[Data]):  # type: ignore[misc, name-defined]  # verifiers is not installed everywhere
         many = vf.reward(unsound)
 
     some = rows(10)

@@ -119,9 +119,11 @@ def test_trl_logs_sub_rewards_and_failures(backends: Backends) -> None:
     reward = trl.reward_func(SPEC, item={"answer": "answer"}, name="golden", backends=backends)
 
     reward(
-        prompts=["q", "q"], completions=["a", "b"], answer=["a", None],
+        prompts=["q", "q"],
+        completions=["a", "b"],
+        answer=["a", None],
         log_metric=lambda name, value: logged.__setitem__(name, value),
-    )  # fmt: skip
+    )
 
     assert reward.__name__ == "golden"
     assert logged["golden/failed"] == 0.5

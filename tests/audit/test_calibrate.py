@@ -28,7 +28,7 @@ from graders.report.page import page
 from graders.report.report import make_report
 from graders.report.terminal import summary_text
 from graders.results.read import ResultsError
-from graders.stats.association import confusion, kappa
+from graders.stats.agreement.association import confusion, kappa
 from tests.specs import multi, score_model, string_check
 
 LONGER = "at greater length"

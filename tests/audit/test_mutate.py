@@ -43,14 +43,16 @@ MADE = [
     pytest.param(string_check(), "operation swapped", "ilike", id="operation"),
     pytest.param(string_check(), "wrong field", "country", id="field"),
     pytest.param(text_similarity(), "operation swapped", "rouge_l", id="metric"),
-    pytest.param(multi("0.5 * a", {"a": string_check()}), "off formula", "(0.5 + 1)", id="constant of a formula"),
+    pytest.param(
+        multi("0.5 * a", {"a": string_check()}), "off formula", "(0.5 + 1)", id="constant of a formula"
+    ),
     pytest.param(multi("0.5 * a", {"a": string_check()}), "off formula", "+", id="operator of a formula"),
     pytest.param(python(PROGRAM), "normalisation dropped", "sample['output_text']", id="strip"),
     pytest.param(python(PROGRAM), "weaker regex", "re.search", id="fullmatch"),
     pytest.param(python(PROGRAM), "comparison swapped", "!=", id="comparison"),
     pytest.param(python(PROGRAM), "condition dropped", "40", id="condition"),
     pytest.param(python(PROGRAM), "constant returned", "1.0", id="return"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("spec", "kind", "word"), MADE)

@@ -45,7 +45,7 @@ def here(
         capfd.readouterr()
         with pytest.raises(SystemExit) as end:
             main(["batch", *arguments])
-        return Done(end.value.code or 0, *capfd.readouterr())  # type: ignore[arg-type]
+        return Done(end.value.code or 0, *capfd.readouterr())  # type: ignore[arg-type]  # the command's exit code is a number
 
     return run
 
@@ -123,7 +123,7 @@ def test_mapped_fields(folder: Path, here: Callable[..., Done]) -> None:
         ("u2", 1.0),
     ]
     ids = [row.id for row in read_results(folder / "b").rows]
-    assert [id.partition("#")[2] for id in ids] == ["", "2", "3"]
+    assert [row_id.partition("#")[2] for row_id in ids] == ["", "2", "3"]
 
 
 WRONG: list[Any] = [

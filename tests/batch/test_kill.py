@@ -23,10 +23,13 @@ from tests.batch.support import batch, command, timeless, write_rows, write_spec
 from tests.specs import multi, python, string_check, text_similarity
 
 LOCAL = multi("a + b", {"a": string_check(), "b": text_similarity(evaluation_metric="bleu")})
-MIXED = multi("a + 10 * p", {
-    "a": string_check(),
-    "p": python("def grade(sample, item):\n    return float(len(sample['output_text']) % 7)\n"),
-})  # fmt: skip
+MIXED = multi(
+    "a + 10 * p",
+    {
+        "a": string_check(),
+        "p": python("def grade(sample, item):\n    return float(len(sample['output_text']) % 7)\n"),
+    },
+)
 
 
 def answers(n: int, filler: int = 0) -> list[dict[str, Any]]:
@@ -68,7 +71,7 @@ KILLED: list[Any] = [
     # spec, rows, bytes of filler, kills, how the lines are compared
     pytest.param(LOCAL, 20_000, 2500, 50, lambda path: sorted(path.read_bytes().splitlines()), id="local"),
     pytest.param(MIXED, 800, 0, 8, timeless, id="sandbox"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.slow
@@ -229,8 +232,11 @@ def test_a_full_and_a_read_only_disk(spec: dict[str, Any], tmp_path: Path) -> No
 
     done = subprocess.run(
         ["unshare", *user, "bash", "-c", IN_NAMESPACE, "bash", str(tmp_path)],
-        env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        env={**os.environ, "PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
     talk = (tmp_path / "talk").read_text()
     assert done.returncode == 0, (done, talk)

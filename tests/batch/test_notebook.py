@@ -38,12 +38,12 @@ def test_everything_shows_itself_escaped(tmp_path: Path) -> None:
     }
 
     for name, value in shown.items():
-        html = value._repr_html_()  # type: ignore[attr-defined]
+        html = value._repr_html_()  # type: ignore[attr-defined]  # each of them has it
         assert "<script" not in html, name
         assert "<b>many" not in html, name
         assert "background:transparent" in html, name
         assert len(html) < 10_000, name
-    assert "mean reward" in shown["run"]._repr_html_()  # type: ignore[attr-defined]
+    assert "mean reward" in shown["run"]._repr_html_()  # type: ignore[attr-defined]  # each of them has it
 
 
 def test_a_run_has_its_figures(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ FORMATS: list[Any] = [
     ("rows.tsv", lambda rows: b"\xef\xbb\xbf" + delimited(rows, "\t") + b"\r\n\r\n"),
     ("rows.parquet", parquet),
     ("parquet under another name", parquet),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "write"), [pytest.param(*row, id=row[0]) for row in FORMATS])
@@ -304,12 +304,12 @@ SHAPES: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("row", "sample", "item", "id"), SHAPES)
-def test_hosted_shapes_are_understood(row: dict[str, Any], sample: Any, item: Any, id: str) -> None:
+@pytest.mark.parametrize(("row", "sample", "item", "row_id"), SHAPES)
+def test_hosted_shapes_are_understood(row: dict[str, Any], sample: Any, item: Any, row_id: str) -> None:
     """Sample, item and id are found without options in the service's own forms."""
     field_map = detect_fields(row)
 
-    assert (sample_of(row, field_map), item_of(row, field_map), field_map.id) == (sample, item, id)
+    assert (sample_of(row, field_map), item_of(row, field_map), field_map.id) == (sample, item, row_id)
 
 
 def test_named_fields() -> None:
@@ -344,9 +344,9 @@ def test_fields_that_are_not_there(fields: dict[str, Any], message: str) -> None
 def named(rows: list[DataRow], sizes: int, field_map: FieldMap) -> list[str]:
     namer = IdAssigner(field_map)
     return [
-        id
+        row_id
         for start in range(0, len(rows), sizes)
-        for id in namer.names(Chunk(rows[start : start + sizes], None, range(sizes)))
+        for row_id in namer.names(Chunk(rows[start : start + sizes], None, range(sizes)))
     ]
 
 
@@ -356,14 +356,14 @@ def named(rows: list[DataRow], sizes: int, field_map: FieldMap) -> list[str]:
 )
 def test_ids_are_unique_and_do_not_depend_on_the_chunks(ids: list[Any], size: int) -> None:
     """Each row has an id of its own; its first holder keeps it as it is; cutting the data elsewhere changes nothing."""
-    rows: list[DataRow] = [{"id": id, "sample": "s", "item": {"n": 1}} for id in ids]
+    rows: list[DataRow] = [{"id": row_id, "sample": "s", "item": {"n": 1}} for row_id in ids]
 
     names = named(rows, size, FieldMap())
 
     assert names == named(rows, 100, FieldMap())
     assert len(set(names)) == len(rows)
     for text in ("b", "2.5"):
-        wanted = [text, f"{text}#2", f"{text}#3"][: sum(str(id) == text for id in ids)]
+        wanted = [text, f"{text}#2", f"{text}#3"][: sum(str(row_id) == text for row_id in ids)]
         assert [name for name in names if name.partition("#")[0] == text][:3] == wanted
 
 

@@ -34,11 +34,11 @@ def grade(path: Path, rows: Any = None, spec: Any = None, **options: Any) -> Run
     return grade_dataset(spec or string_check(), ROWS if rows is None else rows, str(path), **options)
 
 
-def line(id: str, reward: float | None = 1.0) -> ResultChunk:
+def line(row_id: str, reward: float | None = 1.0) -> ResultChunk:
     tally = Tally()
     flags = ["other_error"] if reward is None else []
     tally.add(reward, flags)
-    fields = {"id": id, "reward": reward, "ok": reward is not None, **({"flags": flags} if flags else {})}
+    fields = {"id": row_id, "reward": reward, "ok": reward is not None, **({"flags": flags} if flags else {})}
     return ResultChunk(json.dumps(fields).encode() + b"\n", tally)
 
 
@@ -268,7 +268,9 @@ def test_readers_follow_a_growing_file(tmp_path: Path) -> None:
         assert [row.id for row in read_results(path).rows] == ["a"]
 
 
-@pytest.mark.parametrize("content", [b"", b"text\n", b'{"id":"1"}\n', b'{"graders_results":2}\n', b"[1]\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"text\n", b'{"row_id":"1"}\n', b'{"graders_results":2}\n', b"[1]\n"]
+)
 def test_what_is_no_results_file(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "r"
     path.write_bytes(content)
@@ -408,8 +410,8 @@ def test_columns_equal_row_by_row(spec: dict[str, Any], rows: list[dict[str, Any
 
     tally = Tally()
     alone = b"".join(
-        lines.line(id, row, None, lines.grader.run(row["sample"], row.get("item"), id=id), tally)  # type: ignore[index,union-attr]
-        for id, row in zip(ids, chunk.rows, strict=True)
+        lines.line(row_id, row, None, lines.grader.run(row["sample"], row.get("item"), id=row_id), tally)  # type: ignore[index,union-attr]  # the rows of this test are objects
+        for row_id, row in zip(ids, chunk.rows, strict=True)
     )
     assert piece.text == alone
     assert (piece.tally.rows, piece.tally.failed, piece.tally.flags) == (

@@ -29,7 +29,7 @@ ROOMS = (
     "evals",
     "tuning",
     "testing",
-    "template_mistakes.py",
+    "template",
 )
 
 

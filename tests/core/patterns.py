@@ -133,10 +133,10 @@ PATTERNS: dict[str, Pattern] = {
     ),
     "graders.config.harmless:_key": Pattern(WORDS),
     "graders.evals.comparison:_UUID": Pattern([run("-0"), run("-"), run("-01234567"), run("a")]),
-    "graders.formula_parser:_BLANK": Pattern([run(" ", "!")], "match"),
-    "graders.formula_parser:_NUMBER": Pattern(DIGITS, "match"),
-    "graders.formula_parser:_WORD": Pattern(WORDS, "match"),
-    "graders.formula_parser:glued": Pattern(WORDS),
+    "graders.formula.parser:_BLANK": Pattern([run(" ", "!")], "match"),
+    "graders.formula.parser:_NUMBER": Pattern(DIGITS, "match"),
+    "graders.formula.parser:_WORD": Pattern(WORDS, "match"),
+    "graders.formula.parser:glued": Pattern(WORDS),
     "graders.judges.quality:expected_score": Pattern(
         [run('"k"'), run(" ", start='"k"'), run('"k" : '), run("1", start='"k":'), run('"')], names={"key": "k"}
     ),
@@ -144,7 +144,7 @@ PATTERNS: dict[str, Pattern] = {
     "graders.judges.reading:_THINK": Pattern(
         [run(" "), run("<think>"), run("a", start="<think>"), run("</think", start="<think>")], "sub"
     ),
-    "graders.evals.pull:_ID": Pattern(WORDS, "fullmatch"),
+    "graders.evals.exchange.pull:_ID": Pattern(WORDS, "fullmatch"),
     "graders.kinds.messages:_MARKUP": Pattern([run("<"), run("</"), run("<start_of_tur"), run("["), run("[/")]),
     "graders.metrics.rouge:_WORD": Pattern(WORDS),
     "graders.metrics.tokens:_RULES": Pattern([run("."), run(".,"), run("1."), run("1-"), run("a."), run("-")]),
@@ -162,11 +162,11 @@ PATTERNS: dict[str, Pattern] = {
     "graders.spec.positions:_STEP_END": Pattern([run("."), run("[1]"), run("a")]),
     "graders.stats.reasons:_VARYING": Pattern([run("'"), run('"'), run("1"), run("1.")], "sub"),
     "graders.stats.gather:_CONTENT_ID": Pattern([run("a"), run("1", "!", "#")], "fullmatch"),
-    "graders.template_mistakes:_BRACES": Pattern(BRACES),
-    "graders.template_mistakes:_PATH": Pattern([run(".a", "!"), run("[1]", "!"), run("a", "{", "."), run(".")], "match"),
+    "graders.template.mistakes:_BRACES": Pattern(BRACES),
+    "graders.template.mistakes:_PATH": Pattern([run(".a", "!"), run("[1]", "!"), run("a", "{", "."), run(".")], "match"),
     "graders.template:_STEP": Pattern([run(".a"), run("[1"), run("[1]"), run("."), run("1", start="[")]),
     "graders.template:_VARIABLE": Pattern(BRACES),
-    "graders.template_mistakes:_WORD": Pattern(WORDS, "match"),
+    "graders.template.mistakes:_WORD": Pattern(WORDS, "match"),
     "graders.tuning.add_model:_HEADER": Pattern(
         [run(" ", start="[tuning.models]"), run("#", start="[tuning.models]"), run("[tuning.models]x")]
     ),

@@ -90,12 +90,15 @@ AMPLIFIED = [
     (
         "judges side by side",
         multi(
-            graders={f"g{n}": score_model(input=[{"role": "user", "content": "{{item.a}}"}] * 10) for n in range(10)},
+            graders={
+                f"g{n}": score_model(input=[{"role": "user", "content": "{{item.a}}"}] * 10)
+                for n in range(10)
+            },
             calculate_output="g0",
         ),
         "a" * 10**6,
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("spec", "value"), [row[1:] for row in AMPLIFIED], ids=[row[0] for row in AMPLIFIED])
@@ -176,8 +179,11 @@ def test_no_traceback_when_memory_is_short(tmp_path: Path) -> None:
     def grader(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-c", limited, *arguments],
-            capture_output=True, text=True, timeout=120, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        )
 
     refused = grader("validate", str(spec))
     endless = grader("run", "-", "--sample", "@/dev/zero")

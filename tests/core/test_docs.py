@@ -14,7 +14,10 @@ from graders.cli import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("*/*/README.md")} - set(ROOT.glob(".*/**/*.md")))  # fmt: skip
+DOCUMENTS = sorted(
+    {*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("*/*/README.md")}
+    - set(ROOT.glob(".*/**/*.md"))
+)
 
 
 def blocks(language: str, text: str = README) -> list[str]:

@@ -108,7 +108,7 @@ def test_run_never_raises_for_a_row(sample: Any) -> None:
     result = graders.run(string_check(), sample, {"answer": "x"})
 
     assert not result.ok
-    assert graders.run(string_check(), "x", [1]).flags == ("sample_parse_error",)  # type: ignore[arg-type]
+    assert graders.run(string_check(), "x", [1]).flags == ("sample_parse_error",)  # type: ignore[arg-type]  # a wrong value, or a stand-in, is the point
 
 
 def test_a_failed_question_is_asked_again() -> None:
@@ -273,7 +273,7 @@ def test_a_slow_row_holds_up_nobody_out_of_order(backends: Backends, client: Scr
         client.delay_s = 1.0 if ask.messages[0].parts[0] == TextPart("Rate this: 7") else 0.0
         return await Scripted.answer(client, ask)
 
-    client.answer = answer  # type: ignore[method-assign]
+    client.answer = answer  # type: ignore[method-assign]  # a wrong value, or a stand-in, is the point
     grader = graders.compile(score_model(range=[0, 1000]), backends=backends)
     rows = [{"id": str(n), "sample": "fail" if n % 10 == 3 else str(n)} for n in range(200)]
 
@@ -373,6 +373,6 @@ def test_programs_are_reproducible() -> None:
     source = "import random\ndef grade(sample, item):\n    return random.random()\n"
     grader = graders.compile(python(source))
 
-    first, again, other = (grader.run("", id=id).reward for id in ("a", "a", "b"))
+    first, again, other = (grader.run("", id=row_id).reward for row_id in ("a", "a", "b"))
 
     assert first == again != other

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from graders.errors import FormulaError
 from graders.formula import Formula
-from graders.formula_parser import MAX_CHARS, MAX_DEPTH, MAX_TERMS, FormulaSyntax
+from graders.formula.parser import MAX_CHARS, MAX_DEPTH, MAX_TERMS, FormulaSyntax
 
 NAMES = ("a", "b_2", "exact-match", "min")
 VALUES = (0.5, -2.0, 3.0, 0.25)

@@ -123,7 +123,7 @@ def test_a_cache_whose_table_never_ends(tmp_path: Path) -> None:
 def ask_of(grader: object) -> object:
     from graders.row import Row
 
-    return grader.kind.ask(Row("x"))[0]  # type: ignore[attr-defined]
+    return grader.kind.ask(Row("x"))[0]  # type: ignore[attr-defined]  # a judge asks one question
 
 
 def test_a_cache_runs_no_functions_of_its_schema(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def _template(text: str) -> object:
 
 
 def _mistakes(text: str) -> object:
-    from graders.template_mistakes import mistakes
+    from graders.template.mistakes import mistakes
 
     return mistakes(text)
 
@@ -242,8 +242,11 @@ def test_searches_are_linear(work: Callable[[Any], object], texts: list[Text]) -
 
 @pytest.mark.parametrize(
     ("pattern", "text"),
-    [(r"\{\{\s*([A-Za-z_]\w*)\s*([.\[][^{}]*?)?\s*\}\}", run(" ", start="{{a")), (r"(\d+(?:\.\d+)?)(ms|s|m|h)", run("1"))],
-)  # fmt: skip
+    [
+        (r"\{\{\s*([A-Za-z_]\w*)\s*([.\[][^{}]*?)?\s*\}\}", run(" ", start="{{a")),
+        (r"(\d+(?:\.\d+)?)(ms|s|m|h)", run("1")),
+    ],
+)
 def test_the_measure_sees_what_is_not_linear(pattern: str, text: Text) -> None:
     """Two expressions of the review that were not: one of five measurements says so, since a busy machine hides it in some."""
     compiled = re.compile(pattern)

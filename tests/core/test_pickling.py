@@ -30,8 +30,10 @@ COPIES: dict[str, Callable[[Any], Any]] = {
 SPECS = [
     pytest.param(string_check(), id="string_check"),
     pytest.param(multi("a + b", {"a": string_check(), "b": text_similarity()}), id="multi"),
-    pytest.param({"type": "string_check", "operation": "neq", "input": "a", "reference": "b"}, id="a lenient spec"),
-]  # fmt: skip
+    pytest.param(
+        {"type": "string_check", "operation": "neq", "input": "a", "reference": "b"}, id="a lenient spec"
+    ),
+]
 
 
 @pytest.mark.parametrize("how", COPIES)

@@ -162,8 +162,11 @@ def test_server(system: str, tmp_path: Path) -> None:
     }
     server = subprocess.Popen(
         [sys.executable, "-m", "graders.cli", "serve", "--port", "0", "--no-access-log"],
-        cwd=EXAMPLES, env=environment(system, tmp_path), stderr=subprocess.PIPE, encoding="utf-8",
-    )  # fmt: skip
+        cwd=EXAMPLES,
+        env=environment(system, tmp_path),
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
     assert server.stderr
     try:
         said = next(line for line in server.stderr if line.startswith("listening on"))

@@ -27,7 +27,7 @@ def test_locked_versions_are_those_of_the_tests(path: Path) -> None:
 
     assert len(entries) > 20
     for entry in entries:
-        package, version = re.match(r"(\S+)==(\S+)", entry).groups()  # type: ignore[union-attr]
+        package, version = re.match(r"(\S+)==(\S+)", entry).groups()  # type: ignore[union-attr]  # every entry is pinned
         assert "--hash=sha256:" in entry, package
         assert "://" not in entry
         assert pins.get(name(package), version) == version, package

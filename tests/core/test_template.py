@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from graders.errors import GradeError, MissingVariable, SampleParseError
 from graders.row import Row
 from graders.template import Template
-from graders.template_mistakes import mistakes
+from graders.template.mistakes import mistakes
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

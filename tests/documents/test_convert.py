@@ -187,8 +187,10 @@ TEXTS = st.sampled_from(
 NAMES = st.text(st.sampled_from("ab _-!1"), min_size=1, max_size=4)
 CHECKS = st.builds(
     lambda name, operation, reference: string_check(name=name, operation=operation, reference=reference),
-    NAMES, st.sampled_from(["eq", "ne", "like", "ilike"]), TEXTS,
-)  # fmt: skip
+    NAMES,
+    st.sampled_from(["eq", "ne", "like", "ilike"]),
+    TEXTS,
+)
 
 
 @given(

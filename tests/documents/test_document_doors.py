@@ -56,9 +56,11 @@ DOCUMENTS: dict[str, tuple[str, str, list[str]]] = {
     "YAML of azd": ("azd.yaml", AZD, ["exact"]),
     "YAML of the openai command": ("cli.yml", CLI, ["exact"]),
     "a promptfoo test": (
-        "test.json", json.dumps({"assert": [{"type": "equals", "value": "{{answer}}", "metric": "exact"}]}), ["exact"],
+        "test.json",
+        json.dumps({"assert": [{"type": "equals", "value": "{{answer}}", "metric": "exact"}]}),
+        ["exact"],
     ),
-}  # fmt: skip
+}
 
 
 def run(*arguments: str, text: str | None = None) -> Result:

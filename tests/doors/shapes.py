@@ -89,7 +89,7 @@ class NaTType:
     def __eq__(self, other: object) -> bool:
         return False
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # a class without a hash is the point
 
 
 class NAType:
@@ -104,7 +104,7 @@ class NAType:
     def __bool__(self) -> bool:
         raise TypeError("boolean value of NA is ambiguous")
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # a class without a hash is the point
 
 
 class Word(str, enum.Enum):  # noqa: UP042  # its `str` is not its value, which is the case

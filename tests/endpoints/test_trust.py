@@ -35,7 +35,7 @@ HARMFUL = [
     ('[models."gpt-4o"]\nbase_url = "https://api.openai.com/v1"', "models.gpt-4o.base_url"),
     ('[models."a.b"]\napi_key_env = "X"', "models.'a.b'.api_key_env"),
     ('[embeddings]\nmodel = "./folder"', "embeddings.model"),
-]  # fmt: skip
+]
 HARMLESS = [
     '[endpoints.e]\nbase_url = "http://127.0.0.1:8000/v1"\napi_key_env = ""\n[models]\n"*" = "e"',
     '[models]\n"o3-mini" = { base_url = "http://localhost:11434/v1", model = "qwen3:8b" }',
@@ -70,8 +70,11 @@ def config_in(folder: Path, toml: str = "[sandbox]\nunsandboxed = true\n") -> Pa
 def grader(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "graders.cli", *arguments],
-        capture_output=True, text=True, timeout=120, env={**os.environ, **env},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **env},
+    )
 
 
 @pytest.mark.parametrize(("toml", "setting"), HARMFUL, ids=[setting for _, setting in HARMFUL])
@@ -101,8 +104,10 @@ def test_an_unlisted_setting_needs_trust() -> None:
     tables = {"tuning": {"command": "x"}, "judge": {"new": 1}, "sandbox": {"limits": {"new": 1}}}
 
     assert harmless.settings_that_need_trust(tables) == [
-        "tuning = {'command': 'x'}", "judge.new = 1", "sandbox.limits.new = 1",
-    ]  # fmt: skip
+        "tuning = {'command': 'x'}",
+        "judge.new = 1",
+        "sandbox.limits.new = 1",
+    ]
 
 
 def test_trust_ends_with_a_change(repository: Path) -> None:

@@ -14,12 +14,12 @@ from graders.batch import grade_dataset, read_results
 from graders.cli.evals import command
 from graders.cli.report import command as report_command
 from graders.engine.backends import Backends
-from graders.evals.batch_results import exported_results
-from graders.evals.dashboard import exported_rows
+from graders.evals.exchange.batch_results import exported_results
+from graders.evals.exchange.dashboard import exported_rows
+from graders.evals.exchange.imported import ExchangeError
+from graders.evals.exchange.importing import import_lines
+from graders.evals.exchange.objects import exported_objects
 from graders.evals.foreground import execute
-from graders.evals.imported import ExchangeError
-from graders.evals.importing import import_lines
-from graders.evals.objects import exported_objects
 from graders.evals.service import Evals
 from graders.store import Cursor, RunRecord, Store
 from tests.evals.support import client_of, custom, ended, equals, eval_server, items, rows, sampled
@@ -63,7 +63,7 @@ def test_an_export_becomes_runs(store: Store) -> None:
     assert (found.evals, found.runs, found.items, found.known) == (1, 2, 3, 0)
     assert first is not None
     assert second is not None
-    assert store.evals.get(first.eval_id).name == "eval_items_1"  # type: ignore[union-attr]
+    assert store.evals.get(first.eval_id).name == "eval_items_1"  # type: ignore[union-attr]  # it was imported
     assert (first.status, first.passed, first.failed, first.errored, first.n_rows) == (
         "completed",
         1,
@@ -110,7 +110,7 @@ def test_an_import_that_was_broken_off_begins_again(store: Store) -> None:
     assert broken is not None
     assert broken.status == "importing"
     assert store.runs.to_execute() == []
-    assert (found.runs, store.runs.get("evalrun_1").done) == (2, 2)  # type: ignore[union-attr]
+    assert (found.runs, store.runs.get("evalrun_1").done) == (2, 2)  # type: ignore[union-attr]  # it was imported
 
 
 def test_there_and_back(store: Store, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from graders.cli.evals import command
-from graders.evals.log_forms import LogError, read_logs
+from graders.evals.exchange.log_forms import LogError, read_logs
 from graders.samples import Sample
 from graders.shapes import read_sample
 from graders.store import Store

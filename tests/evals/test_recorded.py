@@ -58,9 +58,11 @@ def _objects(server: Running, client: Any) -> dict[str, Any]:
         "/v1/evals", {"name": "Image Grading", "data_source_config": config, "testing_criteria": [GRADER]}
     ).json()
     source = {
-        "type": "responses", "source": {"type": "file_content", "content": [ROW]}, "model": "gpt-4o-mini",
+        "type": "responses",
+        "source": {"type": "file_content", "content": [ROW]},
+        "model": "gpt-4o-mini",
         "input_messages": {"type": "template", "template": TEMPLATE},
-    }  # fmt: skip
+    }
     path = f"/v1/evals/{made['id']}/runs"
     created = server.post(path, {"name": "Image Input Eval Run", "data_source": source}).json()
     ended(client, client.evals.runs.retrieve(created["id"], eval_id=made["id"]))
@@ -92,8 +94,10 @@ def test_an_eval(seen: dict[str, Any]) -> None:
     criterion = found["testing_criteria"][0]
     assert criterion["sampling_params"] is None
     assert criterion["input"][0] == {
-        "type": "message", "role": "system", "content": {"type": "input_text", "text": "You are an expert grader."},
-    }  # fmt: skip
+        "type": "message",
+        "role": "system",
+        "content": {"type": "input_text", "text": "You are an expert grader."},
+    }
 
 
 def test_a_run_that_was_created(seen: dict[str, Any]) -> None:

@@ -30,9 +30,12 @@ LABEL = {
     "input": [{"role": "developer", "content": "Label it."}, {"role": "user", "content": "Summary: {{item.input}}"}],
 }  # fmt: skip
 CHECK = {
-    "type": "string_check", "name": "String check", "operation": "eq", "input": "{{sample.output_text}}",
+    "type": "string_check",
+    "name": "String check",
+    "operation": "eq",
+    "input": "{{sample.output_text}}",
     "reference": "{{item.ground_truth}}",
-}  # fmt: skip
+}
 ITEM = {
     "type": "object",
     "properties": {"input": {"type": "string"}, "ground_truth": {"type": "string"}},
@@ -101,8 +104,10 @@ def test_an_eval_of_stored_completions(seen: dict[str, Any]) -> None:
 
     assert criterion.pop("id").startswith("Summary Grader-")
     assert criterion == {
-        **LABEL, "sampling_params": None, "input": [said("developer", "Label it."), said("user", "Summary: {{item.input}}")],
-    }  # fmt: skip
+        **LABEL,
+        "sampling_params": None,
+        "input": [said("developer", "Label it."), said("user", "Summary: {{item.input}}")],
+    }
     assert found == {
         "object": "eval", "id": seen["stored"]["id"], "created_at": seen["stored"]["created_at"], "name": "Sentiment",
         "metadata": {"description": "An eval"},
@@ -160,11 +165,16 @@ def test_a_list_of_runs(seen: dict[str, Any]) -> None:
     (criterion,) = found.pop("per_testing_criteria_results")
 
     assert {key: value for key, value in seen["runs"].items() if key != "data"} == {
-        "object": "list", "first_id": found["id"], "last_id": found["id"], "has_more": False,
-    }  # fmt: skip
+        "object": "list",
+        "first_id": found["id"],
+        "last_id": found["id"],
+        "has_more": False,
+    }
     assert {key: value for key, value in criterion.items() if key not in NEWER["criterion counts"]} == {
-        "testing_criteria": seen["custom"]["testing_criteria"][0]["id"], "passed": 1, "failed": 1,
-    }  # fmt: skip
+        "testing_criteria": seen["custom"]["testing_criteria"][0]["id"],
+        "passed": 1,
+        "failed": 1,
+    }
     assert found.pop("per_model_usage") == [
         {"model_name": "gpt-4o-mini-2024-07-18", "invocation_count": 2, "prompt_tokens": 646, "completion_tokens": 4,
          "total_tokens": 650, "cached_tokens": 0}
@@ -187,8 +197,11 @@ def test_an_output_item(seen: dict[str, Any]) -> None:
         "datasource_item": ROWS[0]["item"],
     }  # fmt: skip
     assert {key: value for key, value in result.items() if key not in NEWER["result"]} == {
-        "name": seen["custom"]["testing_criteria"][0]["id"], "sample": None, "passed": True, "score": 1.0,
-    }  # fmt: skip
+        "name": seen["custom"]["testing_criteria"][0]["id"],
+        "sample": None,
+        "passed": True,
+        "score": 1.0,
+    }
     assert sample == {
         "input": [
             {"role": "developer", "content": "Categorize.", **MESSAGE},
@@ -215,11 +228,15 @@ def test_a_list_of_output_items(seen: dict[str, Any]) -> None:
 
 def test_what_was_deleted(seen: dict[str, Any]) -> None:
     assert seen["deleted run"] == {
-        "object": "eval.run.deleted", "deleted": True, "run_id": seen["created run"]["id"],
-    }  # fmt: skip
+        "object": "eval.run.deleted",
+        "deleted": True,
+        "run_id": seen["created run"]["id"],
+    }
     assert seen["deleted eval"] == {
-        "object": "eval.deleted", "deleted": True, "eval_id": seen["custom"]["id"],
-    }  # fmt: skip
+        "object": "eval.deleted",
+        "deleted": True,
+        "eval_id": seen["custom"]["id"],
+    }
 
 
 def test_a_canceled_run() -> None:

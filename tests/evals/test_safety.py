@@ -24,8 +24,10 @@ def test_two_servers_on_one_store(tmp_path: Path) -> None:
     with process(env=env) as (child, _):
         again = subprocess.run(
             [sys.executable, "-m", "graders.cli", "serve", "--port", "0"],
-            env={**os.environ, **env}, capture_output=True, timeout=60,
-        )  # fmt: skip
+            env={**os.environ, **env},
+            capture_output=True,
+            timeout=60,
+        )
         with process("--no-store", env=env) as (_, port):
             assert port
 

@@ -19,14 +19,14 @@ from typing import Any
 from graders import SpecError, validate
 from graders.errors import GradeError
 from graders.formula import Formula
-from graders.formula_parser import FormulaSyntax
+from graders.formula.parser import FormulaSyntax
 from graders.jsontext import has_more_values
 from graders.judges.reading import read_verdict
 from graders.results.read import ResultsError, read_results
 from graders.row import Row
 from graders.stats.gather import gather
 from graders.template import Template
-from graders.template_mistakes import mistakes
+from graders.template.mistakes import mistakes
 from graders.verdict import Ambiguous, Verdict
 from graders_sandbox import protocol
 from graders_sandbox.host import results as frames

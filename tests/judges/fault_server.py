@@ -131,9 +131,12 @@ def roles(body: dict[str, Any]) -> list[str]:
 UNSUPPORTED_SCHEMA = fail(400, "This server does not support response_format of type json_schema")
 DEEP = "[" * 100_000
 USED = {
-    "prompt_tokens": 30, "completion_tokens": 20, "total_tokens": 50,
-    "prompt_tokens_details": {"cached_tokens": 16}, "completion_tokens_details": {"reasoning_tokens": 12},
-}  # fmt: skip
+    "prompt_tokens": 30,
+    "completion_tokens": 20,
+    "total_tokens": 50,
+    "prompt_tokens_details": {"cached_tokens": 16},
+    "completion_tokens_details": {"reasoning_tokens": 12},
+}
 
 BEHAVIOURS = [
     # --- answers, sent in every way that HTTP allows ---

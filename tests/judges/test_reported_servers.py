@@ -187,7 +187,7 @@ def always(text: Callable[[Received], str], **more: Any) -> Callable[[], Server]
 
 def described(received: Received, description: str) -> str:
     """A verdict whose one step is spelled as given, escapes and all."""
-    return '{"steps": [{"description": "%s", "conclusion": "."}], "%s": 0.7}' % (  # noqa: UP031
+    return '{"steps": [{"description": "%s", "conclusion": "."}], "%s": 0.7}' % (  # noqa: UP031  # a template with braces in it
         description, result_key(received)
     )  # fmt: skip
 

@@ -18,8 +18,10 @@ def test_two_hundred_rows_at_once() -> None:
     """Sooner than a loop that does nothing but the exchange, at no more than 1 ms of CPU a call; a busy machine allowed for."""
     server = subprocess.Popen(
         [sys.executable, "-c", judges.SERVER, str(judges.DELAY_S)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert server.stdout is not None
     url = server.stdout.readline().strip()
     walls, cpus, plain = [], [], []

@@ -46,8 +46,10 @@ def test_every_type_states_every_fact(kind: str) -> None:
 
     assert isinstance(spec, spec_of(kind))
     assert {name: type(getattr(spec, name)) for name in ("hosted", "nestable", "two_valued")} == {
-        "hosted": bool, "nestable": bool, "two_valued": bool,
-    }  # fmt: skip
+        "hosted": bool,
+        "nestable": bool,
+        "two_valued": bool,
+    }
     assert all(isinstance(member, SpecModel) for member in spec.members().values())
     assert len(spec.leaves()) == max(1, len(spec.members()))
     assert all(isinstance(at, str) and Template(text).text == text for at, text in spec.templates())

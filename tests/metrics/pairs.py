@@ -68,7 +68,7 @@ def prose(count: int, words: int, seed: int = 7) -> list[Pair]:
 def repeats(count: int, seed: int = 7) -> list[Pair]:
     """Few words, often: counts above one on both sides."""
     rng = random.Random(seed)
-    return [tuple(" ".join(rng.choices(REPEATS, k=rng.randrange(1, 40))) for _ in "hr") for _ in range(count)]  # type: ignore[misc]
+    return [tuple(" ".join(rng.choices(REPEATS, k=rng.randrange(1, 40))) for _ in "hr") for _ in range(count)]  # type: ignore[misc]  # two texts each
 
 
 def grid() -> list[Pair]:

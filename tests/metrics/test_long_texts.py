@@ -59,7 +59,7 @@ def test_every_metric_ends(text: str, chars: int, monkeypatch: pytest.MonkeyPatc
     assert time.process_time() - started < ENOUGH_S
 
 
-def outcome_of(metric, hypothesis: str, reference: str):  # type: ignore[no-untyped-def]
+def outcome_of(metric, hypothesis: str, reference: str):  # type: ignore[no-untyped-def]  # metrics of every kind
     try:
         return metric.score(hypothesis, reference)
     except TextTooLong as error:

@@ -64,7 +64,7 @@ def seeded_server(**options: Any) -> Iterator[tuple[Running, str, list[str]]]:
         made = client.evals.create(
             name=f"capitals {HOSTILE}",
             data_source_config=custom("question", "answer"),
-            testing_criteria=[equals(), JUDGE, BROKEN],  # type: ignore[list-item]
+            testing_criteria=[equals(), JUDGE, BROKEN],  # type: ignore[list-item]  # JSON, as a user writes it
         )
         runs = [
             client.evals.runs.create(

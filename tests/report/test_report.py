@@ -250,7 +250,7 @@ def test_the_policy_allows_our_style_and_script_only(tmp_path: Path) -> None:
     """By hash; nothing may be loaded from anywhere."""
     text = page(report_of(write_results(tmp_path / "r.jsonl", [{}])))
 
-    policy = html.unescape(re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1])  # type: ignore[index]
+    policy = html.unescape(re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1])  # type: ignore[index]  # the page has a policy
     assert re.fullmatch(
         r"default-src 'none'; style-src 'sha256-[\w+/=]{44}'; script-src 'sha256-[\w+/=]{44}'; base-uri 'none'; "
         r"form-action 'none'",
@@ -346,8 +346,8 @@ def opened(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bro
         assert browser.asked == [file.as_uri()]  # and nothing else was loaded
 
 
-def text_of(browser: Browser, id: str) -> str:
-    return str(browser.evaluate(f"document.getElementById('{id}').textContent"))
+def text_of(browser: Browser, row_id: str) -> str:
+    return str(browser.evaluate(f"document.getElementById('{row_id}').textContent"))
 
 
 def shown_rewards(browser: Browser) -> list[str]:
@@ -380,7 +380,7 @@ def test_the_keyboard_does(opened: Browser) -> None:
     assert opened.evaluate("document.activeElement.id") == "search"
     found = opened.evaluate("[...document.querySelectorAll('tr.row .c-id')].map(td => td.textContent)")
     assert found
-    assert all("r40" in id for id in found)
+    assert all("r40" in row_id for row_id in found)
     opened.press("Escape", "j")
     assert opened.evaluate(focused) == found[0]
 
@@ -537,7 +537,8 @@ def test_the_slider_counts_every_label(opened: Browser) -> None:
             f"(cut => {{ cut.value = {place}; cut.dispatchEvent(new Event('input')); }})(document.getElementById('cut'))"
         )
         return {
-            id: int(text_of(opened, id).replace(",", "")) for id in ("both", "missed", "wrongly", "neither")
+            row_id: int(text_of(opened, row_id).replace(",", ""))
+            for row_id in ("both", "missed", "wrongly", "neither")
         }
 
     lowest, middle, highest = at(0), at(opened.evaluate("data.cut")), at(10_000)

@@ -110,7 +110,7 @@ def test_threads_are_bounded_at_the_default_limits(tier: str) -> None:
     need(tier)
     with Sandbox(tier=tier) as sandbox:
         assert sandbox.run("import os\ndef grade(s, i): return os.getuid()", {}, {}).value == 1000
-        assert sandbox.run(THREADS, {}, {}).value < 1000  # type: ignore[operator]
+        assert sandbox.run(THREADS, {}, {}).value < 1000  # type: ignore[operator]  # a value, since the sample ended well
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="root's files are the point")

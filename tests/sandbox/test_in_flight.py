@@ -103,7 +103,7 @@ def test_samples_are_spread_over_servers_of_their_packages() -> None:
     with Sandbox(tier=a_tier(), in_flight=2 * start.PER_SERVER) as sandbox:
 
         def servers() -> list[int]:
-            return sorted(server.process.pid for server in sandbox._pool.servers)  # type: ignore[union-attr]
+            return sorted(server.process.pid for server in sandbox._pool.servers)  # type: ignore[union-attr]  # it has graded, so it has a pool
 
         for _ in range(5):
             assert sandbox.run(source, {}, 0).ok

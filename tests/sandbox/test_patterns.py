@@ -34,7 +34,9 @@ re._compiler.compile = compiler
         pytest.param("re.sub('c', '', s, 0, re.I)", (("c", A),), id="flags in their place"),
         pytest.param("re.split('c', s, flags=re.IGNORECASE)", (("c", A),), id="flags by name"),
         pytest.param("re.match('d', s)\nre.match('d', s)", (("d", 0),), id="once"),
-        pytest.param("re.match('d', s)\nre.match('d', s, re.I)", (("d", 0), ("d", A)), id="each flag for itself"),
+        pytest.param(
+            "re.match('d', s)\nre.match('d', s, re.I)", (("d", 0), ("d", A)), id="each flag for itself"
+        ),
         pytest.param("re.match('d', s, some)", (), id="flags that are not known"),
         pytest.param("re.match('d', s, re.DEBUG)", (), id="flags that print"),
         pytest.param("re.match('d', s, re.NONE_SUCH)", (), id="flags that there are not"),
@@ -48,7 +50,7 @@ re._compiler.compile = compiler
         pytest.param(f"re.match('{'x' * reader.PATTERNS_BYTES}', s)", (), id="too long"),
         pytest.param(f"re.match('{chr(0x1F600) * 4000}', s)", (), id="too long as it is sent"),
     ],
-)  # fmt: skip
+)
 def test_patterns_are_read_from_the_text(text: str, patterns: tuple[tuple[str, int], ...]) -> None:
     assert read_source("import re\n" + text).patterns == patterns
 

@@ -138,7 +138,7 @@ def test_an_unknown_tier_is_a_mistake() -> None:
         with pytest.raises(
             ValueError, match="'docker' is not a tier; the tiers are linux-full, linux-landlock"
         ):
-            Sandbox(**how)  # type: ignore[arg-type]
+            Sandbox(**how)  # type: ignore[arg-type]  # a wrong value is the point
     for number in ("in_flight", "servers", "samples_per_process"):
         with pytest.raises(ValueError, match="must be at least 1, not 0"):
             Sandbox(**{number: 0})  # type: ignore[arg-type]  # one of three names

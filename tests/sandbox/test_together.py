@@ -113,7 +113,7 @@ HOSTILE = [
     "import os, signal\ndef grade(s, i):\n    for pid in set(range(-1, 40)) - {os.getpid()}:\n        try: os.kill(pid, signal.SIGKILL)\n        except OSError: pass\n    return 0.5",
     "import math, json\ndef grade(s, i):\n    json.loads = lambda *a: {}\n    math.floor = lambda x: 0\n    open('left', 'w').write('x' * 10000)\n    return 0.25",
     "def grade(s, i): return float(len(bytearray(1 << 34)))",
-]  # fmt: skip
+]
 HONEST = (
     "import json, math, os, random\ndef grade(s, i):\n    assert not os.listdir(os.environ['TMPDIR'])\n"
     "    return math.floor(json.loads(s)['x'] * 3) + random.random()"
@@ -123,10 +123,11 @@ HONEST = (
 def mixed(count: int, every: int) -> list[Job]:
     """One in so many is hostile."""
     return [
-        Job(HOSTILE[n // every % len(HOSTILE)], {}, {}, timeout_s=0.5) if n % every == every // 2
+        Job(HOSTILE[n // every % len(HOSTILE)], {}, {}, timeout_s=0.5)
+        if n % every == every // 2
         else Job(HONEST, f'{{"x": {n}}}', {}, key=str(n))
         for n in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def key(outcome: Outcome) -> tuple[str, float | None]:

@@ -170,7 +170,7 @@ def test_code_that_needs_files_scores_the_same_or_is_refused(sandbox: Sandbox, c
         assert "linux-full and linux-landlock" in outcome.text
 
 
-@pytest.mark.parametrize("code", ["import time\ntime.localtime()\n", "import json, statistics\n"])  # fmt: skip
+@pytest.mark.parametrize("code", ["import time\ntime.localtime()\n", "import json, statistics\n"])
 def test_code_that_needs_no_files_has_its_score_in_each_tier(sandbox: Sandbox, code: str) -> None:
     """H6: the time zone and the usual modules ask for no file."""
     assert sandbox.run(GRADER, code + RIGHT, {"tests": 2, "timeout": 5}).value == 1.0

@@ -126,9 +126,9 @@ class TestRuns:
         future = sandbox.submit("import time\ndef grade(s, i):\n    time.sleep(1)\n    return 1.0", {}, {})
         pool = sandbox._pool
         deadline = time.monotonic() + 30
-        while not pool._running and time.monotonic() < deadline:  # type: ignore[union-attr]
+        while not pool._running and time.monotonic() < deadline:  # type: ignore[union-attr]  # the pool of this tier
             time.sleep(0.01)
-        worker = next(iter(pool._running.values()))  # type: ignore[union-attr]
+        worker = next(iter(pool._running.values()))  # type: ignore[union-attr]  # the pool of this tier
         os.kill(worker.process.pid, signal.SIGKILL)
 
         outcome = future.result(timeout=60)

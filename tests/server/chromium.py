@@ -145,9 +145,12 @@ def chromium(url: str, *, width: int = 1240, height: int = 900, dark: bool = Fal
             f'--user-data-dir="{profile}" about:blank 3<&{in_read} 4>&{out_write}'
         )
         process = subprocess.Popen(
-            ["bash", "-c", command, BINARY], pass_fds=[in_read, out_write], stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, env={**os.environ, "HOME": profile},
-        )  # fmt: skip
+            ["bash", "-c", command, BINARY],
+            pass_fds=[in_read, out_write],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "HOME": profile},
+        )
         os.close(in_read)
         os.close(out_write)
         try:

@@ -157,17 +157,19 @@ def process(
     command = [sys.executable, "-m", "graders.cli", "serve", "--port", str(port), *arguments]
     home = tempfile.TemporaryDirectory()
     child = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=write,
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=write,
         env={**os.environ, "GRADERS_HOME": home.name, **(env or {})},
-    )  # fmt: skip
+    )
     os.close(write)
-    child.said = b""  # type: ignore[attr-defined]
+    child.said = b""  # type: ignore[attr-defined]  # what it has said is kept with the process
     heard = threading.Event()
 
     def listen() -> None:
         while more := os.read(read, 65536):
-            child.said += more  # type: ignore[attr-defined]
-            if b"Ctrl-C to stop" in child.said:  # type: ignore[attr-defined]
+            child.said += more  # type: ignore[attr-defined]  # what it has said is kept with the process
+            if b"Ctrl-C to stop" in child.said:  # type: ignore[attr-defined]  # what it has said is kept with the process
                 heard.set()
         heard.set()
         os.close(read)
@@ -176,8 +178,8 @@ def process(
     thread.start()
     try:
         assert heard.wait(60)
-        found = re.search(rb"http://127\.0\.0\.1:(\d+)", child.said)  # type: ignore[attr-defined]
-        assert found, child.said  # type: ignore[attr-defined]
+        found = re.search(rb"http://127\.0\.0\.1:(\d+)", child.said)  # type: ignore[attr-defined]  # what it has said is kept with the process
+        assert found, child.said  # type: ignore[attr-defined]  # what it has said is kept with the process
         yield child, int(found[1])
     finally:
         if child.poll() is None:

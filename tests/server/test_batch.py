@@ -86,15 +86,15 @@ ODD_ROWS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("row", "id", "reward", "flags"), ODD_ROWS)
+@pytest.mark.parametrize(("row", "row_id", "reward", "flags"), ODD_ROWS)
 def test_odd_rows_are_flagged_in_their_place(
-    server: Running, row: Any, id: str, reward: float, flags: list[str]
+    server: Running, row: Any, row_id: str, reward: float, flags: list[str]
 ) -> None:
     """A row that cannot be graded costs the others nothing."""
     good = {"id": "good", "sample": "a", "item": {"answer": "a"}}
     found = lines(server.post(BATCH, {"grader": string_check(), "rows": [row, good]}))
 
-    assert [line["id"] for line in found] == [id, "good"]
+    assert [line["id"] for line in found] == [row_id, "good"]
     assert found[0]["reward"] == reward
     assert [flag for flag, set_ in found[0]["metadata"]["errors"].items() if set_ is True] == flags
     assert found[1]["reward"] == 1.0

@@ -190,9 +190,12 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     with Store(tmp_path) as store, serving(store=store, limits=limits) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         connection.request(
-            "POST", "/v1/files", parts(), {"content-type": f"multipart/form-data; boundary={BOUNDARY}"},
+            "POST",
+            "/v1/files",
+            parts(),
+            {"content-type": f"multipart/form-data; boundary={BOUNDARY}"},
             encode_chunked=True,
-        )  # fmt: skip
+        )
         made = json.loads(connection.getresponse().read())
         connection.close()
 

@@ -45,9 +45,11 @@ def n_values(value: Any) -> int:
 
 VALUES = st.recursive(
     st.none() | st.integers() | st.text(st.sampled_from('a\\",[{}]:é\n')),
-    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(st.sampled_from('a\\",[{')), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=5) | st.dictionaries(st.text(st.sampled_from('a\\",[{')), inner, max_size=5)
+    ),
     max_leaves=30,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=40)

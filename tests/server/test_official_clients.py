@@ -177,8 +177,11 @@ def test_node(server: Running, tmp_path: Path) -> None:
     check_errors(seen)
     for name, result in seen["results"].items():
         assert result["keys"] == [
-            "reward", "metadata", "sub_rewards", "model_grader_token_usage_per_model"
-        ], name  # fmt: skip
+            "reward",
+            "metadata",
+            "sub_rewards",
+            "model_grader_token_usage_per_model",
+        ], name
         assert set(result["metadata_keys"]) == {
             "name", "type", "errors", "execution_time", "scores", "token_usage", "sampled_model_name"
         }, name  # fmt: skip

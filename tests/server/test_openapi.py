@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from graders.engine.backends import Backends
 from graders.server import Limits, openapi
+from graders.server.resources import resources
 from graders.server.routing import PREFIXES, is_page
 from graders.server.service import Service
 from tests.server.support import BATCH, PROBLEMS, RUN, VALIDATE, Running, serving
@@ -21,11 +22,13 @@ from tests.specs import label_model, multi, python, score_model, string_check, t
 #: The two paths in openai/openai-openapi v2.3.0: operation, request parameters (required first), response fields.
 PUBLIC = {
     "/fine_tuning/alpha/graders/run": (
-        "runGrader", ["grader", "model_sample"], ["item"],
+        "runGrader",
+        ["grader", "model_sample"],
+        ["item"],
         ["reward", "metadata", "sub_rewards", "model_grader_token_usage_per_model"],
     ),
     "/fine_tuning/alpha/graders/validate": ("validateGrader", ["grader"], [], ["grader"]),
-}  # fmt: skip
+}
 PUBLIC_METADATA = ["name", "type", "errors", "execution_time", "scores", "token_usage", "sampled_model_name"]
 PUBLIC_ERRORS = {
     "formula_parse_error": "boolean", "sample_parse_error": "boolean", "truncated_observation_error": "boolean",
@@ -43,7 +46,7 @@ SEEN_ERRORS = {
     "endpoint_grader_internal_error_details": "string", "endpoint_grader_server_error": "boolean",
     "endpoint_grader_server_error_details": "string", "endpoint_grader_safety_check_error": "boolean",
 }  # fmt: skip
-SERVICE = Service(Backends(), Limits(), strict=False)
+SERVICE = Service(Backends(), Limits(), strict=False, resources=resources)
 DOCUMENT = openapi.document(SERVICE.router.routes)
 PATHS = {
     RUN: "/fine_tuning/alpha/graders/run",

@@ -72,8 +72,10 @@ REFUSED = [
 def test_refusals_to_start(arguments: list[str], code: int, says: str) -> None:
     """Said at once, with what to do next, and nothing is listened on."""
     done = subprocess.run(
-        [sys.executable, "-m", "graders.cli", "serve", "--port", "0", *arguments], capture_output=True, timeout=60
-    )  # fmt: skip
+        [sys.executable, "-m", "graders.cli", "serve", "--port", "0", *arguments],
+        capture_output=True,
+        timeout=60,
+    )
 
     assert done.returncode == code
     assert says in done.stderr.decode()
@@ -85,8 +87,9 @@ def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = subprocess.run(
             [sys.executable, "-m", "graders.cli", "serve", "--port", str(taken.getsockname()[1])],
-            capture_output=True, timeout=60,
-        )  # fmt: skip
+            capture_output=True,
+            timeout=60,
+        )
 
     assert done.returncode == 3
     assert "--port 0 takes any free one" in done.stderr.decode()
@@ -98,8 +101,9 @@ def test_a_configuration_that_cannot_be_read(tmp_path: Path) -> None:
     config.write_text("[models\n")
     done = subprocess.run(
         [sys.executable, "-m", "graders.cli", "serve", "--port", "0", "--config", str(config)],
-        capture_output=True, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        timeout=60,
+    )
 
     assert done.returncode == 2
     assert "graders.toml" in done.stderr.decode()
@@ -132,7 +136,7 @@ def test_a_life(tmp_path: Path) -> None:
         child.send_signal(signal.SIGTERM)
         assert ended(child) == 0
         asking.join()
-        said = child.said.decode()  # type: ignore[attr-defined]
+        said = child.said.decode()  # type: ignore[attr-defined]  # `process` keeps what it has said there
 
     assert waiting[0].json()["reward"] == 1.0, "what was under way was finished"
     assert SECRET not in said
@@ -245,8 +249,11 @@ def test_restarts_under_load(sign: signal.Signals) -> None:
 def test_help_teaches() -> None:
     """What it is for, how a client is pointed at it, and what a token is for."""
     done = subprocess.run(
-        [sys.executable, "-m", "graders.cli", "serve", "--help"], capture_output=True, timeout=60, env=os.environ
-    )  # fmt: skip
+        [sys.executable, "-m", "graders.cli", "serve", "--help"],
+        capture_output=True,
+        timeout=60,
+        env=os.environ,
+    )
     text = done.stdout.decode()
 
     assert done.returncode == 0

@@ -72,7 +72,7 @@ def one(connection: socket.socket) -> bytes:
     found = b""
     while b"\r\n\r\n" not in found:
         found += connection.recv(1)
-    length = int(re.search(rb"content-length: (\d+)", found)[1])  # type: ignore[index]
+    length = int(re.search(rb"content-length: (\d+)", found)[1])  # type: ignore[index]  # every answer has a length
     while len(found.partition(b"\r\n\r\n")[2]) < length:
         found += connection.recv(65536)
     return found

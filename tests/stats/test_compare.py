@@ -21,7 +21,7 @@ from tests.specs import multi, python, string_check, text_similarity
 
 
 def rewards(path: Path, given: dict[str, float | None], spec: Any = None, **row: Any) -> Path:
-    rows = [{"id": id, "reward": reward, **row} for id, reward in given.items()]
+    rows = [{"id": row_id, "reward": reward, **row} for row_id, reward in given.items()]
     return write_results(path, rows, spec)
 
 
@@ -96,7 +96,7 @@ def test_repeats_of_one_item_are_not_news(tmp_path: Path) -> None:
     lift = [0.3, -0.1, 0.2, 0.25, -0.05, 0.1]
     ids = [f"q{item}" if n == 0 else f"q{item}#{n + 1}" for item in range(6) for n in range(10)]
     old = rewards(tmp_path / "a", dict.fromkeys(ids, 0.5), python())
-    new = rewards(tmp_path / "b", {id: 0.5 + lift[n // 10] for n, id in enumerate(ids)}, python())
+    new = rewards(tmp_path / "b", {row_id: 0.5 + lift[n // 10] for n, row_id in enumerate(ids)}, python())
     one = rewards(tmp_path / "c", {f"q{item}": 0.5 for item in range(6)}, python())
     other = rewards(tmp_path / "d", {f"q{item}": 0.5 + lift[item] for item in range(6)}, python())
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from graders.stats import association, distributions, estimates, paired, repeats, resampling
+from graders.stats import distributions, estimates, paired, repeats, resampling
+from graders.stats.agreement import association
 
 CLOSE: dict[str, Any] = {"rel": 1e-9, "abs": 1e-9}
 

@@ -151,10 +151,13 @@ def test_batch_stops_at_its_gates(tmp_path: Path) -> None:
         codes[gate] = (out.return_value, verdict)
 
     assert codes == {
-        "--fail-under 0.3": (0, "met"), "--fail-under 0.5": (0, "met"), "--fail-under 0.9": (1, "failed"),
+        "--fail-under 0.3": (0, "met"),
+        "--fail-under 0.5": (0, "met"),
+        "--fail-under 0.9": (1, "failed"),
         "--fail-under 0.5 --min-coverage 0.9 --surely": (1, "inconclusive"),
-        "--min-coverage 0.98": (0, "met"), "--min-coverage 0.99": (1, "failed"),
-    }  # fmt: skip
+        "--min-coverage 0.98": (0, "met"),
+        "--min-coverage 0.99": (1, "failed"),
+    }
     low, high = estimates.wilson(30, 59)
     assert f"mean reward  {30 / 59:.4f}  95 % [{low:.4f}, {high:.4f}]  Wilson" in out.output
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from graders.results.read import ResultsError
-from graders.stats.labels import agreement
+from graders.stats.agreement.labels import agreement
 
 
 def test_agreement_with_labels() -> None:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from graders.stats.correction import rogan_gladen
+from graders.stats.agreement.correction import rogan_gladen
+from graders.stats.agreement.raters import alpha
+from graders.stats.agreement.scores import auroc, brier
 from graders.stats.distributions import benjamini_hochberg, binomial_tail
 from graders.stats.estimates import Estimate, pass_rate
-from graders.stats.raters import alpha
-from graders.stats.scores import auroc, brier
 
 NONE = math.nan
 #: Krippendorff 2011, "Computing Krippendorff's alpha-reliability", section C: four observers of twelve units.

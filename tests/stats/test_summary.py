@@ -73,13 +73,13 @@ ITEMS = [
     pytest.param(["a#2", "b#2"], None, id="no first one: just a name"),
     pytest.param(["a", "a#x", "a#"], None, id="not a number"),
     pytest.param(["#2", "x", "x#2"], [0, 1, 1], id="nothing before the mark"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("ids", "items"), ITEMS)
 def test_rows_of_one_item(ids: list[str], items: list[int] | None, tmp_path: Path) -> None:
     """`x#2` repeats `x` where there is an `x`; items are numbered as they come."""
-    columns = gather(write_results(tmp_path / "r.jsonl", [{"id": id} for id in ids]))
+    columns = gather(write_results(tmp_path / "r.jsonl", [{"id": row_id} for row_id in ids]))
 
     assert (None if columns.items is None else columns.items.tolist()) == items
 
@@ -120,8 +120,8 @@ def test_repeated_samples(tmp_path: Path) -> None:
     """pass@k over the items with at least k scored rows: two items of 4 with 1 and 4 passes, one of 2 with 1."""
     passes = {"a": [1, 0, 0, 0], "b": [1, 1, 1, 1], "c": [1, 0]}
     rows = [
-        {"id": id if n == 0 else f"{id}#{n + 1}", "reward": float(reward)}
-        for id, rewards in passes.items()
+        {"id": row_id if n == 0 else f"{row_id}#{n + 1}", "reward": float(reward)}
+        for row_id, rewards in passes.items()
         for n, reward in enumerate(rewards)
     ]
 

@@ -65,7 +65,7 @@ def finished(n: int, status: str = "pass", score: float = 1.0) -> FinishedItem:
 def upload(store: Store, content: bytes, **options: object) -> str:
     arriving = store.files.upload()
     arriving.write(content)
-    return store.files.add(arriving, purpose="evals", filename="rows.jsonl", **options).id  # type: ignore[arg-type]
+    return store.files.add(arriving, purpose="evals", filename="rows.jsonl", **options).id  # type: ignore[arg-type]  # the options are those of `add`, and what was added is there
 
 
 # --- the file itself ---
@@ -168,7 +168,7 @@ def test_one_process_holds_the_claim(store: Store) -> None:
 def test_equal_contents_are_kept_once(store: Store) -> None:
     """And go with the last file that has them."""
     first, second = upload(store, b"same"), upload(store, b"same")
-    path = store.files.path(store.files.get(first))  # type: ignore[arg-type]
+    path = store.files.path(store.files.get(first))  # type: ignore[arg-type]  # the options are those of `add`, and what was added is there
 
     assert first != second
     assert [one.name for one in path.parent.iterdir()] == [path.name]
@@ -261,12 +261,12 @@ def test_lists_are_read_part_by_part(store: Store, limit: int, descending: bool)
         seen: list[str] = []
         more = True
         while more:
-            part = page(Cursor(limit, seen[-1] if seen else "", descending))  # type: ignore[operator]
+            part = page(Cursor(limit, seen[-1] if seen else "", descending))  # type: ignore[operator]  # the options are those of `add`, and what was added is there
             seen += [row.id for row in part.rows]
             more = part.has_more
             assert len(seen) <= 5, name
         assert seen == wanted, name
-        assert [row.id for row in page(Cursor(1, "nobody", descending)).rows] == wanted[:1], name  # type: ignore[operator]
+        assert [row.id for row in page(Cursor(1, "nobody", descending)).rows] == wanted[:1], name  # type: ignore[operator]  # the options are those of `add`, and what was added is there
 
 
 # --- runs and items ---

@@ -28,7 +28,7 @@ def asking(entry: Entry, shared: graders.Backends) -> Iterator[graders.Backends]
         reply: Answer = say({"steps": [], "result": verdict("\n".join(received.texts))})
         return reply(received) if callable(reply) else reply
 
-    with ScriptedJudge(answer) as judge:  # type: ignore[arg-type]
+    with ScriptedJudge(answer) as judge:  # type: ignore[arg-type]  # its answer is a step
         where = {"base_url": judge.base_url, "api_key_env": "", "structured": "json_schema"}
         with graders.Backends(config=Config({"models": {"*": where}})) as backends:
             yield backends

@@ -265,7 +265,7 @@ WRONG = [
     pytest.param(CAPITALS, {"skip": "gold"}, "expected a list of checks", id="a text for a list"),
     pytest.param(CAPITALS, {"blind_to": ["cases"]}, "Did you mean 'case'?", id="an unknown claim"),
     pytest.param(CAPITALS, {"scale": (1, 0)}, "from the wrong answer's reward up", id="a scale upside down"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("rows", "options", "error"), WRONG)

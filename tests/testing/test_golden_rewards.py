@@ -102,11 +102,11 @@ def test_tolerance(tmp_path: Path, grader: graders.Grader) -> None:
         golden.check(grader, grader.run_batch(near))
 
 
-@pytest.mark.parametrize("id", ["", "fr"])
-def test_ids_are_needed_and_unique(tmp_path: Path, grader: graders.Grader, id: str) -> None:
+@pytest.mark.parametrize("row_id", ["", "fr"])
+def test_ids_are_needed_and_unique(tmp_path: Path, grader: graders.Grader, row_id: str) -> None:
     """Rows are known by id, never by position."""
     with pytest.raises(ValueError, match="go by id"):
-        Golden(tmp_path / "a.json").check(grader, grader.run_batch([ROWS[0], {**ROWS[1], "id": id}]))
+        Golden(tmp_path / "a.json").check(grader, grader.run_batch([ROWS[0], {**ROWS[1], "id": row_id}]))
 
 
 def test_parts_of_several_processes_are_merged(tmp_path: Path, grader: graders.Grader) -> None:

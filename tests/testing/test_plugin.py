@@ -72,8 +72,8 @@ def test_rows_are_named_by_their_ids(project: pytest.Pytester) -> None:
     result = run(project, FIXTURES, "--collect-only", "-q", "-k", "rows")
     again = run(project, FIXTURES, "--collect-only", "-q", "-k", "rows", "--grader-max-rows", "1")
 
-    for id in ("fr", "jp", "ca"):
-        result.stdout.fnmatch_lines([f"*::test_rows[[]{id}[]]"])
+    for row_id in ("fr", "jp", "ca"):
+        result.stdout.fnmatch_lines([f"*::test_rows[[]{row_id}[]]"])
     assert sum("test_some_rows" in line for line in result.outlines) == 2
     assert sum("test_rows[" in line for line in again.outlines) == 1
 

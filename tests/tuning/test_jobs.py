@@ -34,9 +34,12 @@ def file(served: tuple[Running, openai.OpenAI]) -> str:
 
 def test_a_new_job_is_queued_and_has_every_field_of_the_wire(client: openai.OpenAI, file: str) -> None:
     job = client.fine_tuning.jobs.create(
-        model=MODEL, training_file=file, suffix="my suffix", metadata={"team": "a"},
+        model=MODEL,
+        training_file=file,
+        suffix="my suffix",
+        metadata={"team": "a"},
         method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}},
-    )  # fmt: skip
+    )
     assert job.status == "queued"
     assert (job.object, job.error, job.fine_tuned_model, job.result_files) == (
         "fine_tuning.job",
@@ -70,13 +73,14 @@ BODIES: list[tuple[dict[str, Any], list[str]]] = [
     ),
     (
         {
-            "model": "m", "training_file": "f",
+            "model": "m",
+            "training_file": "f",
             "method": {"type": "reinforcement", "reinforcement": {"grader": {"type": "string_check"}}},
         },
         [f"method.reinforcement.grader.{key}" for key in ("input", "operation", "reference")],
     ),
     ({"model": "m", "training_file": "f", "integrations": [{"type": "x"}]}, ["integrations[0]"]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("body", "paths"), BODIES)

@@ -166,8 +166,10 @@ def test_a_trainer_that_fails_says_why() -> None:
     with tuning_server("raise") as (_, client):
         job = ended(client, create(client))
         assert (job.status, job.error.code, job.error.message) == (
-            "failed", "invalid_training_file", "Example 1 is too long",
-        )  # fmt: skip
+            "failed",
+            "invalid_training_file",
+            "Example 1 is too long",
+        )
 
 
 def test_an_exit_code_is_never_success() -> None:
@@ -225,8 +227,10 @@ def serve(home: Path, toml: Path) -> tuple[subprocess.Popen[str], openai.OpenAI]
     """A server as a process of its own."""
     process = subprocess.Popen(
         [sys.executable, "-m", "graders.cli", "serve", "--tuning", "--port", "0", "--config", str(toml)],
-        env={**os.environ, "GRADERS_HOME": str(home)}, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env={**os.environ, "GRADERS_HOME": str(home)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stderr is not None
     url = next(line for line in process.stderr if "listening on" in line).split("base_url ")[1].split(")")[0]
     client = openai.OpenAI(base_url=url, api_key="none")

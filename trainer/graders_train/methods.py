@@ -170,7 +170,7 @@ def _epoch_sampler(sampler: Any) -> Any:
 
         def __iter__(self) -> Iterator[int]:
             self.generator.manual_seed(self.seed + self.epoch)
-            return super().__iter__()  # type: ignore[no-any-return]
+            return super().__iter__()  # type: ignore[no-any-return]  # TRL is not typed
 
     sampler.__class__ = EpochSampler
     return sampler

@@ -40,7 +40,11 @@ def numbers(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
     (number,) = found
     value = Decimal(number[0].replace(",", ""))
     percent = any("%" in text or "percent" in text.lower() for text in (row.text, *row.shown))
-    changes = [("ten times the number", value * 10), ("a tenth of the number", value / 10), ("the number with the other sign", -value)]  # fmt: skip
+    changes = [
+        ("ten times the number", value * 10),
+        ("a tenth of the number", value / 10),
+        ("the number with the other sign", -value),
+    ]
     if not percent:
         changes += [("a hundred times the number", value * 100), ("a hundredth of the number", value / 100)]
     if not any("tol" in name.lower() for name in row.item):

@@ -32,8 +32,8 @@ def pull(folder: Path, base_url: str, key_env: str, azure: bool, api_version: st
 
     Run it again after a break: it goes on. `grader evals import FOLDER` brings it into the store.
     """
-    from graders.evals.pull import Account, PullError
-    from graders.evals.pull import pull as fetch
+    from graders.evals.exchange.pull import Account, PullError
+    from graders.evals.exchange.pull import pull as fetch
 
     account = Account(base_url, os.environ.get(key_env, ""), azure=azure, api_version=api_version)
     try:
@@ -55,8 +55,8 @@ def pull(folder: Path, base_url: str, key_env: str, azure: bool, api_version: st
 )
 def import_(paths: tuple[Path, ...], name: str | None) -> int:
     """Bring evals into the store: a dashboard's export (eval_items_*.jsonl), results of `grader batch`, or what `pull` fetched."""
-    from graders.evals.imported import ExchangeError
-    from graders.evals.importing import import_lines
+    from graders.evals.exchange.imported import ExchangeError
+    from graders.evals.exchange.importing import import_lines
 
     with open_store() as store:
         for path in paths:
@@ -97,7 +97,7 @@ def import_logs(paths: tuple[Path, ...]) -> int:
     JSON lines: {"request": ..., "response": ...} of chat completions or responses, LiteLLM's logging payloads, or
     OpenTelemetry's spans for generative AI.
     """
-    from graders.evals.log_forms import LogError, read_logs
+    from graders.evals.exchange.log_forms import LogError, read_logs
 
     with open_store() as store:
         for path in paths:
@@ -113,16 +113,20 @@ def import_logs(paths: tuple[Path, ...]) -> int:
 @click.command()
 @click.argument("run_id")
 @click.option(
-    "--format", "format_", type=click.Choice(("eval_items", "objects", "results")), default="eval_items", show_default=True,
+    "--format",
+    "format_",
+    type=click.Choice(("eval_items", "objects", "results")),
+    default="eval_items",
+    show_default=True,
     help="The dashboard's export, which promptfoo imports; the API's objects; or a results file, for `grader report`.",
-)  # fmt: skip
+)
 @click.option(
     "--criterion", metavar="NAME", help="Of a results file, which holds one; default: the only one."
 )
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Default: standard output.")
 def export(run_id: str, format_: str, criterion: str | None, output: str | None) -> int:
     """Write a run's items as JSON lines."""
-    from graders.evals.imported import ExchangeError
+    from graders.evals.exchange.imported import ExchangeError
 
     with open_store() as store:
         run = store.runs.get(run_id)
@@ -143,13 +147,13 @@ def export(run_id: str, format_: str, criterion: str | None, output: str | None)
 
 def _exported(store: Store, run: RunRecord, format_: str, criterion: str | None) -> Iterator[str]:
     if format_ == "results":
-        from graders.evals.batch_results import exported_results
+        from graders.evals.exchange.batch_results import exported_results
 
         return exported_results(store, run, criterion)
     if format_ == "objects":
-        from graders.evals.objects import exported_objects
+        from graders.evals.exchange.objects import exported_objects
 
         return exported_objects(store, run)
-    from graders.evals.dashboard import exported_rows
+    from graders.evals.exchange.dashboard import exported_rows
 
     return exported_rows(store, run)

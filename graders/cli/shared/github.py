@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from graders.stats.agreement.labels import Agreement
     from graders.stats.figures import Summary
     from graders.stats.gates import Gate
-    from graders.stats.labels import Agreement
 
 #: The variable that names the file of the summary page.
 SUMMARY_FILE = "GITHUB_STEP_SUMMARY"

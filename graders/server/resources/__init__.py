@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING
 
 from graders.server.metrics import Gauge
-from graders.server.routing import Routes
-
-if TYPE_CHECKING:
-    from graders.server.service import Service
+from graders.server.routing import Endpoints, Routes
+from graders.server.service import Service
 
 
-class Resource:
+class Resource(Endpoints):
     """Endpoints that belong together."""
 
     def __init__(self, service: Service) -> None:

@@ -21,6 +21,7 @@ from graders.server.metrics import Gauge
 from graders.server.request import (
     CALL,
     JSON,
+    NDJSON,
     Call,
     parameters,
     read_body,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from graders.engine.grader import Grader
     from graders.server.service import Service
 
-NDJSON = "application/x-ndjson"
 FLUSH_BYTES = 64 * 1024  # of a local grader's results that are sent together; others are sent one by one
 PARAMETERS = ("grader", "rows", "merge")
 

@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from graders.evals.comparison import ALL, NotComparable, compare_runs
 from graders.evals.criteria import thresholds
-from graders.evals.imported import ExchangeError
-from graders.evals.importing import import_lines
+from graders.evals.exchange.imported import ExchangeError
+from graders.evals.exchange.importing import import_lines
 from graders.evals.requests import NotFound
 from graders.evals.side_by_side import PairedItem, paired_items
 from graders.evals.summaries import comparison_summary, eval_summary, item_summary, run_summary

@@ -231,7 +231,11 @@ class Answers:
             self._queue.finish(
                 task,
                 replace(
-                    outcome, tier=self._choice.tier, wall_s=wall_s / count, cpu_s=cpu_s / count,
-                    attempts=task.attempts + 1, samples_per_process=count,
+                    outcome,
+                    tier=self._choice.tier,
+                    wall_s=wall_s / count,
+                    cpu_s=cpu_s / count,
+                    attempts=task.attempts + 1,
+                    samples_per_process=count,
                 ),
-            )  # fmt: skip
+            )

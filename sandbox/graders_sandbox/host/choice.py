@@ -68,9 +68,12 @@ class Choice:
         self._candidates = self._candidates[1:]
         if not self._candidates:
             wanted = (
-                f" of tier {self._only}" if self._only
-                else f" as strong as {self._require}" if self._require else ""
-            )  # fmt: skip
+                f" of tier {self._only}"
+                if self._only
+                else f" as strong as {self._require}"
+                if self._require
+                else ""
+            )
             self.refusal = (
                 f"no sandbox{wanted} works here: {'; '.join(map(_with_fix, self._reasons))}. `python -m graders_sandbox "
                 "doctor` names each protection. For programs that you wrote, unsandboxed=True runs them without any."

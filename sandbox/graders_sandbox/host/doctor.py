@@ -52,7 +52,7 @@ BOUNDS = {
     "linux-ns": "memory by RLIMIT_AS for each sample; disk by a tmpfs; one sample at a time for each set of imports",
     "linux-strict": "memory by RLIMIT_AS for each sample; no files at all, so modules that were not loaded before are missing",
     WASM: "memory by the interpreter's own linear memory, 4 GB at most; no files to write",
-}  # fmt: skip
+}
 #: Modules with libraries of their own: a Python that is read through another path may fail to load them only late.
 _LATE = "ssl, sqlite3, zlib, bz2, lzma, ctypes, hashlib, decimal, zoneinfo, unicodedata, asyncio"
 _BENCH_LINUX, _BENCH_WASM = 200, 40
@@ -144,9 +144,10 @@ def _wasm_inside(sandbox: Sandbox) -> Iterator[Protection]:
     found = {name: outcome.ok for name, outcome in zip(names, outcomes, strict=True)}
     yield Protection("packages inside", None, ", ".join(name for name in names if found[name]) or "none")
     yield Protection(
-        "not inside", None,
+        "not inside",
+        None,
         f"{', '.join(name for name in names if not found[name])}: rows of programs that import these are refused",
-    )  # fmt: skip
+    )
 
 
 def _importing(name: str) -> str:

@@ -86,7 +86,7 @@ def cpu_ms(sandbox: Sandbox, naked: NakedServers, count: int) -> tuple[float, fl
         return ticks / os.sysconf("SC_CLK_TCK")
 
     job = Job(SOURCE, SAMPLE, {})
-    servers = [server.process.pid for server in sandbox._pool.servers]  # type: ignore[union-attr]
+    servers = [server.process.pid for server in sandbox._pool.servers]  # type: ignore[union-attr]  # it has graded, so it has servers
     before = sum(map(of_tree, servers))
     for _ in sandbox.run_many([job] * count):
         pass
@@ -134,7 +134,7 @@ def private_bytes(tier: str) -> int:
     with without_idle(tier) as sandbox:
         source = "import time\ndef grade(s, i):\n    time.sleep(i)\n    return 1.0"
         sandbox.run(source, SAMPLE, 0)  # it has a template from now on
-        server = list(sandbox._pool.servers)[-1].process.pid  # type: ignore[union-attr]
+        server = list(sandbox._pool.servers)[-1].process.pid  # type: ignore[union-attr]  # it has graded, so it has servers
         before = {pid for pid, _ in tree(server)}
         future = sandbox.submit(source, SAMPLE, 1.5)
         time.sleep(0.8)

@@ -72,8 +72,10 @@ class Helper:
     def __init__(self, code: str, *arguments: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", f"import os\nos.nice({NICE})\n{code}", *arguments],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+        )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.input, self.output = self.process.stdin, self.process.stdout

@@ -223,9 +223,13 @@ class Pool:
 
         def started() -> Server:
             return start(
-                self._choice, self._settings.limits, packages, self._settings.in_flight.most,
-                bare=packages in self.servers.unpreloadable, hash_seed=self._settings.hash_seed,
-            )  # fmt: skip
+                self._choice,
+                self._settings.limits,
+                packages,
+                self._settings.in_flight.most,
+                bare=packages in self.servers.unpreloadable,
+                hash_seed=self._settings.hash_seed,
+            )
 
         return self.servers.add(started, packages)
 

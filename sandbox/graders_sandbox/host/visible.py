@@ -50,9 +50,10 @@ def shown() -> list[str]:
     real = [os.path.realpath(path) for path in paths if os.path.exists(path)]
     # A folder brings along what is below it; names that are links stay, since programs use them.
     return [
-        path for path in dict.fromkeys([*real, *filter(os.path.islink, paths)])
+        path
+        for path in dict.fromkeys([*real, *filter(os.path.islink, paths)])
         if os.path.islink(path) or not any(path.startswith(other + "/") for other in real)
-    ]  # fmt: skip
+    ]
 
 
 def closed_above(path: str) -> str:

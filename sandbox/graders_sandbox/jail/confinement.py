@@ -138,9 +138,11 @@ class Confinement:
         self._open_accounts()
         with _layer("private root"):
             namespaces.private_root(
-                [*self._shown, *filter(os.path.exists, namespaces.DEVICES)], self.slots,
-                self.limits["disk_bytes"], self.limits["inodes"],
-            )  # fmt: skip
+                [*self._shown, *filter(os.path.exists, namespaces.DEVICES)],
+                self.slots,
+                self.limits["disk_bytes"],
+                self.limits["inodes"],
+            )
             _reopen_null()
         if has_spare:
             self._become(namespaces.INSIDE_ID)

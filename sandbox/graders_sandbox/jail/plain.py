@@ -27,15 +27,15 @@ def encode(value: object) -> Json:
     if value is None or kind is bool or kind is str or kind is float:
         return value
     if kind is int:
-        return value if -(1 << 63) <= value < 1 << 63 else ["int", hex(value)]  # type: ignore[operator,arg-type]
+        return value if -(1 << 63) <= value < 1 << 63 else ["int", hex(value)]  # type: ignore[operator,arg-type]  # `kind` says what it is
     if kind is list or kind is tuple or kind is set or kind is frozenset:
-        return [kind.__name__, [encode(inner) for inner in value]]  # type: ignore[attr-defined]
+        return [kind.__name__, [encode(inner) for inner in value]]  # type: ignore[attr-defined]  # `kind` says what it is
     if kind is dict:
-        return ["dict", [[encode(k), encode(v)] for k, v in value.items()]]  # type: ignore[attr-defined]
+        return ["dict", [[encode(k), encode(v)] for k, v in value.items()]]  # type: ignore[attr-defined]  # `kind` says what it is
     if kind is bytes:
-        return ["bytes", value.hex()]  # type: ignore[attr-defined]
+        return ["bytes", value.hex()]  # type: ignore[attr-defined]  # `kind` says what it is
     if kind is complex:
-        return ["complex", [value.real, value.imag]]  # type: ignore[attr-defined]
+        return ["complex", [value.real, value.imag]]  # type: ignore[attr-defined]  # `kind` says what it is
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, (numpy.generic, numpy.ndarray)):
         return encode(value.tolist())

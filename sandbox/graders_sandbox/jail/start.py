@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 # What the modules below need of the standard library lies elsewhere: few of its objects are touched by samples.
-import ctypes  # noqa: F401
-import gc  # noqa: F401
-import importlib  # noqa: F401
-import io  # noqa: F401
-import json  # noqa: F401
-import resource  # noqa: F401
-import traceback  # noqa: F401
+import ctypes  # noqa: F401  # loaded before the fork, for every sample
+import gc  # noqa: F401  # loaded before the fork, for every sample
+import importlib  # noqa: F401  # loaded before the fork, for every sample
+import io  # noqa: F401  # loaded before the fork, for every sample
+import json  # noqa: F401  # loaded before the fork, for every sample
+import resource  # noqa: F401  # loaded before the fork, for every sample
+import traceback  # noqa: F401  # loaded before the fork, for every sample
 
 from .packing import fill_holes
 

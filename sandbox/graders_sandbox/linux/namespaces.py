@@ -89,9 +89,10 @@ def private_root(shown: Iterable[str], slots: Sequence[str], size: int, inodes: 
     )
     call("mount", b"none", b"/", None, _REC | _PRIVATE, None)
     stage = next(
-        folder for folder in _STAGES
+        folder
+        for folder in _STAGES
         if os.path.isdir(folder) and not any(f"{path}/".startswith(f"{folder}/") for path in shown)
-    )  # fmt: skip
+    )
     _mount_tmpfs(stage, "mode=755,size=1m,nr_inodes=4k")
     held = ""
     for path in shown:

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 #: WASI says O_RDONLY by a bit of its own, so that O_RDWR holds it too.
 _WRITING = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _IMPORTERS = (
-    "_frozen_importlib", "_frozen_importlib_external", "importlib._bootstrap", "importlib._bootstrap_external",
-)  # fmt: skip
+    "_frozen_importlib",
+    "_frozen_importlib_external",
+    "importlib._bootstrap",
+    "importlib._bootstrap_external",
+)
 _FILES, _THREADS = "files that can be written", "threads"
 _LACKING_EVENTS = {
     "os.mkdir": _FILES,
@@ -148,7 +151,7 @@ def main() -> NoReturn:
     sys.stdout = sys.stderr
     seeding.install()
     _Refusals().install()
-    sys.modules["graders_sandbox"].run_untrusted = _refuse("run_untrusted")  # type: ignore[attr-defined]
+    sys.modules["graders_sandbox"].run_untrusted = _refuse("run_untrusted")  # type: ignore[attr-defined]  # a module's function is replaced
     sys.meta_path.append(_Absent(elsewhere))
     sys.addaudithook(_watch)
     frame = _run(source, row, seed)

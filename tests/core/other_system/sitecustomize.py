@@ -7,24 +7,24 @@ Python imports it by its name when this folder is in PYTHONPATH, in child proces
 from __future__ import annotations
 
 import asyncio
-import multiprocessing.connection  # noqa: F401
+import multiprocessing.connection  # noqa: F401  # loaded before the other system is imitated
 import os
 import select
 import signal
 import socket
-import ssl  # noqa: F401
+import ssl  # noqa: F401  # loaded before the other system is imitated
 import subprocess
 import sys
 import sysconfig
-import tempfile  # noqa: F401
+import tempfile  # noqa: F401  # loaded before the other system is imitated
 import time
-import zoneinfo  # noqa: F401
+import zoneinfo  # noqa: F401  # loaded before the other system is imitated
 from collections.abc import Callable
 from types import ModuleType
 
 # these two look for Windows' own libraries where sys.platform says so
-import click  # noqa: F401
-import platformdirs  # noqa: F401
+import click  # noqa: F401  # loaded before the other system is imitated
+import platformdirs  # noqa: F401  # loaded before the other system is imitated
 
 #: What Linux has and macOS has not, by module.
 NOT_ON_MACOS = {
@@ -88,7 +88,7 @@ def loopback_pair(*arguments: object) -> tuple[socket.socket, socket.socket]:
 
 def is_open(path: object) -> bool:
     """Whether this process holds the file open."""
-    found = os.path.realpath(os.fsdecode(path))  # type: ignore[arg-type]
+    found = os.path.realpath(os.fsdecode(path))  # type: ignore[arg-type]  # another system's interface is imitated
     for fd in range(3, 128):
         try:
             # by number: listing /proc is what the audit hook forbids
@@ -142,14 +142,14 @@ def become(system: str) -> None:
         sys.modules[name] = None  # type: ignore[assignment]  # its import fails
     for name in ("rename", "replace"):
         setattr(os, name, refusing_open_files(getattr(os, name)))
-    signal.SIGBREAK = 21  # type: ignore[attr-defined]
-    socket.socketpair = loopback_pair  # type: ignore[assignment]
-    subprocess.Popen.kill = subprocess.Popen.terminate  # type: ignore[method-assign]
-    asyncio.ProactorEventLoop = asyncio.SelectorEventLoop  # type: ignore[attr-defined]
-    asyncio.SelectorEventLoop.add_signal_handler = asyncio.AbstractEventLoop.add_signal_handler  # type: ignore[method-assign]
+    signal.SIGBREAK = 21  # type: ignore[attr-defined]  # another system's interface is imitated
+    socket.socketpair = loopback_pair  # type: ignore[assignment]  # another system's interface is imitated
+    subprocess.Popen.kill = subprocess.Popen.terminate  # type: ignore[method-assign]  # another system's interface is imitated
+    asyncio.ProactorEventLoop = asyncio.SelectorEventLoop  # type: ignore[attr-defined]  # another system's interface is imitated
+    asyncio.SelectorEventLoop.add_signal_handler = asyncio.AbstractEventLoop.add_signal_handler  # type: ignore[method-assign]  # another system's interface is imitated
     # of a pipe or a file: the code page of the machine
     for stream in (sys.stdin, sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="cp1252")  # type: ignore[union-attr]
+        stream.reconfigure(encoding="cp1252")  # type: ignore[union-attr]  # another system's interface is imitated
 
 
 # the workers of the tier wasm load a library of the real system

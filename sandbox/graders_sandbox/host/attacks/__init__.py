@@ -173,7 +173,9 @@ def main(arguments: list[str] | None = None) -> int:
             for result in run(tier, rows=options.row or (), slow=options.slow):
                 results.append(result)
                 if not options.json and not result.held:
-                    print(f"{tier}  NOT HELD  row {result.row}, {result.name}: {result.reason}, expected {' or '.join(result.expected)}  {result.text[-500:]}")  # fmt: skip
+                    print(
+                        f"{tier}  NOT HELD  row {result.row}, {result.name}: {result.reason}, expected {' or '.join(result.expected)}  {result.text[-500:]}"
+                    )
         except SandboxUnavailable as error:
             report.append({"tier": tier, "works": False, "why": str(error), "attacks": []})
             if not options.json:
@@ -192,5 +194,5 @@ def main(arguments: list[str] | None = None) -> int:
         json.dump(report, sys.stdout, indent=2)
         print()
     worked = [tier for tier in report if tier["works"]]
-    missed = [r for tier in worked for r in tier["attacks"] if not r["held"]]  # type: ignore[attr-defined]
+    missed = [r for tier in worked for r in tier["attacks"] if not r["held"]]  # type: ignore[attr-defined]  # a report is plain JSON
     return 0 if worked and not missed and (len(worked) == len(report) or not options.tier) else 1

@@ -54,8 +54,10 @@ class Scene:
             self._stack.callback(os.close, descriptor)
         self.victim = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         self._stack.callback(self.victim.wait)
         self._stack.callback(self.victim.kill)
         self._before = self._state()

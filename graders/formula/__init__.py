@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from graders.errors import FormulaError
-from graders.formula_parser import FUNCTIONS, PRECEDENCE, SIGN_PRECEDENCE, Node, Parser
+from graders.formula.parser import FUNCTIONS, PRECEDENCE, SIGN_PRECEDENCE, Node, Parser
 
 _OPERATORS: dict[str, type[ast.operator]] = {"+": ast.Add, "-": ast.Sub, "*": ast.Mult, "/": ast.Div}
 

@@ -12,7 +12,7 @@ from graders.engine.grader import digest
 from graders.errors import GradeError, SpecError
 from graders.evals.comparison import base_name
 from graders.evals.criteria import pass_threshold
-from graders.evals.imported import ExchangeError, RunImports, as_text
+from graders.evals.exchange.imported import ExchangeError, RunImports, as_text
 from graders.evals.samples import shown_sample
 from graders.evals.schemas import SAMPLE_SCHEMA, whole_schema
 from graders.fields import FieldMap

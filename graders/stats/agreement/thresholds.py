@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graders.stats.association import confusion, kappa
+from graders.stats.agreement.association import confusion, kappa
 from graders.stats.resampling import SEED, Bools, Floats, Ints
 
 #: Thresholds that a report offers.

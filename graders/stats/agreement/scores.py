@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from graders.stats.association import ranks
+from graders.stats.agreement.association import ranks
 from graders.stats.distributions import normal, t_quantile
 from graders.stats.estimates import Estimate, mean
 from graders.stats.resampling import LEVEL, Bools, Floats, Ints, effective_items, per_item

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from graders.results.read import ResultsError
-from graders.stats.association import correlation, kappa_estimate, ranks, weighted_kappa
+from graders.stats.agreement.association import correlation, kappa_estimate, ranks, weighted_kappa
+from graders.stats.agreement.scores import auroc, brier
+from graders.stats.agreement.thresholds import Cut, best, curve, cut_at, held_out
 from graders.stats.estimates import Estimate, pass_rate
 from graders.stats.resampling import Bools, Floats, Ints
-from graders.stats.scores import auroc, brier
-from graders.stats.thresholds import Cut, best, curve, cut_at, held_out
 
 YES = ("yes", "true", "pass", "passed", "correct", "right", "good", "1")
 NO = ("no", "false", "fail", "failed", "incorrect", "wrong", "bad", "0")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from graders.errors import GradeError
-from graders.evals.imported import RunImports, as_text
+from graders.evals.exchange.imported import RunImports, as_text
 from graders.evals.samples import shown_sample
 from graders.evals.schemas import SAMPLE_SCHEMA, whole_schema
 from graders.jsontext import dumps, loads

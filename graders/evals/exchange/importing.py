@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from graders.evals.batch_results import ResultsImport
-from graders.evals.dashboard import DashboardImport
-from graders.evals.imported import ExchangeError, ImportCounts, RunImports
-from graders.evals.objects import ObjectImport
+from graders.evals.exchange.batch_results import ResultsImport
+from graders.evals.exchange.dashboard import DashboardImport
+from graders.evals.exchange.imported import ExchangeError, ImportCounts, RunImports
+from graders.evals.exchange.objects import ObjectImport
 from graders.jsontext import loads
 from graders.results.read import MARK, ResultsError
 from graders.store import Store

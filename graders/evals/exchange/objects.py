@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from graders.evals.imported import RunImports, as_text
+from graders.evals.exchange.imported import RunImports, as_text
 from graders.evals.wire import eval_text, item_text, run_text
 from graders.store import EvalRecord, ModelUsage, RunRecord, Store
 

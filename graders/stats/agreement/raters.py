@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from graders.stats.association import jackknife_estimate
+from graders.stats.agreement.association import jackknife_estimate
 from graders.stats.estimates import Estimate, mean
 from graders.stats.resampling import LEVEL, Floats, Ints
 

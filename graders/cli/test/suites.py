@@ -1,0 +1,69 @@
+"""The suite that a command runs, and the state of its files."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graders.testing.suites import Suite
+
+#: A suite beside, or instead of, graders.toml.
+YAML_SUITES = ("graders.yaml", "graders.yml")
+
+
+def state_of(tests: Suite, name: str) -> object:
+    """A test's table, and of each of its files when it was written and how large it is."""
+    from graders.datasets.read import files_of
+
+    test = tests.tests[name]
+    files = [
+        str(tests.path(test.spec)),
+        *(file for data in test.data for file in files_of(str(tests.path(data)))),
+    ]
+    return test, [(file, os.stat(file).st_mtime_ns, os.stat(file).st_size) for file in files]
+
+
+def suite_of(named: str | None, config: str | None) -> Suite:
+    """The suite that was named, or that is in use here.
+
+    Raises:
+        SpecError, ConfigError: it is not valid, or there is none.
+    """
+    from graders.config.config import ConfigError, load_config
+    from graders.spec.reading import Source
+    from graders.testing.suites import read_suite, suite_in
+
+    if named is not None:
+        return read_suite(named)
+    found = load_config(config)
+    if found.path is not None and "tests" in found.tables:
+        return suite_in(Source(found.tables, file=_short(found.path)))
+    for name in YAML_SUITES:
+        if os.path.isfile(name):
+            return read_suite(name)
+    where = "there is no graders.toml here" if found.path is None else f"{found.path} has no [tests.NAME]"
+    raise ConfigError(
+        f"no tests: {where}, and no {YAML_SUITES[0]}; `grader init` writes an example, or name SUITE"
+    )
+
+
+def _short(path: Path) -> str:
+    """A path as seen from here, where that is shorter."""
+    with_dots = os.path.relpath(path)
+    return with_dots if len(with_dots) < len(str(path)) else str(path)
+
+
+@contextmanager
+def results_folder(named: str | None) -> Iterator[Path]:
+    """Where results go: a folder that stays, or one that does not."""
+    if named is not None:
+        Path(named).mkdir(parents=True, exist_ok=True)
+        yield Path(named)
+        return
+    with tempfile.TemporaryDirectory(prefix="grader-test-") as temporary:
+        yield Path(temporary)

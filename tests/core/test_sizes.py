@@ -1,0 +1,107 @@
+"""How large modules, classes, functions and rooms may be, and which are larger for a reason."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("graders", "sandbox/graders_sandbox", "trainer/graders_train")
+
+MODULE_LINES, MEDIAN_LINES, ROOM_LINES = 300, 130, 3000
+CLASS_LINES, FUNCTION_LINES = 300, 60
+
+#: Modules that are longer, and why no cut through them would help a reader.
+LONG_MODULES = {
+    "graders/audit/checks.py": "one short function a check, and the table that names them",
+    "graders/audit/harnesses.py": "texts: programs that run inside the sandbox",
+    "graders/audit/probe.py": "the bench, and the rows that all checks share",
+    "graders/audit/programs.py": "the checks of programs, which share how a program is read",
+    "graders/endpoints/call.py": "one question from its first attempt to its end, which is read in one piece",
+    "graders/store/tables/items.py": "the statements over one table, a method each",
+    "graders/tuning/export.py": "one function for each other trainer",
+    "sandbox/graders_sandbox/host/attacks/cases.py": "a table: one row an attempt, with the reason it must fail for",
+    "sandbox/graders_sandbox/jail/template.py": "a module more would be pages that each sample's fork copies",
+}
+#: Packages that are larger.
+LARGE_ROOMS = {
+    "graders/audit": "checks, attacks, mutation and calibration, which share one bench",
+    "graders/tuning": "jobs with their rows, models and exports, which share the wire's objects",
+}
+#: Functions that are longer.
+LONG_FUNCTIONS = {
+    "graders/store/migrations.py:evals": "the tables of one migration, as SQL",
+    "graders/tuning/export.py:_openrlhf": "the other trainer's options, one a line",
+}
+
+
+def modules() -> dict[str, str]:
+    """Path from the root -> text."""
+    files = (file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py")))
+    return {file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8") for file in files}
+
+
+MODULES = modules()
+
+
+def length(text: str) -> int:
+    return len(text.splitlines())
+
+
+def test_modules() -> None:
+    """None is over 300 lines but those of LONG_MODULES, and the median is at most 130."""
+    long = {path for path, text in MODULES.items() if length(text) > MODULE_LINES}
+
+    assert long - LONG_MODULES.keys() == set()
+    assert statistics.median(map(length, MODULES.values())) <= MEDIAN_LINES
+
+
+@pytest.mark.parametrize(
+    "room", sorted({str(Path(path).parent) for path in MODULES if path.startswith("graders")})
+)
+def test_rooms(room: str) -> None:
+    """A package's own modules, those of the packages inside of it apart, have fewer than 3,000 lines in all."""
+    own = (length(text) for path, text in MODULES.items() if str(Path(path).parent) == room)
+
+    assert sum(own) < ROOM_LINES or room in LARGE_ROOMS
+
+
+def definitions() -> Iterator[tuple[str, int, int]]:
+    """Every class and function: its place, its lines without its own docstring, and how many it may have."""
+    for path, text in MODULES.items():
+        for node in ast.walk(ast.parse(text)):
+            if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            assert node.end_lineno is not None
+            docstring = ast.get_docstring(node, clean=False) or ""
+            lines = node.end_lineno - node.lineno + 1 - length(docstring)
+            yield (
+                f"{path}:{node.name}",
+                lines,
+                CLASS_LINES if isinstance(node, ast.ClassDef) else FUNCTION_LINES,
+            )
+
+
+def is_command(place: str) -> bool:
+    """Whether a function is a command line's: its arguments are the options, one a line."""
+    return place.startswith("graders/cli/") and place.endswith(":command")
+
+
+def test_classes_and_functions() -> None:
+    """No class over 300 lines and no function over 60, docstrings apart; commands have as many lines as options."""
+    found = {place: lines for place, lines, most in definitions() if lines > most and not is_command(place)}
+
+    assert found.keys() - LONG_FUNCTIONS.keys() == set()
+
+
+def test_what_is_larger_is_there() -> None:
+    """A row whose module, package or function is gone goes as well."""
+    places = {place for place, _, _ in definitions()}
+
+    assert [path for path in LONG_MODULES if path not in MODULES] == []
+    assert [room for room in LARGE_ROOMS if not (ROOT / room).is_dir()] == []
+    assert [place for place in LONG_FUNCTIONS if place not in places] == []
