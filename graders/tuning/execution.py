@@ -155,9 +155,9 @@ class Execution:
         if self._rewards:
             name = f"ckpt-step-{step}" if step else "base"
             self._rewards.end_validation(self._folder / RESULTS / f"{name}.jsonl")
-        if step:
+        if step and self._step:
             with_validation(self._step, metrics)
-        elif self._rewards:
+        elif not step and self._rewards:
             mean = metrics.get("full_valid_mean_reward")
             self._rewards.metrics()
             text = f"Base model: full validation mean reward={'none' if mean is None else f'{mean:.2f}'}"
