@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 PYTHON = os.environ.get("TRAINER_PYTHON", "")
-TRAINER = Path(__file__).parents[2] / "trainer"
+PROJECT = Path(__file__).parents[2]
+#: Where the packages are, for an environment in which they are not installed.
+ROOTS = (PROJECT, PROJECT / "trainer", PROJECT / "sandbox")
 #: Of every test with the trainer.
 NEEDS_TRAINER = [
     pytest.mark.slow,
@@ -51,7 +53,7 @@ Listener = Callable[[Mapping[str, Any], subprocess.Popen[str]], object]
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(TRAINER), str(TRAINER.parent)))}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, ROOTS))}
 
 
 def write_tiny(folder: Path) -> Path:
