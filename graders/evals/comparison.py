@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from graders.store import RunRecord, Store
 
@@ -43,6 +44,8 @@ class CriterionComparison:
         rate_a, rate_b: The part that passed, with a Wilson interval; None where n is 0.
         difference: Of B from A, paired.
         p_value: Of McNemar's exact test; 1.0 where nothing flipped.
+        agreement: The part with the same verdict in both, with an interval over items: equal ones count as repeats of one.
+        kappa: Cohen's, in the same way; NaN where it is undefined, since both runs give all the same verdict.
         flips: The items that differ, in A's order.
     """
 
@@ -53,6 +56,8 @@ class CriterionComparison:
     rate_b: Estimate | None
     difference: Estimate | None
     p_value: float
+    agreement: Estimate | None
+    kappa: Estimate | None
     flips: tuple[Flip, ...]
 
     @property
@@ -65,10 +70,16 @@ class CriterionComparison:
         """Items that passed in A and fail in B."""
         return sum(flip.passed_a for flip in self.flips)
 
-    @property
-    def agreement(self) -> float:
-        """The part of items with the same verdict in both."""
-        return 1 - len(self.flips) / self.n if self.n else float("nan")
+    def to_json(self) -> dict[str, Any]:
+        """How far the two agree, as `grader evals regrade --json` has it."""
+        return {
+            "name": self.name,
+            "n": self.n,
+            "left_out": self.left_out,
+            "agreement": self.agreement and self.agreement.to_json(),
+            "kappa": self.kappa and self.kappa.to_json(),
+            "flips": [asdict(flip) for flip in self.flips],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +112,7 @@ def compare_runs(store: Store, a: RunRecord, b: RunRecord) -> RunComparison:
         NotComparable: they have no item in common.
     """
     keys_a, keys_b = item_keys(store, a), item_keys(store, b)
-    pairs = [(n, keys_b[key]) for key, n in keys_a.items() if key in keys_b]
+    pairs = [(n, keys_b[key], key[0]) for key, n in keys_a.items() if key in keys_b]
     if not pairs:
         raise NotComparable(f"{a.id} and {b.id} have no item in common")
     pairs.sort()
@@ -131,23 +142,30 @@ def _compared(
     name: str,
     in_a: Mapping[int, bool | None],
     in_b: Mapping[int, bool | None],
-    pairs: Sequence[tuple[int, int]],
+    pairs: Sequence[tuple[int, int, str]],
 ) -> CriterionComparison:
+    """One criterion's comparison.
+
+    Args:
+        pairs: Numbers of an item in A and in B, and the hash of its content.
+    """
     import numpy as np
 
+    from graders.stats.agreement.association import kappa_estimate
     from graders.stats.distributions import mcnemar
     from graders.stats.estimates import difference, pass_rate
 
     judged = [
-        (n_a, n_b, one, other)
-        for n_a, n_b in pairs
+        (n_a, n_b, one, other, content)
+        for n_a, n_b, content in pairs
         if (one := in_a.get(n_a)) is not None and (other := in_b.get(n_b)) is not None
     ]
-    flips = tuple(Flip(n_a, n_b, one) for n_a, n_b, one, other in judged if one != other)
+    flips = tuple(Flip(n_a, n_b, one) for n_a, n_b, one, other, _ in judged if one != other)
     if not judged:
-        return CriterionComparison(name, 0, len(pairs), None, None, None, 1.0, ())
-    passed_a = np.array([one for _, _, one, _ in judged])
-    passed_b = np.array([other for _, _, _, other in judged])
+        return CriterionComparison(name, 0, len(pairs), None, None, None, 1.0, None, None, ())
+    passed_a = np.array([one for _, _, one, _, _ in judged])
+    passed_b = np.array([other for _, _, _, other, _ in judged])
+    items = np.unique([content for *_, content in judged], return_inverse=True)[1]
     down = sum(flip.passed_a for flip in flips)
     return CriterionComparison(
         name,
@@ -157,6 +175,8 @@ def _compared(
         pass_rate(passed_b),
         difference(passed_b.astype(np.float64) - passed_a, scale=1.0),
         mcnemar(down, len(flips) - down),
+        pass_rate(passed_a == passed_b, items),
+        kappa_estimate(passed_a, passed_b, items),
         flips,
     )
 
@@ -186,3 +206,16 @@ def as_lines(found: RunComparison, most_flips: int) -> Iterable[str]:
             yield f"    item {flip.n_a}: {verdicts}"
         if len(one.flips) > most_flips:
             yield f"    and {len(one.flips) - most_flips} more"
+
+
+def agreement_lines(found: RunComparison) -> Iterable[str]:
+    """How far each criterion's verdicts agree, for a terminal."""
+    for one in found.criteria:
+        if one.agreement is None or one.kappa is None:
+            continue
+        agreed, kappa = one.agreement, one.kappa
+        found_kappa = "undefined" if math.isnan(kappa.value) else f"{kappa.value:.2f}"
+        yield (
+            f"agreement on {one.name}: {agreed.value:.1%} of {one.n} ({agreed.low:.1%} to {agreed.high:.1%}); "
+            f"kappa {found_kappa}, {kappa.between()}"
+        )

@@ -130,8 +130,33 @@ def test_regrade_keeps_the_samples(tmp_path: Path) -> None:
 
     assert "agreement on equal: 100.0% of 10" in same.stdout
     assert "agreement on equal: 50.0% of 10" in other.stdout
+    assert "kappa 0.00, 95 % interval" in other.stdout
     assert "5 up, 0 down" in other.stdout
     assert "item 1: fail -> pass" in other.stdout
+
+
+def test_agreement_has_an_interval_over_items(tmp_path: Path) -> None:
+    """Ten rows of two items, and of ten: the figure is the same, and two items say less."""
+    widths = []
+    (tmp_path / "other.json").write_text(json.dumps([equals("1", operation="ne", name="equal")]))
+    for data in (ROWS, [{**row, "item": {**row["item"], "n": n}} for n, row in enumerate(ROWS)]):
+        (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in data))
+        done = evals(
+            "regrade", run_id(evals("run", "eval.json", "rows.jsonl")), "--criteria", "@other.json", "--json"
+        )
+        assert done.return_value == 0, done.output
+        answer = json.loads(done.stdout)
+        assert (answer["run"]["object"], answer["run"]["status"]) == ("eval.run", "completed")
+        one = next(found for found in answer["criteria"] if found["name"] == "equal")
+        agreed = one["agreement"]
+        assert (one["n"], agreed["value"], one["kappa"]["value"]) == (10, 0.5, 0.0)
+        assert one["flips"][0] == {"n_a": 1, "n_b": 1, "passed_a": False}
+        assert agreed["items"] == len({json.dumps(row["item"]) for row in data})
+        widths.append(agreed["high"] - agreed["low"])
+
+    # Wilson's interval of 5 in 10
+    assert (agreed["low"], agreed["high"]) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+    assert widths[0] > widths[1]
 
 
 def test_a_run_beside_a_server_is_executed_by_it(tmp_path: Path, home: Path) -> None:

@@ -74,7 +74,7 @@ def run(
         except (InvalidRequest, NotFound) as error:
             click.echo(str(error), err=True)
             return NOT_MET
-        return _executed(evals, made, fail_under, as_json)
+        return _ended(made.id, _executed(evals, made), fail_under, as_json)
 
 
 @click.command()
@@ -97,15 +97,20 @@ def wait(run_id: str, timeout_s: float | None, as_json: bool) -> int:
     help="A JSON file with an eval's testing_criteria, or with one grader; default: the run's own.",
 )
 @flips_option
+@click.option(
+    "--json", "as_json", is_flag=True, help="The new run, agreement and all flips of each criterion."
+)
 @config_option
 @unsandboxed_option
-def regrade(run_id: str, criteria: str | None, flips: int, config: str | None, unsandboxed: bool) -> int:
+def regrade(
+    run_id: str, criteria: str | None, flips: int, as_json: bool, config: str | None, unsandboxed: bool
+) -> int:
     """Grade a run's samples again, and compare the verdicts.
 
     Nothing is sampled. The new run belongs to a new eval, so that the old verdicts stay; criteria are compared by name.
     """
     import graders
-    from graders.evals.comparison import as_lines, compare_runs
+    from graders.evals.comparison import agreement_lines, as_lines, compare_runs
     from graders.evals.regrading import regrade as prepared
     from graders.evals.requests import InvalidRequest
     from graders.evals.service import Evals
@@ -123,17 +128,18 @@ def regrade(run_id: str, criteria: str | None, flips: int, config: str | None, u
         except (InvalidRequest, OSError, ValueError) as error:
             click.echo(str(error), err=True)
             return NOT_MET
-        code = _executed(evals, made, None, False)
-        new = store.runs.get(made.id)
+        new = _executed(evals, made)
         if new is None or new.status != "completed":
-            return code
+            return _ended(made.id, new, None, as_json)
         found = compare_runs(store, old, new)
-        for line in as_lines(found, flips):
-            click.echo(line)
-        for one in found.criteria:
-            if one.n:
-                click.echo(f"agreement on {one.name}: {one.agreement:.1%} of {one.n}")
-        return code
+        if as_json:
+            compared = [one.to_json() for one in found.criteria]
+            click.echo(json.dumps({"run": _wire(new), "criteria": compared}, indent=2))
+        else:
+            print_run(new)
+            for line in (*as_lines(found, flips), *agreement_lines(found)):
+                click.echo(line)
+        return _exit_code(new, None)
 
 
 def _eval_of(evals: Evals, argument: str) -> EvalRecord:
@@ -169,12 +175,12 @@ def _upload(store: Store, path: str) -> str:
         raise click.BadParameter(f"cannot read {path!r}: {error.strerror or error}") from None
 
 
-def _executed(evals: Evals, made: RunRecord, fail_under: float | None, as_json: bool) -> int:
+def _executed(evals: Evals, made: RunRecord) -> RunRecord | None:
+    """The run once it has ended; None when it has been deleted."""
     from graders.evals.foreground import execute
 
     click.echo(made.id, err=True)
-    found = execute(evals.store, evals.backends, made.id, _progress())
-    return _ended(made.id, found, fail_under, as_json)
+    return execute(evals.store, evals.backends, made.id, _progress())
 
 
 def _progress() -> Callable[[RunRecord], None]:
@@ -190,14 +196,23 @@ def _progress() -> Callable[[RunRecord], None]:
 
 def _ended(run_id: str, found: RunRecord | None, fail_under: float | None, as_json: bool) -> int:
     """Print how a run ended; its exit code."""
-    from graders.evals.wire import run_text
-
     if found is None:
         return unknown("run", run_id)
     if as_json:
-        click.echo(json.dumps(json.loads(run_text(found, "")), indent=2))
+        click.echo(json.dumps(_wire(found), indent=2))
     else:
         print_run(found)
+    return _exit_code(found, fail_under)
+
+
+def _wire(found: RunRecord) -> Any:
+    """The service's object."""
+    from graders.evals.wire import run_text
+
+    return json.loads(run_text(found, ""))
+
+
+def _exit_code(found: RunRecord, fail_under: float | None) -> int:
     if found.status == "failed":
         return BROKEN
     met = found.status == "completed" and not found.errored

@@ -87,8 +87,9 @@ def jackknife_estimate(value: float, without: Floats, sizes: Floats, level: floa
 def _kappas(both: Floats, only_one: Floats, only_other: Floats, n: Floats) -> Floats:
     """`kappa` of many tables."""
     one, other = both + only_one, both + only_other
-    by_chance = (one * other + (n - one) * (n - other)) / n
+    # without its only item a table is empty
     with np.errstate(divide="ignore", invalid="ignore"):
+        by_chance = (one * other + (n - one) * (n - other)) / n
         return np.asarray((n - only_one - only_other - by_chance) / (n - by_chance), np.float64)
 
 
