@@ -16,18 +16,23 @@ from graders.server.forwarding import Keep, http_client, passed_on, sent
 from graders.server.request import ClientGone, unless_gone
 from graders.store import Store
 from graders.tuning.chat import ChatRequest, Completion, read_chat
-from graders.tuning.config import TuningConfig
+from graders.tuning.config import tuning_config
 from graders.tuning.generators import GeneratorFailed, Generators, RefusedPrompt, TooManyRequests
 from graders.tuning.models import Model, Models
+from graders.tuning.wire import is_model_name
 
 if TYPE_CHECKING:
     import httpx2
+
+    from graders.config.config import Config
 
 
 class TunedChat:
     """Answers of the models that a server has tuned."""
 
-    def __init__(self, store: Store, config: TuningConfig) -> None:
+    def __init__(self, store: Store, configuration: Config) -> None:
+        config = tuning_config(configuration)
+        self._routing = configuration
         self._models = Models(store, config)
         self._generators = Generators(config, store.home)
         # of a vLLM server, where one answers
@@ -36,6 +41,16 @@ class TunedChat:
 
     def find(self, name: str) -> Model | None:
         return self._models.find(name)
+
+    def is_own(self, name: str) -> bool:
+        """Whether only this server can answer for a name, be its model here or deleted: no endpoint is asked for it.
+
+        A name that was given here never goes on, since [models] may lead it back to this server. Another tuned model's
+        does where [models] has an entry or a pattern for it; the default address is none.
+        """
+        if is_model_name(name):
+            return True
+        return name.startswith("ft:") and self._routing.route(name) is self._routing.routes["*"]
 
     async def answer(
         self, request: Request, body: Mapping[str, Any], model: Model, keep: Keep | None

@@ -21,6 +21,15 @@ def model_name(base: str, suffix: str | None, step: int | None = None) -> str:
     return f"ft:{base}:local:{plain}:{code}" + ("" if step is None else f":ckpt-step-{step}")
 
 
+def is_model_name(name: str) -> bool:
+    """Whether a name has the form of those that are given here, also when its model was deleted."""
+    parts = name.split(":")
+    if parts[-1].startswith("ckpt-step-"):
+        parts.pop()
+    # the base model's name may have colons of its own
+    return parts[0] == "ft" and parts[-3:-2] == ["local"]
+
+
 def job_wire(job: JobRecord) -> dict[str, Any]:
     """The job object. `error` is null where there is none: clients print what is not."""
     method = loads(job.method.encode())

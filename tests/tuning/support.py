@@ -38,9 +38,14 @@ def config(*arguments: str, keys: str = "") -> str:
 
 @contextmanager
 def tuning_server(
-    *arguments: str, tuning_keys: str = "", **options: Any
+    *arguments: str, tuning_keys: str = "", more: str = "", **options: Any
 ) -> Iterator[tuple[Running, openai.OpenAI]]:
-    with eval_server(config(*arguments, keys=tuning_keys), tuning=True, **options) as server:
+    """
+    Args:
+        tuning_keys: More of [tuning].
+        more: Other tables of the configuration.
+    """
+    with eval_server(config(*arguments, keys=tuning_keys) + more, tuning=True, **options) as server:
         yield server, client_of(server)
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import openai
 import pytest
 
+from graders.judges.scripted import ScriptedJudge
+from graders.judges.scripted import say as answer
 from graders.server.service import Recording
 from tests.evals.support import client_of, equals, eval_server, run_of, sampled
 from tests.evals.support import items as items_of
@@ -197,6 +199,39 @@ def test_a_deleted_model_is_gone_and_a_base_model_stays(served: tuple[Running, o
     with pytest.raises(openai.BadRequestError) as refused:
         client.models.delete(MODEL)
     assert refused.value.code == "base_model"
+
+
+OWN = f"ft:{MODEL}:local::abcd1234"
+
+
+@pytest.mark.parametrize(
+    ("name", "answers"),
+    [
+        (OWN, False),
+        (f"{OWN}:ckpt-step-6", False),
+        ("ft:gpt-4o:acme::abcd1234", False),
+        ("ft:gpt-4o:routed:local:abcd1234", True),
+        ("gpt-4o", True),
+    ],
+)
+def test_names_of_tuned_models_go_to_no_endpoint_but_one_that_models_names(name: str, answers: bool) -> None:
+    """A deleted model's name would reach the default address, or come back to this server by its own route."""
+    with ScriptedJudge() as endpoint:
+        endpoint.default = answer("elsewhere")
+        address = f'{{ base_url = "{endpoint.base_url}", api_key_env = "" }}'
+        routes = (
+            f'[models]\n"*" = {address}\n"ft:{MODEL}:local:*" = {address}\n"ft:gpt-4o:routed:*" = {address}\n'
+        )
+        with tuning_server("train", more=routes, recording=Recording()) as (server, client):
+            if answers:
+                assert say(client, name).choices[0].message.content == "elsewhere"
+            else:
+                with pytest.raises(openai.NotFoundError) as unknown:
+                    say(client, name)
+                assert unknown.value.code == "model_not_found"
+                asked = server.ask("POST", "/v1/responses", {"model": name, "input": "hello"})
+                assert asked.status == 404
+            assert len(endpoint.received) == int(answers)
 
 
 def test_evals_sample_from_tuned_models_like_from_any_other(

@@ -53,9 +53,8 @@ class CompletionResource(Resource):
         if not self.service.tuning:
             return None
         from graders.server.tuned_chat import TunedChat
-        from graders.tuning.config import tuning_config
 
-        return TunedChat(self.service.store, tuning_config(self.service.config))
+        return TunedChat(self.service.store, self.service.config)
 
     def routes(self) -> Routes:
         return api(
@@ -165,11 +164,11 @@ class CompletionResource(Resource):
         if not isinstance(body, dict) or not isinstance(body.get("model"), str):
             raise ApiError(400, missing("model"), param="model", code="missing_required_parameter")
         keep = self._keeper(kind, body) if self.service.recording and is_kept(kind, body) else None
-        if self._tuned is not None and kind == "chat":
-            model = await self.service.in_store(self._tuned.find, body["model"])
+        if self._tuned is not None:
+            model = await self.service.in_store(self._tuned.find, body["model"]) if kind == "chat" else None
             if model is not None:
                 return await self._tuned.answer(request, body, model, keep)
-            if self.service.recording is None:
+            if self.service.recording is None or self._tuned.is_own(body["model"]):
                 raise unknown_model(body["model"])
         return passed_on(await self._send(body, kind), kind, keep)
 
