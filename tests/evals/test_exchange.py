@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from click.testing import CliRunner, Result
@@ -313,6 +316,130 @@ def test_export_writes_a_file(store: Store, tmp_path: Path) -> None:
     first = json.loads(evals("export", "evalrun_2").stdout)
     assert (first["grades"], first["passes"]) == ({GRADE: 1.0, "other": 0.5}, {GRADE: True, "other": False})
     assert evals("export", "evalrun_none").return_value == 1
+
+
+AZURE_RUN = {
+    "object": "eval.run", "id": "evalrun_1", "eval_id": "eval_1", "created_at": 1, "status": "completed", "name": "n",
+    "data_source": {"type": "jsonl", "source": {"type": "file_id", "id": "file-1"}}, "metadata": {}, "model": "m",
+    "per_testing_criteria_results": [{"testing_criteria": GRADE, "passed": 2, "failed": 0}],
+}  # fmt: skip
+AZURE_ITEMS = [
+    {
+        "object": "eval.run.output_item", "id": f"outputitem_{n}", "run_id": "evalrun_1", "eval_id": "eval_1",
+        "created_at": 1, "datasource_item_id": n, "datasource_item": {"q": str(n)}, "status": "pass",
+        "results": [{"name": GRADE, "passed": True, "score": 1.0, "sample": None}], "sample": {"output": []},
+    }
+    for n in range(2)
+]  # fmt: skip
+AZURE_EVAL = {
+    "object": "eval", "id": "eval_1", "created_at": 1, "name": "azure", "metadata": {},
+    "data_source_config": {"type": "custom", "schema": {"type": "object", "properties": {}}},
+    "testing_criteria": [{**equals(), "id": GRADE}],
+}  # fmt: skip
+
+
+class AzureHandler(BaseHTTPRequestHandler):
+    """A resource of Azure with one eval: every request needs the prefix, `api-key`, `api-version` and `aoai-evals`.
+
+    Source: the reference of Azure AI Foundry Models' v1 API, "List evaluations for a project": authorization, headers and
+    query parameters. The version is optional there; addresses of resources that demand one are why there is an option.
+    """
+
+    #: Path -> what a list holds; a page has one object.
+    lists: ClassVar[dict[str, list[dict[str, Any]]]] = {
+        "/evals": [AZURE_EVAL],
+        "/evals/eval_1/runs": [AZURE_RUN],
+        "/evals/eval_1/runs/evalrun_1/output_items": AZURE_ITEMS,
+    }
+    refused: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        address = urlsplit(self.path)
+        query = dict(parse_qsl(address.query))
+        prefix, _, path = address.path.partition("/openai/v1")
+        if prefix or not path:
+            self._answer(404, {"error": {"code": "404", "message": "Resource not found"}})
+        elif self.headers["api-key"] != "azure-secret" or "authorization" in self.headers:
+            self._answer(
+                401, {"error": {"code": "401", "message": "Access denied due to invalid subscription key"}}
+            )
+        elif query.get("api-version") != "preview" or self.headers["aoai-evals"] != "preview":
+            self._answer(400, {"error": {"code": "BadRequest", "message": "API version not supported"}})
+        elif path == "/files/file-1/content":
+            self._answer(200, {"item": {"q": "0"}})
+        else:
+            held = self.lists[path]
+            ids = [one["id"] for one in held]
+            start = ids.index(query["after"]) + 1 if "after" in query else 0
+            page = held[start : start + 1]
+            self._answer(200, {"object": "list", "data": page, "has_more": start + 1 < len(held)})
+
+    def _answer(self, status: int, value: Any) -> None:
+        body = json.dumps(value).encode()
+        if status != 200:
+            self.refused.append(f"{status} {self.path}")
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing is said of requests."""
+
+
+@pytest.fixture
+def azure() -> Iterator[str]:
+    """The address of Azure's resource."""
+    AzureHandler.refused.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), AzureHandler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_everything_comes_from_azure(
+    azure: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Key, version and prefix go with every request: of pages behind the first one and of files, too."""
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "azure-secret")
+    folder = str(tmp_path / "pulled")
+
+    done = evals(
+        "pull", folder, "--base-url", f"{azure}/openai/v1", "--key-env", "AZURE_OPENAI_API_KEY", "--azure",
+        "--api-version", "preview",
+    )  # fmt: skip
+    imported = evals("import", folder)
+
+    assert AzureHandler.refused == []
+    assert done.return_value == 0, done.output
+    assert done.stdout.strip() == "1 evals, 1 runs, 2 items, 1 files"
+    assert "1 evals, 1 runs, 2 items" in imported.stdout, imported.output
+    run = store.runs.get("evalrun_1")
+    assert run is not None
+    assert (run.name, run.status, run.passed) == ("n", "completed", 2)
+    assert store.files.get("file-1") is not None
+    assert b"azure-secret" not in b"".join(path.read_bytes() for path in Path(folder).rglob("*.jsonl"))
+
+
+REFUSED_BY_AZURE = [
+    pytest.param("/openai/v1", ["--api-version", "preview"], "401", id="the key as OpenAI wants it"),
+    pytest.param("/openai/v1", ["--azure"], "400", id="no version"),
+    pytest.param("/v1", ["--azure", "--api-version", "preview"], "404", id="no prefix"),
+]
+
+
+@pytest.mark.parametrize(("path", "options", "status"), REFUSED_BY_AZURE)
+def test_what_azure_refuses_is_said(
+    azure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, options: list[str], status: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "azure-secret")
+
+    done = evals("pull", str(tmp_path), "--base-url", f"{azure}{path}", *options)
+
+    assert done.return_value == 3
+    assert f"GET /evals gave {status}" in done.stderr
 
 
 def test_a_key_that_is_refused_ends_a_pull(tmp_path: Path) -> None:
