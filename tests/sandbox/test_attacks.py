@@ -22,7 +22,16 @@ from graders_sandbox.host.attacks.matrix import ROWS, Attack
 from graders_sandbox.host.attacks.scene import Scene
 from tests.sandbox.jails import ORDINARY_UID, PACKAGE, need, ordinary_python
 
-LONG = (54,)  # each attack beside a sibling that is at work for a while
+LONG = (
+    52,
+    54,
+    58,
+    59,
+    60,
+    61,
+    62,
+    67,
+)  # of two seconds and more: siblings at work, and all that may carry over
 QUICK = ("linux-full",)
 SLOW = ("linux-landlock", "linux-ns", "linux-strict")
 

@@ -123,7 +123,12 @@ def test_every_check_is_tried_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("check", "spec", "rows", "options", "row", "said"), [pytest.param(*case, id=case[0]) for case in ALONE]
+    ("check", "spec", "rows", "options", "row", "said"),
+    [
+        # latency is told by waiting
+        pytest.param(*case, id=case[0], marks=pytest.mark.slow if case[0] == "latency" else ())
+        for case in ALONE
+    ],
 )
 def test_checks_alone(
     check: str, spec: dict[str, Any], rows: list[dict[str, Any]], options: dict[str, Any], row: str | None, said: str,
