@@ -30,7 +30,8 @@ SETTINGS: Mapping[str, Any] = {
     "gradient_checkpointing": False,
     "max_completion_tokens": 512,
 }
-IDLE_S = 600.0
+#: Keys beside them that are the server's own.
+SERVER_SETTINGS: Mapping[str, Any] = {"generator_idle_s": 600.0, "quota_gb": 0.0, "retention_days": 0.0}
 #: Of adapters, which `learning_rate_multiplier` multiplies, by method.
 LEARNING_RATES: Mapping[str, Any] = {"supervised": 2e-4, "dpo": 5e-5, "reinforcement": 2e-5}
 #: Samples of one prompt that a reinforcement step compares, at `compute_multiplier` 1.
@@ -45,6 +46,8 @@ class TuningConfig:
         command: What starts the trainer.
         generator: What starts the process that answers chat, or the address of a vLLM server.
         generator_idle_s: Seconds without a request until that process is ended.
+        quota_gb: Room of all jobs' folders together, beyond which no job is made; 0: no limit.
+        retention_days: How long ended jobs keep more than the adapters of their models; 0: until somebody removes it.
         models: Name on the wire -> folder of the base model.
         environment: Names of variables that the trainer gets beside the usual ones.
         learning_rates: By method.
@@ -54,6 +57,8 @@ class TuningConfig:
     command: tuple[str, ...]
     generator: tuple[str, ...] | str
     generator_idle_s: float
+    quota_gb: float
+    retention_days: float
     models: Mapping[str, Path]
     environment: tuple[str, ...]
     learning_rates: Mapping[str, float]
@@ -88,12 +93,20 @@ def tuning_config(config: Config) -> TuningConfig:
         raise config.wrong("tuning.models", "expected a table of names and folders")
     lora = config.checked("tuning.lora", table.pop("lora", {}), LORA)
     rates = config.checked("tuning.learning_rate", table.pop("learning_rate", {}), LEARNING_RATES)
-    settings = dict(config.checked("tuning", table, {**SETTINGS, "generator_idle_s": IDLE_S}))
+    settings = dict(config.checked("tuning", table, {**SETTINGS, **SERVER_SETTINGS}))
     base = config.path.parent if config.path else Path()
-    idle_s = settings.pop("generator_idle_s")
+    own = {key: settings.pop(key) for key in SERVER_SETTINGS}
     folders = {name: (base / Path(path).expanduser()).resolve() for name, path in models.items()}
     settings["lora"] = lora
-    return TuningConfig(command, generator, idle_s, folders, environment, rates, settings)
+    return TuningConfig(
+        command=command,
+        generator=generator,
+        models=folders,
+        environment=environment,
+        learning_rates=rates,
+        settings=settings,
+        **own,
+    )
 
 
 def _texts(config: Config, key: str, value: Any) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from graders.jsontext import dumps, loads
 from graders.store import Cursor, JobRecord, NewEvent, Store
 from graders.tuning.check import rows_of
 from graders.tuning.config import TuningConfig
+from graders.tuning.folders import adapter_name
 from graders.tuning.progress import checkpoint_metrics, result_table, step_event, with_validation
 from graders.tuning.rewards import BrokenGrader, Rewards
 from graders.tuning.rows import METHODS
@@ -209,7 +210,7 @@ class Execution:
         kept.sort(key=lambda one: (self._worth(loads(one.metrics.encode())), one.step))
         for worst in kept[: max(0, len(kept) - KEPT)]:
             # the folder first: one without a row would be told of again
-            shutil.rmtree(self._folder / f"ckpt-step-{worst.step}", ignore_errors=True)
+            shutil.rmtree(self._folder / adapter_name(worst.step), ignore_errors=True)
             jobs.remove_checkpoint(worst.id)
 
     def _worth(self, metrics: Mapping[str, Any]) -> float:

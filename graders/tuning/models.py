@@ -9,6 +9,7 @@ from pathlib import Path
 
 from graders.store import Store
 from graders.tuning.config import TuningConfig
+from graders.tuning.folders import adapter_name, jobs_folder
 
 
 class UndeletableModel(ValueError):
@@ -43,8 +44,7 @@ class Models:
         found = self._store.jobs.model(name)
         if found is None or found.base not in self._config.models:
             return None
-        folder = "model" if found.step is None else f"ckpt-step-{found.step}"
-        return Model(name, found.base, self._store.home / "jobs" / found.job_id / folder)
+        return Model(name, found.base, jobs_folder(self._store) / found.job_id / adapter_name(found.step))
 
     def listed(self) -> Sequence[tuple[str, int]]:
         """Name and time of each model."""

@@ -13,6 +13,7 @@ from graders.preflight.findings import Findings
 from graders.store import JobRecord, NewEvent, Store
 from graders.store.ids import base62_id
 from graders.tuning.check import check_files
+from graders.tuning.folders import GB, sizes
 from graders.tuning.requests import JobRequest, read_request, resolved
 from graders.tuning.states import after
 
@@ -21,6 +22,8 @@ QUEUED_MOST = 100
 #: Files up to this size are validated before the answer that creates the job, which is then `queued`: clients that
 #: poll only while a job is queued or running would leave at once otherwise.
 INLINE_BYTES = 8 * 1024**2
+#: Jobs that are named when there is no room.
+LARGEST = 3
 
 
 class JobRefused(ValueError):
@@ -53,23 +56,29 @@ class Jobs:
     Args:
         models: Name on the wire -> folder of a base model.
         strict: Refuse graders that the hosted service would refuse.
+        quota_gb: Room of all jobs' folders together; 0: no limit.
     """
 
-    def __init__(self, store: Store, models: Mapping[str, Path], *, strict: bool = False) -> None:
+    def __init__(
+        self, store: Store, models: Mapping[str, Path], *, strict: bool = False, quota_gb: float = 0
+    ) -> None:
         self._store = store
         self._models = models
         self._strict = strict
+        self._quota_gb = quota_gb
 
     def create(self, body: object) -> JobRecord:
         """A job with status `validating_files`.
 
         Raises:
             InvalidJob: with every problem of the body.
-            JobRefused: it names a file or a model that is not there.
+            JobRefused: it names a file or a model that is not there, or there is no room.
             TooManyJobs: too many wait.
         """
         request = read_request(body, strict=self._strict)
         self._look_up(request)
+        if self._quota_gb:
+            self._need_room(request)
         if len(self._store.jobs.with_status("queued")) >= QUEUED_MOST:
             raise TooManyJobs(f"{QUEUED_MOST} fine-tuning jobs wait already")
         job_id = base62_id("ftjob", 24)
@@ -111,12 +120,31 @@ class Jobs:
                 "model_not_available",
             )
 
+    def _need_room(self, request: JobRequest) -> None:
+        """What a job will write is not known; of its rows at least it keeps a copy."""
+        taken = sizes(self._store)
+        if sum(taken.values()) + self._bytes_of_files(request) <= self._quota_gb * GB:
+            return
+        largest = sorted(taken, key=lambda job_id: taken[job_id], reverse=True)[:LARGEST]
+        shown = ", ".join(f"{job_id} ({taken[job_id] / GB:.2f} GB)" for job_id in largest) or "none yet"
+        raise JobRefused(
+            f"Jobs' folders take {sum(taken.values()) / GB:.2f} GB, and with the rows of this job they would exceed "
+            f"quota_gb = {self._quota_gb:g} in [tuning] of graders.toml. The largest: {shown}. Delete tuned models and "
+            "checkpoints of jobs that have ended (DELETE /v1/models/NAME), have the rest of their folders removed by "
+            "retention_days, or raise the quota.",
+            None,
+            "quota_exceeded",
+        )
+
     def is_small(self, job: JobRecord) -> bool:
         """Whether its files are validated in no time."""
-        files = [
-            self._store.files.get(file_id) for file_id in (job.training_file, job.validation_file) if file_id
-        ]
-        return sum(file.bytes for file in files if file) <= INLINE_BYTES
+        return self._bytes_of_files(job) <= INLINE_BYTES
+
+    def _bytes_of_files(self, job: JobRecord | JobRequest) -> int:
+        """Of those that are there."""
+        named = (job.training_file, job.validation_file)
+        files = [self._store.files.get(file_id) for file_id in named if file_id]
+        return sum(file.bytes for file in files if file)
 
     def validate(self, job_id: str) -> JobRecord:
         """Look at the files of a job: it is `queued` or `failed` afterwards, unless it was cancelled meanwhile.

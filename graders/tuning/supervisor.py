@@ -18,9 +18,11 @@ from graders.store import JobRecord, NewEvent, Store
 from graders.store.home import private_folder
 from graders.tuning.config import TuningConfig
 from graders.tuning.execution import Execution, JobFailed
+from graders.tuning.folders import jobs_folder, sweep
 from graders.tuning.states import NoTransition, after
 from graders.tuning.worker import FolderInUse
 
+SWEEP_S = 3600.0  # between looks at what ended jobs leave
 LOOK_S = 0.2  # between looks at what is queued, paused or cancelled
 CANCEL_S = 10.0  # for a trainer to leave whose job was cancelled
 CLOSE_S = 60.0  # for a trainer to save when the server ends
@@ -64,7 +66,11 @@ class Supervisor:
         self._store.jobs.change(job_id, partial(after, "lose"), [NewEvent(why, "warn")])
 
     def _work(self) -> None:
+        next_sweep = 0.0
         while not self._closing.is_set():
+            if time.monotonic() >= next_sweep:
+                sweep(self._store, self._config.retention_days)
+                next_sweep = time.monotonic() + SWEEP_S
             self.train_queued()
             self._wanted.wait(LOOK_S)
             self._wanted.clear()
@@ -117,7 +123,7 @@ class Supervisor:
             self._lost(job_id, execution.trainer.log_end())
 
     def _folder(self, job: JobRecord) -> Path:
-        return private_folder(private_folder(self._store.home / "jobs") / job.id)
+        return private_folder(private_folder(jobs_folder(self._store)) / job.id)
 
     def _watch(self, job_id: str, execution: Execution, left: threading.Event) -> None:
         """Tell the trainer to stop once its job is to, and end it when it does not leave."""

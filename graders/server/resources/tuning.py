@@ -70,7 +70,8 @@ class TuningResource(Resource):
 
     @cached_property
     def _jobs(self) -> Jobs:
-        return Jobs(self.service.store, self._config.models, strict=self.service.strict)
+        config, service = self._config, self.service
+        return Jobs(service.store, config.models, strict=service.strict, quota_gb=config.quota_gb)
 
     @cached_property
     def _models(self) -> Models:

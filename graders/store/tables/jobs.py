@@ -72,6 +72,13 @@ class JobTable:
         rows = self._database.read().execute("SELECT id FROM jobs WHERE status = ? ORDER BY seq", (status,))
         return [row[0] for row in rows]
 
+    def ended_before(self, moment: float) -> list[JobRecord]:
+        """Jobs that ended before a time, the oldest first."""
+        rows = self._database.read().execute(
+            f"SELECT {_JOB} FROM jobs WHERE finished_at < ? ORDER BY seq", (moment,)
+        )
+        return [JobRecord(*row) for row in rows]
+
     def change(
         self,
         job_id: str,
