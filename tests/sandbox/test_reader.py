@@ -246,3 +246,14 @@ def test_nltk_data_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     assert visible.nltk_data("names") == str(tmp_path / "corpora" / "names.zip")
     assert visible.nltk_data("name") == ""
+
+
+def test_nothing_is_left_for_the_interpreter_to_warn_of() -> None:
+    """A caller that ends says nothing: the reader's process and its socket are let go of before."""
+    program = {"type": "python", "name": "p", "source": "def grade(sample, item): return 1.0"}
+    code = f"import graders; graders.run({program!r}, 'x', {{}})"
+    ended = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert ended.stderr == ""
