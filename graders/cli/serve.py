@@ -172,8 +172,7 @@ def _claimed_store(stack: ExitStack) -> Store:
 
     store = stack.enter_context(Store())
     stack.enter_context(store.claim())
-    store.files.sweep()
-    store.completions.sweep()
+    store.files.remove_unfinished()
     return store
 
 

@@ -74,6 +74,7 @@ class StreamedAnswer:
 
     Attributes:
         n_bytes: Kept so far.
+        ended: Whether the event has come with which a stream says that it ends; some servers' streams just stop.
     """
 
     def __init__(self, api: str) -> None:
@@ -82,6 +83,7 @@ class StreamedAnswer:
         self._chunks: list[dict[str, Any]] = []
         self._response: dict[str, Any] | None = None
         self.n_bytes = 0
+        self.ended = False
 
     def feed(self, data: bytes) -> None:
         """The next bytes, wherever they are cut."""
@@ -93,10 +95,13 @@ class StreamedAnswer:
     def _event(self, line: bytes) -> None:
         if not line.startswith(b"data:"):
             return
+        text = line[5:].strip()
+        if text == b"[DONE]":
+            self.ended = True
+            return
         try:
-            value = loads(line[5:].strip())
+            value = loads(text)
         except ValueError:
-            # `[DONE]`
             return
         if not isinstance(value, dict):
             return
@@ -104,6 +109,7 @@ class StreamedAnswer:
             self._chunks.append(value)
         elif isinstance(value.get("response"), dict) and value.get("type") in ENDS:
             self._response = value["response"]
+            self.ended = True
 
     def whole(self) -> dict[str, Any] | None:
         """The completion or response; None when the stream did not come to its end."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import StreamingResponse
 
 from graders.evals.logs import StreamedAnswer
 from graders.jsontext import loads
@@ -46,7 +46,7 @@ async def sent(client: httpx2.AsyncClient, outgoing: httpx2.Request, model: str)
         raise ApiError(502, text, type="server_error", code="model_unreachable") from None
 
 
-def passed_on(answer: httpx2.Response, kind: str, keep: Keep | None) -> Response:
+def passed_on(answer: httpx2.Response, kind: str, keep: Keep | None) -> StreamingResponse:
     """The response that another server gives.
 
     Args:
@@ -68,14 +68,20 @@ async def _parts(answer: httpx2.Response, kind: str, keep: Keep | None) -> Async
         async for part in answer.aiter_bytes():
             if keep is not None and streamed is not None and streamed.n_bytes <= KEPT_BYTES:
                 streamed.feed(part)
-            elif keep is not None and streamed is None and len(whole) <= KEPT_BYTES:
+                # clients leave with the event that ends a stream, and ask for what was kept: the connection may go on
+                if streamed.ended:
+                    await _kept(keep, streamed.whole())
+                    keep = None
+            elif keep is not None and streamed is None:
                 whole += part
-                continue
+                if len(whole) <= KEPT_BYTES:
+                    continue
+                # too long to be kept: what was held back goes on
+                part, keep = bytes(whole), None
+                whole.clear()
             yield part
         if keep is not None:
-            found = streamed.whole() if streamed is not None else _object(bytes(whole))
-            if found is not None:
-                await keep(found)
+            await _kept(keep, streamed.whole() if streamed is not None else _object(bytes(whole)))
         if whole:
             yield bytes(whole)
     except httpx2.HTTPError:
@@ -83,6 +89,11 @@ async def _parts(answer: httpx2.Response, kind: str, keep: Keep | None) -> Async
         raise ClientGone from None
     finally:
         await answer.aclose()
+
+
+async def _kept(keep: Keep, found: dict[str, Any] | None) -> None:
+    if found is not None:
+        await keep(found)
 
 
 def _object(text: bytes) -> dict[str, Any] | None:

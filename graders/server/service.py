@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
 
 
 STORE_THREADS = 4  # reads go on beside each other, writes one after the other
+SWEEP_S = 3600.0  # between deletions of what has expired; files and logs are kept for hours or days
 
 T = TypeVar("T")
+
+log = logging.getLogger("graders.server")
 
 INLINE_BYTES = 64 * 1024  # of JSON that is parsed on the event loop, in at most some 5 ms
 
@@ -77,6 +81,7 @@ class Service:
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="graders-read")
         self._store = store
         self._store_threads = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="graders-store")
+        self._sweeper: asyncio.Task[None] | None = None
         self.resources = tuple(resources(self))
 
     @cached_property
@@ -174,12 +179,26 @@ class Service:
         return overloaded(reason)
 
     def start(self) -> None:
-        """Begin what goes on in the background."""
+        """Begin what goes on in the background; on the event loop."""
         for resource in self.resources:
             resource.start()
+        if self._store is not None:
+            self._sweeper = asyncio.create_task(self._sweep(self._store))
+
+    async def _sweep(self, store: Store) -> None:
+        """Delete what has expired, now and as long as the server runs."""
+        while True:
+            try:
+                await self.in_store(store.sweep)
+            except Exception:
+                # a store that is busy or full for a while must not end this for good
+                log.exception("what has expired could not be deleted")
+            await asyncio.sleep(SWEEP_S)
 
     async def stop(self) -> None:
         """End what goes on on the event loop."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
         for resource in self.resources:
             await resource.stop()
 

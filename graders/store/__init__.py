@@ -101,6 +101,11 @@ class Store:
         """
         return Claim(self.home)
 
+    def sweep(self) -> None:
+        """Delete what has expired: contents of files, and logged completions. It is not found any more before that."""
+        self.files.sweep()
+        self.completions.sweep()
+
     def close(self) -> None:
         self.database.close()
 

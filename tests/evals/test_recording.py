@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 
 from graders.evals.logs import StreamedAnswer
 from graders.judges.scripted import Received, ScriptedJudge, Step, completion, say
+from graders.server.forwarding import passed_on
 from graders.server.service import Recording
-from graders.store import Store
+from graders.store import LoggedCompletion, Store
+from graders.store.tables.completions import Selection
 from tests.evals.support import client_of, counts, ended, equals, eval_server, items, run_of
 from tests.server.support import Running
 
@@ -99,9 +103,38 @@ def test_what_was_recorded_is_kept_for_some_days(
 
         assert len(list(client.chat.completions.list())) == kept
         assert server.ask("GET", f"/v1/chat/completions/{made.id}").status == (200 if kept else 404)
-        store.completions.sweep()
-        count = store.database.read().execute("SELECT count(*) FROM completions").fetchone()[0]
-        assert count == kept
+        store.sweep()
+        assert count_of(store, "completions") == kept
+
+
+def count_of(store: Store, table: str) -> int:
+    count: int = store.database.read().execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+    return count
+
+
+def test_a_running_server_deletes_what_has_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Again and again: recorded completions, and contents of files. What does not expire, and uploads under way, stay."""
+    monkeypatch.setattr("graders.server.service.SWEEP_S", 0.01)
+    with recording() as (server, _, client), Store(server.home) as store:
+        ask(client, store=True)
+        store.completions.add([LoggedCompletion("stays", "chat", 1, None, "m", "{}", "{}", "{}")])
+        for content, lifetime_s in ((b"expires", 3600), (b"stays", None)):
+            upload = store.files.upload()
+            upload.write(content)
+            store.files.add(upload, purpose="evals", filename="f", lifetime_s=lifetime_s)
+        store.files.upload().write(b"half")
+        assert count_of(store, "completions") == 2
+        later = time.time() + 31 * 86400
+        monkeypatch.setattr(time, "time", lambda: later)
+
+        until = time.monotonic() + 60
+        while count_of(store, "completions") > 1 or len(list((server.home / "files").iterdir())) > 1:
+            assert time.monotonic() < until, "nothing was deleted"
+            time.sleep(0.01)
+
+        assert [one.id for one in store.completions.select(Selection("chat"))] == ["stays"]
+        assert [path.read_bytes() for path in (server.home / "files").iterdir()] == [b"stays"]
+        assert len(list((server.home / "incoming").iterdir())) == 1
 
 
 def test_a_stream_is_passed_on_and_kept_whole() -> None:
@@ -120,6 +153,43 @@ def test_a_stream_is_passed_on_and_kept_whole() -> None:
     assert (kept.model, kept.created, kept.choices[0].finish_reason) == ("m-1", 5, "stop")
     assert kept.usage is not None
     assert kept.usage.total_tokens == 3
+
+
+def test_a_stream_is_kept_before_its_end_is_passed_on() -> None:
+    """A client leaves with that event and asks for what was kept, whether the connection has ended or not."""
+    events = EVENTS.splitlines(keepends=True)
+    kept: list[Any] = []
+
+    async def keep(answer: Mapping[str, Any]) -> None:
+        kept.append(answer)
+
+    async def sent() -> AsyncIterator[bytes]:
+        for event in events:
+            yield event
+
+    async def read() -> list[tuple[Any, int]]:
+        """Each part, and how many answers had been kept when it came."""
+        answer = httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=sent())
+        return [(part, len(kept)) async for part in passed_on(answer, "chat", keep).body_iterator]
+
+    seen = asyncio.run(read())
+
+    assert [count for part, count in seen if b"[DONE]" in part] == [1]
+    assert len(kept) == 1
+
+
+@pytest.mark.parametrize(("most", "kept"), [(10**6, 1), (20, 0)])
+def test_an_answer_that_is_too_long_to_be_kept_is_passed_on(
+    monkeypatch: pytest.MonkeyPatch, most: int, kept: int
+) -> None:
+    """In the order of its bytes."""
+    monkeypatch.setattr("graders.server.forwarding.KEPT_BYTES", most)
+    text = "".join(map(str, range(50_000)))
+    with recording() as (_, model, client):
+        model.default = say(text)
+
+        assert ask(client, store=True).choices[0].message.content == text
+        assert len(list(client.chat.completions.list())) == kept
 
 
 def test_a_stream_that_breaks_off_is_not_kept() -> None:

@@ -206,13 +206,16 @@ class FileTable:
         return True
 
     def sweep(self) -> None:
-        """Remove expired files and uploads that never ended; for the process that holds the claim, when it starts."""
+        """Remove expired files."""
         with self._database.write() as db:
             now = int(time.time())
             expired = db.execute(
                 "SELECT * FROM files WHERE deleted_at IS NULL AND expires_at <= ?", (now,)
             ).fetchall()
             self._remove(db, expired, now)
+
+    def remove_unfinished(self) -> None:
+        """Remove uploads that never ended; for the process that holds the claim, before it takes any."""
         for path in self._incoming.iterdir():
             path.unlink(missing_ok=True)
 
