@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from graders.batch import grade_dataset, read_results
-from graders.cli.evals import command
+from graders.cli.evals import command, moving
 from graders.cli.report import command as report_command
 from graders.engine.backends import Backends
 from graders.evals.exchange.batch_results import exported_results
@@ -225,8 +226,56 @@ def test_results_of_a_batch_there_and_back(
     assert [json.loads(line) for line in back] == [
         json.loads(line) for line in written.read_text().splitlines()[:-1]
     ]
-    # another file of the same spec is another run of the same eval
-    assert "0 evals, 1 runs, 3 items" in evals("import", str(written)).stdout
+    # the same file again is the same run, whatever it is called; another file of the same spec a run of the same eval
+    again = evals("import", str(written), "--name", "again").stdout
+    assert "0 evals, 0 runs, 0 items, 1 runs were there already" in again
+    assert only_run(store).id == run.id
+    with written.open("ab") as file:
+        file.write(b'"}\n')
+    (tmp_path / "other.jsonl").write_bytes(b"".join(written.read_bytes().splitlines(keepends=True)[:3]))
+    assert "0 evals, 1 runs, 2 items" in evals("import", str(tmp_path / "other.jsonl")).stdout
+
+
+def test_an_import_of_results_that_was_killed_begins_again(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves a run that is being imported; the same command makes it whole, and there is no second one."""
+    written = tmp_path / "results.jsonl"
+    (tmp_path / "rows.jsonl").write_bytes(b"".join(lines(DATA)))
+    grade_dataset(CHECK, tmp_path / "rows.jsonl", str(written))
+    read = moving._lines
+
+    def killed(path: Path) -> Iterator[bytes]:
+        yield from list(read(path))[:3]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(moving, "_lines", killed)
+        patched.setattr("graders.evals.exchange.imported.CHUNK", 1)
+        assert evals("import", str(written)).exception is not None
+    broken = only_run(store)
+    found = evals("import", str(written))
+
+    assert (broken.status, broken.done) == ("importing", 2)
+    assert "0 evals, 1 runs, 3 items" in found.stdout, found.output
+    whole = only_run(store)
+    assert (whole.id, whole.status, whole.done) == (broken.id, "completed", 3)
+
+
+def test_a_pipe_is_imported(store: Store, tmp_path: Path) -> None:
+    """It can be read only once, so its results are a new run."""
+    (tmp_path / "rows.jsonl").write_bytes(b"".join(lines(DATA)))
+    grade_dataset(CHECK, tmp_path / "rows.jsonl", str(tmp_path / "results.jsonl"))
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(
+        target=lambda: (tmp_path / "pipe").write_bytes((tmp_path / "results.jsonl").read_bytes())
+    )
+    writer.start()
+
+    found = evals("import", str(tmp_path / "pipe"))
+
+    writer.join()
+    assert "1 evals, 1 runs, 3 items" in found.stdout, found.output
 
 
 def only_run(store: Store) -> RunRecord:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from graders.cli.shared.common import open_store
 
 if TYPE_CHECKING:
     from graders.store import RunRecord, Store
+
+BLOCK_BYTES = 1024**2
 
 
 @click.command()
@@ -54,7 +57,10 @@ def pull(folder: Path, base_url: str, key_env: str, azure: bool, api_version: st
     help="Of the eval that an export becomes, or the run that results become; default: the file's name.",
 )
 def import_(paths: tuple[Path, ...], name: str | None) -> int:
-    """Bring evals into the store: a dashboard's export (eval_items_*.jsonl), results of `grader batch`, or what `pull` fetched."""
+    """Bring evals into the store: a dashboard's export (eval_items_*.jsonl), results of `grader batch`, or what `pull` fetched.
+
+    What is there already is left as it is. Import again what was broken off: its runs, "importing" until then, begin again.
+    """
     from graders.evals.exchange.imported import ExchangeError
     from graders.evals.exchange.importing import import_lines
 
@@ -62,11 +68,10 @@ def import_(paths: tuple[Path, ...], name: str | None) -> int:
         for path in paths:
             _import_files(store, path / "files")
             # an eval's file stands before those of its runs
-            lines = chain.from_iterable(
-                map(_lines, sorted(path.glob("*.jsonl")) if path.is_dir() else [path])
-            )
+            files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
             try:
-                found = import_lines(store, lines, name or path.stem)
+                lines = chain.from_iterable(map(_lines, files))
+                found = import_lines(store, lines, name or path.stem, _content_hash(files))
             except (ExchangeError, OSError) as error:
                 click.echo(f"{path}: {error}", err=True)
                 return NOT_MET
@@ -78,6 +83,18 @@ def import_(paths: tuple[Path, ...], name: str | None) -> int:
 def _lines(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         yield from file
+
+
+def _content_hash(paths: Sequence[Path]) -> str | None:
+    """SHA-256 of what the files hold, one after the other; None where one is a pipe, which can be read only once."""
+    if not all(path.is_file() for path in paths):
+        return None
+    found = sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while part := file.read(BLOCK_BYTES):
+                found.update(part)
+    return found.hexdigest()
 
 
 def _import_files(store: Store, folder: Path) -> None:

@@ -23,7 +23,6 @@ from graders.shapes import read_sample
 from graders.spec.model import SpecModel
 from graders.spec.reading import load
 from graders.store import EvalRecord, ItemRecord, ModelUsage, RunRecord, Store
-from graders.store.ids import hex_id
 
 #: Type of the `source` of a run that was a results file: it holds the file's header, as each result holds its line.
 SOURCE = "results"
@@ -34,10 +33,13 @@ _FIELDS = {"sample": "sample", "item": "item", "id": "datasource_item_id"}
 class ResultsImport:
     """Takes the lines of one results file. Files of one spec become runs of one eval."""
 
-    def __init__(self, store: Store, imports: RunImports, name: str, header: Mapping[str, Any]) -> None:
+    def __init__(
+        self, store: Store, imports: RunImports, name: str, header: Mapping[str, Any], run_id: str
+    ) -> None:
         """
         Args:
             name: Of the run.
+            run_id: Of the run; rows for one that is in the store already are left out.
             header: The file's first line.
 
         Raises:
@@ -62,20 +64,19 @@ class ResultsImport:
         else:
             (criterion,) = loads(known.testing_criteria.encode())
             self._criterion = criterion["id"]
-        run = imports.begin(
-            hex_id("evalrun", self._now),
+        self._run = imports.begin(
+            run_id,
             eval_id,
             created_at=self._now,
             source={"type": "jsonl", "source": {"type": SOURCE, "header": header}},
             criteria=[self._criterion],
             name=name,
         )
-        # its id is new
-        assert run is not None
-        self._run = run
 
     def take(self, line: Mapping[str, Any]) -> None:
         """One row. Raises ValueError, KeyError or TypeError for what is none."""
+        if self._run is None:
+            return
         row = parse_row(line, self._field_map)
         passed = row.ok and row.reward is not None and row.reward >= self._threshold
         result: dict[str, Any] = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any
 
 from graders.evals.exchange.batch_results import ResultsImport
@@ -12,17 +14,22 @@ from graders.evals.exchange.objects import ObjectImport
 from graders.jsontext import loads
 from graders.results.read import MARK, ResultsError
 from graders.store import Store
+from graders.store.ids import hex_id
 
 _OBJECTS = ("eval", "eval.run", "eval.run.output_item")
 
 
-def import_lines(store: Store, lines: Iterable[bytes], name: str) -> ImportCounts:
+def import_lines(
+    store: Store, lines: Iterable[bytes], name: str, content_hash: str | None = None
+) -> ImportCounts:
     """Import JSON lines: rows of an export, the API's objects (also as pages of a list), or a results file.
 
-    Runs keep their ids; one that is in the store already is left as it is. The results of a file are a new run each time.
+    Runs keep their ids; one that is in the store already is left as it is, and one whose import was broken off begins
+    again. Results get an id by the lines' content, so that the same holds for them.
 
     Args:
         name: Of the eval that the runs of an export become, and of the run that results become.
+        content_hash: SHA-256 of all lines, in hex digits; None: results are a new run each time.
 
     Raises:
         ExchangeError: a line is none of these; the runs before it are kept, its own is not.
@@ -30,13 +37,15 @@ def import_lines(store: Store, lines: Iterable[bytes], name: str) -> ImportCount
     imports = RunImports(store)
     objects, rows = ObjectImport(store, imports), DashboardImport(store, imports, name)
     results: ResultsImport | None = None
+    n_results = 0
 
     def take(value: Any) -> None:
-        nonlocal results
+        nonlocal results, n_results
         if value.get("object") in _OBJECTS:
             objects.take(value)
         elif MARK in value:
-            results = ResultsImport(store, imports, name, value)
+            results = ResultsImport(store, imports, name, value, _run_id(content_hash, n_results))
+            n_results += 1
         elif results is not None and "run_id" not in value:
             results.take(value)
         else:
@@ -61,3 +70,10 @@ def import_lines(store: Store, lines: Iterable[bytes], name: str) -> ImportCount
     for run_id in imports:
         imports.end(run_id, *objects.ending(run_id))
     return imports.counts
+
+
+def _run_id(content_hash: str | None, place: int) -> str:
+    """The id of the run that the results at a place among the lines' become."""
+    if content_hash is None:
+        return hex_id("evalrun", int(time.time()))
+    return f"evalrun_{sha256(f'{content_hash} {place}'.encode()).hexdigest()[:32]}"

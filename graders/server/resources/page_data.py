@@ -158,9 +158,9 @@ class PageDataResource(Resource):
         upload = form.upload
 
         def take() -> dict[str, Any]:
-            path, _ = upload.finish()
+            path, content_hash = upload.finish()
             with path.open("rb") as lines:
-                found = import_lines(self.service.store, lines, Path(form.filename).stem)
+                found = import_lines(self.service.store, lines, Path(form.filename).stem, content_hash)
             newest = self.service.store.evals.page(Cursor(limit=1, descending=True)).rows
             return {**asdict(found), "eval_id": newest[0].id if newest and found.evals else None}
 
