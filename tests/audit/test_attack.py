@@ -191,6 +191,7 @@ def test_a_models_proposals_are_checked_like_the_others() -> None:
     assert "def grade" in "\n".join(model.received[0].texts)
 
 
+@pytest.mark.slow
 def test_a_climb_shows_what_a_policy_would_drift_to(backends: graders.Backends) -> None:
     """Where length pays, wrong answers get there step by step; where nothing wrong is paid, they stay at the bottom."""
     length = python("def grade(sample, item):\n    text = sample['output_text']\n    return 1.0 if text == item['answer'] else min(1.0, len(text) / 9000)\n")  # fmt: skip

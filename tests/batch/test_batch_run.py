@@ -310,6 +310,7 @@ def test_workers_give_the_same_lines(tmp_path: Path) -> None:
     assert timeless(tmp_path / "away") == timeless(tmp_path / "here")
 
 
+@pytest.mark.slow
 def test_slow_rows_go_to_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a row costs more than sending it away and enough are left, processes are started, as many as jobs says."""
     monkeypatch.setattr(grading, "WORKERS_ROW_S", 0.0)

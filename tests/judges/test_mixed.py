@@ -30,6 +30,7 @@ def alone(behaviour: Behaviour) -> bool:
 MIXED = [behaviour for behaviour in BEHAVIOURS if alone(behaviour)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", [SCORE, pytest.param(LABEL, marks=pytest.mark.slow)], ids=lambda kind: kind.name
 )

@@ -12,6 +12,7 @@ import pytest
 
 from graders_sandbox import Job, Limits, Sandbox
 from graders_sandbox.host import memory, servers, start
+from tests.cases import first
 from tests.sandbox.jails import a_tier
 
 GB = 1024**3
@@ -69,6 +70,7 @@ def test_samples_at_once_fit_in_free_memory(
     assert memory.fitting(limits, tier) == at_once
 
 
+@pytest.mark.slow
 def test_a_machine_short_of_memory_runs_one_at_a_time_and_later_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bound follows what is free while the sandbox works; a number that was asked for stays."""
     monkeypatch.setattr(memory, "_LOOK_S", 0.0)
@@ -117,7 +119,7 @@ def test_samples_are_spread_over_servers_of_their_packages() -> None:
         assert servers() == together
 
 
-@pytest.mark.parametrize("in_flight", [1, 2, 3])
+@pytest.mark.parametrize("in_flight", first(1, [1, 2, 3]))
 def test_what_waits_in_a_server_does_not_run(in_flight: int) -> None:
     """A server is sent more than it may run, so that it need not wait for the host; never more run than asked for."""
     source = (
@@ -151,6 +153,7 @@ def test_what_is_submitted_together_goes_off_at_the_end() -> None:
         assert [future.result(20).value for future in futures] == [0.0, 1.0, 2.0, 3.0, 4.0]
 
 
+@pytest.mark.slow
 def test_a_source_that_waits_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server keeps so many sources compiled; those of samples that wait in it are among them."""
     monkeypatch.setattr(servers, "SOURCES", 2)

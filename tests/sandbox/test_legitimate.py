@@ -200,7 +200,7 @@ from scipy import stats, optimize, linalg, spatial
 def grade(sample, item):
     low = optimize.minimize(lambda x: (x[0] - 3) ** 2, [0.0]).x[0]
     return float(abs(low - 3) < 1e-4 and stats.pearsonr([1, 2, 3], [2, 4, 6.1])[0] > 0.99 and spatial.distance.cosine([1, 0], [1, 0]) == 0)
-""", id="scipy"),
+""", id="scipy", marks=pytest.mark.slow),
     pytest.param("sympy", """
 import sympy
 def grade(sample, item):
@@ -241,7 +241,7 @@ from nltk.stem import PorterStemmer
 from nltk.metrics import edit_distance
 def grade(sample, item):
     return float(sentence_bleu([["a", "b", "c", "d"]], ["a", "b", "c", "d"]) == 1 and PorterStemmer().stem("running") == "run" and edit_distance("ab", "ac") == 1)
-""", id="nltk"),
+""", id="nltk", marks=pytest.mark.slow),
     pytest.param("jsonschema", """
 import jsonschema
 def grade(sample, item):
@@ -266,7 +266,7 @@ def grade(sample, item):
 from rouge_score import rouge_scorer
 def grade(sample, item):
     return rouge_scorer.RougeScorer(["rougeL"]).score("the cat sat", "the cat sat")["rougeL"].fmeasure
-""", id="rouge_score"),
+""", id="rouge_score", marks=pytest.mark.slow),
     pytest.param("yaml", """
 import yaml
 def grade(sample, item):

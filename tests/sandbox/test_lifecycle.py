@@ -393,6 +393,7 @@ def test_a_hung_server_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     assert outcome.attempts >= 2
 
 
+@pytest.mark.slow
 def test_the_least_recently_used_server_ends() -> None:
     """Servers are kept by the packages that sources name; plain sources share one."""
     pytest.importorskip("numpy")

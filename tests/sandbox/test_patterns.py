@@ -101,6 +101,7 @@ def seconds_to_compile(pattern: str) -> float:
     return 10 * (time.thread_time() - started)
 
 
+@pytest.mark.slow
 def test_slow_ones_are_left_to_samples() -> None:
     """Nine hundred slow pieces may not hold up a server."""
     slow = PIECE * 900

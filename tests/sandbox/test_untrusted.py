@@ -297,6 +297,7 @@ def test_the_time_is_for_all_tests_together(one: Sandbox) -> None:
     assert 0 <= statuses.count("passed") <= 2
 
 
+@pytest.mark.slow
 def test_the_child_ends_with_its_sample(one: Sandbox) -> None:
     """A grader that leaves or is out of time takes the code along, and its slot is free again."""
     source = REPORT.replace("raise RuntimeError", "pass\n    raise RuntimeError")

@@ -51,6 +51,7 @@ def servers(sandbox: Sandbox) -> list[int]:
     return [*outer, *(min(below) for pid in outer if (below := descendants(pid)))]
 
 
+@pytest.mark.slow
 def test_a_server_that_is_late_fails_no_test(sandbox: Sandbox) -> None:
     """C1: while the server does not answer, the clock of the code stands still."""
     item = {"tests": 3, "timeout": 1.2, "sleep": 0.4}
@@ -91,6 +92,7 @@ def test_what_a_neighbour_leaves_behind_costs_no_score(sandbox: Sandbox) -> None
     assert [outcome.value for outcome in outcomes[1::2]] == [1.0] * 6
 
 
+@pytest.mark.slow
 def test_emptying_a_folder_takes_the_time_of_who_filled_it() -> None:
     """C1: code that litters runs out of its own time, and its grader does not."""
     with Sandbox() as sandbox:

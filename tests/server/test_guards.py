@@ -132,6 +132,7 @@ def unread(running: Running, n_rows: int = 40_000, buffer: int = 4096) -> socket
     return connection
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_is_given_up(server: Running) -> None:
     """M7 of the review: as many of them as there are batches kept everybody else's out for ever."""
     connections = [unread(server) for _ in range(LIMITS.batches)]

@@ -222,6 +222,7 @@ def test_the_flags_are_those_of_the_client() -> None:
     assert names <= set(NO_ERRORS), openai.__version__
 
 
+@pytest.mark.slow
 def test_overload_is_what_the_client_mends_by_itself() -> None:
     """It comes back after Retry-After until there is a place; without retries it raises what it raises for 429."""
     openai = pytest.importorskip("openai")

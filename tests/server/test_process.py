@@ -152,6 +152,7 @@ def test_a_life(tmp_path: Path) -> None:
     assert "stopped" in said
 
 
+@pytest.mark.slow
 def test_a_row_that_does_not_end_is_cut_when_the_drain_is_over() -> None:
     """Its client is told, in the error body, that a retry may help; the server ends."""
     hanging = python("import time\ndef grade(sample, item):\n    time.sleep(100)\n")

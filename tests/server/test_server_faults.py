@@ -119,6 +119,7 @@ def test_headers_without_end(server: Running) -> None:
         assert not answer or (b"400 Bad Request" in answer and b'"error"' in answer)
 
 
+@pytest.mark.slow
 def test_a_body_has_to_come_in_time(server: Running) -> None:
     """408, which a retry may mend, and the connection ends."""
     with server.connect() as connection:
@@ -213,6 +214,7 @@ def hang(server: Running, seconds: float) -> socket.socket:
     return connection
 
 
+@pytest.mark.slow
 def test_hanging_graders_cost_their_places_until_their_deadlines(server: Running) -> None:
     """Others are answered meanwhile; then each is a row with its flag. One too many is told to come back."""
     hanging = [hang(server, 3.0) for _ in range(LIMITS.code)]

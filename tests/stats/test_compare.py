@@ -315,6 +315,7 @@ def test_sub_rewards_are_held_to_one_error(tmp_path: Path) -> None:
     assert min(sub.p_adjusted for sub in found.subs) > 0.05
 
 
+@pytest.mark.slow
 def test_the_smallest_difference_that_pairs_could_show() -> None:
     """By simulation: pairs with that true difference are found to differ in about four of five runs."""
     chance = np.random.default_rng(5)

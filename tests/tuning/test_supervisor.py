@@ -183,6 +183,7 @@ def test_an_exit_code_is_never_success() -> None:
         assert steps(client, job_id) == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_paused_job_goes_on_where_it_was_and_a_cancelled_one_leaves_no_process() -> None:
     with tuning_server("slow") as (server, client):
         jobs = client.fine_tuning.jobs
