@@ -139,7 +139,7 @@ class TestInABrowser:
     @pytest.mark.parametrize("width", [1240, 390])
     def test_axe_finds_nothing(self, server: Running, dark: bool, width: int) -> None:
         """M10: light and dark, on a desk and a phone, after a run."""
-        with chromium(f"{server.url}/", width=width, dark=dark) as page:
+        with chromium(f"{server.url}/row", width=width, dark=dark) as page:
             page.wait("document.querySelector('#problems .fine')")
             page.key("Enter", CTRL)
 
