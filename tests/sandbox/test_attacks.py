@@ -219,6 +219,7 @@ def test_a_touched_scene_is_seen() -> None:
     assert {"the file", "the folder's content", "the process", "the tcp listener was reached"} <= set(touched)
 
 
+@pytest.mark.slow
 def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     """`python -m graders_sandbox attack` says how many held, as text and as JSON; 0 when all did."""
     from graders_sandbox.host.attacks import main
