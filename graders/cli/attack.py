@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graders.cli import BROKEN, NOT_MET, OK
-from graders.cli.shared.common import colors, config_option, save, show_problems, spec_argument
+from graders.cli import NOT_MET, OK
+from graders.cli.shared.common import colors, config_option, save, spec_argument
+from graders.cli.shared.refusals import refusals
 from graders.wording import plural
 
 if TYPE_CHECKING:
@@ -90,33 +91,21 @@ def command(
     """
     import graders
     from graders.audit.climb import climb
-    from graders.audit.probe import CannotCheck
     from graders.audit.search import attack
-    from graders.errors import SpecError
-    from graders.models import ConfigError
 
     def show(done: int, planned: int, found: int) -> None:
         click.echo(f"\r{done:,} of {planned:,} samples, {found:,} paid", nl=False, err=True)
 
-    try:
-        with graders.Backends(config=config) as backends:
-            grader = graders.compile(spec_argument(spec), backends=backends)
-            if climbs:
-                _show_climb(climb(grader, rows, budget=budget, backends=backends), as_json=as_json)
-                return OK
-            found = attack(
-                grader, rows, families=families or None, accept=accept, budget=budget, seconds=seconds,
-                max_calls=max_calls, start=start, model=model, backends=backends,
-                on_progress=show if sys.stderr.isatty() and not quiet else None,
-            )  # fmt: skip
-    except SpecError as error:
-        show_problems(error.problems)
-        return NOT_MET
-    except CannotCheck as error:
-        click.echo(f"error: {error}", err=True)
-        return BROKEN
-    except (ValueError, ConfigError) as error:
-        raise click.UsageError(str(error)) from None
+    with refusals(), graders.Backends(config=config) as backends:
+        grader = graders.compile(spec_argument(spec), backends=backends)
+        if climbs:
+            _show_climb(climb(grader, rows, budget=budget, backends=backends), as_json=as_json)
+            return OK
+        found = attack(
+            grader, rows, families=families or None, accept=accept, budget=budget, seconds=seconds,
+            max_calls=max_calls, start=start, model=model, backends=backends,
+            on_progress=show if sys.stderr.isatty() and not quiet else None,
+        )  # fmt: skip
     if as_json:
         click.echo(json.dumps(_document(found), indent=2, ensure_ascii=False, default=repr))
     else:

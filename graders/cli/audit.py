@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graders.cli import BROKEN, NOT_MET, OK
-from graders.cli.shared.common import colors, config_option, show_problems, spec_argument
+from graders.cli import NOT_MET, OK
+from graders.cli.shared.common import colors, config_option, spec_argument
+from graders.cli.shared.refusals import refusals
 from graders.wording import plural
 
 if TYPE_CHECKING:
@@ -75,25 +76,13 @@ def command(
     """
     import graders
     from graders.audit.check import check_reward
-    from graders.audit.probe import CannotCheck
-    from graders.errors import SpecError
-    from graders.models import ConfigError
 
-    try:
-        with graders.Backends(config=config) as backends:
-            grader = graders.compile(spec_argument(spec), backends=backends)
-            found = check_reward(
-                grader, rows, checks=checks or None, skip=skip, blind_to=blind_to, scale=scale, max_rows=max_rows,
-                backends=backends,
-            )  # fmt: skip
-    except SpecError as error:
-        show_problems(error.problems)
-        return NOT_MET
-    except CannotCheck as error:
-        click.echo(f"error: {error}", err=True)
-        return BROKEN
-    except (ValueError, ConfigError) as error:
-        raise click.UsageError(str(error)) from None
+    with refusals(), graders.Backends(config=config) as backends:
+        grader = graders.compile(spec_argument(spec), backends=backends)
+        found = check_reward(
+            grader, rows, checks=checks or None, skip=skip, blind_to=blind_to, scale=scale, max_rows=max_rows,
+            backends=backends,
+        )  # fmt: skip
     if as_json:
         click.echo(
             json.dumps([_document(finding) for finding in found], indent=2, ensure_ascii=False, default=repr)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from graders.cli import BROKEN, NOT_MET
-from graders.cli.shared.common import colors, config_option, data_options, save, show_problems, spec_argument
+from graders.cli.shared.common import colors, config_option, data_options, save, spec_argument
 from graders.cli.shared.gates import (
     exit_code,
     inconclusive_option,
@@ -17,6 +16,7 @@ from graders.cli.shared.gates import (
     say_unmet,
     surely_option,
 )
+from graders.cli.shared.refusals import refusals
 from graders.wording import plural
 
 if TYPE_CHECKING:
@@ -120,10 +120,8 @@ def command(
     """
     import graders
     from graders.audit.calibration import calibrate, gate
-    from graders.errors import ModelStop, SpecError
-    from graders.models import ConfigError
 
-    try:
+    with refusals():
         with graders.Backends(config=config) as backends:
             rows = _rows(spec, data, fields, backends)
             effects = _effects(rows, probes, swap, group, probe_rows)
@@ -132,14 +130,6 @@ def command(
                 width=width, effects=effects,
             )  # fmt: skip
         held = [gate(found, demand, surely=surely) for demand in gates]
-    except SpecError as error:
-        show_problems(error.problems)
-        return NOT_MET
-    except ModelStop as error:
-        click.echo(f"error: {error}", err=True)
-        return BROKEN
-    except (ValueError, ConfigError) as error:
-        raise click.UsageError(str(error)) from None
     text = json.dumps(found.to_json(), indent=2, ensure_ascii=False)
     if output == "-":
         click.echo(text)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graders.cli import BROKEN, NOT_MET, OK
-from graders.cli.shared.common import colors, config_option, save, show_problems, spec_argument
+from graders.cli import NOT_MET, OK
+from graders.cli.shared.common import colors, config_option, save, spec_argument
+from graders.cli.shared.refusals import refusals
 from graders.wording import plural
 
 if TYPE_CHECKING:
@@ -51,22 +52,10 @@ def command(
     """
     import graders
     from graders.audit.mutation import mutate
-    from graders.audit.probe import CannotCheck
-    from graders.errors import SpecError
-    from graders.models import ConfigError
 
-    try:
-        with graders.Backends(config=config) as backends:
-            grader = graders.compile(spec_argument(spec), backends=backends)
-            found = mutate(grader, rows, max_mutants=max_mutants, backends=backends)
-    except SpecError as error:
-        show_problems(error.problems)
-        return NOT_MET
-    except CannotCheck as error:
-        click.echo(f"error: {error}", err=True)
-        return BROKEN
-    except (ValueError, ConfigError) as error:
-        raise click.UsageError(str(error)) from None
+    with refusals(), graders.Backends(config=config) as backends:
+        grader = graders.compile(spec_argument(spec), backends=backends)
+        found = mutate(grader, rows, max_mutants=max_mutants, backends=backends)
     if as_json:
         click.echo(json.dumps(_document(found), indent=2, ensure_ascii=False, default=repr))
     else:

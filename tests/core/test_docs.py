@@ -55,7 +55,7 @@ def test_the_first_command_does_the_main_job(tmp_path: Path) -> None:
 
 
 def test_the_second_command_runs_the_tests() -> None:
-    assert marked("tests").strip() == ".venv/bin/python -m pytest -n 2"
+    assert marked("tests").strip() == ".venv/bin/python -m pytest -n 4"
 
 
 def test_every_command_is_in_the_readme() -> None:
