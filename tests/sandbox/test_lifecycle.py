@@ -347,22 +347,28 @@ def servers_of(sandbox: Sandbox, known: dict[int, list[int]]) -> list[int]:
 
 
 def kill_servers_under(tier: str, count: int, every: int) -> None:
-    """Grade `count` samples; kill a server, outer or inner, whenever so many outcomes have come."""
+    """Grade `count` samples; kill a server, outer or inner, whenever so many outcomes have come.
+
+    On a busy machine a kill may meet a server that has no sample just then: rounds go on until one had.
+    """
     need(tier)
     choice = random.Random(3)
     source = "import time\ndef grade(s, i):\n    time.sleep(0.01)\n    return i['x'] + 1.0"
-    values, attempts = [], []
     known: dict[int, list[int]] = {}
     with Sandbox(tier=tier, in_flight=4) as sandbox:
-        for outcome in sandbox.run_many(Job(source, {}, {"x": x}) for x in range(count)):
-            values.append(outcome.value)
-            attempts.append(outcome.attempts)
-            if len(values) % every == 0:
-                with suppress(ProcessLookupError):
-                    os.kill(choice.choice(servers_of(sandbox, known)), signal.SIGKILL)
+        for _ in range(5):
+            values, attempts = [], []
+            for outcome in sandbox.run_many(Job(source, {}, {"x": x}) for x in range(count)):
+                values.append(outcome.value)
+                attempts.append(outcome.attempts)
+                if len(values) % every == 0 and (servers := servers_of(sandbox, known)):
+                    with suppress(ProcessLookupError):
+                        os.kill(choice.choice(servers), signal.SIGKILL)
 
-    assert values == [x + 1.0 for x in range(count)]
-    assert max(attempts) > 1
+            assert values == [x + 1.0 for x in range(count)]
+            if max(attempts) > 1:
+                return
+    pytest.fail("no kill met a sample")
 
 
 @pytest.mark.parametrize("tier", first(1, TIERS_TO_KILL))
