@@ -16,6 +16,7 @@ from graders.cli.shared.common import (
     data_options,
     document_argument,
     grader_option,
+    judge_options,
     judges_of,
     price_by,
     show_problems,
@@ -67,20 +68,7 @@ SUMMARY_ROWS = 200_000
 @click.option(
     "--merge/--no-merge", default=None, help="Ask a judge equal questions once; default: where repeatable."
 )
-@click.option(
-    "--cache",
-    type=click.Path(dir_okay=False),
-    help="Keep judges' verdicts in this file, and use those in it.",
-)
-@click.option(
-    "--max-calls", type=click.IntRange(0), metavar="N", help="Stop after this many calls of judges."
-)
-@click.option(
-    "--max-cost",
-    type=click.FloatRange(0),
-    metavar="X",
-    help="Stop when the judges have cost this, by [prices].",
-)
+@judge_options
 @click.option(
     "--no-texts", is_flag=True, help="Leave the data rows out of OUT: smaller, but the report has no texts."
 )

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from graders.cli.shared.common import colors, config_option, data_options, save, spec_argument
+from graders.cli.shared.common import (
+    colors,
+    config_option,
+    data_options,
+    group_option,
+    label_threshold_option,
+    save,
+    spec_argument,
+)
 from graders.cli.shared.gates import (
     exit_code,
     inconclusive_option,
@@ -45,14 +53,8 @@ def _swap(context: click.Context, option: click.Parameter, given: str | None) ->
     metavar="FIELD",
     help="Field with a person's label: true/false, 0/1, pass/fail, a number; once for each annotator.",
 )
-@click.option(
-    "--label-threshold", type=float, metavar="X", help="Labels are numbers, and those from X on say yes."
-)
-@click.option(
-    "--group",
-    metavar="FIELD",
-    help="Rows with the same FIELD are of one item; '': no two are. Default: `x`, `x#2` are.",
-)
+@label_threshold_option
+@group_option
 @click.option(
     "--slice",
     "slices",

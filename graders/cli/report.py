@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from graders.cli.shared.common import config_option, price_by, save
+from graders.cli.shared.common import config_option, group_option, label_threshold_option, price_by, save
 from graders.cli.shared.gates import exit_code, gate_options, say_unmet
 from graders.cli.shared.github import github_option, show_on_github
 
@@ -26,14 +26,8 @@ ENDINGS = {".html": "html", ".htm": "html", ".md": "md", ".json": "json", ".xml"
 @click.option(
     "--label", metavar="FIELD", help="Field with a human's verdict: true/false, 0/1, pass/fail, a number."
 )
-@click.option(
-    "--label-threshold", type=float, metavar="X", help="Labels are numbers, and those from X on say yes."
-)
-@click.option(
-    "--group",
-    metavar="FIELD",
-    help="Rows with the same FIELD are of one item; '': no two are. Default: `x`, `x#2` are.",
-)
+@label_threshold_option
+@group_option
 @click.option("--reference", metavar="FIELD", help="Field with the text that outputs are compared with.")
 @click.option(
     "--claims",

@@ -30,6 +30,14 @@ grader_option = click.option(
     help="Of a document with several graders, this one; default: all.",
 )
 strict_option = click.option("--strict", is_flag=True, help="Refuse what the hosted service would refuse.")
+label_threshold_option = click.option(
+    "--label-threshold", type=float, metavar="X", help="Labels are numbers, and those from X on say yes."
+)
+group_option = click.option(
+    "--group",
+    metavar="FIELD",
+    help="Rows with the same FIELD are of one item; '': no two are. Default: `x`, `x#2` are.",
+)
 unsandboxed_option = click.option(
     "--unsandboxed", is_flag=True, help="Run python graders without a jail; only for programs that you wrote."
 )
@@ -62,6 +70,31 @@ _DATA_OPTIONS = (
 def data_options(command: Callable[..., int]) -> Callable[..., int]:
     """How DATA is read: --sample-field, --item-field, --map, --id-field, --format."""
     for option in reversed(_DATA_OPTIONS):
+        command = option(command)
+    return command
+
+
+_JUDGE_OPTIONS = (
+    click.option(
+        "--cache",
+        type=click.Path(dir_okay=False),
+        help="Keep judges' verdicts in this file, and use those in it.",
+    ),
+    click.option(
+        "--max-calls", type=click.IntRange(0), metavar="N", help="Stop after this many calls of judges."
+    ),
+    click.option(
+        "--max-cost",
+        type=click.FloatRange(0),
+        metavar="X",
+        help="Stop when the judges have cost this, by [prices].",
+    ),
+)
+
+
+def judge_options(command: Callable[..., int]) -> Callable[..., int]:
+    """What judges may cost, as for `judges_of`: --cache, --max-calls, --max-cost."""
+    for option in reversed(_JUDGE_OPTIONS):
         command = option(command)
     return command
 

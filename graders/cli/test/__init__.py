@@ -5,7 +5,13 @@ from __future__ import annotations
 import click
 
 from graders.cli import NOT_MET, OK
-from graders.cli.shared.common import config_option, show_problems, strict_option, unsandboxed_option
+from graders.cli.shared.common import (
+    config_option,
+    judge_options,
+    show_problems,
+    strict_option,
+    unsandboxed_option,
+)
 from graders.cli.shared.github import github_option
 from graders.cli.test.session import Choice, Session, listed
 
@@ -33,20 +39,7 @@ from graders.cli.test.session import Choice, Session, listed
 )
 @click.option("--junit", metavar="FILE", help="Write JUnit XML too, a test case for each test.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
-@click.option(
-    "--cache",
-    type=click.Path(dir_okay=False),
-    help="Keep judges' verdicts in this file, and use those in it.",
-)
-@click.option(
-    "--max-calls", type=click.IntRange(0), metavar="N", help="Stop after this many calls of judges."
-)
-@click.option(
-    "--max-cost",
-    type=click.FloatRange(0),
-    metavar="X",
-    help="Stop when the judges have cost this, by [prices].",
-)
+@judge_options
 @github_option
 @strict_option
 @config_option
