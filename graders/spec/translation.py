@@ -66,8 +66,8 @@ _EXPECTED = {
 def translate(error: ValidationError, model: type[BaseModel], problems: Problems) -> None:
     """Report every finding of a failed validation of `model`."""
     for found in error.errors(include_url=False)[: PROBLEMS_MAX + 1]:
-        loc = tuple(step for step in found["loc"] if not str(step).startswith(_TAG))
         kind, value, context = found["type"], found["input"], found.get("ctx", {})
+        loc = _unmarked(kind, found["loc"])
         where = problems.where(*loc)
         if kind == "missing":
             problems.error(missing(where), "missing_required_parameter", *loc)
@@ -86,6 +86,13 @@ def translate(error: ValidationError, model: type[BaseModel], problems: Problems
         else:
             message = f"Invalid value for '{where}': {found['msg']}."
             problems.error(message, "invalid_value", *loc)
+
+
+def _unmarked(kind: str, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """A path as the user wrote it. A key of theirs may begin as a mark does: an unknown one, or one of a free map."""
+    theirs = 1 if kind == "extra_forbidden" or kind in _EXPECTED else 0
+    marked, last = loc[: len(loc) - theirs], loc[len(loc) - theirs :]
+    return (*(step for step in marked if not str(step).startswith(_TAG)), *last)
 
 
 def _bad_word(value: Json, allowed: Sequence[str], loc: tuple[str | int, ...], problems: Problems) -> None:

@@ -91,6 +91,26 @@ def test_a_generated_name_is_the_same_on_every_answer() -> None:
     assert graders.compile(spec).name == "string_check"
 
 
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        pytest.param({**string_check(), "#": 1}, "#", id="a grader's field (found by fuzzing)"),
+        pytest.param(score_model(sampling_params={"#text": 1}), "sampling_params.#text", id="a nested field"),
+        pytest.param(
+            {"type": "endpoint", "url": "https://grader.test", "headers": {"#part": 5}},
+            "headers.#part",
+            id="a free name",
+        ),
+    ],
+)
+def test_a_key_that_looks_like_a_mark_of_the_parser_is_named(spec: dict[str, Any], path: str) -> None:
+    """`#` marks the members of unions in pydantic's paths; a user's key may begin with it."""
+    with pytest.raises(graders.SpecError) as caught:
+        graders.validate(spec)
+
+    assert [problem.path for problem in caught.value.problems] == [path]
+
+
 def test_places_in_a_file(tmp_path: Path) -> None:
     """Each problem of a file has its line and column, in the order of the file."""
     file = tmp_path / "spec.json"

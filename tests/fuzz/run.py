@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 INPUT_MAX_BYTES = 4096
 
 
-def fuzz(target: str, seconds: int) -> None:
+def fuzz(target: str, seconds: int, seed: int) -> None:
     """Never returns: the fuzzer ends its process."""
     import atheris
 
@@ -29,7 +29,7 @@ def fuzz(target: str, seconds: int) -> None:
     found, new = HERE / "found", tempfile.mkdtemp(prefix="graders-fuzz-")
     found.mkdir(exist_ok=True)
     arguments = [
-        sys.argv[0], f"-max_total_time={seconds}", f"-max_len={INPUT_MAX_BYTES}", "-timeout=10", "-rss_limit_mb=2048",
+        sys.argv[0], f"-max_total_time={seconds}", f"-seed={seed}", f"-max_len={INPUT_MAX_BYTES}", "-timeout=30", "-rss_limit_mb=2048",
         f"-artifact_prefix={found}/{target}-", "-verbosity=0", "-print_final_stats=1", new, str(HERE / "corpus" / target),
     ]  # fmt: skip
     atheris.Setup(arguments, TARGETS[target])
@@ -42,14 +42,18 @@ def main() -> int:
     )
     parser.add_argument("targets", nargs="*", metavar="TARGET")
     parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument(
+        "--seed", type=int, default=0, help="the search's; 0, the default: another one each time"
+    )
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     targets = options.targets or sorted(path.name for path in (HERE / "corpus").iterdir())
     if options.here:
-        fuzz(targets[0], options.seconds)
+        fuzz(targets[0], options.seconds, options.seed)
     failed = []
     for target in targets:
-        command = [sys.executable, __file__, target, "--seconds", str(options.seconds), "--here"]
+        command = [sys.executable, __file__, target, "--seconds", str(options.seconds)]
+        command += ["--seed", str(options.seed), "--here"]
         done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
         runs = [line.split()[-1] for line in done.stderr.splitlines() if "number_of_executed_units" in line]
         print(
