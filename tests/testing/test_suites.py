@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -20,6 +21,7 @@ from graders.config.harmless import settings_that_need_trust
 from graders.judges.scripted import Step
 from graders.models import ScriptedJudge
 from graders.testing import read_suite
+from graders.testing.suite_runs import Outcome, SuiteRun
 from tests.batch.support import write_spec
 from tests.specs import multi, score_model, string_check
 
@@ -279,6 +281,21 @@ def test_watch_runs_a_test_again_when_its_data_changes() -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_ctrl_c_after_the_last_row_ends_watching(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes when nothing is left to stop: the run is whole, and its code is the command's."""
+    outcomes = SuiteRun.outcomes
+
+    def interrupted_late(run: SuiteRun) -> Iterator[Outcome]:
+        yield from outcomes(run)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(SuiteRun, "outcomes", interrupted_late)
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it goes on watching"))
+    suite(CAPITALS + "fail_under = 0.5\n")
+
+    assert grader("--watch").return_value == 0
 
 
 def _until(stream: Iterator[str], word: str) -> str:

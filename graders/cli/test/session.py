@@ -30,7 +30,7 @@ from graders.cli.shared.github import (
 from graders.cli.test.suites import results_folder, state_of, suite_of
 
 if TYPE_CHECKING:
-    from graders.batch.progress import Progress
+    from graders.batch.progress import Progress, Stop
     from graders.engine.backends import Backends
     from graders.testing.suite_runs import Outcome
     from graders.testing.suites import Suite
@@ -85,14 +85,20 @@ class Session:
         Raises:
             SpecError: a spec is not valid.
         """
+        return self._graded(tests)[0]
+
+    def _graded(self, tests: Suite) -> tuple[int, bool]:
+        """The exit code, and whether Ctrl-C came, which may have found all rows done."""
         import graders
+        from graders.batch.progress import Stop
 
         judges = judges_of(self.config, **self.judges)
         backends = graders.Backends(config=self.config, unsandboxed=self.unsandboxed, **judges)
         with backends, results_folder(self.output) as folder:
-            outcomes = list(self._outcomes(tests, backends, folder))
+            with Stop(lambda text: click.echo(f"\n{text}", err=True)) as stop:
+                outcomes = list(self._outcomes(tests, backends, folder, stop))
             self._show(tests, outcomes, backends.asked)
-        return _code(outcomes)
+        return _code(outcomes), stop.requested
 
     def watch(self) -> int:
         """Run the tests whose files change, until Ctrl-C; the exit code is that of the last run."""
@@ -109,33 +115,31 @@ class Session:
                     changed = [name for name, state in states.items() if seen.get(name) != state]
                     seen = states
                     if changed:
-                        code = self.run(tests.chosen(changed))
+                        code, stopped = self._graded(tests.chosen(changed))
+                        if stopped:
+                            break
                         click.echo(f"{time.strftime('%H:%M:%S')} watching; Ctrl-C ends", err=True)
                 except (SpecError, ConfigError, click.UsageError) as error:
                     if seen.get("") != str(error):
                         click.echo(f"error: {error}", err=True)
                     seen, code = {"": str(error)}, NOT_MET
-                if code == INTERRUPTED:
-                    break
                 time.sleep(WATCH_S)
         return code
 
-    def _outcomes(self, tests: Suite, backends: Backends, folder: Path) -> Iterator[Outcome]:
-        from graders.batch.progress import Stop
+    def _outcomes(self, tests: Suite, backends: Backends, folder: Path, stop: Stop) -> Iterator[Outcome]:
         from graders.testing.suite_runs import SuiteRun, compile_suite
 
         compiled = compile_suite(tests, backends, strict=self.strict)
         for grader in compiled.values():
             show_problems(grader.warnings)
-        with Stop(lambda text: click.echo(f"\n{text}", err=True)) as stop:
-            runs = SuiteRun(
-                tests, compiled, folder,
-                limit=self.limit, price=price_by(self.config), progress=_progress_line(), stop=stop,
-            )  # fmt: skip
-            for outcome in runs.outcomes():
-                yield outcome
-                if self.fail_fast and outcome.verdict != "passed":
-                    return
+        runs = SuiteRun(
+            tests, compiled, folder,
+            limit=self.limit, price=price_by(self.config), progress=_progress_line(), stop=stop,
+        )  # fmt: skip
+        for outcome in runs.outcomes():
+            yield outcome
+            if self.fail_fast and outcome.verdict != "passed":
+                return
 
     def _show(self, tests: Suite, outcomes: Sequence[Outcome], asked: Mapping[str, object]) -> None:
         from graders.testing.suite_junit import suite_junit
