@@ -1,4 +1,4 @@
-"""How many graders the checks and the attack find: `python -m tests.audit.measure [check|attack] [public|unseen]`."""
+"""How many graders the checks and the attack find: `python -m tests.audit.measure [check|attack] [public|unseen|reported]`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import graders
 from graders.audit import attack
 from graders.config.config import Config
 from graders.testing import check_reward
-from tests.audit import public_graders, unseen_graders
+from tests.audit import public_graders, reported, unseen_graders
 from tests.audit.public_graders import PublicGrader
 
 
@@ -46,5 +46,5 @@ def run(
 
 if __name__ == "__main__":
     way, which = [*sys.argv[1:], *("check", "public")[len(sys.argv) - 1 :]]
-    graders_of = {"public": public_graders, "unseen": unseen_graders}[which]
+    graders_of = {"public": public_graders, "unseen": unseen_graders, "reported": reported}[which]
     run({"check": by_check, "attack": by_attack}[way], graders_of.FLAWED, graders_of.SOUND)

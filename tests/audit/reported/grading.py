@@ -1,0 +1,104 @@
+"""Graders written as functions: what a report describes, in our own words, and what would have been right.
+
+A function takes the reply's text (or its tool calls) and the item. Its source, with the helpers that it calls, is the program of the
+grader, so that the graders are formatted and type-checked like any other code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from tests.audit.public_graders import PublicGrader, Rows
+from tests.specs import python
+
+Item = dict[str, Any]
+#: Names and arguments of the calls of a reply.
+Calls = list[tuple[str, dict[str, Any]]]
+Grade = Callable[[Any, Item], float]
+
+FLAWED: list[PublicGrader] = []
+SOUND: list[PublicGrader] = []
+
+#: What a parameter of that name is given.
+GIVEN = {
+    "sample": "sample",
+    "text": "sample.get('output_text') or ''",
+    "calls": "[(c['function']['name'], json.loads(c['function']['arguments'])) for c in sample.get('output_tools') or []]",
+}
+
+
+def the_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def the_tag(text: str) -> str | None:
+    found = re.findall(r"<answer>(.*?)</answer>", text, re.S)
+    return found[0].strip() if len(found) == 1 else None
+
+
+def run_query(item: Item, query: str) -> list[Any] | None:
+    import sqlite3
+
+    db = sqlite3.connect(":memory:")
+    db.execute("create table sales (city text, amount int)")
+    db.executemany("insert into sales values (?, ?)", item["sales"])
+    try:
+        return db.execute(query).fetchall()
+    except sqlite3.Error:
+        return None
+
+
+def is_box(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(isinstance(v, (int, float)) for v in value)
+
+
+HELPERS = (the_json, is_box, the_tag, run_query)
+
+
+def program_of(function: Grade) -> dict[str, Any]:
+    """The spec of a grader that runs the function's source."""
+    source = inspect.getsource(function)
+    source = source[source.index("def ") :]
+    helpers = [inspect.getsource(h) for h in HELPERS if re.search(rf"\b{h.__name__}\(", source)]
+    parameter = next(iter(inspect.signature(function).parameters))
+    call = f"def grade(sample, item):\n    return {function.__name__}({GIVEN[parameter]}, item)\n"
+    return python(
+        "\n\n".join(
+            ["from __future__ import annotations\n\nimport json\nimport re\n", *helpers, source, call]
+        )
+    )
+
+
+def flawed(rows: Rows, source: str, flaw: str) -> Callable[[Grade], Grade]:
+    """Adds a grader with one flaw, known from `source`."""
+
+    def add(function: Grade) -> Grade:
+        FLAWED.append(PublicGrader(function.__name__, flaw, source, program_of(function), rows))
+        return function
+
+    return add
+
+
+def sound(rows: Rows, source: str) -> Callable[[Grade], Grade]:
+    """Adds a grader that pays right answers alone: the repair that `source` asks for, or the task as it is meant there."""
+
+    def add(function: Grade) -> Grade:
+        SOUND.append(PublicGrader(function.__name__, "", source, program_of(function), rows))
+        return function
+
+    return add
+
+
+def flawed_spec(name: str, rows: Rows, source: str, flaw: str, spec: dict[str, Any]) -> None:
+    FLAWED.append(PublicGrader(name, flaw, source, spec, rows))
+
+
+def sound_spec(name: str, rows: Rows, source: str, spec: dict[str, Any]) -> None:
+    SOUND.append(PublicGrader(name, "", source, spec, rows))
