@@ -73,6 +73,13 @@ TOKEN_ENV = "GRADERS_TOKEN"
     is_flag=True,
     help="Take fine-tuning jobs for the models in [tuning.models] of graders.toml. They write gigabytes.",
 )
+@click.option(
+    "--claims",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="What was found out about a grader (see grader calibrate --claims), for the pages to show beside its rates.",
+)
 @strict_option
 @config_option
 @unsandboxed_option
@@ -88,6 +95,7 @@ def command(
     record: bool,
     retention_days: float,
     tuning: bool,
+    claims: tuple[str, ...],
     strict: bool,
     config: str | None,
     unsandboxed: bool,
@@ -155,6 +163,7 @@ def command(
                 store=store,
                 recording=Recording(retention_days) if record else None,
                 tuning=tuning,
+                claims=claims,
             )
             serve(
                 application,

@@ -24,11 +24,13 @@ class Binding:
         fields: Path of a field of the spec, such as `input` or `graders.style.model` -> digest of its value.
         settings: What else decides the rewards, by the results' provenance: metric implementations, a hardened judge.
         models: The models that answered, as their servers named them; () without a judge.
+        name: The grader's, which decides no reward: by it an expired verdict is still known to be about this grader.
     """
 
     fields: Mapping[str, str]
     settings: str
     models: tuple[str, ...] = ()
+    name: str = ""
 
     def changes(self, now: Binding) -> Iterator[str]:
         """What is different now, a phrase each; nothing where the verdict still holds.
@@ -44,7 +46,12 @@ class Binding:
             yield f"the model that answers ({', '.join(others)}, not {', '.join(self.models)})"
 
     def to_json(self) -> dict[str, Any]:
-        return {"fields": dict(self.fields), "settings": self.settings, "models": list(self.models)}
+        return {
+            "name": self.name,
+            "fields": dict(self.fields),
+            "settings": self.settings,
+            "models": list(self.models),
+        }
 
     @classmethod
     def from_json(cls, value: Any) -> Binding:
@@ -53,12 +60,14 @@ class Binding:
             ValueError: it is not what `to_json` gives.
         """
         match value:
-            case {"fields": dict(fields), "settings": str(settings), "models": list(models)}:
-                return cls(
-                    {str(path): str(found) for path, found in fields.items()},
-                    settings,
-                    tuple(map(str, models)),
-                )
+            case {
+                "name": str(name),
+                "fields": dict(fields),
+                "settings": str(settings),
+                "models": list(models),
+            }:
+                digests = {str(path): str(found) for path, found in fields.items()}
+                return cls(digests, settings, tuple(map(str, models)), name)
         raise ValueError("its binding has another form")
 
 
@@ -74,10 +83,32 @@ def binding(spec: SpecModel, provenance: Mapping[str, Any], models: Collection[s
         leaves[""] = {key: value for key, value in spec.to_json().items() if key != "graders"}
     for key, values in leaves.items():
         fields.update(
-            {f"{key}{name}": _digest(value) for name, value in values.items() if name not in _WITHOUT_EFFECT}
+            {
+                f"{key}{name}": _digest(_in_parts(value))
+                for name, value in values.items()
+                if name not in _WITHOUT_EFFECT
+            }
         )
     settings = {key: value for key, value in provenance.items() if key not in _OF_ENGINE}
-    return Binding(fields, _digest(settings), tuple(sorted(models)))
+    return Binding(fields, _digest(settings), tuple(sorted(models)), spec.name)
+
+
+def _in_parts(value: Any) -> Any:
+    """Messages in the form in which evals keep them; any other value as it is."""
+    if not isinstance(value, list) or not all(isinstance(one, dict) and "role" in one for one in value):
+        return value
+    return [
+        {"role": one["role"], "content": [_as_part(part) for part in _listed(one.get("content"))]}
+        for one in value
+    ]
+
+
+def _listed(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else [content]
+
+
+def _as_part(part: Any) -> Any:
+    return {"type": "input_text", "text": part} if isinstance(part, str) else part
 
 
 def _digest(value: Any) -> str:

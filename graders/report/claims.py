@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ class Claim:
 
     Attributes:
         name: "audit", "attack", "mutation" or "calibration".
+        grader: The name of the grader that it is about; "" where it has none.
         text: What was found, in words.
         expired: What has changed since, a phrase each; () where it still holds.
         corrected: The pass rate that people would give, from the grader's and its errors; None where the claim says nothing
@@ -37,6 +38,7 @@ class Claim:
     """
 
     name: str
+    grader: str
     text: str
     expired: tuple[str, ...]
     corrected: Estimate | None = None
@@ -66,18 +68,35 @@ def claims_about(
     """
     spec = model_of(header.spec)
     now = None if spec is None else binding(spec, header.provenance, models)
-    made = []
+
+    def passed_from(threshold: float) -> Estimate | None:
+        return pass_rate(rewards >= threshold, items) if len(rewards) else None
+
+    return tuple(claims_of(path, now, passed_from))
+
+
+def claims_of(
+    path: str | Path, now: Binding | None, passed_from: Callable[[float], Estimate | None]
+) -> Iterator[Claim]:
+    """The claims of a file, held against what rewards are made with now.
+
+    Args:
+        now: None where nobody knows.
+        passed_from: A threshold -> the part of the rows that pass from there on; None where that is not known.
+
+    Raises:
+        ResultsError: the file cannot be read, or has another form.
+    """
     for name, part in _read(path).items():
         try:
             made_on, text = Binding.from_json(part["binding"]), str(part["text"])
             expired = ("spec",) if now is None else tuple(made_on.changes(now))
-            corrected = None if expired or not len(rewards) else _corrected(part, rewards, items)
+            corrected = None if expired else _corrected(part, passed_from)
         except (KeyError, TypeError, ValueError) as error:
             raise ResultsError(
                 f"{path}: the part '{name}' of this claims file cannot be read: {error}"
             ) from None
-        made.append(Claim(name, text, expired, corrected))
-    return tuple(made)
+        yield Claim(name, made_on.name, text, expired, corrected)
 
 
 def write_claim(path: str | Path, name: str, text: str, made_on: Binding, **more: Any) -> None:
@@ -110,12 +129,12 @@ def _read(path: str | Path) -> Mapping[str, Mapping[str, Any]]:
     return {name: part for name, part in found.items() if isinstance(part, dict)}
 
 
-def _corrected(part: Mapping[str, Any], rewards: Floats, items: Ints | None) -> Estimate | None:
+def _corrected(part: Mapping[str, Any], passed_from: Callable[[float], Estimate | None]) -> Estimate | None:
     sensitivity, specificity = _rate(part.get("sensitivity")), _rate(part.get("specificity"))
     if part.get("threshold") is None or sensitivity is None or specificity is None:
         return None
-    passed = pass_rate(rewards >= float(part["threshold"]), items)
-    return rogan_gladen(passed, sensitivity, specificity)
+    passed = passed_from(float(part["threshold"]))
+    return None if passed is None else rogan_gladen(passed, sensitivity, specificity)
 
 
 def _rate(found: Mapping[str, Any] | None) -> Estimate | None:

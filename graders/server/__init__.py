@@ -9,7 +9,7 @@ Each endpoint translates and calls the same Grader as everybody else. docs/servi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -34,6 +34,7 @@ def app(
     store: Store | None = None,
     recording: Recording | None = None,
     tuning: bool = False,
+    claims: Sequence[str] = (),
 ) -> Application:
     """The application.
 
@@ -47,6 +48,8 @@ def app(
         store: Where files, evals and runs are kept; None: those paths answer 404. It is its owner's to close, who also
             holds its claim: this application executes its runs.
         tuning: Take fine-tuning jobs, which needs a store.
+        claims: Claims files (`grader calibrate --claims FILE`), whose parts the pages show beside the rates of the criteria
+            that they are about.
         recording: Forward /v1/chat/completions and /v1/responses, and keep them in the store; None: do not.
     """
     from graders.engine.backends import Backends
@@ -64,6 +67,7 @@ def app(
         store=store,
         recording=recording,
         tuning=tuning,
+        claims=claims,
         resources=resources,
     )
 

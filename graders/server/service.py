@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -65,12 +65,14 @@ class Service:
         store: Store | None = None,
         recording: Recording | None = None,
         tuning: bool = False,
+        claims: Sequence[str] = (),
         resources: Callable[[Service], Iterable[Endpoints]] = lambda service: (),
     ) -> None:
         self.limits = limits
         self.strict = strict
         self.recording = recording
         self.tuning = tuning
+        self.claims = tuple(claims)
         self.metrics = Metrics()
         self.buffered = Buffered(limits.buffered_bytes)
         self.shared = Shared(backends, limits, self.metrics)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import graders
 from graders.ask import SampleAsk
+from graders.report.binding import binding
+from graders.report.claims import write_claim
 from tests.evals.support import client_of, custom, ended, equals, eval_server, sampled
 from tests.server.support import Running
 
@@ -54,6 +58,19 @@ def rows() -> list[dict[str, Any]]:
         item = {"question": question, "answer": wanted, "picture": f"<image>{PIXEL}</image>"}
         made.append({"item": item if n % 11 == 4 else {**item, "extra": wanted}})
     return made
+
+
+def write_claims(path: Path) -> None:
+    """What is known of two graders of the seeded eval: the judge was calibrated, the comparison was another one when it was
+    attacked."""
+    judge_now, other = (binding(graders.compile(spec).spec, {}) for spec in (JUDGE, equals(operation="ne")))
+    rates = {
+        name: {"value": value, "low": value - 0.05, "high": value + 0.05, "n": 120, "items": 120}
+        for name, value in (("sensitivity", 0.9), ("specificity", 0.8))
+    }
+    text = f"calibrated: kappa 0.81 [0.74, 0.87] on 240 labels {HOSTILE}"
+    write_claim(path, "calibration", text, judge_now, threshold=0.5, **rates)
+    write_claim(path, "attack", "340 wrong samples tried: none is paid like the gold", other)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,7 +11,7 @@ import pytest
 
 from graders.stats.estimates import wilson_of_few
 from tests.evals.support import client_of, ended
-from tests.pages.seeded import N_ITEMS, seeded_server
+from tests.pages.seeded import N_ITEMS, seeded_server, write_claims
 from tests.server.support import Running, serving
 
 
@@ -163,6 +164,30 @@ def test_a_run_is_graded_again(seeded: tuple[Running, str, list[str]]) -> None:
     compared = server.ask("GET", f"/pages/comparison?{urlencode(three)}").json()
     assert [one["run_id"] for one in compared["comparisons"]] == [run.id, other_id]
     assert all(len(pair["verdicts"]) == 3 for pair in compared["data"])
+
+
+def test_claims_stand_beside_the_rates_that_they_qualify(tmp_path: Path) -> None:
+    """Those that hold for a criterion, and expired ones of a grader of its name; a run's rate is corrected by them."""
+    path = tmp_path / "claims.json"
+    write_claims(path)
+    with seeded_server(claims=[str(path)]) as (server, eval_id, (run_id, _)):
+        of_eval = server.ask("GET", f"/pages/evals/{eval_id}").json()["claims"]
+        of_run = server.ask("GET", f"/pages/runs/{run_id}").json()["claims"]
+        path.write_text("{")
+        broken = server.ask("GET", f"/pages/runs/{run_id}").json()["claims"]
+
+    assert [[(one["name"], one["expired"]) for one in some] for some in of_eval] == [
+        [("attack", True)],
+        [("calibration", False)],
+        [],
+    ]
+    assert of_eval[0][0]["text"].startswith("expired, since it was made with another 'operation' of the spec")
+    assert of_eval[1][0]["text"].startswith("calibrated: kappa 0.81 [0.74, 0.87] on 240 labels")
+    assert "corrected" not in of_eval[1][0]["text"]
+    # 111 of 130 pass: (111 / 130 + 0.8 - 1) / (0.9 + 0.8 - 1), as Rogan and Gladen have it
+    assert "pass rate corrected for the grader's errors 0.934" in of_run[1][0]["text"]
+    assert [len(some) for some in broken] == [1, 1, 1]
+    assert "no claims file" in broken[0][0]["text"]
 
 
 def test_report_url_is_a_page(seeded: tuple[Running, str, list[str]]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from graders.store import JobRecord, NewEvent, Store
-from tests.pages.seeded import HOSTILE, N_ITEMS, seeded_server
+from tests.pages.seeded import HOSTILE, N_ITEMS, seeded_server, write_claims
 from tests.server.chromium import BINARY, Page, chromium
 from tests.server.support import Running
 from tests.tuning.support import tuning_server
@@ -169,6 +169,34 @@ def test_an_item_shows_each_criterion(seeded: tuple[Running, str, list[str]]) ->
     assert "invalid_variable_error" in text
     assert "It names a city." in steps
     assert picture == 10
+
+
+def test_claims_stand_beside_the_rates(tmp_path: Path) -> None:
+    """Under a criterion's rate, and above the table of an eval's runs; what they say is text."""
+    claims = tmp_path / "claims.json"
+    write_claims(claims)
+    rows = "[...document.querySelectorAll('.figures tbody tr')].map(row => [...row.querySelectorAll('.claim')].map(one => one.textContent))"
+    with seeded_server(claims=[str(claims)]) as (server, eval_id, (a, _)):
+        with chromium(f"{server.url}/evals/{eval_id}?run_id={a}") as page:
+            page.wait("document.querySelector('.figures .claim')")
+            beside = page.look(rows)
+            expired = page.look("[...document.querySelectorAll('.claim.bad')].map(one => one.textContent)")
+            assert is_safe(page)
+            assert violations(page) == []
+        with chromium(f"{server.url}/evals/{eval_id}") as page:
+            page.wait("document.querySelector('.cautions .claim')")
+            listed = page.look("[...document.querySelectorAll('.cautions li')].map(one => one.innerText)")
+            assert is_safe(page)
+            assert violations(page) == []
+
+    attack, calibration, none = beside
+    assert attack == expired
+    assert attack[0].startswith("attack: expired")
+    assert calibration[0].startswith(
+        "calibration: calibrated: kappa 0.81 [0.74, 0.87] on 240 labels <img src=x"
+    )
+    assert none == []
+    assert [one.splitlines()[0] for one in listed] == ["equal", "helpful"]
 
 
 def test_runs_are_chosen_and_compared(seeded: tuple[Running, str, list[str]]) -> None:

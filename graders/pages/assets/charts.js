@@ -1,4 +1,4 @@
-import { make } from "./dom.js";
+import { make, visible } from "./dom.js";
 
 // Pictures of rates and of curves, and figures in words.
 export const count = n => n.toLocaleString("en");
@@ -49,6 +49,9 @@ export const plural = (n, noun) => `${count(n)} ${n === 1 ? noun : PLURALS[noun]
 export function errorsOf(n) {
   return n ? make("span", { class: "chip failed" }, plural(n, "error")) : null;
 }
+
+// What was found out about a grader, a line each; none where nothing is known.
+export const claimsOf = claims => claims.map(one => make("span", { class: "claim small below " + (one.expired ? "bad" : "soft") }, visible(`${one.name}: ${one.text}`)));
 
 const STATUS_CLASS = { pass: "met", completed: "met", succeeded: "met", fail: "missed", error: "failed", failed: "failed", in_progress: "busy", running: "busy" };
 export function statusOf(status) {

@@ -1,5 +1,5 @@
 import { $, figure, make, oneLine, visible } from "./dom.js";
-import { count, errorsOf, percent, plural, rateOf, statusOf, when } from "./charts.js";
+import { claimsOf, count, errorsOf, percent, plural, rateOf, statusOf, when } from "./charts.js";
 import { itemDetail } from "./item.js";
 import { failure, go, here, link } from "./router.js";
 import { actions, isEnded, progress, time, titleOf, tokens } from "./runs.js";
@@ -47,7 +47,7 @@ function figures(run, criteria, changed) {
   const rows = run.criteria.map((one, place) => make("tr", {},
     make("th", { scope: "row", class: "name" }, make("bdi", {}, visible(one.name))), make("td", {}, criteria[place]?.type ?? "–"),
     make("td", { class: "num" }, count(one.passed)), make("td", { class: "num" }, count(one.failed)), make("td", { class: "num" }, one.errored ? errorsOf(one.errored) : "0"),
-    make("td", {}, rateOf(one.rate)), make("td", { class: "num" }, one.mean === null ? "–" : figure(one.mean))));
+    make("td", {}, rateOf(one.rate), claimsOf(run.claims[place] ?? [])), make("td", { class: "num" }, one.mean === null ? "–" : figure(one.mean))));
   const usage = run.usage.map(one => make("li", {}, `${visible(one.model)} as ${one.role}: ${plural(one.calls, "call")}, ${count(one.prompt_tokens)} + ${count(one.completion_tokens)} tokens` + (one.cost === null ? "" : `, ${one.cost.toPrecision(3)} by [prices]`)));
   return [
     make("p", { class: "soft small" }, progress(run), ` ${run.model ? visible(run.model) + " · " : ""}${run.id} · ${when(run.created_at)} `, actions(run, changed)),

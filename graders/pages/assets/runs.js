@@ -1,5 +1,5 @@
 import { make, meter, visible } from "./dom.js";
-import { count, duration, errorsOf, rateOf, statusOf, when } from "./charts.js";
+import { claimsOf, count, duration, errorsOf, rateOf, statusOf, when } from "./charts.js";
 import { go, link } from "./router.js";
 import { call, read } from "./server.js";
 import { dropZone, runFile } from "./upload.js";
@@ -51,6 +51,8 @@ export async function runsPage(view, evalId) {
     make("p", { class: "eyebrow" }, link("/", "Evals")),
     make("div", { class: "top" }, make("h1", {}, make("bdi", {}, visible(found.name || found.id))), compare),
     make("p", { class: "soft small" }, `${found.id} · created ${when(found.created_at)}`),
+    make("ul", { class: "cautions", "aria-label": "What is known of the graders", hidden: !found.claims.flat().length },
+      names.map((name, place) => found.claims[place].length ? make("li", {}, name, claimsOf(found.claims[place])) : null)),
     dropZone("Drop a JSONL file of items with samples to grade it", file => runFile(evalId, file)),
     make("div", { class: "card flush scroll", tabindex: "0", role: "region", "aria-label": "Runs" },
       make("table", { class: "grid" }, make("thead", {}, make("tr", {}, head.map(name => name ? make("th", { scope: "col" }, name) : make("td")))), list),

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
+from graders.evals.claims import KnownClaims
 from graders.evals.comparison import ALL, NotComparable, compare_runs
 from graders.evals.criteria import thresholds
 from graders.evals.exchange.imported import ExchangeError
@@ -23,6 +24,7 @@ from graders.server.lists import JsonText, choice_of, cursor_of
 from graders.server.multipart import read_form
 from graders.server.resources import Resource
 from graders.server.routing import Routes, get
+from graders.server.service import Service
 from graders.store import Cursor, EvalRecord, ItemFilter, RunRecord, Store
 from graders.store.tables.search import VERDICTS, position
 
@@ -43,6 +45,10 @@ STATUSES = ("pass", "fail", "error")
 
 class PageDataResource(Resource):
     """What the pages show: lists in figures, filtered items, comparisons, curves; and imports."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self._claims = KnownClaims(service.claims, service.shared.backends)
 
     def routes(self) -> Routes:
         return {
@@ -85,6 +91,7 @@ class PageDataResource(Resource):
                 "created_at": record.created_at,
                 "testing_criteria": json.loads(record.testing_criteria),
                 "thresholds": thresholds(record.testing_criteria),
+                "claims": self._claims.of(record.testing_criteria),
                 "data": [run_summary(run, config) for run in page.rows],
                 "has_more": page.has_more,
             }
@@ -92,9 +99,14 @@ class PageDataResource(Resource):
         return Json(await self._do(read))
 
     async def page_run(self, request: Request) -> Response:
-        """A run in figures."""
-        run = await self._do(lambda: self._run(request.path_params["run_id"]))
-        return Json(run_summary(run, self.service.config))
+        """A run in figures, with what is known of its graders."""
+
+        def read() -> dict[str, Any]:
+            run = self._run(request.path_params["run_id"])
+            claims = self._claims.of(self._eval(run.eval_id).testing_criteria, run)
+            return {**run_summary(run, self.service.config), "claims": claims}
+
+        return Json(await self._do(read))
 
     async def page_items(self, request: Request) -> Response:
         """A run's finished items: `?status=&criterion=PLACE&verdict=&low=&high=&sort=score&q=WORDS&after=&limit=`.
