@@ -15,7 +15,7 @@ export const EXAMPLES = {
     "The cat lay on the mat.", { summary: "The cat sat on the mat." }],
   python: [
     { type: "python", name: "number",
-      source: "def grade(sample, item):\n    found = float(sample['output_text'].split()[-1])\n    return 1.0 if abs(found - item['answer']) < 1e-6 else 0.0\n" },
+      source: "def grade(sample, item):\n    try:\n        found = float(sample['output_text'].split()[-1])\n    except (IndexError, ValueError):\n        return 0.0\n    return 1.0 if abs(found - item['answer']) < 1e-6 else 0.0\n" },
     "The answer is 42", { answer: 42 }],
   score_model: [
     { type: "score_model", name: "helpful", model: "gpt-4.1-mini", input: [JUDGE_MESSAGE], range: [0, 1] },
