@@ -56,7 +56,7 @@ def command(
     grader validate --strict spec.yaml
     """
     import graders
-    from graders.engine.compile import missing_embedder
+    from graders.engine.configured import problems_here
     from graders.errors import SpecError
     from graders.kinds.reading import read
     from graders.models import ConfigError
@@ -73,14 +73,14 @@ def command(
         for source in found.sources.values():
             try:
                 checked = read(source, strict=strict)
-                missing = missing_embedder(checked.spec, source, backends)
+                here = problems_here(checked.spec, source, backends)
             except SpecError as error:
                 problems += error.problems
             except ConfigError as error:
                 raise click.UsageError(str(error)) from None
             else:
                 problems += checked.warnings
-                problems += [replace(problem, severity="warning") for problem in missing]
+                problems += [replace(problem, severity="warning") for problem in here]
     invalid = {problem.file for problem in problems if problem.severity == "error"}
     _PRINT["json" if as_json else output_format](problems)
     if not as_json and output_format == "text":

@@ -8,18 +8,12 @@ from functools import partial
 from typing import Any
 
 from graders.engine.backends import Backends
+from graders.engine.configured import embedded_fields, problems_here
 from graders.engine.grader import Grader
 from graders.errors import Problem, SpecError
-from graders.kinds.reading import placed, read
+from graders.kinds.reading import read
 from graders.result import RunResult
-from graders.spec.model import SpecModel
-from graders.spec.reading import Source, load
-
-_NO_EMBEDDER = (
-    "the spec needs an embedder and none is configured: add an [embeddings] table to graders.toml "
-    "(pip install 'local-graders[embeddings]' for a local model, or name an endpoint)."
-)
-
+from graders.spec.reading import load
 
 _default_backends: Backends | None = None
 
@@ -57,13 +51,14 @@ def compile(spec: object, *, backends: Backends | None = None, strict: bool = Fa
         raise SpecError(
             [Problem("", f"the configuration is not valid: {error}", "invalid_config")]
         ) from error
-    if missing := missing_embedder(checked.spec, source, backends):
+    problems = problems_here(checked.spec, source, backends)
+    if missing := [problem for problem in problems if problem.severity == "error"]:
         raise SpecError(missing)
     try:
-        if _embedded(checked.spec):
+        if embedded_fields(checked.spec):
             # whatever is wrong with its table is said now, not by every row
             _ = backends.embedder
-        return Grader(checked.spec, backends, options, checked.warnings)
+        return Grader(checked.spec, backends, options, (*checked.warnings, *problems))
     except (ValueError, ImportError) as error:
         # metric options of the configuration; a library that is not there
         raise SpecError([Problem("", str(error), "invalid_config")]) from error
@@ -77,23 +72,6 @@ def _reduced(grader: Grader) -> tuple[Any, ...]:
 
 # here, since a grader knows nothing of how it was compiled
 copyreg.pickle(Grader, _reduced)
-
-
-def missing_embedder(spec: SpecModel, source: Source, backends: Backends) -> list[Problem]:
-    """One error for each part of a spec that needs an embedder, where none is configured.
-
-    Raises:
-        ConfigError: the configuration is needed to know, and is not valid.
-    """
-    embedded = _embedded(spec)
-    if not embedded or backends.has_embedder:
-        return []
-    return [placed(Problem(path, _NO_EMBEDDER, "no_embedder"), source) for path in embedded]
-
-
-def _embedded(spec: SpecModel) -> list[str]:
-    """Where a spec compares vectors."""
-    return [at + field for at, leaf in spec.leaves().items() if (field := leaf.embedder_field())]
 
 
 def validate(spec: object, *, strict: bool = False) -> dict[str, Any]:

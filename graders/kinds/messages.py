@@ -23,13 +23,6 @@ from graders.template import Template
 TOKEN_LIMIT = "max_completions_tokens"
 TOKEN_LIMIT_SPELLINGS = ("max_completion_tokens", "max_tokens")
 
-#: Judges named in the service's guides -> the day it switches them off (its deprecations page, November 2026).
-RETIRED = {
-    "o1": "2026-10-23", "o3-mini": "2026-10-23", "o4-mini": "2026-10-23", "gpt-4.1-nano": "2026-10-23",
-    "o3": "2026-12-11", "gpt-5": "2026-12-11", "gpt-5-mini": "2026-12-11", "gpt-5-nano": "2026-12-11",
-    "gpt-4o": "2027-01-14", "gpt-4o-mini": "2027-01-14", "gpt-4.1": "2027-01-14", "gpt-4.1-mini": "2027-01-14",
-}  # fmt: skip
-
 
 class _Wire(BaseModel):
     # unknown keys are ignored: official examples carry `file_id: null`, newer ones `prompt_cache_breakpoint`
@@ -172,16 +165,6 @@ def check_model(model: Json, problems: Problems) -> None:
     if isinstance(model, str) and "{{" in model:
         message = f"The model '{model}' is a name: nothing is put in for braces."
         problems.warn(message, "model_template", "model")
-    for name, day in RETIRED.items() if isinstance(model, str) else ():
-        # a dated snapshot is retired with its alias; another model that begins alike is not
-        if model == name or (
-            model.startswith(name + "-20") and model[len(name) + 1 :].replace("-", "").isdigit()
-        ):
-            problems.warn(
-                f"OpenAI retires '{model}' on {day}; a [models.\"{model}\"] table in graders.toml sends it elsewhere.",
-                "model_retired",
-                "model",
-            )
 
 
 def check_messages(messages: Json, problems: Problems) -> None:

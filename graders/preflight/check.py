@@ -20,7 +20,8 @@ from graders.datasets.ids import has_question
 from graders.datasets.read import open_data
 from graders.documents.jobs import TRAIN_ROWS
 from graders.documents.reading import read_document
-from graders.engine.compile import default_backends, missing_embedder
+from graders.engine.compile import default_backends
+from graders.engine.configured import problems_here
 from graders.errors import SpecError
 from graders.kinds.reading import read
 from graders.preflight.findings import CheckReport, Findings
@@ -117,6 +118,6 @@ def _valid(
             for problem in error.problems:
                 findings.problem(problem, name)
             continue
-        for problem in (*checked.warnings, *missing_embedder(checked.spec, source, backends)):
+        for problem in (*checked.warnings, *problems_here(checked.spec, source, backends)):
             findings.problem(problem, name)
         yield name, checked.spec

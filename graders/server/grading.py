@@ -130,16 +130,13 @@ class Graders:
         return await self._on_thread(len(text), self._problems, text)
 
     def _problems(self, text: str) -> tuple[list[Problem], dict[str, Any] | None]:
-        from graders.kinds.reading import read
         from graders.spec.reading import parse_text
 
         try:
-            source = parse_text(text)
-            warnings = read(source, strict=self._strict).warnings
-            grader = graders.compile(_as_spec(source.value), backends=self._backends, strict=self._strict)
+            grader = graders.compile(parse_text(text), backends=self._backends, strict=self._strict)
         except SpecError as error:
             return list(error.problems), None
-        return list(warnings), grader.spec.to_wire()
+        return list(grader.warnings), grader.spec.to_wire()
 
     async def _on_thread(self, n_bytes: int, function: Callable[..., T], *args: Any) -> T:
         """Run what may take milliseconds (a parser, a first import) on a compiling thread."""

@@ -254,8 +254,6 @@ def test_examples_are_valid(example: Path) -> None:
             "rouge_short",
             id="rouge, short",
         ),
-        pytest.param(score_model(model="o3-mini"), "model_retired", id="retired alias"),
-        pytest.param(score_model(model="o3-mini-2025-01-31"), "model_retired", id="retired snapshot"),
         pytest.param(label_model(passing_labels=[]), "no_passing_label", id="nothing passes"),
         pytest.param(label_model(passing_labels=["good", "bad"]), "all_labels_pass", id="everything passes"),
         pytest.param(python("def grade(x):\n    return 1\n"), "invalid_source", id="one parameter"),

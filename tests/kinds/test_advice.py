@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from graders.cli import group
 from graders.engine.backends import Backends
-from graders.engine.compile import missing_embedder
+from graders.engine.configured import problems_here
 from graders.kinds.reading import read
 from graders.preflight.check import check
 from graders.preflight.programs import last_words
@@ -103,7 +103,60 @@ def test_a_configured_embedder_is_enough(tmp_path: Path) -> None:
     spec = load(COSINE)
 
     with Backends(config=str(config)) as backends:
-        assert missing_embedder(read(spec).spec, spec, backends) == []
+        assert problems_here(read(spec).spec, spec, backends) == []
+
+
+RETIRED = [
+    # the judge's name in the spec, graders.toml, the model that is said to end
+    pytest.param("o3-mini", "", "o3-mini", id="an alias"),
+    pytest.param("o3-mini-2025-01-31", "", "o3-mini-2025-01-31", id="a snapshot"),
+    pytest.param("gpt-4o-audio-preview", "", None, id="another model that begins alike"),
+    pytest.param("gpt-4o", '[models."*"]\nbase_url = "http://127.0.0.1:8000/v1"', None, id="every name goes elsewhere"),
+    pytest.param("gpt-4o", '[models."gpt-4*"]\nbase_url = "http://127.0.0.1:8000/v1"', None, id="a pattern does"),
+    pytest.param("gpt-4o", '[judge]\nbase_url = "http://127.0.0.1:8000/v1"', None, id="all judges do"),
+    pytest.param("gpt-4o", '[models."o3"]\nbase_url = "http://127.0.0.1:8000/v1"', "gpt-4o", id="another name does"),
+    pytest.param("gpt-4o", '[models]\n"gpt-4o" = { model = "gpt-6" }', None, id="sent as a model that stays"),
+    pytest.param("mine", '[models]\nmine = { model = "gpt-4o" }', "gpt-4o", id="sent as one that ends"),
+    pytest.param("gpt-4o", "[models", "gpt-4o", id="a configuration that cannot be read"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "config", "model"), RETIRED)
+def test_a_retired_judge_is_warned_of_where_openai_is_asked(
+    name: str, config: str, model: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    file = tmp_path / "graders.toml"
+    file.write_text(config)
+    spec = load(multi("a + b", {"a": score_model(model=name), "b": string_check()}))
+
+    with Backends(config=str(file)) as backends:
+        found = problems_here(read(spec).spec, spec, backends)
+
+    said = [(problem.code, problem.path, problem.message.split("'")[1]) for problem in found]
+    assert said == ([] if model is None else [("model_retired", "graders.a.model", model)])
+
+
+@pytest.mark.parametrize(("config", "times"), [("", 1), ('[judge]\nbase_url = "http://127.0.0.1:1/v1"\n', 0)])
+@pytest.mark.parametrize("command", ["validate", "check", "batch", "run", "test"])
+def test_every_command_knows_where_a_retired_judge_goes(
+    command: str, config: str, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One warning where OpenAI is asked, none where the configuration sends the name elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    Path("graders.toml").write_text(f"{config}max_attempts = 1\n" if config else "")
+    Path("suite.toml").write_text('[tests.a]\nspec = "spec.json"\ndata = "data.jsonl"\nfail_under = 0\n')
+    Path("spec.json").write_text(json.dumps(score_model(model="gpt-4o")))
+    Path("data.jsonl").write_text('{"sample": "a", "item": {"answer": "a"}}\n')
+    arguments = {"run": ["spec.json", "--sample", "a"], "validate": ["spec.json"], "test": ["suite.toml"]}
+
+    done = CliRunner().invoke(
+        group, [command, *arguments.get(command, ["spec.json", "data.jsonl"]), "--config", "graders.toml"]
+    )
+
+    assert done.output.count("OpenAI retires 'gpt-4o'") == times
 
 
 def test_an_unknown_part_is_told_the_known_one() -> None:
