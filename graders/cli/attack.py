@@ -10,6 +10,7 @@ import click
 
 from graders.cli import NOT_MET, OK
 from graders.cli.shared.common import colors, config_option, save, spec_argument
+from graders.cli.shared.progress import ProgressLine
 from graders.cli.shared.refusals import refusals
 from graders.wording import plural
 
@@ -93,8 +94,10 @@ def command(
     from graders.audit.climb import climb
     from graders.audit.search import attack
 
+    line = ProgressLine(quiet=quiet, logged=False)
+
     def show(done: int, planned: int, found: int) -> None:
-        click.echo(f"\r{done:,} of {planned:,} samples, {found:,} paid", nl=False, err=True)
+        line.show(f"{done:,} of {planned:,} samples, {found:,} paid")
 
     with refusals(), graders.Backends(config=config) as backends:
         grader = graders.compile(spec_argument(spec), backends=backends)
@@ -103,9 +106,9 @@ def command(
             return OK
         found = attack(
             grader, rows, families=families or None, accept=accept, budget=budget, seconds=seconds,
-            max_calls=max_calls, start=start, model=model, backends=backends,
-            on_progress=show if sys.stderr.isatty() and not quiet else None,
+            max_calls=max_calls, start=start, model=model, backends=backends, on_progress=show,
         )  # fmt: skip
+    line.clear()
     if as_json:
         click.echo(json.dumps(_document(found), indent=2, ensure_ascii=False, default=repr))
     else:

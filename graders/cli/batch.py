@@ -23,11 +23,11 @@ from graders.cli.shared.common import (
     strict_option,
     unsandboxed_option,
 )
-from graders.cli.shared.endings import ending
+from graders.cli.shared.endings import ending, how_to_go_on
 from graders.cli.shared.gates import exit_code, gate_options
 from graders.cli.shared.github import github_option, show_on_github
 from graders.cli.shared.selection import selection_options
-from graders.cli.shared.talk import Talk, is_file
+from graders.cli.shared.talk import Talk, is_file, say_from_signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -176,7 +176,7 @@ def command(
         with (
             grader.backends,
             _engine(engine, address, grader, jobs) as workers,
-            Stop(talk.from_signal) as stop,
+            Stop(say_from_signal) as stop,
         ):
             run = grade_dataset(
                 grader,
@@ -199,6 +199,10 @@ def command(
                 stop=stop,
                 until_width=until_width,
             )
+    except KeyboardInterrupt:
+        # a signal more than Stop waits for, while the grading or its processes come to an end
+        talk.say(f"interrupted. {how_to_go_on(output)}")
+        return INTERRUPTED
     except BrokenPipeError:
         # the reader of standard output has enough, as `head` does; click would exit 1
         return OK

@@ -41,7 +41,7 @@ class Outcome:
 
     Attributes:
         name: The test's.
-        verdict: "error" when the grading itself broke, or no row could be graded.
+        verdict: "error" when the grading itself broke, or no row could be graded; "interrupted" when not all rows were.
         error: Why it broke; "" when it did not.
         report: What its results say; None without results.
         results: Its results file.
@@ -57,8 +57,8 @@ class Outcome:
 
     @property
     def gates(self) -> tuple[Gate, ...]:
-        """What its demands came to."""
-        return () if self.report is None else self.report.gates
+        """What its demands came to; () where they are not judged."""
+        return () if self.report is None or self.verdict == "interrupted" else self.report.gates
 
     @property
     def unmet(self) -> tuple[Gate, ...]:
@@ -138,7 +138,7 @@ class SuiteRun:
             limit: At most so many rows a test.
             price: As for `make_report`.
             progress: Called a few times a second with the test's name.
-            stop: As for `grade_dataset`; the tests after a stop are not run.
+            stop: As for `grade_dataset`; the tests after a stop are not run, which is the verdict "interrupted" as well.
         """
         self._suite, self._graders, self._folder = suite, graders, Path(folder)
         self._limit, self._price, self._progress, self._stop = limit, price, progress, stop
@@ -146,15 +146,20 @@ class SuiteRun:
     def outcomes(self) -> Iterator[Outcome]:
         """Each outcome as soon as it is known."""
         for name, test in self._suite.tests.items():
-            if self._stop is not None and self._stop.requested:
-                return
             started = time.monotonic()
             # every character of a name that a file system may refuse is written as its code
             results = self._folder / f"{quote(name, safe=' ')}.jsonl"
-            verdict, error, report = self._judged(name, test, results)
+            try:
+                verdict, error, report = self._judged(name, test, results)
+            except KeyboardInterrupt:
+                if self._stop is None:
+                    raise
+                verdict, error, report = "interrupted", "", None
             yield Outcome(name, test, verdict, error, report, results, time.monotonic() - started)
 
     def _judged(self, name: str, test: SuiteTest, results: Path) -> tuple[Verdict, str, Report | None]:
+        if self._stop is not None and self._stop.requested:
+            return "interrupted", "", None
         try:
             run = self._graded(name, test, results)
             report = make_report(

@@ -61,6 +61,8 @@ def _cells(outcome: Outcome) -> tuple[str, ...]:
 def _why(outcome: Outcome) -> Iterator[str]:
     if outcome.error:
         yield f"error: {clean(outcome.error)}"
+    if outcome.verdict == "interrupted":
+        yield "interrupted: what it demands was not judged"
     for gate in outcome.unmet:
         yield f"gate {gate.verdict}: {gate.name} {gate.text}"
     if outcome.report is None:

@@ -223,9 +223,19 @@ def test_a_dead_judge_is_not_called_bad_data(folder: Path) -> None:
     assert "grader check" not in done.stderr
 
 
-def test_progress_on_a_terminal(folder: Path) -> None:
-    """A line that renews itself: rows, rate, failures, the judge's tokens and cost; gone when the summary comes."""
+SUITE = '[tests.a]\nspec = "spec.json"\ndata = "rows.jsonl"\nfail_under = 0\n'
 
+
+@pytest.mark.parametrize(
+    ("arguments", "begins"),
+    [
+        pytest.param(["batch", "spec.json", "rows.jsonl", "-o", "r"], "", id="batch"),
+        pytest.param(["test", "suite.toml"], "a: ", id="a suite, with the test's name"),
+    ],
+)
+def test_progress_on_a_terminal(folder: Path, arguments: list[str], begins: str) -> None:
+    """A line that renews itself: rows, rate, failures, the judge's tokens and cost; gone when the summary comes."""
+    (folder / "suite.toml").write_text(SUITE)
     write_spec(folder / "spec.json", score_model(model="m"))
     with ScriptedJudge(say({"steps": [], "result": 0.5}, delay_s=0.3)) as judge:
         (folder / "graders.toml").write_text(
@@ -233,7 +243,7 @@ def test_progress_on_a_terminal(folder: Path) -> None:
         )
         reader, writer = pty.openpty()
         process = subprocess.Popen(
-            command("spec.json", "rows.jsonl", "-o", "r"),
+            [sys.executable, "-m", "graders.cli", *arguments],
             cwd=folder,
             stderr=writer,
             stdout=subprocess.PIPE,
@@ -252,9 +262,9 @@ def test_progress_on_a_terminal(folder: Path) -> None:
     assert process.returncode == 0, seen
     shown = [line for line in seen.decode().split("\r\x1b[K") if line.strip()]
     assert len(shown) >= 3
-    assert re.match(r"\d+ rows of (about )?20 \(\d+%\)  [\d.]+/s  0 failed", shown[-1]), shown[-1]
+    assert re.match(rf"{begins}\d+ rows of (about )?20 \(\d+%\)  [\d.]+/s  0 failed", shown[-1]), shown[-1]
     assert any(re.search(r"\d+ tokens  cost 0\.\d+", line) for line in shown), shown
-    assert "20 scored" in out
+    assert "20 scored" in out or "a     passed   20    0" in out
     assert seen.endswith(b"\r\x1b[K")
 
 

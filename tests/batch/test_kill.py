@@ -163,6 +163,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     _, talk = process.communicate(timeout=60)
 
     assert process.returncode == 130, said + talk
+    assert "Go on with: grader batch" in talk
     assert sorted(int(row.id) for row in read_results(results).rows) == list(range(6))
 
 

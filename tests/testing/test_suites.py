@@ -23,7 +23,7 @@ from graders.models import ScriptedJudge
 from graders.testing import read_suite
 from graders.testing.suite_runs import Outcome, SuiteRun
 from tests.batch.support import write_spec
-from tests.specs import multi, score_model, string_check
+from tests.specs import multi, python, score_model, string_check
 
 ROOT = Path(__file__).parents[2]
 RIGHT = '{"id": "fr", "sample": "Paris", "item": {"answer": "Paris"}, "topic": "city"}\n'
@@ -296,6 +296,46 @@ def test_ctrl_c_after_the_last_row_ends_watching(monkeypatch: pytest.MonkeyPatch
     suite(CAPITALS + "fail_under = 0.5\n")
 
     assert grader("--watch").return_value == 0
+
+
+HANGS = "import time\ndef grade(sample, item):\n    time.sleep(100 if item['answer'] == 'Rome' else 0)\n    return 1\n"
+
+
+@pytest.mark.parametrize("signals", [pytest.param(1, marks=pytest.mark.slow, id="waits 20 s for the row"), 2])
+def test_an_interrupted_suite_says_how_to_run_the_rest(signals: int) -> None:
+    """After a first Ctrl-C as after a second one: the tests that did not end, whatever had been chosen; exit 130."""
+    write_spec(Path("hangs.json"), {**python(HANGS), "name": "hangs"})
+    table = 'data = "rows.jsonl"\nfail_under = 0\n'
+    tests = {"whole": "spec.json", "half": "hangs.json", "never run": "spec.json"}
+    suite("".join(f'[tests."{name}"]\nspec = "{spec}"\n{table}' for name, spec in tests.items()))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "graders.cli", "test", "-o", "kept", "--test", "*", "--without-tag=slow"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr
+    try:
+        until = time.monotonic() + 60
+        while _lines("kept/half.jsonl") != 2 and time.monotonic() < until:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _until(process.stderr, "once more stops at once")
+        if signals == 2:
+            process.send_signal(signal.SIGINT)
+        out, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert process.returncode == 130
+    assert "1 passed, 2 interrupted" in out
+    assert "half: interrupted: what it demands was not judged" in out
+    assert said.endswith(
+        "interrupted. Go on with: grader test -o kept --without-tag=slow --test=half '--test=never run'\n"
+    )
+
+
+def _lines(path: str) -> int:
+    return Path(path).read_bytes().count(b"\n") if Path(path).exists() else 0
 
 
 def _until(stream: Iterator[str], word: str) -> str:

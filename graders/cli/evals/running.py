@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from graders.cli.shared.common import (
     strict_option,
     unsandboxed_option,
 )
+from graders.cli.shared.progress import ProgressLine
 
 if TYPE_CHECKING:
     from graders.evals.service import Evals
@@ -85,8 +85,11 @@ def wait(run_id: str, timeout_s: float | None, as_json: bool) -> int:
     """Wait for a run that a server executes. Exit 1: it has errors, or has not ended by the time-out."""
     from graders.evals.foreground import wait as wait_for
 
+    line = ProgressLine(logged=False)
     with open_store() as store:
-        return _ended(run_id, wait_for(store, run_id, _progress(), timeout_s), None, as_json)
+        found = wait_for(store, run_id, partial(_show, line), timeout_s)
+        line.clear()
+        return _ended(run_id, found, None, as_json)
 
 
 @click.command()
@@ -180,18 +183,14 @@ def _executed(evals: Evals, made: RunRecord) -> RunRecord | None:
     from graders.evals.foreground import execute
 
     click.echo(made.id, err=True)
-    return execute(evals.store, evals.backends, made.id, _progress())
+    line = ProgressLine(logged=False)
+    found = execute(evals.store, evals.backends, made.id, partial(_show, line))
+    line.clear()
+    return found
 
 
-def _progress() -> Callable[[RunRecord], None]:
-    """Says how far a run is, on a terminal."""
-    shown = sys.stderr.isatty()
-
-    def say(found: RunRecord) -> None:
-        if shown:
-            click.echo(f"\r{found.status}: {found.done} of {found.n_rows or '?'}", nl=False, err=True)
-
-    return say
+def _show(line: ProgressLine, found: RunRecord) -> None:
+    line.show(f"{found.status}: {found.done} of {found.n_rows or '?'}")
 
 
 def _ended(run_id: str, found: RunRecord | None, fail_under: float | None, as_json: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from graders.cli import BROKEN, INTERRUPTED, OK
@@ -42,3 +43,14 @@ def how_to_go_on(output: str, option: str = "--resume") -> str:
         argument for argument in sys.argv[1:] if argument not in ("--resume", "--retry-failed", "--force")
     ]
     return f"Go on with: {shlex.join(['grader', *arguments, option])}"
+
+
+def how_to_run_the_rest(names: Iterable[str]) -> str:
+    """The command that runs these tests of a suite, in place of those that `--test` chose."""
+    given, arguments = iter(sys.argv[1:]), []
+    for argument in given:
+        if argument == "--test":
+            next(given, None)
+        elif not argument.startswith("--test="):
+            arguments.append(argument)
+    return f"Go on with: {shlex.join(['grader', *arguments, *(f'--test={name}' for name in names)])}"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
-import time
 from typing import TYPE_CHECKING
 
 import click
 
+from graders.cli.shared.progress import ProgressLine
 from graders.wording import plural
 
 if TYPE_CHECKING:
@@ -19,50 +18,35 @@ if TYPE_CHECKING:
     from graders.results.lines import Tally
     from graders.stats.figures import Summary
 
-#: Between the first two progress lines where stderr is not a terminal; each further pause is twice as long, up to the last.
-FIRST_PAUSE_S, LAST_PAUSE_S = 5.0, 60.0
-
 
 def is_file(output: str) -> bool:
     """Whether OUT can be read again: not standard output, a pipe or a device."""
     return output != "-" and (os.path.isfile(output) or not os.path.exists(output))
 
 
+def say_from_signal(text: str) -> None:
+    """Say it from inside a signal handler, where a buffered stream may be in use."""
+    os.write(2, f"\n{text}\n".encode())
+
+
 class Talk:
-    """Everything on stderr: a line that renews itself on a terminal, one now and then elsewhere; the summary."""
+    """Everything on stderr: how far it is, and the summary."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
-        self._terminal = sys.stderr.isatty() and not quiet
-        self._told = time.monotonic()
-        self._pause_s = FIRST_PAUSE_S
+        self._line = ProgressLine(quiet=quiet)
 
     def say(self, text: str) -> None:
         click.echo(text, err=True)
 
-    def from_signal(self, text: str) -> None:
-        """As `say`, from inside a signal handler, where a buffered stream may be in use."""
-        os.write(2, f"\n{text}\n".encode())
-
     def progress(self, now: Progress) -> None:
         """Called several times a second."""
-        if self._quiet:
-            return
-        if self._terminal:
-            columns = os.get_terminal_size(2).columns
-            sys.stderr.write(f"\r\x1b[K{str(now)[: columns - 1]}")
-            sys.stderr.flush()
-        elif time.monotonic() - self._told > self._pause_s:
-            self._told = time.monotonic()
-            self._pause_s = min(LAST_PAUSE_S, 2 * self._pause_s)
-            self.say(str(now))
+        self._line.show(now)
 
     def summary(self, run: Run, output: str, summary: Summary | None, judges: Mapping[str, object]) -> None:
         if self._quiet:
             return
-        if self._terminal:
-            sys.stderr.write("\r\x1b[K")  # in place of the progress line
-            sys.stderr.flush()
+        self._line.clear()
         tally = run.tally
         for note in run.notes:
             self.say(f"note: {note}")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -21,16 +20,19 @@ from graders.cli.shared.common import (
     save,
     show_problems,
 )
+from graders.cli.shared.endings import how_to_run_the_rest
 from graders.cli.shared.github import (
     annotate,
     annotate_failures,
     annotate_gates,
     write_step_summary,
 )
+from graders.cli.shared.progress import ProgressLine
+from graders.cli.shared.talk import say_from_signal
 from graders.cli.test.suites import results_folder, state_of, suite_of
 
 if TYPE_CHECKING:
-    from graders.batch.progress import Progress, Stop
+    from graders.batch.progress import Stop
     from graders.engine.backends import Backends
     from graders.testing.suite_runs import Outcome
     from graders.testing.suites import Suite
@@ -95,9 +97,11 @@ class Session:
         judges = judges_of(self.config, **self.judges)
         backends = graders.Backends(config=self.config, unsandboxed=self.unsandboxed, **judges)
         with backends, results_folder(self.output) as folder:
-            with Stop(lambda text: click.echo(f"\n{text}", err=True)) as stop:
+            with Stop(say_from_signal) as stop:
                 outcomes = list(self._outcomes(tests, backends, folder, stop))
             self._show(tests, outcomes, backends.asked)
+        if left := [outcome.name for outcome in outcomes if outcome.verdict == "interrupted"]:
+            click.echo(f"interrupted. {how_to_run_the_rest(left)}", err=True)
         return _code(outcomes), stop.requested
 
     def watch(self) -> int:
@@ -132,11 +136,18 @@ class Session:
         compiled = compile_suite(tests, backends, strict=self.strict)
         for grader in compiled.values():
             show_problems(grader.warnings)
+        line = ProgressLine()
         runs = SuiteRun(
-            tests, compiled, folder,
-            limit=self.limit, price=price_by(self.config), progress=_progress_line(), stop=stop,
-        )  # fmt: skip
+            tests,
+            compiled,
+            folder,
+            limit=self.limit,
+            price=price_by(self.config),
+            progress=lambda name, now: line.show(f"{name}: {now}"),
+            stop=stop,
+        )
         for outcome in runs.outcomes():
+            line.clear()
             yield outcome
             if self.fail_fast and outcome.verdict != "passed":
                 return
@@ -145,9 +156,6 @@ class Session:
         from graders.testing.suite_junit import suite_junit
         from graders.testing.suite_text import count_line, suite_markdown, suite_table, why
 
-        if sys.stderr.isatty():
-            # in place of the progress line
-            click.echo("\r\x1b[K", nl=False, err=True)
         if self.as_json:
             documents = [outcome.to_json() for outcome in outcomes]
             click.echo(
@@ -182,15 +190,3 @@ def listed(tests: Suite) -> Iterator[str]:
 
 def _code(outcomes: Sequence[Outcome]) -> int:
     return max((CODES[outcome.verdict] for outcome in outcomes), default=OK)
-
-
-def _progress_line() -> Callable[[str, Progress], None] | None:
-    """A line that renews itself, on a terminal."""
-    if not sys.stderr.isatty():
-        return None
-
-    def show(name: str, now: Progress) -> None:
-        of = f" of {now.total:,}" if now.total else ""
-        click.echo(f"\r\x1b[K{name}: {now.rows:,} rows{of}", nl=False, err=True)
-
-    return show
