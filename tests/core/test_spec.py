@@ -231,13 +231,13 @@ def test_the_schema_names_every_field() -> None:
     "example", sorted(Path("examples").glob("*.grader.json")), ids=lambda path: path.name
 )
 def test_examples_are_valid(example: Path) -> None:
-    """Every example spec passes strict validation and the printed schema."""
+    """Every example spec passes the printed schema and, unless the service lacks its type, strict validation."""
     jsonschema = pytest.importorskip("jsonschema")
+    document = json.loads(example.read_text())
 
-    checked = read(load(example), strict=True)
+    read(load(example), strict=spec_of(document["type"]).hosted)
 
-    jsonschema.validate(json.loads(example.read_text()), json_schema())
-    assert checked.spec.type in KINDS
+    jsonschema.validate(document, json_schema())
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
+import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from click.testing import CliRunner
 
 from graders.cli import group
 from graders.cli.completion import SHELLS
+from graders.kinds import KINDS
 from graders.kinds.schema import json_schema
 from tests.specs import string_check
 
@@ -29,18 +34,91 @@ def grader(*arguments: str) -> tuple[int, str]:
     return done.return_value, done.output
 
 
-def test_init_writes_examples_that_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert grader("init")[0] == 0
+README = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+#: Type -> its section of the examples' README.
+SECTIONS = dict(re.findall(r"^## (\w+): [^\n]*\n(.*?)(?=^## |\Z)", README, re.M | re.S))
+EXAMPLES = {json.loads(file.read_text())["type"]: file for file in (ROOT / "examples").glob("*.grader.json")}
 
-    specs = sorted(map(str, Path("grader-examples").glob("*.grader.json")))
-    assert f"{len(specs)} of {len(specs)} valid" in grader("validate", *specs)[1]
-    code, said = grader(
-        "batch", "grader-examples/exact.grader.json", "grader-examples/answers.jsonl", "-o", "r.jsonl"
-    )
-    assert (code, "mean reward" in said) == (0, True)
-    code, said = grader("test", "grader-examples/graders.toml")
-    assert (code, "3 passed" in said) == (0, True)
+
+def test_each_type_has_an_example() -> None:
+    assert set(SECTIONS) == set(EXAMPLES) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_commented_specs_are_the_examples(kind: str) -> None:
+    """JSON has no comments: they are beside a copy, which is the same spec."""
+    (block,) = re.findall(r"^```jsonc\n(.*?)^```", SECTIONS[kind], re.M | re.S)
+
+    commented = json.loads(re.sub(r" +// .*", "", block))
+
+    spec = json.loads(EXAMPLES[kind].read_text())
+    if kind == "python":
+        assert spec["source"] == (ROOT / "examples" / "number.py").read_text()
+        commented["source"] = spec["source"]
+    assert commented == spec
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_init_writes_examples_that_work(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command of a type's section, as it stands there, in the folder that was written: no row fails, none leaves the machine."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    assert grader("init", "here")[0] == 0
+    monkeypatch.chdir("here")
+    commands = [
+        shlex.split(line)[1:]
+        for block in re.findall(r"^```sh\n(.*?)^```", SECTIONS[kind], re.M | re.S)
+        for line in block.splitlines()
+    ]
+    with remote_grader() if kind == "endpoint" else nullcontext():
+        for command in commands:
+            arguments = command[: command.index(">")] if ">" in command else command
+
+            code, said = grader(*arguments)
+
+            assert code == 0, said
+            if command[0] == "batch":
+                assert " 0 failed" in said
+    assert commands
+
+
+@contextmanager
+def remote_grader() -> Iterator[None]:
+    """The example's server on a free port, which the example's spec and configuration are given."""
+    process = subprocess.Popen([sys.executable, "grade_server.py", "0"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        port = process.stdout.readline().partition("127.0.0.1:")[2].partition("/")[0]
+        for name in ("remote.grader.json", "remote.toml"):
+            Path(name).write_text(Path(name).read_text().replace("8322", port))
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "passed"), [(["graders.toml"], 3), (["recorded.toml", "--config", "recorded.toml"], 2)]
+)
+def test_the_suites_of_the_examples_pass(
+    arguments: list[str], passed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    grader("init", ".")
+
+    code, said = grader("test", *arguments)
+
+    assert (code, f"{passed} passed" in said) == (0, True)
+
+
+def test_the_recorded_judge_answers_what_the_examples_ask(tmp_path: Path) -> None:
+    """The file is what its script writes, so that a change of a spec does not leave it behind."""
+    script = runpy.run_path(str(ROOT / "scripts" / "record_judge.py"))
+
+    script["record"](tmp_path / "recorded.jsonl")
+
+    recorded = (ROOT / "examples" / "recorded_judge.jsonl").read_bytes()
+    assert (tmp_path / "recorded.jsonl").read_bytes() == recorded
 
 
 def test_init_overwrites_nothing_unasked(tmp_path: Path) -> None:
