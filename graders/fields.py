@@ -111,7 +111,7 @@ def detect_fields(
     if sample is None and not samples:
         sample = ""
     if sample is None:
-        likely = likely_field(SAMPLE_FIELDS[0], row)
+        likely = likely_field(SAMPLE_FIELDS[0], row) or _likely_inside(row, item)
         options = map_options(row, FieldMap("", item, item_map=item_map or {}), wanted)
         raise FieldError(
             f"no field holds the model's output: the first row has {', '.join(row) or 'no fields'}; "
@@ -137,6 +137,13 @@ def likely_field(name: str, row: Mapping[str, Any]) -> str:
     if close := closest(name, row):
         return close
     return next((other for names in SYNONYMS if name in names for other in names if other in row), "")
+
+
+def _likely_inside(row: Mapping[str, Any], item: str) -> str:
+    """The path of a field of the row's item that probably holds the model's output; "" when none does."""
+    inside = row.get(item)
+    likely = likely_field(SAMPLE_FIELDS[0], inside) if isinstance(inside, Mapping) else ""
+    return likely and f"{item}.{likely}"
 
 
 def map_options(row: Mapping[str, Any], fields: FieldMap, wanted: Iterable[str]) -> str:

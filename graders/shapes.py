@@ -8,6 +8,7 @@ One function reads them all, for every door; SHAPES lists the shapes that object
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -43,7 +44,10 @@ def read_sample(sample: object) -> Sample:
         if not {*map(type, sample)} <= {dict}:
             sample = [one if isinstance(one, OBJECT) else json_value(one, "sample") for one in sample]
         return _from_list(sample)
-    raise SampleParseError(f"sample is a {type(sample).__name__}; expected {_expected()}")
+    # 42, 42.0 and 4.2e1 are one number and three texts
+    raise SampleParseError(
+        f"sample is {json.dumps(sample)}, not text: put what the model wrote in quotes. Expected {_expected()}"
+    )
 
 
 def _from_object(value: Mapping[str, Any]) -> Sample:

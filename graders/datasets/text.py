@@ -13,6 +13,9 @@ from graders.engine.rows import in_chunks
 from graders.jsontext import decoder, dumps, loads, loads_lines
 
 _UTF8_MARK = codecs.BOM_UTF8
+_OTHER_ENCODING = (
+    " (if it is Latin-1, put `iconv -f latin1 -t utf-8 FILE |` before the command and - in the file's place)"
+)
 
 
 # --- bytes --------------------------------------------------------------------------------------------------------
@@ -139,6 +142,8 @@ def _parsed_line(line: bytes, number: int) -> DataRow:
 
 
 def _hint(line: bytes, error: ValueError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return _OTHER_ENCODING
     if "Extra data" in str(error) and line.rstrip().endswith(b","):
         return " (a comma ends the line: is this the inside of a JSON array?)"
     if "Extra data" in str(error) or "trailing characters" in str(error):
@@ -233,8 +238,10 @@ def _csv(file: IO[bytes], name: str, delimiter: str) -> Iterator[Chunk]:
             rows = [_record(record, header, number) for number, record in enumerate(records, first)]
             yield Chunk(rows, None, range(first, first + len(rows)))
             first += len(rows)
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{name}:{table.line_num}: not CSV in UTF-8: {error}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name} is not CSV in UTF-8: {error}{_OTHER_ENCODING}") from None
+    except csv.Error as error:
+        raise DataError(f"{name}:{table.line_num}: not CSV: {error}") from None
 
 
 def _delimiter_of(header: str) -> str:

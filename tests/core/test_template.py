@@ -76,7 +76,7 @@ def test_a_value_without_json_form() -> None:
 @pytest.mark.parametrize(
     ("sample", "problem"),
     [
-        pytest.param(5, "sample is a int", id="a number"),
+        pytest.param(5, "sample is 5, not text: put what the model wrote in quotes", id="a number"),
         pytest.param([], "no message with role", id="no messages"),
         pytest.param(
             [{"role": "user", "content": "x"}, {"role": "user", "content": "y"}],
