@@ -8,6 +8,7 @@ Every door that takes rows reads them by a FieldMap: batches, datasets, results 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -42,6 +43,8 @@ SYNONYMS = (
     ("question", "prompt", "input", "query", "problem", "instruction"),
 )  # fmt: skip
 
+#: What stands between the words of a field's name.
+_WORD_BREAK = re.compile(r"\W+")
 _ABSENT = object()
 
 
@@ -112,11 +115,11 @@ def detect_fields(
         sample = ""
     if sample is None:
         likely = likely_field(SAMPLE_FIELDS[0], row) or _likely_inside(row, item)
-        options = map_options(row, FieldMap("", item, item_map=item_map or {}), wanted)
+        options = map_options(row, FieldMap(likely, item, item_map=item_map or {}), wanted)
         raise FieldError(
             f"no field holds the model's output: the first row has {', '.join(row) or 'no fields'}; "
             f"looked for {', '.join(SAMPLE_FIELDS)}. Name it with "
-            f"--sample-field {likely or 'FIELD'}{options and f' {options}'}."
+            f"--sample-field {_quoted(likely) if likely else 'FIELD'}{options and f' {options}'}."
         )
     if row_id is None:
         row_id = next((field for field in ID_FIELDS if _is_id(field_of(row, field, None))), "")
@@ -133,10 +136,19 @@ def _check_named(row: Mapping[str, Any], named: Mapping[str, str | None]) -> Non
 
 
 def likely_field(name: str, row: Mapping[str, Any]) -> str:
-    """The field of a row that probably holds what is looked for under this name; "" when none does."""
-    if close := closest(name, row):
-        return close
-    return next((other for names in SYNONYMS if name in names for other in names if other in row), "")
+    """The field of a row that probably holds what is looked for under this name; "" when none does.
+
+    Case and signs do not count: `Model Answer` is `model_answer`, and `Gold Label` has the word `gold` in it.
+    """
+    fields = {_WORD_BREAK.sub("_", field.lower()): field for field in row}
+    if close := closest(name, fields):
+        return fields[close]
+    others = [other for names in SYNONYMS if name in names for other in names]
+    for has in (lambda field, other: field == other, lambda field, other: other in field.split("_")):
+        for other in others:
+            if found := next((field for field in fields if has(field, other)), None):
+                return fields[found]
+    return ""
 
 
 def _likely_inside(row: Mapping[str, Any], item: str) -> str:
@@ -151,8 +163,17 @@ def map_options(row: Mapping[str, Any], fields: FieldMap, wanted: Iterable[str])
     item = item_of(row, fields)
     if not isinstance(item, Mapping):
         return ""
-    likely = {name: likely_field(name, {**row, **item}) for name in wanted if name not in item}
-    return " ".join(f"--map {name}={source}" for name, source in likely.items() if source)
+    has = {field: value for field, value in {**row, **item}.items() if field != fields.sample}
+    likely = {name: likely_field(name, has) for name in wanted if name not in item}
+    return " ".join(f"--map {_quoted(f'{name}={source}')}" for name, source in likely.items() if source)
+
+
+def _quoted(argument: str) -> str:
+    """An argument as a shell takes it."""
+    # here, since `import graders` must stay light
+    import shlex
+
+    return shlex.quote(argument)
 
 
 def _item_field(row: Mapping[str, Any]) -> str:

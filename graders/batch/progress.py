@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graders.results.lines import Tally
+from graders.wording import plural
 
 if TYPE_CHECKING:
     from graders.stats.figures import Summary
@@ -52,7 +53,7 @@ class Progress:
         of = f" of {about}{self.total:,} ({self.rows / self.total:.0%})" if self.total else ""
         rate = self.graded / max(self.seconds, 0.001)
         parts = [
-            f"{self.rows:,} rows{of}",
+            f"{plural(self.rows, 'row')}{of}",
             f"{rate:,.{0 if rate >= 10 else 1}f}/s",
             f"{self.failed:,} failed",
         ]

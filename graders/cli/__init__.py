@@ -81,7 +81,7 @@ class Lazy(click.Group):
 @click.group(
     cls=Lazy,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with: grader run SPEC --sample 'some text' --item '{\"answer\": \"some text\"}'",
+    epilog="Start with: grader init, then grader test grader-examples/graders.toml",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="grader")
 @click.option(

@@ -86,7 +86,7 @@ def command(
     smallest sample, why it is wrong, and the rows it breaks; --save writes rows that hold a mended grader to them.
 
     \b
-    grader attack examples/answer.grader.json rows.jsonl --fail-on exploit
+    grader attack grader-examples/answer.grader.json rows.jsonl --fail-on exploit
     grader attack spec.json rows.jsonl --seconds 30 --save attacks.jsonl
     grader attack spec.json rows.jsonl --climb
     """

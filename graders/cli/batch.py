@@ -215,7 +215,7 @@ def command(
     wanted = gated or (not quiet and run.tally.rows <= SUMMARY_ROWS)
     summary = _summary(output, config, pass_threshold) if wanted else None
     talk.summary(run, output, summary, grader.backends.asked)
-    code = ending(run, spec, output, talk)
+    code = ending(run, spec, output, config, talk)
     if code == OK and sorted_:
         code = _sort(output, sorted_, talk)
     if code != OK or summary is None:

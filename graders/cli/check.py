@@ -67,8 +67,8 @@ def command(
     checked whole. Exits 1 when there is an error.
 
     \b
-    grader check examples/answer.grader.json examples/answers.jsonl
-    grader check examples/helpful.grader.json examples/answers.jsonl --sample 5
+    grader check grader-examples/answer.grader.json grader-examples/answers.jsonl
+    grader check grader-examples/helpful.grader.json grader-examples/answers.jsonl --sample 5
     grader check job.json train.jsonl --validation valid.jsonl
     """
     import graders

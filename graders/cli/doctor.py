@@ -88,7 +88,7 @@ def command(specs: tuple[str, ...], probe: bool, warm: bool, as_json: bool, conf
 
     \b
     grader doctor
-    grader doctor examples/helpful.grader.json --probe
+    grader doctor grader-examples/helpful.grader.json --probe
     """
     import graders
 

@@ -17,12 +17,14 @@ ENDINGS = (".json", ".jsonl", ".py", ".toml", ".md")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path("grader-examples"))
 @click.option("--force", is_flag=True, help="Overwrite files that are there.")
 def command(folder: Path, force: bool) -> int:
-    """Write a grader of each kind, and data to try them on, into FOLDER, which is made.
+    """Write a grader of each type, and data to try them on, into FOLDER, which is made.
 
-    FOLDER/README.md says what each is for. Exits 1, and writes nothing, when one of the files is there already.
+    FOLDER/README.md has each spec with comments, and commands to try. The help of other commands names these files.
+    Exits 1, and writes nothing, when one of the files is there already.
 
     \b
     grader init
+    grader test grader-examples/graders.toml
     grader batch grader-examples/exact.grader.json grader-examples/answers.jsonl -o results.jsonl
     """
     home = next(home for home in HOMES if home.is_dir())

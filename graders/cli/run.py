@@ -83,7 +83,7 @@ def command(
     to standard error.
 
     \b
-    grader run examples/exact.grader.json --sample Paris --item '{"answer": "Paris"}'
+    grader run grader-examples/exact.grader.json --sample Paris --item '{"answer": "Paris"}'
     grader run spec.json --sample @answer.txt --item @row.json
     grader run spec.json --sample @answer.txt --item @row.json --explain
     grader run grade.py --sample Paris --item '{"answer": "Paris"}'

@@ -52,7 +52,7 @@ def command(
     Nothing is run and no model is asked.
 
     \b
-    grader validate examples/*.grader.json
+    grader validate grader-examples/*.grader.json
     grader validate --strict spec.yaml
     """
     import graders

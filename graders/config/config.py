@@ -92,6 +92,11 @@ class Config:
         table: Mapping[str, Any] = self.tables.get(name, {})
         return table
 
+    def path_of(self, name: str) -> Path:
+        """A file or folder that the configuration names; relative names start from the folder of graders.toml."""
+        folder = self.path.parent if self.path is not None else Path()
+        return folder / Path(name).expanduser()
+
     def route(self, model: str) -> Route:
         """Where this model name goes: its own entry, else the longest pattern's that it begins with; "*" is every name's."""
         return self._routes.get(model) or next(

@@ -74,7 +74,8 @@ def embedder_from(config: Config) -> Embedder:
     else:
         from graders.embed.local import Local
 
-        made = Local(keys["model"], threads=keys["threads"])
+        model = keys["model"]
+        made = Local(model if model == "minilm" else str(config.path_of(model)), threads=keys["threads"])
     return CachingEmbedder(made, max_bytes=keys["cache_mb"] * 1024 * 1024)
 
 

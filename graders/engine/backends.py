@@ -148,7 +148,7 @@ class Backends:
                     endpoints = None
                 self._sampler = Sampler(config, endpoints)
                 if recording := config.table("sampler").get("recording"):
-                    self._sampler = RecordedSampler(recording, self._sampler)
+                    self._sampler = RecordedSampler(config.path_of(recording), self._sampler)
             return self._sampler
 
     @property

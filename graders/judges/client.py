@@ -202,9 +202,9 @@ def connect(
     client = Client(
         config, cache=cache, transport=transport, token=token, max_calls=max_calls, max_cost=max_cost
     )
-    recording = recording or config.table("judge").get("recording")
-    if not recording:
+    named = config.table("judge").get("recording")
+    if not recording and not named:
         return client
     from graders.judges.recorded import Recorded
 
-    return Recorded(recording, client)
+    return Recorded(recording or config.path_of(named), client)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -112,7 +113,11 @@ class Variable:
 
 def _suggestion(path: str, meant: str) -> str:
     (namespace, _, name), (_, _, source) = path.partition("."), meant.partition(".")
-    option = "" if namespace != "item" or "." in name + source else f" --map {name}={source} gives it."
+    option = (
+        ""
+        if namespace != "item" or "." in name + source
+        else f" --map {shlex.quote(f'{name}={source}')} gives it."
+    )
     return f"Did you mean '{meant}'?{option}"
 
 

@@ -94,7 +94,11 @@ def parse_text(text: str, file: str = "", *, yaml: bool = False, guess: bool = F
         value = parse(text)
     except json.JSONDecodeError as error:
         found = f"not JSON: {error.msg}" if text.strip() else f"empty; expected a grader, such as {EXAMPLE}"
-        problem = Problem("", found, "invalid_json", line=error.lineno, column=error.colno, file=file)
+        hint = "A spec is one object; lines of JSON are data." if error.msg == "Extra data" else ""
+        found += "." if hint else ""
+        problem = Problem(
+            "", found, "invalid_json", suggestion=hint, line=error.lineno, column=error.colno, file=file
+        )
         raise SpecError([problem]) from None
     except (RecursionError, ValueError) as error:
         raise SpecError(

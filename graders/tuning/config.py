@@ -94,9 +94,8 @@ def tuning_config(config: Config) -> TuningConfig:
     lora = config.checked("tuning.lora", table.pop("lora", {}), LORA)
     rates = config.checked("tuning.learning_rate", table.pop("learning_rate", {}), LEARNING_RATES)
     settings = dict(config.checked("tuning", table, {**SETTINGS, **SERVER_SETTINGS}))
-    base = config.path.parent if config.path else Path()
     own = {key: settings.pop(key) for key in SERVER_SETTINGS}
-    folders = {name: (base / Path(path).expanduser()).resolve() for name, path in models.items()}
+    folders = {name: config.path_of(path).resolve() for name, path in models.items()}
     settings["lora"] = lora
     return TuningConfig(
         command=command,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -88,6 +89,7 @@ CASES = {
     "expected": named("d.csv", b"output,expected\nx,x\n", "--map answer=expected"),
     "reference inside of the item": named("d.jsonl", lines({"output": "x", "item": {"reference": "x"}}), "--map answer=reference"),
     "pred and gold": named("d.jsonl", lines({"pred": "x", "gold": "x"}), "--sample-field pred --map answer=gold"),
+    "spaces and capitals": named("d.csv", b"Prompt Text,Model Answer,Gold Label\n?,x,x\n", "--sample-field 'Model Answer' --map 'answer=Gold Label'"),
     # evals, and text that is not what its name says
     "the output inside of the item": named("d.jsonl", lines({"item": {**ITEM, "output": "x"}}), "--sample-field item.output"),
     "array named .jsonl": Case("d.jsonl", json.dumps([{"output": "x", **ITEM}]).encode()),
@@ -124,13 +126,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_at_most_two_steps_to_a_number(case: Case) -> None:
     Path(case.file).write_bytes(case.data)
-    command = ["batch", "spec.json", case.file, "-o", "r.jsonl", "--force"]
+    command = ["batch", "spec.json", case.file, "-o", "r.jsonl"]
 
     _, said = grader(*command)
     if case.told:
         assert case.told in said
         Path(case.file).write_bytes(case.mended or case.data)
-        grader(*command, *case.options.split())
+        force = ["--force"] if "--force" in said else []
+        grader(*command, *shlex.split(case.options), *force)
 
     assert [row.reward for row in read_results("r.jsonl").rows if row.ok][:1] == [1.0]
 
@@ -171,6 +174,7 @@ COMMANDS = {
     "an operation": ("batch bad.json d.jsonl", {"bad.json": spec_with(operation="eqq")}, "Did you mean 'eq'?"),
     "a key": ("batch bad.json d.jsonl", {"bad.json": spec_with(refrence="x")}, "Did you mean 'reference'?"),
     "a namespace": ("batch bad.json d.jsonl", {"bad.json": spec_with(input="{{itm.x}}")}, "begins with 'item.'"),
+    "data for a spec": ("batch d.jsonl spec.json", {"d.jsonl": lines(ITEM, ITEM)}, "d.jsonl:2:1: error: not JSON: Extra data. A spec is one object"),
     "no JSON": ("batch bad.json d.jsonl", {"bad.json": b'{"type":'}, "bad.json:1:9: error: not JSON"),
     "a name in a formula": (
         "batch bad.json d.jsonl",

@@ -97,16 +97,15 @@ def remote_grader() -> Iterator[None]:
         process.wait()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "passed"), [(["graders.toml"], 3), (["recorded.toml", "--config", "recorded.toml"], 2)]
-)
+@pytest.mark.parametrize(("suite", "passed"), [("graders.toml", 3), ("recorded.toml", 2)])
 def test_the_suites_of_the_examples_pass(
-    arguments: list[str], passed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    suite: str, passed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """From the folder above them: what they name stands beside them."""
     monkeypatch.chdir(tmp_path)
-    grader("init", ".")
+    grader("init", "here")
 
-    code, said = grader("test", *arguments)
+    code, said = grader("test", f"here/{suite}")
 
     assert (code, f"{passed} passed" in said) == (0, True)
 

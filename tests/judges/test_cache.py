@@ -15,7 +15,7 @@ from graders.ask import ModelReply
 from graders.endpoints.contract import Reply
 from graders.errors import GradeError, ModelExceededMaxTokens, ModelParseError, ModelRefusal, ModelServerError
 from graders.judges.scripted import Received, Step, completion, say
-from graders.models import Client, Config, ConfigError, Recorded, ScriptedJudge, connect
+from graders.models import Client, Config, ConfigError, Recorded, ScriptedJudge, connect, load_config
 from graders.usage import Usage
 from tests.judges.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
 
@@ -376,6 +376,19 @@ def test_connect_makes_a_recorded_client(tmp_path: Path) -> None:
     assert isinstance(connect(Config(), recording=path), Recorded)
     assert isinstance(connect(Config({"judge": {"recording": path}})), Recorded)
     assert isinstance(connect(Config()), Client)
+
+
+def test_a_recording_lies_beside_the_configuration_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in whatever folder the command was called."""
+    (tmp_path / "graders.toml").write_text('[judge]\nrecording = "judge.jsonl"\n')
+    (tmp_path / "judge.jsonl").write_text("no recording\nline 2\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    with pytest.raises(ConfigError, match="not a line of a recording"):
+        connect(load_config(tmp_path / "graders.toml"))
 
 
 def test_keeping_a_verdict_never_costs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -219,6 +219,30 @@ def test_a_broken_judge_is_no_verdict() -> None:
     assert "capitals: error: no row could be graded" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("options", "variable", "asked"),
+    [
+        pytest.param([], "", "suite", id="those of the suite's file"),
+        pytest.param(["--config", "other.toml"], "", "other", id="unless another is named"),
+        pytest.param([], "other.toml", "other", id="or set"),
+    ],
+)
+def test_a_named_suite_brings_its_judges(
+    options: list[str], variable: str, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if variable:
+        monkeypatch.setenv("GRADERS_CONFIG", variable)
+    write_spec(Path("spec.json"), score_model())
+    with ScriptedJudge() as one, ScriptedJudge() as two:
+        Path("other.toml").write_text(f'[judge]\nbase_url = "{two.base_url}"\n')
+        path = suite(f'[judge]\nbase_url = "{one.base_url}"\n{CAPITALS}fail_under = 0\n', "suite.toml")
+
+        done = grader(str(path), *options)
+
+        assert done.return_value == 0
+        assert [bool(judge.received) for judge in (one, two)] == [asked == "suite", asked == "other"]
+
+
 def judge_error(status: int) -> Step:
     return Step(status=status, body={"error": {"message": "down"}})
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from graders.batch.progress import Run
 
 
-def ending(run: Run, spec: str, output: str, talk: Talk) -> int:
+def ending(run: Run, spec: str, output: str, config: str | None, talk: Talk) -> int:
     """How the grading itself went; what to do next is said where it did not end well."""
     if run.interrupted:
         talk.say(f"interrupted. {how_to_go_on(output)}")
@@ -27,10 +27,14 @@ def ending(run: Run, spec: str, output: str, talk: Talk) -> int:
     if run.graded and not run.tally.scored:
         # they are those of judge or sandbox
         if run.infrastructure_failures:
-            why = f"`grader doctor {shlex.quote(spec)} --probe` says what does not work; the rows of OUT say why. "
+            doctor = ["grader", "doctor", spec, "--probe", *(["--config", config] if config else [])]
+            why = f"`{shlex.join(doctor)}` says what does not work; the rows of OUT say why. "
             talk.say(f"error: no row could be graded; {why}{how_to_go_on(output, '--retry-failed')}")
         else:
-            talk.say("error: no row could be graded; `grader check` says what is wrong with spec or data")
+            again = "" if output == "-" else f"; --force grades anew into {output}"
+            talk.say(
+                f"error: no row could be graded; `grader check` says what is wrong with spec or data{again}"
+            )
         return BROKEN
     return OK
 

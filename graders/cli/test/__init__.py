@@ -14,6 +14,7 @@ from graders.cli.shared.common import (
 )
 from graders.cli.shared.github import github_option
 from graders.cli.test.session import Choice, Session, listed
+from graders.cli.test.suites import config_of_suite
 
 
 @click.command()
@@ -66,26 +67,36 @@ def command(
 ) -> int:
     """Run the tests of SUITE: graders on data, each with what it demands of the rewards.
 
-    SUITE is a graders.toml or a YAML file; default: the graders.toml in use, else graders.yaml here. Its tests name
-    a spec, data and what the rewards have to reach, as [tests.NAME] with keys like the options of `grader batch`;
-    docs/suites.md has all of them. Each spec is checked before the first row is graded. Exits 0 when every
-    test passed, 1 when one did not, 3 when the grading itself broke.
+    SUITE is a graders.toml, whose judges are then asked, or a YAML file; default: the graders.toml in use, else
+    graders.yaml here. Its tests name a spec, data and what the rewards have to reach, as [tests.NAME] with keys like
+    the options of `grader batch`; docs/suites.md has all of them. Each spec is checked before the first row is graded.
+    Exits 0 when every test passed, 1 when one did not, 3 when the grading itself broke.
 
     \b
     grader test
-    grader test examples/graders.toml --without-tag judge
+    grader test grader-examples/graders.toml --without-tag judge
     grader test --test 'math-*' --limit 20 --watch
     grader test --junit junit.xml -o results
     """
     from graders.config.config import ConfigError
     from graders.errors import SpecError
 
-    session = Session(
-        suite, Choice(names, tags, without_tags), config, limit=limit, output=output, junit=junit, as_json=as_json,
-        judges={"cache": cache, "max_calls": max_calls, "max_cost": max_cost},
-        github=github, strict=strict, unsandboxed=unsandboxed, fail_fast=fail_fast,
-    )  # fmt: skip
     try:
+        config = config or config_of_suite(suite)
+        session = Session(
+            suite,
+            Choice(names, tags, without_tags),
+            config,
+            limit=limit,
+            output=output,
+            junit=junit,
+            as_json=as_json,
+            judges={"cache": cache, "max_calls": max_calls, "max_cost": max_cost},
+            github=github,
+            strict=strict,
+            unsandboxed=unsandboxed,
+            fail_fast=fail_fast,
+        )
         tests = session.tests()
         if list_:
             click.echo("\n".join(listed(tests)))

@@ -28,6 +28,22 @@ def state_of(tests: Suite, name: str) -> object:
     return test, [(file, os.stat(file).st_mtime_ns, os.stat(file).st_size) for file in files]
 
 
+def config_of_suite(named: str | None) -> str | None:
+    """The file of the suite that was named, where it is a graders.toml with more than tests: then its judges are meant.
+
+    GRADERS_CONFIG, which somebody set, goes before it; a graders.toml that is only found does not.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no graders.toml.
+    """
+    from graders.config.config import load_config
+    from graders.testing.suites import YAML_ENDINGS
+
+    if named is None or named.endswith(YAML_ENDINGS) or os.environ.get("GRADERS_CONFIG"):
+        return None
+    return named if set(load_config(named).tables) > {"tests"} else None
+
+
 def suite_of(named: str | None, config: str | None) -> Suite:
     """The suite that was named, or that is in use here.
 
