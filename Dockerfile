@@ -6,9 +6,9 @@
 # The engine's default seccomp profile lets no user namespaces through. The sandbox then takes the next tier by itself,
 # linux-landlock, and says so when it starts; docs/serving.md has what that means and how to get linux-full.
 
-# A release names it by digest, since a tag moves: --build-arg BASE=python:3.12-slim@sha256:... (the digest that
-# `docker buildx imagetools inspect python:3.12-slim` prints). A digest written here would miss the base's security fixes.
-ARG BASE=python:3.12-slim
+# By digest, since a tag moves: Python 3.12.14 on Debian 13, the index of all its platforms. A newer one, with the base's security
+# fixes, is --build-arg BASE=python:3.12-slim@sha256:..., by the digest that `docker buildx imagetools inspect` prints.
+ARG BASE=python:3.12-slim@sha256:78387bc3881b8273120a12ebe6c1ab22b018ccc2c9adf565ae1ac9b536e184ea
 FROM ${BASE}
 
 # "image", or "image-hosted" for graders that import the packages of the hosted service's image (some 700 MB more).

@@ -202,7 +202,7 @@ def connect(
     client = Client(
         config, cache=cache, transport=transport, token=token, max_calls=max_calls, max_cost=max_cost
     )
-    named = config.table("judge").get("recording")
+    named: str = config.table("judge").get("recording", "")
     if not recording and not named:
         return client
     from graders.judges.recorded import Recorded

@@ -42,6 +42,14 @@ def test_the_container_checks_hashes() -> None:
     assert all("--require-hashes" in line or "--no-deps" in line for line in installs)
 
 
+def test_the_container_has_one_base_by_digest() -> None:
+    """A tag may become another image between two builds; the build argument's default may not."""
+    text = (ROOT / "Dockerfile").read_text()
+
+    assert re.search(r"^ARG BASE=python:[\d.]+-slim@sha256:[0-9a-f]{64}$", text, re.M)
+    assert re.findall(r"^FROM (.*)$", text, re.M) == ["${BASE}"]
+
+
 def test_the_container_copies_what_its_build_needs() -> None:
     """What the wheel is made of is copied, and what is copied is let through by .dockerignore."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
