@@ -133,6 +133,7 @@ PATTERNS: dict[str, Pattern] = {
     ),
     "graders.config.harmless:_key": Pattern(WORDS),
     "graders.evals.comparison:_UUID": Pattern([run("-0"), run("-"), run("-01234567"), run("a")]),
+    "graders.fields:_WORD_BREAK": Pattern([*WORDS, run("!")], "sub"),
     "graders.formula.parser:_BLANK": Pattern([run(" ", "!")], "match"),
     "graders.formula.parser:_NUMBER": Pattern(DIGITS, "match"),
     "graders.formula.parser:_WORD": Pattern(WORDS, "match"),
