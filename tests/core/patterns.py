@@ -179,6 +179,6 @@ NOT_OURS = {
     "graders.pages.document:_IMPORT": "reads our own scripts",
     "graders.pages.document:_EXPORT": "reads our own scripts",
     "graders.pages.document:_PLACE": "reads our own page, before the data is put in",
-    "graders_sandbox.jail.template:compile_patterns": "a program's own expression, inside of the jail and timed",
+    "graders_sandbox.jail.loading:compile_patterns": "a program's own expression, inside of the jail and timed",
     "graders_sandbox.jail.template:warm": "a fixed text",
 }

@@ -54,6 +54,16 @@ OUTCOMES = [
         "import threading\ndef grade(s, i):\n    threading.Thread(target=print).start()\n    return 1",
         "infrastructure", "", "threads", id="threads",
     ),
+    pytest.param("import seaborn\ndef grade(s, i): return 1", "infrastructure", "", "seaborn", id="what draws"),
+    pytest.param("import time\ndef grade(s, i): time.sleep(60)", "timeout", "wall", "longer than 2 s", id="sleeps"),
+    pytest.param("import select\ndef grade(s, i): select.select([0], [], [], 1)", "infrastructure", "", "call of the system", id="waits"),
+    pytest.param("import os\ndef grade(s, i): os.listdir('/usr/local/lib')", "infrastructure", "", "call of the system", id="lists"),
+    pytest.param("import _host\ndef grade(s, i): return len(_host.call(b''))", "grader_error", "ConnectionRefusedError", "", id="asks for its row again"),
+    pytest.param("import sys\ndef grade(s, i): return float(sys.stdin.read() == '')", "value", "", "", id="no input"),
+    pytest.param(
+        "def grade(s, i):\n    a = []\n    for _ in range(100_000): a = [a]\n    del a\n    return 1",
+        "infrastructure", "", "deeper stack", id="nests deeply",
+    ),
     pytest.param("def grade(s, i): open('x', 'w')", "infrastructure", "", "files", id="files"),
     pytest.param(
         "from graders_sandbox import run_untrusted\ndef grade(s, i): return run_untrusted('', []).score",
@@ -70,7 +80,9 @@ class TestRuns:
     @pytest.mark.parametrize(("source", "status", "error_type", "text"), OUTCOMES)
     def test_outcomes(self, sandbox: Sandbox, source: str, status: str, error_type: str, text: str) -> None:
         """Each end of a program has the outcome that the Linux tiers give it, or the row is refused."""
-        outcome = sandbox.run(source, {"output_text": "four"}, {})
+        outcome = sandbox.run(
+            source, {"output_text": "four"}, {}, timeout_s=2.0 if status == "timeout" else 20.0
+        )
 
         assert (outcome.status, outcome.error_type, outcome.tier) == (status, error_type, "wasm")
         assert text in outcome.text

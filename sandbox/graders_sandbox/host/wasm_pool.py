@@ -192,6 +192,10 @@ def _finish(future: Future[Outcome], outcome: Outcome) -> None:
 def _outcome(kind: bytes, text: bytes, wall_s: float) -> Outcome:
     if kind == b"T":
         return Outcome("timeout", error_type="wall", text=f"the program ran longer than {wall_s:g} s")
+    if text == b"stack overflow":  # where another tier may have a value, or an exception
+        return Outcome(
+            "infrastructure", text=f"the program needs a deeper stack, which the tier {WASM} does not have"
+        )
     if kind == b"C":
         return Outcome("crash", error_type="trap", text=clean(text.decode("utf-8", "backslashreplace")))
     if text[:1] == b"R":

@@ -1,7 +1,8 @@
 """The way from a sample to the child that runs a model's code (program.py): started by the server, asked over a socket.
 
 The child's clock runs while its answer is waited for, and while the folder is emptied that an earlier child has filled. It
-does not run while the server starts a child or is itself late: what is ours to do costs no test anything.
+does not run while the server starts a child or is itself late: what is ours to do costs no test anything. The server ends
+a child whose time is over, and with it the wait for its answer.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from contextlib import suppress
 
 from graders_sandbox import protocol, seeding
 
+from . import messages
 from .plain import decode, encode
-from .program import ANSWER_MAX, SIZE
+from .program import ANSWER_MAX
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
 if TYPE_CHECKING:
@@ -73,7 +75,6 @@ class Child:
         self._server = _server
         self._code = code
         self._left = timeout
-        self._ends = 0.0  # of the answer that is waited for
         self._memory_bytes = memory_bytes
         self._channel: _socket.socket | None = None
         self._number = 0
@@ -149,13 +150,10 @@ class Child:
         """One answer. Raises Ended when there will be none, UntrustedError when the code raised."""
         assert self._channel is not None
         self._number += 1
-        text = json.dumps([self._number, *request]).encode()
         started = time.monotonic()
-        self._ends = started + self._left
         try:
-            self._wait(self._channel)
-            self._channel.sendall(SIZE.pack(len(text)) + text, _NO_SIGNAL)
-            kind, value = self._answer()
+            messages.send(self._channel, json.dumps([self._number, *request]).encode())
+            kind, value = self._answer(self._channel, ends=started + self._left)
         except TimeoutError:
             self.stop()
             raise Ended("timeout", "it ran longer than the time for all tests") from None
@@ -175,36 +173,18 @@ class Child:
             raise Ended("unreadable", protocol.clean(value))
         return value
 
-    def _answer(self) -> tuple[str, Any]:
-        (size,) = SIZE.unpack(self._exactly(SIZE.size))
-        if size > ANSWER_MAX:
-            raise ValueError(f"it has {size} bytes; the limit is {ANSWER_MAX}")
-        number, kind, value = json.loads(self._exactly(size))
+    def _answer(self, channel: _socket.socket, ends: float) -> tuple[str, Any]:
+        number, kind, value = json.loads(messages.receive(channel, ANSWER_MAX))
         if number != self._number or type(number) is not int:
             raise ValueError("it belongs to another question")
         if kind == "value":
-            return kind, decode(value, self._ends)
+            return kind, decode(value, ends)
         if kind == "error":
             name, text = value
             return kind, (str(name), str(text))
         if kind == "unreadable":
             return kind, str(value)
         raise ValueError("it is of an unknown kind")
-
-    def _exactly(self, size: int) -> bytes:
-        assert self._channel is not None
-        data = bytearray()
-        while len(data) < size:
-            self._wait(self._channel)
-            part = self._channel.recv(min(size - len(data), 1 << 20))
-            if not part:
-                raise EOFError
-            data += part
-        return bytes(data)
-
-    def _wait(self, channel: _socket.socket) -> None:
-        """Let the next call on the channel take what is left of the child's time."""
-        channel.settimeout(max(0.001, self._ends - time.monotonic()))
 
 
 def _ending(told: bytes) -> Ended:

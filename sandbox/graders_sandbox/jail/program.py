@@ -6,13 +6,13 @@ import _socket
 import io
 import json
 import os
-import struct
 import sys
 import types
 from collections.abc import Callable
 
 from graders_sandbox import seeding
 
+from . import messages
 from .plain import decode, encode
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     Json = Any
 
 ANSWER_MAX = 16 * 1024**2  # of one value from the child, as text
-SIZE = struct.Struct("<I")  # before each message, both ways
 _NAME = "<untrusted>"  # of the code, in tracebacks
 _CHANNEL = 3  # the child's only descriptor
 
@@ -31,19 +30,12 @@ def serve() -> NoReturn:
     """As a jailed child: answer on _CHANNEL until the other side is gone."""
     sys.addaudithook(_open)
     channel = _socket.socket(fileno=_CHANNEL)
-    stream = io.FileIO(_CHANNEL, closefd=False)
     space: dict[str, Any] = {}
     while True:
-        head = stream.read(SIZE.size)
-        if not head or len(head) < SIZE.size:
+        try:
+            data = messages.receive(channel)
+        except EOFError:
             os._exit(0)
-        data = b""
-        (size,) = SIZE.unpack(head)
-        while len(data) < size:
-            part = stream.read(size - len(data))
-            if not part:
-                os._exit(0)
-            data += part
         number, kind, *request = json.loads(data)
         try:
             text = json.dumps([number, "value", _ACTS[kind](space, *request)]).encode()
@@ -53,7 +45,7 @@ def serve() -> NoReturn:
             os._exit(error.code & 0xFF if isinstance(error.code, int) else error.code is not None)
         except BaseException as error:
             text = json.dumps([number, "error", _described(error)]).encode()
-        channel.sendall(SIZE.pack(len(text)) + text)
+        messages.send(channel, text)
 
 
 def _open(event: str, arguments: tuple[object, ...]) -> None:

@@ -21,7 +21,7 @@ from contextlib import suppress
 
 from graders_sandbox import folders, modules, protocol
 
-from . import template
+from . import loading, template
 from .confinement import FAILED, Confinement
 from .records import NEVER, Source, Work
 from .samples import Samples
@@ -227,7 +227,7 @@ def _load(jail: Confinement, packages: list[str]) -> None:
     # Some packages try out a temporary file while they are imported, so there is a folder for it.
     if jail.slots:
         os.environ["TMPDIR"] = jail.slots[0]
-    template.load(packages)
+    loading.load(packages)
     template.freeze()
     if jail.slots:
         folders.empty(jail.slots[0])

@@ -14,7 +14,6 @@ from __future__ import annotations
 import _socket
 import ctypes
 import gc
-import importlib
 import json
 import os
 import signal
@@ -23,14 +22,13 @@ import sys
 import time
 import traceback
 import types
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 
 from graders_sandbox import frames, protocol, seeding
 from graders_sandbox.linux import sys as kernel
 from graders_sandbox.linux.seccomp import SampleFilter
 
-from . import output, program, sample
+from . import loading, output, program, sample
 from . import untrusted as untrusted  # for programs that import it
 from .packing import fill_holes
 
@@ -48,9 +46,6 @@ FORK = struct.Struct("<cciI?Q")
 PID = struct.Struct("<i")
 READY = PID.pack(0)
 _FORK = b"F"[0]
-PATTERNS_S = (
-    0.25  # for a program's regular expressions; with slower ones each sample compiles them for itself
-)
 GRADE, AWAIT, UNTRUSTED = b"G", b"A", b"U"  # what a child is for
 NO_SLOT = -1  # of a child without files
 
@@ -121,10 +116,10 @@ class Template:
                 line += self.channel.recv(len(_BUFFER)) or b"\n"
             ahead = json.loads(line)
             for text in descriptors:
-                self.code = compiled(text)
+                self.code = loading.compiled(text)
                 os.close(text)
-            load(ahead["modules"])
-            compile_patterns(ahead["patterns"])
+            loading.load(ahead["modules"])
+            loading.compile_patterns(ahead["patterns"])
             del line, ahead
             if self.code is not None:
                 output.raw.begin(
@@ -220,21 +215,6 @@ def _tie(server: int) -> None:
         os._exit(0)
 
 
-def load(modules: Iterable[str]) -> None:
-    """Import what programs name. What fails here, or leaves, does so in them, with their own traceback."""
-    for name in modules:
-        if name in sys.modules:
-            continue
-        if (
-            name == "numpy.random" and "numpy" not in sys.modules
-        ):  # it was left to samples, as it bears no fork
-            continue
-        with suppress(BaseException):
-            importlib.import_module(name)
-    if "tempfile" in sys.modules:
-        vars(sys.modules["tempfile"])["tempdir"] = None  # where it was now is not where samples may write
-
-
 def warm() -> None:
     """Run what every sample runs, so that it need not be looked up, linked and specialised in each."""
     time.localtime()  # the zone's file is read once, where it can be
@@ -255,45 +235,6 @@ def freeze() -> None:
     """Before a fork: what is here stays here."""
     gc.collect()  # it also empties the lists of freed objects that Python keeps, which lie on many pages
     gc.freeze()
-
-
-def compiled(text: int) -> types.CodeType:
-    """The program in a descriptor.
-
-    Raises:
-        SyntaxError, ValueError, MemoryError, RecursionError: it does not compile.
-    """
-    size = os.lseek(text, 0, os.SEEK_END)
-    source = protocol.source_text(os.pread(text, size, 0))
-    return compile(source, "<grader>", "exec", dont_inherit=True)
-
-
-def compile_patterns(patterns: Iterable[tuple[str, int]]) -> None:
-    """Have regular expressions in the cache of `re`, for a limited time.
-
-    One that does not compile fails in the program, when it gets there; one that is not reached here is compiled there.
-    """
-    if not patterns or (re := sys.modules.get("re")) is None:
-        return
-
-    def stop(*_: object) -> NoReturn:
-        raise _TimeIsUp
-
-    signal.signal(signal.SIGALRM, stop)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, PATTERNS_S)
-        for pattern, flags in patterns:
-            with suppress(Exception):
-                re.compile(pattern, flags)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    except _TimeIsUp:
-        pass
-    finally:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-
-
-class _TimeIsUp(BaseException):
-    """No library takes it for an error of its own."""
 
 
 def _raised(channel: int, rules: Sequence[int]) -> tuple[_socket.socket, Sequence[int]]:

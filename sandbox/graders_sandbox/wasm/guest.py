@@ -1,4 +1,4 @@
-"""Runs inside the WebAssembly interpreter: grades one row of standard input and writes one result frame.
+"""Runs inside the WebAssembly interpreter: grades one row and writes one result frame.
 
 Its code and that of the modules it shares with the Linux jails come precompiled (worker.py). The interpreter is a fresh
 one for each row, so nothing carries over. Standard output carries the frame alone; prints go to standard error.
@@ -30,6 +30,8 @@ _IMPORTERS = (
     "importlib._bootstrap",
     "importlib._bootstrap_external",
 )
+#: What draws, from the folder of data of matplotlib's, which is not there.
+_PLOTTING = ("matplotlib", "mpl_toolkits", "pylab", "seaborn")
 _FILES, _THREADS = "files that can be written", "threads"
 _LACKING_EVENTS = {
     "os.mkdir": _FILES,
@@ -60,10 +62,7 @@ class _Absent:
     def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> None:
         if name.partition(".")[0] not in self._names:
             return
-        frame: types.FrameType | None = sys._getframe(1)
-        while frame is not None and frame.f_globals.get("__name__") in _IMPORTERS:
-            frame = frame.f_back
-        if frame is not None and frame.f_globals.get("__name__") == frames.NAME:
+        if _importing() == frames.NAME:
             _lacking.append(f"the module {name}")
 
 
@@ -99,6 +98,31 @@ class _Refusals:
         sys.meta_path.insert(0, self)
 
 
+class _Unusable:
+    """First among the finders: modules that the library has, and that need files beside it.
+
+    Attributes:
+        wanted: The last that something asked for.
+    """
+
+    wanted = ""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> None:
+        if name.partition(".")[0] in _PLOTTING:
+            _Unusable.wanted = name
+            if _importing() == frames.NAME:
+                _lacking.append(f"the module {name}")
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def _importing() -> object:
+    """The name of the module whose import statement runs."""
+    frame: types.FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_globals.get("__name__") in _IMPORTERS:
+        frame = frame.f_back
+    return None if frame is None else frame.f_globals.get("__name__")
+
+
 def _refuse(what: str) -> Callable[..., NoReturn]:
     def refuse(*arguments: object, **options: object) -> NoReturn:
         _lacking.append(what)
@@ -125,6 +149,8 @@ def _lacked(error: BaseException) -> str:
         module = error.obj.__name__
         if module.partition(".")[0] in sys.stdlib_module_names:
             return f"{module}.{error.name}"
+    if isinstance(error, ImportError) and _Unusable.wanted:
+        return f"the module {_Unusable.wanted}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSYS, errno.ENOTSUP):
         return f"a call of the system ({error.strerror})"
     return ""
@@ -138,10 +164,9 @@ def _run(source: str, row: bytes, seed: int) -> bytes:
     return frames.frame_of(code, row, seed, None, on_error=lambda error: _lacking.append(_lacked(error)))
 
 
-def main() -> NoReturn:
-    """One row: after the code of this module, the names of packages that are elsewhere, then the row, then the source."""
+def main(data: bytes) -> NoReturn:
+    """Grade one row: the names of packages that are elsewhere, then the row, then the source."""
     write, leave = os.write, os._exit
-    data = sys.stdin.buffer.read()
     (count,) = _COUNT.unpack_from(data)
     at = _COUNT.size + count
     elsewhere = frozenset(data[_COUNT.size : at].decode().split())
@@ -152,6 +177,7 @@ def main() -> NoReturn:
     seeding.install()
     _Refusals().install()
     sys.modules["graders_sandbox"].run_untrusted = _refuse("run_untrusted")  # type: ignore[attr-defined]  # a module's function is replaced
+    sys.meta_path.insert(0, _Unusable())
     sys.meta_path.append(_Absent(elsewhere))
     sys.addaudithook(_watch)
     frame = _run(source, row, seed)

