@@ -1,13 +1,14 @@
 """Modules that programs tend to import: host and jail load them where nobody has read the program yet."""
 
-#: What a model's code and its tests tend to import, loaded in the templates that they run in forks of.
+#: What a model's code and its tests tend to import, and is small: loaded in the templates that they run in forks of.
 MODULES = (
-    "bisect", "collections", "copy", "datetime", "decimal", "fractions", "functools", "hashlib", "heapq", "io",
-    "itertools", "json", "math", "operator", "random", "re", "statistics", "string", "typing",
+    "bisect", "collections", "copy", "functools", "heapq", "io", "itertools", "json", "math", "operator", "re", "string", "typing",
 )  # fmt: skip
-#: What else it may import where it has no files, and so nothing can be loaded later.
+#: What they import less often, and every fork would pay for: loaded ahead only where nothing can be loaded later.
+LARGER_MODULES = ("datetime", "decimal", "fractions", "hashlib", "random", "statistics")
+#: What else a model's code may import where it has no files.
 MODULES_WITHOUT_FILES = (
-    *MODULES, "abc", "argparse", "array", "ast", "asyncio", "atexit", "base64", "binascii", "calendar", "cmath", "concurrent.futures",
+    *MODULES, *LARGER_MODULES, "abc", "argparse", "array", "ast", "asyncio", "atexit", "base64", "binascii", "calendar", "cmath", "concurrent.futures",
     "concurrent.futures.thread", "contextlib", "contextvars", "csv", "ctypes", "dataclasses", "difflib", "email.message",
     "encodings.idna", "enum", "errno", "fcntl", "fnmatch", "gc", "getpass", "glob", "graphlib", "gzip", "hmac", "html",
     "html.parser", "inspect", "ipaddress", "keyword", "locale", "logging", "lzma", "mmap", "numbers", "os", "pathlib",

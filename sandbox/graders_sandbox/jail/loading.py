@@ -50,8 +50,9 @@ def compile_patterns(patterns: Iterable[tuple[str, int]]) -> None:
 
     One that does not compile fails in the program, when it gets there; one that is not reached here is compiled there.
     """
-    if not patterns or (re := sys.modules.get("re")) is None:
+    if not patterns or "re" not in sys.modules:
         return
+    import re  # it is there
 
     def stop(*_: object) -> NoReturn:
         raise _TimeIsUp

@@ -23,29 +23,38 @@ if TYPE_CHECKING:
 
 ANSWER_MAX = 16 * 1024**2  # of one value from the child, as text
 _NAME = "<untrusted>"  # of the code, in tracebacks
+MODULE = "untrusted_program"  # the code's
 _CHANNEL = 3  # the child's only descriptor
+
+
+def prepare() -> None:
+    """In the template of these children: what each of them would do first."""
+    sys.addaudithook(_open)
 
 
 def serve() -> NoReturn:
     """As a jailed child: answer on _CHANNEL until the other side is gone."""
-    sys.addaudithook(_open)
     channel = _socket.socket(fileno=_CHANNEL)
     space: dict[str, Any] = {}
     while True:
         try:
-            data = messages.receive(channel)
+            question = messages.receive(channel)
         except EOFError:
             os._exit(0)
-        number, kind, *request = json.loads(data)
-        try:
-            text = json.dumps([number, "value", _ACTS[kind](space, *request)]).encode()
-        except _Unreadable as error:
-            text = json.dumps([number, "unreadable", str(error)]).encode()
-        except SystemExit as error:
-            os._exit(error.code & 0xFF if isinstance(error.code, int) else error.code is not None)
-        except BaseException as error:
-            text = json.dumps([number, "error", _described(error)]).encode()
-        messages.send(channel, text)
+        messages.send(channel, answer(space, question))
+
+
+def answer(space: dict[str, Any], question: bytes) -> bytes:
+    """Do what is asked, with the names of the code that was loaded into this space."""
+    number, kind, *request = json.loads(question)
+    try:
+        return json.dumps([number, "value", _ACTS[kind](space, *request)]).encode()
+    except _Unreadable as error:
+        return json.dumps([number, "unreadable", str(error)]).encode()
+    except SystemExit as error:
+        os._exit(error.code & 0xFF if isinstance(error.code, int) else error.code is not None)
+    except BaseException as error:
+        return json.dumps([number, "error", _described(error)]).encode()
 
 
 def _open(event: str, arguments: tuple[object, ...]) -> None:
@@ -60,7 +69,7 @@ class _Unreadable(Exception):
 
 def _load(space: dict[str, Any], code: str, seed: int) -> None:
     seeding.seed(seed)
-    module = types.ModuleType("untrusted_program")
+    module = types.ModuleType(MODULE)
     sys.modules[module.__name__] = module
     exec(compile(code, _NAME, "exec", dont_inherit=True), module.__dict__)
     space.update(module.__dict__)

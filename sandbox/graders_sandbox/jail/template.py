@@ -28,8 +28,7 @@ from graders_sandbox import frames, protocol, seeding
 from graders_sandbox.linux import sys as kernel
 from graders_sandbox.linux.seccomp import SampleFilter
 
-from . import loading, output, program, sample
-from . import untrusted as untrusted  # for programs that import it
+from . import loading, output, program, sample, untrusted
 from .packing import fill_holes
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
@@ -121,10 +120,11 @@ class Template:
             loading.load(ahead["modules"])
             loading.compile_patterns(ahead["patterns"])
             del line, ahead
-            if self.code is not None:
-                output.raw.begin(
-                    sample.RESULT, shared=False
-                )  # here, since what a sample writes is a copied page
+            if self.code is None:
+                program.prepare()
+            else:
+                # Here, since what a sample writes is a copied page.
+                output.raw.begin(sample.RESULT, shared=False)
             freeze()
             fill_holes()
             self.channel.send(READY)
@@ -229,6 +229,7 @@ def warm() -> None:
         for _ in range(10):
             re.compile(r"a\d+(b|c)*[d-f]").search("xa12")
             re.purge()
+    untrusted.rehearse()
 
 
 def freeze() -> None:

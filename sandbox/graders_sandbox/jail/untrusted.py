@@ -14,9 +14,15 @@ any grader's source: it is told the code and, one by one, the arguments of calls
 
 from __future__ import annotations
 
+import _socket
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 
+import graders_sandbox
+
+from . import messages, program
 from .client import Child
 from .forms import TestResult, prepared, result
 
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
     Json = Any
 
 MEMORY_BYTES = 512 * 1024**2
+_REHEARSALS = 10  # Python rewrites a function's code when it has run eight times
 
 
 class Verdict(SimpleNamespace):
@@ -105,3 +112,34 @@ def run_untrusted(
         return Verdict(tuple(result(run, child) for run in runs))
     finally:
         child.stop()
+
+
+class _RehearsedChild(Child):
+    """A child whose answers are made in this process."""
+
+    def __init__(self) -> None:
+        self._left = 1.0
+        self._number = 0
+        self._broken = None
+        self._channel, self._theirs = _socket.socketpair()
+        self._space: dict[str, Any] = {}
+
+    def _ask(self, request: list[Any]) -> Any:
+        # The answer has to be there before the question: nobody else would write it.
+        answer = program.answer(self._space, json.dumps([self._number + 1, *request]).encode())
+        messages.send(self._theirs, answer)
+        value = super()._ask(request)
+        messages.receive(self._theirs)
+        return value
+
+
+def rehearse() -> None:
+    """In the first template: run what samples run for a child and the child for them, as `template.warm` does for all others."""
+    graders_sandbox.run_untrusted  # noqa: B018  # looked up once, for all programs that import it
+    child = _RehearsedChild()
+    forms = [{"args": [1, "x"], "expect": [1, "x"]}, "def check(f):\n    assert f(1, [2.0]) == (1, [2.0])"]
+    for _ in range(_REHEARSALS):
+        child._ask(["load", "def f(*args):\n    return args\n", 0])
+        for test in forms:
+            result(prepared(test, ("f",)), child)
+    del sys.modules[program.MODULE]
