@@ -264,6 +264,18 @@ def samples() -> list[int]:
     return found
 
 
+def killed_from_outside(sandbox: Sandbox, times: int) -> Outcome:
+    """What becomes of a sample that is killed so many times."""
+    future = sandbox.submit(NAP, {}, {})
+    killed: set[int] = set()
+    while not future.done() and len(killed) < times:
+        for pid in set(samples()) - killed:
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+        time.sleep(0.01)
+    return future.result(60)
+
+
 @pytest.mark.parametrize("tier", first(1, TIERS))
 @pytest.mark.parametrize(
     ("times", "status"),
@@ -276,14 +288,11 @@ def test_a_sample_that_is_killed_from_outside_is_run_again(tier: str, times: int
     """A kill that the sample's own use does not explain, as by a machine short of memory, is never its score."""
     need(tier)
     with Sandbox(tier=tier, in_flight=1) as sandbox:
-        future = sandbox.submit(NAP, {}, {})
-        killed: set[int] = set()
-        while not future.done() and len(killed) < times:
-            for pid in set(samples()) - killed:
-                os.kill(pid, signal.SIGKILL)
-                killed.add(pid)
-            time.sleep(0.01)
-        outcome = future.result(30)
+        # a kill that met a process before or after it was the sample's is tried again
+        for _ in range(5):
+            outcome = killed_from_outside(sandbox, times)
+            if outcome.attempts > 1:
+                break
 
     assert (outcome.status, outcome.attempts) == (status, min(5, times + 1)), outcome
     assert (outcome.value is None) == (status != "value")
