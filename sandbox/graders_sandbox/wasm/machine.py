@@ -157,7 +157,7 @@ class Machine:
         if request is None:
             return _REFUSED
         memory, allocate = _memory(caller), caller["host_alloc"]
-        address = allocate(caller, len(request)) & 0xFFFFFFFF  # type: ignore[operator]  # it is a function
+        address = allocate(caller, len(request)) & 0xFFFFFFFF
         if not address:
             return _REFUSED
         memory.write(caller, request, address)
