@@ -11,16 +11,11 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
+from graders.audit.changes import program_changes
 from graders.audit.golds import CheckRow
-from graders.audit.harnesses import MUTATE
-from graders.audit.programs import seen
-from graders.row import Row
 from graders.spec.model import SpecModel, is_template
 from graders.spec.translation import OneOf
 from graders_sandbox import Sandbox
-
-#: Pages of a program's changes that are asked for at most; a page has some forty.
-MOST_PAGES = 20
 
 _ITEM_FIELD = re.compile(r"(\{\{\s*item\.)(\w+)(\s*\}\})")
 _TOKEN = re.compile(r"[-+*/]|\b(?:min|max)\b(?=\()|\d+(?:\.\d+)?|[A-Za-z_]\w*(?!\w|\()")
@@ -85,7 +80,7 @@ def _of_field(
     """(kind, the new value, the line in a program or 0) of one field."""
     if before == leaf.program():
         if sandbox is not None:
-            yield from _of_program(before, sandbox)
+            yield from program_changes(before, sandbox)
     elif is_template(info):
         names = dict.fromkeys(
             name for row in rows for name, value in row.item.items() if isinstance(value, (str, int, float))
@@ -112,23 +107,6 @@ def _choices(info: FieldInfo) -> list[str]:
         for choice in (get_args(info.annotation) if named is None else named)
         if isinstance(choice, str)
     ]
-
-
-def _of_program(source: str, sandbox: Sandbox) -> Iterator[tuple[str, str, int]]:
-    """Its changes by the sandbox's reader: places in the text, which are all that is taken from there."""
-    skip = 0
-    for _ in range(MOST_PAGES):
-        item = {"source": source, "skip": skip}
-        page = seen(sandbox.submit(MUTATE, Row("", {}).sample.complete(), item).result()).get("changes")
-        if not isinstance(page, list) or not page:
-            return
-        skip += len(page)
-        for change in page:
-            match change:
-                case [int(start), int(end), str(text), int(line), str(kind)] if (
-                    0 <= start < end <= len(source)
-                ):
-                    yield kind, source[:start] + text + source[end:], line
 
 
 def _of_formula(text: str) -> Iterator[tuple[str, str, str]]:

@@ -14,8 +14,8 @@ from graders.audit.golds import CheckRow, read_rows
 from graders.audit.mutants import Mutant, key_of, mutants
 from graders.audit.plan import planned
 from graders.audit.probe import Bench, Graded, Settings
-from graders.audit.programs import programs
 from graders.audit.rows import rows_of
+from graders.audit.sources import programs
 from graders.engine.backends import Backends
 from graders.engine.compile import compile
 from graders.engine.grader import Grader

@@ -1,22 +1,20 @@
-"""Checks of python graders that need more than samples: the program is run in other circumstances, and read.
+"""Checks of python graders that need more than samples: what was read in the program, and how it does elsewhere.
 
-Both happen in the sandbox, by the programs of harnesses.py.
+It is run in other circumstances by the programs of harnesses.py, in the sandbox.
 """
 
 from __future__ import annotations
 
-import json
 import random
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from graders.audit.golds import CheckRow
-from graders.audit.harnesses import CLOCK, READ, REMEMBERING, WATCH
+from graders.audit.harnesses import CLOCK, REMEMBERING, WATCH
 from graders.audit.probe import Bench, Finding
 from graders.audit.probes import corrupted
+from graders.audit.sources import Program, gold_texts, programs, seen
 from graders.row import Row
 from graders_sandbox import Outcome, Sandbox
 
@@ -45,78 +43,6 @@ _CANARIES = (
     f"<answer>{_CANARY}</answer>", f"<code>{_LINES_CANARY}</code>", f"Answer: {_CANARY}", f"#### {_CANARY}",
     f"\\boxed{{{_CANARY}}}", f"{_CANARY} = 1", f"answer = {_CANARY}",
 )  # fmt: skip
-
-#: Kind of a place in a source -> what a program does there.
-_PLACES = {
-    "frames": "looks into its callers' frames or memory",
-    "environment": "reads the environment",
-    "process": "looks into the process that runs it",
-}
-_IMPORT = re.compile(r"(?:from [\w.]+ )?import [\w.]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """A python grader of the spec, and what the sandbox read in it. A source that does not parse says nothing.
-
-    Attributes:
-        key: Its key in a multi; "" for the spec itself.
-        places: (a key of _PLACES, the name) where it looks beside its arguments.
-        imports: Its import statements.
-        n_known: How many of the rows' golds stand in it as constants.
-        hashes: Whether it uses sets or hashes.
-    """
-
-    key: str
-    source: str
-    places: tuple[tuple[str, str], ...] = ()
-    imports: tuple[str, ...] = ()
-    n_known: int = 0
-    hashes: bool = False
-
-    @property
-    def called(self) -> str:
-        """What a message about it begins with."""
-        return f"{self.key}: " if self.key else ""
-
-
-_READ: WeakKeyDictionary[Bench, list[Program]] = WeakKeyDictionary()
-
-
-def programs(bench: Bench) -> list[Program]:
-    """The python graders of the spec, read once a bench."""
-    if bench not in _READ:
-        spec = bench.grader.spec
-        sources = {key: grader.program() for key, grader in (spec.members() or {"": spec}).items()}
-        _READ[bench] = [_read(bench, key, source) for key, source in sources.items() if source is not None]
-    return _READ[bench]
-
-
-def _read(bench: Bench, key: str, source: str) -> Program:
-    item = {"source": source, "golds": sorted(_golds(bench))}
-    match seen(bench.grader.backends.sandbox.submit(READ, Row("", {}).sample.complete(), item).result()):
-        case {"places": list(places), "imports": list(imports), "known": int(known), "hashes": bool(hashes)}:
-            return Program(
-                key,
-                source,
-                tuple(place for place in map(_place, places) if place is not None),
-                tuple(line for line in imports if isinstance(line, str) and _IMPORT.fullmatch(line)),
-                known,
-                hashes,
-            )
-    return Program(key, source)
-
-
-def _place(read: Any) -> tuple[str, str] | None:
-    match read:
-        case [str(kind), str(name)] if kind in _PLACES:
-            return kind, name
-    return None
-
-
-def _golds(bench: Bench) -> set[str]:
-    """The rows' golds and answers as a program may have them written in it."""
-    return {text.strip().lower() for row in bench.rows for text in (row.text, *row.answers) if text.strip()}
 
 
 def hash_seeds(bench: Bench) -> Iterator[Finding]:
@@ -191,12 +117,11 @@ def remembering(bench: Bench) -> Iterator[Finding]:
 def peeking(bench: Bench) -> Iterator[Finding]:
     """A python grader has the gold from its item alone, and a sample cannot get at it: no frames, files, environment."""
     for program in programs(bench):
-        for kind, name in program.places:
-            what = f"{_PLACES[kind]} ({name})"
-            yield Finding(
-                "peeking",
-                f"{program.called}the program {what}; the gold answer may come from sample and item only",
+        for place in program.places:
+            message = (
+                f"{program.called}the program {place}; the gold answer may come from sample and item only"
             )
+            yield Finding("peeking", message)
         pairs = _pairs(bench)
         texts = [*_CANARIES, *(text.replace(a, _CANARY) for _, text, a in _places(bench.rows[:3]))]
         pairs += [(row, text) for row in bench.rows[:2] for text in texts]
@@ -220,7 +145,7 @@ def hardcoded(bench: Bench) -> Iterator[Finding]:
     """A python grader has no answers of its own: a row that it has not seen, made of two rows, is graded like any other."""
     if bench.judged:
         return
-    n_golds = len(_golds(bench))
+    n_golds = len(gold_texts(bench))
     for program in programs(bench):
         if program.n_known < max(2, n_golds / 3):
             continue
@@ -284,18 +209,6 @@ def _harnessed(
 def _differ(one: Outcome, other: Outcome) -> bool:
     """Whether a program gave different things; where something else ended it, nothing is known."""
     return {one.status, other.status} <= PROGRAMS_OWN and one.value != other.value
-
-
-def seen(outcome: Outcome) -> dict[str, Any]:
-    """What a harness says in the text of its exception; {} where it says nothing."""
-    if outcome.error_type != "Seen":
-        return {}
-    line = outcome.text.strip().rpartition("Seen: ")[2]
-    try:
-        seen = json.loads(line)
-    except ValueError:
-        return {}
-    return seen if isinstance(seen, dict) else {}
 
 
 def _shown(outcome: Outcome) -> str:

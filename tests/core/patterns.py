@@ -105,7 +105,7 @@ PATTERNS: dict[str, Pattern] = {
     "graders.audit.probes:without_answer": Pattern([run("a"), run("aab")], names={"answer": "a" * 20 + "b"}),
     "graders.audit.mutants:_ITEM_FIELD": Pattern([run(" ", start="{{"), run("{{ "), run("{{item.a "), run("a", start="{{item."), run(" ", start="{{item.a")]),
     "graders.audit.mutants:_TOKEN": Pattern([run("1"), run("1."), run("a"), run("a("), run("min"), run("min ")]),
-    "graders.audit.programs:_IMPORT": Pattern([run("a", start="from "), run("a.", start="import "), run("from ")], "fullmatch"),
+    "graders.audit.sources:_IMPORT": Pattern([run("a", start="from "), run("a.", start="import "), run("from ")], "fullmatch"),
     "graders.audit.seeds:_GROUP": Pattern([run("("), run("(a"), run("(?"), run("a", start="(?:"), run("()*"), run("*", start="()")]),
     "graders.audit.seeds:_LITERAL": Pattern(
         [run('\\"'), run('\\"', start='"'), run('"'), run("\"'"), run("\\", start="'"), run("r"), run(' "a\n'), run("\\'\\\"")]

@@ -18,8 +18,6 @@ CLASS_LINES, FUNCTION_LINES = 300, 60
 
 #: Modules that are longer, and why no cut through them would help a reader.
 LONG_MODULES = {
-    "graders/audit/harnesses.py": "texts: programs that run inside the sandbox",
-    "graders/audit/programs.py": "the checks of programs, which share how a program is read",
     "graders/endpoints/call.py": "one question from its first attempt to its end, which is read in one piece",
     "graders/store/tables/items.py": "the statements over one table, a method each",
     "graders/tuning/export.py": "one function for each other trainer",
