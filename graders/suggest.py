@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import islice
 
 WORD_MAX_CHARS = 200  # longer ones are no names; comparing takes their lengths' product
@@ -27,3 +27,12 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     """A question naming the closest known word, or "" when none is close."""
     close = closest(word, known)
     return f"Did you mean '{close}'?" if close else ""
+
+
+def known_names(names: Collection[str], known: Collection[str], what: str) -> None:
+    """Raises ValueError where one of `names` is not known."""
+    if isinstance(names, str):
+        raise ValueError(f"expected a list of {what}s, not the text {names!r}")
+    for name in names:
+        if name not in known:
+            raise ValueError(f"there is no {what} {name!r}. {did_you_mean(name, known)}".rstrip())

@@ -1,4 +1,4 @@
-"""Reward audits: search a grader for rewards that a wrong answer can earn."""
+"""Reward checks: does a grader pay right answers and nothing else? Names of the other audits are here, too."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from typing import TYPE_CHECKING
 from graders.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from graders.audit.bias import PROBES, probed
-    from graders.audit.calibration import Calibration, calibrate
+    from graders.attack.climb import Climb, climb
+    from graders.attack.families import FAMILIES
+    from graders.attack.search import Attack, Exploit, attack
     from graders.audit.check import RewardNotOk, assert_reward_ok, check_reward
-    from graders.audit.climb import Climb, climb
-    from graders.audit.families import FAMILIES
-    from graders.audit.labelled import Labelled, from_results, graded
-    from graders.audit.mutation import Mutation, mutate
-    from graders.audit.search import Attack, Exploit, attack
+    from graders.calibration.bias import PROBES, probed
+    from graders.calibration.calibration import Calibration, calibrate
+    from graders.calibration.labelled import Labelled, from_results, graded
+    from graders.mutation.mutation import Mutation, mutate
 
 _HOMES = {
-    "Attack": "graders.audit.search",
-    "Calibration": "graders.audit.calibration",
-    "Climb": "graders.audit.climb",
-    "Exploit": "graders.audit.search",
-    "FAMILIES": "graders.audit.families",
-    "Labelled": "graders.audit.labelled",
-    "Mutation": "graders.audit.mutation",
-    "PROBES": "graders.audit.bias",
+    "Attack": "graders.attack.search",
+    "Calibration": "graders.calibration.calibration",
+    "Climb": "graders.attack.climb",
+    "Exploit": "graders.attack.search",
+    "FAMILIES": "graders.attack.families",
+    "Labelled": "graders.calibration.labelled",
+    "Mutation": "graders.mutation.mutation",
+    "PROBES": "graders.calibration.bias",
     "RewardNotOk": "graders.audit.check",
     "assert_reward_ok": "graders.audit.check",
-    "attack": "graders.audit.search",
-    "calibrate": "graders.audit.calibration",
+    "attack": "graders.attack.search",
+    "calibrate": "graders.calibration.calibration",
     "check_reward": "graders.audit.check",
-    "climb": "graders.audit.climb",
-    "from_results": "graders.audit.labelled",
-    "graded": "graders.audit.labelled",
-    "mutate": "graders.audit.mutation",
-    "probed": "graders.audit.bias",
+    "climb": "graders.attack.climb",
+    "from_results": "graders.calibration.labelled",
+    "graded": "graders.calibration.labelled",
+    "mutate": "graders.mutation.mutation",
+    "probed": "graders.calibration.bias",
 }
 
 __all__ = [

@@ -9,12 +9,13 @@ from os import PathLike
 from typing import Any
 
 from graders.audit.checks import CHECKS, SEVERITY
-from graders.audit.golds import read_rows
-from graders.audit.probe import Bench, Finding, Settings
-from graders.audit.rows import known_names, rows_of
 from graders.audit.whole import BLINDNESS, WHEN_SLOW
+from graders.bench.bench import Bench, Finding, Settings
+from graders.bench.rows import read_rows
+from graders.datasets.load import rows_of
 from graders.engine.backends import Backends
 from graders.engine.compile import compile
+from graders.suggest import known_names
 
 MAX_ROWS = 24  # a flaw shows on a few rows, and each costs some fifty samples
 MAX_JUDGED_ROWS = 6  # where each of them is a call

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
-from graders.audit.probe import Bench, Finding
 from graders.audit.programs import hardcoded, peeking, remembering
 from graders.audit.whole import blind, deterministic, failed, in_range, latency, members, spread
 from graders.audit.wrong_answers import (
@@ -25,6 +24,7 @@ from graders.audit.wrong_answers import (
     template,
     wrapper_echo,
 )
+from graders.bench.bench import Bench, Finding
 
 #: Check -> severity of its findings, where that is not "exploit": no wrong answer is paid, and yet the grader is wrong.
 SEVERITY: Mapping[str, Literal["fault"]] = dict.fromkeys(

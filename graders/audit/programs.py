@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from graders.audit.golds import CheckRow
+from graders.attack.probes import corrupted
 from graders.audit.harnesses import CLOCK, REMEMBERING, WATCH
-from graders.audit.probe import Bench, Finding
-from graders.audit.probes import corrupted
-from graders.audit.sources import Program, gold_texts, programs, seen
+from graders.bench.bench import Bench, Finding
+from graders.bench.programs import Program, gold_texts, programs, seen
+from graders.bench.rows import CheckRow
 from graders.row import Row
 from graders_sandbox import Outcome, Sandbox
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 
-from graders.audit import probes
-from graders.audit.golds import CheckRow
-from graders.audit.probe import Bench, Finding, Graded, row_ids
+from graders.attack import probes
 from graders.audit.programs import clock, hash_seeds
+from graders.bench.bench import Bench, Finding, Graded, row_ids
+from graders.bench.rows import CheckRow
 from graders.errors import FormulaError, PythonRuntimeError, PythonServerError
 from graders.formula import Formula
 

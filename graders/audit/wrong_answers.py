@@ -12,13 +12,13 @@ import statistics
 from collections.abc import Iterator
 from typing import Literal
 
-from graders.audit import probes
-from graders.audit.families import FAMILIES
-from graders.audit.families.wrong import form_of, plain
-from graders.audit.golds import as_number
-from graders.audit.plan import planned
-from graders.audit.probe import FULL, SOFT_LIMIT, Bench, Finding, Graded, row_ids
-from graders.audit.search import Limits, Search
+from graders.attack import probes
+from graders.attack.families import FAMILIES
+from graders.attack.families.wrong import form_of, plain
+from graders.attack.plan import planned
+from graders.attack.search import Limits, Search
+from graders.bench.bench import FULL, SOFT_LIMIT, Bench, Finding, Graded, row_ids
+from graders.bench.rows import as_number
 
 #: Of the scale, for nothing at all: a little for good form is fine, more is a reward for nothing.
 EMPTY_LIMIT = 0.2

@@ -15,8 +15,8 @@ from graders.cli.shared.refusals import refusals
 from graders.wording import plural
 
 if TYPE_CHECKING:
+    from graders.attack.climb import Climb
     from graders.audit import Attack
-    from graders.audit.climb import Climb
     from graders.engine.grader import Grader
 
 
@@ -91,8 +91,8 @@ def command(
     grader attack spec.json rows.jsonl --climb
     """
     import graders
-    from graders.audit.climb import climb
-    from graders.audit.search import attack
+    from graders.attack.climb import climb
+    from graders.attack.search import attack
 
     line = ProgressLine(quiet=quiet, logged=False)
 

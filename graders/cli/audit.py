@@ -16,7 +16,7 @@ from graders.cli.shared.refusals import refusals
 from graders.wording import plural
 
 if TYPE_CHECKING:
-    from graders.audit.probe import Finding
+    from graders.bench.bench import Finding
     from graders.engine.grader import Grader
 
 #: --fail-on -> the severities that end in exit code 1.

@@ -28,8 +28,8 @@ from graders.cli.shared.refusals import refusals
 from graders.wording import plural
 
 if TYPE_CHECKING:
-    from graders.audit.calibration import Calibration
-    from graders.audit.labelled import Labelled
+    from graders.calibration.calibration import Calibration
+    from graders.calibration.labelled import Labelled
     from graders.stats.estimates import Estimate
 
 
@@ -121,7 +121,7 @@ def command(
     grader calibrate results.jsonl --label human --probe verbosity --claims judge.claims.json
     """
     import graders
-    from graders.audit.calibration import calibrate, gate
+    from graders.calibration.calibration import calibrate, gate
 
     with refusals():
         with graders.Backends(config=config) as backends:
@@ -146,8 +146,8 @@ def command(
 
 
 def _rows(spec: str, data: str | None, fields: dict[str, Any], backends: Any) -> Labelled:
-    from graders.audit.labelled import from_results, graded
-    from graders.audit.rows import load_rows
+    from graders.calibration.labelled import from_results, graded
+    from graders.datasets.load import load_rows
 
     if data is None:
         return from_results(spec, backends=backends)
@@ -161,7 +161,7 @@ def _rows(spec: str, data: str | None, fields: dict[str, Any], backends: Any) ->
 def _effects(
     rows: Labelled, probes: tuple[str, ...], swap: tuple[str, str] | None, group: str | None, most_rows: int
 ) -> Any:
-    from graders.audit.bias import PROBES, probed
+    from graders.calibration.bias import PROBES, probed
 
     if "position" in probes and swap is None:
         raise click.UsageError(

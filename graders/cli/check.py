@@ -77,7 +77,7 @@ def command(
     from graders.models import ConfigError
     from graders.preflight.check import check
     from graders.spec.reading import load
-    from graders.tuning.check import check_job
+    from graders.training_files.check import check_job
 
     if spec == "-" and "-" in data:
         raise click.UsageError("SPEC and DATA cannot both be standard input.")

@@ -192,10 +192,10 @@ def export(job_id: str, target: str, out: Path | None, config: str | None) -> in
 
     The base model is the folder that [tuning.models] of graders.toml has for it, else the name that the job has.
     """
+    from graders.config.tuning import tuning_config
     from graders.datasets.rows import DataError
     from graders.models import load_config
-    from graders.tuning.check import rows_of
-    from graders.tuning.config import tuning_config
+    from graders.training_files.check import rows_of
     from graders.tuning.export import JobExport, NotExportable, arguments_of, exported
 
     api = Api()
@@ -239,10 +239,10 @@ def add_model(name: str, source: str, config: str | None) -> int:
     A GGUF file is converted by the trainer into a folder of the store. The name is entered in graders.toml.
     """
     from graders.config.files import FILE_NAME
+    from graders.config.tuning import tuning_config
     from graders.models import load_config
     from graders.store.home import default_home, private_folder
     from graders.tuning.add_model import UnusableModel, check_folder, convert, is_converted, with_model
-    from graders.tuning.config import tuning_config
 
     found = load_config(config)
     path = found.path or Path(FILE_NAME)

@@ -14,7 +14,7 @@ from graders.cli.shared.refusals import refusals
 from graders.wording import plural
 
 if TYPE_CHECKING:
-    from graders.audit.mutation import Mutation, Telling
+    from graders.mutation.mutation import Mutation, Telling
 
 
 @click.command()
@@ -51,7 +51,7 @@ def command(
     grader mutate spec.json rows.jsonl --fail-under 0.8 --save more.jsonl
     """
     import graders
-    from graders.audit.mutation import mutate
+    from graders.mutation.mutation import mutate
 
     with refusals(), graders.Backends(config=config) as backends:
         grader = graders.compile(spec_argument(spec), backends=backends)

@@ -1,1 +1,1 @@
-"""graders.toml: which file is read, what it may set, and where it sends each model's name."""
+"""graders.toml: which file is read, what it may set, where it sends each model's name, and what it says of tuning."""

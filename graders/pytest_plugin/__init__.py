@@ -110,7 +110,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         raise pytest.UsageError(
             f"{metafunc.definition.nodeid} has grader_rows, but neither `row` nor `reward` as argument"
         )
-    from graders.audit.rows import load_rows
+    from graders.datasets.load import load_rows
 
     state = metafunc.config.stash[STATE]
     max_rows = marker.kwargs.get("max_rows", state.number("--grader-max-rows", "grader_max_rows"))

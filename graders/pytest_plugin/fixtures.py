@@ -64,7 +64,7 @@ def grader_batch(request: pytest.FixtureRequest) -> Callable[..., list[Reward]]:
         item = state.running()
         grader = state.grader(item, spec)
         if isinstance(rows, (str, Path)):
-            from graders.audit.rows import load_rows
+            from graders.datasets.load import load_rows
 
             rows = load_rows(state.located(rows, item))
         whole = []

@@ -38,7 +38,7 @@ class Reward(float):
 
     def explain(self) -> list[str]:
         """Flags, sub-rewards, rendered texts and a diff, as lines."""
-        from graders.audit.explain import explained
+        from graders.pytest_plugin.explain import explained
 
         return explained(self.grader, self.result, self.sample, self.item)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from graders.config.tuning import tuning_config
 from graders.evals.requests import InvalidRequest
 from graders.jsontext import dumps
 from graders.server.errors import ApiError, Json, overloaded
@@ -16,7 +17,6 @@ from graders.server.forwarding import Keep, http_client, passed_on, sent
 from graders.server.request import ClientGone, unless_gone
 from graders.store import Store
 from graders.tuning.chat import ChatRequest, Completion, read_chat
-from graders.tuning.config import tuning_config
 from graders.tuning.generators import GeneratorFailed, Generators, RefusedPrompt, TooManyRequests
 from graders.tuning.models import Model, Models
 from graders.tuning.wire import is_model_name

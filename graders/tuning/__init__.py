@@ -1,1 +1,1 @@
-"""Fine-tuning jobs: their rows, their states, and the process that trains. No torch here: it stands in the trainer."""
+"""Fine-tuning jobs: requests, states, the process that trains and the one that answers chat. No torch: it stands in the trainer."""

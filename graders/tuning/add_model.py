@@ -7,7 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from graders.tuning.config import TuningConfig
+from graders.config.tuning import TuningConfig
 from graders.tuning.worker import Worker
 
 #: Names of packages that hold a model (trainer/graders_train/models.py), beside which GGUF files are converted.

@@ -11,16 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from graders.config.tuning import TuningConfig
 from graders.engine.backends import Backends
 from graders.errors import ModelStop
 from graders.jsontext import dumps, loads
 from graders.store import Cursor, JobRecord, NewEvent, Store
-from graders.tuning.check import rows_of
-from graders.tuning.config import TuningConfig
+from graders.training_files.check import rows_of
+from graders.training_files.rows import METHODS
 from graders.tuning.folders import adapter_name
 from graders.tuning.progress import checkpoint_metrics, result_table, step_event, with_validation
 from graders.tuning.rewards import BrokenGrader, Rewards
-from graders.tuning.rows import METHODS
 from graders.tuning.states import NoTransition, after
 from graders.tuning.wire import model_name
 from graders.tuning.worker import Worker

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from graders.tuning.config import TuningConfig
-from graders.tuning.conversation import DataRow
-from graders.tuning.rows import METHODS
+from graders.config.tuning import TuningConfig
+from graders.training_files.conversation import DataRow
+from graders.training_files.rows import METHODS
 
 
 class NotExportable(ValueError):

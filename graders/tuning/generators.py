@@ -13,8 +13,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from graders.config.tuning import TuningConfig
 from graders.store.home import private_folder
-from graders.tuning.config import TuningConfig
 from graders.tuning.models import Model
 from graders.tuning.worker import Worker
 

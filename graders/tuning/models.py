@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from graders.config.tuning import TuningConfig
 from graders.store import Store
-from graders.tuning.config import TuningConfig
 from graders.tuning.folders import adapter_name, jobs_folder
 
 

@@ -12,7 +12,7 @@ from graders.jsontext import dumps, loads
 from graders.preflight.findings import Findings
 from graders.store import JobRecord, NewEvent, Store
 from graders.store.ids import base62_id
-from graders.tuning.check import check_files
+from graders.training_files.check import check_files
 from graders.tuning.folders import GB, sizes
 from graders.tuning.requests import JobRequest, read_request, resolved
 from graders.tuning.states import after

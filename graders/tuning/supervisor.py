@@ -12,11 +12,11 @@ import time
 from functools import partial
 from pathlib import Path
 
+from graders.config.tuning import TuningConfig
 from graders.engine.backends import Backends
 from graders.jsontext import dumps
 from graders.store import JobRecord, NewEvent, Store
 from graders.store.home import private_folder
-from graders.tuning.config import TuningConfig
 from graders.tuning.execution import Execution, JobFailed
 from graders.tuning.folders import jobs_folder, sweep
 from graders.tuning.states import NoTransition, after

@@ -44,76 +44,76 @@ PATTERNS: dict[str, Pattern] = {
     "graders.adapters.decoded:_LOOKALIKE": Pattern(
         [run("</s>", "x"), run("</s> ", "x"), run(" ", "x", "<pad>"), run("<|"), run("<|a|>", "x"), run("<｜")]
     ),
-    "graders.audit.bias:_decorated": Pattern([run("\n"), run(" ", "x"), run("#"), run("*"), run("# "), run(" \n"), run(" ", "x", "#")]),
-    "graders.audit.families.far:prompt_numbers": Pattern(DIGITS),
-    "graders.audit.families.far:quotes": Pattern([run("."), run(" ", "x", "."), run(". "), run(" ")]),
-    "graders.audit.families.near:_AROUND_FRACTION": Pattern(
+    "graders.calibration.bias:_decorated": Pattern([run("\n"), run(" ", "x"), run("#"), run("*"), run("# "), run(" \n"), run(" ", "x", "#")]),
+    "graders.attack.families.far:prompt_numbers": Pattern(DIGITS),
+    "graders.attack.families.far:quotes": Pattern([run("."), run(" ", "x", "."), run(". "), run(" ")]),
+    "graders.attack.families.near:_AROUND_FRACTION": Pattern(
         [run("\\frac{1}{2}", " "), run("\\frac"), run("\\frac{"), run("1", start="\\frac{"), run("\\frac{1}{"), run("a", " ")],
         "fullmatch",
     ),
-    "graders.audit.families.near:_DATE": Pattern([run("1"), run("1/"), run("2024-"), run("1.1.")]),
-    "graders.audit.families.near:_LONG_DATE": Pattern(
+    "graders.attack.families.near:_DATE": Pattern([run("1"), run("1/"), run("2024-"), run("1.1.")]),
+    "graders.attack.families.near:_LONG_DATE": Pattern(
         [run("jan "), run("jan"), run("may 1 ", "x"), run("a", start="may "), run("1999", start="may "), run("2024-01-")]
     ),
-    "graders.audit.families.near:_NUMBER": Pattern([*DIGITS, run(",111", "a", "1"), run("1", "a"), run("-1")]),
-    "graders.audit.families.near:_THOUSANDS": Pattern([run(" 111", "x", "1"), run("1")], "fullmatch"),
-    "graders.audit.families.near:negation": Pattern([run("a1"), run("1"), run("a ")]),
-    "graders.audit.families.near:negation#2": Pattern([run("1"), run("1 ", "x"), run(" ", "x", "1"), run("n'"), run("withou ")]),
-    "graders.audit.families.near:notation": Pattern([run("\\"), run("\\dfra"), run("a")]),
-    "graders.audit.families.near:notation#2": Pattern([run("\\"), run("a", start="\\"), run("{}")]),
-    "graders.audit.families.near:notation#3": Pattern([*DIGITS, run(" ", "x", "1"), run(" ", "x", "1,"), run("1, ")]),
-    "graders.audit.families.near:notation#4": Pattern([run("a-"), run(" ", "!", "a-"), run("- "), run(" -")]),
-    "graders.audit.families.near:notation#5": Pattern([run("a")]),
-    "graders.audit.families.near:notation#6": Pattern([run("aa1"), run("1")]),
-    "graders.audit.families.near:parts": Pattern([run(","), run(",1"), run(",111"), run(" an"), run(" and "), run(" ")]),
-    "graders.audit.families.near:units": Pattern(
+    "graders.attack.families.near:_NUMBER": Pattern([*DIGITS, run(",111", "a", "1"), run("1", "a"), run("-1")]),
+    "graders.attack.families.near:_THOUSANDS": Pattern([run(" 111", "x", "1"), run("1")], "fullmatch"),
+    "graders.attack.families.near:negation": Pattern([run("a1"), run("1"), run("a ")]),
+    "graders.attack.families.near:negation#2": Pattern([run("1"), run("1 ", "x"), run(" ", "x", "1"), run("n'"), run("withou ")]),
+    "graders.attack.families.near:notation": Pattern([run("\\"), run("\\dfra"), run("a")]),
+    "graders.attack.families.near:notation#2": Pattern([run("\\"), run("a", start="\\"), run("{}")]),
+    "graders.attack.families.near:notation#3": Pattern([*DIGITS, run(" ", "x", "1"), run(" ", "x", "1,"), run("1, ")]),
+    "graders.attack.families.near:notation#4": Pattern([run("a-"), run(" ", "!", "a-"), run("- "), run(" -")]),
+    "graders.attack.families.near:notation#5": Pattern([run("a")]),
+    "graders.attack.families.near:notation#6": Pattern([run("aa1"), run("1")]),
+    "graders.attack.families.near:parts": Pattern([run(","), run(",1"), run(",111"), run(" an"), run(" and "), run(" ")]),
+    "graders.attack.families.near:units": Pattern(
         [run("1 ", "!"), run(" ", "!", "1"), run("1", "!"), run("a", "!", "1"), run("1 a"), run(" ", "a")]
     ),
-    "graders.audit.families.near:units#2": Pattern([run("1", "!", "$"), run("1,", "!", "$"), run("$")]),
-    "graders.audit.families.near:year_alone": Pattern([run("1"), run("1999"), run("1999 ")]),
-    "graders.audit.families.structured:_CONDITION": Pattern(
+    "graders.attack.families.near:units#2": Pattern([run("1", "!", "$"), run("1,", "!", "$"), run("$")]),
+    "graders.attack.families.near:year_alone": Pattern([run("1"), run("1999"), run("1999 ")]),
+    "graders.attack.families.structured:_CONDITION": Pattern(
         [run("where "), run("a", start="where "), run("group ", start="where "), run("where limit "), run("a")]
     ),
-    "graders.audit.families.structured:_code": Pattern([run("`"), run("```"), run("``", start="```\n"), run("```python")]),
-    "graders.audit.families.structured:_code#2": Pattern(
+    "graders.attack.families.structured:_code": Pattern([run("`"), run("```"), run("``", start="```\n"), run("```python")]),
+    "graders.attack.families.structured:_code#2": Pattern(
         [run("def a(\n"), run("def\n"), run(" ", start="def"), run("a", start="def "), run(" ", start="def a"),
          run("def ", start="def a("), run("\n")]
     ),
-    "graders.audit.families.structured:query_cut": Pattern([run("count "), run(" ", start="count"), run("limi "), run("max")]),
-    "graders.audit.families.wrong:CODE": Pattern([run("\n"), run(" "), run(" \n"), run("``a"), run("define\n"), run("\t", "x")]),
-    "graders.audit.families.wrong:SQL": Pattern([run("\n"), run(" ", "x"), run("a")]),
-    "graders.audit.families.wrong:_MARKS": Pattern(
+    "graders.attack.families.structured:query_cut": Pattern([run("count "), run(" ", start="count"), run("limi "), run("max")]),
+    "graders.attack.families.wrong:CODE": Pattern([run("\n"), run(" "), run(" \n"), run("``a"), run("define\n"), run("\t", "x")]),
+    "graders.attack.families.wrong:SQL": Pattern([run("\n"), run(" ", "x"), run("a")]),
+    "graders.attack.families.wrong:_MARKS": Pattern(
         [run("<answer>"), run("<answer><final>"), run("a", start="<answer>"), run("</answer", start="<answer>"), run("<")]
     ),
-    "graders.audit.families.wrong:_MARKS#2": Pattern(
+    "graders.attack.families.wrong:_MARKS#2": Pattern(
         [run("\\boxed{"), run("{a}", start="\\boxed{"), run("\\boxed{a}", start="\\boxed{"), run("{{}", start="\\boxed{"),
          run("{{a}}", start="\\boxed{"), run("\\boxed{{a}")]
     ),
-    "graders.audit.families.wrong:_MARKS#3": Pattern(
+    "graders.attack.families.wrong:_MARKS#3": Pattern(
         [run("#"), run("####\n"), run(" ", "x", "####a"), run(" ", start="####a"), run("\n", start="####"), run("#### a "), run("A:\n"),
          run(" ", "x", "A:a")]
     ),
-    "graders.audit.families.wrong:_MARKS#4": Pattern(
+    "graders.attack.families.wrong:_MARKS#4": Pattern(
         [run("answer a ", "\n\nx y"), run("answer is: a\n"), run("answer "), run(" ", "x\ny", "answer a"), run(" ", start="answer"),
          run("a ", "\ny", "answer "), run(".", "\ny", "answer "), run(". ", "\ny", "answer "), run("\n", "y", "answer a")]
     ),
-    "graders.audit.families.wrong:has_answer": Pattern([run("a"), run("a "), run("aab.1")], names={"one": "a" * 20 + "b"}),
-    "graders.audit.golds:_THOUSANDS": Pattern([run(",111", "x", "1"), run("1", "x", "1,111."), run("1")], "fullmatch"),
-    "graders.audit.probes:REFUSAL_WORDS": Pattern([run("don"), run("can"), run("u"), run("unknow"), run("I")]),
-    "graders.audit.probes:_NUMBER": Pattern(DIGITS),
-    "graders.audit.probes:_WORD": Pattern(WORDS),
-    "graders.audit.probes:without_answer": Pattern([run("a"), run("aab")], names={"answer": "a" * 20 + "b"}),
-    "graders.audit.mutants:_ITEM_FIELD": Pattern([run(" ", start="{{"), run("{{ "), run("{{item.a "), run("a", start="{{item."), run(" ", start="{{item.a")]),
-    "graders.audit.mutants:_TOKEN": Pattern([run("1"), run("1."), run("a"), run("a("), run("min"), run("min ")]),
-    "graders.audit.sources:_IMPORT": Pattern([run("a", start="from "), run("a.", start="import "), run("from ")], "fullmatch"),
-    "graders.audit.seeds:_GROUP": Pattern([run("("), run("(a"), run("(?"), run("a", start="(?:"), run("()*"), run("*", start="()")]),
-    "graders.audit.seeds:_LITERAL": Pattern(
+    "graders.attack.families.wrong:has_answer": Pattern([run("a"), run("a "), run("aab.1")], names={"one": "a" * 20 + "b"}),
+    "graders.bench.rows:_THOUSANDS": Pattern([run(",111", "x", "1"), run("1", "x", "1,111."), run("1")], "fullmatch"),
+    "graders.attack.probes:REFUSAL_WORDS": Pattern([run("don"), run("can"), run("u"), run("unknow"), run("I")]),
+    "graders.attack.probes:_NUMBER": Pattern(DIGITS),
+    "graders.attack.probes:_WORD": Pattern(WORDS),
+    "graders.attack.probes:without_answer": Pattern([run("a"), run("aab")], names={"answer": "a" * 20 + "b"}),
+    "graders.mutation.mutants:_ITEM_FIELD": Pattern([run(" ", start="{{"), run("{{ "), run("{{item.a "), run("a", start="{{item."), run(" ", start="{{item.a")]),
+    "graders.mutation.mutants:_TOKEN": Pattern([run("1"), run("1."), run("a"), run("a("), run("min"), run("min ")]),
+    "graders.bench.programs:_IMPORT": Pattern([run("a", start="from "), run("a.", start="import "), run("from ")], "fullmatch"),
+    "graders.attack.seeds:_GROUP": Pattern([run("("), run("(a"), run("(?"), run("a", start="(?:"), run("()*"), run("*", start="()")]),
+    "graders.attack.seeds:_LITERAL": Pattern(
         [run('\\"'), run('\\"', start='"'), run('"'), run("\"'"), run("\\", start="'"), run("r"), run(' "a\n'), run("\\'\\\"")]
     ),
-    "graders.audit.seeds:_NUMBER": Pattern([*DIGITS, run("1", "a"), run("1", "a", "1.")]),
-    "graders.audit.seeds:_VARIABLE": Pattern(BRACES, "split"),
-    "graders.audit.seeds:_matched_by": Pattern([run("\\"), run("*", start="\\s"), run(".*?"), run("."), run("^")]),
-    "graders.audit.seeds:_matched_by#2": Pattern([run("\\"), run("\\a"), run("a")]),
+    "graders.attack.seeds:_NUMBER": Pattern([*DIGITS, run("1", "a"), run("1", "a", "1.")]),
+    "graders.attack.seeds:_VARIABLE": Pattern(BRACES, "split"),
+    "graders.attack.seeds:_matched_by": Pattern([run("\\"), run("*", start="\\s"), run(".*?"), run("."), run("^")]),
+    "graders.attack.seeds:_matched_by#2": Pattern([run("\\"), run("\\a"), run("a")]),
     "graders.endpoints.capabilities:_RATE_LIMIT": Pattern([run("rate"), run("too many "), run("42")]),
     "graders.endpoints.capabilities:_UNSUPPORTED": Pattern([run("un"), run("not "), run("extra "), run("unrecogni")]),
     "graders.endpoints.complaint:_NAME": Pattern(WORDS),

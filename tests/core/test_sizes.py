@@ -25,9 +25,7 @@ LONG_MODULES = {
 }
 #: Packages that are larger.
 LARGE_ROOMS = {
-    "graders/audit": "checks, attacks, mutation and calibration, which share one bench",
     "graders/cli": "a file a command",
-    "graders/tuning": "jobs with their rows, models and exports, which share the wire's objects",
 }
 #: Functions that are longer.
 LONG_FUNCTIONS = {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from graders.config.config import Config
-from graders.tuning.config import tuning_config
+from graders.config.tuning import tuning_config
 from graders.tuning.export import JobExport, arguments_of, exported
 from tests.trainer.support import NEEDS_TRAINER, PYTHON, SUPERVISED, environment
 

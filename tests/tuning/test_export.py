@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from graders.config.config import Config
-from graders.tuning.config import tuning_config
+from graders.config.tuning import tuning_config
 from graders.tuning.export import TARGETS, JobExport, NotExportable, arguments_of, exported
 
 USER, ANSWER = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}

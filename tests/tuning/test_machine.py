@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from graders.config.config import Config
+from graders.config.tuning import tuning_config
 from graders.engine.backends import Backends
 from graders.store import Cursor, Store
 from graders.tuning import execution
-from graders.tuning.config import tuning_config
 from graders.tuning.execution import KEPT
 from graders.tuning.service import Jobs
 from graders.tuning.states import ENDED, STATUSES, NoTransition

@@ -10,6 +10,7 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
+from graders.config.tuning import TuningConfig, tuning_config
 from graders.evals.requests import Fields, InvalidRequest
 from graders.server.errors import ApiError, Json, overloaded, unknown_model
 from graders.server.limits import Borrowed
@@ -18,7 +19,6 @@ from graders.server.resources import Resource
 from graders.server.routing import Routes, api, get
 from graders.server.service import Service
 from graders.store import Cursor
-from graders.tuning.config import TuningConfig, tuning_config
 from graders.tuning.models import Models, UndeletableModel
 from graders.tuning.requests import InvalidJob
 from graders.tuning.service import JobRefused, Jobs, NoJob, TooManyJobs

@@ -1,0 +1,66 @@
+"""Wrong samples with the right answer in them: among others, in the thoughts, or behind a mark that is never closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from graders.attack.families.wrong import Form, Scene, Wrong, is_prose
+from graders.bench.rows import CheckRow, as_number
+
+_NOWHERE = ("zqxj", "vkwz")
+
+
+def _two_wrong(row: CheckRow, form: Form, scene: Scene) -> tuple[str, str]:
+    """Two wrong answers, of other rows where there are some."""
+    if as_number(form.answer) is not None:
+        made = [f"{(as_number(form.answer) or 0) * 3 + add:g}" for add in (7, 19)]
+        return made[0], made[1]
+    found = [*scene.others(row), *_NOWHERE]
+    return found[0], found[1]
+
+
+def several(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """Several answers, each in the gold's mark, of which the middle one is right."""
+    if is_prose(row) and form.marked:
+        one, other = _two_wrong(row, form, scene)
+        answers = (form.holding(answer).strip() for answer in (one, form.answer, other))
+        yield Wrong("\n".join(answers), "three final answers of which one is right")
+        yield Wrong(form.holding(f"{one} or {form.answer} or {other}"), "three answers in one mark")
+
+
+def candidates(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """A list of candidates, the right one neither first nor last."""
+    if is_prose(row) and not form.marked:
+        one, other = _two_wrong(row, form, scene)
+        yield Wrong(form.holding(f"{one}, {form.answer}, {other}"), "a list of candidates, one of them right")
+        yield Wrong(f"It is {one} or {form.answer} or {other}.", "a choice between candidates")
+
+
+def thoughts(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """The right answer in the thoughts, and a wrong one as the answer."""
+    if not is_prose(row):
+        return
+    one, other = _two_wrong(row, form, scene)
+    wrong = _behind_thoughts(form.holding(one))
+    for thought in (form.answer, f"It may be {form.answer}, or {other}."):
+        yield Wrong(f"<think>{thought}</think>\n{wrong}", "right in the thoughts, wrong in the answer")
+    yield Wrong(
+        f"At first I took it for {form.answer}, which is wrong.\n{wrong}",
+        "a right answer taken back for a wrong one",
+    )
+
+
+def _behind_thoughts(text: str) -> str:
+    return text.rpartition("</think>")[2].strip() or text
+
+
+def unclosed(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """Thoughts that are never closed, and a final answer that never comes."""
+    if is_prose(row):
+        one, other = _two_wrong(row, form, scene)
+        yield Wrong(
+            f"<think>\nPerhaps {one}, {form.answer} or {other}", "thoughts that never come to an answer"
+        )
+        if form.marked and "</" in form.after:
+            opening = form.before.rpartition("<")[2]
+            yield Wrong(f"<{opening}{one}, {form.answer}, {other}", "an answer whose mark is never closed")

@@ -1,0 +1,263 @@
+"""Wrong samples where the gold is a tool call, JSON, code or a query."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from graders.attack.families.wrong import CODE, SQL, Form, Scene, Wrong, object_of
+from graders.bench.rows import CheckRow
+from graders.row import Row
+
+
+def _calls(row: CheckRow) -> list[dict[str, Any]]:
+    calls = Row(row.gold, row.item).sample.complete()["output_tools"]
+    return [c for c in calls or () if isinstance(c, dict) and isinstance(c.get("function"), dict)]
+
+
+def _sample(calls: list[dict[str, Any]], text: str = "") -> dict[str, Any]:
+    return {"output_text": text, "output_tools": calls}
+
+
+def _with(call: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    return {**call, "function": {**call["function"], **changed}}
+
+
+def _arguments(call: dict[str, Any]) -> dict[str, Any]:
+    value = object_of(call["function"].get("arguments") or "")
+    return value if isinstance(value, dict) else {}
+
+
+def call_names(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """The right tool without its arguments, and another tool with them."""
+    for calls in filter(None, [_calls(row)]):
+        if any(map(_arguments, calls)):
+            yield Wrong(
+                _sample([_with(call, arguments="{}") for call in calls]),
+                "a call of the right tool without arguments",
+            )
+        yield Wrong(_sample([_with(call, name="zqxj") for call in calls]), "a call of another tool")
+
+
+def call_arguments(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """One argument of a call changed, or dropped."""
+    calls = _calls(row)
+    for at, call in enumerate(calls):
+        arguments = _arguments(call)
+        for name, value in arguments.items():
+            rest = {key: kept for key, kept in arguments.items() if key != name}
+            for why, other in (("changed", {**arguments, name: other_value(value)}), ("dropped", rest)):
+                changed = [*calls[:at], _with(call, arguments=json.dumps(other)), *calls[at + 1 :]]
+                yield Wrong(_sample(changed), f"a call with an argument {why}")
+
+
+def call_others(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """The right call among wrong ones."""
+    calls = _calls(row)
+    if calls:
+        changed = {name: other_value(value) for name, value in _arguments(calls[0]).items()}
+        wrong = _with(calls[0], arguments=json.dumps(changed)) if changed else _with(calls[0], name="zqxj")
+        other = _with(calls[0], name="delete_everything", arguments="{}")
+        yield Wrong(_sample([wrong, *calls, wrong]), "the right call among wrong ones")
+        yield Wrong(_sample([*calls, other]), "the right call and one that nobody asked for")
+
+
+def call_missing(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """No call at all: nothing, or the call as a text."""
+    calls = _calls(row)
+    if calls:
+        yield Wrong(_sample([]), "no call")
+        yield Wrong(_sample([], json.dumps(calls)), "the call written as a text, and not made")
+        names = ", ".join(str(call["function"].get("name")) for call in calls)
+        yield Wrong(_sample([], f"I called {names}."), "a call that is claimed, and not made")
+        if len(calls) > 1:
+            yield Wrong(_sample(calls[:1]), "the first of several calls alone")
+
+
+def other_value(value: Any) -> Any:
+    """Another value of the same JSON type."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return value * 3 + 7
+    if isinstance(value, str):
+        return "zqxj"
+    if isinstance(value, list):
+        return [*map(other_value, value)] or ["zqxj"]
+    if isinstance(value, dict):
+        return {key: other_value(inner) for key, inner in value.items()} or {"zqxj": 1}
+    return "zqxj"
+
+
+def _json(row: CheckRow, form: Form) -> dict[str, Any] | list[Any] | None:
+    return None if _calls(row) else object_of(form.answer) or object_of(row.text)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def json_values(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """JSON with the right shape and other values; of single fields only those that the item names."""
+    value = _json(row, form)
+    if value is None:
+        return
+    yield Wrong(json.dumps(other_value(value)), "JSON of the right shape with other values")
+    for key, inner in _object(value).items():
+        if scene.means(row, inner):
+            yield Wrong(json.dumps({**_object(value), key: other_value(inner)}), "JSON with one wrong field")
+
+
+def json_empty(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """JSON with nothing in it: no field, no element, nulls."""
+    value = _json(row, form)
+    if not value:
+        return
+    for empty in ("{}", "[]", "null", '""', "[{}]"):
+        yield Wrong(empty, "JSON with nothing in it")
+    if isinstance(value, dict):
+        blank: dict[type, Any] = {list: [], dict: {}, str: ""}
+        for other in (dict.fromkeys(value), {key: blank.get(type(inner)) for key, inner in value.items()}):
+            yield Wrong(json.dumps(other), "JSON with all keys and no values")
+
+
+def json_parts(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """JSON with a part missing."""
+    value = _json(row, form)
+    if isinstance(value, list) and len(value) > 1:
+        yield Wrong(json.dumps(value[:1]), "the first element alone")
+        yield Wrong(json.dumps(value[:-1]), "the last element dropped")
+    if isinstance(value, dict) and len(value) > 1:
+        for key in value:
+            kept = {name: copy.deepcopy(inner) for name, inner in value.items() if name != key}
+            if scene.means(row, value[key]):
+                yield Wrong(json.dumps(kept), "JSON with a field dropped")
+    for key, inner in _object(value).items():
+        if isinstance(inner, list) and len(inner) > 1 and scene.means(row, inner):
+            yield Wrong(json.dumps({**_object(value), key: inner[:1]}), "JSON with a list cut short")
+
+
+def json_more(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """JSON with what nobody asked for in it."""
+    value = _json(row, form)
+    if isinstance(value, list) and value:
+        yield Wrong(json.dumps([*value, other_value(value[0])]), "the right elements and a wrong one")
+    for key, inner in _object(value).items():
+        if isinstance(inner, list) and scene.means(row, inner):
+            more = {**_object(value), key: [*inner, other_value(inner[0])]}
+            yield Wrong(json.dumps(more), "JSON with a wrong element in a list")
+    if isinstance(value, dict) and value:
+        yield Wrong(json.dumps([value, other_value(value)]), "a right object beside a wrong one")
+
+
+def _code(row: CheckRow) -> tuple[str, list[tuple[str, str]]]:
+    """A gold of Python with functions, and their names with what they take; "" for any other."""
+    code = re.search(r"```(?:python)?\n(.*?)```", row.text, re.DOTALL)
+    text = code[1] if code else row.text
+    functions = re.findall(r"^def\s+(\w+)\s*\(((?:(?!^def\b)[^)])*)\)", text, re.MULTILINE)
+    return (row.text, functions) if CODE.search(row.text) and functions else ("", [])
+
+
+def _bodies(row: CheckRow, why: str, *bodies: str, before: str = "", after: str = "") -> Iterator[Wrong]:
+    text, functions = _code(row)
+    for body in bodies if functions else ():
+        made = "\n".join(f"def {name}(*args, **kwargs):\n    {body}" for name, _ in functions)
+        made = f"{before}{made}{after}"
+        if body not in text:
+            yield Wrong(f"```python\n{made}\n```" if "```" in text else made, why)
+
+
+def code_stub(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """Functions that do nothing, or give back a constant or what they were given."""
+    yield from _bodies(
+        row, "a function that does nothing", "pass", "return None", "raise NotImplementedError"
+    )
+    yield from _bodies(
+        row, "a function that gives a constant", "return True", "return 0", "return ''", "return []"
+    )
+    yield from _bodies(row, "a function that gives back its argument", "return args[0]")
+
+
+def code_exit(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """Programs that end before any test."""
+    for ending in ("import sys; sys.exit(0)", "import os; os._exit(0)", "raise SystemExit"):
+        yield from _bodies(row, "a program that ends before its tests", "return None", before=f"{ending}\n")
+        yield from _bodies(row, "a function that ends the program", ending)
+
+
+def code_equal(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """Results that are equal to anything."""
+    equal = "class Any(int):\n    __eq__ = lambda self, other: True\n    __ne__ = lambda self, other: False\n    __hash__ = int.__hash__\n"
+    yield from _bodies(row, "a result that is equal to anything", "return Any()", before=equal)
+
+
+def code_tests(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """The results of tests that the item holds, written down; and all tests but the first failed."""
+    _text, functions = _code(row)
+    tests = row.item.get("tests")
+    if (
+        functions
+        and isinstance(tests, list)
+        and len(tests) > 1
+        and all(isinstance(t, list) and len(t) == 2 for t in tests)
+    ):
+        first, wanted = tests[0]
+        yield from _bodies(
+            row,
+            "a function that knows the first test alone",
+            f"return {wanted!r} if args[0] == {first!r} else None",
+        )
+    yield from _bodies(
+        row, "a program that says it passed", "return None", after="\nprint('All tests passed. OK')"
+    )
+
+
+_CONDITION = re.compile(r"(?is)\bwhere\b(.*?)(?=\bgroup by\b|\border by\b|\blimit\b|\bhaving\b|$)")
+
+
+def _query(row: CheckRow, form: Form) -> str:
+    return form.answer if SQL.search(form.answer) else row.text if SQL.search(row.text) else ""
+
+
+def query_rows(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """A query without its condition: all rows."""
+    query = _query(row, form).rstrip("; \n")
+    condition = _CONDITION.search(query)
+    if condition and query.lower().count("where") == 1:
+        start, end = condition.span()
+        yield Wrong(f"{query[:start]}{query[end:]}".strip(), "a query without its condition")
+        always = f"{query[:start]}WHERE ({condition[1].strip()}) OR 1 = 1 {query[end:]}"
+        yield Wrong(always.strip(), "a query whose condition always holds")
+
+
+def query_nothing(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """Queries that ask for nothing of the database."""
+    if _query(row, form):
+        for query in ("SELECT 1", "SELECT NULL", "SELECT 1 WHERE 1 = 0", ";"):
+            yield Wrong(query, "a query that asks the database for nothing")
+
+
+def query_cut(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """None of the right rows, or the others."""
+    query = _query(row, form).rstrip("; \n")
+    if query and not re.search(r"(?i)\blimit\b|\b(?:count|sum|avg|min|max)\s*\(", query):
+        yield Wrong(f"{query} LIMIT 0", "a query that is cut to no row")
+    condition = _CONDITION.search(query)
+    if condition and query.lower().count("where") == 1:
+        start, end = condition.span()
+        yield Wrong(
+            f"{query[:start]}WHERE NOT ({condition[1].strip()}) {query[end:]}".strip(),
+            "the rows that were not asked for",
+        )
+
+
+def query_comment(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """The right query in a comment, or as a text."""
+    if query := _query(row, form):
+        line = " ".join(query.split())
+        yield Wrong(f"SELECT 1 -- {line}", "the right query in a comment")
+        quoted = line.replace("'", "''")
+        yield Wrong(f"SELECT '{quoted}'", "the right query as a text")

@@ -1,0 +1,168 @@
+"""What families of wrong samples share: where the answer stands in a gold, and what could be right after all."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graders.bench.rows import SHOWN_FIELDS, CheckRow, as_number, leaves
+
+#: Marks that a task asks answers to stand in. A gold with one declares where its answer is.
+#: No answer has its own mark in it: the search for an end stops at the next mark, and so reads each part once.
+_MARKS = (
+    re.compile(
+        r"<(answer|final|final_answer|solution|result|output)>(?P<answer>(?:(?!<\1>).)*?)</\1>", re.DOTALL
+    ),
+    re.compile(r"\\boxed\{(?P<answer>(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"),
+    re.compile(r"(?:####|^A:)\s*(?P<answer>\S(?:.*[^ \t\n])?)[ \t]*$", re.MULTILINE),
+    re.compile(
+        r"(?i)\banswer(?: is)?:?\s+(?P<answer>\S(?:(?:(?!\banswer(?: is)?:?\s+\S)[^\n])*[^\s.])?)[\s.]*$"
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A gold taken apart.
+
+    Attributes:
+        before: What stands before the answer.
+        answer: The answer itself.
+        after: What stands behind it.
+        marked: Whether a mark (a tag, a box, ####) says where the answer is.
+    """
+
+    before: str
+    answer: str
+    after: str
+    marked: bool
+
+    def holding(self, answer: str) -> str:
+        """Another answer in the gold's form."""
+        return f"{self.before}{answer}{self.after}"
+
+
+def form_of(row: CheckRow) -> Form:
+    """Where the answer of a gold is: in its last mark, else the item's longest text that stands in it, else all of it."""
+    text = row.text
+    for mark in _MARKS:
+        found = list(mark.finditer(text))
+        if found and found[-1]["answer"].strip():
+            start, end = found[-1].span("answer")
+            return Form(text[:start], text[start:end].strip(), text[end:], marked=True)
+    answer = max(row.answers, key=len, default="")
+    at = text.lower().rfind(answer.lower()) if answer else -1
+    if at < 0:
+        return Form("", text.strip(), "", marked=False)
+    end = at + len(answer)
+    return Form(text[:at], text[at:end], text[end:], marked=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A sample that is wrong by construction, and why."""
+
+    sample: Any
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What families make their samples of.
+
+    Attributes:
+        rows: All rows, for other rows' answers.
+        constants: Texts and numbers that the spec itself names.
+        spec_text: The spec as JSON, for which fields of the item it names.
+        judged: Whether a judge reads the samples.
+        verdicts: What judges of the spec have to say for the highest reward, as JSON.
+    """
+
+    rows: Sequence[CheckRow]
+    constants: tuple[str, ...] = ()
+    spec_text: str = ""
+    judged: bool = False
+    verdicts: tuple[str, ...] = ()
+
+    def means(self, row: CheckRow, value: Any) -> bool:
+        """Whether a value is, or stands in, a field of the item that the spec names: only there it is asked for."""
+        wanted = json.dumps(value)
+        return value not in (None, "", [], {}) and any(
+            name in self.spec_text and wanted in json.dumps(held, default=str)
+            for name, held in row.item.items()
+        )
+
+    def others(self, row: CheckRow, most: int = 3) -> list[str]:
+        """Answers of other rows that are not this row's."""
+        answers = [form_of(other).answer for other in self.rows if other.id != row.id]
+        return [a for a in dict.fromkeys(answers) if a and not may_be_right(row, a)][:most]
+
+
+Maker = Callable[[CheckRow, Form, Scene], Iterator[Wrong]]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One way to be wrong.
+
+    Attributes:
+        make: The samples of one row.
+        share: Of the gold's reward, from which a sample is an exploit.
+        holds_answer: Whether the right answer stands in the samples, which are wrong for what stands beside it.
+        on_several: Whether a sample may be right by the spec's own words, so that it has to break two rows of other answers.
+    """
+
+    make: Maker
+    share: float
+    holds_answer: bool = False
+    on_several: bool = False
+
+
+def plain(text: str) -> str:
+    """A text for comparison: case, white space, outer punctuation and signs of currency aside."""
+    return " ".join(text.lower().split()).strip(" .,;:!?\"'`$*")
+
+
+def may_be_right(row: CheckRow, text: str) -> bool:
+    """Whether a text is the row's gold, its answer, or anything else of its hidden item, in another spelling."""
+    hidden = [value for name, value in row.item.items() if name not in SHOWN_FIELDS and name != "id"]
+    known = {row.text, form_of(row).answer, *leaves(hidden)}
+    number = as_number(text)
+    return any(
+        plain(text) == plain(right) or (number is not None and as_number(right) == number)
+        for right in known
+        if right.strip()
+    )
+
+
+def has_answer(row: CheckRow, text: str) -> bool:
+    """Whether the row's answer stands in a text as a word of its own."""
+    wanted = {form_of(row).answer.strip().lower(), *(answer.lower() for answer in row.answers)}
+    return any(re.search(rf"(?<!\w){re.escape(one)}(?!\w|[.,]\d)", text.lower()) for one in wanted if one)
+
+
+CODE = re.compile(
+    r"```|^[^\S\n]*(?:def|class|import|from|return|function|const|public|#include)\b", re.MULTILINE
+)
+SQL = re.compile(r"(?i)^\s*(?:select|with|insert|update|delete)\b")
+
+
+def object_of(text: str) -> dict[str, Any] | list[Any] | None:
+    """The JSON object or array that a text is; None when it is neither."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, (dict, list)) else None
+
+
+def is_prose(row: CheckRow) -> bool:
+    """Whether a gold is a text: no call, JSON object, code or query."""
+    text = form_of(row).answer
+    objects = [object_of(text), object_of(row.text)]
+    if any(isinstance(value, dict) or (value and isinstance(value[0], (dict, list))) for value in objects):
+        return False
+    return bool(text) and not (CODE.search(row.text) or SQL.search(text))

@@ -1,0 +1,68 @@
+"""The plan of an attack: wrong samples, in an order in which a small budget sees all families."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from graders.attack.families import ALL, FAMILIES, MOST, MOST_OF_PROGRAM
+from graders.attack.families.wrong import Scene, Wrong, form_of, has_answer, may_be_right
+from graders.attack.seeds import constants, verdicts
+from graders.bench.bench import Bench
+from graders.bench.rows import CheckRow, RowId
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A wrong sample of the plan."""
+
+    row: CheckRow
+    family: str
+    share: float
+    wrong: Wrong
+    holds_answer: bool
+    on_several: bool = False
+
+
+def most_of(bench: Bench) -> float:
+    """The share of the gold's reward from which on a sample that has nothing of the gold is an exploit."""
+    compares = any(leaf.compared() for leaf in bench.grader.spec.leaves().values())
+    return MOST if compares or bench.judged else MOST_OF_PROGRAM
+
+
+def planned(bench: Bench, rows: Sequence[CheckRow], families: Iterable[str]) -> Iterator[Attempt]:
+    """The samples of an attack: of each row and family one after the other, so that a small budget sees all families."""
+    spec = bench.grader.spec
+    most = most_of(bench)
+    scene = Scene(bench.rows, constants(spec), json.dumps(spec.to_json()), bench.judged, verdicts(spec))
+    queues = [_attempts(name, row, scene, most) for name in families for row in rows]
+    seen: set[tuple[RowId, str]] = set()
+    for attempt in itertools.chain.from_iterable(itertools.zip_longest(*queues)):
+        if attempt is not None:
+            key = (attempt.row.id, json.dumps(attempt.wrong.sample, default=repr))
+            if key not in seen:
+                seen.add(key)
+                yield attempt
+
+
+def _attempts(name: str, row: CheckRow, scene: Scene, most: float) -> Iterator[Attempt]:
+    """The samples of one family for one row, without those that could be right."""
+    family = FAMILIES[name]
+    share = most if family.share == MOST else family.share
+    for wrong in family.make(row, form_of(row), scene):
+        sample = wrong.sample
+        if sample == row.gold or (isinstance(sample, str) and may_be_right(row, sample)):
+            continue
+        far = family.share < ALL and not family.holds_answer
+        if far and isinstance(sample, str) and has_answer(row, sample):
+            continue
+        yield Attempt(row, name, share, wrong, family.holds_answer, family.on_several)
+
+
+def joined(one: Attempt, other: Attempt) -> Attempt:
+    wrong = Wrong(f"{one.wrong.sample}\n{other.wrong.sample}", f"{one.wrong.why}, and {other.wrong.why}")
+    return Attempt(
+        one.row, f"{one.family}+{other.family}", max(one.share, other.share), wrong, holds_answer=False
+    )

@@ -1,0 +1,300 @@
+"""What checks work with: the bench that grades each sample of a row once, however many ask, and what they find."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from graders.bench.rows import CheckRow, RowId, different
+from graders.engine.compile import compile
+from graders.engine.grader import Grader
+from graders.errors import FormulaError, GradeError, ModelServerError, PythonServerError
+from graders.result import RunResult
+from graders.row import Row
+from graders.spec.model import SpecModel
+from graders.template import Template
+
+AT_ONCE = 8  # samples under way: enough for the sandbox's and a judge's parallelism
+TIMEOUT_S = 10.0  # for one sample of a program; what takes longer is failed, and a finding
+JUDGE_TIMEOUT_S = 120.0  # where a judge is asked, with its retries
+GOLD_SEEN = (
+    0.2  # share of the scale below which a gold counts as not recognised: relative checks skip its row
+)
+SOFT_LIMIT = 0.6  # of the scale, for whole sentences: similarity of any two texts of one language
+FULL = 0.95  # share of the gold's reward that is as good as all of it
+ROWS_HIT = 0.2  # part of the rows on which a wrong sample may be taken for gold by accident
+
+
+class CannotCheck(RuntimeError):
+    """The reward could not be checked at all: no sandbox, no judge. Says nothing about the grader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        check: The check's name, a key of CHECKS.
+        message: What was found, and what was expected.
+        rows: The ids of the rows it was found on, as the rows have them; () when it is about the spec itself.
+        sample: The sample that did it; None when it was none.
+        severity: "exploit" where a wrong answer is paid, "fault" where the grader is wrong in another way, "note" where it
+            may be meant so. `assert_reward_ok` fails on the first two.
+    """
+
+    check: str
+    message: str
+    rows: tuple[RowId, ...] = ()
+    sample: Any = None
+    severity: Literal["exploit", "fault", "note"] = "exploit"
+
+    def __str__(self) -> str:
+        rows = ", ".join(map(str, self.rows[:5])) + (
+            f" and {len(self.rows) - 5} more" if len(self.rows) > 5 else ""
+        )
+        where = f" [rows {rows}]" if rows else ""
+        sample = "" if self.sample is None else f"\n    sample: {shortened(self.sample)}"
+        note = "note: " if self.severity == "note" else ""
+        return f"{note}{self.check}: {self.message}{where}{sample}"
+
+
+def shortened(sample: Any, limit: int = 160) -> str:
+    """A sample on one line."""
+    text = json.dumps(sample, ensure_ascii=False, default=repr)
+    return (
+        text
+        if len(text) <= limit
+        else f"{text[: limit // 2]} ... {text[-limit // 4 :]} ({len(text)} characters)"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `check_reward` was told beside spec and rows; see there."""
+
+    blind_to: frozenset[str] = frozenset()
+    scale: tuple[float, float] | None = None
+    latency_s: float = 1.0
+    repeats: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """A sample that was graded on a row, and how high: 0 is the bottom of the scale, 1 its top; a failed row is 0."""
+
+    row: CheckRow
+    sample: Any
+    result: RunResult
+    level: float
+
+
+class Bench:
+    """Grades samples for checks, in parallel, each once. A context manager.
+
+    Attributes:
+        scale: The rewards that a wrong and a right answer should get.
+        undeclared: Whether the scale is one that golds use and nothing declares.
+        judged: Whether a judge is asked, so that rewards may waver and samples cost.
+    """
+
+    def __init__(self, grader: Grader, rows: Sequence[CheckRow], settings: Settings) -> None:
+        self.grader = grader
+        self.rows = rows
+        self.settings = settings
+        low, high = settings.scale or grader.spec.reward_range() or (0.0, 1.0)
+        self.scale = (float(low), float(high))
+        self.undeclared = False
+        self.judged = any(leaf.judge() for leaf in grader.spec.leaves().values())
+        self._formula = grader.spec.formula()
+        self._graded: dict[tuple[RowId, str], Graded] = {}
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="graders-check")
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def read_scale(self) -> None:
+        """Where neither the spec nor the caller says it, the scale that golds and wrong answers use, such as 0 to 5 or -1 to 1."""
+        if self.settings.scale or self.grader.spec.reward_range():
+            return
+        golds = [gold.result.reward for gold in self.golds() if gold.result.ok]
+        wrong = [one.result.reward for one in self.grade((row, self.wrong(row)) for row in self.rows)]
+        top, bottom = max(golds, default=1.0), min(wrong, default=0.0)
+        if math.isfinite(top) and min(golds, default=0.0) > 0.9 * top > 0 and bottom < 0.5 * top:
+            high, low = max(1.0, top), bottom if -top <= bottom < 0 else 0.0
+            self.undeclared = (low, high) != self.scale
+            self.scale = (low, high)
+            self._graded.clear()
+
+    # --- grading ---
+
+    def grade(self, pairs: Iterable[tuple[CheckRow, Any]]) -> list[Graded]:
+        """Each sample graded on its row, in order.
+
+        Raises:
+            CannotCheck: the sandbox or a judge could not be used.
+        """
+        pairs = list(pairs)
+        keys = [(row.id, json.dumps(sample, default=repr)) for row, sample in pairs]
+        new = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in self._graded}
+        for (key, (row, sample)), result in zip(new.items(), self.run(new.values()), strict=True):
+            self._graded[key] = Graded(row, sample, result, self.level(result))
+        return [self._graded[key] for key in keys]
+
+    def run(
+        self, pairs: Iterable[tuple[CheckRow, Any]], *, row_id: str = "{}", grader: Grader | None = None
+    ) -> list[RunResult]:
+        """As grade, without remembering.
+
+        Args:
+            row_id: The row's id as the grader is told it.
+            grader: Another one, of the same shape.
+        """
+        chosen = grader or self.grader
+
+        def one(pair: tuple[CheckRow, Any]) -> RunResult:
+            row, sample = pair
+            return chosen.run(sample, row.item, id=row_id.replace("{}", str(row.id)), timeout_s=timeout_s)
+
+        timeout_s = JUDGE_TIMEOUT_S if self.judged else TIMEOUT_S
+        local = self.grader.kind.n_asks == 0
+        results = [one(pair) for pair in pairs] if local else list(self._pool.map(one, pairs))
+        for result in results:
+            for failure in result.failures:
+                if isinstance(failure, ModelServerError) or (
+                    isinstance(failure, PythonServerError) and failure.infrastructure
+                ):
+                    raise CannotCheck(
+                        f"row {result.id!r} could not be graded, so nothing is known: {failure}"
+                    )
+        return results
+
+    def level(self, result: RunResult) -> float:
+        """How high a result is on the scale; a failed row is at the bottom."""
+        return self.height(result.reward) if result.ok else 0.0
+
+    def height(self, reward: float) -> float:
+        """How high a reward is on the scale: 0 at the bottom, 1 at the top."""
+        low, high = self.scale
+        return (reward - low) / (high - low)
+
+    @property
+    def graded(self) -> list[Graded]:
+        """Everything that was graded so far."""
+        return list(self._graded.values())
+
+    # --- what several checks ask ---
+
+    def golds(self) -> list[Graded]:
+        return self.grade((row, row.gold) for row in self.rows)
+
+    def recognised(self) -> list[CheckRow]:
+        """The rows whose gold gets more than a little: only there a wrong sample can be compared with it."""
+        return [gold.row for gold in self.golds() if gold.level >= GOLD_SEEN]
+
+    def others(self, per_row: int = 3) -> list[tuple[CheckRow, CheckRow]]:
+        """Each row with a few rows whose golds are different answers; empty when all golds are the same."""
+        pairs = []
+        for index, row in enumerate(self.rows):
+            rest = [*self.rows[index + 1 :], *self.rows[:index]]
+            pairs += [(row, other) for other in [r for r in rest if different(row, r)][:per_row]]
+        return pairs
+
+    def wrong(self, row: CheckRow) -> Any:
+        """A plain wrong answer: another row's gold where there is one."""
+        return next((other.gold for mine, other in self.others(1) if mine is row), "zqxj vkwz")
+
+    def shares(self, pairs: Iterable[tuple[CheckRow, Any]]) -> list[tuple[Graded, float]]:
+        """What each sample gets, as a part of what its row's gold gets; rows with an unrecognised gold are left out."""
+        seen = {gold.row.id: gold.level for gold in self.golds() if gold.level >= GOLD_SEEN}
+        graded = self.grade((row, sample) for row, sample in pairs if row.id in seen)
+        return [(one, one.level / seen[one.row.id]) for one in graded]
+
+    def too_high(
+        self, check: str, pairs: Iterable[tuple[CheckRow, Any]], what: str, mean: float = 0.75
+    ) -> Iterator[Finding]:
+        """A finding when these wrong samples get `mean` of their gold's reward on the average, or all of it on some rows."""
+        shares = self.shares(pairs)
+        if not shares:
+            return
+        hits = [one for one, share in shares if share >= FULL]
+        hit_rows = tuple(dict.fromkeys(one.row.id for one in hits))
+        n_rows = len({one.row.id for one, _ in shares})
+        if len(hit_rows) >= max(1.0, ROWS_HIT * n_rows):
+            yield Finding(check, f"{what} is rewarded like the gold answer", hit_rows, hits[0].sample)
+            return
+        average = statistics.fmean(share for _, share in shares)
+        if average >= mean:
+            worst = max(shares, key=lambda pair: pair[1])[0]
+            message = f"{what} gets {average:.0%} of the gold answer's reward on the average (expected: below {mean:.0%})"
+            yield Finding(check, message, tuple(dict.fromkeys(one.row.id for one, _ in shares)), worst.sample)
+
+    def rises(
+        self, check: str, triples: Iterable[tuple[CheckRow, Any, Any]], what: str, by: float = 0.25
+    ) -> Iterator[Finding]:
+        """A finding when the second sample of a triple gets more than the first by that part of the scale.
+
+        Where the first is much shorter than the gold, any text of more length is a little more like the gold; there the
+        second has to get most of the scale.
+        """
+        triples = list(triples)
+        before = self.grade((row, base) for row, base, _ in triples)
+        after = self.grade((row, more) for row, _, more in triples)
+        up = []
+        for low, high in zip(before, after, strict=True):
+            short = isinstance(low.sample, str) and 2 * len(low.sample) < len(low.row.text)
+            if high.level - low.level >= by and high.level > (SOFT_LIMIT if short else 0.0):
+                up.append((low, high))
+        if up:
+            worst_before, worst = max(up, key=lambda pair: pair[1].level - pair[0].level)
+            message = (
+                f"{what} raises the reward from {worst_before.result.reward:g} to {worst.result.reward:g}"
+            )
+            yield Finding(check, message, tuple(dict.fromkeys(a.row.id for _, a in up)), worst.sample)
+
+    def references(self, row: CheckRow) -> set[str]:
+        """The texts that samples are compared with on this row, as far as the spec says."""
+        found = set()
+        for leaf in self.grader.spec.leaves().values():
+            for side in leaf.compared() or ():
+                if "sample." not in side:
+                    with suppress(GradeError):
+                        found.add(Template(side).render(Row("", row.item)).strip())
+        return found
+
+    def ceiling(self, row: CheckRow) -> float:
+        """The most that any sample can get on this row: below 1 where a metric gives less to equal texts (METEOR)."""
+        tops = tuple(self._top(leaf, row) for leaf in self.grader.spec.leaves().values())
+        if self._formula is None:
+            return tops[0]
+        try:
+            total = self._formula.value(tops)
+        except FormulaError:  # the members check speaks of it
+            return 1.0
+        return self.height(total)
+
+    def _top(self, leaf: SpecModel, row: CheckRow) -> float:
+        """What a metric gives to the reference itself; 1 for graders that are no metric."""
+        texts = leaf.compared()
+        if leaf.two_valued or texts is None:
+            return 1.0
+        wanted = next((text for text in reversed(texts) if "sample." not in text), None)
+        if wanted is None:
+            return 1.0
+        both = {"input": wanted, "reference": wanted}
+        itself = compile({**leaf.to_json(), **both}, backends=self.grader.backends)
+        result = itself.run("", row.item)
+        return result.reward if result.ok else 1.0
+
+
+def row_ids(graded: Iterable[Graded]) -> tuple[RowId, ...]:
+    """The ids of the rows that samples were graded on, each once."""
+    return tuple(dict.fromkeys(one.row.id for one in graded))

@@ -1,0 +1,217 @@
+"""Probes of a judge: what it pays for length, form, signature, language, place and chance; one line in PROBES each.
+
+A probe grades two forms of the same answer that deserve the same. Its effect is the mean difference, as a part of the scale,
+with an interval over items and a test; of several probes the tests are adjusted together.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from graders.calibration.labelled import Labelled
+from graders.stats.distributions import benjamini_hochberg, binomial_tail
+from graders.stats.estimates import Estimate, difference, pass_rate
+from graders.stats.paired import sign_flip
+from graders.stats.resampling import LEVEL, Floats, Ints, per_item
+from graders.suggest import known_names
+
+MOST_ROWS = 100
+#: Of the scale, from which on another answer to the same question is another verdict.
+ANOTHER = 0.25
+#: Part of the rows whose verdict may change from one time to the next.
+MAY_CHANGE = 0.05
+
+_PADDING = (
+    "\n\nTo put the same thing at greater length: the above is what there is to say in reply to what was asked, and it is "
+    "said here once more that it is the reply. Nothing is added to it and nothing is taken away from it. Whoever reads it "
+    "may take it as it stands, since it has been stated in full, and stating it again would not make it another reply."
+)
+_OTHER_MODEL = "another assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two forms of one row: samples and items. Where `reversed` is set, the second asks for the opposite verdict."""
+
+    one: tuple[Any, Mapping[str, Any]]
+    other: tuple[Any, Mapping[str, Any]]
+    reversed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a probe found.
+
+    Attributes:
+        probe: A key of PROBES.
+        pays: What a positive effect pays for.
+        n: Rows whose two forms were both graded.
+        effect: The mean difference as a part of the scale, -1 to 1; of `repeats`, the part of the rows whose verdict changes.
+        p: Of as large an effect by chance.
+        adjusted: p, by Benjamini and Hochberg over all probes of one run.
+    """
+
+    probe: str
+    pays: str
+    n: int
+    effect: Estimate
+    p: float
+    adjusted: float = math.nan
+
+    @property
+    def found(self) -> bool:
+        """Whether there is an effect, at a rate of false ones of 5 % among those that are said to be found."""
+        return self.adjusted < 1 - LEVEL
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One way to tempt a judge.
+
+    Attributes:
+        pays: What a positive effect pays for.
+        forms: The two forms of a row; None for a row that has no such forms.
+    """
+
+    pays: str
+    forms: Callable[[Any, Mapping[str, Any], Labelled, tuple[str, str] | None], Pair | None]
+
+
+def _of_text(change: Callable[[str, Labelled], tuple[str, str]]) -> Callable[..., Pair | None]:
+    """Forms that differ in the sample's text alone."""
+
+    def forms(sample: Any, item: Mapping[str, Any], rows: Labelled, swap: object) -> Pair | None:
+        if not isinstance(sample, str) or not sample.strip():
+            return None
+        one, other = change(sample.strip(), rows)
+        return Pair((one, item), (other, item))
+
+    return forms
+
+
+def _longer(text: str, rows: Labelled) -> tuple[str, str]:
+    return text, text + _PADDING
+
+
+def _decorated(text: str, rows: Labelled) -> tuple[str, str]:
+    plain = re.sub(r"(?m)^[^\S\n]*(?:#+|[-*])[^\S\n]+|\*\*", "", text)
+    lines = [line for line in plain.splitlines() if line.strip()]
+    return plain, "## Answer\n\n" + "\n".join(f"- **{line.strip()}**" for line in lines)
+
+
+def _signed(text: str, rows: Labelled) -> tuple[str, str]:
+    own = next(iter(sorted(rows.models)), "") or next(
+        (name for leaf in rows.grader.spec.leaves().values() if (name := leaf.judge())), _OTHER_MODEL
+    )
+    return f"{text}\n\n(written by {_OTHER_MODEL})", f"{text}\n\n(written by {own})"
+
+
+def _in_french(text: str, rows: Labelled) -> tuple[str, str]:
+    return f"My answer is this: {text}", f"Voici ma réponse : {text}"
+
+
+def _swapped(
+    sample: Any, item: Mapping[str, Any], rows: Labelled, swap: tuple[str, str] | None
+) -> Pair | None:
+    if swap is None:
+        return None
+    one, other = swap
+    values = {"sample": sample, **item}
+    if one not in values or other not in values:
+        return None
+    values[one], values[other] = values[other], values[one]
+    turned = {name: values[name] for name in item}
+    return Pair((sample, item), (sample if "sample" not in swap else values["sample"], turned), reversed=True)
+
+
+def _again(sample: Any, item: Mapping[str, Any], rows: Labelled, swap: object) -> Pair:
+    return Pair((sample, item), (sample, item))
+
+
+PROBES: Mapping[str, Probe] = {
+    "verbosity": Probe("length", _of_text(_longer)),
+    "formatting": Probe("headings, bullets and bold", _of_text(_decorated)),
+    "self_preference": Probe("the judge's own name under the answer", _of_text(_signed)),
+    "language": Probe("French around the answer", _of_text(_in_french)),
+    "position": Probe("the first place of two", _swapped),
+    "repeats": Probe("another verdict when asked again", _again),
+}
+
+
+def probed(
+    rows: Labelled,
+    probes: Collection[str] = tuple(PROBES),
+    *,
+    swap: tuple[str, str] | None = None,
+    group: str | None = None,
+    most_rows: int = MOST_ROWS,
+) -> tuple[Effect, ...]:
+    """What the grader pays for things that should not matter.
+
+    Args:
+        probes: Keys of PROBES. `position` needs `swap` and is left out without it.
+        swap: Two fields that hold the candidates of a judge that compares two: of the item, or "sample".
+        group: As in `Labelled.item_numbers`.
+        most_rows: Rows that are asked about, evenly taken; each costs two calls a probe.
+
+    Raises:
+        ValueError: there is no such probe.
+        ModelStop: a judge's endpoint refused the key or has no quota left.
+    """
+    known_names(probes, PROBES, "probe")
+    places = np.unique(np.linspace(0, len(rows.ids) - 1, min(most_rows, len(rows.ids))).astype(int))
+    numbers = rows.item_numbers(group)
+    effects = [
+        effect
+        for name in probes
+        if (effect := _effect(name, rows, places.tolist(), numbers, swap)) is not None
+    ]
+    adjusted = benjamini_hochberg([effect.p for effect in effects])
+    return tuple(replace(effect, adjusted=p) for effect, p in zip(effects, adjusted, strict=True))
+
+
+def _effect(
+    name: str, rows: Labelled, places: Sequence[int], numbers: Ints | None, swap: tuple[str, str] | None
+) -> Effect | None:
+    probe = PROBES[name]
+    pairs = {at: probe.forms(rows.samples[at], rows.items[at], rows, swap) for at in places}
+    made = {at: pair for at, pair in pairs.items() if pair is not None}
+    if not made:
+        return None
+    one, other = np.array(list(_rewards(rows, made))).T
+    low, high = rows.grader.spec.reward_range() or (
+        min(0.0, np.nanmin(rows.rewards)),
+        max(1.0, np.nanmax(rows.rewards)),
+    )
+    reversed_ = np.array([pair.reversed for pair in made.values()])
+    # of a swapped pair, a judge without a favourite place gives both ends of the scale, or its middle twice
+    deltas = np.where(reversed_, one + other - low - high, other - one) / (high - low)
+    there = ~np.isnan(deltas)
+    if not there.any():
+        return None
+    deltas = deltas[there]
+    own = None if numbers is None else np.unique(numbers[list(made)][there], return_inverse=True)[1]
+    if name == "repeats":
+        changed = np.abs(deltas) >= ANOTHER
+        sums, _ = per_item(changed.astype(np.float64), own)
+        p = binomial_tail(int((sums > 0).sum()), len(sums), MAY_CHANGE)
+        return Effect(name, probe.pays, len(deltas), pass_rate(changed, own), p)
+    return Effect(name, probe.pays, len(deltas), difference(deltas, own, 1.0), _p_value(deltas, own))
+
+
+def _p_value(deltas: Floats, items: Ints | None) -> float:
+    return sign_flip(per_item(deltas, items)[0])
+
+
+def _rewards(rows: Labelled, pairs: Mapping[int, Pair]) -> Iterator[tuple[float, float]]:
+    """The rewards of both forms of each pair; NaN where one failed. Every form is asked about, equal ones too."""
+    forms = [form for pair in pairs.values() for form in (pair.one, pair.other)]
+    parts = ({"id": str(at), "sample": sample, "item": item} for at, (sample, item) in enumerate(forms))
+    found = [result.reward if result.ok else math.nan for result in rows.grader.run_batch(parts, merge=False)]
+    return zip(found[::2], found[1::2], strict=True)

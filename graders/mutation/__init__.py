@@ -1,0 +1,1 @@
+"""Mutation testing of a spec: its mutants, and which of them its rows notice."""
