@@ -34,7 +34,7 @@ def test_doctor_says_what_programs_need(
 ) -> None:
     """Packages, corpora and files of a spec's programs, also behind try and inside multi."""
     monkeypatch.setenv("NLTK_DATA", str(tmp_path))
-    monkeypatch.setattr("graders.cli.doctor._sandbox", lambda backends: ())
+    monkeypatch.setattr("graders.doctor.machine.sandbox_tier", lambda backends: ())
     (tmp_path / "corpora" / "stopwords").mkdir(parents=True)
     program = (
         "def grade(sample, item):\n    import numpy\n    try:\n        import a_package_of_nobody\n"
@@ -67,7 +67,7 @@ def test_doctor_says_what_programs_need(
 )
 def test_doctor_names_the_remedy_of_costly_packages(package: str, says: str) -> None:
     """F3: where a package makes each sample slow, doctor says why and what helps."""
-    from graders.cli.doctor import _installed
+    from graders.doctor.programs import installed
 
-    assert says in _installed(package)
-    assert ("samples_per_process" in _installed(package)) is (package != "numpy")
+    assert says in installed(package)
+    assert ("samples_per_process" in installed(package)) is (package != "numpy")
