@@ -25,7 +25,6 @@ LONG_MODULES = {
 }
 #: Packages that are larger.
 LARGE_ROOMS = {
-    "graders/cli": "a file a command",
 }
 #: Functions that are longer.
 LONG_FUNCTIONS = {
