@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graders.cli import NOT_MET, OK
-from graders.cli.shared.common import colors, config_option, save, spec_argument
+from graders.cli.shared.audits import (
+    bound_to,
+    claim,
+    claims_option,
+    echo_json,
+    refusals,
+    rows_argument,
+    save_rows,
+)
+from graders.cli.shared.common import colors, config_option, spec_argument
 from graders.cli.shared.progress import ProgressLine
-from graders.cli.shared.refusals import refusals
 from graders.wording import plural
 
 if TYPE_CHECKING:
@@ -22,7 +30,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("spec", type=click.Path(allow_dash=True))
-@click.argument("rows", type=click.Path(exists=True, dir_okay=False))
+@rows_argument
 @click.option(
     "--budget",
     type=click.IntRange(min=1),
@@ -70,7 +78,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Show what a policy would drift to: the best reward of wrong answers by samples spent.",
 )
-@click.option("--claims", metavar="FILE", help="Put the result into FILE, for `grader report --claims FILE`.")
+@claims_option
 @click.option("--fail-on", type=click.Choice(("exploit",)), help="Exit 1 when there is one.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -110,12 +118,11 @@ def command(
         )  # fmt: skip
     line.clear()
     if as_json:
-        click.echo(json.dumps(_document(found), indent=2, ensure_ascii=False, default=repr))
+        echo_json(_document(found))
     else:
         _text(found)
     if saved:
-        lines = (json.dumps(row, ensure_ascii=False, default=repr) for row in found.bad_rows())
-        save("".join(f"{line}\n" for line in lines), saved, [rows])
+        save_rows(found.bad_rows(), saved, rows)
     if claims:
         _claim(found, grader, accept, claims)
     return NOT_MET if fail_on and found else OK
@@ -125,7 +132,7 @@ def _show_climb(found: Climb, *, as_json: bool) -> None:
     if as_json:
         steps = [{"n_samples": step.n_samples, "share": step.share} for step in found.steps]
         best = {str(row): {"sample": text, "reward": reward} for row, (text, reward) in found.best.items()}
-        click.echo(json.dumps({"steps": steps, "best": best}, indent=2, ensure_ascii=False))
+        echo_json({"steps": steps, "best": best})
         return
     for step in found.steps:
         click.echo(f"{step.n_samples:>8,} samples  {step.share:7.1%} of the gold's reward without its answer")
@@ -134,20 +141,11 @@ def _show_climb(found: Climb, *, as_json: bool) -> None:
 
 
 def _claim(found: Attack, grader: Grader, accepted: tuple[str, ...], path: str) -> None:
-    from graders.report.binding import binding
-    from graders.report.claims import write_claim
-
     families = ", ".join(dict.fromkeys(exploit.family for exploit in found))
     text = f"{plural(found.n_samples, 'wrong sample')} tried: {f'paid are {families}' if found else 'none is paid like the gold'}"
     if accepted:
         text += f"; accepted: {', '.join(accepted)}"
-    write_claim(
-        path,
-        "attack",
-        text,
-        binding(grader.spec, grader.identity.provenance),
-        exploits=[one.to_json() for one in found],
-    )
+    claim(path, "attack", text, bound_to(grader), exploits=[one.to_json() for one in found])
 
 
 def _document(found: Attack) -> dict[str, Any]:

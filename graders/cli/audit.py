@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graders.cli import NOT_MET, OK
+from graders.cli.shared.audits import bound_to, claim, claims_option, echo_json, refusals, rows_argument
 from graders.cli.shared.common import colors, config_option, spec_argument
-from graders.cli.shared.refusals import refusals
 from graders.wording import plural
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ _COLOURS = {"exploit": "red", "fault": "red", "note": "yellow"}
 
 @click.command()
 @click.argument("spec", type=click.Path(allow_dash=True))
-@click.argument("rows", type=click.Path(exists=True, dir_okay=False))
+@rows_argument
 @click.option(
     "--check", "checks", multiple=True, metavar="NAME", help="Make this check alone; may be repeated."
 )
@@ -58,7 +57,7 @@ _COLOURS = {"exploit": "red", "fault": "red", "note": "yellow"}
     show_default=True,
     help="Exit 1 from this severity on.",
 )
-@click.option("--claims", metavar="FILE", help="Put the result into FILE, for `grader report --claims FILE`.")
+@claims_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @config_option
 def command(
@@ -84,9 +83,7 @@ def command(
             backends=backends,
         )  # fmt: skip
     if as_json:
-        click.echo(
-            json.dumps([_document(finding) for finding in found], indent=2, ensure_ascii=False, default=repr)
-        )
+        echo_json([_document(finding) for finding in found])
     else:
         for finding in found:
             severity = click.style(finding.severity, fg=_COLOURS[finding.severity], bold=True)
@@ -110,9 +107,6 @@ def _document(finding: Finding) -> dict[str, Any]:
 
 
 def _claim(found: Sequence[Finding], grader: Grader, path: str) -> None:
-    from graders.report.binding import binding
-    from graders.report.claims import write_claim
-
     checks = ", ".join(dict.fromkeys(finding.check for finding in found if finding.severity != "note"))
     text = f"reward checks: {_told(found)}{f' ({checks})' * bool(checks)}"
-    write_claim(path, "audit", text, binding(grader.spec, grader.identity.provenance))
+    claim(path, "audit", text, bound_to(grader))

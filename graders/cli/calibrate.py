@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from graders.cli.shared.audits import claim, claims_option, refusals
 from graders.cli.shared.common import (
     colors,
     config_option,
@@ -24,7 +25,6 @@ from graders.cli.shared.gates import (
     say_unmet,
     surely_option,
 )
-from graders.cli.shared.refusals import refusals
 from graders.wording import plural
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _swap(context: click.Context, option: click.Parameter, given: str | None) ->
 @surely_option
 @inconclusive_option
 @pass_threshold_option
-@click.option("--claims", metavar="FILE", help="Put the result into FILE, for `grader report --claims FILE`.")
+@claims_option
 @click.option("-o", "--output", metavar="FILE", help="Write everything that was found as JSON; - prints it.")
 @data_options
 @config_option
@@ -172,22 +172,18 @@ def _effects(
 
 
 def _claim(found: Calibration, path: str) -> None:
-    from graders.report.claims import write_claim
     from graders.stats.figures import to_json
 
     agreed = found.agreement
-    try:
-        write_claim(
-            path,
-            "calibration",
-            _claimed(found),
-            found.binding,
-            threshold=None if agreed.cut is None else agreed.cut.threshold,
-            sensitivity=to_json(agreed.sensitivity),
-            specificity=to_json(agreed.specificity),
-        )
-    except OSError as error:
-        raise click.UsageError(f"cannot write {path}: {error.strerror}") from None
+    claim(
+        path,
+        "calibration",
+        _claimed(found),
+        found.binding,
+        threshold=None if agreed.cut is None else agreed.cut.threshold,
+        sensitivity=to_json(agreed.sensitivity),
+        specificity=to_json(agreed.specificity),
+    )
 
 
 def _claimed(found: Calibration) -> str:

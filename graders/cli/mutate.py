@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graders.cli import NOT_MET, OK
-from graders.cli.shared.common import colors, config_option, save, spec_argument
-from graders.cli.shared.refusals import refusals
+from graders.cli.shared.audits import (
+    bound_to,
+    claim,
+    claims_option,
+    echo_json,
+    refusals,
+    rows_argument,
+    save_rows,
+)
+from graders.cli.shared.common import colors, config_option, spec_argument
 from graders.wording import plural
 
 if TYPE_CHECKING:
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("spec", type=click.Path(allow_dash=True))
-@click.argument("rows", type=click.Path(exists=True, dir_okay=False))
+@rows_argument
 @click.option(
     "--max-mutants",
     type=click.IntRange(min=1),
@@ -35,7 +43,7 @@ if TYPE_CHECKING:
     metavar="X",
     help="Exit 1 when a smaller part of the mutants is noticed.",
 )
-@click.option("--claims", metavar="FILE", help="Put the score into FILE, for `grader report --claims FILE`.")
+@claims_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @config_option
 def command(
@@ -57,22 +65,14 @@ def command(
         grader = graders.compile(spec_argument(spec), backends=backends)
         found = mutate(grader, rows, max_mutants=max_mutants, backends=backends)
     if as_json:
-        click.echo(json.dumps(_document(found), indent=2, ensure_ascii=False, default=repr))
+        echo_json(_document(found))
     else:
         _show(found)
     if saved:
-        lines = (json.dumps(row, ensure_ascii=False, default=repr) for row in found.rows())
-        save("".join(f"{line}\n" for line in lines), saved, [rows])
+        save_rows(found.rows(), saved, rows)
     if claims:
-        _claim(found, grader, claims)
+        claim(claims, "mutation", _claimed(found), bound_to(grader))
     return NOT_MET if fail_under is not None and found.score < fail_under else OK
-
-
-def _claim(found: Mutation, grader: Any, path: str) -> None:
-    from graders.report.binding import binding
-    from graders.report.claims import write_claim
-
-    write_claim(path, "mutation", _claimed(found), binding(grader.spec, grader.identity.provenance))
 
 
 def _claimed(found: Mutation) -> str:
