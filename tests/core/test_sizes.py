@@ -20,16 +20,13 @@ CLASS_LINES, FUNCTION_LINES = 300, 60
 LONG_MODULES = {
     "graders/endpoints/call.py": "one question from its first attempt to its end, which is read in one piece",
     "graders/store/tables/items.py": "the statements over one table, a method each",
-    "graders/tuning/export.py": "one function for each other trainer",
     "sandbox/graders_sandbox/jail/template.py": "a module more would be pages that each sample's fork copies",
 }
 #: Packages that are larger.
-LARGE_ROOMS = {
-}
+LARGE_ROOMS = {}
 #: Functions that are longer.
 LONG_FUNCTIONS = {
     "graders/store/migrations.py:evals": "the tables of one migration, as SQL",
-    "graders/tuning/export.py:_openrlhf": "the other trainer's options, one a line",
 }
 
 
