@@ -13,13 +13,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from graders.endpoints.admission import Admission
 from graders.endpoints.capabilities import MOST_LESSONS, refused_feature
 from graders.endpoints.complaint import Complaint, complaint_of
-from graders.endpoints.concurrency import NotAdmitted
 from graders.endpoints.contract import Reply
 from graders.endpoints.endpoint import Endpoint
 from graders.endpoints.failures import (
-    NOT_ASKED,
     CapabilityLearned,
     OutOfTime,
     Retry,
@@ -28,7 +27,6 @@ from graders.endpoints.failures import (
     not_admitted,
     redacted,
 )
-from graders.endpoints.spending import cost_of
 from graders.endpoints.wire import NotAnAnswer, NotSendable
 from graders.errors import GradeError, ModelServerError, ModelStop
 from graders.jsontext import request_body
@@ -171,20 +169,16 @@ class EndpointCall(ABC, Generic[P, R]):
             raise ModelServerError(str(error)) from None
         data = request_body(body)
         headers, secret = await endpoint.headers()
-        expected = self.expected_tokens()
-        tokens = expected.n_tokens if endpoint.route.tokens_per_minute else 0
-        reserved = self._most_cost(expected)
-        await self._enter(tokens, reserved)
-        sent_at, usage = timing.clock(), Usage()
-        # a request that ends without a whole response may have cost something, too
-        spent = reserved
+        admission = Admission(endpoint, self.expected_tokens())
+        await admission.enter(self._deadline)
+        sent_at = timing.clock()
         try:
             self.attempts += 1
             endpoint.totals.calls += 1
             endpoint.totals.retries += self.attempts > 1
             reply = await self._post(headers, data, sent_at)
             self._request_id = reply.headers.get("x-request-id", "")
-            spent = 0.0
+            admission.refund()
             if reply.status != 200:
                 raise self._failure(complaint_of(reply), body, sent_at, secret)
             try:
@@ -193,50 +187,18 @@ class EndpointCall(ABC, Generic[P, R]):
                 if error.status:
                     raise self._failure(complaint_of(reply, error.status), body, sent_at, secret) from None
                 raise Retry(redacted(str(error), secret)) from None
-            usage = parsed.usage
-            spent = reserved
-            if endpoint.price is not None and usage.prompt_tokens is not None:
-                spent = cost_of(usage, endpoint.price)
+            admission.charge(parsed.usage)
             endpoint.limiter.succeeded()
-            endpoint.totals.answered(timing.clock() - sent_at, usage, endpoint.price)
+            endpoint.totals.answered(timing.clock() - sent_at, parsed.usage, endpoint.price)
         finally:
             _log.debug(
                 "%s, attempt %d: %.3f s", endpoint.route.origin, self.attempts, timing.clock() - sent_at
             )
             self.seconds += timing.clock() - sent_at
-            endpoint.limiter.leave()
-            if tokens and usage.total_tokens is not None:
-                endpoint.limiter.settle(tokens, usage.total_tokens)
-            endpoint.budget.settle(reserved, spent)
-        self.usage += usage
+            admission.leave()
+        self.usage += parsed.usage
         self.answered_by = parsed.model or self.answered_by
         return self.accept(parsed, body)
-
-    async def _enter(self, tokens: int, reserved: float) -> None:
-        """Through the limits and the budget."""
-        endpoint = self.endpoint
-        if endpoint.price is None and endpoint.budget.max_cost:
-            raise ModelStop(
-                f'there is a limit on cost but no price: add [prices."{endpoint.model}"] with input and output '
-                "to graders.toml"
-            )
-        self._check_stopped()
-        try:
-            await endpoint.limiter.enter(self._deadline, tokens)
-        except NotAdmitted as refused:
-            raise not_admitted(NOT_ASKED, refused.wait_s, self._left_s, endpoint.route.timeout_s) from None
-        try:
-            # while this one waited, another may have learned that there is no use
-            self._check_stopped()
-            await endpoint.budget.reserve(reserved)
-        except BaseException:
-            endpoint.limiter.leave()
-            raise
-
-    def _check_stopped(self) -> None:
-        capabilities = self.endpoint.capabilities
-        if capabilities.stopped and self.endpoint.timing.clock() < capabilities.stopped_until:
-            raise ModelStop(capabilities.stopped)
 
     async def _post(self, headers: Mapping[str, str], data: bytes, sent_at: float) -> Reply:
         endpoint = self.endpoint
@@ -303,7 +265,3 @@ class EndpointCall(ABC, Generic[P, R]):
 
     def _backoff(self) -> float:
         return backoff_s(self.tries, self.endpoint.timing.jitter())
-
-    def _most_cost(self, expected: Usage) -> float:
-        price = self.endpoint.price
-        return cost_of(expected, price) if price is not None and self.endpoint.budget.max_cost else 0.0

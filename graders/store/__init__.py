@@ -19,7 +19,8 @@ from graders.store.pages import Cursor, Page
 from graders.store.tables.completions import CompletionTable, LoggedCompletion
 from graders.store.tables.evals import EvalRecord, EvalTable
 from graders.store.tables.files import FileRecord, FileTable, QuotaExceeded
-from graders.store.tables.items import FinishedItem, ItemRecord, ItemTable, NewItem, Score
+from graders.store.tables.finished import FinishedItem, Score
+from graders.store.tables.items import ItemRecord, ItemTable, NewItem
 from graders.store.tables.job_records import (
     CheckpointRecord,
     EventRecord,

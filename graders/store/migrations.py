@@ -41,6 +41,11 @@ def evals(db: sqlite3.Connection) -> None:
             data_source_config TEXT NOT NULL,
             testing_criteria TEXT NOT NULL
         ) STRICT""")
+    _runs(db)
+    _run_counts(db)
+
+
+def _runs(db: sqlite3.Connection) -> None:
     db.execute("""
         CREATE TABLE runs (
             seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -67,6 +72,9 @@ def evals(db: sqlite3.Connection) -> None:
             run INTEGER PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
             data_source TEXT NOT NULL
         ) STRICT""")
+
+
+def _run_counts(db: sqlite3.Connection) -> None:
     db.execute("""
         CREATE TABLE run_criteria (
             run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,

@@ -18,15 +18,11 @@ CLASS_LINES, FUNCTION_LINES = 300, 60
 
 #: Modules that are longer, and why no cut through them would help a reader.
 LONG_MODULES = {
-    "graders/endpoints/call.py": "one question from its first attempt to its end, which is read in one piece",
-    "graders/store/tables/items.py": "the statements over one table, a method each",
-    "sandbox/graders_sandbox/jail/template.py": "a module more would be pages that each sample's fork copies",
 }
 #: Packages that are larger.
 LARGE_ROOMS = {}
 #: Functions that are longer.
 LONG_FUNCTIONS = {
-    "graders/store/migrations.py:evals": "the tables of one migration, as SQL",
 }
 
 

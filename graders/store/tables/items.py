@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from graders.store.database import Database
 from graders.store.ids import item_id, item_number
 from graders.store.pages import Cursor, Page, page_of
+from graders.store.tables.finished import FinishedItem, add_scores
 from graders.store.tables.runs import ModelUsage, add_usage, exists
 
 WAITING, SAMPLED, FINISHED = 0, 1, 2
@@ -32,34 +32,6 @@ class NewItem:
     sample: str | None = None
     shown: str | None = None
     item_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """What one criterion, by its place in the eval, made of a row; `error` is a flag of the wire where it failed."""
-
-    criterion: int
-    score: float | None
-    passed: bool
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedItem:
-    """A graded row.
-
-    Attributes:
-        status: "pass", "fail" or "error".
-        shown: The wire's `sample`, as JSON text.
-        results: The wire's `results`, as JSON text.
-    """
-
-    n: int
-    created_at: int
-    status: str
-    shown: str
-    results: str
-    scores: tuple[Score, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +118,7 @@ class ItemTable:
                     for new, done in rows
                 ],
             )  # fmt: skip
-            _count(db, run, [done for _, done in rows])
+            add_scores(db, run, [done for _, done in rows])
             add_usage(db, run, usage)
             if last:
                 db.execute("UPDATE runs SET n_rows = ? WHERE seq = ?", (start + len(rows), run))
@@ -196,7 +168,7 @@ class ItemTable:
                 )
                 if done.rowcount:
                     new.append(row)
-            _count(db, run, new)
+            add_scores(db, run, new)
             add_usage(db, run, usage)
 
     def page(self, run: int, run_id: str, cursor: Cursor, status: str | None = None) -> Page[ItemRecord]:
@@ -275,28 +247,3 @@ def _with_id(row: sqlite3.Row, run_id: str) -> ItemRecord:
     """A finished row, with its id where that follows from the run."""
     n, own_id, created_at = row["n"], row["id"], row["created_at"]
     return ItemRecord(n, item_id(run_id, n, created_at or 0) if own_id is None else own_id, *row[2:])
-
-
-def _count(db: sqlite3.Connection, run: int, rows: Sequence[FinishedItem]) -> None:
-    """Add the scores of finished rows, and count the rows by status and by criterion."""
-    statuses = Counter(row.status for row in rows)
-    db.execute(
-        "UPDATE runs SET passed = passed + ?, failed = failed + ?, errored = errored + ? WHERE seq = ?",
-        (statuses["pass"], statuses["fail"], statuses["error"], run),
-    )
-    counts: defaultdict[int, list[float]] = defaultdict(lambda: [0, 0, 0, 0.0, 0.0])
-    scores = []
-    for row in rows:
-        for one in row.scores:
-            scores.append((run, one.criterion, row.n, one.score, one.passed, one.error))
-            count = counts[one.criterion]
-            count[2 if one.error else 0 if one.passed else 1] += 1
-            if one.error is None and one.score is not None:
-                count[3] += one.score
-                count[4] += one.score * one.score
-    db.executemany("INSERT INTO scores VALUES (?, ?, ?, ?, ?, ?)", scores)
-    db.executemany(
-        """UPDATE run_criteria SET passed = passed + ?, failed = failed + ?, errored = errored + ?,
-            score_sum = score_sum + ?, score_square_sum = score_square_sum + ? WHERE run = ? AND criterion = ?""",
-        [(*count, run, criterion) for criterion, count in counts.items()],
-    )

@@ -12,7 +12,8 @@ from graders.jsontext import loads
 from graders.store.database import Database
 from graders.store.ids import item_id
 from graders.store.pages import Page
-from graders.store.tables.items import FINISHED, Score
+from graders.store.tables.finished import Score
+from graders.store.tables.items import FINISHED
 
 #: Characters of a text in a list.
 SHOWN_CHARS = 300
