@@ -1,1 +1,1 @@
-"""OpenAI-compatible endpoints: configuration, transport, concurrency and rate limits, spending."""
+"""OpenAI-compatible endpoints: calls, transport, concurrency and rate limits, spending."""
