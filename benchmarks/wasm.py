@@ -17,9 +17,9 @@ import time
 from contextlib import ExitStack
 
 from graders_sandbox import Limits, Sandbox
+from graders_sandbox.host.bench.naked import BARE, HERE, Helper
 from graders_sandbox.host.choice import Choice
 from graders_sandbox.host.memory import processors
-from graders_sandbox.host.naked import BARE, HERE, Helper
 from graders_sandbox.host.wasm_pool import WasmPool
 from graders_sandbox.limits import WASM, Job
 

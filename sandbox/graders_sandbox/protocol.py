@@ -41,7 +41,7 @@ VALUE = struct.Struct("<cd")
 ROW = struct.Struct("<QI")
 LENGTH = struct.Struct("<I")
 OUTPUT = struct.Struct("<cI")  # O length: before text
-#: Between a sample and the server, about the child that runs a model's code (see untrusted.py).
+#: Between a sample and the server, about the child that runs a model's code (see jail/untrusted).
 ASK = struct.Struct("<cdQ")  # U wall_s memory_bytes: start one; K 0 0: stop it
 TOLD = struct.Struct("<ciBd")  # O 0 0 waited_s + descriptor: started; X wait_status ended waited_s: it ended
 #: waited_s: how long it was waited for a folder to be emptied that an earlier child of the same sample had filled.

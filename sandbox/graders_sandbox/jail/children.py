@@ -1,4 +1,4 @@
-"""Children of samples, for code of others: `run_untrusted` asks the server for them (see client.py)."""
+"""Children of samples, for code of others: `run_untrusted` asks the server for them (see untrusted/client.py)."""
 
 from __future__ import annotations
 

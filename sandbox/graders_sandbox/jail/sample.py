@@ -20,8 +20,8 @@ from graders_sandbox.frames import NAME, frame_of
 from graders_sandbox.linux import sys as kernel
 from graders_sandbox.linux.seccomp import SampleFilter
 
-from . import client
 from .output import raw as output
+from .untrusted import client
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
 if TYPE_CHECKING:

@@ -28,8 +28,9 @@ from graders_sandbox import frames, protocol, seeding
 from graders_sandbox.linux import sys as kernel
 from graders_sandbox.linux.seccomp import SampleFilter
 
-from . import loading, output, program, sample, untrusted
+from . import loading, output, sample, untrusted
 from .packing import fill_holes
+from .untrusted import program
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
-from graders_sandbox.host.naked import SAMPLE, SOURCE, NakedServers
+from graders_sandbox.host import start
+from graders_sandbox.host.sandbox import Sandbox
 from graders_sandbox.limits import Job
 
-from . import start
-from .sandbox import Sandbox
+from .naked import SAMPLE, SOURCE, NakedServers
 
 NUMPY = "import numpy\n" + SOURCE
 #: What throughput is measured with: the pattern that SOURCE writes down is compiled once here, and by naked servers in each

@@ -17,7 +17,8 @@ import sysconfig
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from graders_sandbox.host.measures import (
+from graders_sandbox.host import visible
+from graders_sandbox.host.bench.measures import (
     GRADERS,
     NUMPY,
     Way,
@@ -31,11 +32,9 @@ from graders_sandbox.host.measures import (
     timed,
     without_idle,
 )
-from graders_sandbox.host.naked import BARE, HERE, SAMPLE, SOURCE, Helper, NakedServers
-
-from . import visible
-from .imports import is_module
-from .sandbox import Sandbox
+from graders_sandbox.host.bench.naked import BARE, HERE, SAMPLE, SOURCE, Helper, NakedServers
+from graders_sandbox.host.imports import is_module
+from graders_sandbox.host.sandbox import Sandbox
 
 _PLAIN = f"import sys, json\n{SOURCE}\nprint(grade(*json.loads(sys.argv[1])))"
 
