@@ -1,4 +1,4 @@
-"""The service's two endpoints, and a few of our own, as an ASGI application.
+"""The service's endpoints, and a few of our own, as an ASGI application.
 
     from graders.server import app
     application = app(token="...")            # uvicorn, or any ASGI server
