@@ -9,7 +9,8 @@ from typing import Any
 from graders.ask import SampleAsk, SampleReply
 from graders.attack.families.wrong import Wrong, has_answer, may_be_right, object_of
 from graders.attack.plan import Attempt, most_of
-from graders.bench.bench import Bench, CannotCheck
+from graders.bench.bench import Bench
+from graders.bench.findings import CannotCheck
 from graders.bench.rows import CheckRow
 from graders.errors import GradeError
 

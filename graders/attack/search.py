@@ -15,7 +15,8 @@ from graders.attack.families import ALL, FAMILIES
 from graders.attack.families.wrong import has_answer, may_be_right
 from graders.attack.plan import Attempt, joined, planned
 from graders.attack.proposals import proposed
-from graders.bench.bench import Bench, Graded, Settings, shortened
+from graders.bench.bench import Bench, Graded, Settings
+from graders.bench.findings import shortened
 from graders.bench.rows import CheckRow, RowId, read_rows
 from graders.datasets.load import rows_of
 from graders.engine.backends import Backends

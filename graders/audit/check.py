@@ -10,7 +10,8 @@ from typing import Any
 
 from graders.audit.checks import CHECKS, SEVERITY
 from graders.audit.whole import BLINDNESS, WHEN_SLOW
-from graders.bench.bench import Bench, Finding, Settings
+from graders.bench.bench import Bench, Settings
+from graders.bench.findings import Finding
 from graders.bench.rows import read_rows
 from graders.datasets.load import rows_of
 from graders.engine.backends import Backends

@@ -24,7 +24,8 @@ from graders.audit.wrong_answers import (
     template,
     wrapper_echo,
 )
-from graders.bench.bench import Bench, Finding
+from graders.bench.bench import Bench
+from graders.bench.findings import Finding
 
 #: Check -> severity of its findings, where that is not "exploit": no wrong answer is paid, and yet the grader is wrong.
 SEVERITY: Mapping[str, Literal["fault"]] = dict.fromkeys(

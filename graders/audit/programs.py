@@ -12,7 +12,8 @@ from weakref import WeakKeyDictionary
 
 from graders.attack.probes import corrupted
 from graders.audit.harnesses import CLOCK, REMEMBERING, WATCH
-from graders.bench.bench import Bench, Finding
+from graders.bench.bench import Bench
+from graders.bench.findings import Finding
 from graders.bench.programs import Program, gold_texts, programs, seen
 from graders.bench.rows import CheckRow
 from graders.row import Row

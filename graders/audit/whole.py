@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from graders.attack import probes
 from graders.audit.programs import clock, hash_seeds
-from graders.bench.bench import Bench, Finding, Graded, row_ids
+from graders.bench.bench import Bench, Graded, row_ids
+from graders.bench.findings import Finding
 from graders.bench.rows import CheckRow
 from graders.errors import FormulaError, PythonRuntimeError, PythonServerError
 from graders.formula import Formula

@@ -17,7 +17,8 @@ from graders.attack.families import FAMILIES
 from graders.attack.families.wrong import form_of, plain
 from graders.attack.plan import planned
 from graders.attack.search import Limits, Search
-from graders.bench.bench import FULL, SOFT_LIMIT, Bench, Finding, Graded, row_ids
+from graders.bench.bench import FULL, SOFT_LIMIT, Bench, Graded, row_ids
+from graders.bench.findings import Finding
 from graders.bench.rows import as_number
 
 #: Of the scale, for nothing at all: a little for good form is fine, more is a reward for nothing.

@@ -15,7 +15,7 @@ from graders.cli.shared.common import colors, config_option, spec_argument
 from graders.wording import plural
 
 if TYPE_CHECKING:
-    from graders.bench.bench import Finding
+    from graders.bench.findings import Finding
     from graders.engine.grader import Grader
 
 #: --fail-on -> the severities that end in exit code 1.

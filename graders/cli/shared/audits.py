@@ -30,7 +30,7 @@ def refusals() -> Iterator[None]:
         click.UsageError: rows, options or the configuration do not fit.
         click.exceptions.Exit: the others, after they were said.
     """
-    from graders.bench.bench import CannotCheck
+    from graders.bench.findings import CannotCheck
     from graders.errors import ModelStop, SpecError
     from graders.models import ConfigError
 
