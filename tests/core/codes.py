@@ -27,6 +27,7 @@ ROOMS = (
     "preflight",
     "documents",
     "evals",
+    "training_files",
     "tuning",
     "testing",
     "template",
