@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
@@ -15,11 +14,10 @@ from tests.specs import python, score_model
 
 
 @pytest.fixture(autouse=True)
-def no_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its protections have tests of their own, which take seconds."""
     nothing: list[Diagnosis] = []
     monkeypatch.setattr("graders.doctor.machine.sandbox_tier", lambda backends: nothing)
-    yield
 
 
 def diagnoses(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
