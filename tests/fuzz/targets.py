@@ -30,9 +30,9 @@ from graders.template.mistakes import mistakes
 from graders.verdict import Ambiguous, Verdict
 from graders_sandbox import protocol
 from graders_sandbox.host import results as frames
-from graders_sandbox.jail import client, plain
 from graders_sandbox.jail.children import SampleChildren
 from graders_sandbox.jail.records import Asker
+from graders_sandbox.jail.untrusted import client, plain
 
 
 def frame(data: bytes) -> None:

@@ -233,9 +233,8 @@ def doctored(
         '[models]\n"*" = "here"\nseeing = { endpoint = "here", model = "llava" }\n'
     )
     monkeypatch.setenv("K", "sk-secret")
-    from graders.cli import doctor
-
-    monkeypatch.setattr(doctor, "_sandbox", lambda backends: iter(()))  # that is another room's
+    # that is another room's
+    monkeypatch.setattr("graders.doctor.machine.sandbox_tier", lambda backends: iter(()))
 
     def run(capsys: Any, *options: str) -> tuple[int, dict[str, Any]]:
         with pytest.raises(SystemExit) as ended:

@@ -27,7 +27,7 @@ def imported(statements: list[ast.stmt]) -> Iterator[str]:
                 yield "." * node.level + (node.module or "")
 
 
-@pytest.mark.parametrize("path", sorted((HOME / "jail").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((HOME / "jail").rglob("*.py")), ids=lambda path: path.stem)
 def test_the_jail_imports_nothing_of_the_host(path: Path) -> None:
     """What runs inside takes nothing of what runs outside, and nothing that every sample would have to copy."""
     found = set(imported(ast.parse(path.read_text()).body))

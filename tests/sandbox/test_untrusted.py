@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graders_sandbox import TIERS, Limits, Outcome, Sandbox, run_untrusted
-from graders_sandbox.jail import plain
+from graders_sandbox.jail.untrusted import plain
 from tests.cases import first
 from tests.sandbox.jails import need
 
