@@ -170,7 +170,8 @@ class Run:
 class Stop:
     """Ctrl-C and SIGTERM, taken as "finish what is under way, then stop"; a second one, or DRAIN_S, stops at once.
 
-    As a context manager it installs itself, in the main thread only. A program may set `requested` itself.
+    As a context manager it installs itself, in the main thread only. A signal that was ignored stays so: a shell without job
+    control starts its background jobs that way. A program may set `requested` itself.
 
     Attributes:
         cancel_judges: What ends the questions to judges that are still under way after JUDGES_S.
@@ -186,7 +187,8 @@ class Stop:
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._old[number] = signal.signal(number, self._signalled)
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._old[number] = signal.signal(number, self._signalled)
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -125,6 +125,18 @@ def test_a_row_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
     assert sorted(int(row.id) for row in read_results(results).rows) == list(range(1, 100))
 
 
+def test_an_ignored_signal_stays_ignored() -> None:
+    """A batch in the background of a script goes on when Ctrl-C ends what is in the foreground."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Stop() as stop:
+            signal.raise_signal(signal.SIGINT)
+        assert not stop.requested
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_refused_key_stops_the_run(tmp_path: Path) -> None:
     """Rows that were answered are kept; the stop is told, and nothing is counted as failed for it."""
     judge = Judge()
