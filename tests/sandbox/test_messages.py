@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from graders_sandbox.jail import messages
+from graders_sandbox.jail.untrusted import messages
 
 LONG = b"x" * 3_000_000
 
