@@ -1,10 +1,12 @@
-"""Two runs side by side, paired by item: which verdicts changed, and whether that can be chance."""
+"""Two runs side by side, paired by item: which verdicts changed, and whether that can be chance.
+
+Rows of equal items are repeats of one item, not independent: every interval and test is over items.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -43,9 +45,10 @@ class CriterionComparison:
         left_out: Items that are in both runs, with an error in one.
         rate_a, rate_b: The part that passed, with a Wilson interval; None where n is 0.
         difference: Of B from A, paired.
-        p_value: Of McNemar's exact test; 1.0 where nothing flipped.
-        agreement: The part with the same verdict in both, with an interval over items: equal ones count as repeats of one.
-        kappa: Cohen's, in the same way; NaN where it is undefined, since both runs give all the same verdict.
+        p_value: Of McNemar's exact test, or, where items repeat, of the sign-flip test, which is the same for whole
+            items; 1.0 where nothing flipped.
+        agreement: The part with the same verdict in both.
+        kappa: Cohen's; NaN where it is undefined, since both runs give all the same verdict.
         flips: The items that differ, in A's order.
     """
 
@@ -87,7 +90,8 @@ class RunComparison:
     """Two runs, compared.
 
     Attributes:
-        n_pairs: Items that are in both.
+        n_pairs: Rows that are in both.
+        n_items: Different items among them; fewer than n_pairs where items repeat.
         only_a, only_b: Finished items that are in one alone.
         criteria: Of all criteria together first, then each that both runs have.
     """
@@ -95,9 +99,15 @@ class RunComparison:
     a: RunRecord
     b: RunRecord
     n_pairs: int
+    n_items: int
     only_a: int
     only_b: int
     criteria: tuple[CriterionComparison, ...]
+
+    @property
+    def repeats(self) -> bool:
+        """Whether items repeat, so that p values are of the sign-flip test."""
+        return self.n_items < self.n_pairs
 
 
 def base_name(criterion: str) -> str:
@@ -112,10 +122,10 @@ def compare_runs(store: Store, a: RunRecord, b: RunRecord) -> RunComparison:
         NotComparable: they have no item in common.
     """
     keys_a, keys_b = item_keys(store, a), item_keys(store, b)
-    pairs = [(n, keys_b[key], key[0]) for key, n in keys_a.items() if key in keys_b]
+    # by their numbers in A: the order of the flips
+    pairs = sorted((n, keys_b[key], key[0]) for key, n in keys_a.items() if key in keys_b)
     if not pairs:
         raise NotComparable(f"{a.id} and {b.id} have no item in common")
-    pairs.sort()
     verdicts = [(ALL, store.items.statuses(a.number), store.items.statuses(b.number))]
     places_b = {base_name(one.name): place for place, one in enumerate(b.criteria)}
     for place, criterion in enumerate(a.criteria):
@@ -124,17 +134,24 @@ def compare_runs(store: Store, a: RunRecord, b: RunRecord) -> RunComparison:
             verdicts.append(
                 (name, store.items.verdicts(a.number, place), store.items.verdicts(b.number, places_b[name]))
             )
-    criteria = tuple(_compared(name, in_a, in_b, pairs) for name, in_a, in_b in verdicts)
-    return RunComparison(a, b, len(pairs), len(keys_a) - len(pairs), len(keys_b) - len(pairs), criteria)
+    numbers: dict[str, int] = {}
+    items = [numbers.setdefault(content, len(numbers)) for *_, content in pairs]
+    criteria = tuple(
+        _compared(name, in_a, in_b, pairs, items if len(numbers) < len(pairs) else None)
+        for name, in_a, in_b in verdicts
+    )
+    only_a, only_b = len(keys_a) - len(pairs), len(keys_b) - len(pairs)
+    return RunComparison(a, b, len(pairs), len(numbers), only_a, only_b, criteria)
 
 
 def item_keys(store: Store, run: RunRecord) -> dict[tuple[str, int], int]:
     """Content and how often it came before -> number, of the finished items: equal items are paired in order."""
-    seen: Counter[str] = Counter()
+    seen: dict[str, int] = {}
     keys = {}
     for n, item_hash in store.items.hashes(run.number):
-        keys[item_hash, seen[item_hash]] = n
-        seen[item_hash] += 1
+        before = seen.get(item_hash, 0)
+        keys[item_hash, before] = n
+        seen[item_hash] = before + 1
     return keys
 
 
@@ -143,40 +160,49 @@ def _compared(
     in_a: Mapping[int, bool | None],
     in_b: Mapping[int, bool | None],
     pairs: Sequence[tuple[int, int, str]],
+    items: Sequence[int] | None,
 ) -> CriterionComparison:
     """One criterion's comparison.
 
     Args:
-        pairs: Numbers of an item in A and in B, and the hash of its content.
+        pairs: Numbers of a row in A and in B, and the hash of its item.
+        items: Which item, from 0, each pair is of; None where no item repeats.
     """
     import numpy as np
 
     from graders.stats.agreement.association import kappa_estimate
     from graders.stats.distributions import mcnemar
     from graders.stats.estimates import difference, pass_rate
+    from graders.stats.paired import sign_flip
+    from graders.stats.resampling import per_item
 
     judged = [
-        (n_a, n_b, one, other, content)
-        for n_a, n_b, content in pairs
+        (place, n_a, n_b, one, other)
+        for place, (n_a, n_b, _) in enumerate(pairs)
         if (one := in_a.get(n_a)) is not None and (other := in_b.get(n_b)) is not None
     ]
-    flips = tuple(Flip(n_a, n_b, one) for n_a, n_b, one, other, _ in judged if one != other)
+    flips = tuple(Flip(n_a, n_b, one) for _, n_a, n_b, one, other in judged if one != other)
     if not judged:
         return CriterionComparison(name, 0, len(pairs), None, None, None, 1.0, None, None, ())
-    passed_a = np.array([one for _, _, one, _, _ in judged])
-    passed_b = np.array([other for _, _, _, other, _ in judged])
-    items = np.unique([content for *_, content in judged], return_inverse=True)[1]
-    down = sum(flip.passed_a for flip in flips)
+    passed_a = np.array([one for *_, one, _ in judged])
+    passed_b = np.array([other for *_, other in judged])
+    deltas = passed_b.astype(np.float64) - passed_a
+    if items is None:
+        of_items, down = None, sum(flip.passed_a for flip in flips)
+        p_value = mcnemar(down, len(flips) - down)
+    else:
+        of_items = np.unique([items[place] for place, *_ in judged], return_inverse=True)[1]
+        p_value = sign_flip(per_item(deltas, of_items)[0])
     return CriterionComparison(
         name,
         len(judged),
         len(pairs) - len(judged),
-        pass_rate(passed_a),
-        pass_rate(passed_b),
-        difference(passed_b.astype(np.float64) - passed_a, scale=1.0),
-        mcnemar(down, len(flips) - down),
-        pass_rate(passed_a == passed_b, items),
-        kappa_estimate(passed_a, passed_b, items),
+        pass_rate(passed_a, of_items),
+        pass_rate(passed_b, of_items),
+        difference(deltas, of_items, scale=1.0),
+        p_value,
+        pass_rate(passed_a == passed_b, of_items),
+        kappa_estimate(passed_a, passed_b, of_items),
         flips,
     )
 
@@ -186,7 +212,9 @@ def as_lines(found: RunComparison, most_flips: int) -> Iterable[str]:
     yield f"A  {found.a.id}  {found.a.name}  {found.a.model or ''}".rstrip()
     yield f"B  {found.b.id}  {found.b.name}  {found.b.model or ''}".rstrip()
     apart = f"; {found.only_a} only in A, {found.only_b} only in B" if found.only_a or found.only_b else ""
-    yield f"{found.n_pairs} items in both{apart}"
+    repeats = f", {found.n_items} different ones: intervals and p are over these" if found.repeats else ""
+    yield f"{found.n_pairs} items in both{repeats}{apart}"
+    test = "sign-flip p" if found.repeats else "McNemar p"
     for one in found.criteria:
         yield ""
         if one.rate_a is None or one.rate_b is None or one.difference is None:
@@ -199,7 +227,7 @@ def as_lines(found: RunComparison, most_flips: int) -> Iterable[str]:
         gap = one.difference
         yield (
             f"  B - A {gap.value:+.1%} ({gap.low:+.1%} to {gap.high:+.1%}); {one.up} up, {one.down} down, "
-            f"McNemar p = {one.p_value:.3g}"
+            f"{test} = {one.p_value:.3g}"
         )
         for flip in one.flips[:most_flips]:
             verdicts = "pass -> fail" if flip.passed_a else "fail -> pass"

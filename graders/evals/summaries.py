@@ -105,6 +105,7 @@ def comparison_summary(comparisons: Iterable[RunComparison]) -> list[dict[str, A
         {
             "run_id": each.b.id,
             "n_pairs": each.n_pairs,
+            "n_items": each.n_items,
             "only_a": each.only_a,
             "only_b": each.only_b,
             "criteria": [

@@ -11,6 +11,8 @@ from graders.stats.distributions import normal, t_quantile
 from graders.stats.estimates import Estimate, difference
 from graders.stats.resampling import (
     DRAWN_AT_ONCE,
+    DRAWN_MAX,
+    FEW_DISTINCT,
     LEVEL,
     MAX_DRAWN,
     SEED,
@@ -33,6 +35,8 @@ def sign_flip(deltas: Floats) -> float:
     """Two-sided p of as large a sum of differences, were the sign of each item's difference chance.
 
     All flips are tried where that is less work than FLIPS random ones; beyond MAX_DRAWN items it is the normal tail.
+    Equal differences with signs by chance add up to a binomial number, which is drawn where items are many and few of
+    their differences are distinct.
 
     Args:
         deltas: The sum of differences of each item; shape [items].
@@ -50,6 +54,10 @@ def sign_flip(deltas: Floats) -> float:
         flips = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
         return float((np.abs((1 - 2 * flips) @ deltas) >= enough).mean())
     chance = np.random.default_rng(SEED)
+    distinct, counts = np.unique(np.abs(deltas), return_counts=True)
+    if n * FLIPS > DRAWN_MAX and len(distinct) <= FEW_DISTINCT:
+        sums = (2.0 * chance.binomial(counts, 0.5, (FLIPS, len(counts))) - counts) @ distinct
+        return (int((np.abs(sums) >= enough).sum()) + 1) / (FLIPS + 1)
     reached, left = 0, FLIPS
     while left:
         some = min(left, max(1, DRAWN_AT_ONCE // n))

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from graders.cli.evals import command
+from graders.evals.comparison import compare_runs
 from graders.judges.scripted import ScriptedJudge, say
 from graders.store import Store
 from tests.evals.support import custom, equals
@@ -115,9 +116,43 @@ def test_compare_says_what_flipped(tmp_path: Path) -> None:
 
     # items are "0" and "1" only, so equal items are paired in their order
     assert done.return_value == 0
-    assert "10 items in both" in done.stdout
-    assert "McNemar p =" in done.stdout
+    assert "10 items in both, 2 different ones" in done.stdout
+    assert "sign-flip p =" in done.stdout
     assert evals("compare", a, a).stdout.count("0 up, 0 down") == 2
+
+
+def test_equal_items_are_repeats_of_one(tmp_path: Path) -> None:
+    """Five rows of each of eight items, and of forty: the same figures, with intervals and p over items."""
+    found = []
+    for n_items in (8, 40):
+        runs = []
+        for shift in (0, 1):
+            data = [
+                {
+                    "item": {"answer": "1", "n": n % n_items},
+                    "sample": {"output_text": str(int(n % 8 > 2 * shift))},
+                }
+                for n in range(40)
+            ]
+            (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in data))
+            runs.append(run_id(evals("run", "eval.json", "rows.jsonl")))
+        with Store() as store:
+            a, b = (store.runs.get(run) for run in runs)
+            assert a is not None
+            assert b is not None
+            compared = compare_runs(store, a, b)
+        assert (compared.n_pairs, compared.n_items, compared.repeats) == (40, n_items, n_items == 8)
+        found.append(compared.criteria[1])
+
+    clustered, independent = found
+    assert independent.down == 10
+    assert independent.p_value == pytest.approx(2 * 0.5**10)
+    # two of eight items went down: all signs of two numbers give as large a sum in two of four cases
+    assert (clustered.down, clustered.p_value) == (10, 0.5)
+    for name in ("rate_a", "rate_b", "difference", "agreement"):
+        one, other = getattr(clustered, name), getattr(independent, name)
+        assert (one.value, one.n, one.items, other.items) == (other.value, 40, 8, 40)
+        assert one.width > 1.8 * other.width, name
 
 
 def test_regrade_keeps_the_samples(tmp_path: Path) -> None:

@@ -133,6 +133,35 @@ def test_the_bootstrap_is_scipys() -> None:
     )  # the same draws every time, in whatever order rows stand
 
 
+def test_few_distinct_items_are_drawn_by_their_counts() -> None:
+    """Of many rows with three values: the interval that scipy gets by drawing items one by one, up to chance."""
+    values = np.random.default_rng(4).choice([-1.0, 0.0, 1.0], 3000, p=[0.2, 0.5, 0.3])
+    items = np.arange(3000) // 2
+    sums = np.bincount(items, values)
+    theirs = scipy_stats.bootstrap(
+        (sums,), np.mean, n_resamples=4000, batch=500, method="percentile", rng=np.random.default_rng(5)
+    ).confidence_interval
+
+    rows, pairs = estimates.difference(values), estimates.difference(values, items)
+
+    assert len(resampling.resampled_means(values, np.ones(3000))) == resampling.DRAWS
+    error = float(scipy_stats.sem(values))
+    assert (rows.low, rows.high) == pytest.approx(
+        scipy_stats.norm.interval(0.95, values.mean(), error), abs=0.15 * error
+    )
+    error = float(scipy_stats.sem(sums)) / 2
+    assert (pairs.low, pairs.high) == pytest.approx((theirs.low / 2, theirs.high / 2), abs=0.15 * error)
+    assert estimates.difference(values[::-1].copy()) == rows
+
+
+@pytest.mark.parametrize(("up", "down"), [(1300, 1200), (1290, 1210), (1250, 1250)])
+def test_sign_flips_of_equal_differences_are_mcnemars(up: int, down: int) -> None:
+    """Of many pairs that differ by one, by chance: the exact test's p."""
+    found = paired.sign_flip(np.array([1.0] * up + [-1.0] * down))
+
+    assert found == pytest.approx(distributions.mcnemar(up, down), abs=0.015)
+
+
 # --- against the definitions --------------------------------------------------------------------------------------
 
 

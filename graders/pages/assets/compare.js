@@ -64,7 +64,8 @@ const chanceOf = p => p < 0.001 ? "< 0.001" : p.toFixed(3);
 const signedPoints = part => (part > 0 ? "+" : part < 0 ? "−" : "") + (Math.abs(part) * 100).toFixed(1);
 
 function figuresAgainst(one, letter) {
-  const head = ["Criterion", "Items", "A", letter, `${letter} − A, points`, "95 % interval", "Up", "Down", "McNemar p"];
+  const repeats = one.n_items < one.n_pairs;
+  const head = ["Criterion", "Items", "A", letter, `${letter} − A, points`, "95 % interval", "Up", "Down", repeats ? "Sign-flip p" : "McNemar p"];
   const rows = one.criteria.map(each => make("tr", {}, make("th", { scope: "row", class: "name" }, make("bdi", {}, visible(each.name))),
     make("td", { class: "num" }, count(each.n), each.left_out ? make("span", { class: "bad small below" }, `${count(each.left_out)} left out for an error`) : null),
     make("td", {}, rateOf(each.rates[0], { picture: false })), make("td", {}, rateOf(each.rates[1], { picture: false })),
@@ -73,7 +74,7 @@ function figuresAgainst(one, letter) {
     make("td", { class: "num", title: `unadjusted ${chanceOf(each.p_value)}` }, chanceOf(each.p_adjusted))));
   const apart = one.only_a || one.only_b ? ` ${count(one.only_a)} items are only in A, ${count(one.only_b)} only in ${letter}.` : "";
   return make("section", {}, make("header", {}, make("h2", {}, `${letter} against A`),
-    make("p", {}, `${count(one.n_pairs)} items in both.${apart} Exact p values, Holm's over all that are shown here.`)),
+    make("p", {}, `${count(one.n_pairs)} items in both${repeats ? `, ${count(one.n_items)} different ones: intervals and p values are over these` : ""}.${apart} P values are Holm's over all that are shown here.`)),
     make("div", { class: "card scroll", tabindex: "0", role: "region", "aria-label": `${letter} against A` }, make("table", { class: "figures" }, make("thead", {}, make("tr", {}, head.map((text, n) => make("th", { scope: "col", class: n === 1 || n > 3 ? "num" : "" }, text)))), make("tbody", {}, rows))));
 }
 
