@@ -22,12 +22,10 @@ def wait(
     """
     until = None if timeout_s is None else time.monotonic() + timeout_s
     while True:
-        run = store.runs.get(run_id)
-        if run is None or run.ended_at is not None:
-            return run
+        run = store.runs.get(run_id, source=False)
+        if run is None or run.ended_at is not None or (until is not None and time.monotonic() >= until):
+            return store.runs.get(run_id)
         seen(run)
-        if until is not None and time.monotonic() >= until:
-            return run
         time.sleep(LOOK_S)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from graders.endpoints.background import Loop
@@ -50,6 +50,14 @@ class Runner:
     def _wake(self) -> None:
         if self._wanted is not None:
             self._wanted.set()
+
+    def call_off(self, number: int) -> Future[None]:
+        """Give up a run that has been canceled: once the Future is done, no further row of it is begun."""
+        return self._loop.start(self._call_off(number))
+
+    async def _call_off(self, number: int) -> None:
+        if number in self._executing:
+            self._executing[number][0].call_off()
 
     def under_way(self) -> int:
         """How many runs are."""

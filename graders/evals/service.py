@@ -139,12 +139,15 @@ class Evals:
         elif source.source["type"] == "run" and self.store.runs.get(wanted) is None:
             raise InvalidRequest(str(NotFound("run", wanted)), "data_source.source.id")
 
-    def get_run(self, eval_id: str, run_id: str) -> RunRecord:
+    def get_run(self, eval_id: str, run_id: str, *, source: bool = True) -> RunRecord:
         """
+        Args:
+            source: Read its data source too, as in RunTable.get.
+
         Raises:
             NotFound: the eval has no such run.
         """
-        run = self.store.runs.get(run_id, eval_id)
+        run = self.store.runs.get(run_id, eval_id, source=source)
         if run is None:
             raise NotFound("run", run_id)
         return run
@@ -155,7 +158,7 @@ class Evals:
         Raises:
             NotFound: the eval has no such run.
         """
-        self.store.runs.end(self.get_run(eval_id, run_id).number, "canceled")
+        self.store.runs.end(self.get_run(eval_id, run_id, source=False).number, "canceled")
         return self.get_run(eval_id, run_id)
 
     def delete_run(self, eval_id: str, run_id: str) -> None:

@@ -21,8 +21,10 @@ from graders.errors import ModelParseError, ModelRefusal, ModelServerError, Mode
 from graders.evals import foreground
 from graders.evals.runner import Runner
 from graders.evals.service import Evals
+from graders.judges.scripted import ScriptedJudge, Step, completion
 from graders.sampling import ScriptedSampler
 from graders.sampling.scripted import chat_completion
+from graders.server import Limits
 from graders.store import RunRecord, Store
 from tests.evals.support import (
     client_of,
@@ -36,7 +38,7 @@ from tests.evals.support import (
     run_of,
     sampled,
 )
-from tests.server.support import load_config_of
+from tests.server.support import load_config_of, wait_until
 
 ROW = {"item": {"question": "Capital of France?", "answer": "Paris"}}
 
@@ -279,6 +281,40 @@ def test_cancel_stops_asking() -> None:
         assert after < 2000
         assert client.evals.runs.retrieve(run.id, eval_id=made.id).status == "canceled"
         assert client.evals.runs.delete(run.id, eval_id=made.id).deleted
+
+
+WITHOUT_ANSWER = [
+    # the model that takes an hour, how many requests there have been when all rows under way wait for it
+    pytest.param("m", 8, id="sampler"),
+    pytest.param("judge", 16, id="judge"),
+]
+
+
+@pytest.mark.parametrize(("slow", "n_asked"), WITHOUT_ANSWER)
+def test_cancel_waits_for_no_answer(slow: str, n_asked: int) -> None:
+    """Once a cancel is answered nothing more is asked, and the connections of what was under way are closed."""
+    judge: Any = {
+        "type": "score_model",
+        "name": "judged",
+        "model": "judge",
+        "input": [{"role": "user", "content": "{{sample.output_text}}"}],
+    }
+    with ScriptedJudge() as model:
+        model.default = lambda received: Step(
+            body=completion(received, "Paris"), delay_s=3600.0 if received.model == slow else 0.0
+        )
+        config = f'[models."*"]\nbase_url = "{model.base_url}"\napi_key_env = ""\ntimeout_s = 3600\nattempt_timeout_s = 3600\n[evals]\nin_flight = 8\n'
+        with eval_server(config, limits=Limits(timeout_s=3600)) as server, client_of(server) as client:
+            made = client.evals.create(data_source_config=custom(), testing_criteria=[judge])
+            run = client.evals.runs.create(made.id, data_source=sampled(*[ROW] * 100))
+            wait_until(lambda: len(model.received) == n_asked)
+            canceled = client.evals.runs.cancel(run.id, eval_id=made.id)
+            server.wait_for("graders_runs_under_way", 0)
+            wait_until(lambda: model.aborted == 8)
+
+            assert (canceled.status, counts(canceled)) == ("canceled", (0, 0, 0, 0))
+            assert len(model.received) == n_asked
+            assert client.evals.runs.retrieve(run.id, eval_id=made.id).status == "canceled"
 
 
 def test_runs_share_the_rows_under_way() -> None:

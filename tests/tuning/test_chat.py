@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,7 +18,7 @@ from graders.judges.scripted import say as answer
 from graders.server.service import Recording
 from tests.evals.support import client_of, equals, eval_server, run_of, sampled
 from tests.evals.support import items as items_of
-from tests.server.support import Running
+from tests.server.support import Running, wait_until
 from tests.tuning.support import MODEL, ended, rows, tuning_server, upload
 
 
@@ -127,13 +126,6 @@ def test_refusals_and_deaths_of_the_process_have_a_status(stream: bool, client: 
 def log_of(server: Running) -> str:
     log = server.home / "generators" / f"{MODEL}.log"
     return log.read_text() if log.exists() else ""
-
-
-def wait_until(met: Any, seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def test_a_client_that_leaves_ends_its_generation(served: tuple[Running, openai.OpenAI]) -> None:

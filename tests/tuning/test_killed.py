@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.server.support import wait_until
 from tests.tuning.support import config, ended, messages
-from tests.tuning.test_supervisor import alive, create, pids, serve, steps, wait_until
+from tests.tuning.test_supervisor import alive, create, pids, serve, steps
 
 KILLS = 50
 STEPS = 200  # of the stub's jobs

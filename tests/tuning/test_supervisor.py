@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 import graders
 from graders.cli import main
 from graders.results.read import read_results
+from tests.server.support import wait_until
 from tests.tuning.support import MODEL, config, ended, messages, rows, tuning_server, upload
 
 
@@ -203,13 +203,6 @@ def test_a_paused_job_goes_on_where_it_was_and_a_cancelled_one_leaves_no_process
 
 def wait_for_step(client: openai.OpenAI, job_id: str, step: int) -> None:
     wait_until(lambda: step in steps(client, job_id))
-
-
-def wait_until(met: Any, seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def pids(home: Path, job_id: str) -> list[int]:

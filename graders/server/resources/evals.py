@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TypeVar
@@ -141,10 +142,11 @@ class EvalResource(Resource):
         return JsonText(self._run_text(await self._run(request), request))
 
     async def cancel_eval_run(self, request: Request) -> Response:
-        """Cancel a run; one that has ended stays as it is."""
+        """Cancel a run; one that has ended stays as it is. Once this is answered, nothing more is asked for it."""
         eval_id, run_id = request.path_params["eval_id"], request.path_params["run_id"]
         run = await self._do(lambda: self._evals.cancel_run(eval_id, run_id))
-        self._wake()
+        if self._runner is not None:
+            await asyncio.wrap_future(self._runner.call_off(run.number))
         return JsonText(self._run_text(run, request))
 
     async def regrade_eval_run(self, request: Request) -> Response:
@@ -169,7 +171,7 @@ class EvalResource(Resource):
         cursor = cursor_of(request)
         wanted = choice_of(request, "status", tuple(ITEM_STATUSES))
         status = None if wanted is None else ITEM_STATUSES[wanted]
-        run = await self._run(request)
+        run = await self._run(request, source=False)
         page = await self._do(lambda: self.service.store.items.page(run.number, run.id, cursor, status))
         texts = [self._filled(item_text(item, run.id, run.eval_id)) for item in page.rows]
         return list_response(texts, [item.id for item in page.rows], page.has_more)
@@ -177,7 +179,7 @@ class EvalResource(Resource):
     async def get_eval_run_output_item(self, request: Request) -> Response:
         """Get an output item."""
         item_id = request.path_params["output_item_id"]
-        run = await self._run(request)
+        run = await self._run(request, source=False)
         item = await self._do(lambda: self.service.store.items.get(run.number, run.id, item_id))
         if item is None:
             raise ApiError(404, str(NotFound("output item", item_id)))
@@ -198,9 +200,10 @@ class EvalResource(Resource):
         except InvalidRequest as error:
             raise ApiError(400, str(error), param=error.param or None, code=error.code) from None
 
-    async def _run(self, request: Request) -> RunRecord:
+    async def _run(self, request: Request, *, source: bool = True) -> RunRecord:
+        """The run that a request's path names; its data source is read where `source` says so."""
         eval_id, run_id = request.path_params["eval_id"], request.path_params["run_id"]
-        return await self._do(lambda: self._evals.get_run(eval_id, run_id))
+        return await self._do(lambda: self._evals.get_run(eval_id, run_id, source=source))
 
     def _run_text(self, run: RunRecord, request: Request) -> str:
         origin = f"{request.url.scheme}://{request.headers.get('host', '')}"

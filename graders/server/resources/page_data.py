@@ -69,9 +69,7 @@ class PageDataResource(Resource):
         def read() -> dict[str, Any]:
             page = store.evals.page(cursor)
             last = Cursor(limit=TREND, descending=True)
-            shown = [
-                eval_summary(one, store.runs.page(one.id, last, sources=False).rows) for one in page.rows
-            ]
+            shown = [eval_summary(one, store.runs.page(one.id, last, source=False).rows) for one in page.rows]
             return {"data": shown, "has_more": page.has_more}
 
         return Json(await self._do(read))
@@ -84,7 +82,7 @@ class PageDataResource(Resource):
 
         def read() -> dict[str, Any]:
             record = self._eval(eval_id)
-            page = store.runs.page(eval_id, cursor, sources=False)
+            page = store.runs.page(eval_id, cursor, source=False)
             return {
                 "id": record.id,
                 "name": record.name,
@@ -200,7 +198,7 @@ class PageDataResource(Resource):
         return record
 
     def _run(self, run_id: str) -> RunRecord:
-        run = self.service.store.runs.get(run_id)
+        run = self.service.store.runs.get(run_id, source=False)
         if run is None:
             raise NotFound("run", run_id)
         return run

@@ -115,28 +115,33 @@ class RunTable:
             )
             return number
 
-    def get(self, run_id: str, eval_id: str | None = None) -> RunRecord | None:
-        """A run, of one eval where that is given."""
+    def get(self, run_id: str, eval_id: str | None = None, *, source: bool = True) -> RunRecord | None:
+        """A run, of one eval where that is given.
+
+        Args:
+            source: Read `data_source` too, which inline rows make large; else it is "".
+        """
         db = self._database.read()
-        row = db.execute(f"{_SELECT} WHERE runs.id = ?", (run_id,)).fetchone()
+        select = _SELECT if source else _WITHOUT_SOURCE
+        row = db.execute(f"{select} WHERE runs.id = ?", (run_id,)).fetchone()
         if row is None or eval_id not in (None, row["eval_id"]):
             return None
         return _record(db, row)
 
     def page(
-        self, eval_id: str, cursor: Cursor, status: str | None = None, *, sources: bool = True
+        self, eval_id: str, cursor: Cursor, status: str | None = None, *, source: bool = True
     ) -> Page[RunRecord]:
         """An eval's runs in the order in which they were made.
 
         Args:
-            sources: Read `data_source` too, which inline rows make large; else it is "".
+            source: Read `data_source` too, as in `get`.
         """
         db = self._database.read()
         where, values = "evals.id = ?", [eval_id]
         if status is not None:
             where, values = f"{where} AND status = ?", [*values, status]
         start = db.execute("SELECT seq FROM runs WHERE id = ?", (cursor.after,)).fetchone()
-        select = _SELECT if sources else _WITHOUT_SOURCE
+        select = _SELECT if source else _WITHOUT_SOURCE
         found = page_of(db, select, where, values, cursor, start=start, order=("runs.seq",))
         return Page([_record(db, row) for row in found.rows], found.has_more)
 
