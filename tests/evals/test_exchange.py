@@ -26,7 +26,7 @@ from graders.evals.exchange.objects import exported_objects
 from graders.evals.foreground import execute
 from graders.evals.service import Evals
 from graders.store import Cursor, RunRecord, Store
-from tests.evals.support import client_of, custom, ended, equals, eval_server, items, rows, sampled
+from tests.evals.support import client_of, custom, ended, equals, eval_server, items, rows, run_of, sampled
 
 GRADE = "match-73fe48a0-8090-46eb-aa8e-d426ad074eb3"
 #: The form of the dashboard's export, as promptfoo's importer reads it.
@@ -165,6 +165,37 @@ def test_there_and_back(store: Store, tmp_path: Path) -> None:
         assert back is not None
         assert [json.loads(line) for line in exported_rows(store, back)] == renamed
         assert (back.passed, back.failed, back.errored) == (found.passed, found.failed, found.errored)
+
+
+def test_an_exported_error_is_no_pass_elsewhere(store: Store) -> None:
+    """promptfoo passes a row without failed `passes`, and takes any `sample.error` for one: null as well."""
+    criteria = [equals(), equals("{{item.more}}", name="more")]
+    texts = ("Paris", "Rome")
+    data = [{"item": {"answer": "Paris"}, "sample": {"output_text": text}} for text in texts]
+    data.append({"item": {"answer": "Paris", "more": "Paris"}, "sample": {"output_text": "Paris"}})
+    data.append({"item": {"answer": "Paris"}})
+    with eval_server() as server, client_of(server) as client:
+        ran = run_of(client, criteria, rows(*data))
+        with Store(server.home) as other:
+            run = other.runs.get(ran.id)
+            assert run is not None
+            exported = [json.loads(line) for line in exported_rows(other, run)]
+
+    statuses = []
+    for row in exported:
+        error = "error" in row["sample"]
+        statuses.append("error" if error else "pass" if all(row["passes"].values()) else "fail")
+    assert statuses == ["error", "fail", "pass", "error"]
+    assert "item.more" in exported[0]["sample"]["error"]["message"]
+    assert exported[0]["sample"]["outputs"][0]["content"] == "Paris"
+    assert exported[3]["sample"]["outputs"] == []
+    import_lines(store, lines([{**row, "run_id": "evalrun_x"} for row in exported]), "back")
+    back = store.runs.get("evalrun_x")
+    assert back is not None
+    assert (back.passed, back.failed, back.errored) == (1, 1, 2)
+    assert [json.loads(line) for line in exported_rows(store, back)] == [
+        {**row, "run_id": "evalrun_x"} for row in exported
+    ]
 
 
 def test_imported_runs_are_compared_and_graded_again(store: Store, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """The dashboard's export, which promptfoo reads and writes too, in and out.
 
 A row an output item, of one or several runs: `{run_id, data_source_idx, item, sample?, grades, passes?, grader_samples?}`,
-without criteria and data source. `errors`, of criteria that could not be graded, is ours.
+without criteria and data source. `errors`, of criteria that could not be graded, is ours. promptfoo takes a row for passed
+whose `passes` are none or all true, and for an error whose sample has the key `error`, be it null: so an item that could
+not be graded has its reason there, and others have no such key.
 """
 
 from __future__ import annotations
@@ -18,9 +20,8 @@ from graders.jsontext import dumps, loads
 from graders.shapes import read_sample
 from graders.store import EvalRecord, ItemRecord, RunRecord, Store
 from graders.store.ids import hex_id
-from graders.usage import Usage
 
-_TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens")
+_TOKENS = ("total_tokens", "completion_tokens", "prompt_tokens", "cached_tokens")
 
 
 class DashboardImport:
@@ -94,10 +95,8 @@ def _shown(sample: Any) -> dict[str, Any]:
         found = read_sample(sample)
     except GradeError:
         found = None
-    shown = shown_sample(
-        sample=found,
-        usage=Usage(**{name: usage.get(name) for name in _TOKENS}) if isinstance(usage, dict) else None,
-    )
+    shown = shown_sample(sample=found)
+    shown["usage"] = {name: usage.get(name) or 0 for name in _TOKENS} if isinstance(usage, dict) else None
     shown["finish_reason"] = sample.get("finish_reason")
     shown["model"] = shown["model"] or sample.get("sampled_model_name")
     shown["error"] = (
@@ -111,14 +110,17 @@ def exported_rows(store: Store, run: RunRecord) -> Iterator[str]:
     for item in store.items.each(run.number, run.id):
         results = loads((item.results or "[]").encode())
         row: dict[str, Any] = {"run_id": run.id, "data_source_idx": item.n, "item": loads(item.item.encode())}
-        sample = _exported_sample(item)
-        if sample is not None:
-            row["sample"] = sample
         # an errored criterion has no grade: 0 would be one
         graded = [one for one in results if not one.get("error")]
+        errors = {one["name"]: one["error"] for one in results if one.get("error")}
+        sample = _exported_sample(item)
+        if item.status == "error" and errors and not (sample or {}).get("error"):
+            sample = {"outputs": [], **(sample or {}), "error": next(iter(errors.values()))}
+        if sample is not None:
+            row["sample"] = sample
         row["grades"] = {one["name"]: one["score"] for one in graded}
         row["passes"] = {one["name"]: one["passed"] for one in graded}
-        if errors := {one["name"]: one["error"] for one in results if one.get("error")}:
+        if errors:
             row["errors"] = errors
         row["grader_samples"] = {one["name"]: one["sample"] for one in graded if one.get("sample")}
         yield dumps(row).decode()
@@ -132,9 +134,8 @@ def _exported_sample(item: ItemRecord) -> Any:
     shown = loads((item.shown or "null").encode()) or {}
     if not shown.get("output") and not shown.get("error"):
         return None
-    return {
-        "outputs": shown["output"],
-        "error": shown["error"],
-        "finish_reason": shown["finish_reason"],
-        "token_usage": shown["usage"],
-    }
+    sample = {"outputs": shown["output"]}
+    for name, key in (("error", "error"), ("finish_reason", "finish_reason"), ("token_usage", "usage")):
+        if shown[key] is not None:
+            sample[name] = shown[key]
+    return sample
