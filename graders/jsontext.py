@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -161,10 +162,32 @@ def _fast_dumps(value: Any) -> bytes:
     return made
 
 
+def _plain_dumps_sorted(value: Any) -> bytes:
+    return _ENCODE_SORTED(value).encode("utf-8", "surrogatepass")
+
+
+_ENCODE_SORTED = json.JSONEncoder(
+    sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_refuse
+).encode
+
+# Floats with an exponent, 1e+16 and 1e-05 in the standard library, are 1e16 and 0.00001 or 1e-5 in orjson.
+_EXPONENT, _SMALL = re.compile(rb"[0-9]e-?[0-9]"), b"0.0000"
+
+
+def _fast_dumps_sorted(value: Any) -> bytes:
+    try:
+        made: bytes = _orjson.dumps(value, option=_orjson.OPT_SORT_KEYS)
+    except TypeError:  # as in _fast_dumps
+        return _plain_dumps_sorted(value)
+    return _plain_dumps_sorted(value) if _SMALL in made or _EXPONENT.search(made) else made
+
+
 #: One JSON value from UTF-8 bytes; raises ValueError.
 loads: Callable[[bytes], Any] = _plain_loads if _orjson is None else _fast_loads
 #: A JSON value as compact UTF-8 bytes; raises TypeError or ValueError for what has no JSON form.
 dumps: Callable[[Any], bytes] = _plain_dumps if _orjson is None else _fast_dumps
+#: As `dumps`, with each object's keys in order: equal values give equal bytes, whichever library writes them.
+dumps_sorted: Callable[[Any], bytes] = _plain_dumps_sorted if _orjson is None else _fast_dumps_sorted
 
 
 def loads_lines(lines: list[bytes]) -> list[Any]:

@@ -220,7 +220,11 @@ class Shape(NamedTuple):
 
 
 def _has_sample_key(value: Mapping[str, Any]) -> bool:
-    return any(value.get(key) is not None for key in SAMPLE_KEYS)
+    # no generator: every sample of a batch comes through here
+    for key in SAMPLE_KEYS:  # noqa: SIM110
+        if value.get(key) is not None:
+            return True
+    return False
 
 
 SHAPES = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,7 +11,7 @@ from typing import Any, BinaryIO
 from graders.evals.prompts import Prompt
 from graders.evals.requests import Fields, InvalidRequest
 from graders.evals.schemas import ItemSchema
-from graders.jsontext import VALUES_MAX, dumps, has_more_values, loads
+from graders.jsontext import VALUES_MAX, dumps, dumps_sorted, has_more_values, loads
 from graders.spec.wording import missing
 from graders.store import NewItem, Store
 from graders.store.tables.completions import Selection
@@ -122,14 +121,11 @@ def as_item(row: Mapping[str, Any]) -> NewItem:
     return new_item(row["item"], None if sample is None else dumps(sample).decode())
 
 
-_ordered = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str).encode
-
-
 def new_item(
     item: Mapping[str, Any], sample: str | None, shown: str | None = None, item_id: str | None = None
 ) -> NewItem:
     """An item with its hash: equal items have equal ones, whatever the order of their keys."""
-    content_hash = sha256(_ordered(item).encode("utf-8", "surrogatepass")).hexdigest()
+    content_hash = sha256(dumps_sorted(item)).hexdigest()
     return NewItem(dumps(item).decode(), content_hash, sample, shown, item_id)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from graders import jsontext
@@ -33,3 +33,21 @@ def test_long_numbers_are_found(text: str, before: int) -> None:
     runs = [len(run) for run in "".join(c if c.isdigit() else " " for c in text).split()]
 
     assert jsontext.long_numbers(data) == (max(runs, default=0) >= 19)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+@example(
+    {"b": [1e16, 1e-5, 1.5e-7, 0.0001, -0.0, 1e15, 123456789012345680.0], "a": "1e5, 0.00001, \x7f \u2028"}
+)
+def test_sorted_text_is_the_standard_librarys(value: object) -> None:
+    """Hashes of items are made of it, and stores written with and without orjson are compared with each other."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+    assert jsontext.dumps_sorted(value) == text.encode("utf-8", "surrogatepass")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(NamedTuple):
     """What one criterion, by its place in the eval, made of a row; `error` is a flag of the wire where it failed."""
 
     criterion: int
@@ -18,8 +17,7 @@ class Score:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FinishedItem:
+class FinishedItem(NamedTuple):
     """A graded row.
 
     Attributes:

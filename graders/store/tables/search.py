@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from graders.jsontext import loads
 from graders.store.database import Database
@@ -68,8 +68,7 @@ class ItemFilter:
         return " ".join(_quoted(word.removesuffix("*")) + "*" * word.endswith("*") for word in words)
 
 
-@dataclass(frozen=True, slots=True)
-class FoundItem:
+class FoundItem(NamedTuple):
     """An item in a list.
 
     Attributes:
