@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -275,32 +274,6 @@ def test_files_are_imported_and_graded(seeded: tuple[Running, str, list[str]], t
         give(page, rows)
         page.wait("location.search.includes('run_id') && document.querySelectorAll('.opener').length === 1")
         assert "rows.jsonl" in page.look("document.querySelector('h1').textContent")
-
-
-def test_a_run_is_watched_and_canceled() -> None:
-    """Progress while it is under way; canceled from the page, which then says so."""
-    import threading
-
-    from tests.evals.support import client_of, custom, equals, eval_server, sampled
-
-    go_on = threading.Event()
-
-    def slowly(ask: Any) -> str:
-        if "wait" in str(ask.messages):
-            go_on.wait(30)
-        return "Paris"
-
-    rows = [{"item": {"question": "wait" if n else "now", "answer": "Paris"}} for n in range(3)]
-    with eval_server(script=slowly) as server, client_of(server) as client:
-        made = client.evals.create(data_source_config=custom("question"), testing_criteria=[equals()])
-        client.evals.runs.create(made.id, data_source=sampled(*rows))
-        with chromium(f"{server.url}/evals/{made.id}") as page:
-            page.wait("/in progress/.test(document.querySelector('tbody')?.innerText)")
-            page.look(
-                "[...document.querySelectorAll('button')].find(one => one.textContent === 'Cancel').click()"
-            )
-            page.wait("/canceled/.test(document.querySelector('tbody')?.innerText)")
-        go_on.set()
 
 
 def test_a_job_has_curves_checkpoints_and_events() -> None:
