@@ -171,7 +171,8 @@ _ENCODE_SORTED = json.JSONEncoder(
 ).encode
 
 # Floats with an exponent, 1e+16 and 1e-05 in the standard library, are 1e16 and 0.00001 or 1e-5 in orjson.
-_EXPONENT, _SMALL = re.compile(rb"[0-9]e-?[0-9]"), b"0.0000"
+_EXPONENT = re.compile(rb"[0-9]e-?[0-9]")
+_SMALL = b"0.0000"
 
 
 def _fast_dumps_sorted(value: Any) -> bytes:

@@ -138,6 +138,7 @@ PATTERNS: dict[str, Pattern] = {
     "graders.formula.parser:_NUMBER": Pattern(DIGITS, "match"),
     "graders.formula.parser:_WORD": Pattern(WORDS, "match"),
     "graders.formula.parser:glued": Pattern(WORDS),
+    "graders.jsontext:_EXPONENT": Pattern([lambda n: b"1" * n, lambda n: b"1e" * (n // 2), lambda n: b"e-" * (n // 2)], "search"),
     "graders.judges.quality:expected_score": Pattern(
         [run('"k"'), run(" ", start='"k"'), run('"k" : '), run("1", start='"k":'), run('"')], names={"key": "k"}
     ),
