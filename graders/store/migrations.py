@@ -240,6 +240,16 @@ def item_search(db: sqlite3.Connection) -> None:
         END""")
 
 
+def item_marks(db: sqlite3.Connection) -> None:
+    """The index of words knows an item's status and verdicts too: a frequent word and a rare error are found at once.
+
+    Runs that have been searched in are read again when they are the next time.
+    """
+    db.execute("DROP TABLE item_words")
+    db.execute("CREATE VIRTUAL TABLE item_words USING fts5 (words, marks, detail = 'full')")
+    db.execute("UPDATE runs SET n_searchable = 0")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
-    files, evals, items, completions, jobs, deleted_models, item_search,
+    files, evals, items, completions, jobs, deleted_models, item_search, item_marks,
 )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 import openai
 import pytest
 
+from graders.engine.grader import Grader
 from tests.evals.support import client_of, counts, custom, ended, equals, eval_server, items, rows, run_of
 from tests.server.support import Running
 from tests.specs import python
@@ -143,6 +144,27 @@ def test_items_come_in_the_order_of_the_data(client: openai.OpenAI) -> None:
     one = client.evals.runs.output_items.retrieve(down[3].id, eval_id=run.eval_id, run_id=run.id)
     assert one.model_dump() == down[3].model_dump()
     assert int(one.id.removeprefix("outputitem_")[:8], 16) == one.created_at
+
+
+def test_criteria_that_ask_nobody_grade_many_rows_at_once(
+    client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """600 rows in two calls of the batch form, and not one of the form for a single row."""
+    sizes = []
+    run_batch = Grader.run_batch
+
+    def counted(grader: Grader, given: Any, **options: Any) -> Any:
+        sizes.append(len(chunk := list(given)))
+        return run_batch(grader, chunk, **options)
+
+    monkeypatch.setattr(Grader, "run_batch", counted)
+    monkeypatch.delattr(Grader, "arun")
+    monkeypatch.delattr(Grader, "run")
+
+    run = run_of(client, [equals()], rows(*[{"item": {"answer": "a"}, "sample": {"output_text": "a"}}] * 600))
+
+    assert counts(run) == (600, 600, 0, 0)
+    assert sizes == [512, 88]
 
 
 def test_rows_of_a_file(client: openai.OpenAI) -> None:

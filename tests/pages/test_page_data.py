@@ -66,6 +66,9 @@ FILTERS: list[Any] = [
     pytest.param({"q": "capi* 17"}, lambda one: one["n"] == 17, 1, id="beginning, and word of the item"),
     pytest.param({"q": '"lyon OR (* nothing'}, None, 0, id="no syntax but the star"),
     pytest.param({"q": "lyon", "status": "error"}, lambda one: one["status"] == "error", 0, id="two"),
+    pytest.param({"q": "capital", "status": "error"}, lambda one: one["status"] == "error", 11, id="word, status"),
+    pytest.param({"q": "capital", "criterion": 2, "verdict": "error"}, lambda one: one["scores"][2][3], 12, id="word, verdict"),
+    pytest.param({"q": "statusfail"}, None, 0, id="a mark is no word"),
     pytest.param({"q": "lyon", "criterion": 0, "high": 0}, lambda one: one["scores"][0][1] == 0, 19, id="word, score"),
 ]  # fmt: skip
 

@@ -90,6 +90,7 @@ FILTERS = [
     pytest.param(ItemFilter(text="always"), id="a word of every item"),
     pytest.param(ItemFilter(text="word3"), id="a word"),
     pytest.param(ItemFilter(text="word3", status="fail"), id="a word and status"),
+    pytest.param(ItemFilter(text="always", criterion=1, verdict="error"), id="a word and verdict"),
 ]
 
 

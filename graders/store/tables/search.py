@@ -63,9 +63,15 @@ class ItemFilter:
 
     @property
     def words(self) -> str:
-        """`text` as FTS5 takes it."""
-        words = (word for word in self.text.replace("\0", " ").split() if any(map(str.isalnum, word)))
-        return " ".join(_quoted(word.removesuffix("*")) + "*" * word.endswith("*") for word in words)
+        """`text` as FTS5 takes it, with the status and the verdict; "" where `text` has no word."""
+        words = [word for word in self.text.replace("\0", " ").split() if any(map(str.isalnum, word))]
+        if not words:
+            return ""
+        quoted = (_quoted(word.removesuffix("*")) + "*" * word.endswith("*") for word in words)
+        marks = [] if self.status is None else [_status_mark(self.status)]
+        if self.criterion is not None and self.verdict is not None:
+            marks.append(_verdict_mark(self.criterion, VERDICTS[self.verdict]))
+        return " AND ".join([f"words : ({' '.join(quoted)})", *(f"marks : {mark}" for mark in marks)])
 
 
 class FoundItem(NamedTuple):
@@ -144,7 +150,7 @@ class ItemSearch:
                 return None
             start, ended = found
             rows = db.execute(
-                "SELECT n, state, item, shown FROM items WHERE run = ? AND n >= ? ORDER BY n LIMIT ?",
+                "SELECT n, state, status, item, shown FROM items WHERE run = ? AND n >= ? ORDER BY n LIMIT ?",
                 (run, start, CHUNK),
             ).fetchall()
             if ended is None:
@@ -152,9 +158,19 @@ class ItemSearch:
                 rows = rows[: next(unfinished, len(rows))]
             if not rows:
                 return None
+            marks = {row["n"]: [_status_mark(row["status"])] for row in rows}
+            for n, criterion, verdict in db.execute(
+                f"""SELECT n, criterion, {_VERDICT} FROM scores s WHERE run = ? AND n BETWEEN ? AND ?
+                AND criterion IN (SELECT criterion FROM run_criteria WHERE run = ?)""",
+                (run, rows[0]["n"], rows[-1]["n"], run),
+            ):
+                marks[n].append(_verdict_mark(criterion, verdict))
             db.executemany(
-                "INSERT INTO item_words (rowid, words) VALUES (?, ?)",
-                [((run << 32) + row["n"], _words(row["item"], row["shown"])) for row in rows],
+                "INSERT INTO item_words (rowid, words, marks) VALUES (?, ?, ?)",
+                [
+                    ((run << 32) + row["n"], _words(row["item"], row["shown"]), " ".join(marks[row["n"]]))
+                    for row in rows
+                ],
             )
             end: int = rows[-1]["n"] + 1
             db.execute("UPDATE runs SET n_searchable = ? WHERE seq = ?", (end, run))
@@ -171,21 +187,22 @@ def position(item: FoundItem, wanted: ItemFilter) -> list[float]:
 def _where(run: int, wanted: ItemFilter) -> tuple[str, list[str], list[Any]]:
     """Tables, of which the first is the one that narrows most, conditions and their values.
 
-    CROSS JOIN keeps SQLite to that order: it has no statistics by which it could find it.
+    CROSS JOIN keeps SQLite to that order: it has no statistics by which it could find it. The index of words knows an
+    item's status and verdicts, so that with words nothing but a range of scores is looked at elsewhere.
     """
     tables: list[str] = []
     conditions = ["i.run = ?", f"i.state = {FINISHED}"]
     values: list[Any] = [run]
     if wanted.words:
         tables.append("item_words w")
-        conditions += ["w.words MATCH ?", "w.rowid BETWEEN ? AND ?", "i.n = w.rowid - ?"]
+        conditions += ["w.item_words MATCH ?", "w.rowid BETWEEN ? AND ?", "i.n = w.rowid - ?"]
         values += [wanted.words, run << 32, (run << 32) + 2**32 - 1, run << 32]
-    if wanted.scored:
-        index = "" if wanted.ranged or wanted.words else " INDEXED BY score_by_verdict"
+    if wanted.ranged or (wanted.scored and not wanted.words):
+        index = "" if wanted.ranged else " INDEXED BY score_by_verdict"
         tables += ["items i", "scores s"] if wanted.words else [f"scores s{index}", "items i"]
         conditions += ["s.run = ?", "s.criterion = ?", "s.n = i.n"]
         values += [run, wanted.criterion]
-        if wanted.verdict is not None:
+        if wanted.verdict is not None and not wanted.words:
             conditions.append(f"{_VERDICT} = ?")
             values.append(VERDICTS[wanted.verdict])
         for end, sign in ((wanted.low, ">="), (wanted.high, "<=")):
@@ -196,7 +213,7 @@ def _where(run: int, wanted: ItemFilter) -> tuple[str, list[str], list[Any]]:
             conditions.append("s.score IS NOT NULL")
     else:
         tables.append("items i")
-    if wanted.status is not None:
+    if wanted.status is not None and not wanted.words:
         conditions.append("i.status = ?")
         values.append(wanted.status)
     return " CROSS JOIN ".join(tables), conditions, values
@@ -204,6 +221,15 @@ def _where(run: int, wanted: ItemFilter) -> tuple[str, list[str], list[Any]]:
 
 def _quoted(word: str) -> str:
     return '"' + word.replace('"', '""') + '"'
+
+
+def _status_mark(status: str | None) -> str:
+    return f"status{status}"
+
+
+def _verdict_mark(criterion: int, verdict: int) -> str:
+    """What stands for a verdict, as the index of scores has it."""
+    return f"criterion{criterion}verdict{verdict}"
 
 
 def _words(item: str, shown: str | None) -> str:
