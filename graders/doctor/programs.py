@@ -40,7 +40,7 @@ def needs(specs: Iterable[NamedSpec]) -> Iterator[Diagnosis]:
 
 def installed(package: str) -> str:
     """What a package costs each sample, and what helps where that is much."""
-    from graders_sandbox.host.imports import HOSTED
+    from graders_sandbox.host.sources.imports import HOSTED
 
     remedy = "`samples_per_process` of [sandbox] makes it a small part of that, and gives up a process for each sample"
     if package not in HOSTED:

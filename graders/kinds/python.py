@@ -60,7 +60,7 @@ class PythonSpec(SpecModel):
             return
         # Not parsed here: in a process of its own, since the compiler can be made to take minutes, or to crash.
         from graders_sandbox import SandboxUnavailable, read_source
-        from graders_sandbox.host.imports import HOSTED
+        from graders_sandbox.host.sources.imports import HOSTED
 
         try:
             facts = read_source(source)

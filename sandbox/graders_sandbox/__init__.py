@@ -6,8 +6,8 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # without typing, whose pages each fork would copy
 if TYPE_CHECKING:
-    from .host.reading import SourceFacts, read_source
     from .host.sandbox import Sandbox
+    from .host.sources.reading import SourceFacts, read_source
     from .jail.untrusted import Verdict, run_untrusted
     from .limits import TIERS, Job, Limits, Outcome, SandboxUnavailable
 
@@ -19,9 +19,9 @@ _HOMES = {
     "Outcome": "limits",
     "Sandbox": "host.sandbox",
     "SandboxUnavailable": "limits",
-    "SourceFacts": "host.reading",
+    "SourceFacts": "host.sources.reading",
     "Verdict": "jail.untrusted",
-    "read_source": "host.reading",
+    "read_source": "host.sources.reading",
     "run_untrusted": "jail.untrusted",
 }
 

@@ -11,7 +11,7 @@ import pytest
 
 from graders.cli import main
 from graders.kinds.python import PACKAGES
-from graders_sandbox.host.imports import HOSTED
+from graders_sandbox.host.sources.imports import HOSTED
 
 ROOT = Path(__file__).parents[2]
 EXTRA = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["hosted"]

@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 
 from graders_sandbox import TIERS, Job, Limits, Sandbox, read_source
-from graders_sandbox.host import imports, reading, scratch, start, visible
+from graders_sandbox.host import scratch, start, visible
+from graders_sandbox.host.sources import imports, reading
 from graders_sandbox.host.wasm_pool import WasmPool
 from tests.cases import first
 from tests.sandbox.jails import PACKAGE, a_tier, alive, descendants, need, until

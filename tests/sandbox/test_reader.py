@@ -14,8 +14,9 @@ import pytest
 
 import graders
 from graders_sandbox import Sandbox, SourceFacts, read_source
-from graders_sandbox.host import reading, visible
-from graders_sandbox.host.imports import ToLoad
+from graders_sandbox.host import visible
+from graders_sandbox.host.sources import reading
+from graders_sandbox.host.sources.imports import ToLoad
 from tests.sandbox.jails import PACKAGE, a_tier, descendants, until
 
 GRADE = "def grade(sample, item): return 1.0\n"

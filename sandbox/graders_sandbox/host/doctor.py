@@ -20,8 +20,8 @@ from graders_sandbox.wasm.attempts import ATTEMPTS
 
 from . import attacks
 from .attacks.scene import Scene
-from .imports import HOSTED, is_module
 from .sandbox import Sandbox
+from .sources.imports import HOSTED, is_module
 
 #: A protection, and the rows of the threat matrix whose quick attacks witness it.
 PROTECTIONS = (

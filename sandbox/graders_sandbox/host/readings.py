@@ -7,7 +7,7 @@ import selectors
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from . import reading
+from .sources import reading
 from .tasks import Task, TaskQueue
 
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from graders_sandbox.limits import WASM, Job, Limits, Outcome, SandboxUnavailable
 
-from . import reading
 from .choice import Choice
 from .memory import InFlight
+from .sources import reading
 from .tasks import Task
 
 if TYPE_CHECKING:

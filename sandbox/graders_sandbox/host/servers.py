@@ -18,8 +18,8 @@ from graders_sandbox import protocol
 from graders_sandbox.modules import LARGER_MODULES
 
 from . import descriptors
-from .reading import SourceFacts
 from .scratch import Scratch
+from .sources.reading import SourceFacts
 from .tasks import Run
 
 SOURCES = 64  # compiled in one server at once

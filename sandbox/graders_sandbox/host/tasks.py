@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from graders_sandbox.limits import Outcome
 
-from .reading import SourceFacts
+from .sources.reading import SourceFacts
 
 PAUSE_S = 0.05  # after something could not be started
 ATTEMPTS = 5  # servers that may die under a sample before it is given up as infrastructure

@@ -21,9 +21,9 @@ from graders_sandbox.protocol import ROW, clean
 from graders_sandbox.wasm.worker import ANSWER, LENGTH, REQUEST, read_message, write_message
 
 from .choice import Choice
-from .imports import HOSTED
 from .memory import processors
 from .results import read_result
+from .sources.imports import HOSTED
 from .tasks import Task
 
 #: Workers that may end under a sample before it is given up as infrastructure.

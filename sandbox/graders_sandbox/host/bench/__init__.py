@@ -33,8 +33,8 @@ from graders_sandbox.host.bench.measures import (
     without_idle,
 )
 from graders_sandbox.host.bench.naked import BARE, HERE, SAMPLE, SOURCE, Helper, NakedServers
-from graders_sandbox.host.imports import is_module
 from graders_sandbox.host.sandbox import Sandbox
+from graders_sandbox.host.sources.imports import is_module
 
 _PLAIN = f"import sys, json\n{SOURCE}\nprint(grade(*json.loads(sys.argv[1])))"
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from graders_sandbox import protocol
+from graders_sandbox.host import descriptors
+from graders_sandbox.host.spawn import spawn
 from graders_sandbox.limits import SandboxUnavailable
 
-from . import descriptors
 from .imports import NOTHING_TO_LOAD, ToLoad, not_installed, to_load
-from .spawn import spawn
 
 KEPT = 256  # sources whose facts are remembered
 TRIES = 3  # of one source, where the reader ends under it
