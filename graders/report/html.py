@@ -45,3 +45,14 @@ def interval_text(estimate: Estimate) -> str:
     if math.isnan(estimate.low):
         return estimate.between()
     return f"95 %: {figure(estimate.low)} to {figure(estimate.high)}"
+
+
+def select(
+    name: str, label: str, options: Iterable[tuple[str, str]], *, hidden: bool = False, chosen: str = ""
+) -> str:
+    """A choice; values and names are HTML already."""
+    inside = "".join(
+        f'<option value="{value}"{" selected" * (value == chosen)}>{shown}</option>'
+        for value, shown in options
+    )
+    return f'<select id="{name}" aria-label="{label}"{" hidden" * hidden}>{inside}</select>'

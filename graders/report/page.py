@@ -30,7 +30,7 @@ def _body(report: Report) -> Iterable[str]:
     if summary.rewards is not None:
         yield from sections.rewards(summary, summary.rewards)
     if summary.subs:
-        yield from sections.sub_rewards(summary.subs)
+        yield from sections.sub_rewards(summary)
     if summary.flags:
         yield from sections.failures(report)
     if report.agreement is not None:

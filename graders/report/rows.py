@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graders.report.html import safe, section
+from graders.report.html import safe, section, select
 from graders.report.labels import cut_index
 from graders.report.report import Report, ReportRow
 from graders.stats.estimates import number_or_none
@@ -69,10 +69,15 @@ def rows(report: Report) -> Iterable[str]:
             ("place", "in the file's order"),
             ("id", "by id"),
         ],
-        [("reward", "reward"), *((f"sub{n}", safe(sub.key)) for n, sub in enumerate(summary.subs))],
+        measures(summary),
         [*columns, ("field", "c-field", ""), ("text", "c-text", "output, or what went wrong")],
     )
     yield from rows_section(report.held + texts, choices)
+
+
+def measures(summary: Summary) -> list[tuple[str, str]]:
+    """The numbers of a row: a value for the script, and its name as HTML."""
+    return [("reward", "reward"), *((f"sub{n}", safe(sub.key)) for n, sub in enumerate(summary.subs))]
 
 
 def rows_section(held: str, choices: RowChoices) -> Iterable[str]:
@@ -85,10 +90,10 @@ def rows_section(held: str, choices: RowChoices) -> Iterable[str]:
     yield '<noscript><p class="small soft">The table of rows needs JavaScript; everything above does not.</p></noscript>'
     yield (
         '<div class="tools"><input type="search" id="search" placeholder="Search ids and texts" aria-label="Search ids and texts">'
-        f"{_select('show', 'Which rows', choices.shows)}"
-        f"{_select('flag', 'Failure', choices.flags, hidden=len(choices.flags) < 2)}"
-        f"{_select('sort', 'Order', choices.sorts)}"
-        f'<span class="range">{_select("of", "Which number is between", choices.measures, hidden=len(choices.measures) < 2)}'
+        f"{select('show', 'Which rows', choices.shows)}"
+        f"{select('flag', 'Failure', choices.flags, hidden=len(choices.flags) < 2)}"
+        f"{select('sort', 'Order', choices.sorts)}"
+        f'<span class="range">{select("of", "Which number is between", choices.measures, hidden=len(choices.measures) < 2)}'
         '<label><span class="soft">from</span> <input class="between" id="low" type="number" step="any"></label>'
         '<label><span class="soft">to</span> <input class="between" id="high" type="number" step="any"></label></span>'
         '<select id="column" aria-label="Column of the item"><option value="">no column of the item</option></select>'
@@ -108,12 +113,6 @@ def rows_section(held: str, choices: RowChoices) -> Iterable[str]:
         '<p class="keys"><kbd>/</kbd> search &ensp; <kbd>j</kbd> <kbd>k</kbd> or arrows: next, previous row &ensp; '
         "<kbd>Enter</kbd> open &ensp; <kbd>Esc</kbd> close &ensp; <kbd>n</kbd> <kbd>p</kbd> next, previous page</p></section>"
     )
-
-
-def _select(name: str, label: str, options: Iterable[tuple[str, str]], *, hidden: bool = False) -> str:
-    """A choice; values and names are HTML already."""
-    inside = "".join(f'<option value="{value}">{shown}</option>' for value, shown in options)
-    return f'<select id="{name}" aria-label="{label}"{" hidden" * hidden}>{inside}</select>'
 
 
 def script_data(report: Report) -> dict[str, Any]:

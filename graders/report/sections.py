@@ -17,9 +17,9 @@ from graders.report.format import (
     spoken_interval,
     verdict,
 )
-from graders.report.html import cells, figures, interval_text, safe, section
+from graders.report.html import cells, figures, interval_text, safe, section, select
 from graders.report.report import Report
-from graders.report.rows import ID_MAX, reward_span
+from graders.report.rows import ID_MAX, measures, reward_span
 from graders.stats.figures import Latency, Spread, SubReward, Summary
 from graders.stats.gates import Gate
 from graders.wording import plural
@@ -120,11 +120,12 @@ def rewards(summary: Summary, spread: Spread) -> Iterable[str]:
     yield f'<div class="card pair"><div>{histogram(spread)}</div><div>{table}</div></div></section>'
 
 
-def sub_rewards(subs: Sequence[SubReward]) -> Iterable[str]:
+def sub_rewards(summary: Summary) -> Iterable[str]:
     about = (
         "“Moves” is how much the total changes, on average, when this sub-reward is replaced by its own mean: what it "
         "really weighs in these rows."
     )
+    subs: Sequence[SubReward] = summary.subs
     yield section("Sub-rewards", about)
     most = max((sub.moves for sub in subs if not math.isnan(sub.moves)), default=0) or 1
     head = (
@@ -144,7 +145,21 @@ def sub_rewards(subs: Sequence[SubReward]) -> Iterable[str]:
             f'<td class="num">{figure(sub.moves)}</td><td>{hbar(moves / most)}</td>'
             f'<td class="num">{figure(sub.correlation)}</td></tr>'
         )
-    yield f'<div class="card scroll" tabindex="0"><table class="figures">{head}<tbody>{"".join(rows)}</tbody></table></div></section>'
+    yield f'<div class="card scroll" tabindex="0"><table class="figures">{head}<tbody>{"".join(rows)}</tbody></table></div>'
+    if len(subs) > 1:
+        yield _scatter(summary)
+    yield "</section>"
+
+
+def _scatter(summary: Summary) -> str:
+    """Two numbers of the rows against each other, drawn and shown by the script."""
+    across = select("across", "Number across", measures(summary), chosen="sub0")
+    up = select("up", "Number upwards", measures(summary), chosen="sub1")
+    return (
+        f'<div class="card" id="members" hidden><div class="tools">{up}<span class="soft">against</span>{across}</div>'
+        '<svg class="scatter" id="scatter" viewBox="-4 -4 108 108" role="img" aria-label=""></svg>'
+        '<p class="small soft"><span id="ends"></span>. Larger points are more rows of this page; choose one to open a row.</p></div>'
+    )
 
 
 def failures(report: Report) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 import graders
-from tests.specs import string_check
+from tests.specs import multi, string_check
 
 #: One right, one wrong, one that cannot be graded.
 TABLE = {"pred": ["x", "y", "x"], "gold": ["x", "x", None], "n": [1, 2, 3]}
@@ -67,3 +68,18 @@ def test_a_column_is_not_overwritten() -> None:
 def test_what_is_no_frame_is_refused_with_what_to_use() -> None:
     with pytest.raises(TypeError, match="<list> is no data frame"):
         graders.grade_frame([{"sample": "x"}], string_check())
+
+
+def test_a_result_is_a_flat_record_for_json() -> None:
+    """Without a number where the row failed, as a whole or a member of it."""
+    spec = multi("a + b", {"a": string_check(), "b": string_check(reference="{{item.other}}")})
+    grader = graders.compile(spec)
+
+    whole, half = (
+        grader.run("x", item).to_dict() for item in ({"answer": "x", "other": "y"}, {"answer": "x"})
+    )
+
+    assert (whole["reward"], whole["ok"], whole["sub_rewards"]) == (1.0, True, {"a": 1.0, "b": 0.0})
+    assert (half["reward"], half["ok"], half["flags"]) == (None, False, ["invalid_variable_error"])
+    assert half["sub_rewards"] == {"a": 1.0}
+    assert json.loads(json.dumps([whole, half])) == [whole, half]

@@ -493,6 +493,31 @@ def test_rows_by_sub_reward_column_and_command(judged: Path, tmp_path: Path) -> 
 
 @needs_chromium
 @pytest.mark.slow
+def test_members_against_each_other(judged: Path, tmp_path: Path) -> None:
+    """M9: a point for the scored rows of two values, larger where they are more; choosing one opens a row."""
+    choose = "(i, v) => { const e = document.getElementById(i); e.value = v; e.dispatchEvent(new Event('change')); }"
+    radii = "[...document.querySelectorAll('.spot')].map(e => +e.getAttribute('r'))"
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(judged)
+        about = browser.evaluate("document.getElementById('scatter').getAttribute('aria-label')")
+        spots = browser.evaluate(radii)
+        browser.evaluate(f"({choose})('up', 'sub0')")
+        two = browser.evaluate(radii)
+        browser.evaluate("document.querySelector('.spot').dispatchEvent(new Event('click'))")
+        title = browser.evaluate("document.querySelector('.spot title').textContent")
+        browser.evaluate("new Promise(done => setTimeout(done))")
+        opened = browser.evaluate("document.querySelector('tr.row.open bdi').textContent")
+
+    scored = 40 - 3
+    assert about == f"judge against exact: {scored} rows at {scored} places"
+    assert len(spots) == scored
+    assert len(two) == 2
+    assert max(two) == 3.5
+    assert title.endswith(opened)
+
+
+@needs_chromium
+@pytest.mark.slow
 def test_a_phone_needs_no_sideways_scrolling(judged: Path, tmp_path: Path) -> None:
     """M9: closed and opened, rows are as wide as the screen and show their ids whole."""
     with Browser(tmp_path / "profile") as browser:

@@ -1,3 +1,4 @@
 // The page of a report, or of a comparison.
 import "./rows.js";
 import "./labels.js";
+import "./members.js";

@@ -51,8 +51,9 @@ function cellOf(row) {
 }
 data.subs.forEach((_, n) => { SORTS["sub" + n] = row => row.subs[n] ?? -Infinity; });
 
-// What the two ends are about: the reward, or a sub-reward; null where there is none.
-const number = row => at.of === "reward" ? row.reward : row.subs[+at.of.slice(3)] ?? null;
+// The reward, or a sub-reward; null where there is none.
+export const measured = (row, of) => of === "reward" ? row.reward : row.subs[+of.slice(3)] ?? null;
+const number = row => measured(row, at.of);
 
 function filter() {
   const words = at.text.toLowerCase().split(/\s+/).filter(Boolean);
