@@ -100,7 +100,9 @@ def command(
     config: str | None,
     unsandboxed: bool,
 ) -> int:
-    """Answer the hosted service's two endpoints, so that its clients work by changing base_url.
+    """Answer the hosted service's endpoints, so that its clients work by changing base_url.
+
+    Graders, files and evals; with --tuning fine-tuning as well.
 
     The page at / shows the server's state and runs a spec on a row. Ctrl-C or SIGTERM ends it after what is under way;
     a second Ctrl-C at once.

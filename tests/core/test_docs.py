@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from graders.cli import COMMANDS
+from graders.cli import COMMANDS, group
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -86,6 +87,15 @@ def test_help_teaches(name: str) -> None:
         for option in command.params
         if getattr(option, "help", None) is None and option.opts[0][:1] == "-"
     ] == []
+
+
+@pytest.mark.parametrize("name", ["", "evals", "files", "jobs"])
+def test_lists_of_commands_are_whole_lines(name: str) -> None:
+    """On a terminal of 80 columns no command's line is cut off."""
+    out = CliRunner(env={"COLUMNS": "80"}).invoke(group, [*filter(None, [name]), "-h"]).output
+
+    assert "..." not in out.partition("\nCommands:\n")[2]
+    assert len(out.partition("\nCommands:\n")[2].splitlines()) > 3
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

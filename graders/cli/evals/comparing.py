@@ -14,7 +14,10 @@ from graders.cli.shared.common import open_store
 @click.argument("others", metavar="B...", nargs=-1, required=True)
 @flips_option
 def compare(first: str, others: tuple[str, ...], flips: int) -> int:
-    """Compare runs with the first, item by item: what flipped, intervals and McNemar's test."""
+    """Compare runs with the first, item by item.
+
+    Shows what flipped, the rates with intervals, and McNemar's test.
+    """
     from graders.evals.comparison import NotComparable, as_lines, compare_runs
 
     with open_store() as store:

@@ -31,9 +31,9 @@ BLOCK_BYTES = 1024**2
 @click.option("--azure", is_flag=True, help="Send the key as Azure wants it; --base-url is .../openai/v1.")
 @click.option("--api-version", default="", help="Azure's, where its address wants one.")
 def pull(folder: Path, base_url: str, key_env: str, azure: bool, api_version: str) -> int:
-    """Fetch all evals, runs, output items and their files of an account into FOLDER.
+    """Fetch all evals of an account into FOLDER.
 
-    Run it again after a break: it goes on. `grader evals import FOLDER` brings it into the store.
+    With their runs, output items and files. Run it again after a break: it goes on. `grader evals import FOLDER` brings it into the store.
     """
     from graders.evals.exchange.pull import Account, PullError
     from graders.evals.exchange.pull import pull as fetch
@@ -57,9 +57,9 @@ def pull(folder: Path, base_url: str, key_env: str, azure: bool, api_version: st
     help="Of the eval that an export becomes, or the run that results become; default: the file's name.",
 )
 def import_(paths: tuple[Path, ...], name: str | None) -> int:
-    """Bring evals into the store: a dashboard's export (eval_items_*.jsonl), results of `grader batch`, or what `pull` fetched.
+    """Bring evals into the store.
 
-    What is there already is left as it is. Import again what was broken off: its runs, "importing" until then, begin again.
+    PATHS are a dashboard's export (eval_items_*.jsonl), results of `grader batch`, or what `pull` fetched. What is there already is left as it is. Import again what was broken off: its runs, "importing" until then, begin again.
     """
     from graders.evals.exchange.imported import ExchangeError
     from graders.evals.exchange.importing import import_lines
@@ -109,9 +109,9 @@ def _import_files(store: Store, folder: Path) -> None:
     "paths", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True
 )
 def import_logs(paths: tuple[Path, ...]) -> int:
-    """Bring logged requests and answers into the store, for evals of type `logs` to read.
+    """Bring logged requests and answers into the store.
 
-    JSON lines: {"request": ..., "response": ...} of chat completions or responses, LiteLLM's logging payloads, or
+    Evals of type `logs` read them. JSON lines: {"request": ..., "response": ...} of chat completions or responses, LiteLLM's logging payloads, or
     OpenTelemetry's spans for generative AI.
     """
     from graders.evals.exchange.log_forms import LogError, read_logs

@@ -22,7 +22,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="The service'
 @click.argument("body", type=click.File("rb"))
 @json_option
 def create(body: Any, as_json: bool) -> int:
-    """Create the job that BODY describes, a JSON file or - for standard input, and print its id."""
+    """Create the job that BODY describes, and print its id.
+
+    BODY is a JSON file, or - for standard input.
+    """
     try:
         wanted = json.load(body)
     except ValueError as error:

