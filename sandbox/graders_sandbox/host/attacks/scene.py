@@ -53,12 +53,12 @@ class Scene:
             os.set_inheritable(descriptor, True)
             self._stack.callback(os.close, descriptor)
         self.victim = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()"],
+            stdin=subprocess.PIPE,  # it lasts as long as we do
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        self._stack.callback(self.victim.wait)
+        self._stack.enter_context(self.victim)
         self._stack.callback(self.victim.kill)
         self._before = self._state()
         return self
