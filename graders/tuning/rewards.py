@@ -33,9 +33,13 @@ class Rewards:
 
     Args:
         spec: The job's grader.
+
+    Attributes:
+        last_batch: The rows that were graded last, each with `sample` and `item`, and their results.
     """
 
     def __init__(self, spec: Any, backends: Backends) -> None:
+        self.last_batch: tuple[Sequence[dict[str, Any]], Sequence[RunResult]] = ((), ())
         self._grader = graders.compile(spec, backends=backends)
         self._results: dict[str, list[RunResult]] = {"train": [], "valid": []}
         self._validated: list[dict[str, Any]] = []
@@ -59,6 +63,7 @@ class Rewards:
         rows = [{"sample": sample, "item": item} for sample, item in zip(samples, items, strict=True)]
         results = list(self._grader.run_batch(rows))
         self._results[split] += results
+        self.last_batch = (rows, results)
         raised = [result for result in results if RAISED in result.flags]
         self._broken = self._broken + 1 if len(raised) * 2 > len(results) else 0
         if self._broken >= BROKEN_BATCHES:

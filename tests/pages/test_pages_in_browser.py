@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+import graders
 from graders.store import JobRecord, NewEvent, Store
+from graders.tuning.rollouts import write_rollouts
 from tests.pages.seeded import HOSTILE, N_ITEMS, seeded_server, write_claims
 from tests.server.chromium import BINARY, Page, chromium
 from tests.server.support import Running
@@ -276,10 +278,19 @@ def test_files_are_imported_and_graded(seeded: tuple[Running, str, list[str]], t
         assert "rows.jsonl" in page.look("document.querySelector('h1').textContent")
 
 
-def test_a_job_has_curves_checkpoints_and_events() -> None:
-    """Loss and reward of each grader as pictures with their ends in words; hostile names are texts."""
+STARTS_WELL = {
+    "type": "string_check",
+    "name": "starts well",
+    "operation": "like",
+    "input": "{{sample.output_text}}",
+    "reference": "good",
+}
+
+
+def test_a_job_has_curves_samples_checkpoints_and_events() -> None:
+    """Loss and reward of each grader as pictures with their ends in words; hostile names are texts, and new samples appear."""
     job = JobRecord(
-        "ftjob-1", 1, "succeeded", "tiny", "file-1", None, HOSTILE[:60], 1, '{"type":"supervised","supervised":{}}', "{}", None, None
+        "ftjob-1", 1, "running", "tiny", "file-1", None, HOSTILE[:60], 1, '{"type":"supervised","supervised":{}}', "{}", None, None
     )  # fmt: skip
     steps = [
         NewEvent(
@@ -306,6 +317,21 @@ def test_a_job_has_curves_checkpoints_and_events() -> None:
             page.look("document.querySelector('tbody th a').click()")
             page.wait("document.querySelector('.curve')")
             said = page.look("[...document.querySelectorAll('.curve')].map(one => one.ariaLabel)")
+            folder = server.home / "jobs" / job.id
+            folder.mkdir(parents=True)
+            for step in (1, 2):
+                batch = [
+                    {"sample": f"{sample} {HOSTILE}", "item": {"q": HOSTILE}} for sample in ("good", "bad")
+                ]
+                write_rollouts(
+                    folder, "train", step, batch, list(graders.compile(STARTS_WELL).run_batch(batch))
+                )
+                page.wait(
+                    f"/step {step}$/.test(document.querySelector('.samples')?.closest('section').querySelector('h2').innerText)"
+                )
+            samples = page.look(
+                "[...document.querySelectorAll('.samples tbody tr')].map(one => one.innerText)"
+            )
             points = page.look(
                 "document.querySelector('.curve polyline').getAttribute('points').split(' ').length"
             )
@@ -316,6 +342,8 @@ def test_a_job_has_curves_checkpoints_and_events() -> None:
     assert said[0] == "Loss: training from 2.0000 to 0.0022, validation from 3.0000 to 0.0033"
     assert said[1].endswith("training from 0.0011 to 1.0000")
     assert points <= 501
+    assert [line.split("\t")[-1] for line in samples] == ["1.0000", "0.0000"]
+    assert HOSTILE[:20] in samples[0]
     assert "ckpt-step-900" in text
     assert "Step 900/900" in text
 

@@ -105,6 +105,30 @@ def test_rewards_are_those_of_run_batch_and_a_failed_row_is_null() -> None:
         ]
 
 
+def test_a_jobs_page_has_the_last_samples_with_their_rewards() -> None:
+    """Of training and of validation, with the reason where there is no reward."""
+    data = [{"messages": [{"role": "user", "content": f"q{n}"}], "answer": f"q{n % 2}"} for n in range(10)]
+    del data[3]["answer"]
+    with tuning_server("train") as (server, client):
+        method = {"type": "reinforcement", "reinforcement": {"grader": GRADER}}
+        files = {"training_file": upload(client, data), "validation_file": upload(client, data[:2])}
+        job = ended(client, create(client, **files, method=method))
+        train, valid = server.ask("GET", f"/pages/jobs/{job.id}/samples").json()["data"]
+        given = json.loads((server.home / "jobs" / job.id / "rewards").read_text())
+        other = ended(client, create(client))
+        assert server.ask("GET", f"/pages/jobs/{other.id}/samples").json()["data"] == []
+        assert server.ask("GET", "/pages/jobs/nothing/samples").status == 404
+        assert server.ask("GET", "/pages/jobs/../samples").status == 404
+    assert [(one["split"], one["step"], one["n_samples"]) for one in (train, valid)] == [
+        ("train", 6, 10),
+        ("valid", 6, 2),
+    ]
+    assert [one["reward"] for one in train["samples"]] == given
+    assert [one["sample"] for one in train["samples"]] == [f"q{n}" for n in range(10)]
+    assert json.loads(train["samples"][1]["item"]) == data[1]
+    assert "item.answer" in train["samples"][3]["errors"][0]
+
+
 def test_each_validation_leaves_results_that_are_compared_like_any_others(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -51,10 +51,11 @@ export async function jobPage(view, jobId) {
   let status;
 
   async function look() {
-    const [job, metrics, events, checkpoints] = await Promise.all([
-      read(path), read(`/pages/jobs/${encodeURIComponent(jobId)}/metrics`), read(`${path}/events?limit=100`), read(`${path}/checkpoints?limit=100`)]);
+    const own = `/pages/jobs/${encodeURIComponent(jobId)}`;
+    const [job, metrics, batches, events, checkpoints] = await Promise.all([
+      read(path), read(own + "/metrics"), read(own + "/samples"), read(`${path}/events?limit=100`), read(`${path}/checkpoints?limit=100`)]);
     status = job.status;
-    body.replaceChildren(...jobParts(job, metrics.data, events.data, checkpoints.data, look));
+    body.replaceChildren(...jobParts(job, metrics.data, batches.data, events.data, checkpoints.data, look));
   }
 
   await look();
@@ -62,7 +63,7 @@ export async function jobPage(view, jobId) {
   view.root.append(make("p", { class: "eyebrow" }, link("/jobs", "Jobs")), body);
 }
 
-function jobParts(job, metrics, events, checkpoints, changed) {
+function jobParts(job, metrics, batches, events, checkpoints, changed) {
   const path = `${JOBS_PATH}/${job.id}`;
   const act = (name, verb) => make("button", { type: "button", class: "quiet", click: async () => { await call("POST", `${path}/${verb}`).catch(() => null); await changed(); } }, name);
   const means = { running: [act("Pause", "pause"), act("Cancel", "cancel")], paused: [act("Resume", "resume"), act("Cancel", "cancel")], queued: [act("Cancel", "cancel")] }[job.status] ?? [];
@@ -72,11 +73,24 @@ function jobParts(job, metrics, events, checkpoints, changed) {
     make("p", {}, statusOf(job.status), make("span", { class: "soft small" }, " " + facts.map(visible).join(" · "))),
     job.error?.message ? make("pre", { class: "text bad" }, visible(job.error.message)) : null,
     make("section", {}, make("header", {}, make("h2", {}, "Curves")), curves(metrics)),
+    batches.map(sampleTable),
     make("section", {}, make("header", {}, make("h2", {}, "Checkpoints")), checkpoints.length ? checkpointTable(checkpoints) : make("p", { class: "soft" }, "none yet")),
     job.result_files.length ? make("section", {}, make("header", {}, make("h2", {}, "Result files")), make("ul", { class: "plain" }, job.result_files.map(resultFile))) : null,
     make("section", {}, make("header", {}, make("h2", {}, "Events"), make("p", {}, "The newest first.")),
       make("pre", { class: "text log", tabindex: "0" }, events.map(one => make("div", { class: one.level === "error" ? "bad" : "" }, `${when(one.created_at)}  ${visible(one.message)}`)))),
-  ].filter(Boolean);
+  ].flat().filter(Boolean);
+}
+
+// The samples of the last batch; the item stands once for the samples of one prompt, which a step compares.
+function sampleTable({ split, step, n_samples, samples }) {
+  const graders = [...new Set(samples.flatMap(one => Object.keys(one.sub_rewards)))];
+  const title = `Samples of ${split === "train" ? "training" : "validation"}, step ${count(step)}`;
+  const head = ["Item", "Sample", "Reward", ...graders.map(visible)].map((name, n) => make("th", { scope: "col", class: n > 1 ? "num" : null }, name));
+  const rows = samples.map((one, n) => make("tr", {}, make("td", {}, one.item === samples[n - 1]?.item ? "" : make("code", {}, visible(one.item))),
+    make("td", {}, visible(one.sample)), make("td", { class: one.reward === null ? "num bad" : "num" }, one.reward === null ? visible(one.errors.join("; ")) : figure(one.reward)),
+    graders.map(name => make("td", { class: "num" }, figure(one.sub_rewards[name] ?? null)))));
+  return make("section", {}, make("header", {}, make("h2", {}, title), make("p", {}, `${count(samples.length)} of ${count(n_samples)}. One without a number could not be graded.`)),
+    make("div", { class: "card scroll", tabindex: "0", role: "region", "aria-label": title }, make("table", { class: "figures samples" }, make("thead", {}, make("tr", {}, head)), make("tbody", {}, rows))));
 }
 
 function resultFile(id) {

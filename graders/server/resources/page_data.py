@@ -27,6 +27,8 @@ from graders.server.routing import Routes, get
 from graders.server.service import Service
 from graders.store import Cursor, EvalRecord, ItemFilter, RunRecord, Store
 from graders.store.tables.search import VERDICTS, position
+from graders.tuning.folders import jobs_folder
+from graders.tuning.rollouts import read_rollouts
 
 T = TypeVar("T")
 
@@ -59,6 +61,7 @@ class PageDataResource(Resource):
             "/pages/comparison": get(self.page_comparison),
             "/pages/imports": {"POST": self.page_import},
             "/pages/jobs/{job_id}/metrics": get(self.page_job_metrics),
+            "/pages/jobs/{job_id}/samples": get(self.page_job_samples),
         }
 
     async def page_evals(self, request: Request) -> Response:
@@ -190,6 +193,17 @@ class PageDataResource(Resource):
             if n % every == 0 or n + 1 == len(found) or '"validating":true' in text
         ]
         return JsonText(f'{{"data":[{",".join(kept)}]}}')
+
+    async def page_job_samples(self, request: Request) -> Response:
+        """The samples of a reinforcement job's last batch with their rewards, of training and of validation."""
+        job_id, store = request.path_params["job_id"], self.service.store
+
+        def read() -> list[str]:
+            if store.jobs.get(job_id) is None:
+                raise NotFound("job", job_id)
+            return read_rollouts(jobs_folder(store) / job_id)
+
+        return JsonText(f'{{"data":[{",".join(await self._do(read))}]}}')
 
     def _eval(self, eval_id: str) -> EvalRecord:
         record = self.service.store.evals.get(eval_id)
