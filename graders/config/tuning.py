@@ -37,6 +37,8 @@ LEARNING_RATES: Mapping[str, Any] = {"supervised": 2e-4, "dpo": 5e-5, "reinforce
 #: Samples of one prompt that a reinforcement step compares, at `compute_multiplier` 1.
 GROUP = 8
 LORA: Mapping[str, Any] = {"rank": 16, "alpha": 32}
+#: Where the runs of jobs with a block of Weights & Biases go: nowhere, into the job's folder, or to the service.
+WANDB_MODES = ("off", "offline", "online")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class TuningConfig:
         environment: Names of variables that the trainer gets beside the usual ones.
         learning_rates: By method.
         settings: Of its start message.
+        wandb: One of WANDB_MODES.
     """
 
     command: tuple[str, ...]
@@ -63,6 +66,7 @@ class TuningConfig:
     environment: tuple[str, ...]
     learning_rates: Mapping[str, float]
     settings: Mapping[str, Any]
+    wandb: str
 
     def arguments(self, method: str, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
         """What a job's hyperparameters come to here: `learning_rate`, and `group` for reinforcement."""
@@ -91,6 +95,9 @@ def tuning_config(config: Config) -> TuningConfig:
     models = table.pop("models", {})
     if not isinstance(models, Mapping) or not all(isinstance(path, str) for path in models.values()):
         raise config.wrong("tuning.models", "expected a table of names and folders")
+    wandb = table.pop("wandb", WANDB_MODES[0])
+    if wandb not in WANDB_MODES:
+        raise config.wrong("tuning.wandb", f"expected {', '.join(WANDB_MODES)}, found {wandb!r}")
     lora = config.checked("tuning.lora", table.pop("lora", {}), LORA)
     rates = config.checked("tuning.learning_rate", table.pop("learning_rate", {}), LEARNING_RATES)
     settings = dict(config.checked("tuning", table, {**SETTINGS, **SERVER_SETTINGS}))
@@ -104,6 +111,7 @@ def tuning_config(config: Config) -> TuningConfig:
         environment=environment,
         learning_rates=rates,
         settings=settings,
+        wandb=wandb,
         **own,
     )
 

@@ -21,6 +21,7 @@ from graders.training_files.rows import METHODS
 from graders.tuning.folders import adapter_name
 from graders.tuning.progress import checkpoint_metrics, result_table, step_event, with_validation
 from graders.tuning.rewards import BrokenGrader, Rewards
+from graders.tuning.rollouts import write_rollouts
 from graders.tuning.states import NoTransition, after
 from graders.tuning.wire import model_name
 from graders.tuning.worker import Worker
@@ -91,8 +92,16 @@ class Execution:
             seed=job.seed,
             resume=not self.is_first,
             hyperparameters=hyperparameters,
+            wandb=self._wandb_run(config.wandb),
             **config.arguments(self._type, hyperparameters),
         )
+
+    def _wandb_run(self, mode: str) -> dict[str, Any] | None:
+        """What the job's first block of Weights & Biases asks for; None where nothing is to be kept or sent."""
+        blocks = loads((self._job.integrations or "[]").encode())
+        if mode == "off" or not blocks:
+            return None
+        return {**blocks[0]["wandb"], "mode": mode, "id": self._job.id}
 
     def _written(self, file_id: str, name: str) -> str:
         """The path of the file's rows in the trainer's form. They are the job's own: the file may be deleted."""
@@ -198,6 +207,7 @@ class Execution:
         except (BrokenGrader, ModelStop) as error:
             raise JobFailed("invalid_grader", f"The grader gives no rewards: {error}") from None
         self.trainer.say("rewards", number=message["number"], values=values)
+        write_rollouts(self._folder, message["split"], message["step"], *self._rewards.last_batch)
 
     def _checkpoint(self, step: int, found: Mapping[str, Any]) -> None:
         metrics = {**self._shown} if self._shown.get("step") == step else {}

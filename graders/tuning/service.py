@@ -57,15 +57,23 @@ class Jobs:
         models: Name on the wire -> folder of a base model.
         strict: Refuse graders that the hosted service would refuse.
         quota_gb: Room of all jobs' folders together; 0: no limit.
+        wandb: Where runs of Weights & Biases go, one of `graders.tuning.config.WANDB_MODES`.
     """
 
     def __init__(
-        self, store: Store, models: Mapping[str, Path], *, strict: bool = False, quota_gb: float = 0
+        self,
+        store: Store,
+        models: Mapping[str, Path],
+        *,
+        strict: bool = False,
+        quota_gb: float = 0,
+        wandb: str = "off",
     ) -> None:
         self._store = store
         self._models = models
         self._strict = strict
         self._quota_gb = quota_gb
+        self._wandb = wandb
 
     def create(self, body: object) -> JobRecord:
         """A job with status `validating_files`.
@@ -101,9 +109,7 @@ class Jobs:
             metadata=request.metadata,
         )
         if request.integrations:
-            events.append(
-                NewEvent("Weights & Biases: nothing is sent; the block is kept as it came.", "warn")
-            )
+            events.append(NewEvent(f"Weights & Biases: {_WANDB_NOTES[self._wandb]}", "warn"))
         self._store.jobs.add(record, events)
         return record
 
@@ -235,6 +241,11 @@ class _Changed(Exception):
     """The status is another than a moment ago."""
 
 
+_WANDB_NOTES = {
+    "off": "nothing is sent; the block is kept as it came.",
+    "offline": "nothing is sent; the run is kept in the job's folder, from which `wandb sync` sends it.",
+    "online": "the run is sent, as [tuning] of graders.toml says.",
+}
 _DONE = {"cancel": "cancelled", "pause": "paused", "resume": "resumed, moving job to queued state"}
 
 

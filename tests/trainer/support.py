@@ -9,16 +9,23 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
+
+from tests.evals.support import client_of, eval_server
+from tests.server.support import Running
+from tests.tuning.support import MODEL
 
 PYTHON = os.environ.get("TRAINER_PYTHON", "")
 PROJECT = Path(__file__).parents[2]
 #: Where the packages are, for an environment in which they are not installed.
 ROOTS = (PROJECT, PROJECT / "trainer", PROJECT / "sandbox")
+STEPWISE = Path(__file__).with_name("stepwise.py")
 #: Of every test with the trainer.
 NEEDS_TRAINER = [
     pytest.mark.slow,
@@ -42,18 +49,45 @@ COMMON = {
     "seed": 42, "resume": False, "threads": 1, "save_every": 3, "micro_batch": 16, "gradient_checkpointing": False,
     "lora": {"rank": 8, "alpha": 16}, "max_completion_tokens": 8,
 }  # fmt: skip
-#: method -> rows, learning rate, hyperparameters
+#: method -> rows, learning rate, hyperparameters; each takes STEPS steps
 METHODS: dict[str, tuple[Sequence[object], float, dict[str, float]]] = {
-    "supervised": (SUPERVISED, 2e-3, {"n_epochs": 3, "batch_size": 4}),
-    "dpo": (PAIRS, 5e-4, {"n_epochs": 2, "batch_size": 4, "beta": 0.1}),
-    "reinforcement": (PROMPTS, 3e-3, {"n_epochs": 6, "batch_size": 2, "eval_interval": 6, "eval_samples": 4}),
+    "supervised": (SUPERVISED, 2e-3, {"n_epochs": 4, "batch_size": 4}),
+    "dpo": (PAIRS, 5e-4, {"n_epochs": 4, "batch_size": 3, "beta": 0.1}),
+    "reinforcement": (PROMPTS, 3e-3, {"n_epochs": 8, "batch_size": 2, "eval_interval": 6, "eval_samples": 4}),
 }
+STEPS = 16
 #: Says something to the trainer after one of its messages.
 Listener = Callable[[Mapping[str, Any], subprocess.Popen[str]], object]
 
 
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, ROOTS))}
+
+
+def command(*program: str) -> list[str]:
+    """What starts the trainer, or another program in its environment, with one thread a process."""
+    roots = os.pathsep.join(map(str, ROOTS))
+    return ["env", f"PYTHONPATH={roots}", "OMP_NUM_THREADS=1", *(program or (PYTHON, "-m", "graders_train"))]
+
+
+def trainer_toml(model: Path, *, keys: str = "", trainer: Sequence[str] = ()) -> str:
+    """graders.toml that tunes a model as MODEL.
+
+    Args:
+        keys: More of [tuning].
+        trainer: What starts the trainer, where it is another than usual.
+    """
+    start_trainer = json.dumps(list(trainer) or command())
+    return f'[tuning]\ncommand = {start_trainer}\nthreads = 1\n{keys}[tuning.models]\n"{MODEL}" = "{model}"\n'
+
+
+@contextmanager
+def trainer_server(
+    model: Path, *, keys: str = "", trainer: Sequence[str] = (), tables: str = ""
+) -> Iterator[tuple[Running, openai.OpenAI]]:
+    """A server with the real trainer. Arguments are those of `trainer_toml`, and more tables of the file."""
+    with eval_server(trainer_toml(model, keys=keys, trainer=trainer) + tables, tuning=True) as server:
+        yield server, client_of(server)
 
 
 def write_tiny(folder: Path) -> Path:
@@ -84,12 +118,15 @@ def train(
     listen: Listener = lambda message, process: None,
     reward: Callable[[str, Any], float | None] = vowels,
 ) -> list[dict[str, Any]]:
-    """Everything that the trainer says until its output ends."""
+    """Everything that the trainer says until its output ends. It waits after each step until `listen` has heard of it."""
     said = []
     with subprocess.Popen(
-        [PYTHON, "-m", "graders_train"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True, env=environment(),
-    ) as process:  # fmt: skip
+        command(PYTHON, str(STEPWISE)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         tell(process, message)
@@ -99,6 +136,9 @@ def train(
                 values = [reward(*pair) for pair in zip(said[-1]["samples"], said[-1]["items"], strict=True)]
                 tell(process, {"type": "rewards", "number": said[-1]["number"], "values": values})
             listen(said[-1], process)
+            if said[-1]["type"] == "step":
+                with suppress(OSError, ValueError):  # killed, or hung up on
+                    tell(process, {"type": "rewards"})
     return said
 
 
@@ -116,5 +156,21 @@ def at_step(number: int, do: Callable[[subprocess.Popen[str]], object]) -> Liste
     return listen
 
 
-def adapter(folder: Path) -> str:
-    return hashlib.sha256((folder / "model" / "adapter_model.safetensors").read_bytes()).hexdigest()
+def at_every(steps: int, do: Callable[[subprocess.Popen[str]], object]) -> Listener:
+    """Do it after every so many steps, but not where the trainer only says once more what was before it went on."""
+    resumed_at = 0
+
+    def listen(message: Mapping[str, Any], process: subprocess.Popen[str]) -> None:
+        nonlocal resumed_at
+        if message["type"] == "ready":
+            resumed_at = message["step"]
+        elif message["type"] == "step" and message["step"] > resumed_at and message["step"] % steps == 0:
+            do(process)
+
+    return listen
+
+
+def adapters(folder: Path) -> dict[str, str]:
+    """A digest of the weights of each adapter in a job's folder: of the model, and of the checkpoints that are kept."""
+    files = folder.glob("*/adapter_model.safetensors")
+    return {path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

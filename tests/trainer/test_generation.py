@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.trainer.support import NEEDS_TRAINER, PYTHON, environment, start, tell, train
+from tests.trainer.support import NEEDS_TRAINER, command, start, tell, train
 
 pytestmark = NEEDS_TRAINER
 
@@ -72,9 +72,8 @@ def adapters(model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]
 @pytest.fixture(scope="module")
 def asked(model: Path) -> Iterator[Asked]:
     with subprocess.Popen(
-        [PYTHON, "-m", "graders_train"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True, env=environment(),
-    ) as process:  # fmt: skip
+        command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         tell(process, {"type": "serve", "model": str(model), "threads": 1})
         assert process.stdout is not None
         assert json.loads(process.stdout.readline()) == {"type": "ready"}

@@ -12,6 +12,8 @@ from typing import Any
 import openai
 import pytest
 
+from graders.config.config import Config, ConfigError
+from graders.tuning.config import tuning_config
 from graders.tuning.requests import InvalidJob, read_request, resolved
 from graders.tuning.states import ENDED, STATUSES, TRANSITIONS, NoTransition, after
 from tests.server.support import Running
@@ -195,6 +197,27 @@ def test_transitions_stay_within_the_statuses_and_ended_jobs_stay() -> None:
         for status in ENDED:
             with pytest.raises(NoTransition, match=f"Cannot {event}"):
                 after(event, status)
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [("", "nothing is sent; the block"), ("offline", "kept in the job's folder"), ("online", "is sent, as")],
+)
+def test_the_wandb_block_is_shown_and_an_event_says_where_the_run_goes(mode: str, said: str) -> None:
+    block: Any = {"type": "wandb", "wandb": {"project": "p", "name": None, "entity": None, "tags": ["t"]}}
+    with tuning_server("wait", tuning_keys=f'wandb = "{mode}"\n' if mode else "") as (_, client):
+        job = client.fine_tuning.jobs.create(
+            model=MODEL, training_file=upload(client, rows()), integrations=[block]
+        )
+        assert job.integrations is not None
+        assert [one.to_dict() for one in job.integrations] == [block]
+        assert [said in text for text in messages(client, job.id) if "Weights" in text] == [True]
+        client.fine_tuning.jobs.cancel(job.id)
+
+
+def test_an_unknown_place_for_runs_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"tuning\.wandb: expected off, offline, online, found 'on'"):
+        tuning_config(Config({"tuning": {"wandb": "on"}}))
 
 
 SERVED = """

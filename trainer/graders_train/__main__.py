@@ -46,15 +46,25 @@ def main() -> int:
 def _train(start: dict[str, Any], pipe: Pipe | None) -> tuple[str, dict[str, Any]]:
     import numpy
     import torch
+    from accelerate import PartialState
 
     from .methods import trainer
     from .progress import Progress, copy_adapter, resume_state
+    from .tracking import begin_run
 
+    folder = Path(start["folder"])
+    if pipe and start.get("wandb"):
+        # before the seeds: the library draws random numbers of its own
+        begin_run(start["wandb"], folder)
     _prepare_torch(start)
+    world = PartialState()
+    print(
+        f"process {world.process_index + 1} of {world.num_processes} on {world.device}",
+        file=sys.stderr,
+    )
     random.seed(start["seed"])
     numpy.random.seed(start["seed"] & 0xFFFFFFFF)
     torch.manual_seed(start["seed"])
-    folder = Path(start["folder"])
     state = folder / "state"
     resumed = on_first(lambda: resume_state(state) if start["resume"] else None)
     training = trainer({**start, "resumed": resumed}, pipe, state)

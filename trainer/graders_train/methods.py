@@ -48,7 +48,7 @@ def _common(start: Mapping[str, Any], output: Path) -> dict[str, Any]:
         "logging_nan_inf_filter": False,
         "save_strategy": "no",
         "eval_strategy": "no",
-        "report_to": [],
+        "report_to": ["wandb"] if start.get("wandb") else [],
         "disable_tqdm": True,
         "bf16": False,
         "gradient_checkpointing": start["gradient_checkpointing"],
@@ -191,7 +191,9 @@ def _rewards(pipe: Pipe | None, split: Mapping[str, str]) -> Callable[..., list[
         def ask() -> list[float | None]:
             assert pipe is not None
             samples, items = zip(*everyone, strict=True)
-            return pipe.rewards(samples, items, split=split["now"], step=trainer_state.global_step + 1)
+            # a validation measures the step before it, training the one under way
+            step = trainer_state.global_step + (split["now"] == "train")
+            return pipe.rewards(samples, items, split=split["now"], step=step)
 
         return on_first(ask)[own]
 

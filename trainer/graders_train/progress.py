@@ -95,16 +95,12 @@ class Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
             control.should_training_stop = True
         if self._pipe:
             self._pipe.save.clear()
-        if self._checkpoint_every and (step % self._checkpoint_every == 0 or last):
+        every = self._checkpoint_every
+        # not when TRL says that the epoch has ended: a job that was stopped at this step would go on with the next one
+        if (step % every == 0 or last) if every else float(state.epoch).is_integer():
             self._checkpoint(control)
         if stop or save or step % self._save_every == 0:
             control.should_save = True
-
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        if not self._checkpoint_every and not self.stopped:
-            self._checkpoint(control)
 
     def on_log(
         self,

@@ -71,7 +71,13 @@ class TuningResource(Resource):
     @cached_property
     def _jobs(self) -> Jobs:
         config, service = self._config, self.service
-        return Jobs(service.store, config.models, strict=service.strict, quota_gb=config.quota_gb)
+        return Jobs(
+            service.store,
+            config.models,
+            strict=service.strict,
+            quota_gb=config.quota_gb,
+            wandb=config.wandb,
+        )
 
     @cached_property
     def _models(self) -> Models:
