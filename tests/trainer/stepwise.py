@@ -1,0 +1,21 @@
+"""The trainer, waiting after each step until somebody has answered it, so that no test depends on who is faster.
+
+The answer is a message `rewards` of any content, which Pipe has a queue for.
+"""
+
+import sys
+from typing import Any
+
+from graders_train import __main__ as program
+from graders_train.pipe import Pipe
+
+
+class StepwisePipe(Pipe):
+    def send(self, kind: str, **fields: Any) -> None:
+        super().send(kind, **fields)
+        if kind == "step" and not self.stop.is_set():
+            self._rewards.get()
+
+
+program.Pipe = StepwisePipe  # type: ignore[misc]  # the name that main looks up
+sys.exit(program.main())

@@ -1,0 +1,133 @@
+"""The W&B block: kept and shown whatever the configuration says, and used only where it says so."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.trainer.support import NEEDS_TRAINER, PYTHON, SUPERVISED, command, trainer_server
+from tests.trainer.test_jobs import job_of
+from tests.tuning.support import messages
+
+pytestmark = NEEDS_TRAINER
+
+BLOCK: dict[str, Any] = {
+    "type": "wandb",
+    "wandb": {"project": "graders", "name": "a run", "entity": None, "tags": ["t"]},
+}
+#: Prints the records of a run's file, a JSON object each.
+READ = """
+import json, sys
+from google.protobuf.json_format import MessageToDict
+from wandb.proto.wandb_internal_pb2 import Record
+from wandb.sdk.internal.datastore import DataStore
+store = DataStore()
+store.open_for_scan(sys.argv[1])
+while (data := store.scan_data()) is not None:
+    record = Record()
+    record.ParseFromString(data)
+    print(json.dumps(MessageToDict(record, preserving_proto_field_name=True)))
+"""
+
+
+@contextmanager
+def address() -> Iterator[tuple[str, list[str]]]:
+    """Where W&B would send to, and the requests that came there."""
+    received: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            received.append(self.path)
+            self.send_error(404)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", received
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def library() -> None:
+    """The trainer's environment has the real library."""
+    if subprocess.run([PYTHON, "-c", "import wandb"], capture_output=True).returncode:
+        pytest.skip("wandb is not installed beside the trainer")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A job with BLOCK.
+
+    Attributes:
+        said: Its events about the block.
+        requests: Those that came to the address of W&B.
+        runs: The records of each run that was kept in the job's folder.
+        kept: Whether W&B has a folder there.
+    """
+
+    said: list[str]
+    requests: list[str]
+    runs: list[list[Any]]
+    kept: bool
+
+
+def trained(model: Path, mode: str) -> Trained:
+    with address() as (url, requests):
+        settings = (f"WANDB_BASE_URL={url}", f"WANDB_API_KEY={'0' * 40}")
+        trainer = command("env", *settings, PYTHON, "-m", "graders_train")
+        with trainer_server(model, trainer=trainer, keys=mode) as (server, client):
+            hyperparameters = {"n_epochs": 1, "batch_size": 8}
+            job = job_of(client, SUPERVISED, hyperparameters=hyperparameters, seed=1, integrations=[BLOCK])
+            assert [one.to_dict() for one in job.integrations] == [BLOCK]
+            said = [text for text in messages(client, job.id) if text.startswith("Weights & Biases")]
+            folder = server.home / "jobs" / job.id
+            runs = [records(path) for path in folder.glob("wandb/offline-run-*/run-*.wandb")]
+            return Trained(said, requests, runs, (folder / "wandb").exists())
+
+
+def records(path: Path) -> list[Any]:
+    """The records of a run's file, by W&B's own reader."""
+    done = subprocess.run([PYTHON, "-c", READ, str(path)], capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_block_is_kept_and_nothing_is_sent_where_the_configuration_is_silent(
+    library: None, model: Path
+) -> None:
+    found = trained(model, "")
+
+    assert found.said == ["Weights & Biases: nothing is sent; the block is kept as it came."]
+    assert (found.requests, found.kept) == ([], False)
+
+
+def test_an_offline_run_has_the_blocks_names_and_every_step_and_is_not_sent(
+    library: None, model: Path
+) -> None:
+    found = trained(model, 'wandb = "offline"\n')
+
+    assert found.requests == []
+    assert "wandb sync" in found.said[0]
+    (run,) = found.runs
+    (begun,) = [record["run"] for record in run if "run" in record][:1]
+    assert (begun["project"], begun["display_name"], begun["tags"]) == ("graders", "a run", ["t"])
+    assert begun["run_id"].startswith("ftjob-")
+    logged = [
+        {item.get("key") or ".".join(item["nested_key"]): json.loads(item["value_json"]) for item in record["history"]["item"]}
+        for record in run
+        if "history" in record
+    ]  # fmt: skip
+    assert [step["train/loss"] > 0 for step in logged if "train/loss" in step] == [True, True]
