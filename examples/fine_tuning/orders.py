@@ -108,8 +108,8 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2", help="a name of [tuning.models]")
     options = parser.parse_args()
     client = openai.OpenAI()
-    rows = list(itertools.islice(orders(seed=1), 224))
-    training, held_out = rows[:200], rows[200:]
+    rows = list(itertools.islice(orders(seed=1), 144))
+    training, held_out = rows[:120], rows[120:]
     before = exact_matches(client, options.model, held_out)
     name = tuned(client, options.model, training)
     after = exact_matches(client, name, held_out)

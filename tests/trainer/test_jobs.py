@@ -32,7 +32,7 @@ VOWELS = {
     "    text = sample['output_text']\n"
     "    return sum(letter in 'aeiou' for letter in text) / max(1, len(text))\n",
 }
-PROMPTS = [{"messages": [{"role": "user", "content": f"q{n}"}], "n": n} for n in range(4)]
+PROMPTS = [{"messages": [{"role": "user", "content": f"q{n}"}], "n": n} for n in range(10)]
 
 
 def job_of(client: Any, rows: list[Any], **fields: Any) -> Any:
@@ -55,15 +55,15 @@ def test_reinforcement_raises_the_mean_reward_of_our_grader(
 ) -> None:
     """The share of vowels, by a program in the sandbox, over 64 samples of validation before and after training."""
     hyperparameters = {
-        "n_epochs": 20, "batch_size": 2, "learning_rate_multiplier": 1, "compute_multiplier": 2,
+        "n_epochs": 8, "batch_size": 2, "learning_rate_multiplier": 1, "compute_multiplier": 2,
         "eval_interval": 100, "eval_samples": 16,
     }  # fmt: skip
     reinforcement = {"grader": VOWELS, "hyperparameters": hyperparameters}
-    keys = "max_completion_tokens = 8\nmicro_batch = 64\nlearning_rate = { reinforcement = 3e-3 }\n"
+    keys = "max_completion_tokens = 8\nmicro_batch = 64\nlearning_rate = { reinforcement = 1e-2 }\n"
     before = processor_seconds()
     with trainer_server(model, keys=keys) as (_, client):
         method = {"type": "reinforcement", "reinforcement": reinforcement}
-        job = job_of(client, PROMPTS, method=method, seed=1, validation_file=upload(client, PROMPTS))
+        job = job_of(client, PROMPTS, method=method, seed=1, validation_file=upload(client, PROMPTS[:4]))
         files = [client.files.content(one).content for one in job.result_files[1:]]
     seconds = processor_seconds() - before
     means = []
@@ -166,9 +166,9 @@ def test_two_processes_of_accelerate_ask_for_their_rewards_at_once(model: Path) 
     ):
         job = job_of(client, PROMPTS, method=method, seed=1)
         (batch,) = server.ask("GET", f"/pages/jobs/{job.id}/samples").json()["data"]
-        assert len(steps_of(client, job.id)) == 2
+        assert len(steps_of(client, job.id)) == 5
     # two prompts a step, four samples of each
-    assert (batch["split"], batch["step"], batch["n_samples"]) == ("train", 2, 8)
+    assert (batch["split"], batch["step"], batch["n_samples"]) == ("train", 5, 8)
     assert all(one["reward"] is not None for one in batch["samples"])
 
 

@@ -59,11 +59,15 @@ def convert(source: str, folder: str | Path) -> None:
         OSError, ImportError: the file, or the package, is not there.
     """
     import torch
+    import transformers
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     path = _packaged(source) if source in PACKAGES else Path(source)
     options: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True, "trust_remote_code": False}
     tokenizer = AutoTokenizer.from_pretrained(path.parent, **options)
+    if hasattr(transformers, "GgufConfig"):
+        # versions that have it would keep weights packed where they can
+        options["quantization_config"] = transformers.GgufConfig(dequantize=True)
     model = AutoModelForCausalLM.from_pretrained(path.parent, dtype=torch.bfloat16, **options)
     # what was read is dense by now, and would be refused as quantized
     model.hf_quantizer, model.is_quantized = None, False
@@ -106,7 +110,11 @@ def context_tokens(base: Base) -> int:
 
 
 def write_tiny(folder: str | Path, *, seed: int = 0) -> None:
-    """Write a random model of two small layers with one token a byte, for tests: 0.2 s, 0.4 MB, no download."""
+    """Write a random model of two small layers with one token a byte, for tests: 0.2 s, 0.4 MB, no download.
+
+    Its weights are five times as large as usual: with the usual ones no adapter could make it sure of a token, since
+    the embeddings, which are the last layer too, stay as they are.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -124,7 +132,7 @@ def write_tiny(folder: str | Path, *, seed: int = 0) -> None:
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(vocabulary), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=512,
+        num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=512, initializer_range=0.1,
         pad_token_id=0, eos_token_id=1, bos_token_id=None, tie_word_embeddings=True,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)
