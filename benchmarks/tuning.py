@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from graders.store import JobRecord, NewEvent, Store
+from graders.store import Cursor, JobRecord, NewEvent, Store
 
 ROOT = Path(__file__).parents[1]
 MODEL = "gpt-4o-mini"
@@ -125,8 +125,6 @@ def fill(home: Path, n_jobs: int, n_events: int) -> tuple[str, str]:
             store.jobs.add(job, list(steps))
             store.jobs.add_checkpoint(job.id, n_events, f"ft:{MODEL}:local::{n:08}", "{}")
         middle = f"ftjob-{n_jobs // 2:024}"
-        from graders.store import Cursor
-
         return middle, store.jobs.events(middle, Cursor(limit=n_events // 2)).rows[-1].id
 
 

@@ -5,6 +5,7 @@ The answer is a message `rewards` of any content, which Pipe has a queue for.
 
 import sys
 from typing import Any
+from unittest.mock import patch
 
 from graders_train import __main__ as program
 from graders_train.pipe import Pipe
@@ -17,5 +18,5 @@ class StepwisePipe(Pipe):
             self._rewards.get()
 
 
-program.Pipe = StepwisePipe  # type: ignore[misc]  # the name that main looks up
-sys.exit(program.main())
+with patch.object(program, "Pipe", StepwisePipe):
+    sys.exit(program.main())
