@@ -55,7 +55,7 @@ def test_reinforcement_raises_the_mean_reward_of_our_grader(
 ) -> None:
     """The share of vowels, by a program in the sandbox, over 64 samples of validation before and after training."""
     hyperparameters = {
-        "n_epochs": 8, "batch_size": 2, "learning_rate_multiplier": 1, "compute_multiplier": 2,
+        "n_epochs": 6, "batch_size": 2, "learning_rate_multiplier": 1, "compute_multiplier": 2,
         "eval_interval": 100, "eval_samples": 16,
     }  # fmt: skip
     reinforcement = {"grader": VOWELS, "hyperparameters": hyperparameters}
