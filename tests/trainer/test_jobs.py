@@ -39,7 +39,7 @@ def job_of(client: Any, rows: list[Any], **fields: Any) -> Any:
     """A job that has succeeded."""
     file_id = upload(client, rows)
     job = client.fine_tuning.jobs.create(model=MODEL, training_file=file_id, **fields)
-    job = ended(client, job.id, seconds=600)
+    job = ended(client, job.id, seconds=600, look_s=0.5)
     assert job.status == "succeeded", (job.error, messages(client, job.id))
     return job
 

@@ -43,7 +43,7 @@ def test_kills_of_trainer_server_and_both_leave_the_adapters_of_an_undisturbed_j
     )
     server, client = serve(tmp_path / "alone", toml)
     try:
-        job = ended(client, create(client), seconds=300)
+        job = ended(client, create(client), seconds=300, look_s=0.5)
         wanted = adapters(tmp_path / "alone" / "jobs" / job.id)
     finally:
         server.terminate()

@@ -55,15 +55,22 @@ def upload(client: openai.OpenAI, data: Sequence[Any]) -> str:
     return client.files.create(file=("train.jsonl", content), purpose="fine-tune").id
 
 
-def ended(client: openai.OpenAI, job_id: str, *statuses: str, seconds: float = 60) -> Any:
-    """The job, once its status is one of these; by default once it has ended."""
+def ended(
+    client: openai.OpenAI, job_id: str, *statuses: str, seconds: float = 60, look_s: float = 0.02
+) -> Any:
+    """The job, once its status is one of these; by default once it has ended.
+
+    Args:
+        seconds: To wait at most.
+        look_s: Between looks, which take processor time themselves.
+    """
     until = time.monotonic() + seconds
     while True:
         job = client.fine_tuning.jobs.retrieve(job_id)
         if job.status in (statuses or ("succeeded", "failed", "cancelled")):
             return job
         assert time.monotonic() < until, f"the job is {job.status}"
-        time.sleep(0.02)
+        time.sleep(look_s)
 
 
 def messages(client: openai.OpenAI, job_id: str) -> list[str]:

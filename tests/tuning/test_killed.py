@@ -74,7 +74,7 @@ def killed_jobs(
                     server, client = serve(home, toml)
                 n += 1
                 reached = max(steps(client, job_id), default=0)
-            job = ended(client, job_id, seconds=300)
+            job = ended(client, job_id, seconds=START_S)
             assert job.status == "succeeded", job.error
             assert steps(client, job_id) == list(range(1, n_steps + 1))
             assert sum("successfully completed" in text for text in messages(client, job_id)) == 1
