@@ -57,7 +57,7 @@ class Jobs:
         models: Name on the wire -> folder of a base model.
         strict: Refuse graders that the hosted service would refuse.
         quota_gb: Room of all jobs' folders together; 0: no limit.
-        wandb: Where runs of Weights & Biases go, one of `graders.tuning.config.WANDB_MODES`.
+        wandb: Where runs of Weights & Biases go, one of `graders.config.tuning.WANDB_MODES`.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from graders.config.config import Config, ConfigError
-from graders.tuning.config import tuning_config
+from graders.config.tuning import tuning_config
 from graders.tuning.requests import InvalidJob, read_request, resolved
 from graders.tuning.states import ENDED, STATUSES, TRANSITIONS, NoTransition, after
 from tests.server.support import Running
