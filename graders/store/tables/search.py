@@ -199,9 +199,13 @@ def _where(run: int, wanted: ItemFilter) -> tuple[str, list[str], list[Any]]:
         values += [wanted.words, run << 32, (run << 32) + 2**32 - 1, run << 32]
     if wanted.ranged or (wanted.scored and not wanted.words):
         index = "" if wanted.ranged else " INDEXED BY score_by_verdict"
-        tables += ["items i", "scores s"] if wanted.words else [f"scores s{index}", "items i"]
+        tables += [f"scores s{index}", "items i"]
         conditions += ["s.run = ?", "s.criterion = ?", "s.n = i.n"]
         values += [run, wanted.criterion]
+        if wanted.words:
+            # scores are looked up before items, whose rows are large
+            conditions.append("s.n = w.rowid - ?")
+            values.append(run << 32)
         if wanted.verdict is not None and not wanted.words:
             conditions.append(f"{_VERDICT} = ?")
             values.append(VERDICTS[wanted.verdict])
