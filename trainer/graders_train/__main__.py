@@ -16,7 +16,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1")
 
 from .pipe import Pipe, PipeClosed
-from .world import on_first
+from .world import on_first, processes
 
 
 def main() -> int:
@@ -35,7 +35,9 @@ def main() -> int:
         return 1
     except Exception as error:
         traceback.print_exc()
-        if pipe and not pipe.stop.is_set():
+        if pipe is None:
+            return 1  # upon which the launcher ends the other processes
+        if not pipe.stop.is_set():
             code = getattr(error, "code", "server_error")
             pipe.send(
                 "failed", code=code if isinstance(code, str) else "server_error", message=str(error)[:2000]
@@ -46,7 +48,6 @@ def main() -> int:
 def _train(start: dict[str, Any], pipe: Pipe | None) -> tuple[str, dict[str, Any]]:
     import numpy
     import torch
-    from accelerate import PartialState
 
     from .methods import trainer
     from .progress import Progress, copy_adapter, resume_state
@@ -57,7 +58,7 @@ def _train(start: dict[str, Any], pipe: Pipe | None) -> tuple[str, dict[str, Any
         # before the seeds: the library draws random numbers of its own
         begin_run(start["wandb"], folder)
     _prepare_torch(start)
-    world = PartialState()
+    world = processes()
     print(
         f"process {world.process_index + 1} of {world.num_processes} on {world.device}",
         file=sys.stderr,

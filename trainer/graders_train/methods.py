@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import models, rows
-from .world import gathered, on_first
+from .world import gathered, on_first, on_processor, processes
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -28,11 +28,8 @@ def trainer(start: Mapping[str, Any], pipe: Pipe | None, output: Path) -> Traine
 
 def _common(start: Mapping[str, Any], output: Path) -> dict[str, Any]:
     """Arguments that every TRL configuration takes. The supervisor's batch is split over processes and micro-batches."""
-    from accelerate import PartialState
-
     hyper = start["hyperparameters"]
-    processes = PartialState().num_processes
-    batch = max(1, int(hyper["batch_size"]) // processes)
+    batch = max(1, int(hyper["batch_size"]) // processes().num_processes)
     micro = max(size for size in range(1, batch + 1) if batch % size == 0 and size <= start["micro_batch"])
     return {
         "output_dir": str(output),
@@ -51,6 +48,7 @@ def _common(start: Mapping[str, Any], output: Path) -> dict[str, Any]:
         "report_to": ["wandb"] if start.get("wandb") else [],
         "disable_tqdm": True,
         "bf16": False,
+        "use_cpu": on_processor(),
         "gradient_checkpointing": start["gradient_checkpointing"],
     }
 

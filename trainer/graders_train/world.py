@@ -6,17 +6,33 @@ With one process every function is the plain call.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
 
 Value = TypeVar("Value")
 
 
+def processes() -> PartialState:
+    """The training processes as accelerate knows them; without an accelerator it has to be told that there are several."""
+    from accelerate import PartialState
+
+    return PartialState(cpu=on_processor())
+
+
+def on_processor() -> bool:
+    """Whether this machine has no accelerator."""
+    import torch
+
+    return not torch.accelerator.is_available()
+
+
 def on_first(compute: Callable[[], Value]) -> Value:
     """What the first process computes, in every process. All must call it, in the same order."""
-    from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
 
-    state = PartialState()
+    state = processes()
     box: list[Value | None] = [compute() if state.is_main_process else None]
     if state.num_processes > 1:
         broadcast_object_list(box)
@@ -25,10 +41,9 @@ def on_first(compute: Callable[[], Value]) -> Value:
 
 def gathered(values: list[Value]) -> tuple[list[Value], slice]:
     """The values of all processes in the order of their ranks, and where this process's stand among them."""
-    from accelerate import PartialState
     from accelerate.utils import gather_object
 
-    state = PartialState()
+    state = processes()
     if state.num_processes == 1:
         return values, slice(0, len(values))
     parts: list[list[Value]] = gather_object([values])
