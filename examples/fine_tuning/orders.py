@@ -63,7 +63,7 @@ def answer_of(client: openai.OpenAI, model: str, question: str) -> str:
         model=model,
         messages=[{"role": "user", "content": question}],
         temperature=0,
-        max_completion_tokens=24,
+        max_completion_tokens=20,
     )
     return said.choices[0].message.content or ""
 
@@ -108,8 +108,8 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2", help="a name of [tuning.models]")
     options = parser.parse_args()
     client = openai.OpenAI()
-    rows = list(itertools.islice(orders(seed=1), 144))
-    training, held_out = rows[:120], rows[120:]
+    rows = list(itertools.islice(orders(seed=1), 100))
+    training, held_out = rows[:80], rows[80:]
     before = exact_matches(client, options.model, held_out)
     name = tuned(client, options.model, training)
     after = exact_matches(client, name, held_out)
