@@ -242,9 +242,10 @@ def alive(pid: int) -> bool:
 
 
 def serve(home: Path, toml: Path) -> tuple[subprocess.Popen[str], openai.OpenAI]:
-    """A server as a process of its own."""
+    """A server as a process of its own. Nobody reads what it prints later, so it does not tell of requests."""
+    command = [sys.executable, "-m", "graders.cli", "serve", "--tuning", "--no-access-log", "--port", "0"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "graders.cli", "serve", "--tuning", "--port", "0", "--config", str(toml)],
+        [*command, "--config", str(toml)],
         env={**os.environ, "GRADERS_HOME": str(home)},
         stderr=subprocess.PIPE,
         text=True,
