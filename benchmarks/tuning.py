@@ -172,7 +172,7 @@ def beside(server: Server) -> bool:
     job = {
         "model": MODEL,
         "training_file": server.upload(rows),
-        "hyperparameters": {"n_epochs": 500, "batch_size": 8},
+        "hyperparameters": {"n_epochs": 50, "batch_size": 1},
     }
     path = f"/fine_tuning/jobs/{server.ask('POST', '/fine_tuning/jobs', job)['id']}"
     while not any(event["type"] == "metrics" for event in server.ask("GET", f"{path}/events")["data"]):
