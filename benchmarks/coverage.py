@@ -133,6 +133,43 @@ def scores(n: int, apart: float, yes: float) -> Any:
     return draw
 
 
+#: A judge with a planted bias: the logistic of an answer's quality and of noise, both standard normal, with so much more for a
+#: longer form of the answer. People say yes where the quality is above 0, and the judge where its score is at least one half.
+LENGTH_BIAS = 0.8
+
+
+def logistic(values: Any) -> Any:
+    return 1 / (1 + np.exp(-values))
+
+
+def true_length_effect() -> float:
+    """By quantiles of the normal distribution; the score is of the sum of two."""
+    middle = np.array([NormalDist().inv_cdf((at + 0.5) / 20_000) for at in range(20_000)]) * math.sqrt(2)
+    return float((logistic(middle + LENGTH_BIAS) - logistic(middle)).mean())
+
+
+#: Figure -> its value in endless labels, and its estimate of labels and of the scores of both forms. Quality and noise spread
+#: alike, so that 3 of 4 scores lie on the side of their quality, and 5 of 6 pairs in their order.
+PLANTED: dict[str, tuple[float, Callable[[Any, Any, Any], Estimate]]] = {
+    "kappa": (1 / 2, lambda yes, short, long: kappa_estimate(short >= 0.5, yes)),
+    "sensitivity": (3 / 4, lambda yes, short, long: pass_rate(short[yes] >= 0.5)),
+    "specificity": (3 / 4, lambda yes, short, long: pass_rate(short[~yes] < 0.5)),
+    "AUROC": (5 / 6, lambda yes, short, long: auroc(short, yes)),
+    "length effect": (true_length_effect(), lambda yes, short, long: difference(long - short, None, 1.0)),
+}
+
+
+def planted_judge(n: int, figure: Callable[[Any, Any, Any], Estimate]) -> Any:
+    """A figure of the planted judge, from n labels."""
+
+    def draw(chance: Any) -> Estimate:
+        quality = chance.normal(size=n)
+        short, long = (logistic(quality + more + chance.normal(size=n)) for more in (0.0, LENGTH_BIAS))
+        return figure(quality > 0, short, long)
+
+    return draw
+
+
 def annotators(n: int, wrong: float) -> Any:
     """Krippendorff's alpha of three annotators, each of whom is wrong on a part of the rows."""
 
@@ -223,6 +260,10 @@ CALIBRATION = [
     *(
         Shape(f"corrected pass rate {rate_of:g}, {labels} labels of each kind", rate_of, corrected(400, labels, rate_of, 0.9, 0.8), 0.92, 1.0)
         for labels in (30, 120) for rate_of in (0.1, 0.5, 0.85)
+    ),
+    *(
+        Shape(f"{name} of a planted judge, {n} labels", true, planted_judge(n, figure), 0.92, 1.0)
+        for n in (60, 240) for name, (true, figure) in PLANTED.items()
     ),
 ]  # fmt: skip
 

@@ -59,14 +59,26 @@ def _of_program(source: str) -> Iterator[str]:
 
 
 def _matched_by(pattern: str) -> Iterator[str]:
-    """A pattern as it stands, without its groups, and with a word in them."""
+    """A pattern as it stands, without its groups, with a word in them, and with numbers where it wants digits."""
     yield pattern
+    if "\\d" in pattern and (numbered := _numbered(pattern)) != "9":
+        yield numbered
     for filling in ("", "zqxj"):
         text = _GROUP.sub(filling, pattern)
         text = re.sub(r"\\[sSdDwWbBAZ][*+?]*|\.[*+]\??|[\^$]", "", text)
         text = re.sub(r"\\(.)", r"\1", text)
         if text != pattern:
             yield text
+
+
+def _numbered(pattern: str) -> str:
+    """A text such as "score: 9/9" that a simple pattern takes."""
+    text = pattern.replace("\\[", "\0").replace("\\]", "\1")
+    text = re.sub(r"\(\?[a-zA-Z]+\)|\\[bBAZ]|\\[sW][*?]|-\?|[\^$]", "", text)
+    text = re.sub(r"\[[^\]]*(?:\\d|0-9)[^\]]*\][*+?]*|\\d(?:[*+?]|\{[\d,]+\})?", "9", text)
+    text = re.sub(r"\\[sW]\+?", " ", text)
+    text = re.sub(r"(?<!\\)\((?:\?(?:P<\w+>|:))?|(?<!\\)\)[*+?]?|(?<!\\)[*+?]", "", text)
+    return re.sub(r"\\(.)", r"\1", text).replace("\0", "[").replace("\1", "]")
 
 
 def _of_templates(leaf: SpecModel) -> Iterator[str]:

@@ -96,7 +96,13 @@ def prompt_echo(bench: Bench) -> Iterator[Finding]:
 def wrapper_echo(bench: Bench) -> Iterator[Finding]:
     """The gold's wrapper without the answer in it gets little."""
     common = probes.common_wrapper(bench.rows)
-    pairs = [(row, sample) for row in bench.rows for sample in (probes.without_answer(row), common) if sample]
+    pairs = [
+        (row, sample)
+        for row in bench.rows
+        for sample in (probes.without_answer(row), common)
+        # the part that all golds share can be the whole of one
+        if sample and plain(sample) != plain(row.text)
+    ]
     yield from bench.too_high("wrapper_echo", pairs, "the wrapper of the gold answer, without the answer,")
 
 

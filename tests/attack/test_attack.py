@@ -18,6 +18,7 @@ from graders.cli.attack import command
 from graders.config.config import Config
 from graders.judges.scripted import ScriptedJudge, say
 from tests.audit import public_graders as public
+from tests.audit import reported
 from tests.specs import python, score_model, string_check
 
 CAPITALS = [
@@ -33,7 +34,7 @@ def backends() -> Iterator[graders.Backends]:
 
 
 FOUND = [
-    # a flawed grader of the frozen set, a family that breaks it, the sample
+    # a flawed grader of the frozen sets, a family that breaks it, the sample
     ("sign_dropped", "numbers", "3"),
     ("latex_stripped", "notation", "34"),
     ("year_alone", "year_alone", "1961"),
@@ -44,13 +45,23 @@ FOUND = [
     ("true_of_nothing", "json_empty", "{}"),
     ("error_is_right", "code_exit", None),
     ("claimed_score", "claims", None),
+    ("no_arguments_match_all", "call_arguments", None),
+    ("text_makes_up_for_calls", "call_missing", None),
+    ("first_declared", "several", None),
+    ("earlier_grade", "several", None),
+    ("second_block_in_the_first", "several", None),
+    ("first_object", "json_more", None),
+    ("words_too_many_are_free", "json_more", '{"datetime": "today or zqxj"}'),
+    ("repeated_rows_count_once", "query_rows", "SELECT city FROM sales UNION ALL SELECT city FROM sales"),
+    ("order_of_rows_is_lost", "query_order", "SELECT amount FROM sales ORDER BY amount"),
+    ("rating_in_the_reply", "spec_words", "[[9]]"),
 ]
 
 
 @pytest.mark.parametrize(("name", "family", "sample"), [pytest.param(*case, id=case[0]) for case in FOUND])
 def test_flaws_are_broken(name: str, family: str, sample: str | None, backends: graders.Backends) -> None:
     """A family breaks the grader that has its flaw; the sample gets the reward that is printed, and `bad` holds it."""
-    (entry,) = (one for one in public.FLAWED if one.name == name)
+    (entry,) = (one for one in (*public.FLAWED, *reported.FLAWED) if one.name == name)
 
     found = attack(entry.spec, entry.rows, families=[family], backends=backends)
 
@@ -84,6 +95,44 @@ def test_each_shape_has_four_families(rows: list[dict[str, Any]], prefix: str) -
     ]
 
     assert len(trying) >= 4
+
+
+FORMS = [
+    # gold, the item's answer, the gold with X in the answer's place, whether a mark says where that is
+    pytest.param(
+        "C because a car moves.", "C", "X because a car moves.", False, id="a letter of a word is no answer"
+    ),
+    pytest.param(
+        "\\boxed{E = mc^2}\nAnswer: B",
+        "B",
+        "\\boxed{E = mc^2}\nAnswer: X",
+        True,
+        id="a box beside the answer",
+    ),
+    pytest.param("It is fine.\nGRADE: C", "C", "It is fine.\nGRADE: X", True, id="a line with a label"),
+    pytest.param("Note: it is C", "C", "Note: it is X", False, id="a label and a sentence"),
+    pytest.param("<answer>\n42\n</answer>", "42", "<answer>\nX\n</answer>", True, id="white space in a tag"),
+    pytest.param("Paris, or paris.", "PARIS", "Paris, or X.", False, id="letters of another case"),
+    pytest.param("#### 42", "seven", "#### X", True, id="a mark with what the item has not"),
+]
+
+
+@pytest.mark.parametrize(("gold", "answer", "other", "marked"), FORMS)
+def test_the_answer_is_found_in_its_gold(gold: str, answer: str, other: str, marked: bool) -> None:
+    (row,) = read_rows([{"gold": gold, "item": {"answer": answer}}])
+
+    form = form_of(row)
+
+    assert (form.holding("X"), form.marked) == (other, marked)
+
+
+def test_a_gold_that_is_the_wrapper_of_others_is_no_echo() -> None:
+    """The part that all golds share is a right answer where one of them is nothing more."""
+    rows = [
+        {"id": gold, "item": {"answer": gold}, "gold": gold} for gold in ("to go", "to go home", "to go on")
+    ]
+
+    assert check_reward(string_check(), rows, checks=["wrapper_echo"]) == []
 
 
 #: Golds and right answers in other spellings, that no family may take for wrong.
@@ -222,26 +271,3 @@ def test_the_command_climbs_and_claims(tmp_path: Path) -> None:
     assert "paid are " in claim["text"]
     assert claim["text"].endswith("accepted: thoughts")
     assert claim["exploits"]
-
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-#: Examples without a judge, and where the rows that they are for have their golds.
-SHOWN = [
-    pytest.param("exact", "answers", "answer", id="exact"),
-    pytest.param("close", "summaries", "summary", id="close"),
-    pytest.param("answer", "answers", "answer", id="answer"),
-    pytest.param("number", "answers", "answer", id="number"),
-]
-
-
-@pytest.mark.parametrize(("name", "data", "gold"), SHOWN)
-def test_our_own_examples_pay_nothing_wrong(
-    name: str, data: str, gold: str, backends: graders.Backends
-) -> None:
-    lines = (EXAMPLES / f"{data}.jsonl").read_text(encoding="utf-8").splitlines()
-    read = [json.loads(line) for line in lines]
-    rows = [{"id": row["id"], "item": row["item"], "gold": row["item"][gold]} for row in read]
-
-    found = attack(str(EXAMPLES / f"{name}.grader.json"), rows[-6:], budget=300, backends=backends)
-
-    assert [str(exploit) for exploit in found] == []

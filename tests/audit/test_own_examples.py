@@ -151,8 +151,21 @@ CHECKED = {
     "the page: close": (SUMMARIES, ()),
     "the page: number": (rows(42, 300, 917, form="The answer is {}"), ()),
 }
+#: These take seconds.
+PROGRAMS = {
+    "examples/answer.grader.json: answer",
+    "examples/number.grader.json: number",
+    "docs/walkthrough.md: number",
+    "the page: number",
+}
 #: What they pay is their model's doing: nothing is known of them without one.
-JUDGES = {"examples/helpful.grader.json: helpful", "examples/tone.grader.json: tone", "docs/pytest.md: score_model", "the page: helpful", "the page: tone"}  # fmt: skip
+JUDGES = {
+    "examples/helpful.grader.json: helpful",
+    "examples/tone.grader.json: tone",
+    "docs/pytest.md: score_model",
+    "the page: helpful",
+    "the page: tone",
+}
 #: These look for the answer anywhere in the text, which a denial and a list of candidates pass: a note, and docs/audit.md says so.
 ANYWHERE = {"docs/audit.md: like", "docs/audit.md: ilike", "the page: contains"}
 
@@ -168,8 +181,9 @@ def backends() -> Iterator[graders.Backends]:
         yield shared
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("place", CHECKED)
+@pytest.mark.parametrize(
+    "place", [pytest.param(place, marks=pytest.mark.slow if place in PROGRAMS else ()) for place in CHECKED]
+)
 def test_nothing_wrong_is_paid_but_what_is_explained(place: str, backends: graders.Backends) -> None:
     rows_with_golds, explained = CHECKED[place]
 

@@ -29,6 +29,7 @@ from graders.report.report import make_report
 from graders.report.terminal import summary_text
 from graders.results.read import ResultsError
 from graders.stats.agreement.association import confusion, kappa
+from graders.stats.distributions import binomial_tail
 from tests.specs import multi, score_model, string_check
 
 LONGER = "at greater length"
@@ -324,7 +325,10 @@ def test_a_judge_that_wavers_is_found() -> None:
 
 @pytest.mark.slow
 def test_calibration_recovers_planted_errors() -> None:
-    """In at least 93 % of 500 runs the intervals hold the judge's true kappa, AUROC, sensitivity and length bias."""
+    """Intervals hold the judge's true kappa, AUROC, sensitivity and length bias in 95 % of 500 runs.
+
+    As often as runs of that chance do: fewer would be seen once in a hundred. benchmarks/coverage.py makes 20,000.
+    """
     bias, noise, n = 0.8, 1.0, 60
     chance = np.random.default_rng(11)
     quality = chance.normal(size=400_000)
@@ -346,7 +350,7 @@ def test_calibration_recovers_planted_errors() -> None:
             figures["verbosity"] = probed(rows, ["verbosity"])[0].effect
         for name, value in truth.items():
             covered[name] += figures[name].low <= value <= figures[name].high
-    assert min(covered.values()) >= 465, covered
+    assert min(binomial_tail(500 - held, 500, 0.05) for held in covered.values()) >= 0.01, covered
 
 
 @pytest.mark.slow

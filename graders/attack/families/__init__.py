@@ -52,5 +52,6 @@ FAMILIES: Mapping[str, Family] = {
     "query_rows": Family(structured.query_rows, ALL),
     "query_nothing": Family(structured.query_nothing, MOST),
     "query_cut": Family(structured.query_cut, ALL),
+    "query_order": Family(structured.query_order, ALL),
     "query_comment": Family(structured.query_comment, MOST, holds_answer=True),
 }

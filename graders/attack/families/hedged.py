@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graders.attack.families.wrong import Form, Scene, Wrong, is_prose
+from graders.attack.families.wrong import Form, Scene, Wrong, is_prose, without_thoughts
 from graders.bench.rows import CheckRow, as_number
 
 _NOWHERE = ("zqxj", "vkwz")
@@ -20,11 +20,13 @@ def _two_wrong(row: CheckRow, form: Form, scene: Scene) -> tuple[str, str]:
 
 
 def several(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
-    """Several answers, each in the gold's mark, of which the middle one is right."""
+    """Several answers, each in the gold's mark, of which the last one is wrong."""
     if is_prose(row) and form.marked:
         one, other = _two_wrong(row, form, scene)
-        answers = (form.holding(answer).strip() for answer in (one, form.answer, other))
-        yield Wrong("\n".join(answers), "three final answers of which one is right")
+        right = form.answer
+        for answers in ((one, right, other), (right, other), (right, _NOWHERE[0])):
+            text = "\n".join(form.holding(answer).strip() for answer in answers)
+            yield Wrong(text, f"{len(answers)} final answers, the last of which is wrong")
         yield Wrong(form.holding(f"{one} or {form.answer} or {other}"), "three answers in one mark")
 
 
@@ -41,17 +43,13 @@ def thoughts(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
     if not is_prose(row):
         return
     one, other = _two_wrong(row, form, scene)
-    wrong = _behind_thoughts(form.holding(one))
+    wrong = without_thoughts(form.holding(one))
     for thought in (form.answer, f"It may be {form.answer}, or {other}."):
         yield Wrong(f"<think>{thought}</think>\n{wrong}", "right in the thoughts, wrong in the answer")
     yield Wrong(
         f"At first I took it for {form.answer}, which is wrong.\n{wrong}",
         "a right answer taken back for a wrong one",
     )
-
-
-def _behind_thoughts(text: str) -> str:
-    return text.rpartition("</think>")[2].strip() or text
 
 
 def unclosed(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:

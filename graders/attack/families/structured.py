@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from graders.attack.families.wrong import CODE, SQL, Form, Scene, Wrong, object_of
+from graders.attack.families.wrong import CODE, SQL, Form, Scene, Wrong, object_of, without_thoughts
 from graders.bench.rows import CheckRow
 from graders.row import Row
 
@@ -18,7 +18,7 @@ def _calls(row: CheckRow) -> list[dict[str, Any]]:
     return [c for c in calls or () if isinstance(c, dict) and isinstance(c.get("function"), dict)]
 
 
-def _sample(calls: list[dict[str, Any]], text: str = "") -> dict[str, Any]:
+def _sample(calls: list[dict[str, Any]], text: str) -> dict[str, Any]:
     return {"output_text": text, "output_tools": calls}
 
 
@@ -36,22 +36,25 @@ def call_names(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
     for calls in filter(None, [_calls(row)]):
         if any(map(_arguments, calls)):
             yield Wrong(
-                _sample([_with(call, arguments="{}") for call in calls]),
+                _sample([_with(call, arguments="{}") for call in calls], row.text),
                 "a call of the right tool without arguments",
             )
-        yield Wrong(_sample([_with(call, name="zqxj") for call in calls]), "a call of another tool")
+        others = [_with(call, name="zqxj") for call in calls]
+        yield Wrong(_sample(others, row.text), "a call of another tool")
 
 
 def call_arguments(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
-    """One argument of a call changed, or dropped."""
+    """One argument of a call changed, dropped, or made up."""
     calls = _calls(row)
     for at, call in enumerate(calls):
         arguments = _arguments(call)
+        changes = [("made up", {**arguments, "zqxj": 1})]
         for name, value in arguments.items():
-            rest = {key: kept for key, kept in arguments.items() if key != name}
-            for why, other in (("changed", {**arguments, name: other_value(value)}), ("dropped", rest)):
-                changed = [*calls[:at], _with(call, arguments=json.dumps(other)), *calls[at + 1 :]]
-                yield Wrong(_sample(changed), f"a call with an argument {why}")
+            changes.append(("changed", {**arguments, name: other_value(value)}))
+            changes.append(("dropped", {key: kept for key, kept in arguments.items() if key != name}))
+        for why, other in changes:
+            changed = [*calls[:at], _with(call, arguments=json.dumps(other)), *calls[at + 1 :]]
+            yield Wrong(_sample(changed, row.text), f"a call with an argument {why}")
 
 
 def call_others(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
@@ -61,20 +64,20 @@ def call_others(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
         changed = {name: other_value(value) for name, value in _arguments(calls[0]).items()}
         wrong = _with(calls[0], arguments=json.dumps(changed)) if changed else _with(calls[0], name="zqxj")
         other = _with(calls[0], name="delete_everything", arguments="{}")
-        yield Wrong(_sample([wrong, *calls, wrong]), "the right call among wrong ones")
-        yield Wrong(_sample([*calls, other]), "the right call and one that nobody asked for")
+        yield Wrong(_sample([wrong, *calls, wrong], row.text), "the right call among wrong ones")
+        yield Wrong(_sample([*calls, other], row.text), "the right call and one that nobody asked for")
 
 
 def call_missing(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
     """No call at all: nothing, or the call as a text."""
     calls = _calls(row)
     if calls:
-        yield Wrong(_sample([]), "no call")
+        yield Wrong(_sample([], row.text), "no call")
         yield Wrong(_sample([], json.dumps(calls)), "the call written as a text, and not made")
         names = ", ".join(str(call["function"].get("name")) for call in calls)
         yield Wrong(_sample([], f"I called {names}."), "a call that is claimed, and not made")
         if len(calls) > 1:
-            yield Wrong(_sample(calls[:1]), "the first of several calls alone")
+            yield Wrong(_sample(calls[:1], row.text), "the first of several calls alone")
 
 
 def other_value(value: Any) -> Any:
@@ -93,7 +96,7 @@ def other_value(value: Any) -> Any:
 
 
 def _json(row: CheckRow, form: Form) -> dict[str, Any] | list[Any] | None:
-    return None if _calls(row) else object_of(form.answer) or object_of(row.text)
+    return None if _calls(row) else object_of(form.answer) or object_of(without_thoughts(row.text))
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -149,8 +152,13 @@ def json_more(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
         if isinstance(inner, list) and scene.means(row, inner):
             more = {**_object(value), key: [*inner, other_value(inner[0])]}
             yield Wrong(json.dumps(more), "JSON with a wrong element in a list")
+        if isinstance(inner, str) and scene.means(row, inner):
+            more = {**_object(value), key: f"{inner} or zqxj"}
+            yield Wrong(json.dumps(more), "JSON with a choice between values")
     if isinstance(value, dict) and value:
-        yield Wrong(json.dumps([value, other_value(value)]), "a right object beside a wrong one")
+        wrong = json.dumps(other_value(value))
+        yield Wrong(f"[{json.dumps(value)}, {wrong}]", "a right object beside a wrong one")
+        yield Wrong(f"<think>{json.dumps(value)}</think>\n{wrong}", "a right object in the thoughts")
 
 
 def _code(row: CheckRow) -> tuple[str, list[tuple[str, str]]]:
@@ -223,8 +231,10 @@ def _query(row: CheckRow, form: Form) -> str:
 
 
 def query_rows(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
-    """A query without its condition: all rows."""
+    """More rows: those without the condition, or each one twice."""
     query = _query(row, form).rstrip("; \n")
+    if query and not re.search(r"(?i)\b(?:order|limit|union|with)\b", query):
+        yield Wrong(f"{query} UNION ALL {query}", "each row twice")
     condition = _CONDITION.search(query)
     if condition and query.lower().count("where") == 1:
         start, end = condition.span()
@@ -251,6 +261,19 @@ def query_cut(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
         yield Wrong(
             f"{query[:start]}WHERE NOT ({condition[1].strip()}) {query[end:]}".strip(),
             "the rows that were not asked for",
+        )
+
+
+def query_order(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """The right rows in the opposite order."""
+    query = _query(row, form).rstrip("; \n")
+    ordered = re.search(r"(?i)\border by [\w.]+( desc| asc)?(?= limit\b|$)", query)
+    if ordered:
+        turned = "" if (ordered[1] or "").strip().lower() == "desc" else " DESC"
+        column = ordered[0].removesuffix(ordered[1] or "")
+        yield Wrong(
+            f"{query[: ordered.start()]}{column}{turned}{query[ordered.end() :]}",
+            "the rows in the opposite order",
         )
 
 

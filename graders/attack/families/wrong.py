@@ -24,6 +24,10 @@ _MARKS = (
 )
 
 
+#: A last line such as "GRADE: C", which says where the answer is where the item has the same.
+_LABELLED = re.compile(r"(?:^|\n)[A-Za-z][A-Za-z ]{0,24}: *(?P<answer>[^\s:](?:[^\n:]*[^\s:.])?)[ .]*$")
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """A gold taken apart.
@@ -46,19 +50,35 @@ class Form:
 
 
 def form_of(row: CheckRow) -> Form:
-    """Where the answer of a gold is: in its last mark, else the item's longest text that stands in it, else all of it."""
+    """Where the answer of a gold is: in its last mark, else the item's longest text that stands in it, else all of it.
+
+    Of several marks the one counts that holds what the item has too.
+    """
     text = row.text
-    for mark in _MARKS:
-        found = list(mark.finditer(text))
-        if found and found[-1]["answer"].strip():
-            start, end = found[-1].span("answer")
-            return Form(text[:start], text[start:end].strip(), text[end:], marked=True)
+    marks = [places[-1] for mark in _MARKS if (places := list(mark.finditer(text)))]
+    labels = [label for label in (_LABELLED.search(text),) if label]
+    known = {plain(answer) for answer in row.answers}
+    same = [found for found in (*marks, *labels) if plain(found["answer"]) in known]
+    for found in (*same, *marks):
+        answer = found["answer"].strip()
+        if answer:
+            start = found.start("answer") + found["answer"].index(answer)
+            return Form(text[:start], answer, text[start + len(answer) :], marked=True)
     answer = max(row.answers, key=len, default="")
-    at = text.lower().rfind(answer.lower()) if answer else -1
+    at = _last_place(answer, text)
     if at < 0:
         return Form("", text.strip(), "", marked=False)
     end = at + len(answer)
     return Form(text[:at], text[at:end], text[end:], marked=False)
+
+
+def _last_place(part: str, whole: str) -> int:
+    """Where a part stands last, best as words of their own in the same letters; -1 where it does not."""
+    if not part:
+        return -1
+    words = rf"(?<!\w){re.escape(part)}(?!\w)"
+    found = list(re.finditer(words, whole)) or list(re.finditer(words, whole, re.IGNORECASE))
+    return found[-1].start() if found else whole.lower().rfind(part.lower())
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +179,15 @@ def object_of(text: str) -> dict[str, Any] | list[Any] | None:
     return value if isinstance(value, (dict, list)) else None
 
 
+def without_thoughts(text: str) -> str:
+    """What stands behind the thoughts; all of it where there are none."""
+    return text.rpartition("</think>")[2].strip() or text
+
+
 def is_prose(row: CheckRow) -> bool:
     """Whether a gold is a text: no call, JSON object, code or query."""
     text = form_of(row).answer
-    objects = [object_of(text), object_of(row.text)]
+    objects = [object_of(text), object_of(without_thoughts(row.text))]
     if any(isinstance(value, dict) or (value and isinstance(value[0], (dict, list))) for value in objects):
         return False
     return bool(text) and not (CODE.search(row.text) or SQL.search(text))
