@@ -48,11 +48,9 @@ FOUND = [
     ("no_arguments_match_all", "call_arguments", None),
     ("text_makes_up_for_calls", "call_missing", None),
     ("first_declared", "several", None),
-    ("earlier_grade", "several", None),
     ("second_block_in_the_first", "several", None),
     ("first_object", "json_more", None),
     ("words_too_many_are_free", "json_more", '{"datetime": "today or zqxj"}'),
-    ("repeated_rows_count_once", "query_rows", "SELECT city FROM sales UNION ALL SELECT city FROM sales"),
     ("order_of_rows_is_lost", "query_order", "SELECT amount FROM sales ORDER BY amount"),
     ("rating_in_the_reply", "spec_words", "[[9]]"),
 ]

@@ -24,7 +24,7 @@ def several(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
     if is_prose(row) and form.marked:
         one, other = _two_wrong(row, form, scene)
         right = form.answer
-        for answers in ((one, right, other), (right, other), (right, _NOWHERE[0])):
+        for answers in ((one, right, other), (right, other)):
             text = "\n".join(form.holding(answer).strip() for answer in answers)
             yield Wrong(text, f"{len(answers)} final answers, the last of which is wrong")
         yield Wrong(form.holding(f"{one} or {form.answer} or {other}"), "three answers in one mark")
