@@ -75,7 +75,8 @@ def _numbered(pattern: str) -> str:
     """A text such as "score: 9/9" that a simple pattern takes."""
     text = pattern.replace("\\[", "\0").replace("\\]", "\1")
     text = re.sub(r"\(\?[a-zA-Z]+\)|\\[bBAZ]|\\[sW][*?]|-\?|[\^$]", "", text)
-    text = re.sub(r"\[[^\]]*(?:\\d|0-9)[^\]]*\][*+?]*|\\d(?:[*+?]|\{[\d,]+\})?", "9", text)
+    text = re.sub(r"\[[^\[\]]*\][*+?]?", lambda one: "9" if re.search(r"\\d|0-9", one[0]) else "", text)
+    text = re.sub(r"\\d(?:[*+?]|\{[\d,]+\})?", "9", text)
     text = re.sub(r"\\[sW]\+?", " ", text)
     text = re.sub(r"(?<!\\)\((?:\?(?:P<\w+>|:))?|(?<!\\)\)[*+?]?|(?<!\\)[*+?]", "", text)
     return re.sub(r"\\(.)", r"\1", text).replace("\0", "[").replace("\1", "]")

@@ -80,6 +80,9 @@ PATTERNS: dict[str, Pattern] = {
          run("def ", start="def a("), run("\n")]
     ),
     "graders.attack.families.structured:query_cut": Pattern([run("count "), run(" ", start="count"), run("limi "), run("max")]),
+    "graders.attack.families.structured:query_order": Pattern(
+        [run("order by "), run("order by a"), run("a", "!", "order by "), run(".", start="order by ")]
+    ),
     "graders.attack.families.wrong:CODE": Pattern([run("\n"), run(" "), run(" \n"), run("``a"), run("define\n"), run("\t", "x")]),
     "graders.attack.families.wrong:SQL": Pattern([run("\n"), run(" ", "x"), run("a")]),
     "graders.attack.families.wrong:_MARKS": Pattern(
@@ -97,6 +100,11 @@ PATTERNS: dict[str, Pattern] = {
         [run("answer a ", "\n\nx y"), run("answer is: a\n"), run("answer "), run(" ", "x\ny", "answer a"), run(" ", start="answer"),
          run("a ", "\ny", "answer "), run(".", "\ny", "answer "), run(". ", "\ny", "answer "), run("\n", "y", "answer a")]
     ),
+    "graders.attack.families.wrong:_LABELLED": Pattern(
+        [run("\na: x"), run("x", "\n", "a: "), run(" ", "\n", "a: x"), run(".", "\n", "a: x"), run("x .", "\n", "a: "), run(" ", start="a:"), run("a ")]
+    ),
+    "graders.attack.families.wrong:_last_place": Pattern([run("a"), run("a "), run("aab")], names={"words": r"(?<!\w)" + "a" * 20 + r"b(?!\w)"}),
+    "graders.attack.families.wrong:_last_place#2": Pattern([run("a"), run("a "), run("aab")], names={"words": r"(?<!\w)" + "a" * 20 + r"b(?!\w)"}),
     "graders.attack.families.wrong:has_answer": Pattern([run("a"), run("a "), run("aab.1")], names={"one": "a" * 20 + "b"}),
     "graders.bench.rows:_THOUSANDS": Pattern([run(",111", "x", "1"), run("1", "x", "1,111."), run("1")], "fullmatch"),
     "graders.attack.probes:REFUSAL_WORDS": Pattern([run("don"), run("can"), run("u"), run("unknow"), run("I")]),
@@ -112,6 +120,13 @@ PATTERNS: dict[str, Pattern] = {
     ),
     "graders.attack.seeds:_NUMBER": Pattern([*DIGITS, run("1", "a"), run("1", "a", "1.")]),
     "graders.attack.seeds:_VARIABLE": Pattern(BRACES, "split"),
+    "graders.attack.seeds:_numbered": Pattern([run("(?"), run("a", start="(?"), run("(?a"), run("\\"), run("-"), run("-?")]),
+    "graders.attack.seeds:_numbered#2": Pattern([run("["), run("a", start="["), run("[]"), run("*", start="[]"), run("[0-9")]),
+    "graders.attack.seeds:_numbered#3": Pattern([run("\\"), run("0-"), run("0")]),
+    "graders.attack.seeds:_numbered#4": Pattern([run("\\d{"), run("1", start="\\d{"), run("\\d{1,"), run("\\")]),
+    "graders.attack.seeds:_numbered#5": Pattern([run("\\"), run("\\s"), run("+", start="\\s")]),
+    "graders.attack.seeds:_numbered#6": Pattern([run("("), run("(?P<a"), run("a", start="(?P<"), run("\\"), run(")"), run("*")]),
+    "graders.attack.seeds:_numbered#7": Pattern([run("\\"), run("\\a")]),
     "graders.attack.seeds:_matched_by": Pattern([run("\\"), run("*", start="\\s"), run(".*?"), run("."), run("^")]),
     "graders.attack.seeds:_matched_by#2": Pattern([run("\\"), run("\\a"), run("a")]),
     "graders.endpoints.capabilities:_RATE_LIMIT": Pattern([run("rate"), run("too many "), run("42")]),
