@@ -50,7 +50,7 @@ FOUND = [
     ("first_declared", "several", None),
     ("second_block_in_the_first", "several", None),
     ("first_object", "json_more", None),
-    ("words_too_many_are_free", "json_more", '{"datetime": "today or zqxj"}'),
+    ("words_too_many_are_free", "json_more", '{"time": "nine or zqxj"}'),
     ("order_of_rows_is_lost", "query_order", "SELECT amount FROM sales ORDER BY amount"),
     ("rating_in_the_reply", "spec_words", "[[9]]"),
 ]
