@@ -220,8 +220,7 @@ class Shape(NamedTuple):
 
 
 def _has_sample_key(value: Mapping[str, Any]) -> bool:
-    # no generator: every sample of a batch comes through here
-    for key in SAMPLE_KEYS:  # noqa: SIM110
+    for key in SAMPLE_KEYS:  # noqa: SIM110  # no generator: every sample of a batch comes through here
         if value.get(key) is not None:
             return True
     return False

@@ -23,7 +23,7 @@ def test_every_job_is_a_function_and_listed() -> None:
         "command_of",
         "environment",
         "python_of",
-        "failed_again",
+        "tested",
     }
 
     assert set(run("--list").stdout.split()) == functions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import resource
 from pathlib import Path
@@ -136,7 +137,7 @@ def test_a_tuned_model_writes_the_samples_of_an_eval_and_judges_them(model: Path
 
 
 ACCELERATE = (
-    str(Path(PYTHON).with_name("accelerate")), "launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
+    os.path.join(os.path.dirname(PYTHON), "accelerate"), "launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
     "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "graders_train",
 )  # fmt: skip
 
