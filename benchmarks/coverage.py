@@ -214,7 +214,11 @@ NAMED = [
     Shape("80 skewed rewards", 2 / 7, rows(80, lambda c, n: c.beta(2, 5, n))),
     Shape("60 rewards, half of them 0", 0.25, rows(60, zeros(0.5))),
     Shape("200 rewards at both ends", 0.5, rows(200, lambda c, n: c.beta(0.3, 0.3, n))),
-    Shape("200 grades from 1 to 5", 3.4, rows(200, lambda c, n: c.choice([1, 2, 3, 4, 5], n, p=[0.1, 0.1, 0.3, 0.3, 0.2]), (1, 5))),
+    Shape(
+        "200 grades from 1 to 5",
+        3.4,
+        rows(200, lambda c, n: c.choice([1, 2, 3, 4, 5], n, p=[0.1, 0.1, 0.3, 0.3, 0.2]), (1, 5)),
+    ),
     Shape("100 items of 4 samples", 0.5, items([4] * 100, 0.5, 2.0)),
     Shape("60 items of 8 samples, nearly always alike", 0.5, items([8] * 60, 0.5, 0.6)),
     Shape("100 items of 1 to 30 rows", 0.5, items(STEPS, 0.5, 2.0)),
@@ -224,7 +228,7 @@ NAMED = [
     Shape("40 pairs of continuous rewards", 0.1, paired_rewards(40, 0.1, False)),
     Shape("kappa of 300 labels", true_kappa(0.5, 0.9, 0.85), judge(300, 0.5, 0.9, 0.85)),
     Shape("kappa of 100 labels", true_kappa(0.4, 0.8, 0.9), judge(100, 0.4, 0.8, 0.9)),
-]  # fmt: skip
+]
 
 HARD = [
     *(

@@ -19,7 +19,7 @@ from pathlib import Path
 from uuid import UUID
 
 from graders.jsontext import dumps
-from graders.store import EvalRecord, FinishedItem, ItemFilter, NewItem, Score, Store
+from graders.store import EvalRecord, FinishedItem, ItemFilter, ItemScore, NewItem, Store
 from graders.store.ids import hex_id
 from graders.store.tables.search import position
 
@@ -43,9 +43,16 @@ FILTERS = {
 
 
 CRITERIA = [
-    {"id": f"{name}-{UUID(int=n)}", "name": name, "type": "string_check", "operation": "eq", "input": "a", "reference": "a"}
+    {
+        "id": f"{name}-{UUID(int=n)}",
+        "name": name,
+        "type": "string_check",
+        "operation": "eq",
+        "input": "a",
+        "reference": "a",
+    }
     for n, name in enumerate(("equal", "close"))
-]  # fmt: skip
+]
 
 
 def fill(store: Store, n_rows: int, eval_id: str = "", seed: int = 0) -> tuple[int, str]:
@@ -55,9 +62,15 @@ def fill(store: Store, n_rows: int, eval_id: str = "", seed: int = 0) -> tuple[i
         eval_id = hex_id("eval", 1)
         store.evals.add(EvalRecord(eval_id, 1, 1, "pages", "{}", "{}", dumps(CRITERIA).decode()))
     number = store.runs.add(
-        run_id=run_id, eval_id=eval_id, created_at=1, name="", model="m", metadata="{}", data_source="{}",
+        run_id=run_id,
+        eval_id=eval_id,
+        created_at=1,
+        name="",
+        model="m",
+        metadata="{}",
+        data_source="{}",
         criteria=[one["id"] for one in CRITERIA],
-    )  # fmt: skip
+    )
     assert number is not None
     draw, verdicts = random.Random(0), random.Random(seed)
     for start in range(0, n_rows, 1000):
@@ -66,9 +79,12 @@ def fill(store: Store, n_rows: int, eval_id: str = "", seed: int = 0) -> tuple[i
         store.items.add(
             number,
             start,
-            [NewItem(dumps({"question": f"always {text}", "n": n}).decode(), f"{n:064x}") for n, text in zip(numbers, texts, strict=True)],
+            [
+                NewItem(dumps({"question": f"always {text}", "n": n}).decode(), f"{n:064x}")
+                for n, text in zip(numbers, texts, strict=True)
+            ],
             last=numbers[-1] + 1 == n_rows,
-        )  # fmt: skip
+        )
         store.items.finish(
             number, [finished(n, text, verdicts) for n, text in zip(numbers, texts, strict=True)]
         )
@@ -79,7 +95,10 @@ def fill(store: Store, n_rows: int, eval_id: str = "", seed: int = 0) -> tuple[i
 
 def finished(n: int, text: str, draw: random.Random) -> FinishedItem:
     score, error = draw.random(), "other_error" if n % 1000 == 7 else None
-    scores = (Score(0, 1.0, n % 3 != 0), Score(1, None if error else score, score > 0.5 and not error, error))
+    scores = (
+        ItemScore(0, 1.0, n % 3 != 0),
+        ItemScore(1, None if error else score, score > 0.5 and not error, error),
+    )
     status = "error" if error else "pass" if all(one.passed for one in scores) else "fail"
     return FinishedItem(n, 1, status, dumps({"output": [{"content": text}]}).decode(), "[]", scores)
 

@@ -45,9 +45,14 @@ SPEC = {
 def write_results(path: Path, rows: int, seed: int) -> None:
     chance = random.Random(seed)
     header = {
-        "graders_results": 1, "digest": "0", "spec": SPEC, "name": "close", "type": "text_similarity",
-        "engine": "local-graders", "options": {"fields": {"sample": "sample", "item": "item", "id": "id"}},
-    }  # fmt: skip
+        "graders_results": 1,
+        "digest": "0",
+        "spec": SPEC,
+        "name": "close",
+        "type": "text_similarity",
+        "engine": "local-graders",
+        "options": {"fields": {"sample": "sample", "item": "item", "id": "id"}},
+    }
     with path.open("w") as file:
         file.write(json.dumps(header) + "\n")
         for n in range(rows):

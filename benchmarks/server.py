@@ -37,8 +37,22 @@ EXACT = {
     "model_sample": "The capital of France is Paris.",
     "item": {"answer": "Paris", "id": 17},
 }
-HANGING = {"grader": {"type": "python", "name": "hangs", "source": "def grade(sample, item):\n    while True:\n        pass\n"}, "model_sample": "x"}  # fmt: skip
-SLEEPING = {"grader": {"type": "python", "name": "sleeps", "source": "import time\ndef grade(sample, item):\n    time.sleep(600)\n"}, "model_sample": "x"}  # fmt: skip
+HANGING = {
+    "grader": {
+        "type": "python",
+        "name": "hangs",
+        "source": "def grade(sample, item):\n    while True:\n        pass\n",
+    },
+    "model_sample": "x",
+}
+SLEEPING = {
+    "grader": {
+        "type": "python",
+        "name": "sleeps",
+        "source": "import time\ndef grade(sample, item):\n    time.sleep(600)\n",
+    },
+    "model_sample": "x",
+}
 
 BARE = f"""
 import uvicorn

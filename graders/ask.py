@@ -1,7 +1,7 @@
-"""What a row needs from outside, as values: asks, and the answers that come back.
+"""Asks and answers: what a row needs from outside, and what it gets, as values.
 
 A kind returns asks and reads answers; it never sees a socket, a process or a clock. `backends.py` fetches.
-An answer is the reply that belongs to the ask, or the GradeError that came instead (`unwrap` raises it).
+An answer is the reply that belongs to the ask, or a GradeError in its place (`unwrap` raises it).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ModelAsk:
 
     @property
     def n_chars(self) -> int:
-        """Of the messages' texts and data."""
+        """Characters of the messages' texts and data."""
         return sum(part.n_chars for message in self.messages for part in message.parts)
 
 
@@ -59,14 +59,14 @@ class CodeAsk:
 
 @dataclass(frozen=True, slots=True)
 class EmbedAsk:
-    """Texts whose vectors are wanted."""
+    """A request for the vectors of some texts."""
 
     texts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SampleAsk:
-    """One answer wanted from a model: a sample to be graded.
+    """A request for one answer of a model, which becomes the sample to grade.
 
     Attributes:
         model: As the run names it; the model map of graders.toml says where it goes.
@@ -92,7 +92,7 @@ class EndpointAsk:
         url: Where {"sample", "item"} is posted to. Its host has to be allowed by the configuration.
         sample, item: JSON values.
         headers: Added to the request.
-        requests_per_minute: A limit that the grader asks for; 0 is none.
+        requests_per_minute: The rate limit that the spec sets; 0 is none.
     """
 
     url: str
@@ -110,12 +110,12 @@ class ModelReply:
     """A judge's valid verdict.
 
     Attributes:
-        verdict: What `Verdict.read` made of the answer: a finite float, not yet clipped, or a label.
+        verdict: The verdict that `Verdict.read` found in the answer: a finite float, not yet clipped, or a label.
         text: The raw answer.
         model: The model the server says it used (may differ from the one asked for).
         usage: Tokens over all attempts that reported them.
         provenance: How it was asked: endpoint, rung of structured output, parameters dropped, votes, cache hit ...
-        seconds: What the answer took by itself, without waiting for a free place; 0 where nothing was sent for it.
+        seconds: Duration of the request, without the wait for a free place; 0 where no request was sent.
     """
 
     verdict: float | str
@@ -128,13 +128,13 @@ class ModelReply:
 
 @dataclass(frozen=True, slots=True)
 class CodeReply:
-    """What a python grader returned.
+    """The number that a python grader returned.
 
     Attributes:
         value: A finite float.
-        tier: Of the sandbox that held it.
-        printed: What the program printed, at most 8 kB.
-        seconds: What the program took by itself, from the fork on.
+        tier: The sandbox tier that the program ran in.
+        printed: The program's output, at most 8 kB.
+        seconds: Duration of the program, from the fork on.
     """
 
     value: float
@@ -148,7 +148,7 @@ class EmbedReply:
     """One float64 vector for each text asked for (shape [texts, dims]), and the model that made them.
 
     Attributes:
-        seconds: What the model took, for this and the texts that went with it.
+        seconds: Duration of the embedder's call, which may have held texts of other rows too.
     """
 
     vectors: Any
@@ -161,13 +161,14 @@ class SampleReply:
     """A model's answer.
 
     Attributes:
-        completion: The response's body as the server sent it, a chat completion or a response: Row takes it as a sample.
+        completion: The response's body as the server sent it, a chat completion or a response: Row takes it as a
+            sample.
         text: Its text; "" where it calls tools, or speaks, without one.
         finish_reason: "stop", "length", "tool_calls", ...; "" where the server does not say.
         model: The model the server says it used.
         usage: Tokens over all attempts that reported them.
         provenance: How it was asked: endpoint, parameters dropped, attempts, request id ...
-        seconds: What the answer took by itself, without waiting for a free place.
+        seconds: Duration of the request, without the wait for a free place.
     """
 
     completion: Mapping[str, Any]
@@ -181,13 +182,13 @@ class SampleReply:
 
 @dataclass(frozen=True, slots=True)
 class EndpointReply:
-    """What a grader behind an address answered.
+    """The answer of a grader behind an address.
 
     Attributes:
         score: A finite float.
         body: The whole answer.
         provenance: How it was asked: address, attempts, seconds.
-        seconds: What the answer took by itself, without waiting for a free place.
+        seconds: Duration of the request, without the wait for a free place.
     """
 
     score: float
@@ -203,14 +204,14 @@ R = TypeVar("R", ModelReply, CodeReply, EmbedReply, SampleReply, EndpointReply)
 
 
 def unwrap(answer: Answer, kind: type[R]) -> R:
-    """The reply, or raise the failure that came back instead."""
+    """The reply; raises the answer if it is a GradeError."""
     if isinstance(answer, GradeError):
         raise answer
     assert isinstance(answer, kind), f"a {kind.__name__} was asked for, {type(answer).__name__} came"
     return answer
 
 
-#: Keys of an answer's provenance that tell of the request which brought it.
+#: Keys of an answer's provenance that describe the request.
 _OF_A_REQUEST = ("attempts", "latency_s", "request_id")
 
 
@@ -218,7 +219,7 @@ A = TypeVar("A", bound=Answer)
 
 
 def without_usage(answer: A, reason: str) -> A:
-    """A judge's answer as it is for a row that sent no request for it: the row that did reports what it used.
+    """A judge's answer for a row that sent no request of its own; the usage is reported by the row that did.
 
     Args:
         reason: Why nothing was sent, as provenance names it: "merged" or "cached".

@@ -5,7 +5,7 @@ GradeError: one row could not be graded; there is one subclass per flag of the w
 `engine.settle` turns one into flags. `run` never raises a GradeError.
 
     GradeError                        other_error
-    +-- Interrupted                   (called off: a batch leaves the row for later)
+    +-- Interrupted                   (cancelled: a batch leaves the row for later)
     +-- FormulaError                  formula_parse_error
     +-- SampleParseError              sample_parse_error
     +-- TruncatedObservation          truncated_observation_error
@@ -78,9 +78,9 @@ class GradeError(Exception):
         exact_flag: A second wire field that is set beside `flag` and says more; "" for most. The published types lack
             it, so that `flag` alone must show the failure.
         details_field: The wire field that `details` goes to; "" where the flag has none.
-        usage, model: What a judge spent before it failed, and which one; None when none was asked.
-        provenance: How the judge was asked, as in ModelReply; what a program had printed.
-        seconds: What judge or program took before it failed, without waiting for a free place.
+        usage, model: Tokens that a judge used before it failed, and the judge's name; None when none was asked.
+        provenance: How the judge was asked, as in ModelReply; the output of a program.
+        seconds: Seconds until judge or program failed, without the wait for a free place.
     """
 
     flag: ClassVar[str] = "other_error"
@@ -99,7 +99,7 @@ class GradeError(Exception):
         provenance: Mapping[str, Any],
         seconds: float | None = None,
     ) -> Self:
-        """A copy that says what the failure cost. `model`, `seconds`: None keeps what it says."""
+        """A copy with the cost of the failure. None for `model` or `seconds` keeps the present value."""
         state = {
             **self.__dict__,
             "usage": usage,
@@ -122,7 +122,7 @@ class GradeError(Exception):
         return str(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # exceptions are pickled as a call with their message, which several constructors below do not take
+        # pickle calls an exception's class with its message, and several constructors below take other arguments
         return _unpickled, (type(self), str(self), self.__dict__)
 
 
@@ -133,7 +133,7 @@ def _unpickled(kind: type[GradeError], message: str, state: dict[str, Any]) -> G
 
 
 class Interrupted(GradeError):
-    """The row was called off before its answers came; it can be graded again."""
+    """The row was cancelled before it had all answers; it can be graded again."""
 
 
 class FormulaError(GradeError):

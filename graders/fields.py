@@ -3,7 +3,7 @@
     fields = detect_fields({"question": "2+2?", "answer": "4", "completion": "4"})
     sample_of(row, fields), item_of(row, fields)
 
-Every door that takes rows reads them by a FieldMap: batches, datasets, results files, the server and pytest.
+Batches, datasets, results files, the server and pytest all read rows by a FieldMap.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ID_FIELDS = (
     f"{EXPORTED_ITEM}.id",
 )
 
-#: Names of one thing in data sets of others, the likeliest first.
+#: Groups of field names that public data sets use for the same thing, the likeliest first.
 SYNONYMS = (
     (*SAMPLE_FIELDS, "prediction", "pred", "model_output", "generated_text", "generation", "model_answer", "generated"),
     (
@@ -89,7 +89,7 @@ def detect_fields(
         sample, item, row_id: Fields that the caller names.
         item_map: Name in the item -> field of the row, as in FieldMap.
         samples: Whether rows must have a sample; if they need not, and have none, its field is "".
-        wanted: Fields of the item that will be read, for the message of a FieldError.
+        wanted: Fields of the item that the grader reads, for the message of a FieldError.
 
     Raises:
         FieldError: a field that the caller names is not there, or no field holds the sample.
@@ -181,7 +181,7 @@ def _item_field(row: Mapping[str, Any]) -> str:
         return EXPORTED_ITEM
     if "item" not in row:
         return ""
-    # beside the wire's names it is the wire's item, and one that is no object is an error
+    # beside `sample` or `model_sample`, `item` is the wire's field, so that a value other than an object is an error
     wire = "sample" in row or "model_sample" in row
     return "item" if wire or row["item"] is None or _is_item(row["item"]) else ""
 
@@ -228,7 +228,8 @@ def _own_item(row: Mapping[str, Any], fields: FieldMap) -> Any:
     item = field_of(row, fields.item, None)
     if item is None:
         return {}
-    if isinstance(item, str) and item.lstrip().startswith("{"):  # a table's column
+    # a table's column holds the item as JSON text
+    if isinstance(item, str) and item.lstrip().startswith("{"):
         try:
             return loads(item.encode())
         except ValueError:
@@ -277,7 +278,7 @@ def read_row(row: Mapping[str, Any], row_id: str = "") -> Row:
 
 
 def check_rows(source: Any) -> None:
-    """Refuse what does not iterate over rows.
+    """Refuse a source that does not iterate over rows.
 
     Raises:
         TypeError: it is a mapping, a text or a data frame; the message says what to pass.

@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 _orjson: Any
 try:
     import orjson as _orjson
-except ImportError:  # the [speed] extra is not installed
+except ImportError:
+    # the [speed] extra is not installed
     _orjson = None
 
 #: Name of the JSON library in use.
@@ -55,7 +56,7 @@ def parse(text: str) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-#: Values of one JSON text that a server parses: so many take some 60 ms, in which no other thread runs.
+#: Values of one JSON text that a server parses. Parsing as many takes some 60 ms, in which no other thread runs.
 VALUES_MAX = 250_000
 
 
@@ -65,7 +66,7 @@ def has_more_values(text: bytes, most: int) -> bool:
     A parser holds the interpreter until it has read a whole text, and some millions of empty objects take seconds and
     a hundred times the text's memory.
     """
-    # of texts that are not JSON either; the commas and brackets in strings make it too many, never too few
+    # an upper bound, for any text: commas and brackets inside strings are counted too
     if 1 + sum(map(text.count, _STRUCTURE)) <= most:
         return False
     n_values, at = 1, 0
@@ -83,7 +84,7 @@ _STRUCTURE = (b",", b"[", b"{")
 
 
 def _string_end(text: bytes, at: int) -> int:
-    """Where the string ends whose first character is at `at`."""
+    """The end of the string whose first character is at `at`."""
     while (quote := text.find(b'"', at)) >= 0:
         part = text[at:quote]
         n_backslashes = len(part) - len(part.rstrip(b"\\"))
@@ -110,9 +111,11 @@ def _plain_loads(text: bytes) -> Any:
 def _plain_dumps(value: Any) -> bytes:
     try:
         return _ENCODE(value).encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell and UTF-8 cannot
+    except UnicodeEncodeError:
+        # half a surrogate pair, which JSON can spell and UTF-8 cannot
         return json.dumps(value, separators=(",", ":"), default=_refuse).encode()
-    except ValueError:  # NaN and infinities have no JSON form; here they are null, as orjson has it
+    except ValueError:
+        # NaN and infinities have no JSON form; here they are null, as orjson has it
         return _ENCODE(_finite(value)).encode()
 
 
@@ -157,7 +160,8 @@ def _fast_loads(text: bytes) -> Any:
 def _fast_dumps(value: Any) -> bytes:
     try:
         made: bytes = _orjson.dumps(value)
-    except TypeError:  # integers beyond 64 bits, half a surrogate pair, keys that are not text
+    except TypeError:
+        # integers beyond 64 bits, half a surrogate pair, keys that are not text
         return _plain_dumps(value)
     return made
 

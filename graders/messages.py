@@ -1,4 +1,4 @@
-"""Rendered messages: what a judge or a model reads."""
+"""Rendered messages, as a judge or a sampled model reads them."""
 
 from __future__ import annotations
 
@@ -54,15 +54,16 @@ class Message:
 
 
 def with_text(messages: tuple[Message, ...], text: str) -> tuple[Message, ...]:
-    """The messages with one more text of the user at their end.
+    """The messages, with a text of the user added at the end.
 
-    It goes into the last message where that is the user's: many chat templates refuse two of one role in a row.
+    The text joins the last message if that is the user's: many chat templates refuse two messages of one role in a row.
     """
     last = messages[-1] if messages else None
     if last is None or last.role != "user":
         return (*messages, Message("user", (TextPart(text),)))
     *before, end = last.parts
-    if isinstance(end, TextPart):  # a single text goes out as a plain string, which has the widest support
+    # a single text is sent as a plain string, which has the widest support
+    if isinstance(end, TextPart):
         parts = (*before, TextPart(f"{end.text}\n\n{text}"))
     else:
         parts = (*last.parts, TextPart(text))

@@ -1,6 +1,6 @@
-"""Small pieces of HTML by which objects show themselves in a notebook.
+"""Small pieces of HTML that notebooks show for an object.
 
-They take the page's own colours, light or dark, and every text in them is escaped: it may be a model's.
+They use the page's own colours, light or dark. Every text is escaped, since it may be a model's output.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-#: Characters of a text, and of a block of text.
+#: Characters shown of a text, and of a block of text.
 TEXT_MAX, BLOCK_MAX = 300, 4000
 
 _TABLE = "border-collapse:collapse;color:inherit;background:transparent"
@@ -26,7 +26,7 @@ def table(title: str, rows: Iterable[tuple[object, ...]]) -> str:
 
 
 def block(title: str, text: str) -> str:
-    """A text as it is, its beginning where it is long."""
+    """A text under its title; a long one is cut to its beginning."""
     return (
         f'<div style="color:inherit"><b>{_text(title)}</b>'
         f'<pre style="color:inherit;background:transparent;white-space:pre-wrap">{_shown(text, BLOCK_MAX)}</pre></div>'
@@ -38,6 +38,6 @@ def _text(value: object) -> str:
 
 
 def _shown(text: str, most: int) -> str:
-    # a lone surrogate could not be sent to the page
+    # a lone surrogate cannot be encoded for the page
     text = text.encode("utf-8", "replace").decode()
     return escape(text if len(text) <= most else text[: most - 1] + "…")

@@ -1,4 +1,4 @@
-"""Grader types and metrics of other distributions, found by their entry points.
+"""Grader types and metrics of other distributions, found by entry points.
 
 A distribution offers its own in its pyproject.toml:
 
@@ -8,7 +8,7 @@ A distribution offers its own in its pyproject.toml:
     [project.entry-points."graders.metrics"]
     jaccard = "acme_graders.jaccard"
 
-They are looked up when a name is not one of this project's, so that a start costs nothing.
+Entry points are read only when a name is not one of this project's, so that imports stay fast.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Plugin:
     """One entry point.
 
     Attributes:
-        home: Where it is, as the entry point says: `module:name`, or a module.
+        home: The entry point's value: `module:name`, or a module.
         distribution: Name and version of the distribution that it comes with, such as `acme-graders 1.2`.
     """
 
@@ -32,7 +32,7 @@ class Plugin:
 
 @cache
 def installed(group: str) -> dict[str, Plugin]:
-    """Name -> plugin, for an entry-point group. Of two with one name the first found counts."""
+    """Name -> plugin, for an entry-point group. The first found wins where two have one name."""
     from importlib.metadata import entry_points
 
     found: dict[str, Plugin] = {}

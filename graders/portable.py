@@ -18,14 +18,15 @@ def lock(fd: int) -> None:
     """
     try:
         import fcntl
-    except ImportError:  # Windows
+    except ImportError:
+        # Windows
         _lock_by_region(fd)
     else:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-#: Where Windows locks a byte: far behind any content, since a locked byte cannot be read by others. Far out also by its
-#: lower 32 bits, in case a C runtime looks at these alone.
+#: Offset of the byte that is locked on Windows. It lies far behind any content, since others cannot read a locked
+#: byte, and so do its lower 32 bits, in case a C runtime uses these alone.
 _LOCKED_BYTE = 2**40 + 2**31 - 2
 
 
@@ -43,20 +44,22 @@ def _lock_by_region(fd: int) -> None:
 
 
 def open_flags() -> int:
-    """Flags for `os.open` of files that hold bytes as they are."""
+    """Flags for `os.open` that keep bytes unchanged, without translated line ends."""
     return getattr(os, "O_BINARY", 0)
 
 
 def sync_folder(path: str) -> None:
-    """Bring the names in a file's folder to the disk: a new name outlives a power cut only then."""
+    """Sync the folder of a file to disk; a new or changed name survives a power cut only after that."""
     try:
         fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-    except PermissionError:  # a folder that may be written and not read; on Windows, any folder
+    except PermissionError:
+        # a folder that may be written and not read; on Windows, any folder
         return
     try:
         os.fsync(fd)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no such call
+        # some file systems cannot sync folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
         os.close(fd)

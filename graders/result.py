@@ -1,4 +1,4 @@
-"""What comes out: Score (inside), RunResult (for callers), and the service's JSON at the edge."""
+"""Results: Score (of a kind), RunResult (for callers), and the service's JSON (`to_wire`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from graders.errors import GradeError
 from graders.usage import Usage
 
-#: The wire's `metadata.errors`, in its order: every flag and details field, as it stands when nothing failed.
+#: The wire's `metadata.errors`, in its order: every flag and details field, with its value when nothing failed.
 NO_ERRORS: MappingProxyType[str, bool | str | None] = MappingProxyType(
     {
         "formula_parse_error": False,
@@ -39,15 +39,16 @@ NO_ERRORS: MappingProxyType[str, bool | str | None] = MappingProxyType(
         "endpoint_grader_safety_check_error": False,
     }
 )
-#: Its true-or-false fields.
+#: The true-or-false fields of NO_ERRORS.
 FLAGS = tuple(name for name, value in NO_ERRORS.items() if value is False)
 
-_NOTHING: Mapping[str, Any] = {}  # a plain dict, so that results can be pickled
+# a plain dict, so that results can be pickled
+_NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Tokens of one judge call: the model that was asked for, the one that answered, and what it used."""
+    """Tokens of one judge call: the model that was asked for, the one that answered, and its usage."""
 
     model: str
     sampled_model: str
@@ -55,14 +56,14 @@ class Spent:
 
 
 class Score(NamedTuple):
-    """What a kind makes of one row. A tuple, since one is made for every row and a tuple is the cheapest value.
+    """The score that a kind gives one row. A tuple, the cheapest value, since there is one for every row.
 
     Attributes:
         value: The reward, finite, never clamped here.
-        sub_rewards: multi only: key -> what the formula took for that grader, 0.0 where it failed.
-        failures: multi only: what went wrong in its graders.
+        sub_rewards: multi only: key -> the value that the formula used for that grader, 0.0 where it failed.
+        failures: multi only: the errors of its graders.
         spent: One entry a judge call.
-        provenance: What made the number and is not known from the spec alone (sandbox tier, judge, rung ...).
+        provenance: What made the number, as far as the spec alone does not say it (sandbox tier, judge, mode ...).
         failed_members: multi only: key -> why that grader has no reward.
     """
 
@@ -97,7 +98,7 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What all results of one compiled grader share."""
+    """The fields that all results of one compiled grader share."""
 
     name: str
     type: str
@@ -105,17 +106,17 @@ class Identity:
 
 
 class RunResult(NamedTuple):
-    """One graded row. A tuple underneath: a batch makes one for each row, and nothing is cheaper.
+    """One graded row. A tuple, the cheapest value, since a batch makes one for each row.
 
     Attributes:
         reward: A finite float. 0.0 when the row failed - so look at `ok` before you learn from it.
-        failures: What went wrong, as errors; empty when nothing did.
+        failures: The errors of this row; empty when there are none.
         execution_time: Seconds; see Metadata.
         id: The row's id, "" when it has none.
-        identity: What it shares with every result of its grader.
+        identity: The fields that it shares with every result of its grader.
         score: Sub rewards, judge calls and provenance as the kind found them. The number itself is `reward`.
-        waited: Seconds of execution_time in which nobody worked on the row: its questions stood behind those of other
-            rows, or paused between attempts. The rest is what the slowest of its judges and programs took.
+        waited: Seconds of execution_time in which the row waited: in a queue behind other rows, or between attempts.
+            The rest is the time of the slowest of its judges and programs.
     """
 
     reward: float
@@ -149,7 +150,7 @@ class RunResult(NamedTuple):
 
     @property
     def failed_members(self) -> dict[str, str]:
-        """key -> flag of each grader of a multi that failed: the 0.0 in its place is no score."""
+        """key -> flag of each grader of a multi that failed; the 0.0 in `sub_rewards` for it is not a score."""
         return {key: failure.flag for key, failure in self.score.failed_members.items()}
 
     @property
@@ -164,12 +165,12 @@ class RunResult(NamedTuple):
 
     @property
     def spent(self) -> tuple[Spent, ...]:
-        """Tokens of every judge call of this row, those that failed included."""
+        """Tokens of every judge call of this row, failed calls included."""
         return self.score.spent + tuple(spent_before(self.failures)) if self.failures else self.score.spent
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What made the number: engine and metric versions and options, sandbox tier, judge, rung. Not on the wire."""
+        """How the number was made: engine and metric versions and options, sandbox tier, judge. Not on the wire."""
         return _joined(self.identity.provenance, self.score.provenance)
 
     @property
@@ -226,7 +227,8 @@ class RunResult(NamedTuple):
         total = _total(spent)
         return {
             "reward": self.reward,
-            "metadata": {  # as in Metadata, which would be made for nothing here
+            # the fields of Metadata, without making one
+            "metadata": {
                 "name": self.identity.name,
                 "type": self.identity.type,
                 "errors": self.errors,
@@ -243,7 +245,7 @@ class RunResult(NamedTuple):
 
 
 def spent_before(failures: Iterable[GradeError]) -> list[Spent]:
-    """What the judge calls that failed had used by then."""
+    """Tokens of the judge calls that failed."""
     return [
         Spent(failure.model or "", failure.model or "", failure.usage)
         for failure in failures
@@ -252,7 +254,7 @@ def spent_before(failures: Iterable[GradeError]) -> list[Spent]:
 
 
 def _joined(known: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """Two nested mappings as one: of a multi's graders, some say what made the number at compile time, some per row."""
+    """Two nested mappings merged: some graders of a multi give their provenance at compile time, some per row."""
     joined = dict(known)
     for key, value in found.items():
         nested = isinstance(value, Mapping) and isinstance(joined.get(key), Mapping)

@@ -17,7 +17,7 @@ class Row:
     Attributes:
         sample: See graders.shapes.
         item: The dataset row's fields.
-        id: The caller's name of the row; "" when it has none. Rows are known by id, never by position.
+        id: The caller's name for the row; "" when it has none. Rows are identified by id, never by position.
     """
 
     __slots__ = ("id", "item", "sample")

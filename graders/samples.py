@@ -1,7 +1,7 @@
-"""A model output as the service shows it to graders.
+"""Model outputs in the form that the service gives to graders.
 
-A Sample has the keys `output_text`, `output_json`, `output_tools` and `choices`. What has to be worked out (parsing
-JSON, building `choices`) is worked out when it is first read.
+A Sample has the keys `output_text`, `output_json`, `output_tools` and `choices`. Derived values (parsed JSON,
+`choices`) are computed when they are first read.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Any, NoReturn
 from graders.errors import SampleParseError
 from graders.jsontext import parse
 
-#: The keys that a sample object is known by; every python grader may rely on them.
+#: The keys of a sample object; every python grader may rely on them.
 SAMPLE_KEYS = ("choices", "output_text", "output_json", "output_tools")
-#: Types of parts that must have a text.
+#: Types of content parts that must have a text.
 _TEXT_PARTS = ("text", "output_text")
-#: What holds keys; a plain dict is told first, which is four times quicker than an abstract class alone.
+#: The types of JSON objects. `dict` stands first, since its check is four times faster than an abstract class's.
 OBJECT = (dict, Mapping)
 
 
 class Sample(dict[str, Any]):
-    """The service's view of one model output; absent keys are derived on first look."""
+    """The service's view of one model output; absent keys are derived when first read."""
 
     __slots__ = ()
 
@@ -30,12 +30,13 @@ class Sample(dict[str, Any]):
         if derive is None:
             raise KeyError(key)
         value = derive(self)
-        if key != "output":  # an alias is looked up, never stored: python graders must not see it
+        # the alias is never stored: python graders must not see it
+        if key != "output":
             self[key] = value
         return value
 
     def complete(self) -> dict[str, Any]:
-        """A plain dict with all keys that python graders see; what cannot be derived is None, and no tools are [].
+        """A plain dict with all keys that python graders see: None for a key that cannot be derived, [] for no tools.
 
         Raises:
             SampleParseError: the row has no sample.
@@ -47,7 +48,7 @@ class Sample(dict[str, Any]):
 
 
 class NoSample(Sample):
-    """The sample of a row that has none: fine for a grader that reads the item alone, an error when it is read."""
+    """The placeholder of a row without a sample: reading it is an error, so graders of the item alone work."""
 
     __slots__ = ()
 
@@ -104,7 +105,7 @@ _DERIVED: dict[str, Callable[[Sample], Any]] = {
     "output_json": _output_json,
     "output_tools": _output_tools,
     "choices": _choices,
-    # stands in the public reference's own reinforcement example; validate warns, strict refuses
+    # the public reference's own reinforcement example uses it; validate warns, strict refuses
     "output": lambda sample: sample["output_text"],
 }
 
@@ -129,7 +130,7 @@ def text_of(content: Any) -> str:
 
 
 def _text_of_part(part: Any) -> str:
-    """The text of one part; "" of images, calls and others that are no text."""
+    """The text of one part; "" for images, calls and other parts without text."""
     if isinstance(part, str):
         return part
     if not isinstance(part, OBJECT):

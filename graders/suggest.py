@@ -1,13 +1,16 @@
-"""What was probably meant."""
+"""Suggestions for misspelt words."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from itertools import islice
 
-WORD_MAX_CHARS = 200  # longer ones are no names; comparing takes their lengths' product
-KNOWN_MAX = 20_000  # names that are compared, some 10 ms of them
-LIKENESS = 60.0  # percent, by rapidfuzz's ratio
+#: Characters of a word that is compared. Longer ones are no names, and comparing takes the product of the lengths.
+WORD_MAX_CHARS = 200
+#: Known names that are compared; as many take some 10 ms.
+KNOWN_MAX = 20_000
+#: The least similarity of a suggestion, in percent by rapidfuzz's ratio.
+LIKENESS = 60.0
 
 
 def closest(word: object, known: Iterable[str]) -> str:

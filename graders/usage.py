@@ -20,7 +20,7 @@ class Usage:
 
     @property
     def n_tokens(self) -> int:
-        """Tokens asked and answered; 0 for what the server did not say."""
+        """Prompt and completion tokens together; a count that the server did not report is 0."""
         return (self.prompt_tokens or 0) + (self.completion_tokens or 0)
 
     def to_wire(self) -> dict[str, int | None]:
@@ -37,8 +37,8 @@ def _add(left: int | None, right: int | None) -> int | None:
     return right if left is None else left if right is None else left + right
 
 
-#: Nothing was reported.
+#: The usage of a call whose server reported none.
 NO_USAGE = Usage()
 
-#: Of an answer that took no request.
+#: The usage of an answer that took no request.
 ZERO_USAGE = Usage(0, 0, 0, 0, 0)

@@ -1,10 +1,10 @@
-"""What users hold, in JSON's terms: one meaning of NumPy, pandas, dates, decimals and enums at every door.
+"""Python values in JSON's terms: NumPy, pandas, dates, decimals and enums mean the same wherever rows come in.
 
     json_value(np.int64(4))            4
     json_value(Decimal("1.10"))        "1.10"
     json_value({"a": float("nan")})    {"a": None}
 
-A value without a JSON form is refused with the name of its field; nothing is ever turned into a text by `str`.
+A value without a JSON form is refused, with the name of its field; `str()` is never applied to one.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 from graders.errors import SampleParseError
 
 _AS_IT_IS = frozenset((str, int, bool, type(None)))
-# pandas' missing values; `!=` of pd.NA has no truth value, so they are known by the names of their types.
+# pandas' missing values, by the names of their types, since `!=` of pd.NA has no truth value.
 _MISSING = frozenset(("NaTType", "NAType"))
 
 
 def json_value(value: Any, where: object = "value") -> Any:
-    """The value as JSON types have it.
+    """The value in JSON types.
 
     NaN, NaT and NA are null. Decimals and UUIDs are their text, dates and times ISO 8601, enums their value, bytes
     UTF-8 text or else base64. NumPy scalars, arrays of any shape and tensors are numbers and lists; a tensor of one
@@ -78,7 +78,7 @@ def _key(key: Any, where: object) -> str:
 
 
 def _of_library(value: Any, where: object) -> Any:
-    """Values of other libraries and the rarer ones of the standard library, known by what they can do."""
+    """Values of other libraries and rarer ones of the standard library, recognised by their attributes."""
     kind = type(value)
     if kind.__name__ in _MISSING:
         return None

@@ -1,4 +1,4 @@
-"""What a judge has to answer with, and the reading of one answer."""
+"""Verdicts: the JSON that a judge must answer with, and the reader of an answer."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _STEPS: dict[str, Any] = {
         "additionalProperties": False,
     },
 }
-# In the message on a wrong one: an answer may hold thousands of those.
+# In the message about a wrong label: a spec may have thousands of labels.
 LABELS_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a judge must answer with: `{"steps": [...], "result": ...}`, the schema of the hosted notebook.
+    """The required form of an answer: `{"steps": [...], "result": ...}`, the schema of the hosted notebook.
 
     Attributes:
         labels: The allowed labels; empty for a score.
-        range: Inclusive bounds of a score; told to the judge, applied by the kind (a judge may overshoot).
+        range: Inclusive bounds of a score; stated to the judge and applied by the kind, since a judge may overshoot.
         steps: Whether reasoning steps are asked for before the result (the hosted way), or the result alone.
     """
 
@@ -99,5 +99,5 @@ def _shown(value: object) -> str:
 
 
 def parse_error(error: Ambiguous, text: str) -> ModelParseError:
-    """The flag for an answer that holds no single valid verdict."""
+    """The error for an answer without a single valid verdict."""
     return ModelParseError(f"the judge's answer was not used: {error}", text)

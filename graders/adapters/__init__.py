@@ -1,7 +1,7 @@
-"""One spec as the reward of whatever trains or evaluates: each file translates one framework's signature.
+"""Adapters of graders to training and evaluation frameworks: each file has one framework's signature.
 
-Nothing here imports a framework before it calls us. Every adapter compiles once, grades through `run_batch` or
-`arun`, takes the ground truth by an explicit map, and says what becomes of a failed row: never a silent 0.
+No adapter imports a framework before it is used. Each compiles once, grades by `run_batch` or `arun`, takes the ground
+truth by an explicit map, and defines the result of a failed row, which is never a silent 0.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from graders.errors import GradeError, SampleParseError
 if TYPE_CHECKING:
     from graders.result import RunResult
 
-#: How a framework's fields become the item: a map {item key: field}, or a function of all fields.
-#: None takes every field as it is.
+#: The mapping of a framework's fields to the item: {item key: field}, or a function of all fields.
+#: None uses all fields unchanged.
 ItemMap: TypeAlias = Mapping[str, str] | Callable[[Mapping[str, Any]], Mapping[str, Any]] | None
 
 
 class RowFailed(GradeError):
-    """A row could not be graded, and the framework has no way to say so: `result` holds the flags and why."""
+    """Raised for a failed row where the framework has no value for one; `result` has the flags and errors."""
 
     def __init__(self, result: RunResult) -> None:
         self.result = result
@@ -33,7 +33,7 @@ def item_of(fields: Mapping[str, Any], item: ItemMap) -> Mapping[str, Any]:
     """The item of one row.
 
     Raises:
-        KeyError: the map names a field that the row does not have; the message lists those it has.
+        KeyError: the map names a field that the row lacks; the message lists its fields.
     """
     if item is None:
         return fields
@@ -50,7 +50,7 @@ def item_of(fields: Mapping[str, Any], item: ItemMap) -> Mapping[str, Any]:
 def rows_of(samples: Sequence[Any], columns: Mapping[str, Any], item: ItemMap) -> Iterable[dict[str, Any]]:
     """Rows for `run_batch` from a list of samples and columns of the same length.
 
-    Columns are lists, tuples, or arrays and tensors (what has `tolist`); other values are left out.
+    Columns are lists, tuples, or arrays and tensors (objects with `tolist`); other values are ignored.
     """
     n = len(samples)
     lists = {name: column for name, values in columns.items() if len(column := _column(values)) == n}
@@ -69,7 +69,7 @@ def _column(values: Any) -> Sequence[Any]:
 
 
 def decoded(special: SpecialTokens, text: str, prompt: str = "") -> Any:
-    """The answer in a decoded text, or why it is not known: a sample either way."""
+    """The sample in a decoded text: the answer, or the error that makes it unreadable."""
     try:
         return special.answer(text, prompt)
     except SampleParseError as error:
@@ -80,7 +80,7 @@ def reward_of(result: RunResult) -> float:
     """The reward of a graded row.
 
     Raises:
-        RowFailed: it was not graded.
+        RowFailed: the row failed.
     """
     if not result.ok:
         raise RowFailed(result)

@@ -1,4 +1,4 @@
-"""Answers in decoded text: what a tokenizer writes around them is taken off, and never graded.
+"""Extracts answers from decoded text, without prompt and special tokens.
 
 special = SpecialTokens(tokenizer)
 special.answer("Paris<|im_end|>")                      "Paris"
@@ -13,7 +13,7 @@ from typing import Any
 
 from graders.errors import SampleParseError
 
-# What the tokenizers of common models write at an end, for the case that nobody says which tokens there are.
+# End tokens of common models' tokenizers, for texts whose special tokens are unknown.
 _LOOKALIKE = re.compile(
     r"(?:<\|[^|<>\s]{1,40}\|>|<｜[^｜<>]{1,40}｜>|</?s>|<(?:pad|eos|bos|end_of_turn|start_of_turn)>)\s*\Z"
 )
@@ -23,8 +23,8 @@ class SpecialTokens:
     """The texts of a tokenizer's special tokens.
 
     Args:
-        tokens: The texts, or a tokenizer, which has them as `all_special_tokens`; () when there are none in the text;
-            None: not known, and a text that ends in what looks like one is refused.
+        tokens: The texts, or a tokenizer with `all_special_tokens`; () when texts have none; None: unknown, and a
+            text that ends in a likely special token is refused.
     """
 
     def __init__(self, tokens: Any = None) -> None:
@@ -38,7 +38,7 @@ class SpecialTokens:
         """The answer in a decoded text, without the prompt before it and the special tokens after it.
 
         Raises:
-            SampleParseError: the text does not begin with the prompt, or has special tokens that were not named.
+            SampleParseError: the text does not begin with the prompt, or ends in unknown special tokens.
         """
         text = self._after(prompt, text)
         if self._known:
@@ -52,7 +52,7 @@ class SpecialTokens:
         return text
 
     def _end(self, text: str) -> int:
-        """Where the special tokens at the end begin. By hand: an expression would try each of many tokens as the first."""
+        """The start of the special tokens at the end. A loop, since a regex would try every token as the first."""
         end = len(text)
         while True:
             last = end
@@ -67,7 +67,7 @@ class SpecialTokens:
         if text.startswith(prompt):
             return text[len(prompt) :]
         if self._known:
-            # padding or a begin token that only one of the two has
+            # without padding or begin tokens that only one of the two has
             bare, wanted = self._starts.sub("", text, count=1), self._starts.sub("", prompt, count=1)
             for candidate in (text, bare):
                 for beginning in (prompt, wanted):

@@ -5,8 +5,8 @@
         row.evaluation_result = EvaluateResult(**evaluate(row))
         return row
 
-with `evaluate = evaluator("spec.json")`. The sample is the row's messages; the item holds `ground_truth` and the row's
-input metadata, unless a map says otherwise. A failed row has `is_score_valid` false and says why: eval-protocol leaves it out.
+with `evaluate = evaluator("spec.json")`. The sample is the row's messages; by default the item holds `ground_truth` and
+the row's input metadata. A failed row has `is_score_valid` false and a reason; eval-protocol excludes it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Inspect (inspect_ai): `Task(..., scorer=grader_scorer("spec.json"))`.
 
-The sample is the completion; the item holds the sample's metadata, `input`, and `target` (its text), unless a map says
-otherwise. A failed row is `Score.unscored()`, which Inspect leaves out of its metrics.
+The sample is the completion; by default the item holds the sample's metadata, `input`, and `target` (its text). A
+failed row is `Score.unscored()`, which Inspect excludes from its metrics.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     app = graders.adapters.nemo_gym.app("spec.json", item={"answer": "expected_answer"})
 
-`POST /verify` gets `responses_create_params` and `response` (a Responses API object) and whatever else the dataset row
-holds; it answers with the same body, `reward`, and `reward_components` for a multi. `POST /seed_session` is answered with
-{}. A failed row is a 422 that says why: a number would be learned from.
+`POST /verify` gets `responses_create_params`, `response` (a Responses API object) and the other fields of the dataset
+row. It answers with the same body, `reward`, and `reward_components` for a multi. `POST /seed_session` answers {}. A
+failed row is a 422 with the reason, since the model would learn from any number.
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@
     # or a server, for --reward.remote_url http://127.0.0.1:5000/get_reward
     app = graders.adapters.openrlhf.app("spec.json")        # uvicorn my_server:app --port 5000
 
-Queries hold prompt and response as they were decoded, special tokens included; the sample is what follows the prompt. A
-query that does not begin with its prompt is a failed row, and so is one that ends in what looks like a special token,
-unless `special_tokens=` says which there are: their texts, or the tokenizer. The label becomes item["label"]. A failed
-row raises RowFailed, over HTTP it is a 422 that says so: OpenRLHF has no way to leave a row out.
+Queries hold prompt and response as decoded text, special tokens included; the sample is the text after the prompt. A
+query that does not begin with its prompt fails, and so does one that ends in a likely special token, unless
+`special_tokens=` has the known ones: their texts, or the tokenizer. The label becomes item["label"]. A failed row
+raises RowFailed, over HTTP it is a 422, since OpenRLHF cannot exclude a row.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from graders.jsontext import parse
 
 
 def _grading(spec: object, item: ItemMap, backends: Backends | None, tokens: Any) -> Callable[..., Any]:
-    """(queries, prompts, labels) -> what OpenRLHF wants, in plain numbers."""
+    """(queries, prompts, labels) -> OpenRLHF's result, in plain numbers."""
     return partial(_graded, graders.compile(spec, backends=backends), item, SpecialTokens(tokens))
 
 
@@ -46,10 +46,11 @@ def _graded(
 def reward_func_of(
     spec: object, *, item: ItemMap = None, backends: Backends | None = None, special_tokens: Any = None
 ) -> Callable[..., dict[str, Any]]:
-    """OpenRLHF's reward_func(queries, prompts, labels): a dict of tensors; can be pickled. torch is imported when called.
+    """OpenRLHF's reward_func(queries, prompts, labels) -> dict of tensors. It can be pickled and imports torch when
+    called.
 
     Args:
-        special_tokens: As for SpecialTokens: what OpenRLHF's decoding leaves around prompt and answer.
+        special_tokens: As for SpecialTokens: tokens that OpenRLHF's decoding leaves around prompt and answer.
     """
     return partial(_tensors, _grading(spec, item, backends, special_tokens))
 
@@ -67,7 +68,7 @@ def _tensors(
 def app(
     spec: object, *, item: ItemMap = None, backends: Backends | None = None, special_tokens: Any = None
 ) -> Any:
-    """An ASGI app that answers POST / and /get_reward with {rewards, scores, extra_logs}; arguments as reward_func_of."""
+    """An ASGI app for POST / and /get_reward, which answer {rewards, scores, extra_logs}. Arguments: see reward_func_of."""
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
     from starlette.requests import Request

@@ -6,9 +6,8 @@
         def grader_item(self):
             return {"answer": self.answer}
 
-The cookbook's step adds `float(check_answer(text))` to its format term, so `check_answer` gives the reward itself; with
-`passing` set it says whether the reward reaches that. A failed row raises RowFailed: the cookbook has no way to leave a
-row out.
+The cookbook's step adds `float(check_answer(text))` to its format term, so `check_answer` returns the reward itself, or
+with `passing` whether the reward reaches that. A failed row raises RowFailed, since the cookbook cannot exclude a row.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from graders.engine.grader import Grader
 
 
 class GradedProblem:
-    """Mix in before ProblemEnv. Set `grader`; say in `grader_item` what the item is.
+    """A mixin that stands before ProblemEnv. Subclasses set `grader` and define `grader_item`.
 
     Attributes:
         grader: A compiled grader, shared by all problems.
         special: Special tokens that the renderer leaves at the end of an answer.
-        passing: The reward from which an answer counts as right; None: partial credit counts.
+        passing: The least reward of a right answer; None: rewards give partial credit.
     """
 
     grader: Grader

@@ -1,7 +1,8 @@
 """TRL (GRPO, RLOO): `reward_funcs=reward_func(spec, item={"answer": "answer"})`.
 
 TRL calls reward functions by keyword with the prompts, the completions (texts, or lists of chat messages) and every
-column of the dataset, and wants one float or None a completion. A failed row is None, which TRL leaves out of the sum.
+column of the dataset, and expects a float or None per completion. A failed row is None, which TRL excludes from the
+sum.
 
     from graders.adapters.trl import reward_func
     trainer = GRPOTrainer(..., reward_funcs=reward_func("spec.json", item={"answer": "solution"}))
@@ -30,8 +31,8 @@ def reward_func(
 
     Args:
         spec: As for graders.compile.
-        item: Where the item comes from: {item key: dataset column}, a function of the columns, None for all columns.
-        name: What TRL logs it under; the grader's name when left out. Sub-rewards are logged as name/key.
+        item: The source of the item: {item key: dataset column}, a function of the columns, None for all columns.
+        name: The name in TRL's logs; default: the grader's. Sub-rewards are logged as name/key.
     """
     return _named(_reward, graders.compile(spec, backends=backends), item, name)
 

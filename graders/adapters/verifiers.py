@@ -1,4 +1,4 @@
-"""verifiers v1: a spec as a reward or a metric of a task.
+"""verifiers v1: a grader as a reward or a metric of a task.
 
     class MyTask(vf.Task):
         @vf.reward(weight=1.0)
@@ -26,7 +26,7 @@ def reward_of(
     """An async (task, trace) -> float for @vf.reward or @vf.metric.
 
     Args:
-        item: Makes the item of the task.
+        item: Returns the item of a task.
     """
     grader = graders.compile(spec, backends=backends)
 

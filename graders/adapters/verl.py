@@ -4,8 +4,8 @@
     from graders.adapters.verl import compute_score_of
     compute_score = compute_score_of("spec.json")
 
-The item holds `ground_truth`, `data_source` and everything in `extra_info`, unless a map says otherwise. A failed row
-raises RowFailed: verl has no way to leave a row out, and a made-up number would be learned from.
+By default the item holds `ground_truth`, `data_source` and everything in `extra_info`. A failed row raises RowFailed,
+since verl cannot exclude a row and the model would learn from any number.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from graders.engine.grader import Grader
 
 
 class VerlScore(dict[str, float]):
-    """`score`, and one key a sub-reward: what verl's naive, batch and DAPO managers read.
+    """`score`, and one key a sub-reward, for verl's naive, batch and DAPO managers.
 
-    The PRIME manager reads a number or `result[0]`; a plain dict would raise there, and that manager answers an
-    exception with 0.0 for the whole batch. So `result[0]` is the score too, without being one of the keys.
+    The PRIME manager reads a number or `result[0]`. A plain dict would raise there, which that manager turns into 0.0
+    for the whole batch. So `result[0]` is the score too, without being one of the keys.
     """
 
     def __missing__(self, key: object) -> float:
@@ -39,11 +39,11 @@ def compute_score_of(
 ) -> Callable[..., VerlScore]:
     """verl's compute_score(data_source, solution_str, ground_truth, extra_info=None, **kwargs).
 
-    Returns a function whose result has `score` and one key a sub-reward, the same keys for every row, as verl wants
+    Returns a function whose result has `score` and one key a sub-reward, the same keys for every row, as verl requires
     (see VerlScore). It can be pickled.
 
     Args:
-        special_tokens: As for SpecialTokens: taken off the end of `solution_str`.
+        special_tokens: As for SpecialTokens: removed from the end of `solution_str`.
     """
     return partial(
         _compute_score, graders.compile(spec, backends=backends), item, SpecialTokens(special_tokens)

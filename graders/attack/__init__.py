@@ -1,1 +1,1 @@
-"""Attacks: samples that are wrong by construction, in families, and the search for those that a grader pays."""
+"""Attacks: families of samples that are wrong by construction, and a search for those that a grader rewards."""

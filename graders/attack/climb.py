@@ -1,4 +1,4 @@
-"""What a policy would drift to: wrong samples changed and joined round by round, keeping those that are paid most."""
+"""Simulated optimisation by a policy: wrong samples are changed and joined in rounds, keeping the best rewarded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from graders.engine.backends import Backends
 from graders.engine.compile import compile
 
 ROWS = 6
-#: Samples of a row that go into the next round, and new ones that are made of them.
+#: Samples of a row that are kept for the next round, and new ones made from them.
 KEPT = 8
 BORN = 16
 #: Characters of a sample.
@@ -28,11 +28,11 @@ LONGEST = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The state after so many samples.
+    """The state after a number of samples.
 
     Attributes:
-        n_samples: Graded so far, over all rows.
-        share: The mean over rows of the best wrong sample's part of the gold's reward.
+        n_samples: Number of graded samples so far, over all rows.
+        share: The best wrong sample's fraction of the gold's reward, averaged over rows.
     """
 
     n_samples: int
@@ -55,19 +55,20 @@ def climb(
     seed: int = 0,
     backends: Backends | None = None,
 ) -> Climb:
-    """How the best reward of wrong samples grows with the samples that are spent, as in training.
+    """The growth of the best reward of wrong samples with the number of samples, as in training.
 
-    Every sample is without the row's answer. The first ones are the attack's; then those that are paid most are changed (a part
-    dropped, repeated or moved, two joined). The gold's reward that is reached, and how soon, says what a policy would find.
+    No sample contains the row's answer. The first ones are the attack's; then the best rewarded are changed (a part
+    dropped, repeated or moved, two joined). How much of the gold's reward is reached, and how soon, shows what a
+    policy would find.
 
     Args:
-        rows: As for check_reward; the first ROWS (6) whose gold is a text are taken.
-        budget: The most samples to grade, golds aside.
+        rows: As for check_reward; the first ROWS (6) whose gold is a text are used.
+        budget: Largest number of samples to grade, without golds.
 
     Raises:
         SpecError: the spec is not valid.
         ValueError: a row lacks a gold, two share an id, or the spec asks a judge.
-        CannotCheck: the sandbox could not be used, so that nothing is known.
+        CannotCheck: the sandbox could not be used, so that there is no result.
     """
     grader = compile(spec, backends=backends)
     if any(leaf.judge() is not None for leaf in grader.spec.leaves().values()):
@@ -108,7 +109,7 @@ def _first(bench: Bench, row: CheckRow) -> Iterator[str]:
 
 
 def _changed(row: CheckRow, texts: list[str], chance: random.Random) -> Iterator[str]:
-    """New samples from those that are paid most."""
+    """New samples from the best rewarded ones."""
     if not texts:
         return
     made: dict[str, None] = {}

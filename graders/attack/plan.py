@@ -1,4 +1,4 @@
-"""The plan of an attack: wrong samples, in an order in which a small budget sees all families."""
+"""The plan of an attack: wrong samples, ordered so that a small budget covers all families."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Attempt:
 
 
 def most_of(bench: Bench) -> float:
-    """The share of the gold's reward from which on a sample that has nothing of the gold is an exploit."""
+    """The fraction of the gold's reward from which a sample without anything of the gold is an exploit."""
     compares = any(leaf.compared() for leaf in bench.grader.spec.leaves().values())
     return MOST if compares or bench.judged else MOST_OF_PROGRAM
 
 
 def planned(bench: Bench, rows: Sequence[CheckRow], families: Iterable[str]) -> Iterator[Attempt]:
-    """The samples of an attack: of each row and family one after the other, so that a small budget sees all families."""
+    """The samples of an attack, taken from rows and families in turn, so that a small budget covers all families."""
     spec = bench.grader.spec
     most = most_of(bench)
     scene = Scene(bench.rows, constants(spec), json.dumps(spec.to_json()), bench.judged, verdicts(spec))

@@ -1,4 +1,4 @@
-"""Samples that a model proposes. Only those are tried that have nothing of the row's answer in them, so that they are wrong."""
+"""Samples that a model proposes. Only those without anything of the row's answer are tried, since they are wrong."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _question(bench: Bench, row: CheckRow) -> str:
 
 
 def _samples(text: str) -> Iterator[tuple[str, str]]:
-    """The proposals in a model's answer, which may stand in a fence; none where it has another form."""
+    """The proposals in a model's answer, which may be in a code fence; none for an answer of another form."""
     found: Any = object_of(text[text.find("{") : text.rfind("}") + 1])
     listed = found.get("samples") if isinstance(found, dict) else None
     for one in (listed if isinstance(listed, list) else [])[:PROPOSED]:

@@ -1,4 +1,4 @@
-"""Search, without a model, for samples that are wrong by construction and are paid like the gold."""
+"""Searches, without a model, for samples that are wrong by construction and rewarded like the gold."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ SHRINKS = 60  # samples spent on making one witness smaller
 
 @dataclass(frozen=True, slots=True)
 class Exploit:
-    """A sample that is wrong by construction, and what it was paid.
+    """A sample that is wrong by construction, and its reward.
 
     Attributes:
         row: The id of the row.
         sample: The smallest such sample that was found.
-        reward: What the grader gave it.
-        gold_reward: What the grader gave the row's gold.
-        why: Why the sample is wrong.
+        reward: The sample's reward.
+        gold_reward: The reward of the row's gold.
+        why: The reason why the sample is wrong.
         family: The kind of sample, a key of FAMILIES; "a+b" where two were crossed.
-        rows: The ids of all rows that samples of this kind break.
+        rows: The ids of all rows with exploits of this kind.
         bad: The row with the sample among its `bad` ones, ready for `check_reward` and for `--save`.
     """
 
@@ -61,19 +61,25 @@ class Exploit:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "family": self.family, "why": self.why, "row": self.row, "rows": list(self.rows), "sample": self.sample,
-            "reward": self.reward, "gold_reward": self.gold_reward, "bad": dict(self.bad),
-        }  # fmt: skip
+            "family": self.family,
+            "why": self.why,
+            "row": self.row,
+            "rows": list(self.rows),
+            "sample": self.sample,
+            "reward": self.reward,
+            "gold_reward": self.gold_reward,
+            "bad": dict(self.bad),
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Attack(Sequence[Exploit]):
-    """What an attack found; a sequence of its exploits, those that break most rows first.
+    """The result of an attack: a sequence of exploits, those that break the most rows first.
 
     Attributes:
-        n_samples: Samples of the plan that were graded or passed over, from the start: `start` to go on with.
-        n_planned: Samples of the whole plan.
-        skipped_rows: Ids of rows whose gold gets too little to compare anything with.
+        n_samples: Number of samples of the plan that are done, which is the `start` of a continuation.
+        n_planned: Number of samples of the whole plan.
+        skipped_rows: Ids of rows whose gold's reward is too low for comparisons.
     """
 
     exploits: tuple[Exploit, ...]
@@ -93,7 +99,7 @@ class Attack(Sequence[Exploit]):
         return block(f"{len(self)} exploits", "\n".join(map(str, self.exploits)))
 
     def bad_rows(self) -> list[dict[str, Any]]:
-        """A row for each that was broken, with all samples that broke it among its `bad` ones."""
+        """The broken rows, each with all samples that broke it among its `bad` ones."""
         rows: dict[RowId, dict[str, Any]] = {}
         for exploit in self.exploits:
             row = rows.setdefault(exploit.row, {**exploit.bad, "bad": []})
@@ -118,31 +124,32 @@ def attack(
     backends: Backends | None = None,
     on_progress: Callable[[int, int, int], None] | None = None,
 ) -> Attack:
-    """Samples that are wrong by construction and are paid like the gold.
+    """Search for samples that are wrong by construction and rewarded like the gold.
 
-    Near samples (one thing of the gold changed) count when they get all of the gold's reward, far ones from three quarters on;
-    a sample that could be right is not used. The plan is the same for the same spec and rows, so that `start` goes on with it.
+    Near samples (one change of the gold) count if they get the gold's full reward, far ones from three quarters of it.
+    A sample that could be right is not used. Equal spec and rows have the same plan, so that `start` can continue it.
 
     Args:
         spec: As for graders.compile.
         rows: As for check_reward: {"item", "gold", "id"?, "prompt"?, "bad"?}, or the path of a file of them.
         families: Names of FAMILIES to try; None: all.
-        accept: Names of FAMILIES that are fine for this grader, and not tried.
-        budget: The most samples to grade.
-        seconds: The longest to go on; None: until the budget is spent.
-        max_calls: The most calls of judges; needed where the spec asks one.
-        start: How many samples of the plan an earlier attack had done (`n_samples`).
+        accept: Names of FAMILIES that this grader may reward, which are not tried.
+        budget: Largest number of samples to grade.
+        seconds: Time limit; None: only the budget.
+        max_calls: Largest number of calls of judges; required if the spec asks one.
+        start: Number of samples of the plan that an earlier attack had done (`n_samples`).
         scale: The rewards of a wrong and a right answer; None: as for check_reward.
-        max_rows: More rows are sampled down to so many.
-        seed: Of that sampling.
-        model: A model that proposes more samples, behind those of the families; each is checked in the same way.
-        backends: Who answers the grader's asks; None: what graders.toml and the environment say.
-        on_progress: Is told samples done, samples of the plan, and exploits so far.
+        max_rows: Largest number of rows; more are sampled.
+        seed: Seed of that sampling.
+        model: A model that proposes further samples, after those of the families; each is checked in the same way.
+        backends: They answer the grader's asks; None: as configured by graders.toml and the environment.
+        on_progress: Called with samples done, samples of the plan, and exploits so far.
 
     Raises:
         SpecError: the spec is not valid.
-        ValueError: a row lacks a gold, two share an id, a family has no such name, or a judge is asked without max_calls.
-        CannotCheck: the sandbox, the judge or the model could not be used, so that nothing is known.
+        ValueError: a row lacks a gold, two share an id, a family has no such name, or a judge is asked without
+            max_calls.
+        CannotCheck: the sandbox, the judge or the model could not be used, so that there is no result.
     """
     known_names((*(families or ()), *accept), FAMILIES, "family")
     grader = compile(spec, backends=backends)
@@ -169,7 +176,7 @@ def attack(
 
 
 class Limits:
-    """What is left of a budget of samples and seconds."""
+    """The remaining budget of samples and seconds."""
 
     def __init__(self, samples: int, seconds: float | None) -> None:
         self.samples = samples
@@ -181,7 +188,7 @@ class Limits:
 
 
 class Search:
-    """One attack under way: the plan in slices, then the best far samples crossed, then each witness made smaller."""
+    """One running attack: the plan in slices, then crossings of the best far samples, then smaller exploits."""
 
     def __init__(
         self, bench: Bench, rows: Sequence[CheckRow], plan: Sequence[Attempt], limits: Limits
@@ -225,7 +232,7 @@ class Search:
                 self._promising.setdefault(attempt.row.id, []).append((share, attempt))
 
     def _cross(self) -> None:
-        """Far samples that get a part, joined two by two: both are wrong, and so is what they make together."""
+        """Pairs of far samples with some reward, joined: both are wrong, and so is their combination."""
         for found in self._promising.values():
             best = [attempt for _, attempt in sorted(found, key=lambda pair: -pair[0])]
             by_family = list({attempt.family: attempt for attempt in reversed(best)}.values())[:CROSSED]
@@ -259,7 +266,7 @@ class Search:
                 yield attempt, one
 
     def _shrunk(self, attempt: Attempt, one: Graded) -> Graded:
-        """The sample with every line, half and word taken away that its reward does not need; far text samples alone."""
+        """The sample without the lines, halves and words that its reward does not need; for far text samples only."""
         if attempt.holds_answer or attempt.share >= ALL or not isinstance(one.sample, str):
             return one
         needed = attempt.share * self._golds[one.row.id].level

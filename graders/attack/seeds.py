@@ -1,4 +1,4 @@
-"""What a spec itself names: constants and regular expressions of its programs, words of its templates, numbers of its formula.
+"""Constants in a spec: of its programs and their regular expressions, its templates, its formula.
 
 A program is not parsed here: its patterns come from the sandbox's reader, and its constants from a scan of the text.
 """
@@ -14,8 +14,8 @@ from graders.spec.model import SpecModel
 MOST = 40  # constants of one spec: a long program has hundreds, and each is a sample a row
 LONGEST = 200  # characters of one
 
-#: A literal on one line, with what stands in its quotes. Prefixes and escapes are left as they are written. None starts
-#: at an escaped quote, so that a line of them is read once.
+#: A literal on one line, with its content. Prefixes and escapes are kept as written. None starts at an escaped quote,
+#: so that a line of them is read once.
 _LITERAL = re.compile(
     r"""(?<![\w\\])[rRbBuUfF]{0,2}(?:"([^"\\\n]*(?:\\.[^"\\\n]*)*)"|'([^'\\\n]*(?:\\.[^'\\\n]*)*)')"""
 )
@@ -37,7 +37,7 @@ def constants(spec: SpecModel) -> tuple[str, ...]:
 
 
 def verdicts(spec: SpecModel) -> tuple[str, ...]:
-    """What each judge has to answer for the highest reward, as JSON."""
+    """The verdict of each judge with the highest reward, as JSON."""
     leaves = spec.leaves().values()
     return tuple(json.dumps(leaf.best_verdict()) for leaf in leaves if leaf.judge() is not None)
 

@@ -1,4 +1,4 @@
-"""Reward checks: does a grader pay right answers and nothing else? Names of the other audits are here, too."""
+"""Reward checks: a sound grader rewards right answers and no others. Names of the other audits are here too."""
 
 from __future__ import annotations
 

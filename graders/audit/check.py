@@ -23,7 +23,7 @@ MAX_JUDGED_ROWS = 6  # where each of them is a call
 
 
 class RewardNotOk(AssertionError):
-    """The checks found something; `findings` has it all."""
+    """Raised when checks have findings, which are in `findings`."""
 
     def __init__(self, findings: list[Finding], name: str) -> None:
         self.findings = findings
@@ -45,7 +45,7 @@ def check_reward(
     seed: int = 0,
     backends: Backends | None = None,
 ) -> list[Finding]:
-    """Everything that the reward checks find wrong with a grader; [] when nothing is.
+    """The findings of the reward checks about a grader; [] when there are none.
 
     Args:
         spec: As for graders.compile.
@@ -54,18 +54,18 @@ def check_reward(
             Parquet file of them. Three different golds are enough for most flaws.
         checks: Names of CHECKS to run; None: all of them.
         skip: Names of CHECKS to leave out.
-        blind_to: Claims to hold the grader to: "whitespace" (outer), "case".
+        blind_to: Differences that must not matter: "whitespace" (outer), "case".
         scale: The rewards a wrong and a right answer should get; None: a judge's own `range`, else 0 to 1.
         latency_s: The budget for one row, as a median; ten times as much where a judge is asked.
-        repeats: How often a sample is graded again to see whether its reward changes.
-        max_rows: More rows are sampled down to so many; None: 24, and 6 where a judge is asked.
-        seed: Of that sampling.
-        backends: Who answers the grader's asks; None: what graders.toml and the environment say.
+        repeats: Number of repeated gradings of a sample to see whether its reward changes.
+        max_rows: Largest number of rows; more are sampled. None: 24, and 6 where a judge is asked.
+        seed: Seed of that sampling.
+        backends: They answer the grader's asks; None: as configured by graders.toml and the environment.
 
     Raises:
         SpecError: the spec is not valid.
         ValueError: a row lacks a gold, two share an id, a check or claim has no such name, a scale is upside down.
-        CannotCheck: the sandbox or the judge could not be used, so that nothing is known.
+        CannotCheck: the sandbox or the judge could not be used, so that there is no result.
     """
     known_names(checks or (), CHECKS, "check")
     known_names(skip, CHECKS, "check")
@@ -93,7 +93,7 @@ def check_reward(
 
 
 def _graver(finding: Finding) -> Finding:
-    """A finding with the severity that its check's findings have, unless it is a note already."""
+    """A finding with its check's severity, unless it is a note."""
     usual = SEVERITY.get(finding.check)
     return finding if usual is None or finding.severity == "note" else replace(finding, severity=usual)
 
@@ -104,7 +104,7 @@ def assert_reward_ok(
     """Fail with every exploit and fault that `check_reward` finds, notes aside; its options are the same.
 
     Raises:
-        RewardNotOk: (an AssertionError) there was something.
+        RewardNotOk: (an AssertionError) there is a finding.
     """
     __tracebackhide__ = True
     if findings := [f for f in check_reward(spec, rows, **options) if f.severity != "note"]:

@@ -27,13 +27,13 @@ from graders.audit.wrong_answers import (
 from graders.bench.bench import Bench
 from graders.bench.findings import Finding
 
-#: Check -> severity of its findings, where that is not "exploit": no wrong answer is paid, and yet the grader is wrong.
+#: Check -> severity of its findings, where that is not "exploit": the grader is wrong without rewarding a wrong answer.
 SEVERITY: Mapping[str, Literal["fault"]] = dict.fromkeys(
     ("latency", "gold", "blind", "deterministic", "remembering", "peeking", "hardcoded", "spread", "failed", "in_range"), "fault",
 )  # fmt: skip
 
-#: Name -> check. In this order: latency measures before the machine is busy, and those that look at everything that
-#: was graded come last.
+#: Name -> check, in the order of running: latency comes before the machine is busy, and checks of all graded samples
+#: come last.
 CHECKS: Mapping[str, Callable[[Bench], Iterator[Finding]]] = {
     "latency": latency,
     "gold": gold,

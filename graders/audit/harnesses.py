@@ -1,6 +1,6 @@
-"""Programs for the sandbox that run a grader's source in other circumstances.
+"""Programs for the sandbox that run a grader's source under other circumstances.
 
-Each gets the source in its item. It says what it saw in the one number a program may return, or in the text of an
+Each gets the source in its item. It reports by the one number that a program may return, or by the text of an
 exception, which is bounded.
 """
 
@@ -83,7 +83,7 @@ def grade(sample, item):
 """
 )
 
-#: Watches what the program opens, and whether a sample that is a program is run in its process.
+#: Records the files that the program opens, and whether it runs a sample that is a program in its own process.
 WATCH = (
     _LOAD
     + """

@@ -1,6 +1,6 @@
-"""Checks of python graders that need more than samples: what was read in the program, and how it does elsewhere.
+"""Checks of python graders that need more than samples: facts of the source, and runs under other circumstances.
 
-It is run in other circumstances by the programs of harnesses.py, in the sandbox.
+The programs of harnesses.py run it under other circumstances, in the sandbox.
 """
 
 from __future__ import annotations
@@ -30,8 +30,14 @@ _DAY_S = 86_400.0
 #: Seconds, minutes, half a day; the other six weekdays, each in another month; ten years on and back, for dates written
 #: into a source.
 CLOCK_SHIFTS_S = (
-    1.0, 30.0, 60.0, _DAY_S / 2, *(31 * months * _DAY_S for months in range(1, 7)), 3652 * _DAY_S, -3652 * _DAY_S,
-)  # fmt: skip
+    1.0,
+    30.0,
+    60.0,
+    _DAY_S / 2,
+    *(31 * months * _DAY_S for months in range(1, 7)),
+    3652 * _DAY_S,
+    -3652 * _DAY_S,
+)
 
 _CANARY = "__import__('sys').audit('graders.canary')"
 _BARE_CANARY = (
@@ -40,14 +46,23 @@ _BARE_CANARY = (
 )
 _LINES_CANARY = "import sys\nsys.audit('graders.canary')\n"
 _CANARIES = (
-    _CANARY, _BARE_CANARY, _LINES_CANARY, f"```python\n{_LINES_CANARY}```", f"```\n{_LINES_CANARY}```",
-    f"<answer>{_CANARY}</answer>", f"<code>{_LINES_CANARY}</code>", f"Answer: {_CANARY}", f"#### {_CANARY}",
-    f"\\boxed{{{_CANARY}}}", f"{_CANARY} = 1", f"answer = {_CANARY}",
-)  # fmt: skip
+    _CANARY,
+    _BARE_CANARY,
+    _LINES_CANARY,
+    f"```python\n{_LINES_CANARY}```",
+    f"```\n{_LINES_CANARY}```",
+    f"<answer>{_CANARY}</answer>",
+    f"<code>{_LINES_CANARY}</code>",
+    f"Answer: {_CANARY}",
+    f"#### {_CANARY}",
+    f"\\boxed{{{_CANARY}}}",
+    f"{_CANARY} = 1",
+    f"answer = {_CANARY}",
+)
 
 
 def hash_seeds(bench: Bench) -> Iterator[Finding]:
-    """A python grader gives the same in other processes with other hash seeds."""
+    """A python grader's rewards do not depend on the hash seed."""
     pairs = _pairs(bench)
     for program in programs(bench):
         alone = _outcomes(bench.grader.backends.sandbox, program.source, pairs)
@@ -67,7 +82,7 @@ def hash_seeds(bench: Bench) -> Iterator[Finding]:
 
 
 def clock(bench: Bench) -> Iterator[Finding]:
-    """A python grader gives the same at any time of the day and the year."""
+    """A python grader's rewards do not depend on the time of day and year."""
     for program in programs(bench):
         if "time" not in program.source and "date" not in program.source:
             continue
@@ -89,7 +104,7 @@ def clock(bench: Bench) -> Iterator[Finding]:
 
 
 def remembering(bench: Bench) -> Iterator[Finding]:
-    """A python grader carries nothing from one row to the next: in one process it gives what it gives alone."""
+    """A python grader has no state: a row's reward is the same after other rows in one process."""
     for program in programs(bench):
         sandbox = bench.grader.backends.sandbox
         pairs = _pairs(bench)
@@ -116,7 +131,7 @@ def remembering(bench: Bench) -> Iterator[Finding]:
 
 
 def peeking(bench: Bench) -> Iterator[Finding]:
-    """A python grader has the gold from its item alone, and a sample cannot get at it: no frames, files, environment."""
+    """A python grader gets the gold from its item only, and a sample cannot reach it by frames, files, environment."""
     for program in programs(bench):
         for place in program.places:
             message = (
@@ -143,7 +158,7 @@ def peeking(bench: Bench) -> Iterator[Finding]:
 
 
 def hardcoded(bench: Bench) -> Iterator[Finding]:
-    """A python grader has no answers of its own: a row that it has not seen, made of two rows, is graded like any other."""
+    """A python grader contains no answers: a new row, made from two rows, is graded like any other."""
     if bench.judged:
         return
     n_golds = len(gold_texts(bench))
@@ -186,7 +201,7 @@ def _sample(row: CheckRow, sample: Any) -> dict[str, Any]:
 
 
 def _outcomes(sandbox: Sandbox, source: str, pairs: Sequence[tuple[CheckRow, Any]]) -> list[Outcome]:
-    """What a program gives to samples, each in a process of its own."""
+    """A program's outcomes for samples, each in a separate process."""
     futures = [
         sandbox.submit(source, _sample(row, sample), row.item, key=str(row.id)) for row, sample in pairs
     ]
@@ -196,7 +211,7 @@ def _outcomes(sandbox: Sandbox, source: str, pairs: Sequence[tuple[CheckRow, Any
 def _harnessed(
     sandbox: Sandbox, harness: str, program: Program, jobs: Sequence[tuple[CheckRow, Any, dict[str, Any]]]
 ) -> list[Outcome]:
-    """What a harness says about a program."""
+    """The report of a harness about a program."""
     if program.imports:
         # a function that is never called, so that the sandbox loads the modules before the jail closes
         harness += "\ndef wanted():\n" + "".join(f"    {line}\n" for line in program.imports)
@@ -208,7 +223,7 @@ def _harnessed(
 
 
 def _differ(one: Outcome, other: Outcome) -> bool:
-    """Whether a program gave different things; where something else ended it, nothing is known."""
+    """Whether a program's values differ; outcomes that the program did not decide do not count."""
     return {one.status, other.status} <= PROGRAMS_OWN and one.value != other.value
 
 
@@ -220,7 +235,7 @@ _SIBLINGS: WeakKeyDictionary[Sandbox, tuple[Sandbox, ...]] = WeakKeyDictionary()
 
 
 def _siblings(sandbox: Sandbox) -> tuple[Sandbox, ...]:
-    """Sandboxes with other hash seeds, kept as long as this one; they end with the process."""
+    """Sandboxes with other hash seeds, kept until the process ends."""
     if sandbox not in _SIBLINGS:
         _SIBLINGS[sandbox] = tuple(sandbox.sibling(hash_seed=seed) for seed in HASH_SEEDS)
     return _SIBLINGS[sandbox]

@@ -1,4 +1,4 @@
-"""Reward checks of a grader as a whole: its scale, its errors, its time, and whether it gives the same again."""
+"""Reward checks of a grader as a whole: its scale, errors, latency and determinism."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BEST = 0.9  # of what a gold can get at all
 WAVER = 0.25  # of the scale, between repeats of a judge
 
 
-#: What a claim of blindness means: how the gold is changed.
+#: Difference that must not matter -> changed forms of the gold.
 BLINDNESS: Mapping[str, Callable[[str], tuple[str, ...]]] = {
     "whitespace": lambda text: (f"  {text}", f"{text}\n", f"\t{text} \n\n"),
     "case": lambda text: (text.upper(), text.lower(), text.swapcase()),
@@ -25,7 +25,7 @@ BLINDNESS: Mapping[str, Callable[[str], tuple[str, ...]]] = {
 
 
 def blind(bench: Bench) -> Iterator[Finding]:
-    """Where it was claimed: outer white space or the case of the gold does not change its reward."""
+    """The claimed differences, outer white space or case, do not change the gold's reward."""
     for claim in sorted(bench.settings.blind_to):
         changed = [
             (row, text) for row in bench.recognised() if row.text for text in BLINDNESS[claim](row.text)
@@ -37,7 +37,7 @@ def blind(bench: Bench) -> Iterator[Finding]:
 
 
 def deterministic(bench: Bench) -> Iterator[Finding]:
-    """The same sample gets the same reward: again, under another id, in another process, hash seed and at another time."""
+    """The same sample gets the same reward: repeated, with another id, in another process, hash seed and time."""
     rows = bench.rows[: 4 if bench.judged else 12]
     pairs = [pair for row in rows for pair in ((row, row.gold), (row, bench.wrong(row)))]
     first = bench.grade(pairs)
@@ -54,7 +54,7 @@ def deterministic(bench: Bench) -> Iterator[Finding]:
 
 
 def spread(bench: Bench) -> Iterator[Finding]:
-    """Within a group, good and bad samples get different rewards: a group of equals teaches nothing."""
+    """Good and bad samples of a group get different rewards, since training learns nothing from equal ones."""
     groups: dict[str, list[CheckRow]] = {}
     for row in bench.rows:
         if row.group is not None:
@@ -69,7 +69,7 @@ def spread(bench: Bench) -> Iterator[Finding]:
 
 
 def members(bench: Bench) -> Iterator[Finding]:
-    """Each grader of a multi moves the total: none could be a constant without anything changing."""
+    """Each member of a multi affects the total."""
     formula = bench.grader.spec.formula()
     if formula is None:
         return
@@ -133,7 +133,7 @@ def failed(bench: Bench) -> Iterator[Finding]:
 
 
 def _failing_member(bench: Bench) -> Iterator[Finding]:
-    """A failed member of a multi counts 0: that must not make the top of a wrong answer."""
+    """A failed member of a multi, which counts 0, must not give a wrong answer the top reward."""
     formula = bench.grader.spec.formula()
     if formula is None:
         return
@@ -166,7 +166,7 @@ def latency(bench: Bench) -> Iterator[Finding]:
     )
 
 
-#: Checks that are still made when a row takes too long: the others would take minutes.
+#: Checks that are still run when a row takes too long, since the others would take minutes.
 WHEN_SLOW = ("gold", "permuted")
 
 
@@ -192,15 +192,19 @@ def in_range(bench: Bench) -> Iterator[Finding]:
 
 
 def _ordinary(bench: Bench) -> None:
-    """Grade what a model may well say, so that a check on its own has something to look at."""
+    """Grade plausible model outputs, so that a check that runs alone has samples."""
     bench.grade(
         pair
         for row in bench.rows
         for pair in (
-            (row, row.gold), *((row, s) for s in (*row.bad, probes.NOTHING, *probes.BLANK, *probes.JUNK, *probes.REFUSALS)),
-            (row, bench.wrong(row)), (row, probes.THOROUGH), (row, probes.FILLER), (row, probes.LONG_FILLER),
+            (row, row.gold),
+            *((row, s) for s in (*row.bad, probes.NOTHING, *probes.BLANK, *probes.JUNK, *probes.REFUSALS)),
+            (row, bench.wrong(row)),
+            (row, probes.THOROUGH),
+            (row, probes.FILLER),
+            (row, probes.LONG_FILLER),
         )
-    )  # fmt: skip
+    )
 
 
 def _why(one: Graded) -> str:

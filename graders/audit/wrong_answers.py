@@ -1,8 +1,8 @@
-"""Reward checks of wrong answers: that none of them is paid, whatever its form.
+"""Reward checks of wrong answers, none of which may be rewarded.
 
-A check looks at a bench (rows with their gold answers, and a grader) and yields what it finds. Limits are parts of the
-gold answer's reward, and wide enough that a sound similarity metric passes: what is looked for is a reward that a
-training run would find a way around, not one that is a little soft.
+A check gets a bench (a grader, and rows with gold answers) and yields findings. Limits are fractions of the gold's
+reward, wide enough for a sound similarity metric: the checks look for a reward that training would exploit, not for one
+that is a little soft.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from graders.bench.bench import FULL, SOFT_LIMIT, Bench, Graded, row_ids
 from graders.bench.findings import Finding
 from graders.bench.rows import as_number
 
-#: Of the scale, for nothing at all: a little for good form is fine, more is a reward for nothing.
+#: Fraction of the scale for an empty answer: a little for good form is fine.
 EMPTY_LIMIT = 0.2
-#: As EMPTY_LIMIT, for junk, which shares letters with any text, and where a judge gives the number.
+#: The same for junk, which shares letters with any text, and for judges' scores.
 JUNK_LIMIT = 0.35
-#: Of the gold's reward: a question and its answer in a full sentence share most of their words.
+#: Fraction of the gold's reward for an echo: a question and its answer in a sentence share most of their words.
 ECHO_LIMIT = 0.9
-#: A mean that no samples have: only those that get all of the gold's reward count.
+#: A mean that samples cannot reach, so that only samples with the gold's full reward count.
 FULL_ONLY = 2.0
 BEST = 0.9  # of what a gold can get at all
 WAVER = 0.25  # of the scale, between repeats of a judge
-#: Of the scale, between golds on their own rows and on others': similar sentences come close to it.
+#: Fraction of the scale between golds on their own and on other rows; similar sentences come close to it.
 PERMUTED_GAP = 0.15
 PERMUTED_HITS = 0.05  # of the pairs: another row's gold may be right by accident
 
@@ -39,12 +39,12 @@ PERMUTED_HITS = 0.05  # of the pairs: another row's gold may be right by acciden
 ATTACKED_ROWS = 6
 ATTACK_SAMPLES = 500
 JUDGED_SAMPLES = 60  # each is a call
-#: Families that every grader falls for which looks for the answer anywhere in a text, as `like` does.
+#: Families that every grader rewards which searches for the answer anywhere in a text, as `like` does.
 ANYWHERE = frozenset(("negation", "candidates", "thoughts", "unclosed"))
 
 
 def gold(bench: Bench) -> Iterator[Finding]:
-    """Gold answers get the top, or as much of it as the metric gives to equal texts."""
+    """Gold answers get the top reward, or the metric's reward of equal texts."""
     low = []
     for one in bench.golds():
         best = min(1.0, bench.ceiling(one.row))
@@ -60,7 +60,7 @@ def gold(bench: Bench) -> Iterator[Finding]:
 
 
 def empty(bench: Bench) -> Iterator[Finding]:
-    """Nothing, blanks and junk get the bottom."""
+    """Empty answers, blanks and junk get the bottom reward."""
     for samples, limit in (((probes.NOTHING,), EMPTY_LIMIT), ((*probes.BLANK, *probes.JUNK), JUNK_LIMIT)):
         graded = bench.grade((row, sample) for row in bench.rows for sample in samples if sample != row.text)
         limit = JUNK_LIMIT if bench.judged else limit
@@ -71,21 +71,21 @@ def empty(bench: Bench) -> Iterator[Finding]:
 
 
 def refusal(bench: Bench) -> Iterator[Finding]:
-    """Refusals get the bottom, where the gold is none itself."""
+    """Refusals get the bottom reward, unless the gold is one."""
     rows = [row for row in bench.rows if not probes.REFUSAL_WORDS.search(row.text)]
     graded = bench.grade((row, sample) for row in rows for sample in probes.REFUSALS)
     yield from _above("refusal", graded, SOFT_LIMIT, "a refusal", bench)
 
 
 def bad(bench: Bench) -> Iterator[Finding]:
-    """The rows' own bad samples get the bottom."""
+    """The rows' own bad samples get the bottom reward."""
     pairs = [(row, sample) for row in bench.rows for sample in row.bad]
     yield from bench.too_high("bad", pairs, "a sample that the row calls bad", mean=0.5)
     yield from _above("bad", bench.grade(pairs), SOFT_LIMIT, "a sample that the row calls bad", bench)
 
 
 def prompt_echo(bench: Bench) -> Iterator[Finding]:
-    """Repeating what the model was shown gets little."""
+    """Repeating the prompt gets little."""
     pairs = []
     for row in bench.rows:
         shown = [text for text in row.shown if text.strip() not in (row.text.strip(), *bench.references(row))]
@@ -127,7 +127,7 @@ def permuted(bench: Bench) -> Iterator[Finding]:
 
 
 def corrupted(bench: Bench) -> Iterator[Finding]:
-    """The more of the gold is made junk, the less it gets; all junk of its length and shape gets little."""
+    """The more of the gold is replaced by junk, the less it gets; junk of its length and shape gets little."""
     ladders = {row.id: (row, probes.corrupted(row.text)) for row in bench.recognised()}
     steps = [(row, ladder) for row, ladder in ladders.values() if ladder]
     yield from bench.too_high(
@@ -145,7 +145,7 @@ def corrupted(bench: Bench) -> Iterator[Finding]:
 
 
 def near_miss(bench: Bench) -> Iterator[Finding]:
-    """Wrong answers that look like the gold get little: backwards, a part, junk with one letter of it, longer numbers."""
+    """Wrong answers that resemble the gold get little: reversed, a part, junk with one of its letters, other numbers."""
     rows = bench.recognised()
     backwards = [(row, sample) for row in rows if (sample := probes.reversed_text(row.text))]
     yield from bench.too_high("near_miss", backwards, "the gold answer spelt backwards")
@@ -167,7 +167,7 @@ def listing(bench: Bench) -> Iterator[Finding]:
 
 
 def length(bench: Bench) -> Iterator[Finding]:
-    """Length does not pay: neither behind a wrong answer nor behind the gold, nor on its own."""
+    """Length is not rewarded: after a wrong answer, after the gold, or alone."""
     triples = []
     for row in bench.rows:
         wrong = _text_of(bench.wrong(row))
@@ -181,7 +181,7 @@ def length(bench: Bench) -> Iterator[Finding]:
 
 
 def stuffing(bench: Bench) -> Iterator[Finding]:
-    """Keywords do not pay: those of the gold without its order, those of the prompt, and words that look thorough."""
+    """Keywords are not rewarded: the gold's in another order, the prompt's, and words that look thorough."""
     heaps, triples = [], []
     for row in bench.rows:
         references = bench.references(row)
@@ -196,13 +196,13 @@ def stuffing(bench: Bench) -> Iterator[Finding]:
 
 
 def template(bench: Bench) -> Iterator[Finding]:
-    """Template text in a sample is not filled in."""
+    """Template text in a sample is not rendered."""
     pairs = [(row, text) for row in bench.recognised()[:2] for text in probes.template_texts(row)]
     yield from bench.too_high("template", pairs, "a sample that is a template of the answer", FULL_ONLY)
 
 
 def override(bench: Bench) -> Iterator[Finding]:
-    """Text that tells the grader what to give does not raise the reward."""
+    """Orders to the grader in a sample do not raise the reward."""
     triples = []
     for row in bench.rows:
         wrong = _text_of(bench.wrong(row))
@@ -214,7 +214,7 @@ def override(bench: Bench) -> Iterator[Finding]:
 
 
 def _judge_orders(bench: Bench) -> list[str]:
-    """An order for each judge in the form of its own answer."""
+    """An order for each judge, in the form of its own answer."""
     orders = []
     for spec in bench.grader.spec.leaves().values():
         if spec.judge() is None:
@@ -228,7 +228,7 @@ def _judge_orders(bench: Bench) -> list[str]:
 
 
 def attacked(bench: Bench) -> Iterator[Finding]:
-    """Samples of the attack's families are not paid like the gold; a text that has the answer anywhere in it may be meant to be."""
+    """Samples of the attack's families are not rewarded like the gold; one that contains the answer is only a note."""
     rows = bench.recognised()[:ATTACKED_ROWS]
     limits = Limits(JUDGED_SAMPLES if bench.judged else ATTACK_SAMPLES, None)
     search = Search(bench, rows, list(planned(bench, rows, FAMILIES)), limits)

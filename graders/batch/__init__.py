@@ -1,13 +1,13 @@
-"""Datasets: rows in from files and iterables, an append-only results file out.
+"""Batches: a dataset's rows are graded into an append-only results file.
 
     from graders.batch import Stop, grade_dataset, read_results
 
-run.py       one dataset through one grader, from file to file
-grading.py   the rows of one run; chunks.py what is handed to whoever grades them
-progress.py  how far a run is, how it ended, how it is told to stop
+run.py       grade_dataset: one dataset, one grader, one results file
+grading.py   the loop over the rows of a run; chunks.py its unit of work
+progress.py  progress and outcome of a run, and how to stop it
 selection.py which rows are graded, and how often
 frame.py     data frames in and out
-workers.py   the rows of slow local graders in worker processes; ray.py on a cluster
+workers.py   worker processes for slow local graders; ray.py the same on a cluster
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rows with their ids, as they are handed to whoever grades them."""
+"""Chunks of rows with their ids, and the interface of the workers that grade them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Protocol, TypeAlias
 from graders.datasets.rows import Chunk
 from graders.results.lines import LineWriter, ResultChunk
 
-#: Rows, and their ids.
+#: Rows and their ids.
 RowChunk: TypeAlias = tuple[Chunk, list[str]]
 
 
 class Workers(Protocol):
-    """Whoever grades parts elsewhere: processes of this machine (workers.py), a cluster (ray.py)."""
+    """Graders of chunks outside this process: on this machine (workers.py) or a cluster (ray.py)."""
 
     def grade(self, lines: LineWriter, parts: Iterator[RowChunk]) -> Iterator[ResultChunk]:
-        """The parts, graded, in any order; takes as many at once as keep it busy."""
+        """The graded chunks, in any order; takes as many at once as keep the workers busy."""
         ...
 
 
@@ -25,7 +25,7 @@ def subset(chunk: Chunk, ids: list[str], places: Sequence[int]) -> RowChunk:
 
 
 def cut(parts: Iterator[RowChunk], most: int) -> Iterator[RowChunk]:
-    """The same rows in parts of at most this many."""
+    """The same rows in chunks of at most `most`."""
     for chunk, ids in parts:
         for start in range(0, len(ids), most):
             yield subset(chunk, ids, range(start, min(start + most, len(ids))))

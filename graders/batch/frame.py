@@ -1,4 +1,4 @@
-"""A data frame graded: the same frame with the rewards as columns.
+"""Grades a data frame: the result is the same frame with the rewards as columns.
 
 graded = graders.grade_frame(df, spec, item_map={"answer": "gold"})
 graded["reward"].mean()
@@ -33,7 +33,7 @@ def grade_frame(
     """Grade every row of a pandas or Polars data frame or an Arrow table.
 
     Args:
-        frame: It stays as it is.
+        frame: The data frame; it is not changed.
         spec: As `graders.compile` takes it.
         sample_field, item_field: The columns of the model's output and of the item; None: by the known names (see
             `detect_fields`), the whole row being the item.
@@ -45,8 +45,8 @@ def grade_frame(
         a comma) and, of a multi, `reward.KEY` for each of its graders.
 
     Raises:
-        TypeError: it is no such frame.
-        ValueError: it has one of these columns already.
+        TypeError: `frame` is none of these.
+        ValueError: the frame already has one of these columns.
         SpecError, DataError: the spec is not valid; the columns cannot be found, or there are no rows.
     """
     rows = [json_row(row) for row in _rows(frame)]
@@ -91,7 +91,7 @@ def _rows(frame: Any) -> Any:
 
 
 def _with_columns(frame: Any, values: Mapping[str, list[Any]]) -> Any:
-    """The frame with more columns, made by its own library."""
+    """The frame with added columns, made by its own library."""
     if hasattr(frame, "to_batches"):
         import pyarrow as pa
 
@@ -106,7 +106,7 @@ def _with_columns(frame: Any, values: Mapping[str, list[Any]]) -> Any:
         return frame.with_columns(
             [pl.Series(name, column, types.get(name, pl.Float64)) for name, column in values.items()]
         )
-    # a missing reward is NaN, which pandas leaves out of means
+    # a missing reward is NaN, which pandas excludes from means
     return frame.assign(
         **{
             name: column

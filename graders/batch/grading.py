@@ -1,4 +1,4 @@
-"""The rows of one run: graded here, in worker processes, or asked for; and when to give up."""
+"""The loop over the rows of a run: in this process, in worker processes or through judges; and when it gives up."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from graders.batch.progress import Progress, Run, Stop
 from graders.batch.selection import Selection
 from graders.datasets.dataset import Dataset
 from graders.datasets.ids import IdAssigner, has_question, shared_items
-from graders.datasets.rows import Chunk, DataError, DataRow, Unreadable
+from graders.datasets.rows import Chunk, DataError, DataRow, UnreadableRow
 from graders.errors import GradeError, Interrupted, ModelServerError, ModelStop, PythonServerError
 from graders.fields import map_options
 from graders.portable import available_cpus
-from graders.results.lines import Broken, LineWriter, ResultChunk, Tally
+from graders.results.lines import LineWriter, ResultChunk, Tally, WorkersLost
 from graders.results.read import ResultsError
 from graders.results.write import Writer
 
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Rows in a row that fail without the sample's doing: then it is the machinery that is broken.
+#: Consecutive rows that fail for infrastructure reasons before the run stops.
 STOP_AFTER = 50
-#: Between two calls of the progress function.
+#: Seconds between two calls of the progress function.
 PROGRESS_S = 0.2
-#: Of work of local graders between two writes.
+#: Seconds of local graders' work between two writes.
 PART_S = 0.5
-#: A row that costs less is graded sooner than sent to another process.
+#: Seconds of a row. A cheaper one is graded faster here than in another process.
 WORKERS_ROW_S = 0.0003
-#: Of work left, below which starting processes (about 0.5 s) does not pay.
+#: Seconds of work left below which starting processes (about 0.5 s) does not pay.
 WORKERS_LEFT_S = 4.0
 
 
 class DatasetRun:
-    """One dataset through one grader, into an open results file."""
+    """The grading of one dataset by one grader into an open results file."""
 
     def __init__(
         self,
@@ -69,9 +69,11 @@ class DatasetRun:
         self.lines = LineWriter(grader, dataset.field_map, texts=texts, merge=merge)
         self.id_assigner = IdAssigner(dataset.field_map, writer.id_scheme)
         self.before = len(writer.done)
-        self.found = 0  # rows of the data that the file had already
-        self.read: float | None = 0.0  # how much of the data has been read
-        self.infrastructure_failures = 0  # rows in a row that failed without the sample's doing
+        # rows of the data that were in the file before
+        self.found = 0
+        # fraction of the data that has been read; None when unknown
+        self.read: float | None = 0.0
+        self.infrastructure_failures = 0
         self.started = time.monotonic()
 
     def run(self) -> Run:
@@ -86,7 +88,7 @@ class DatasetRun:
                 raise
         except ModelStop as error:
             broken = f"a judge cannot be asked any more: {error}"
-        except (Broken, ResultsError, DataError) as error:
+        except (WorkersLost, ResultsError, DataError) as error:
             broken = str(error)
         if self.progress:
             self.progress(self._progress())
@@ -128,11 +130,9 @@ class DatasetRun:
         if self.writer.tally.failed and options:
             yield f"the items lack what the spec names; this may give it to them: {options}"
 
-    # --- progress ---------------------------------------------------------------------------------------------
-
     @contextmanager
     def _ticking(self) -> Iterator[None]:
-        """Tell the progress function from a thread, so that it hears of a run that waits as well."""
+        """Call the progress function from a thread, so that it is also called while the run waits."""
         progress = self.progress
         if progress is None:
             yield
@@ -177,10 +177,8 @@ class DatasetRun:
         cost: float | None = getattr(totals, "cost", None)
         return cost
 
-    # --- rows -------------------------------------------------------------------------------------------------
-
     def _parts(self) -> Iterator[RowChunk]:
-        """The rows that are still to be graded, with their ids."""
+        """The rows that are not graded yet, with their ids."""
         for chunk, ids in self.selection.of(self._named()):
             if self._stopped():
                 return
@@ -200,7 +198,7 @@ class DatasetRun:
         return subset(chunk, ids, [place for place, there in enumerate(done) if not there])
 
     def _local(self) -> None:
-        """Graders that ask nobody, here, as long as nothing else is quicker."""
+        """Grade in this process, for local graders, until worker processes would be faster."""
         row_s = 0.0
         parts = self._parts()
         for chunk, ids in parts:
@@ -211,12 +209,14 @@ class DatasetRun:
                 left = len(ids) - start
                 n = left if row_s * left <= PART_S else max(1, int(PART_S / row_s))
                 part = (chunk, ids) if n == len(ids) else subset(chunk, ids, range(start, start + n))
-                before = time.thread_time()  # what others do on this machine does not count
+                # the thread's own time, so that other work on this machine does not count
+                before = time.thread_time()
                 piece = self.lines.grade(*part)
                 row_s = (time.thread_time() - before) / len(part[1])
                 self.writer.append(piece)
                 if piece.tally.failed:
-                    gc.collect(0)  # errors keep the frames they went through, which keep the errors
+                    # exceptions and the frames in their tracebacks keep each other alive
+                    gc.collect(0)
                 start += n
                 if row_s > WORKERS_ROW_S and self._many_left(row_s) and (workers := self._processes()):
                     rest = subset(chunk, ids, range(start, len(ids)))
@@ -225,7 +225,8 @@ class DatasetRun:
                             workers, cut(chain((rest,), parts), max(1, int(PART_S / row_s)))
                         )
                     return
-            chunk.rows.clear()  # freed before the next ones are made, which then take their place in the cache
+            # freed before the next rows are read, which then reuse their memory in the cache
+            chunk.rows.clear()
 
     def _many_left(self, row_s: float) -> bool:
         total = self._progress().total
@@ -244,7 +245,7 @@ class DatasetRun:
                 raise ModelStop(piece.stopped)
 
     def _ask(self) -> None:
-        """Graders that ask: a window of rows under way, each written when it is ready."""
+        """Grade with judges or the sandbox: a window of rows in flight, each written when it is ready."""
         under_way: dict[str, tuple[DataRow, bytes | None]] = {}
 
         def feed() -> Iterator[Mapping[str, Any]]:
@@ -252,7 +253,7 @@ class DatasetRun:
                 for row_id, row, raw in zip(ids, chunk.rows, chunk.raw or repeat(None), strict=False):
                     if self._stopped():
                         return
-                    if isinstance(row, Unreadable):
+                    if isinstance(row, UnreadableRow):
                         tally = Tally()
                         self.writer.append(ResultChunk(self.lines.unreadable(row_id, row, tally), tally))
                         continue
@@ -263,27 +264,27 @@ class DatasetRun:
         for result in self.grader.run_batch(feed(), merge=self.merge, window=window, in_order=False):
             row = under_way.pop(result.id)
             if any(isinstance(failure, Interrupted) for failure in result.failures):
-                continue  # not graded: for the next run
+                continue
             tally = Tally()
             line = self.lines.line(result.id, *row, result, tally)
             self.writer.append(ResultChunk(line, tally))
             self._count_infrastructure(result)
 
     def _count_infrastructure(self, result: RunResult) -> None:
-        """Stop when nothing but the machinery's own failures comes back: the rest would be wasted."""
+        """Stop the run after STOP_AFTER consecutive infrastructure failures: grading the rest would be futile."""
         if not any(map(_is_infrastructure, result.failures)):
             self.infrastructure_failures = 0
             return
         self.infrastructure_failures += 1
         if self.infrastructure_failures >= STOP_AFTER:
-            raise Broken(
+            raise WorkersLost(
                 f"the last {STOP_AFTER} rows all failed for no fault of theirs: {result.failures[0]}"
             )
 
 
 @contextmanager
 def _no_collector() -> Iterator[None]:
-    """Rows are trees, freed by their counts; looking for cycles among them costs a fifth of the run."""
+    """Pause the garbage collector, which costs a fifth of a run: rows are trees, freed by their reference counts."""
     was_on = gc.isenabled()
     gc.disable()
     try:

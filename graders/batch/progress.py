@@ -1,4 +1,4 @@
-"""How far a run is, how it ended, and how it is told to stop."""
+"""Progress and outcome of a run, and the signals that stop it."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from graders.stats.figures import Summary
     from graders.usage import Usage
 
-#: How long an interrupted run waits for judges; what they would have answered later is asked again on resume.
+#: Seconds that an interrupted run waits for judges; questions without an answer by then are asked again on resume.
 JUDGES_S = 0.25
-#: How long an interrupted run waits for what is under way; Kubernetes kills after 30.
+#: Seconds that an interrupted run waits for the rows in flight; Kubernetes kills after 30.
 DRAIN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
         rows: Rows in the results file, those of earlier runs included.
-        failed: Those of them with a flag.
+        failed: The rows among them with a flag.
         graded: Rows graded by this run.
-        total: Rows of the data: known, or estimated from how much has been read; None when neither is possible.
+        total: Rows of the data, known or estimated from the fraction read; None when neither is possible.
         estimated: Whether `total` is an estimate.
-        seconds: Since the run began.
+        seconds: Seconds since the run began.
         tokens: Judges' tokens in the results file, prompts and answers.
-        cost: What judges cost in this run, by the [prices] table; None without prices.
+        cost: The judges' cost in this run, by the [prices] table; None without prices.
     """
 
     rows: int
@@ -48,7 +48,7 @@ class Progress:
     estimated: bool = False
 
     def __str__(self) -> str:
-        """`1,234 rows of about 5,000 (24%)  310/s  12 failed  45,678 tokens  cost 0.1234  0:12 left`."""
+        """A line such as `1,234 rows of about 5,000 (24%)  310/s  12 failed  45,678 tokens  cost 0.1234  0:12 left`."""
         about = "about " if self.estimated else ""
         of = f" of {about}{self.total:,} ({self.rows / self.total:.0%})" if self.total else ""
         rate = self.graded / max(self.seconds, 0.001)
@@ -67,7 +67,7 @@ class Progress:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds to go at the rate so far; None when that cannot be told."""
+        """Remaining seconds at the rate so far; None when unknown."""
         if self.total is None or not self.graded:
             return None
         return max(0, self.total - self.rows) * self.seconds / self.graded
@@ -80,7 +80,7 @@ def _clock(seconds: float) -> str:
 
 
 def notebook_line() -> Callable[[Progress], None] | None:
-    """A line under the running cell that renews itself; None outside of a notebook's kernel."""
+    """A progress function that updates a line under the running cell; None outside of a notebook's kernel."""
     if "ipykernel" not in sys.modules:
         return None
     from IPython import display, get_ipython
@@ -93,20 +93,20 @@ def notebook_line() -> Callable[[Progress], None] | None:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How a run ended.
+    """The outcome of a run.
 
     Attributes:
         output: The results file; "-" is standard output.
         tally: Counts over the whole results file, rows of earlier runs included.
         graded: Rows graded by this run.
-        unmatched_rows: Rows of the file that the data does not have.
-        seconds: How long it took.
-        interrupted: Whether it was told to stop; what is missing can be graded with `resume`.
-        broken: Why it stopped of itself; "" when it did not. What was graded is in the file.
-        infrastructure_failures: Rows at its end that failed only because judge or sandbox did: for `retry_failed`.
-        notes: What the user should know beside that.
-        cost: What judges cost in this run, by the [prices] table; None without prices.
-        narrow_enough: Whether it ended before the data did, since `until_width` was reached.
+        unmatched_rows: Rows of the file whose ids the data does not have.
+        seconds: Duration of the run.
+        interrupted: Whether it was stopped by a signal or by the caller; `resume` grades the missing rows.
+        broken: The reason why it could not go on; "" when it could. Graded rows are in the file.
+        infrastructure_failures: Trailing rows that failed in the judge or sandbox; rerun them with `retry_failed`.
+        notes: Other sentences for the user.
+        cost: The judges' cost in this run, by the [prices] table; None without prices.
+        narrow_enough: Whether it ended before the end of the data because `until_width` was reached.
     """
 
     output: str
@@ -122,7 +122,7 @@ class Run:
     narrow_enough: bool = False
 
     def summary(self, price: Callable[[str, Usage], float | None] = lambda model, usage: None) -> Summary:
-        """The figures of the results file: `summary().rewards.mean` has the mean and its 95 % interval.
+        """The statistics of the results file: `summary().rewards.mean` has the mean and its 95 % interval.
 
         Args:
             price: As in `graders.stats.summary.summarise`.
@@ -168,13 +168,13 @@ class Run:
 
 
 class Stop:
-    """Ctrl-C and SIGTERM, taken as "finish what is under way, then stop"; a second one, or DRAIN_S, stops at once.
+    """Turns Ctrl-C and SIGTERM into a stop after the rows in flight; a second signal, or DRAIN_S, stops at once.
 
-    As a context manager it installs itself, in the main thread only. A signal that was ignored stays so: a shell without job
-    control starts its background jobs that way. A program may set `requested` itself.
+    A context manager that installs the signal handlers, in the main thread only. A signal that is ignored stays
+    ignored, as for background jobs of a shell without job control. A program may set `requested` itself.
 
     Attributes:
-        cancel_judges: What ends the questions to judges that are still under way after JUDGES_S.
+        cancel_judges: Called after JUDGES_S to cancel the questions to judges that are still in flight.
     """
 
     def __init__(self, say: Callable[[str], None] = lambda text: None) -> None:

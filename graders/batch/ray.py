@@ -9,9 +9,9 @@
     for table in unique(graded.iter_batches(batch_format="pyarrow")):
         ...
 
-Every actor compiles the spec once and has a sandbox and judge connections of its own, so limits on endpoints hold for
-each actor, not for all together. A row that cannot be graded is a row with flags, never an exception: one of those
-would fail the whole job. Importing this module does not import ray.
+Every actor compiles the spec once and has its own sandbox and judge connections, so limits on endpoints hold for each
+actor, not for all together. A row that cannot be graded gets flags and never raises, since an exception would fail the
+whole job. Importing this module does not import ray.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from graders.datasets.ids import IdSet, content_id, own_id
 from graders.datasets.rows import DataError
 from graders.datasets.tables import arrow_rows
 from graders.fields import FieldMap, detect_fields, item_of, sample_of
-from graders.results.lines import Broken, LineWriter
+from graders.results.lines import LineWriter, WorkersLost
 
 if TYPE_CHECKING:
     from graders.batch.chunks import RowChunk
     from graders.engine.grader import Grader
     from graders.results.lines import ResultChunk
 
-#: Rows an actor gets at once; a lost actor costs as many.
+#: Rows that an actor gets at once, and that are graded again when it is lost.
 PART_ROWS = 2000
-#: The same where each row costs something, and is waited for on Ctrl-C.
+#: The same for graders that ask, whose rows cost money and are waited for on Ctrl-C.
 ASKING_ROWS = 200
-#: Parts with an actor: one in work, one waiting.
+#: Chunks per actor: one in work, one waiting.
 UNDER_WAY = 2
 
 
@@ -47,10 +47,10 @@ class GradeBatch:
 
     Args:
         spec: As `graders.compile` takes it.
-        sample_field, item_field, id_field: Where rows keep these; None: by the hosted shapes (see `detect_fields`).
+        sample_field, item_field, id_field: Fields of these in a row; None: by the hosted shapes (see `detect_fields`).
             Rows without an id get a hash of the whole row.
         keep: Columns of the data to carry along.
-        config: Path of graders.toml on the actor's machine; None: as everywhere.
+        config: Path of graders.toml on the actor's machine; None: GRADERS_CONFIG, else searched upward.
 
     Raises:
         SpecError: the spec is not valid.
@@ -103,7 +103,7 @@ def _fields(row: Mapping[str, Any], row_id: str, field_map: FieldMap) -> dict[st
 
 
 def unique(tables: Iterable[Any]) -> Iterator[Any]:
-    """Tables without the rows whose id came before: a block that Ray delivers again, and equal rows without ids.
+    """Tables without rows whose id was in an earlier row: blocks that Ray delivers twice, and equal rows without ids.
 
     Takes 8 to 24 bytes a row of memory.
     """
@@ -118,13 +118,13 @@ def unique(tables: Iterable[Any]) -> Iterator[Any]:
 
 
 class Actors:
-    """Grades parts on a Ray cluster; see `graders.batch.chunks.Workers`. A context manager: leaving it lets go of Ray.
+    """Workers on a Ray cluster (see `graders.batch.chunks.Workers`). A context manager that releases Ray at its end.
 
-    An actor that dies is started again, and what it had is graded again; its results have come once or not at all.
+    An actor that dies is restarted and its chunk graded again; the results of a chunk arrive once or not at all.
 
     Args:
-        n: How many actors; None: one for each of the cluster's CPUs.
-        address: The cluster's; None: the one this process is connected to, else a new one on this machine.
+        n: Number of actors; None: one for each of the cluster's CPUs.
+        address: The cluster's address; None: the cluster of this process, else a new one on this machine.
 
     Raises:
         DataError: ray is not installed, or there is no cluster at the address.
@@ -146,10 +146,10 @@ class Actors:
         self._n = n or max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def grade(self, lines: LineWriter, parts: Iterator[RowChunk]) -> Iterator[ResultChunk]:
-        """Each part, graded, in any order.
+        """The graded chunks, in any order.
 
         Raises:
-            Broken: the cluster has gone, or an actor cannot start (it needs this version of local-graders).
+            WorkersLost: the cluster is lost, or an actor cannot start (it needs this version of local-graders).
         """
         from graders.batch.chunks import cut
 
@@ -172,7 +172,7 @@ class Actors:
                     asked[actor.grade.remote(*part)] = actor
                 yield piece
         except ray.exceptions.RayError as error:
-            raise Broken(f"the Ray cluster: {error}") from error
+            raise WorkersLost(f"the Ray cluster: {error}") from error
 
     def __enter__(self) -> Actors:
         return self
@@ -183,7 +183,7 @@ class Actors:
 
 
 class _Actor:
-    """What runs on the cluster: one compiled grader with its own sandbox and connections."""
+    """The remote class: one compiled grader with its own sandbox and connections."""
 
     def __init__(
         self, spec: Mapping[str, Any], config: Any, field_map: FieldMap, texts: bool, merge: bool | None

@@ -1,12 +1,12 @@
-"""One dataset through one grader, from file to file.
+"""grade_dataset: grades one dataset with one grader into a results file.
 
     run = grade_dataset(spec, "answers.jsonl", "results.jsonl", resume=True)
     run.tally.rows, run.interrupted, run.broken
 
-Graders that ask nobody are run in this process, a chunk of rows at a time and over columns where the rows are plain;
-where a row costs more than sending it away, in worker processes. The others go through `Grader.run_batch`, which keeps
-rows under way in the sandbox and at the judges, each within its own limits; their results are written one by one as
-they are ready, since each of them cost something.
+Local graders run in this process, a chunk of rows at a time and over columns where the rows are plain, or in worker
+processes if a row takes longer than sending it there. The others go through `Grader.run_batch`, which keeps rows in
+flight in the sandbox and at the judges, each within its own limits; each of their results is written as soon as it is
+ready, since it cost time or money.
 """
 
 from __future__ import annotations
@@ -56,34 +56,34 @@ def grade_dataset(
     stop: Stop | None = None,
     until_width: float | None = None,
 ) -> Run:
-    """Grade every row of a dataset that the results file does not have yet.
+    """Grade every row of a dataset that is not yet in the results file.
 
     Args:
         spec: As `graders.compile` takes it.
         data: A path or several, "-" for standard input, or an iterable of mappings (see `open_data`).
         output: The results file; "-" is standard output.
-        resume: Go on with a file that is there.
+        resume: Continue an existing file.
         retry_failed: As resume, and grade the failed rows again.
-        force: Overwrite a file that is there.
-        sample_field, item_field, id_field: Where rows keep these; None: by the hosted shapes (see `detect_fields`).
+        force: Overwrite an existing file.
+        sample_field, item_field, id_field: Fields of these in a row; None: by the hosted shapes (see `detect_fields`).
         item_map: Fields that the item gets beside its own: name in the item -> field of the data row.
         selection: Which rows are graded, and how often; None: each once.
         format: The data's format; None: by the file's ending.
-        texts: Whether result lines carry their data row.
-        jobs: Rows under way at once at judges and sandbox; for graders that ask nobody, processes. None: enough to
-            keep everything busy.
+        texts: Whether result lines include their data row.
+        jobs: Rows in flight at judges and sandbox; for local graders, the number of processes. None: as many as keep
+            everything busy.
         merge: As in `Grader.run_batch`.
         backends: As in `graders.compile`.
-        workers: Who grades, when not this process.
-        progress: Called a few times a second, from a thread of its own, and once in the end. None: in a notebook a line
-            under the cell, nothing elsewhere.
-        stop: Asked between rows whether to end; without it Ctrl-C raises KeyboardInterrupt, as everywhere.
-        until_width: Stop when the 95 % interval of the mean is at most so wide. The interval allows for having been
-            looked at on the way. Rows are taken in the data's order, which should be a random one.
+        workers: The workers that grade; None: this process and worker processes of its own.
+        progress: Called a few times a second, from its own thread, and once at the end. None: a line under the cell
+            in a notebook, nothing elsewhere.
+        stop: Checked between rows; None: Ctrl-C raises KeyboardInterrupt as usual.
+        until_width: Stop when the 95 % interval of the mean is at most this wide. The interval accounts for the
+            repeated looks. Rows are taken in the data's order, which should be random.
 
     Raises:
-        SpecError, DataError, ResultsError: before the first row: the spec is not valid, the data cannot be read,
-            the results cannot be written or are another run's. What breaks later is in `Run.broken`.
+        SpecError, DataError, ResultsError: raised before the first row: the spec is not valid, the data cannot be read,
+            the results cannot be written or belong to another run. A later failure is in `Run.broken`.
     """
     grader = compile(spec, backends=backends)
     dataset = open_dataset(
@@ -164,7 +164,7 @@ def item_fields(spec: SpecModel) -> list[str]:
 
 
 def reads_sample(spec: SpecModel) -> bool:
-    """Whether a grader needs the model's output: a template names it, or a member has no templates and gets it whole."""
+    """Whether a grader needs the model's output: in a template, or as the input of a member without templates."""
     for leaf in spec.leaves().values():
         paths = [path for _, text in leaf.templates() for path in Template(text).paths]
         if not any(True for _ in leaf.templates()) or any(path.namespace == "sample" for path in paths):

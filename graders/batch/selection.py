@@ -1,4 +1,4 @@
-"""Which rows of a dataset are graded, and how often."""
+"""The selection of rows of a dataset: which are graded, and how often."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from graders.results.read import read_results
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What a field of the data row must be, compared as text: `topic=algebra`, `item.level!=3`."""
+    """A condition on a field of the data row, compared as text: `topic=algebra`, `item.level!=3`."""
 
     field: str
     equal: bool
@@ -37,7 +37,7 @@ class Condition:
         return cls(field.removesuffix("!"), not field.endswith("!"), value)
 
     def holds(self, row: Mapping[str, Any]) -> bool:
-        """Whether a row is so; a field that it lacks equals nothing."""
+        """Whether a row meets it; a missing field equals nothing."""
         value = field_of(row, self.field, None)
         text = value if isinstance(value, str) else dumps(value).decode()
         return (value is not None and text == self.value) is self.equal
@@ -45,14 +45,14 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Some rows of a dataset. The steps are taken in the order of the attributes.
+    """A selection of rows, applied in the order of the attributes.
 
     Attributes:
-        conditions: All hold for a row.
-        ids: Rows of these ids; None is all.
-        sample: So many rows, chosen by their ids and `seed`: the same whatever the data's order.
-        limit: The first so many rows.
-        repeat: How often each row is graded; the ids are ID, ID#2, ...
+        conditions: A row has to meet all of them.
+        ids: Only rows with these ids; None is all.
+        sample: Number of rows to draw by their ids and `seed`, independent of the data's order.
+        limit: Number of rows, from the first.
+        repeat: Number of times that each row is graded; the ids are ID, ID#2, ...
     """
 
     conditions: tuple[Condition, ...] = ()
@@ -68,7 +68,7 @@ class Selection:
         return self == Selection(seed=self.seed)
 
     def total(self, rows: int | None) -> int | None:
-        """How many rows are left of so many; None when only reading tells."""
+        """The number of rows selected from `rows`; None when it is known only after reading."""
         if self.conditions:
             return None
         known = (rows, self.sample, self.limit, None if self.ids is None else len(self.ids))
@@ -76,7 +76,7 @@ class Selection:
         return None if least is None else least * self.repeat
 
     def of(self, parts: Iterator[RowChunk]) -> Iterator[RowChunk]:
-        """The rows of these parts that are to be graded."""
+        """The selected rows of these chunks."""
         if self.conditions or self.ids is not None:
             parts = self._fitting(parts)
         if self.sample is not None:
@@ -105,10 +105,16 @@ class Selection:
         key = self.seed.to_bytes(8, "big", signed=True)
         number = count()
         rows = (
-            (blake2b(row_id.encode("utf-8", "surrogatepass"), key=key).digest(), next(number), chunk, place, row_id)
+            (
+                blake2b(row_id.encode("utf-8", "surrogatepass"), key=key).digest(),
+                next(number),
+                chunk,
+                place,
+                row_id,
+            )
             for chunk, ids in parts
             for place, row_id in enumerate(ids)
-        )  # fmt: skip
+        )
         chosen = heapq.nsmallest(
             n, ((hash_, at, chunk.some([place]), name) for hash_, at, chunk, place, name in rows)
         )
@@ -146,8 +152,8 @@ def ids_of(path: str, which: str, pass_threshold: float | None = None) -> frozen
     """The ids of a results file's rows that failed, or that were graded and did not pass ("wrong").
 
     Raises:
-        ResultsError: it is no results file.
-        ValueError: nothing says what passes: no threshold is given, the spec has none, and rewards are not 0 or 1.
+        ResultsError: it is not a results file.
+        ValueError: there is no pass threshold: none is given, the spec has none, and rewards are not all 0 or 1.
     """
     # here, since statistics need numpy
     import numpy as np

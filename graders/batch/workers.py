@@ -1,7 +1,7 @@
-"""Local graders in processes of their own, for metrics that cost more than sending the row there.
+"""Worker processes for local graders whose rows take longer than sending them to another process.
 
-Each worker runs `main`: it is told the grader once, then reads parts and writes pieces, pickled, over its pipes. It
-imports nothing of the caller's program, and ends when its input does, however its parent died.
+Each worker runs `main`: it receives the grader once, then reads chunks and writes results, pickled, over its pipes. It
+imports nothing of the caller's program, and ends when its input ends, however its parent died.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from graders.results.lines import Broken
+from graders.results.lines import WorkersLost
 
 if TYPE_CHECKING:
     from graders.batch.chunks import RowChunk
     from graders.results.lines import LineWriter, ResultChunk
 
-#: How long a worker may take to end after its input has.
+#: Seconds that a worker may take to end after its input has ended.
 CLOSE_S = 2.0
 
 
 class Processes:
-    """A few worker processes.
+    """Worker processes of this machine (see `graders.batch.chunks.Workers`).
 
     Args:
-        n: How many.
+        n: Number of processes.
     """
 
     def __init__(self, n: int) -> None:
@@ -39,10 +39,10 @@ class Processes:
         self._workers: list[subprocess.Popen[bytes]] = []
 
     def grade(self, lines: LineWriter, parts: Iterator[RowChunk]) -> Iterator[ResultChunk]:
-        """Each part, graded, in any order; every worker holds one.
+        """The graded chunks, in any order; every worker holds one.
 
         Raises:
-            Broken: a worker died; the others have graded what they could.
+            WorkersLost: a worker died; the results of the others have been yielded.
         """
         told = (lines.grader.spec.to_json(), lines.grader.backends.options, lines.field_map, lines.texts)
         self._workers = [_start(pickle.dumps(told)) for _ in range(self._n)]
@@ -62,8 +62,9 @@ class Processes:
                     worker.stdin.flush()
                     ready.put(pickle.load(worker.stdout))
             except (OSError, EOFError):
-                ready.put(Broken(f"a worker process died (exit {worker.wait(CLOSE_S)})"))
-            except BaseException as error:  # of the parts: the data breaks off
+                ready.put(WorkersLost(f"a worker process died (exit {worker.wait(CLOSE_S)})"))
+            except BaseException as error:
+                # raised by `parts`: the data breaks off
                 ready.put(error)
             ready.put(None)
 
@@ -88,7 +89,8 @@ class Processes:
             worker.wait()
             for pipe in (worker.stdin, worker.stdout):
                 assert pipe
-                with suppress(OSError):  # what could not be written to one that died
+                # closing flushes, which fails for a worker that died
+                with suppress(OSError):
                     pipe.close()
 
 
@@ -104,10 +106,9 @@ def _start(told: bytes) -> subprocess.Popen[bytes]:
 
 
 def main() -> None:
-    """The worker."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # a terminal's Ctrl-C reaches the whole group; the parent drains
+    """The worker's main program."""
+    # a terminal's Ctrl-C reaches the whole group; the parent drains
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     from graders.engine.backends import Backends
     from graders.engine.grader import Grader
     from graders.kinds.reading import read
@@ -124,4 +125,5 @@ def main() -> None:
             pickle.dump(lines.grade(*part), out, pickle.HIGHEST_PROTOCOL)
             out.flush()
         except (EOFError, BrokenPipeError):
-            os._exit(0)  # nothing is left to flush, and to whom
+            # nothing is left to flush, and to whom
+            os._exit(0)

@@ -1,1 +1,1 @@
-"""Rows of golds, the bench that grades each sample on them once, and what is read in the programs of a spec."""
+"""The bench of audits: rows with golds, a cache of graded samples, and facts of a spec's programs."""

@@ -21,20 +21,27 @@ from graders.row import Row
 from graders.spec.model import SpecModel
 from graders.template import Template
 
-AT_ONCE = 8  # samples under way: enough for the sandbox's and a judge's parallelism
-TIMEOUT_S = 10.0  # for one sample of a program; what takes longer is failed, and a finding
-JUDGE_TIMEOUT_S = 120.0  # where a judge is asked, with its retries
+#: Samples in flight: enough for the parallelism of sandbox and judges.
+AT_ONCE = 8
+#: Seconds for one sample of a program; a slower one fails, and is a finding.
+TIMEOUT_S = 10.0
+#: Seconds where a judge is asked, with its retries.
+JUDGE_TIMEOUT_S = 120.0
 GOLD_SEEN = (
-    0.2  # share of the scale below which a gold counts as not recognised: relative checks skip its row
+    # share of the scale below which a gold counts as not recognised: relative checks skip its row
+    0.2
 )
-SOFT_LIMIT = 0.6  # of the scale, for whole sentences: similarity of any two texts of one language
-FULL = 0.95  # share of the gold's reward that is as good as all of it
-ROWS_HIT = 0.2  # part of the rows on which a wrong sample may be taken for gold by accident
+#: Fraction of the scale for whole sentences, which is the similarity of any two texts of one language.
+SOFT_LIMIT = 0.6
+#: Fraction of the gold's reward that counts as all of it.
+FULL = 0.95
+#: Fraction of the rows on which a wrong sample may be rewarded like gold by accident.
+ROWS_HIT = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What `check_reward` was told beside spec and rows; see there."""
+    """The options of `check_reward` beside spec and rows; see there."""
 
     blind_to: frozenset[str] = frozenset()
     scale: tuple[float, float] | None = None
@@ -44,7 +51,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """A sample that was graded on a row, and how high: 0 is the bottom of the scale, 1 its top; a failed row is 0."""
+    """A sample graded on a row, with its level: 0 is the bottom of the scale, 1 its top; a failed row is 0."""
 
     row: CheckRow
     sample: Any
@@ -57,8 +64,8 @@ class Bench:
 
     Attributes:
         scale: The rewards that a wrong and a right answer should get.
-        undeclared: Whether the scale is one that golds use and nothing declares.
-        judged: Whether a judge is asked, so that rewards may waver and samples cost.
+        undeclared: Whether the scale is inferred from golds and not declared.
+        judged: Whether a judge is asked, so that rewards may vary and samples cost money.
     """
 
     def __init__(self, grader: Grader, rows: Sequence[CheckRow], settings: Settings) -> None:
@@ -80,7 +87,7 @@ class Bench:
         self._pool.shutdown(cancel_futures=True)
 
     def read_scale(self) -> None:
-        """Where neither the spec nor the caller says it, the scale that golds and wrong answers use, such as 0 to 5 or -1 to 1."""
+        """The scale of golds and wrong answers, such as 0 to 5 or -1 to 1, if neither spec nor caller declares one."""
         if self.settings.scale or self.grader.spec.reward_range():
             return
         golds = [gold.result.reward for gold in self.golds() if gold.result.ok]
@@ -110,11 +117,11 @@ class Bench:
     def run(
         self, pairs: Iterable[tuple[CheckRow, Any]], *, row_id: str = "{}", grader: Grader | None = None
     ) -> list[RunResult]:
-        """As grade, without remembering.
+        """As `grade`, without the cache.
 
         Args:
-            row_id: The row's id as the grader is told it.
-            grader: Another one, of the same shape.
+            row_id: The row's id for the grader.
+            grader: Another grader of the same shape.
         """
         chosen = grader or self.grader
 
@@ -136,17 +143,17 @@ class Bench:
         return results
 
     def level(self, result: RunResult) -> float:
-        """How high a result is on the scale; a failed row is at the bottom."""
+        """The level of a result on the scale; a failed row is at the bottom."""
         return self.height(result.reward) if result.ok else 0.0
 
     def height(self, reward: float) -> float:
-        """How high a reward is on the scale: 0 at the bottom, 1 at the top."""
+        """The level of a reward on the scale: 0 at the bottom, 1 at the top."""
         low, high = self.scale
         return (reward - low) / (high - low)
 
     @property
     def graded(self) -> list[Graded]:
-        """Everything that was graded so far."""
+        """All graded samples so far."""
         return list(self._graded.values())
 
     # --- what several checks ask ---
@@ -155,11 +162,11 @@ class Bench:
         return self.grade((row, row.gold) for row in self.rows)
 
     def recognised(self) -> list[CheckRow]:
-        """The rows whose gold gets more than a little: only there a wrong sample can be compared with it."""
+        """The rows whose gold gets enough reward to compare a wrong sample with it."""
         return [gold.row for gold in self.golds() if gold.level >= GOLD_SEEN]
 
     def others(self, per_row: int = 3) -> list[tuple[CheckRow, CheckRow]]:
-        """Each row with a few rows whose golds are different answers; empty when all golds are the same."""
+        """Each row with a few rows that have other answers; empty when all golds are the same."""
         pairs = []
         for index, row in enumerate(self.rows):
             rest = [*self.rows[index + 1 :], *self.rows[:index]]
@@ -167,11 +174,11 @@ class Bench:
         return pairs
 
     def wrong(self, row: CheckRow) -> Any:
-        """A plain wrong answer: another row's gold where there is one."""
+        """A plain wrong answer: another row's gold, if there is one."""
         return next((other.gold for mine, other in self.others(1) if mine is row), "zqxj vkwz")
 
     def shares(self, pairs: Iterable[tuple[CheckRow, Any]]) -> list[tuple[Graded, float]]:
-        """What each sample gets, as a part of what its row's gold gets; rows with an unrecognised gold are left out."""
+        """Each sample's fraction of its row's gold's reward; rows with an unrecognised gold are left out."""
         seen = {gold.row.id: gold.level for gold in self.golds() if gold.level >= GOLD_SEEN}
         graded = self.grade((row, sample) for row, sample in pairs if row.id in seen)
         return [(one, one.level / seen[one.row.id]) for one in graded]
@@ -179,7 +186,7 @@ class Bench:
     def too_high(
         self, check: str, pairs: Iterable[tuple[CheckRow, Any]], what: str, mean: float = 0.75
     ) -> Iterator[Finding]:
-        """A finding when these wrong samples get `mean` of their gold's reward on the average, or all of it on some rows."""
+        """A finding if these wrong samples get `mean` of the gold's reward on average, or all of it on some rows."""
         shares = self.shares(pairs)
         if not shares:
             return
@@ -198,7 +205,7 @@ class Bench:
     def rises(
         self, check: str, triples: Iterable[tuple[CheckRow, Any, Any]], what: str, by: float = 0.25
     ) -> Iterator[Finding]:
-        """A finding when the second sample of a triple gets more than the first by that part of the scale.
+        """A finding if the second sample of a triple gets more than the first by that fraction of the scale.
 
         Where the first is much shorter than the gold, any text of more length is a little more like the gold; there the
         second has to get most of the scale.
@@ -219,7 +226,7 @@ class Bench:
             yield Finding(check, message, tuple(dict.fromkeys(a.row.id for _, a in up)), worst.sample)
 
     def references(self, row: CheckRow) -> set[str]:
-        """The texts that samples are compared with on this row, as far as the spec says."""
+        """The reference texts of the spec's comparisons on this row."""
         found = set()
         for leaf in self.grader.spec.leaves().values():
             for side in leaf.compared() or ():
@@ -229,18 +236,19 @@ class Bench:
         return found
 
     def ceiling(self, row: CheckRow) -> float:
-        """The most that any sample can get on this row: below 1 where a metric gives less to equal texts (METEOR)."""
+        """The highest possible level on this row: below 1 where a metric gives equal texts less (METEOR)."""
         tops = tuple(self._top(leaf, row) for leaf in self.grader.spec.leaves().values())
         if self._formula is None:
             return tops[0]
         try:
             total = self._formula.value(tops)
-        except FormulaError:  # the members check speaks of it
+        except FormulaError:
+            # the members check reports it
             return 1.0
         return self.height(total)
 
     def _top(self, leaf: SpecModel, row: CheckRow) -> float:
-        """What a metric gives to the reference itself; 1 for graders that are no metric."""
+        """A metric's reward of the reference itself; 1 for other graders."""
         texts = leaf.compared()
         if leaf.two_valued or texts is None:
             return 1.0
@@ -254,5 +262,5 @@ class Bench:
 
 
 def row_ids(graded: Iterable[Graded]) -> tuple[RowId, ...]:
-    """The ids of the rows that samples were graded on, each once."""
+    """The distinct ids of graded samples' rows."""
     return tuple(dict.fromkeys(one.row.id for one in graded))

@@ -1,4 +1,4 @@
-"""What audits say: findings, and that nothing could be found out."""
+"""Findings of audits, and the error of an audit without a result."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from graders.bench.rows import RowId
 
 
 class CannotCheck(RuntimeError):
-    """The reward could not be checked at all: no sandbox, no judge. Says nothing about the grader."""
+    """Raised when a reward cannot be checked for lack of a sandbox or judge. It is no statement about the grader."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found.
+    """One finding of a check.
 
     Attributes:
         check: The check's name, a key of CHECKS.
-        message: What was found, and what was expected.
-        rows: The ids of the rows it was found on, as the rows have them; () when it is about the spec itself.
-        sample: The sample that did it; None when it was none.
-        severity: "exploit" where a wrong answer is paid, "fault" where the grader is wrong in another way, "note" where it
-            may be meant so. `assert_reward_ok` fails on the first two.
+        message: The finding, and the expected behaviour.
+        rows: The ids of its rows; () when it is about the spec itself.
+        sample: Its sample; None without one.
+        severity: "exploit" if a wrong answer is rewarded, "fault" if the grader is wrong in another way, "note" if it
+            may be intended. `assert_reward_ok` fails on the first two.
     """
 
     check: str

@@ -1,4 +1,4 @@
-"""The programs of a spec's python graders, and what the sandbox reads in them. None is parsed on this side of the wall."""
+"""Programs of a spec's python graders, with facts that are read in the sandbox, since the host never parses them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from graders.bench.bench import Bench
 from graders.row import Row
 from graders_sandbox import Outcome, Sandbox
 
-#: Kind of a place in a source -> what a program does there.
+#: Kind of a place in a source -> its description.
 _PLACES = {
     "frames": "looks into its callers' frames or memory",
     "environment": "reads the environment",
@@ -24,13 +24,13 @@ _IMPORT = re.compile(r"(?:from [\w.]+ )?import [\w.]+")
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A python grader of the spec, and what the sandbox read in it. A source that does not parse says nothing.
+    """A python grader of the spec with facts of its source; a source that does not parse has none.
 
     Attributes:
         key: Its key in a multi; "" for the spec itself.
-        places: Where it looks beside its arguments, as in "reads the environment (getenv)".
+        places: Its accesses beyond its arguments, as "reads the environment (getenv)".
         imports: Its import statements.
-        n_known: How many of the rows' golds stand in it as constants.
+        n_known: Number of the rows' golds among its constants.
         hashes: Whether it uses sets or hashes.
     """
 
@@ -43,7 +43,7 @@ class Program:
 
     @property
     def called(self) -> str:
-        """What a message about it begins with."""
+        """The beginning of messages about it."""
         return f"{self.key}: " if self.key else ""
 
 
@@ -51,7 +51,7 @@ _READ: WeakKeyDictionary[Bench, list[Program]] = WeakKeyDictionary()
 
 
 def programs(bench: Bench) -> list[Program]:
-    """The python graders of the spec, read once a bench."""
+    """The python graders of the spec, read once for each bench."""
     if bench not in _READ:
         spec = bench.grader.spec
         sources = {key: grader.program() for key, grader in (spec.members() or {"": spec}).items()}
@@ -82,17 +82,17 @@ def _place(read: Any) -> str | None:
 
 
 def gold_texts(bench: Bench) -> set[str]:
-    """The rows' golds and answers as a program may have them written in it."""
+    """The rows' golds and answers in the forms that a program may contain."""
     return {text.strip().lower() for row in bench.rows for text in (row.text, *row.answers) if text.strip()}
 
 
 def read_by(reader: str, sandbox: Sandbox, item: Mapping[str, Any]) -> dict[str, Any]:
-    """What a reader, a program for the sandbox, says of the source in `item`; {} where it says nothing."""
+    """The report of a reader, a program for the sandbox, about the source in `item`; {} without one."""
     return seen(sandbox.submit(reader, Row("", {}).sample.complete(), dict(item)).result())
 
 
 def seen(outcome: Outcome) -> dict[str, Any]:
-    """What a program of ours says in the text of its exception; {} where it says nothing."""
+    """The report in the text of our program's exception; {} without one."""
     if outcome.error_type != "Seen":
         return {}
     line = outcome.text.strip().rpartition("Seen: ")[2]
@@ -103,8 +103,8 @@ def seen(outcome: Outcome) -> dict[str, Any]:
     return seen if isinstance(seen, dict) else {}
 
 
-#: What a program's text says: about where it looks beside its arguments, which of the item's `golds` stand in it, its
-#: imports, and whether anything in it hashes. Parsed, not run. The exception's text has at most 4 kB.
+#: A program that reports facts of a source: its accesses beyond its arguments, which of the item's `golds` it contains,
+#: its imports, and whether it hashes. It parses the source without running it. The report has at most 4 kB.
 READ = """
 import ast, json, warnings
 

@@ -1,4 +1,4 @@
-"""Rows of reward checks: an item, its gold, what the model is shown, and which answers are others."""
+"""Rows of reward checks: an item with its gold and prompt, and the comparison of answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from graders.row import Row
 
-#: Fields of an item that the model is shown, so that echoing them is no answer.
+#: Fields of an item that are part of the prompt, so that echoing them is no answer.
 SHOWN_FIELDS = (
     "prompt", "question", "query", "instruction", "instructions", "problem", "task", "input", "messages", "context",
     "passage", "document", "text", "choices", "options",
@@ -27,13 +27,13 @@ class CheckRow:
     """One row of `check_reward`.
 
     Attributes:
-        gold: A sample that deserves the top.
+        gold: A sample that deserves the top reward.
         text: The gold's text, "" when it has none (a tool call).
-        shown: What the model is shown, as texts: the row's prompt, and those of SHOWN_FIELDS that the item has.
-        bad: Samples that deserve the bottom.
-        group: Rows that are compared with each other in training; None when the row names none.
-        answers: The item's other texts and numbers that stand in the gold, as texts.
-        prompt: The row's prompt as it was given; None when the row has none.
+        shown: The texts that the model sees: the row's prompt, and the item's fields of SHOWN_FIELDS.
+        bad: Samples that deserve the bottom reward.
+        group: Name of the group of rows that training compares; None without one.
+        answers: The item's other texts and numbers that the gold contains, as texts.
+        prompt: The row's prompt, unchanged; None without one.
     """
 
     id: RowId
@@ -51,7 +51,7 @@ ROW_KEYS = ("id", "item", "gold", "prompt", "bad", "group")
 
 
 def read_rows(rows: Iterable[Mapping[str, Any]]) -> list[CheckRow]:
-    """Rows as users write them, checked.
+    """Check and convert the user's rows.
 
     Raises:
         ValueError: there is no row, a row has no gold, or two have the same id; the message names it.
@@ -128,7 +128,7 @@ def _within(part: str, whole: str) -> bool:
 
 
 def different(row: CheckRow, other: CheckRow) -> bool:
-    """Whether two rows have different gold answers: not the same text or number, nor the same answers in their items."""
+    """Whether two rows' golds are different answers: neither text, number nor the items' answers are equal."""
     if row is other or row.gold == other.gold or (row.answers and set(row.answers) == set(other.answers)):
         return False
     mine, theirs = (" ".join(text.lower().split()) for text in (row.text, other.text))
@@ -136,7 +136,7 @@ def different(row: CheckRow, other: CheckRow) -> bool:
 
 
 def as_number(text: str) -> float | None:
-    """The number that a text is, separators of thousands, currency and percent signs aside; None when it is none.
+    """The number in a text, without thousands separators, currency and percent signs; None for other texts.
 
     "1,200" is 1200, and "1, 2, 3" is a list.
     """

@@ -1,1 +1,1 @@
-"""Calibration: rows with people's labels, how far a grader agrees with them, and probes of a judge's bias."""
+"""Calibration: labelled rows, a grader's agreement with the labels, and probes of a judge's biases."""

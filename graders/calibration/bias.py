@@ -1,7 +1,7 @@
-"""Probes of a judge: what it pays for length, form, signature, language, place and chance; one line in PROBES each.
+"""Probes of a judge's biases: length, form, signature, language, position, randomness; one line in PROBES each.
 
-A probe grades two forms of the same answer that deserve the same. Its effect is the mean difference, as a part of the scale,
-with an interval over items and a test; of several probes the tests are adjusted together.
+A probe grades two forms of an answer that deserve the same reward. Its effect is the mean difference, as a fraction of
+the scale, with an interval over items and a test; tests of several probes are adjusted together.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from graders.stats.resampling import LEVEL, Floats, Ints, per_item
 from graders.suggest import known_names
 
 MOST_ROWS = 100
-#: Of the scale, from which on another answer to the same question is another verdict.
+#: Fraction of the scale from which a difference counts as another verdict.
 ANOTHER = 0.25
-#: Part of the rows whose verdict may change from one time to the next.
+#: Fraction of the rows whose verdict may change when repeated.
 MAY_CHANGE = 0.05
 
 _PADDING = (
@@ -37,7 +37,7 @@ _OTHER_MODEL = "another assistant"
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two forms of one row: samples and items. Where `reversed` is set, the second asks for the opposite verdict."""
+    """Two forms of one row: samples and items. With `reversed` the second one has the opposite verdict."""
 
     one: tuple[Any, Mapping[str, Any]]
     other: tuple[Any, Mapping[str, Any]]
@@ -46,15 +46,16 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a probe found.
+    """The result of a probe.
 
     Attributes:
         probe: A key of PROBES.
-        pays: What a positive effect pays for.
-        n: Rows whose two forms were both graded.
-        effect: The mean difference as a part of the scale, -1 to 1; of `repeats`, the part of the rows whose verdict changes.
-        p: Of as large an effect by chance.
-        adjusted: p, by Benjamini and Hochberg over all probes of one run.
+        pays: The property that a positive effect rewards.
+        n: Number of rows with both forms graded.
+        effect: The mean difference as a fraction of the scale, -1 to 1; for `repeats`, the fraction of rows whose
+            verdict changes.
+        p: The p value.
+        adjusted: The p value adjusted by Benjamini and Hochberg over all probes of one run.
     """
 
     probe: str
@@ -66,17 +67,17 @@ class Effect:
 
     @property
     def found(self) -> bool:
-        """Whether there is an effect, at a rate of false ones of 5 % among those that are said to be found."""
+        """Whether the effect is significant at a false discovery rate of 5 %."""
         return self.adjusted < 1 - LEVEL
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One way to tempt a judge.
+    """One probe of a bias.
 
     Attributes:
         pays: What a positive effect pays for.
-        forms: The two forms of a row; None for a row that has no such forms.
+        forms: The two forms of a row; None for a row without them.
     """
 
     pays: str
@@ -84,7 +85,7 @@ class Probe:
 
 
 def _of_text(change: Callable[[str, Labelled], tuple[str, str]]) -> Callable[..., Pair | None]:
-    """Forms that differ in the sample's text alone."""
+    """Forms that differ only in the sample's text."""
 
     def forms(sample: Any, item: Mapping[str, Any], rows: Labelled, swap: object) -> Pair | None:
         if not isinstance(sample, str) or not sample.strip():
@@ -152,13 +153,13 @@ def probed(
     group: str | None = None,
     most_rows: int = MOST_ROWS,
 ) -> tuple[Effect, ...]:
-    """What the grader pays for things that should not matter.
+    """Measure a grader's biases.
 
     Args:
-        probes: Keys of PROBES. `position` needs `swap` and is left out without it.
-        swap: Two fields that hold the candidates of a judge that compares two: of the item, or "sample".
+        probes: Keys of PROBES. `position` needs `swap` and is skipped without it.
+        swap: For a judge that compares two candidates, the two fields that hold them: of the item, or "sample".
         group: As in `Labelled.item_numbers`.
-        most_rows: Rows that are asked about, evenly taken; each costs two calls a probe.
+        most_rows: Largest number of rows, evenly taken; each takes two calls for each probe.
 
     Raises:
         ValueError: there is no such probe.
@@ -210,7 +211,7 @@ def _p_value(deltas: Floats, items: Ints | None) -> float:
 
 
 def _rewards(rows: Labelled, pairs: Mapping[int, Pair]) -> Iterator[tuple[float, float]]:
-    """The rewards of both forms of each pair; NaN where one failed. Every form is asked about, equal ones too."""
+    """The rewards of both forms of each pair; NaN for failures. Equal forms are not merged."""
     forms = [form for pair in pairs.values() for form in (pair.one, pair.other)]
     parts = ({"id": str(at), "sample": sample, "item": item} for at, (sample, item) in enumerate(forms))
     found = [result.reward if result.ok else math.nan for result in rows.grader.run_batch(parts, merge=False)]

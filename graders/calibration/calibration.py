@@ -1,4 +1,4 @@
-"""Calibrate a grader: how far it agrees with people, over whom and where, and what its verdict is worth.
+"""Calibration of a grader: its agreement with people, by annotator and slice, and corrected pass rates.
 
 rows = graded(spec, "labelled.jsonl")
 found = calibrate(rows, labels=["alice", "bob"])
@@ -27,7 +27,7 @@ from graders.stats.gates import Gate, judge
 from graders.stats.resampling import Floats, Ints
 from graders.stats.summary import threshold_of
 
-#: Rows that a slice needs, to be shown.
+#: Least number of rows of a slice that is shown.
 SLICE_MIN = 5
 
 
@@ -36,9 +36,9 @@ class Slice:
     """The rows with one value of a field.
 
     Attributes:
-        agreement: The part of them on which grader and people say the same.
-        p: Of as large a difference from the other rows by chance (Fisher's exact test), adjusted over all slices by Benjamini
-            and Hochberg; NaN where there are no others.
+        agreement: Fraction of rows on which grader and people agree.
+        p: p value of the difference from the other rows (Fisher's exact test), adjusted over all slices by Benjamini
+            and Hochberg; NaN without other rows.
     """
 
     field: str
@@ -49,23 +49,23 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A grader against people's labels.
+    """A grader's agreement with people's labels.
 
     Attributes:
         annotators: The label fields.
-        failed: Rows that could not be graded; they say nothing about agreement, and are counted in no figure.
-        tied: Rows on which as many annotators say yes as no, so that they have no label.
-        agreement: With the label of most annotators, or with the mean of their ratings.
-        by_annotator: With each of them alone; () for one annotator.
-        between: Krippendorff's alpha of the annotators among themselves; None for one annotator.
-        with_grader: The same with the grader as one more annotator. Where it is not below `between`, the grader agrees with
-            people as they do with one another.
-        slices: Lowest agreement first.
-        more_labels: About how many more labelled rows would bring kappa's interval (for ratings: none) to the wanted width;
-            None where that is not known.
+        failed: Number of rows that could not be graded, which are excluded from all figures.
+        tied: Number of rows with equally many yes and no, which have no label.
+        agreement: Agreement with the majority label, or with the mean rating.
+        by_annotator: Agreement with each annotator; () for a single one.
+        between: Krippendorff's alpha of the annotators; None for a single one.
+        with_grader: Alpha with the grader as another annotator. If it is not below `between`, the grader agrees with
+            people as well as they do with each other.
+        slices: Slices, the lowest agreement first.
+        more_labels: Estimated number of further labels until kappa's interval has the wanted width; None for ratings
+            and where unknown.
         width: The wanted width.
-        effects: Of the probes that were made.
-        binding: What the figures hold for.
+        effects: Results of the probes.
+        binding: The grader and judges for which the figures hold.
     """
 
     annotators: tuple[str, ...]
@@ -82,7 +82,7 @@ class Calibration:
     binding: Binding
 
     def figures(self) -> dict[str, Estimate]:
-        """What gates can ask for, by name; only what there is."""
+        """The figures that gates can use, by name."""
         found = {
             "kappa": self.agreement.kappa,
             "agreement": self.agreement.agreement,
@@ -95,7 +95,7 @@ class Calibration:
         return {name: estimate for name, estimate in found.items() if estimate is not None}
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as plain JSON, without the figures of single rows."""
+        """The calibration as plain JSON, without single rows."""
         plain = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "binding"}
         plain["agreement"] = _without_rows(self.agreement)
         plain["by_annotator"] = [_without_rows(each) for each in self.by_annotator]
@@ -113,21 +113,21 @@ def calibrate(
     width: float = 0.1,
     effects: tuple[Effect, ...] = (),
 ) -> Calibration:
-    """How far a grader agrees with people.
+    """Compare a grader with people's labels.
 
     Args:
         rows: From `graded` or `from_results`.
         labels: A field of the data rows for each annotator: true or false, 0 or 1, yes or no, or a number.
-        label_threshold: Labels are numbers, and those from here on say yes.
-        pass_threshold: Rewards from here on pass, instead of what the spec says. Where neither says it, each half of the
-            items is judged at the threshold that is best on the other half.
-        group: A field that says which rows are of one item; None: ids `x`, `x#2` are; "": each row is its own.
-        slices: Fields by whose values the agreement is shown apart.
-        width: Of kappa's interval, for `more_labels`.
-        effects: From `graders.calibration.bias.probed`, to be kept with the rest.
+        label_threshold: For labels that are numbers: the least label that means yes.
+        pass_threshold: The least reward that passes, in place of the spec's. Without either, each half of the items is
+            judged at the best threshold of the other half.
+        group: A field with equal values for rows of one item; None: by ids `x`, `x#2`; "": each row is its own item.
+        slices: Fields by whose values the agreement is shown separately.
+        width: The wanted width of kappa's interval, for `more_labels`.
+        effects: The result of `graders.calibration.bias.probed`, to be included.
 
     Raises:
-        ResultsError: no row has a field that is named, labels are neither yes and no nor numbers, or no row has a reward
+        ResultsError: no row has a named field, labels are neither yes and no nor numbers, or no row has both a reward
             and a label.
         ValueError: no label field is named.
     """
@@ -170,7 +170,7 @@ def calibrate(
 
 
 def _told(rows: Labelled, labels: Sequence[str], label_threshold: float | None) -> tuple[Floats, bool]:
-    """What each annotator says of each row, shape [rows, annotators], and whether those are ratings."""
+    """The labels of shape [rows, annotators], and whether they are ratings."""
     columns, ratings = [], False
     for field in labels:
         column, of_numbers = read_labels(field, rows.column(field), label_threshold)
@@ -180,7 +180,7 @@ def _told(rows: Labelled, labels: Sequence[str], label_threshold: float | None) 
 
 
 def _consensus(told: Floats, ratings: bool) -> tuple[Floats, int]:
-    """The label of each row, NaN where there is none, and how many rows are tied."""
+    """The label of each row, NaN without one, and the number of tied rows."""
     given = (~np.isnan(told)).sum(axis=1)
     mean = np.full(len(told), math.nan)
     mean[given > 0] = np.nansum(told[given > 0], axis=1) / given[given > 0]
@@ -194,7 +194,7 @@ def _consensus(told: Floats, ratings: bool) -> tuple[Floats, int]:
 def _with_grader(
     rows: Labelled, told: Floats, found: Agreement, items: Ints | None, *, ratings: bool
 ) -> Estimate | None:
-    """Alpha with the grader as one more annotator; of ratings only where it uses their scale."""
+    """Alpha with the grader as another annotator; for ratings only if it uses their scale."""
     if ratings:
         same_scale = found.weighted_kappa is not None
         return alpha(np.column_stack([told, rows.rewards]), items, nominal=False) if same_scale else None
@@ -229,7 +229,7 @@ def _slices(
 
 
 def _more_labels(found: Estimate | None, width: float) -> int | None:
-    """Labels beside those there are, for an interval of this width: it shrinks with the root of their number."""
+    """Number of further labels for an interval of this width, which shrinks with the root of their number."""
     if found is None or math.isnan(found.width):
         return None
     return max(0, math.ceil(found.n * (found.width / width) ** 2) - found.n)
@@ -241,13 +241,13 @@ def _without_rows(found: Agreement) -> dict[str, Any]:
 
 
 def gate(found: Calibration, demand: str, *, surely: bool = False) -> Gate:
-    """What a demand such as `kappa>=0.7` or `brier<=0.1` comes to.
+    """The gate for a condition such as `kappa>=0.7` or `brier<=0.1`.
 
     Args:
-        surely: The whole interval has to meet it, as in `stats.gates.gates`.
+        surely: Whether the whole interval has to meet it, as in `stats.gates.gates`.
 
     Raises:
-        ValueError: the demand has another form, or asks for a figure that there is not.
+        ValueError: the condition has another form, or names an unknown figure.
     """
     for sign in (">=", "<="):
         name, there, number = (part.strip() for part in demand.partition(sign))

@@ -1,4 +1,4 @@
-"""Rows with people's labels, graded: what a calibration is made of."""
+"""Graded rows with people's labels, the input of a calibration."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Labelled:
     """Graded rows.
 
     Attributes:
-        grader: That graded them.
-        ids, samples, items: Of each row.
+        grader: Their grader.
+        ids, samples, items: Columns of the rows.
         fields: Every field of each data row, labels included.
         rewards: NaN where the row failed; shape [rows].
-        models: The judge models that answered.
-        provenance: What else made the rewards, as in a results file's header.
+        models: The judges that answered.
+        provenance: The provenance of the rewards, as in a results file's header.
     """
 
     grader: Grader
@@ -55,7 +55,7 @@ class Labelled:
         return values
 
     def item_numbers(self, group: str | None = None) -> Ints | None:
-        """Which rows are of one item: by a field, or by ids `x`, `x#2`, ...; None where each is its own."""
+        """The item of each row: by a field, or by ids `x`, `x#2`, ...; None where each row is its own item."""
         if group:
             return numbered(np.array([hash(repr(value)) for value in self.column(group)], np.int64))
         return item_numbers(self.ids) if group is None else None
@@ -74,7 +74,7 @@ def graded(
     """Grade labelled rows.
 
     Args:
-        rows: Of any shape that datasets have, with labels beside; or the path of a JSONL, JSON, CSV or Parquet file.
+        rows: Rows of any shape of datasets, with labels; or the path of a JSONL, JSON, CSV or Parquet file.
         sample, item, row_id, item_map: As in `graders.fields.detect_fields`.
 
     Raises:
@@ -97,11 +97,11 @@ def graded(
 
 
 def from_results(path: str | PathLike[str], *, backends: Backends | None = None) -> Labelled:
-    """The rows of a results file, which are graded already.
+    """The graded rows of a results file.
 
     Raises:
-        ResultsError: it cannot be read, or was written without its rows' texts.
-        SpecError: this version does not take its spec.
+        ResultsError: it cannot be read, or has no texts.
+        SpecError: its spec is not valid for this version.
     """
     header, lines = read_results(str(path))
     if not header.options.get("texts", True):

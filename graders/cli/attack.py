@@ -113,9 +113,18 @@ def command(
             _show_climb(climb(grader, rows, budget=budget, backends=backends), as_json=as_json)
             return OK
         found = attack(
-            grader, rows, families=families or None, accept=accept, budget=budget, seconds=seconds,
-            max_calls=max_calls, start=start, model=model, backends=backends, on_progress=show,
-        )  # fmt: skip
+            grader,
+            rows,
+            families=families or None,
+            accept=accept,
+            budget=budget,
+            seconds=seconds,
+            max_calls=max_calls,
+            start=start,
+            model=model,
+            backends=backends,
+            on_progress=show,
+        )
     line.clear()
     if as_json:
         echo_json(_document(found))

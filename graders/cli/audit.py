@@ -79,9 +79,15 @@ def command(
     with refusals(), graders.Backends(config=config) as backends:
         grader = graders.compile(spec_argument(spec), backends=backends)
         found = check_reward(
-            grader, rows, checks=checks or None, skip=skip, blind_to=blind_to, scale=scale, max_rows=max_rows,
+            grader,
+            rows,
+            checks=checks or None,
+            skip=skip,
+            blind_to=blind_to,
+            scale=scale,
+            max_rows=max_rows,
             backends=backends,
-        )  # fmt: skip
+        )
     if as_json:
         echo_json([_document(finding) for finding in found])
     else:

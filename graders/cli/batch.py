@@ -149,9 +149,14 @@ def command(
     if spec == "-" and "-" in data:
         raise click.UsageError("SPEC and DATA cannot both be standard input.")
     if not is_file(output) and (
-        resume or retry_failed or sorted_ or fail_under is not None or min_coverage is not None or github
+        resume
+        or retry_failed
+        or sorted_
+        or fail_under is not None
+        or min_coverage is not None
+        or github
         or until_width is not None
-    ):  # fmt: skip
+    ):
         raise click.UsageError(
             "--resume, --retry-failed, --sorted, --until-width and the gates need OUT to be a file."
         )

@@ -128,9 +128,15 @@ def command(
             rows = _rows(spec, data, fields, backends)
             effects = _effects(rows, probes, swap, group, probe_rows)
             found = calibrate(
-                rows, labels, label_threshold=label_threshold, pass_threshold=pass_threshold, group=group, slices=slices,
-                width=width, effects=effects,
-            )  # fmt: skip
+                rows,
+                labels,
+                label_threshold=label_threshold,
+                pass_threshold=pass_threshold,
+                group=group,
+                slices=slices,
+                width=width,
+                effects=effects,
+            )
         held = [gate(found, demand, surely=surely) for demand in gates]
     text = json.dumps(found.to_json(), indent=2, ensure_ascii=False)
     if output == "-":
@@ -153,9 +159,14 @@ def _rows(spec: str, data: str | None, fields: dict[str, Any], backends: Any) ->
         return from_results(spec, backends=backends)
     rows = load_rows(data, format_=fields["format_"])
     return graded(
-        spec_argument(spec), rows, backends=backends, sample=fields["sample_field"], item=fields["item_field"],
-        row_id=fields["id_field"], item_map=fields["item_map"],
-    )  # fmt: skip
+        spec_argument(spec),
+        rows,
+        backends=backends,
+        sample=fields["sample_field"],
+        item=fields["item_field"],
+        row_id=fields["id_field"],
+        item_map=fields["item_map"],
+    )
 
 
 def _effects(

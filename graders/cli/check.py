@@ -86,10 +86,16 @@ def command(
         with graders.Backends(config=config) as backends:
             source = load(spec_argument(spec))
             options: dict[str, Any] = {
-                "sample_field": sample_field, "item_field": item_field, "item_map": item_map,
-                "id_field": id_field, "format": format_, "selection": selection, "strict": strict,
-                "run": not no_run, "backends": backends,
-            }  # fmt: skip
+                "sample_field": sample_field,
+                "item_field": item_field,
+                "item_map": item_map,
+                "id_field": id_field,
+                "format": format_,
+                "selection": selection,
+                "strict": strict,
+                "run": not no_run,
+                "backends": backends,
+            }
             report = check_job(source, data[0], validation, **options)
             if report is not None and len(data) > 1:
                 raise click.UsageError(

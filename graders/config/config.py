@@ -1,20 +1,20 @@
-"""graders.toml: where judges' names go, and the settings of the other parts.
+"""The configuration in graders.toml: routes of model names, and the tables of the other parts.
 
     [endpoints.local]
     base_url = "http://127.0.0.1:8000/v1"
-    api_key_env = "MY_KEY"              # the variable that holds the key; a key goes nowhere it is not named for
+    api_key_env = "MY_KEY"              # the variable with the key, which is sent to this endpoint alone
 
     [models]
-    "o3-mini" = "local"                 # a name as specs have it -> an endpoint
+    "o3-mini" = "local"                 # a model name in specs -> an endpoint
     "gpt-4o" = { endpoint = "local", model = "Qwen/Qwen3-8B" }
-    "ft:*" = "local"                    # every name that begins so
+    "ft:*" = "local"                    # every name that begins with ft:
     "*" = "local"                       # every other name
 
-    [judge]                             # for all of them
+    [judge]                             # for all of these
     attempt_timeout_s = 60
 
-A model's table may hold an endpoint's keys itself. What it says goes before its endpoint, which goes before [judge].
-Without a file, OPENAI_BASE_URL and OPENAI_API_KEY say where every name goes.
+A model's table may hold an endpoint's keys. They take precedence over its endpoint's, and those over [judge].
+Without a file, OPENAI_BASE_URL and OPENAI_API_KEY give the route of every name.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from graders.suggest import did_you_mean
 
 
 class ConfigError(ValueError):
-    """graders.toml cannot be used; the message names the file, the key and what to do."""
+    """Raised when graders.toml cannot be used; the message names the file, the key and what to do."""
 
 
 class Config:
     """The configuration, read once.
 
     Attributes:
-        path: The file it came from; None without one.
-        tables: As they stand in the file.
-        prices: Spec's or server's model name -> its price.
+        path: The file; None without one.
+        tables: The file's tables, unchanged.
+        prices: Model name in specs or on the server -> its price.
     """
 
     def __init__(self, tables: Mapping[str, Any] | None = None, path: Path | None = None) -> None:
@@ -88,7 +88,7 @@ class Config:
         self.prices = {name: self._price(name, table) for name, table in self.table("prices").items()}
 
     def table(self, name: str) -> Mapping[str, Any]:
-        """A top-level table as it stands in the file; {} when it is not there."""
+        """A top-level table of the file, unchanged; {} when the file lacks it."""
         table: Mapping[str, Any] = self.tables.get(name, {})
         return table
 
@@ -98,13 +98,13 @@ class Config:
         return folder / Path(name).expanduser()
 
     def route(self, model: str) -> Route:
-        """Where this model name goes: its own entry, else the longest pattern's that it begins with; "*" is every name's."""
+        """The route of a model name: its own entry, else the longest matching pattern's; "*" matches every name."""
         return self._routes.get(model) or next(
             self._routes[pattern] for pattern in self._patterns if model.startswith(pattern[:-1])
         )
 
     def limits_of(self, origin: str) -> tuple[int, int, int]:
-        """In flight, requests and tokens a minute at one address; 0 is no limit."""
+        """Limits of one address: requests in flight, requests and tokens a minute; 0 is no limit."""
         routes = [route for route in self._routes.values() if route.origin == origin]
         return (
             min(route.max_in_flight for route in routes),
@@ -113,7 +113,7 @@ class Config:
         )
 
     def checked(self, name: str, table: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-        """A part's own table, every key checked against its default's type, with the defaults filled in.
+        """A part's table with the defaults filled in, and every key checked against the type of its default.
 
         Raises:
             ConfigError: a key is unknown or a value has another type.
@@ -126,7 +126,7 @@ class Config:
         return {**defaults, **table}
 
     def with_settings(self, settings: Mapping[str, Any]) -> Config:
-        """This configuration with other values in [judge]; endpoints and models that say otherwise still do.
+        """This configuration with other values in [judge]; those of endpoints and models still take precedence.
 
         Raises:
             ConfigError: a setting is unknown or has the wrong type.
@@ -134,7 +134,7 @@ class Config:
         return Config({**self.tables, "judge": {**self.table("judge"), **settings}}, self.path)
 
     def for_sampler(self) -> Config:
-        """This configuration as the sampler uses it: [sampler] goes before [judge], [sampler.models] before [models]."""
+        """The sampler's configuration: [sampler] takes precedence over [judge], [sampler.models] over [models]."""
         sampler = dict(self.table("sampler"))
         models = {**self.table("models"), **sampler.pop("models", {})}
         sampler.pop("recording", None)
@@ -148,21 +148,21 @@ class Config:
         return changed
 
     def with_model(self, key: str, name: str, where: Any) -> Config:
-        """This configuration with one model name sent elsewhere (see `route_to`)."""
+        """This configuration with another route for one model name (see `route_to`)."""
         changed = Config(self.tables, self.path)
         changed._routes = {**self._routes, name: self.route_to(key, name, where)}
         return changed
 
     @property
     def routes(self) -> Mapping[str, Route]:
-        """Every configured name, "*" included."""
+        """Every configured name with its route, "*" included."""
         return self._routes
 
     def route_to(self, key: str, name: str, where: Any) -> Route:
-        """Where one name goes.
+        """The route of one name.
 
         Args:
-            key: Of the file, for messages.
+            key: The key in the file, for messages.
             where: An endpoint's name, or a table with a route's keys and perhaps `endpoint`.
         """
         if isinstance(where, str):
@@ -195,7 +195,7 @@ class Config:
         return table
 
     def _checked(self, where: str, table: Any) -> Mapping[str, Any]:
-        """A table of a route's keys, every one checked."""
+        """A table of a route's keys, each checked."""
         checked = self._mapping(where, table)
         for key, value in checked.items():
             if key not in ROUTE_KEYS:
@@ -218,8 +218,8 @@ def load_config(path: str | Path | None = None) -> Config:
     """graders.toml: the given path, else GRADERS_CONFIG, else the first one found upward from here, else none.
 
     Raises:
-        ConfigError: the named file is not there, is not TOML, or holds something unknown; a file that was found sets
-            what needs `grader trust`.
+        ConfigError: the named file does not exist, is not TOML, or has an unknown key; or a file that was found by the
+            search sets a key that needs `grader trust`.
     """
     named = path or os.environ.get("GRADERS_CONFIG")
     try:
@@ -238,7 +238,7 @@ def config_of(file: files.ConfigFile) -> Config:
     """The configuration in a file.
 
     Raises:
-        ConfigError: it is not TOML, or holds something unknown.
+        ConfigError: it is not TOML, or has an unknown key.
     """
     try:
         tables = tomllib.loads(text_of_file(file.content))

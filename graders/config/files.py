@@ -1,4 +1,4 @@
-"""Which graders.toml is read, and how."""
+"""Finds and reads graders.toml."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 FILE_NAME = "graders.toml"
-FILE_MAX_BYTES = 1024 * 1024  # of a graders.toml; a thousand endpoints need a tenth of it
+#: Largest graders.toml in bytes; a thousand endpoints need a tenth of it.
+FILE_MAX_BYTES = 1024 * 1024
 _log = logging.getLogger("graders.config")
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """A graders.toml as it was read, once.
+    """A graders.toml with the content that was read, once.
 
     Attributes:
-        path: As it was named or found.
-        content: Its bytes; what is trusted is the digest of these.
+        path: The path as named or found.
+        content: Its bytes; trust is given to their digest.
     """
 
     path: Path
@@ -34,11 +35,11 @@ class ConfigFile:
 
 
 class NotUsable(Exception):
-    """A file that must not or cannot be read; the message says why and what to do."""
+    """Raised for a file that must not or cannot be read; the message says why and what to do."""
 
 
 def read_file(path: Path) -> ConfigFile:
-    """A file that was named.
+    """Read a file that the user named.
 
     Raises:
         NotUsable: it cannot be read, or is too large.
@@ -61,7 +62,7 @@ def find_file(folder: Path) -> ConfigFile | None:
     """The first graders.toml from `folder` upward.
 
     The search ends at the root of a repository (the folder with `.git`), and at a file of another user, which is not
-    read and named in a warning.
+    read; a warning names it.
 
     Raises:
         NotUsable: every user may write the file, or it cannot be read.

@@ -1,4 +1,4 @@
-"""What a graders.toml may set that nobody has trusted."""
+"""HARMLESS: the settings that an untrusted graders.toml may contain."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-SHOWN_CHARS = 60  # of a setting's value in messages
-#: Whether a value may be set by a file that nobody has trusted.
+#: Characters of a setting's value in messages.
+SHOWN_CHARS = 60
+#: Whether an untrusted file may set a value.
 Rule: TypeAlias = Callable[[Any], bool]
 # An address on this machine, spelled so that no two URL parsers can disagree about its host.
 _LOOPBACK_URL = re.compile(
@@ -29,7 +30,7 @@ def _at_most(most: float) -> Rule:
 
 
 def _is_below(value: Any) -> bool:
-    """Whether a path, or each of several, stays in the folder of the file that names it."""
+    """Whether a path, or each path of a list, stays inside the folder of the file that names it."""
     paths = [value] if isinstance(value, str) else value
     return isinstance(paths, list) and all(
         isinstance(path, str) and not os.path.isabs(path) and ".." not in re.split(r"[/\\]", path)
@@ -41,8 +42,8 @@ def _is_loopback(value: Any) -> bool:
     return isinstance(value, str) and _LOOPBACK_URL.fullmatch(value) is not None
 
 
-# Where a question goes and how it is asked. Not here: headers and query (they may carry credentials), azure and
-# api_version (they choose a key), every address but this machine's (it would get the rows, and perhaps a key).
+# Keys of a route. Not included: headers and query (they may carry credentials), azure and api_version (they choose a
+# key), and every address but this machine's (it would receive the rows, and perhaps a key).
 _ROUTE: Mapping[str, Any] = {
     "endpoint": _any,
     "base_url": _is_loopback,
@@ -55,7 +56,7 @@ _ROUTE: Mapping[str, Any] = {
     "tokens_per_minute": _any,
     "attempt_timeout_s": _any,
     "timeout_s": _any,
-    # these multiply what a run costs
+    # bounded, since they multiply the cost of a run
     "max_attempts": _at_most(10),
     "votes": _at_most(9),
     "structured": _any,
@@ -63,7 +64,7 @@ _ROUTE: Mapping[str, Any] = {
     "out_of_range": _any,
     "expected_score": _any,
 }
-# Of the sandbox: what keeps it as strong as it is without a file. The numbers are its defaults.
+# Keys of the sandbox that cannot weaken it. The numbers are its defaults.
 _SANDBOX: Mapping[str, Any] = {
     "require": _any,
     "unsandboxed": _one_of(False),
@@ -84,8 +85,8 @@ _SANDBOX: Mapping[str, Any] = {
         "payload_bytes": _at_most(256 * 1024**2),
     },
 }
-#: All that a file may set which was found and not trusted; "*" is any name. A new key of the configuration needs trust
-#: until it stands here.
+#: Everything that a found, untrusted file may set; "*" is any name. A new key of the configuration needs trust until it
+#: is added here.
 HARMLESS: Mapping[str, Any] = {
     "endpoints": {"*": _ROUTE},
     "models": {"*": _ROUTE},
@@ -94,11 +95,11 @@ HARMLESS: Mapping[str, Any] = {
     "prices": {"*": {"input": _any, "output": _any, "cached": _any}},
     "sandbox": _SANDBOX,
     "metrics": {"*": _any},
-    # not a folder's name: its model would be parsed by native code
+    # not a folder's name: native code would parse the model in it
     "embeddings": {"model": _one_of("minilm"), "threads": _at_most(64), "cache_mb": _at_most(1024)},
     "templates": {"values": _any},
     "evals": {"nulls": _any, "in_flight": _at_most(256)},
-    # not somebody's other files: judges would be sent their content
+    # no files outside of the folder: their content would be sent to judges
     "tests": {"*": {"*": _any, "spec": _is_below, "data": _is_below}},
 }
 # With an endpoint, `model` is a name on the wire.
@@ -112,7 +113,7 @@ _REMOTE_EMBEDDINGS: Mapping[str, Any] = {
 
 
 def settings_that_need_trust(tables: Mapping[str, Any]) -> list[str]:
-    """What a configuration sets beyond HARMLESS, as `sandbox.unsandboxed = True`."""
+    """The settings of a configuration that are not in HARMLESS, such as `sandbox.unsandboxed = True`."""
     embeddings = tables.get("embeddings")
     if isinstance(embeddings, Mapping) and "endpoint" in embeddings:
         return list(_beyond(tables, {**HARMLESS, "embeddings": _REMOTE_EMBEDDINGS}, ""))
@@ -126,7 +127,7 @@ def _beyond(table: Mapping[str, Any], allowed: Mapping[str, Any], at: str) -> It
         if isinstance(rule, Mapping) and isinstance(value, Mapping):
             yield from _beyond(value, rule, here)
         elif rule is _ROUTE and isinstance(value, str):
-            # a model's whole value may be an endpoint's name
+            # the value of a model may be a text, an endpoint's name
             continue
         elif not callable(rule) or not rule(value):
             shown = repr(value)

@@ -1,4 +1,4 @@
-"""The tables and keys of graders.toml, and the values that they take."""
+"""The tables and keys of graders.toml, with their defaults and allowed values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from graders.config.route import Route
 
-#: Top-level tables of the file; the other parts read theirs through Config.table.
+#: Top-level tables of the file; other packages read theirs by Config.table.
 TABLES = (
     "endpoints",
     "models",
@@ -47,7 +47,7 @@ ROUTE_KEYS: Mapping[str, Any] = {
     for field in fields(Route)
     if field.name not in ("name", "endpoint", "mapped")
 }
-#: Keys of [judge] that are not a route's: budgets of a run, and how graders are compiled.
+#: Keys of [judge] that do not belong to a route: budgets of a run, and compile options.
 JUDGE_KEYS: Mapping[str, Any] = {"max_cost": 0.0, "max_calls": 0, "recording": "", "harden": False}
 #: Keys of one host's table in [endpoint_graders], with their defaults.
 ENDPOINT_GRADER_KEYS: Mapping[str, Any] = {
@@ -69,7 +69,7 @@ _KIND = {
 
 
 def mistake_in(key: str, value: Any, default: Any) -> str:
-    """What is wrong with a key's value, by its default's type; "" when nothing is."""
+    """The mistake in a key's value, given the type of its default; "" when there is none."""
     if isinstance(default, bool) or isinstance(value, bool):
         fits = isinstance(default, bool) and isinstance(value, bool)
     elif isinstance(default, (int, float)):

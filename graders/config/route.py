@@ -1,4 +1,4 @@
-"""Where a model's name goes: its address, its key, and how it is asked there."""
+"""Routes: the address, the key and the request options of a model name."""
 
 from __future__ import annotations
 
@@ -9,40 +9,41 @@ from typing import Any
 
 OPENAI_URL = "https://api.openai.com/v1"
 
-#: Ends of an address that were pasted with it.
+#: Endings of an address that users paste with it.
 _OPERATIONS = ("/chat/completions", "/completions", "/responses", "/embeddings")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where one model name goes, and how it is asked there.
+    """The route of one model name: an address and how requests are made to it.
 
     Attributes:
-        name: The spec's model name, or "*".
+        name: The model name in specs, or "*".
         endpoint: The name of its [endpoints] table, "" when it has none.
-        mapped: Whether the configuration or OPENAI_BASE_URL says where it goes; else it goes to OpenAI.
-        base_url: Up to and including `/v1`; `{model}` in it becomes the model's name.
-        model: The name sent; "" is the spec's own.
+        mapped: Whether the configuration or OPENAI_BASE_URL gives the address; else it is OpenAI's.
+        base_url: The address up to and including `/v1`; `{model}` in it becomes the model's name.
+        model: The name sent; "" is the name in the spec.
         api: "chat" (/chat/completions) or "responses" (/responses). Never chosen automatically.
-        api_key_env: The environment variable that holds the key; "" sends none. Left out it is OPENAI_API_KEY for
-            OpenAI's address and for that in OPENAI_BASE_URL, AZURE_OPENAI_API_KEY with `azure`, and else "": a key
-            goes to no address that it is not meant for.
+        api_key_env: The environment variable with the key; "" sends none. The default is OPENAI_API_KEY for OpenAI's
+            address and the one in OPENAI_BASE_URL, AZURE_OPENAI_API_KEY with `azure`, else "", so that a key is sent
+            only to the address that it is meant for.
         azure: Send the key as `api-key` instead of a bearer token.
         api_version: Azure's deployment URLs: base_url is the resource's, the model's name is the deployment's.
         headers, query: Added to every request.
-        transport: "auto", "direct" or "httpx2": how requests leave (see transport.py).
-        max_in_flight: Requests under way at once. Half as many after a 429 or a time-out, then slowly more again.
-        requests_per_minute, tokens_per_minute: Own limits beside the server's; 0 is none. Where models of one address
-            set different limits, the smallest holds for all of them.
+        transport: "auto", "direct" or "httpx2": the HTTP client (see transport.py).
+        max_in_flight: Requests in flight at once. Halved after a 429 or a time-out, then raised slowly.
+        requests_per_minute, tokens_per_minute: Limits of the user's, beside the server's; 0 is none. Where models of
+            one address set different limits, the smallest holds for all of them.
         attempt_timeout_s, timeout_s: For one attempt, and for a question with all its attempts.
-        max_attempts: Tries for one question, the first included. Learning what a server lacks is not counted.
-        structured: "auto" starts with json_schema and steps down where the server lacks it; or one mode by name.
+        max_attempts: Attempts for one question, the first included. Attempts that a server refuses for a missing
+            feature are not counted.
+        structured: "auto" starts with json_schema and falls back where the server lacks it; or the name of one mode.
         steps: Whether reasoning steps are asked for before the result, as the hosted service does.
         out_of_range: "clip" as the service does, or "error".
-        votes: Questions asked for one verdict; their median or majority counts. Odd.
-        expected_score: Score by the probabilities of whole numbers instead of the one sampled: "off", "auto" (where
-            the server gives log-probabilities) or "required" (a parse error where it does not). The range has to be
-            one of whole numbers with at most 10 steps.
+        votes: Number of questions for one verdict, odd; the verdict is their median or majority.
+        expected_score: The mean over the probabilities of whole numbers, in place of the sampled number: "off", "auto"
+            (where the server gives log-probabilities) or "required" (a parse error where it does not). The range has
+            to be one of whole numbers with at most 10 steps.
     """
 
     name: str
@@ -75,17 +76,17 @@ class Route:
 
     @property
     def origin(self) -> str:
-        """The endpoint that limits are shared for."""
+        """The base URL without a final slash. Models with the same origin share limits."""
         return self.base_url.rstrip("/")
 
     @property
     def address_hint(self) -> str:
-        """A likely mistake in an address that answers 404; "" when there is none."""
+        """A hint about an address that answers 404; "" when there is none."""
         plain = not self.api_version and "/v" not in self.base_url.partition("://")[2]
         return f"; most servers have their API under /v1: {self.origin}/v1" if plain else ""
 
     def url(self, model: str, operation: str = "") -> str:
-        """The address for this model name; `operation` is another path than that of completions."""
+        """The URL for a model name; `operation` is a path other than that of completions."""
         base, query = self.origin, dict(self.query)
         if self.api_version:
             query = {"api-version": self.api_version, **query}
@@ -102,10 +103,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """The price of a model, in a currency of yours per million tokens.
+    """The price of a model per million tokens, in any currency.
 
     Attributes:
-        cached: For prompt tokens the server had cached; None: as `input`.
+        cached: Price of prompt tokens that the server had cached; None: as `input`.
     """
 
     input: float
@@ -114,7 +115,7 @@ class Price:
 
 
 def route_of(name: str, fields: Mapping[str, Any]) -> Route:
-    """The route, with the variable that its key is in where the file does not say."""
+    """The route; where the file does not name the key's variable, the default for its address is filled in."""
     route = _with_clean_address(Route(name, **fields))
     if "api_key_env" in fields:
         return route
@@ -124,7 +125,7 @@ def route_of(name: str, fields: Mapping[str, Any]) -> Route:
 
 
 def _with_clean_address(route: Route) -> Route:
-    """The route with what belongs elsewhere taken out of its base_url: a query, and the path of one operation."""
+    """The route without a query or the path of an operation in its base_url."""
     from urllib.parse import parse_qsl
 
     base, _, query = route.base_url.partition("?")

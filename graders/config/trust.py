@@ -1,8 +1,8 @@
-"""Files whose owner has trusted them, and why another is not used.
+"""Trust in configuration files, and the reason for refusing one.
 
-A file named by --config or GRADERS_CONFIG was asked for and may set everything. A file found upward from the working
-directory may have come with a stranger's repository: it may set what HARMLESS lists. Everything else needs
-`grader trust`, which is remembered for the file's path and the digest of its content, as direnv does.
+A file named by --config or GRADERS_CONFIG may set everything. A file found upward from the working directory may be
+part of a stranger's repository, so it may set only the keys in HARMLESS. Everything else needs `grader trust`, which
+is remembered for the file's path and the digest of its content, as direnv does.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from graders.config.harmless import settings_that_need_trust
 
 
 def _folder() -> Path:
-    """Where trust is kept. Not in GRADERS_HOME, which may lie in a repository, where a stranger could have filled it."""
+    """The folder of trust records. Not in GRADERS_HOME, which may lie in a repository that a stranger wrote."""
     import platformdirs
 
     return Path(platformdirs.user_data_path("graders", appauthor=False)) / "trusted"
 
 
 def _record(path: Path) -> Path:
-    """Where trust in a path is kept, however the path is spelled."""
+    """The record of trust in a path, the same for every spelling of the path."""
     return _folder() / f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()}.json"
 
 
 def trusted_digest(path: Path) -> str:
-    """The digest of the content that was trusted at this path; "" when none was."""
+    """The digest of the trusted content at this path; "" when it is not trusted."""
     try:
         kept = json.loads(_record(path).read_bytes())
         return str(kept["sha256"])
@@ -43,7 +43,7 @@ def trusted_digest(path: Path) -> str:
 
 
 def trust(file: ConfigFile) -> None:
-    """Trust this file as long as its content stays what it is."""
+    """Trust this file as long as its content does not change."""
     folder = _folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept = json.dumps({"path": str(file.path.resolve()), "sha256": file.digest})
@@ -59,7 +59,7 @@ def trust(file: ConfigFile) -> None:
 
 
 def revoke(path: Path) -> bool:
-    """Forget the trust in this path; whether there was any."""
+    """Remove the trust in this path; returns whether there was any."""
     try:
         _record(path).unlink()
     except FileNotFoundError:
@@ -80,7 +80,7 @@ def trusted_files() -> list[tuple[Path, str]]:
 
 
 def refusal(file: ConfigFile, tables: Mapping[str, Any]) -> str:
-    """Why a found file is not used; "" when it may be."""
+    """The reason why a found file is not used; "" when it may be."""
     settings = settings_that_need_trust(tables)
     if not settings:
         return ""

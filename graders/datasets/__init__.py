@@ -1,1 +1,1 @@
-"""Datasets: rows in from files and iterables, each with an id, a sample and an item."""
+"""Datasets: rows read from files and iterables, each with an id, a sample and an item."""

@@ -1,4 +1,4 @@
-"""A dataset whose first rows have been read, so that its fields are known."""
+"""Opens datasets: reads the first rows to find out which fields hold sample, item and id."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from graders.datasets.rows import Chunk, Data, DataError, Unreadable
+from graders.datasets.rows import Chunk, Data, DataError, UnreadableRow
 from graders.fields import FieldError, FieldMap, detect_fields
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset whose first rows have been seen.
+    """A dataset with known fields.
 
     Attributes:
         field_map: Which fields hold sample, item and id.
         first: The first row that can be read.
         chunks: All of its rows, the first ones included.
-        wanted: Fields of the item that will be read.
+        wanted: Fields of the item that the grader reads.
     """
 
     data: Data
@@ -39,13 +39,13 @@ def open_dataset(
     samples: bool = True,
     wanted: Iterable[str] = (),
 ) -> Dataset:
-    """Read the first rows, to learn where samples, items and ids are.
+    """Read the first rows and detect the fields of sample, item and id.
 
     Args:
         sample, item, row_id, item_map, samples, wanted: As for `detect_fields`.
 
     Raises:
-        DataError: there is nothing readable in it, or the fields cannot be found.
+        DataError: it has no readable row, or the fields cannot be found.
     """
     chunks = data.chunks()
     seen: list[Chunk] = []
@@ -66,7 +66,7 @@ def open_dataset(
         if len(seen) > 3:
             break
     unreadable = next(
-        (row.message for chunk in seen for row in chunk.rows if isinstance(row, Unreadable)), ""
+        (row.message for chunk in seen for row in chunk.rows if isinstance(row, UnreadableRow)), ""
     )
     if unreadable:
         raise DataError(f"{data.name} has no rows that can be read: {unreadable}")

@@ -1,6 +1,6 @@
-"""Rows are known by id: the data's own, else a hash of the item; what comes again gets an occurrence number.
+"""Row ids: the data's own, else a hash of the item; a repeated id gets an occurrence number.
 
-What makes an item is its question and its reference: messages before the answer belong to it, the answer does not.
+An item consists of its question and its reference: messages before the answer belong to it, the answer does not.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from graders.datasets.rows import Chunk, DataRow, Unreadable
+from graders.datasets.rows import Chunk, DataRow, UnreadableRow
 from graders.fields import FieldMap, field_of, item_of, sample_of
 
-#: Of an id made from content. Collision probability for a million rows: 3e-8; a collision gets the suffix `#2`.
+#: Bytes of an id made from content. Collision probability for a million rows: 3e-8; a collision gets the suffix `#2`.
 DIGEST_BYTES = 8
-#: Ids kept as texts; beyond, only 8 bytes of each.
+#: Number of ids kept as texts; beyond, 8 bytes of each are kept.
 SMALL = 50_000
-#: Places in the first table; it is never more than half full.
+#: Slots of the first hash table, which is never more than half full.
 TABLE_MIN = 1 << 17
-#: How ids are made from content. Files of 0.1 have scheme 1, in which the messages before an answer did not count.
+#: Version of the rule for ids made from content. Scheme 1, of files of 0.1, ignores the messages before an answer.
 ID_SCHEME = 2
-#: Fields of an item that hold its question: rows that are equal in one of these, too, are the same question.
+#: Fields of an item that hold its question. Rows with equal items that have one of these are repeats of one question.
 QUESTION_FIELDS = (
     "question", "prompt", "problem", "query", "instruction", "instructions", "input", "messages", "task", "text",
     "document", "passage", "context", "conversation",
@@ -45,14 +45,15 @@ class IdSet:
 
     def __init__(self) -> None:
         self._texts: set[str] = set()
-        self._table: Any = None  # int64 array, a power of two long, 0 where free
+        # int64 array, a power of two long, 0 where free
+        self._table: Any = None
         self._n = 0
 
     def __len__(self) -> int:
         return len(self._texts) if self._table is None else self._n
 
     def add_new(self, texts: Sequence[str]) -> bool:
-        """Add all of them if all are new and differ; say whether they were added."""
+        """Add the texts if all are new and distinct; returns whether they were added."""
         if len(set(texts)) < len(texts):
             return False
         if self._table is not None:
@@ -92,7 +93,7 @@ class IdSet:
         self._insert(np.unique(_hashes(list(texts))))
 
     def _insert(self, hashes: Any) -> bool:
-        """Put in hashes that differ if none of them is there; say whether they were put in."""
+        """Insert distinct hashes if none of them is in the table; returns whether they were inserted."""
         import numpy as np
 
         if (self._n + len(hashes)) * 2 > len(self._table):
@@ -102,7 +103,8 @@ class IdSet:
         table, mask = self._table, np.int64(len(self._table) - 1)
         n = len(hashes)
         places = hashes & mask
-        taken: list[Any] = []  # where the new ones went, in case one turns out to be known
+        # slots of the inserted hashes, to undo the insertion if one turns out to be known
+        taken: list[Any] = []
         while len(hashes):
             there = table[places]
             if (there == hashes).any():
@@ -111,7 +113,8 @@ class IdSet:
                 return False
             free = there == 0
             wanted = places[free]
-            table[wanted] = hashes[free]  # of those that want the same place, the last gets it
+            # of several hashes with the same slot, the last one stays
+            table[wanted] = hashes[free]
             left = table[places] != hashes
             taken.append(wanted)
             hashes, places = hashes[left], (places[left] + 1) & mask
@@ -123,20 +126,21 @@ def _hashes(texts: Sequence[str]) -> Any:
     import numpy as np
 
     hashes = np.fromiter(map(hash, texts), np.int64, len(texts))
-    hashes[hashes == 0] = 1  # 0 marks a free place
+    # 0 marks a free slot
+    hashes[hashes == 0] = 1
     return hashes
 
 
 class IdAssigner:
-    """Gives each row of a dataset its id. Feed it the chunks in order; the same data gets the same ids.
+    """Assigns an id to each row of a dataset, given the chunks in order. The same data gets the same ids.
 
     Attributes:
         unnamed: Rows so far whose id was made from their content.
-        sharing: Those of them that have the item of a row before.
+        sharing: The rows among them whose item an earlier row has too.
     """
 
     def __init__(self, field_map: FieldMap, scheme: int = ID_SCHEME) -> None:
-        # an id says which row of the data it is, whatever its item is given
+        # the id identifies the row of the data, so fields added to the item do not count
         self._field_map = replace(field_map, item_map={})
         self._scheme = scheme
         self._seen = IdSet()
@@ -145,11 +149,11 @@ class IdAssigner:
         self.sharing = 0
 
     def __len__(self) -> int:
-        """How many rows have got an id."""
+        """The number of rows that have an id."""
         return len(self._seen)
 
     def names(self, chunk: Chunk) -> list[str]:
-        """The ids of a chunk's rows: different from each other and from all before."""
+        """The ids of a chunk's rows, distinct from each other and from all earlier ones."""
         ids = self._own_ids(chunk.rows)
         own = ids is not None
         if ids is None:
@@ -162,10 +166,10 @@ class IdAssigner:
         return ids
 
     def _own_ids(self, rows: list[DataRow]) -> list[str] | None:
-        """The ids where every row has one that is a text or a whole number: the usual case, at C speed."""
+        """The data's own ids if every row has a text or whole number as one (the usual case, at C speed), else None."""
         field = self._field_map.id
         try:
-            ids: list[Any] = [row[field] for row in rows]  # type: ignore[index]  # TypeError for Unreadable
+            ids: list[Any] = [row[field] for row in rows]  # type: ignore[index]  # TypeError for UnreadableRow
         except (KeyError, TypeError):
             return None
         kinds = set(map(type, ids))
@@ -174,14 +178,14 @@ class IdAssigner:
         return ids if kinds == {str} and "" not in ids else None
 
     def _id(self, row: DataRow) -> str:
-        fields = row.fields if isinstance(row, Unreadable) else row
+        fields = row.fields if isinstance(row, UnreadableRow) else row
         if own := own_id(fields, self._field_map):
             return own
         self.unnamed += 1
-        return content_id(row.raw) if isinstance(row, Unreadable) else content_id(self._identity(row))
+        return content_id(row.raw) if isinstance(row, UnreadableRow) else content_id(self._identity(row))
 
     def _identity(self, row: Mapping[str, Any]) -> Any:
-        """The item with its question and without the answer, so that two models' outputs for one item have one id."""
+        """The item with its question and without the answer, so that two models' outputs for one item share an id."""
         sample = sample_of(row, self._field_map)
         item: Any = item_of(row, self._field_map)
         if item is row:
@@ -193,7 +197,7 @@ class IdAssigner:
         return item or sample
 
     def numbered(self, ids: list[str]) -> list[str]:
-        """Each id itself the first time, then ID#2, ID#3 ..., past those that the data has itself."""
+        """Each id unchanged the first time, then ID#2, ID#3 ..., skipping ids that the data itself has."""
         before = dict(zip(ids, map(int, self._seen.contains(ids)), strict=True))
         for row_id in before.keys() & self._times.keys():
             before[row_id] = self._times[row_id]
@@ -202,7 +206,8 @@ class IdAssigner:
         for row_id in ids:
             times[row_id] = n = times[row_id] + 1
             names.append(_nth(row_id, n))
-        if not self._seen.add_new(names):  # the data has an id like `x#2` of its own
+        # the data itself has an id like `x#2`
+        if not self._seen.add_new(names):
             times, names = before, []
             for row_id in ids:
                 n = times[row_id] + 1
@@ -219,7 +224,7 @@ def _nth(row_id: str, n: int) -> str:
 
 
 def question_of(sample: Any) -> Any:
-    """The messages before the answer, where the sample is a conversation or an exported one; None without any."""
+    """The messages before the answer if the sample is a conversation or an export with one; else None."""
     if isinstance(sample, Mapping):
         return sample.get("input") if isinstance(sample.get("output"), list) else None
     if not isinstance(sample, list):
@@ -230,12 +235,12 @@ def question_of(sample: Any) -> Any:
 
 
 def has_question(row: Mapping[str, Any], field_map: FieldMap) -> bool:
-    """Whether a row says what was asked, so that rows with one item are repeats of one question."""
+    """Whether a row contains its question, so that rows with equal items are repeats of one question."""
     return names_question(row, field_map) or bool(question_of(sample_of(row, field_map)))
 
 
 def names_question(row: Mapping[str, Any], field_map: FieldMap) -> bool:
-    """Whether a field of the item is named like a question."""
+    """Whether a field of the item has the name of a question."""
     item = item_of(row, field_map)
     return isinstance(item, Mapping) and any(
         item.get(name) for name in QUESTION_FIELDS if name != field_map.sample
@@ -243,7 +248,7 @@ def names_question(row: Mapping[str, Any], field_map: FieldMap) -> bool:
 
 
 def own_id(row: Mapping[str, Any], field_map: FieldMap) -> str:
-    """The id that the data gives a row, as text; "" when it gives none."""
+    """The data's own id of a row, as text; "" when it has none."""
     value = field_of(row, field_map.id, None) if field_map.id else None
     if value is None or isinstance(value, str):
         return value or ""
@@ -251,7 +256,7 @@ def own_id(row: Mapping[str, Any], field_map: FieldMap) -> str:
 
 
 def content_id(content: Any) -> str:
-    """An id made of bytes, or of any JSON value: the same for equal content, however its keys are ordered."""
+    """An id made from bytes or any JSON value, the same for equal content in any order of keys."""
     from hashlib import blake2b
 
     data = content if isinstance(content, bytes) else _canonical(content).encode()
@@ -259,7 +264,7 @@ def content_id(content: Any) -> str:
 
 
 def shared_items(ids: IdAssigner, question: bool) -> str:
-    """What to know about rows without ids that have the item of a row before; "" when there are none."""
+    """A note about rows without ids whose item an earlier row has too; "" when there are none."""
     if not ids.sharing:
         return ""
     meaning = (

@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from typing import Any
 
 from graders.datasets.read import open_data
-from graders.datasets.rows import DataError, Unreadable
+from graders.datasets.rows import DataError, UnreadableRow
 
 
 def load_rows(
@@ -31,7 +31,7 @@ def load_rows(
     rows: list[dict[str, Any]] = []
     for chunk in open_data(fspath(path), format_).chunks():
         for row in chunk.rows:
-            if isinstance(row, Unreadable):
+            if isinstance(row, UnreadableRow):
                 raise DataError(f"{fspath(path)}: {row.message}")
             rows.append(row)
         if seed is None and max_rows is not None and len(rows) >= max_rows:

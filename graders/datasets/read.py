@@ -1,10 +1,10 @@
-"""Datasets in: JSONL (plain, gzip, zstd ..., standard input), JSON, CSV, Parquet, Arrow, folders of them, and iterables of mappings.
+"""Reads datasets: JSONL (plain, gzip, zstd ...), JSON, CSV, Parquet, Arrow, folders of them, and iterables of mappings.
 
     data = open_data("answers.jsonl.gz")
     for chunk in data.chunks():
         chunk.rows, chunk.raw, chunk.numbers
 
-Rows come in chunks of bounded size, so memory does not grow with the file.
+Rows are read in chunks of bounded size, so memory does not grow with the file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SUFFIXES = {
     ".parquet": "parquet",
     ".arrow": "arrow",
 }
-#: Files that Hugging Face's `save_to_disk` puts beside the data.
+#: Files that Hugging Face's `save_to_disk` writes beside the data.
 _DESCRIPTIONS = ("dataset_info.json", "state.json", "dataset_dict.json")
 _COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 
@@ -40,12 +40,13 @@ def open_data(source: object, format: str | None = None) -> Data:
     """Open a dataset.
 
     Args:
-        source: A path, "-" for standard input, or several: names, patterns such as `runs/*.jsonl`, folders; or an iterable of mappings (lists, generators, dataset objects with
-            `iter(batch_size)` and `column_names`, Arrow tables).
-        format: One of FORMATS; None: by the file's ending, JSON lines where it says nothing.
+        source: A path, "-" for standard input, or several: names, patterns such as `runs/*.jsonl`, folders; or an
+            iterable of mappings (lists, generators, dataset objects with `iter(batch_size)` and `column_names`, Arrow
+            tables).
+        format: One of FORMATS; None: by the file's ending, JSON lines where that is unknown.
 
     Raises:
-        DataError: there is no such file, or it needs what is not installed.
+        DataError: there is no such file, or its format needs a package that is not installed.
     """
     if isinstance(source, (str, Path)):
         source = (source,)
@@ -58,7 +59,7 @@ def open_data(source: object, format: str | None = None) -> Data:
 
 
 def files_of(name: str) -> list[str]:
-    """The files that a name stands for: itself, those of a folder that have a known ending, or those of a pattern."""
+    """The files of a name: itself, the files of a folder that have a known ending, or those matching a pattern."""
     path = Path(name)
     if name == "-" or path.is_file():
         return [name]
@@ -100,7 +101,8 @@ def _open_files(names: Sequence[str], format: str | None) -> Data:
 def _open_file(name: str, format: str | None) -> Data:
     try:
         file: Any = sys.stdin.buffer if name == "-" else Path(name).open("rb")  # noqa: SIM115  # read lazily
-        if not hasattr(file, "peek"):  # a standard input that somebody replaced
+        # sys.stdin was replaced, as test runners do
+        if not hasattr(file, "peek"):
             file = io.BufferedReader(file)
         head = file.peek(6)[:6]
     except OSError as error:
@@ -119,7 +121,8 @@ def _open_file(name: str, format: str | None) -> Data:
         with file:
             try:
                 yield from READERS[format](text, name)
-            except (OSError, EOFError) as error:  # a broken disk, a cut gzip file
+            except (OSError, EOFError) as error:
+                # a disk error, a truncated gzip file
                 raise DataError(f"{name} breaks off: {error}") from error
             except Exception as error:
                 if type(error).__module__ in ("zstandard", "zlib", "_lzma", "zstandard.backend_c"):
@@ -134,7 +137,7 @@ def _format_of(name: str) -> str:
 
 
 def _known(path: Path) -> str:
-    """The format that a file's ending tells; "" when it tells none."""
+    """The format of a file's ending; "" when it is unknown."""
     if path.suffix.lower() in _COMPRESSED:
         path = path.with_suffix("")
     return _SUFFIXES.get(path.suffix.lower(), "")

@@ -1,4 +1,4 @@
-"""Rows of a dataset, as its readers give them: chunks of bounded size, and what could not be read."""
+"""The output of dataset readers: chunks of rows, of bounded size, some of them UnreadableRow."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from graders.errors import SampleParseError
 from graders.jsontext import dumps
 from graders.values import json_value
 
-#: Text read at once, where `benchmarks/batch.py` was fastest.
+#: Bytes of text read at once, the fastest size in `benchmarks/batch.py`.
 CHUNK_BYTES = 256 * 1024
-#: Rows at once from sources that are not text.
+#: Rows of a chunk from sources that are not text.
 CHUNK_ROWS = 1000
 
 
 class DataError(ValueError):
-    """The dataset cannot be read: what was found, what was expected, where."""
+    """Raised when a dataset cannot be read; the message says what was found, what was expected, and where."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A line or record that is not a row: it can only fail, and costs the others nothing.
+class UnreadableRow:
+    """A line or record that is not a row. It fails alone; the other rows are graded.
 
     Attributes:
-        message: Which one, and what is wrong with it.
-        raw: Its bytes, or a text that stands for it.
-        fields: Those of its fields that could be read before the fault; they may hold its id.
+        message: Its position, and what is wrong with it.
+        raw: Its bytes, or a text in their place.
+        fields: The fields before the fault, which may hold its id.
     """
 
     message: str
@@ -36,16 +36,16 @@ class Unreadable:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-DataRow: TypeAlias = dict[str, Any] | Unreadable
+DataRow: TypeAlias = dict[str, Any] | UnreadableRow
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some rows, in order.
+    """Consecutive rows of a dataset.
 
     Attributes:
-        rows: Each a dict, or what could not be read as one.
-        raw: The JSON text each row came as, without line end; None when the source is not JSON lines.
+        rows: Each a dict, or an UnreadableRow.
+        raw: The JSON text of each row, without line end; None when the source is not JSON lines.
         numbers: Line or record numbers, from 1.
     """
 
@@ -54,7 +54,7 @@ class Chunk:
     numbers: Sequence[int]
 
     def some(self, places: Sequence[int]) -> Chunk:
-        """Some of its rows, by their places in it."""
+        """The rows at some positions of the chunk."""
         return Chunk(
             [self.rows[place] for place in places],
             None if self.raw is None else [self.raw[place] for place in places],
@@ -63,11 +63,11 @@ class Chunk:
 
 
 class Data:
-    """A dataset, opened; it can be read once.
+    """An open dataset, which can be read once.
 
     Attributes:
-        name: As the user wrote it.
-        total: How many rows it has; None when only reading tells.
+        name: Its name as the user wrote it.
+        total: Number of rows; None when it is known only after reading.
     """
 
     def __init__(
@@ -79,20 +79,20 @@ class Data:
     ) -> None:
         self.name = name
         self.total = total
-        #: How much of the source has been read, 0 to 1; None when that cannot be told.
+        #: The fraction of the source that has been read, 0 to 1; None when unknown.
         self.fraction = fraction
-        #: The rows. Raises DataError when the source breaks off or is not of its format.
+        #: The rows, in chunks. Raises DataError when the source breaks off or does not have its format.
         self.chunks = chunks
 
 
 def row_chunks(rows: Iterable[Any]) -> Iterator[Chunk]:
-    """Rows that are in memory or come one by one; what is no object is Unreadable."""
+    """Chunks of rows from an iterable; a row that is not an object becomes an UnreadableRow."""
     first = 1
     for some in in_chunks(iter(rows), CHUNK_ROWS):
         for place, row in enumerate(some):
             if not isinstance(row, dict):
                 message = f"row {first + place} is a {type(row).__name__}; expected an object"
-                some[place] = Unreadable(message, _bytes_of(row))
+                some[place] = UnreadableRow(message, _bytes_of(row))
         yield Chunk(some, None, range(first, first + len(some)))
         first += len(some)
 
@@ -105,7 +105,7 @@ def _bytes_of(value: Any) -> bytes:
 
 
 def json_row(row: Any) -> Any:
-    """A mapping in JSON's terms. A value that has no JSON form stays: reading it is what fails, not the row."""
+    """A mapping in JSON types. A value without a JSON form is kept: only a grader that reads it fails."""
     if not isinstance(row, Mapping):
         return row
     try:

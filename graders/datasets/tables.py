@@ -1,4 +1,4 @@
-"""Rows of Parquet files, Arrow tables, dataset objects and other iterables, in JSON's terms."""
+"""Rows of Parquet files, Arrow tables, dataset objects and other iterables, in JSON types."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ def open_parquet(name: str, file: IO[bytes]) -> Data:
                     rows: list[DataRow] = list(arrow_rows(batch))
                     yield Chunk(rows, None, range(first, first + len(rows)))
                     first += len(rows)
-            except (ArrowException, OSError) as error:  # a damaged page
+            except (ArrowException, OSError) as error:
+                # a damaged page
                 raise DataError(f"{name} breaks off after row {first - 1}: {error}") from error
 
     return Data(name, chunks, table.metadata.num_rows)
 
 
 def open_arrow(name: str, file: IO[bytes]) -> Data:
-    """An Arrow file or stream, as Hugging Face's `save_to_disk` writes it."""
+    """Open an Arrow file or stream, as Hugging Face's `save_to_disk` writes it."""
     try:
         from pyarrow import ArrowException, ipc
     except ImportError:
@@ -73,14 +74,16 @@ def open_iterable(source: Any) -> Data:
     name = f"<{type(source).__name__}>"
     total = len(source) if hasattr(source, "__len__") else None
     rows: Iterable[Any] = source
-    if hasattr(source, "to_batches"):  # an Arrow table or dataset
+    # an Arrow table or dataset
+    if hasattr(source, "to_batches"):
         rows = (row for batch in source.to_batches() for row in arrow_rows(batch))
         return Data(name, lambda: row_chunks(_read(rows)), total)
     try:
         check_rows(source)
     except TypeError as error:
         raise DataError(str(error)) from None
-    if hasattr(source, "column_names") and callable(getattr(source, "iter", None)):  # Hugging Face datasets
+    # Hugging Face datasets
+    if hasattr(source, "column_names") and callable(getattr(source, "iter", None)):
         rows = (row for batch in source.iter(batch_size=CHUNK_ROWS) for row in _rows(batch))
     elif not isinstance(source, Iterable):
         raise DataError(f"{name} is not a dataset: expected a path, or an iterable of mappings")
@@ -88,7 +91,7 @@ def open_iterable(source: Any) -> Data:
 
 
 def _read(rows: Iterable[Any]) -> Iterator[Any]:
-    """The rows in JSON's terms. Whatever a program's rows raise is a DataError: what was graded until then stands."""
+    """The rows in JSON types. An exception of the caller's iterable becomes a DataError; graded rows are kept."""
     try:
         yield from map(json_row, rows)
     except DataError:
@@ -98,7 +101,7 @@ def _read(rows: Iterable[Any]) -> Iterator[Any]:
 
 
 def arrow_rows(batch: Any) -> Iterator[dict[str, Any]]:
-    """The rows of an Arrow table or batch, in JSON's terms."""
+    """The rows of an Arrow table or batch, in JSON types."""
     as_json = all(map(_is_json, batch.schema.types))
     for start in range(0, batch.num_rows, CHUNK_ROWS):
         rows = batch.slice(start, CHUNK_ROWS).to_pylist()
@@ -106,7 +109,7 @@ def arrow_rows(batch: Any) -> Iterator[dict[str, Any]]:
 
 
 def _is_json(arrow_type: Any) -> bool:
-    """Whether every value of an Arrow type has a JSON form as Python has it; floats may be NaN."""
+    """Whether the Python values of an Arrow type are JSON values already; not so for floats, which may be NaN."""
     from pyarrow import types
 
     if types.is_list(arrow_type) or types.is_large_list(arrow_type):

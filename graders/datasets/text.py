@@ -1,4 +1,4 @@
-"""Rows in text: JSON lines, JSON documents, CSV and TSV; compressed or not, in UTF-8 or UTF-16."""
+"""Reads rows from text: JSON lines, JSON documents, CSV and TSV; compressed or not, in UTF-8 or UTF-16."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ import json
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from graders.datasets.rows import CHUNK_BYTES, CHUNK_ROWS, Chunk, DataError, DataRow, Unreadable, row_chunks
+from graders.datasets.rows import (
+    CHUNK_BYTES,
+    CHUNK_ROWS,
+    Chunk,
+    DataError,
+    DataRow,
+    UnreadableRow,
+    row_chunks,
+)
 from graders.engine.rows import in_chunks
 from graders.jsontext import decoder, dumps, loads, loads_lines
 
@@ -22,15 +30,15 @@ _OTHER_ENCODING = (
 
 
 def plain_bytes(file: Any, head: bytes, name: str) -> Any:
-    """The file's text in UTF-8, decompressed by what it begins with.
+    """The file's text in UTF-8, decompressed according to its first bytes.
 
     Raises:
-        DataError: it is a ZIP archive, or compressed in a way that needs what is not installed.
+        DataError: it is a ZIP archive, or its compression needs a package that is not installed.
     """
     file = _decompressed(file, head, name)
     start = file.peek(2)[:2]
     if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        return io.BufferedReader(_Recoded(file, name), CHUNK_BYTES)
+        return io.BufferedReader(_Utf8Reader(file, name), CHUNK_BYTES)
     return file
 
 
@@ -59,8 +67,8 @@ def _decompressed(file: Any, head: bytes, name: str) -> Any:
     return file
 
 
-class _Recoded(io.RawIOBase):
-    """UTF-16 with a byte order mark, read as UTF-8."""
+class _Utf8Reader(io.RawIOBase):
+    """A reader that converts UTF-16 with a byte order mark to UTF-8."""
 
     def __init__(self, file: Any, name: str) -> None:
         self._file, self._name = file, name
@@ -89,10 +97,10 @@ class _Recoded(io.RawIOBase):
 
 
 def _json_lines(file: IO[bytes], name: str, document: bool = True) -> Iterator[Chunk]:
-    """One object a line.
+    """JSON lines: one object a line.
 
     Args:
-        document: Whether an array, or objects written over several lines, are read as such.
+        document: Whether a JSON document (an array, or objects over several lines) is accepted too.
     """
     number = 1
     carriage_returns_only = False
@@ -109,7 +117,7 @@ def _json_lines(file: IO[bytes], name: str, document: bool = True) -> Iterator[C
         if carriage_returns_only:
             block = block.replace(b"\r", b"\n")
         if b"\r" in block:
-            # in JSON it is a blank; left in, it could end a line for some readers of the results
+            # white space in JSON; some readers of the results would take it as the end of a line
             block = block.replace(b"\r", b" ")
         lines = block.split(b"\n")
         if not lines[-1]:
@@ -135,9 +143,9 @@ def _parsed_line(line: bytes, number: int) -> DataRow:
         row = loads(line)
     except ValueError as error:
         message = f"line {number} is not JSON: {error}{_hint(line, error)}"
-        return Unreadable(message, line, fields_before_fault(line))
+        return UnreadableRow(message, line, fields_before_fault(line))
     if not isinstance(row, dict):
-        return Unreadable(f"line {number} is a JSON {type(row).__name__}; expected an object", line)
+        return UnreadableRow(f"line {number} is a JSON {type(row).__name__}; expected an object", line)
     return row
 
 
@@ -155,7 +163,7 @@ _LENIENT = json.JSONDecoder()
 
 
 def fields_before_fault(line: bytes) -> dict[str, Any]:
-    """The fields of an object that can be read before the fault in it; NaN and the like are no fault here."""
+    """The fields of an object before the fault in its text; NaN and infinities are accepted here."""
     text = line.decode(errors="replace")
     fields: dict[str, Any] = {}
     at = text.find("{") + 1
@@ -163,7 +171,8 @@ def fields_before_fault(line: bytes) -> dict[str, Any]:
         while True:
             key, at = _LENIENT.raw_decode(text, _past(text, at, " \t\r\n,"))
             fields[key], at = _LENIENT.raw_decode(text, _past(text, at, " \t\r\n:"))
-    except (ValueError, TypeError, RecursionError):  # here is the fault, or the end
+    except (ValueError, TypeError, RecursionError):
+        # the fault, or the end of the object
         return fields
 
 
@@ -174,7 +183,7 @@ def _past(text: str, at: int, blanks: str) -> int:
 
 
 def _json_document(file: IO[bytes], name: str) -> Iterator[Chunk]:
-    """A JSON array of rows, an export with a `data` array, or objects one after another; else JSON lines."""
+    """A JSON array of rows, an export with a `data` array, or consecutive objects; else JSON lines."""
     text = file.read().removeprefix(_UTF8_MARK)
     try:
         value = loads(text)
@@ -193,7 +202,7 @@ def _json_document(file: IO[bytes], name: str) -> Iterator[Chunk]:
 
 
 def _objects(text: bytes) -> list[Any] | None:
-    """Objects written one after another over several lines, as jq writes them; None when it is not that."""
+    """Consecutive objects over several lines, as jq writes them; None for any other text."""
     if text.lstrip()[:2] not in (b"{\n", b"{\r"):
         return None
     read, whole, at = decoder().raw_decode, text.decode(errors="replace"), 0
@@ -224,7 +233,8 @@ def _csv(file: IO[bytes], name: str, delimiter: str) -> Iterator[Chunk]:
     csv.field_size_limit(2**31 - 1)
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     table = csv.reader(text, delimiter=delimiter)
-    filled = filter(None, table)  # a blank line is no record
+    # a blank line is no record
+    filled = filter(None, table)
     first = 1
     try:
         header = next(filled, [])
@@ -245,7 +255,7 @@ def _csv(file: IO[bytes], name: str, delimiter: str) -> Iterator[Chunk]:
 
 
 def _delimiter_of(header: str) -> str:
-    """The delimiter in a header that has no comma: spreadsheets write `;` where that is the decimal point; "" of none."""
+    """The delimiter of a header without a comma: some locales' spreadsheets write `;`; "" when there is none."""
     found = max(";\t|", key=header.count)
     return found if found in header else ""
 
@@ -254,7 +264,7 @@ def _record(record: list[str], header: list[str], number: int) -> DataRow:
     if len(record) == len(header):
         return dict(zip(header, record, strict=True))
     message = f"record {number} has {len(record)} fields; the header has {len(header)}"
-    return Unreadable(message, dumps(record), dict(zip(header, record, strict=False)))
+    return UnreadableRow(message, dumps(record), dict(zip(header, record, strict=False)))
 
 
 READERS: dict[str, Callable[[IO[bytes], str], Iterator[Chunk]]] = {

@@ -1,4 +1,4 @@
-"""What works on this machine: Python, libraries, the sandbox, what programs of specs need, and judges.
+"""Diagnoses of this machine: Python, libraries, the sandbox, dependencies of specs' programs, and judges.
 
 A part is a function that yields diagnoses, one line each.
 """

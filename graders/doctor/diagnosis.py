@@ -1,4 +1,4 @@
-"""What the doctor says, a line each, and the specs that it is asked about."""
+"""Diagnoses, a line each, and the specs that they are about."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from graders.spec.reading import Source
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One thing that was looked at.
+    """One diagnosis.
 
     Attributes:
         part: "engine", "libraries", "sandbox", "programs" or "judges".
-        ok: Whether it works; None where it is optional and absent, or was not tried.
-        text: What was found, and what to do where it does not work.
+        ok: Whether it works; None if it is optional and absent, or was not tried.
+        text: The finding, with a remedy if it does not work.
     """
 
     part: str
@@ -29,12 +29,12 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class NamedSpec:
-    """A spec to look at.
+    """A spec to diagnose.
 
     Attributes:
-        name: As it was given.
-        leaves: The graders in it that do the work; () where it is not valid.
-        problem: Why it is not valid; "" where it is.
+        name: Its name as given.
+        leaves: Its graders without members; () when it is not valid.
+        problem: The reason why it is not valid; "" when it is.
     """
 
     name: str

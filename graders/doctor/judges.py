@@ -1,4 +1,4 @@
-"""Where judge models go, and whether they answer."""
+"""Diagnoses of judges: their routes, and whether they answer."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from graders.engine.backends import Backends
     from graders.models import Config
 
-#: `api` of a route -> the path that is asked.
+#: `api` of a route -> the path of requests.
 _PATHS = {"chat": "chat/completions", "responses": "responses"}
 
 
 def judges(backends: Backends, specs: Sequence[NamedSpec], *, probe: bool) -> Iterator[Diagnosis]:
-    """Where the judge models of specs go, or without specs those of graders.toml.
+    """The routes of specs' judges, or without specs those of graders.toml.
 
     Args:
-        probe: Whether each is asked one tiny question.
+        probe: Whether each is asked one small question.
     """
     try:
         config = backends.config

@@ -1,4 +1,4 @@
-"""The machine: Python, libraries, and the sandbox with each of its protections."""
+"""Diagnoses of the machine: Python, libraries, and the sandbox with each of its protections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graders.doctor.diagnosis import Diagnosis
 if TYPE_CHECKING:
     from graders.engine.backends import Backends
 
-#: What each optional library brings. The distribution's name, and what does not work without it.
+#: Optional distribution -> the features that need it.
 OPTIONAL = {
     "orjson": "faster JSON for batches and judges ([speed])",
     "rouge-score-rs": "faster rouge ([speed])",

@@ -1,4 +1,4 @@
-"""What the programs of specs need, as far as their text tells: packages, nltk's data, files."""
+"""Diagnoses of the dependencies of specs' programs: packages, nltk's data, files."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from graders.doctor.diagnosis import Diagnosis, NamedSpec
 
-#: Packages with which a sample costs more than three times one with numpy (benchmarks/README.md): it is a fork of a process that
-#: has loaded them.
+#: Packages with which a sample costs more than three times one with numpy (benchmarks/README.md): it is a fork of a
+#: process that has loaded them.
 COSTLY = frozenset(("pandas", "sympy", "sklearn", "skbio", "rdkit"))
 
 
@@ -39,7 +39,7 @@ def needs(specs: Iterable[NamedSpec]) -> Iterator[Diagnosis]:
 
 
 def installed(package: str) -> str:
-    """What a package costs each sample, and what helps where that is much."""
+    """The cost of a package for each sample, with a remedy if it is high."""
     from graders_sandbox.host.sources.imports import HOSTED
 
     remedy = "`samples_per_process` of [sandbox] makes it a small part of that, and gives up a process for each sample"

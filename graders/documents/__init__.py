@@ -1,1 +1,1 @@
-"""Graders inside other documents: fine-tuning jobs, evals, promptfoo files."""
+"""Documents that contain graders: fine-tuning jobs, evals, promptfoo files."""

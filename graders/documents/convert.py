@@ -1,4 +1,4 @@
-"""Graders from one form of document to another, with what could not be carried over."""
+"""Converts graders from one form of document to another, and lists what the conversion loses."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from graders.suggest import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
-class Converted:
-    """A document and what is lost in it, one sentence each."""
+class ConvertedDocument:
+    """A converted document and its losses, one sentence each."""
 
     document: Json
     lost: list[str] = field(default_factory=list)
 
 
-#: Graders by name -> the document, and what is lost.
+#: Graders by name -> the document and its losses.
 Writer = Callable[[Mapping[str, SpecModel]], tuple[Json, list[str]]]
 
 
-def convert(source: Source, to: str) -> Converted:
+def convert(source: Source, to: str) -> ConvertedDocument:
     """The document's graders in another form, a key of FORMS.
 
     Raises:
         SpecError: it holds no grader, or one of its graders is not valid.
-        ValueError: there is no such form.
+        ValueError: the form is unknown.
     """
     if to not in FORMS:
         raise ValueError(
@@ -44,7 +44,7 @@ def convert(source: Source, to: str) -> Converted:
     found = read_document(source)
     graders = {name: read(one).spec for name, one in found.sources.items()}
     written, lost = FORMS[to](graders)
-    return Converted(written, [*found.document.lost, *lost])
+    return ConvertedDocument(written, [*found.document.lost, *lost])
 
 
 def _named(name: str, grader: SpecModel) -> dict[str, Json]:
@@ -58,7 +58,7 @@ def _write_local(found: Mapping[str, SpecModel]) -> tuple[Json, list[str]]:
 
 
 def _write_hosted(found: Mapping[str, SpecModel]) -> tuple[Json, list[str]]:
-    """What the service takes: names everywhere, and a list of what it refuses all the same."""
+    """The spec as the service accepts it, with names everywhere; the losses list what it still refuses."""
     written, lost = {}, []
     for name, grader in found.items():
         document = _named(name, grader)
@@ -75,7 +75,7 @@ def _write_hosted(found: Mapping[str, SpecModel]) -> tuple[Json, list[str]]:
 
 
 def _write_rft(found: Mapping[str, SpecModel]) -> tuple[Json, list[str]]:
-    """A fine-tuning job's method. Several graders become one with their mean, those of a multi standing beside it."""
+    """The method of a fine-tuning job. Several graders become a multi with their mean, into which multis are merged."""
     if len(found) == 1:
         ((name, grader),) = found.items()
         return _method(_named(name, grader)), []
@@ -111,13 +111,13 @@ def _range_text(span: tuple[float, float] | None) -> str:
 
 
 def _key(name: str) -> str:
-    """A name that a formula can use."""
+    """A name that is valid as a variable of a formula."""
     key = "".join(char if char.isalnum() or char == "_" else "_" for char in name)
     return key if key.isidentifier() else f"_{key}"
 
 
 def _write_evals(found: Mapping[str, SpecModel]) -> tuple[Json, list[str]]:
-    """An eval's testing_criteria, which knows no multi and no formula."""
+    """An eval's testing_criteria, which has neither multi nor formulas."""
     criteria: dict[str, Json] = {}
     lost = []
     for name, grader in found.items():
@@ -137,7 +137,7 @@ def _write_evals(found: Mapping[str, SpecModel]) -> tuple[Json, list[str]]:
 
 
 def _write_eval_protocol(found: Mapping[str, SpecModel]) -> tuple[Json, list[str]]:
-    """Python for eval-protocol: an evaluation test a grader, with the spec in it."""
+    """Python source for eval-protocol: one evaluation test for each grader, with its spec."""
     lines = [
         "import json",
         "",
@@ -167,7 +167,7 @@ def _write_eval_protocol(found: Mapping[str, SpecModel]) -> tuple[Json, list[str
     return "\n".join(lines).rstrip() + "\n", []
 
 
-#: form -> how graders by name are written in it, and what is lost.
+#: form -> its writer.
 FORMS: dict[str, Writer] = {
     "local": _write_local,
     "hosted": _write_hosted,

@@ -1,4 +1,4 @@
-"""What every reader of documents makes: the graders that a document holds, by name, and what of it is no grader."""
+"""Document, the result of every reader: a document's graders by name, and its parts that are not graders."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Steps = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """One grader of a document: its JSON, not yet checked, and where it stands."""
+class DocumentGrader:
+    """One grader of a document: its JSON, not checked yet, and its path."""
 
     value: Json
     at: Steps = ()
@@ -23,36 +23,36 @@ class Held:
 
 @dataclass(slots=True)
 class Document:
-    """What a document holds.
+    """The contents of a document.
 
     Attributes:
-        form: What it is, such as "a fine-tuning job".
-        graders: By name.
-        lost: What of it is not a grader, one sentence each.
-        problems: What its own rules say against it, paths in its own words.
-        for_training: Whether its graders are for training, which takes a limited number of rows.
-        row: The run endpoint's `model_sample` and `item`, where they stand beside the grader.
+        form: The kind of document, such as "a fine-tuning job".
+        graders: Its graders by name.
+        lost: Its parts that are not graders, one sentence each.
+        problems: Violations of the document's own rules, with paths as in the document.
+        for_training: Whether its graders are for training, which accepts a limited number of rows.
+        row: The run endpoint's `model_sample` and `item`, if they stand beside the grader.
     """
 
     form: str
-    graders: dict[str, Held] = field(default_factory=dict)
+    graders: dict[str, DocumentGrader] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     for_training: bool = False
     row: Mapping[str, Any] = field(default_factory=dict)
 
     def add(self, value: Json, at: Steps, default: str) -> None:
-        """Add a grader under its own name, or `default`; a second one of that name gets a number."""
+        """Add a grader under its own name, or `default`; a repeated name gets a number."""
         value = plain(value)
         name = value.get("name") if isinstance(value, Mapping) else None
-        self.graders[unique(str(name or default), self.graders)] = Held(value, at)
+        self.graders[unique(str(name or default), self.graders)] = DocumentGrader(value, at)
 
 
 def unique(name: str, taken: Container[str]) -> str:
-    """The name, with a free number behind it where it is taken: `exact`, `exact_2`, ..."""
+    """The name, followed by the first free number where it is taken: `exact`, `exact_2`, ..."""
     if name not in taken:
         return name
-    # doubling finds where free numbers begin, so that many equal names take no quadratic time
+    # doubling finds the first free number without quadratic time for many equal names
     free = 2
     while f"{name}_{free}" in taken:
         free *= 2
@@ -67,7 +67,7 @@ def unique(name: str, taken: Container[str]) -> str:
 
 
 def plain(grader: Json) -> Json:
-    """A grader whose fields stand in an object named as its type, as azd writes it, with them beside the type."""
+    """A grader in the wire's form. azd nests the fields in an object with the name of the type."""
     if not isinstance(grader, Mapping):
         return grader
     inner = grader.get(str(grader.get("type")))

@@ -1,4 +1,4 @@
-"""Evals and their runs: the graders of `testing_criteria`, and the rules that an eval has for them."""
+"""Reads evals and their runs: the graders of `testing_criteria`, and an eval's rules for them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from graders.documents.document import Document
 from graders.errors import Problem
 from graders.spec.wording import Json
 
-#: Criteria of Azure's that are no graders: each costs its criterion, not the eval.
+#: Azure's criteria that are not graders; each is skipped, and the rest of the eval is read.
 FOREIGN = ("azure_ai_evaluator",)
-#: Keys of an eval that say nothing about its graders.
+#: Keys of an eval that do not affect its graders.
 _NAMES = ("testing_criteria", "name", "object", "id")
 
 

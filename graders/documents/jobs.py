@@ -1,4 +1,4 @@
-"""Fine-tuning jobs: the grader of `method.reinforcement`, and the rules of its hyperparameters."""
+"""Reads fine-tuning jobs: the grader of `method.reinforcement`, and the rules of the hyperparameters."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from graders.errors import Problem
 from graders.spec.wording import Json, bad_value, missing, path_text, wrong_type
 from graders.suggest import did_you_mean
 
-#: Rows that a reinforcement job takes for training, by its guide.
+#: Rows of training data that a reinforcement job accepts, by its guide.
 TRAIN_ROWS = 50_000
 
-#: Hyperparameter -> (lowest, whether it may be the lowest, highest, only whole numbers), by the API's reference.
+#: Hyperparameter -> (lower bound, whether it is inclusive, upper bound, integers only), by the API's reference.
 HYPERPARAMETERS: dict[str, tuple[float, bool, float, bool]] = {
     "batch_size": (1, True, 256, True),
     "learning_rate_multiplier": (0, False, float("inf"), False),
@@ -22,7 +22,7 @@ HYPERPARAMETERS: dict[str, tuple[float, bool, float, bool]] = {
     "eval_samples": (1, True, float("inf"), True),
     "beta": (0, False, 2, False),
 }
-#: Method -> the hyperparameters it takes.
+#: Method -> its hyperparameters.
 METHODS: dict[str, tuple[str, ...]] = {
     "supervised": ("batch_size", "learning_rate_multiplier", "n_epochs"),
     "dpo": ("batch_size", "beta", "learning_rate_multiplier", "n_epochs"),
@@ -35,7 +35,7 @@ REASONING_EFFORT = ("default", "low", "medium", "high")
 
 
 def reinforcement_of(document: Mapping[str, Json]) -> tuple[Mapping[str, Json], Steps] | None:
-    """The reinforcement method of a job's body, or of the method alone, and where it stands."""
+    """The reinforcement method of a job's body, or of a bare method, and its path."""
     places: tuple[tuple[str, ...], ...] = (("method", "reinforcement"), ("reinforcement",))
     for at in places:
         found: Json = document
@@ -61,9 +61,9 @@ def read_job(document: Mapping[str, Json]) -> Document:
 
 
 def job_method(document: Json) -> str | None:
-    """The method of a job's body, of a method alone or with its files; None when the document is no job.
+    """The name of the method of a job's body, or of a bare method; None when the document is not a job.
 
-    A body without a method is the service's default, supervised.
+    A body without a method has the service's default, supervised.
     """
     if not isinstance(document, Mapping):
         return None
@@ -76,7 +76,7 @@ def job_method(document: Json) -> str | None:
 
 
 def method_problems(document: Mapping[str, Json]) -> Iterator[Problem]:
-    """What is wrong with `method` and `hyperparameters` of a job's body; its grader is read elsewhere."""
+    """The problems of `method` and `hyperparameters` of a job's body, without those of its grader."""
     method = document.get("method")
     top = document.get("hyperparameters")
     if top is not None:
@@ -100,7 +100,7 @@ def method_problems(document: Mapping[str, Json]) -> Iterator[Problem]:
         if key not in ("type", *METHODS):
             hint = did_you_mean(key, METHODS)
             yield Problem(place, f"Unknown parameter: '{place}'.", "unknown_parameter", suggestion=hint)
-        # beside the chosen method's own block the wire's type allows the others; alone it is a wrong `type`
+        # the wire allows other methods' blocks beside the chosen one's; without that one, `type` is wrong
         elif key not in ("type", name) and method[key] is not None and inner is None:
             text = f"'{place}' has no meaning for a method of type {name!r}."
             yield Problem(place, text, "unknown_parameter")
@@ -133,7 +133,7 @@ def _hyperparameter_problems(given: Json, place: str, known: Sequence[str]) -> I
 
 
 def _unmet(name: str, value: Json) -> str:
-    """What a hyperparameter has to be, when the value is something else; else ""."""
+    """The requirement that a hyperparameter's value does not meet; "" when it is valid."""
     low, closed, high, whole = HYPERPARAMETERS[name]
     kinds = (int,) if whole else (int, float)
     fits = isinstance(value, kinds) and not isinstance(value, bool)

@@ -1,14 +1,14 @@
-"""promptfoo: assertions that compare texts, in its configurations and tests; in and out.
+"""Reads and writes promptfoo's assertions that compare texts.
 
-Only what means the same is carried over. A value of Jinja beyond a plain variable, a file, an assertion's own
-transform: each is listed, never copied as text.
+Only assertions with the same meaning are converted. A Jinja value beyond a plain variable, a file, or a transform is
+listed as a loss and never copied as text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from graders.documents.document import Document, Held, Steps, unique
+from graders.documents.document import Document, DocumentGrader, Steps, unique
 from graders.spec.model import SpecModel
 from graders.spec.wording import Json, path_text
 from graders.template import Template
@@ -17,7 +17,7 @@ OUTPUT = "{{sample.output_text}}"
 
 #: promptfoo's assertion -> the operation of a string_check. Both compare texts as they are.
 OPERATIONS = {"equals": "eq", "not-equals": "ne", "contains": "like", "icontains": "ilike"}
-#: Keys of an assertion that change nothing about what it compares.
+#: Keys of an assertion that do not affect the comparison.
 _HARMLESS = ("type", "value", "metric")
 
 
@@ -55,7 +55,7 @@ def _list(value: Json) -> list[Json]:
 
 
 def _add(found: Document, at: Steps, assertion: Json) -> None:
-    """Add the grader of one assertion, or say why there is none."""
+    """Add the grader of one assertion, or the reason why there is none."""
     place = path_text(at)
     kind = assertion.get("type") if isinstance(assertion, Mapping) else None
     value = assertion.get("value") if isinstance(assertion, Mapping) else None
@@ -78,7 +78,7 @@ def _add(found: Document, at: Steps, assertion: Json) -> None:
     }
     if any(held.value == grader for held in found.graders.values()):
         return
-    found.graders[unique(name, found.graders)] = Held(grader, at)
+    found.graders[unique(name, found.graders)] = DocumentGrader(grader, at)
     found.lost += [
         f"{place}.{key}: put it in a multi's calculate_output"
         if key == "weight"
@@ -89,7 +89,7 @@ def _add(found: Document, at: Steps, assertion: Json) -> None:
 
 
 def template_of(value: str) -> str:
-    """A value of promptfoo's as a template; "" when it means more than its text and plain variables."""
+    """A promptfoo value as a template; "" when it has more than text and plain variables."""
     if value.startswith("file://") or "{%" in value or "{#" in value:
         return ""
     first, *rest = value.split("{{")
@@ -104,7 +104,7 @@ def template_of(value: str) -> str:
 
 
 def _is_variable(name: str) -> bool:
-    """Whether Jinja reads a name as a plain variable, perhaps with members and indexes, and not of the environment."""
+    """Whether a Jinja expression is a plain variable, perhaps with members and indexes, and not `env`."""
     variable = Template("{{item." + name + "}}")
     if (
         len(variable.pieces) != 1
@@ -120,7 +120,7 @@ def _is_step(step: str | int) -> bool:
 
 
 def write_promptfoo(found: Mapping[str, SpecModel]) -> tuple[Json, list[str]]:
-    """promptfoo's default test, for string checks of the output: the rest means something else there."""
+    """promptfoo's default test, for string checks of the output; other graders have no equivalent there."""
     kinds = {operation: kind for kind, operation in OPERATIONS.items()}
     assertions, lost = [], []
     for name, grader in found.items():
@@ -150,7 +150,7 @@ def _squeezed(text: str) -> str:
 
 
 def _jinja_of(text: str) -> str | None:
-    """A template as a value of promptfoo's; None when Jinja would read it otherwise."""
+    """A template as a promptfoo value; None when Jinja would give it another meaning."""
     pieces = []
     for piece in Template(text).pieces:
         if isinstance(piece, str):

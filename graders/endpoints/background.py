@@ -1,4 +1,4 @@
-"""One event loop on a thread of its own, so that sync and async callers share connections and limits."""
+"""An event loop on its own thread, so that sync and async callers share connections and limits."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: How long closing waits for connections to end.
+#: Seconds that closing waits for connections to end.
 CLOSE_S = 2.0
 
 
 class Loop:
-    """A running event loop. The thread is a daemon: it never keeps a program alive."""
+    """A running event loop. Its daemon thread never keeps a program alive."""
 
     def __init__(self, name: str = "graders-models") -> None:
-        # a forked child has no such thread
+        # to notice a forked child, in which the thread does not exist
         self.pid = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -33,31 +33,31 @@ class Loop:
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()
-        # those that do not end are left: the thread is a daemon
+        # tasks that do not end are left to the daemon thread
         if tasks:
             loop.run_until_complete(asyncio.wait(tasks, timeout=CLOSE_S))
         loop.close()
 
     def call(self, function: Callable[[], object]) -> None:
-        """Call it on the loop, from any thread."""
+        """Call a function on the loop, from any thread."""
         self._loop.call_soon_threadsafe(function)
 
     def create_task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """As asyncio's; to be called on the loop."""
+        """As asyncio's create_task; to be called on the loop."""
         return self._loop.create_task(work)
 
     def give_up(self, task: asyncio.Task[Any]) -> None:
         """Cancel a task, from any thread."""
-        # the loop has been closed, and its tasks with it
+        # RuntimeError: the loop is closed, and with it its tasks
         with suppress(RuntimeError):
             self.call(task.cancel)
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run it on the loop. Cancelling the Future cancels the work."""
+        """Run a coroutine on the loop. Cancelling the Future cancels it."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def cancel(self) -> None:
-        """Cancel what is under way; the loop goes on."""
+        """Cancel all tasks; the loop keeps running."""
         self.call(self._cancel)
 
     def _cancel(self) -> None:
@@ -65,15 +65,15 @@ class Loop:
             task.cancel()
 
     def finish(self, work: Coroutine[Any, Any, object]) -> None:
-        """Run it and wait for it, briefly."""
+        """Run a coroutine and wait for it, for CLOSE_S at most."""
         try:
             self.start(work).result(CLOSE_S)
         except (Exception, asyncio.CancelledError):
-            # closing is best effort: there is nobody left to tell
+            # closing is best effort: no caller could act on an error
             return
 
     def close(self) -> None:
-        """Cancel what is under way and end the thread."""
+        """Cancel all tasks and end the thread."""
         if self._thread.is_alive() and self.pid == os.getpid():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(2 * CLOSE_S)

@@ -1,7 +1,7 @@
 """One question to an endpoint, with the attempts that it takes.
 
-What kinds of questions share is here: limits, budget, keys, one HTTP exchange at a time, retries within a deadline,
-and what an error response means. A subclass says what is sent and how an answer is read.
+This class has what all kinds of questions share: limits, budget, keys, one HTTP exchange at a time, retries within a
+deadline, and the meaning of error responses. A subclass makes the request and reads the answer.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from graders.usage import Usage
 
 _log = logging.getLogger(__name__)
 
-#: How long an endpoint that refused the key or the quota is not asked again.
+#: Seconds for which an endpoint that refused the key or the quota is not asked again.
 STOPPED_S = 30.0
 
 
-class Parsed(Protocol):
-    """A response with status 200, read."""
+class ParsedResponse(Protocol):
+    """The parsed response of status 200."""
 
     @property
     def usage(self) -> Usage: ...
@@ -47,22 +47,22 @@ class Parsed(Protocol):
     def model(self) -> str: ...
 
 
-P = TypeVar("P", bound=Parsed)
+P = TypeVar("P", bound=ParsedResponse)
 R = TypeVar("R")
 
 
 class EndpointCall(ABC, Generic[P, R]):
-    """One question, put as often as it takes. Used once.
+    """One question with its attempts. Used once.
 
     Attributes:
-        endpoint: Who is asked.
-        attempts: Requests sent so far; `lessons` of them taught what the server does not take.
+        endpoint: The endpoint.
+        attempts: Number of requests so far; `lessons` of them disabled a capability.
         usage: Tokens over all attempts that reported them.
-        seconds: Of all exchanges, without waiting for a free place or between attempts.
-        answered_by: The model that the server says it used, "" before it said so.
+        seconds: Duration of all exchanges, without waiting for a free place or between attempts.
+        answered_by: The model that the server says it used; "" when unknown.
     """
 
-    #: Goes before messages about attempts.
+    #: The beginning of messages about attempts.
     subject: ClassVar[str] = ""
 
     def __init__(self, endpoint: Endpoint, deadline: float) -> None:
@@ -81,26 +81,26 @@ class EndpointCall(ABC, Generic[P, R]):
 
     @abstractmethod
     def body(self) -> dict[str, Any]:
-        """The request, by what the endpoint is known to accept. Raises NotSendable."""
+        """The request's body, by the endpoint's capabilities. Raises NotSendable."""
 
     @abstractmethod
     def expected_tokens(self) -> Usage:
-        """About what the question will use, for limits and budgets."""
+        """An estimate of the question's usage, for limits and budgets."""
 
     @abstractmethod
     def parse(self, reply: Reply) -> P:
-        """A response with status 200. Raises NotAnAnswer."""
+        """Parse a response of status 200. Raises NotAnAnswer."""
 
     @abstractmethod
     def accept(self, parsed: P, body: Mapping[str, Any]) -> R:
-        """The result in a response. Raises Retry when asking again may help, GradeError when nothing will."""
+        """The result in a parsed response. Raises Retry when a retry may help, else GradeError."""
 
     @abstractmethod
     def form(self) -> Mapping[str, Any]:
-        """The keys of provenance that tell the request's form."""
+        """The part of provenance that describes the request's form."""
 
     def review(self, complaint: Complaint, body: Mapping[str, Any], message: str) -> Exception | None:
-        """The exception for an error response that this kind of question reads in its own way; None: the common one."""
+        """The exception for an error response with a special meaning for this kind of question; None: the common one."""
         if self.lessons >= MOST_LESSONS:
             return None
         capabilities = self.endpoint.capabilities
@@ -115,7 +115,7 @@ class EndpointCall(ABC, Generic[P, R]):
     async def answer(self) -> R:
         """
         Raises:
-            GradeError: with what is known of the attempts.
+            GradeError: with usage and provenance of the attempts.
         """
         try:
             while True:
@@ -150,7 +150,7 @@ class EndpointCall(ABC, Generic[P, R]):
 
     @property
     def tries(self) -> int:
-        """Attempts that count: those that taught something do not."""
+        """Attempts that count, without those that disabled a capability."""
         return self.attempts - self.lessons
 
     @property
@@ -206,7 +206,7 @@ class EndpointCall(ABC, Generic[P, R]):
         try:
             return await endpoint.transport.post(endpoint.url, headers, data, timeout_s)
         except TimeoutError:
-            # too many at once make a server too slow for all of them
+            # too many concurrent requests make a server too slow for all of them
             endpoint.limiter.overloaded(sent_at)
             raise Retry(f"no answer within {timeout_s:.3g} s") from None
         except ssl.SSLCertVerificationError as error:
@@ -248,7 +248,7 @@ class EndpointCall(ABC, Generic[P, R]):
         return Retry(message, pause)
 
     async def _wait(self, retry: Retry) -> None:
-        """Until the next attempt; raises when there is none."""
+        """Wait until the next attempt; raises when there is none."""
         timing = self.endpoint.timing
         if self.is_last_try:
             attempts = "1 attempt" if self.tries == 1 else f"{self.tries} attempts"

@@ -1,8 +1,8 @@
-"""The features that a model behind an endpoint was found to accept, and how an error response is read for them.
+"""Capabilities: the features that a model behind an endpoint accepts, learned from its error responses.
 
-Nothing is looked up in tables of models. Two rules read an error instead of lists of phrases: a complaint that names
-what only the request's answer format holds is about that format, and a complaint that names a parameter or speaks of
-roles is about that parameter, or those roles. Both look at the status and at names, not at wording.
+There are no tables of models and no lists of phrases. Two rules interpret an error by its status and the names in it,
+not by its wording: a complaint with a name that occurs only in the request's answer format is about that format, and a
+complaint that names a parameter or roles is about these.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 
 from graders.endpoints.complaint import Complaint, plain_name
 
-#: The ways to ask for an answer of a given form, best first: by schema, as any JSON object, in the prompt alone.
+#: Modes of structured output, best first: by schema, as any JSON object, by instructions in the prompt alone.
 STRUCTURED_MODES = ("json_schema", "json_object", "prompt")
-#: Answers in a row that do not have the form, before a server counts as one that ignores the schema.
+#: Consecutive malformed answers after which a server counts as ignoring the schema.
 MISSES_A_MODE = 2
 
-#: Parameters of a request that can be left out, with the names that servers complain under, longest first.
+#: Optional parameters of a request, with the names that servers use for them in complaints, longest first.
 PARAMETERS = {
     "max_completion_tokens": ("max_completion_tokens",),
     "max_output_tokens": ("max_output_tokens",),
@@ -34,11 +34,11 @@ PARAMETERS = {
     "stream": ("stream",),
     "store": ("store",),
 }
-#: Those that a client adds by itself: no answer changes without them, so that any complaint will do.
+#: Parameters that the client itself adds and that do not affect answers: any complaint about them removes them.
 _OURS = frozenset({"top_logprobs", "logprobs", "stream", "store"})
-#: Changes of a request's roles, in the order in which they are tried (see `wire.fit_roles`).
+#: Role features that a server may lack, in the order in which they are tried (see `wire.fit_roles`).
 ROLES = ("developer", "system", "repeated_roles")
-#: Names that a complaint may have for the answer's format beside the request's own.
+#: Names for the answer's format in complaints, beside the request's own.
 _FORMAT_NAMES = frozenset(
     map(
         plain_name,
@@ -46,7 +46,7 @@ _FORMAT_NAMES = frozenset(
     )
 )
 
-#: Statuses that speak of the request. 500: some servers answer it for what they do not support.
+#: Statuses that are about the request. Some servers also answer 500 for unsupported features.
 _ABOUT_THE_REQUEST = (400, 404, 415, 422, 501)
 _UNSUPPORTED = re.compile(
     r"support|unrecogni[sz]ed|unknown|unexpected|not (?:permitted|allowed|available|implemented|compatible)"
@@ -54,21 +54,21 @@ _UNSUPPORTED = re.compile(
 )
 _RATE_LIMIT = re.compile(r"rate.?limit|\b429\b|too many requests")
 
-#: The most that one endpoint can teach.
+#: The largest number of capabilities that one endpoint can refuse.
 MOST_LESSONS = len(STRUCTURED_MODES) + len(PARAMETERS) + len(ROLES)
 
 
 @dataclass(slots=True)
 class EndpointCapabilities:
-    """The features that one model behind one endpoint accepts; shared by everything that asks it.
+    """The features that one model behind one endpoint accepts, shared by all of its callers.
 
     Attributes:
-        mode: Index into STRUCTURED_MODES of the way to ask for structured answers.
+        mode: Index into STRUCTURED_MODES of the present mode.
         adaptive: Whether the mode may change; False where the configuration names one.
-        proven: A request has brought a valid answer in this mode.
-        misses: Answers in a row that did not have the form.
-        refused: Parameters and roles that the server does not take: names of PARAMETERS and ROLES.
-        stopped: Why it is not asked until `stopped_until` of the clock: no call could succeed.
+        proven: Whether a request in this mode has had a valid answer.
+        misses: Consecutive malformed answers.
+        refused: Parameters and roles that the server refuses: names of PARAMETERS and ROLES.
+        stopped: The reason why it is not asked before `stopped_until` of the clock, since no call could succeed.
     """
 
     mode: int = 0
@@ -84,28 +84,28 @@ class EndpointCapabilities:
         return self.adaptive and self.mode + 1 < len(STRUCTURED_MODES)
 
     def refuse(self, name: str) -> None:
-        """Leave a parameter or a role out from now on."""
+        """Record that the server refuses a parameter or a role; later requests omit it."""
         self.refused |= {name}
 
     def refuse_mode(self, mode: int) -> bool:
-        """The server refused this mode. False when no other is left to try."""
+        """Record that the server refuses a mode. Returns False when no other mode is left."""
         if not self.adaptive or mode + 1 >= len(STRUCTURED_MODES):
             return False
-        # else another question has found it out meanwhile
+        # otherwise another question has recorded it meanwhile
         if self.mode == mode:
             self.mode, self.proven, self.misses = mode + 1, False, 0
         return True
 
     def record_answer(self, mode: int) -> None:
-        """A valid answer came in this mode."""
-        # others gave up on this mode, but it does work
+        """Record a valid answer in a mode."""
+        # other questions abandoned this mode, but it works
         if self.adaptive and mode < self.mode and not self.proven:
             self.mode = mode
         if self.mode == mode:
             self.proven, self.misses = True, 0
 
     def record_miss(self, mode: int) -> bool:
-        """An answer in this mode did not have the form. True when the next request goes out in another mode."""
+        """Record a malformed answer in a mode. Returns True when the next request uses another mode."""
         if self.mode != mode and self.adaptive:
             return True
         self.misses += 1
@@ -116,16 +116,16 @@ class EndpointCapabilities:
 
 
 def refused_feature(complaint: Complaint, body: Mapping[str, Any], *, proven: bool) -> str:
-    """The part of a request that a server does not take: "mode", a name of PARAMETERS or ROLES, or "" when it is neither.
+    """The feature of a request that a server refuses: "mode", a name of PARAMETERS or ROLES, or "" for none.
 
     Args:
-        body: The request's, so that only what was sent can be refused.
-        proven: Whether the server has answered such a request before, so that a 500 is a failure that passes.
+        body: The request's body, since only features in it can be refused.
+        proven: Whether the server has answered such a request before, so that a 500 is a temporary failure.
     """
     if not (complaint.status in _ABOUT_THE_REQUEST or (complaint.status == 500 and not proven)):
         return ""
     unsupported = bool(_UNSUPPORTED.search(complaint.said.lower()))
-    # what the error names as its parameter goes before what it also mentions
+    # the error's `param` takes precedence over other names in the message
     for names in (complaint.parameter, complaint.names):
         if names and _names_the_format(names, complaint.quoted, body):
             return "mode"
@@ -139,14 +139,14 @@ def refused_feature(complaint: Complaint, body: Mapping[str, Any], *, proven: bo
 
 
 def is_unsupported(complaint: Complaint) -> bool:
-    """Whether an error with a server's status says that asking again is of no use."""
+    """Whether an error with a 5xx status says that the request is unsupported, so that a retry is useless."""
     said = complaint.said.lower()
     says_so = "support" in said and not _RATE_LIMIT.search(said)
     return complaint.status == 501 or (complaint.status == 500 and says_so)
 
 
 def _names_the_format(names: frozenset[str], quoted: frozenset[str], body: Mapping[str, Any]) -> bool:
-    """Whether a complaint names the answer's format, or in quotes a key that nothing else in the request has."""
+    """Whether a complaint names the answer's format, or quotes a key that occurs only in it."""
     answer_format = body.get("response_format") or body.get("text")
     if answer_format is None:
         return False

@@ -1,7 +1,7 @@
-"""The contents of an error response: its message, the names it mentions, and how long to wait. Pure functions.
+"""Error responses: the message, the names in it, and the time to wait. Pure functions.
 
-Servers put their errors into objects, arrays and texts of their own, and spell one parameter in several ways, so the
-names in a complaint are compared with case and underscores removed.
+Servers have various structures for errors and spell one parameter in several ways, so names in a complaint are compared
+without case and underscores.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from graders.endpoints.concurrency import duration, retry_after
 from graders.endpoints.contract import Reply
 
-#: Keys whose values quote the request or the model, and say nothing about what is wrong with it.
+#: Keys whose values quote the request or the model and do not describe the error.
 _QUOTES = frozenset({"input", "ctx", "url", "failed_generation"})
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -28,7 +28,7 @@ _WAIT = re.compile(
 
 
 def plain_name(name: str) -> str:
-    """A name as it is compared: `reasoning_effort`, `reasoningEffort` and `ReasoningEffort` are one."""
+    """A name in the form for comparing: equal for `reasoning_effort`, `reasoningEffort` and `ReasoningEffort`."""
     return name.replace("_", "").lower()
 
 
@@ -37,9 +37,9 @@ class Complaint:
     """An error response.
 
     Attributes:
-        status: Of HTTP, or the one that the body of a 200 names.
-        body: As text.
-        headers: With lower-case names.
+        status: The HTTP status, or the one in the body of a 200.
+        body: The body as text.
+        headers: The headers, with lower-case names.
     """
 
     status: int
@@ -54,7 +54,7 @@ class Complaint:
             return None
 
     def field(self, name: str) -> str:
-        """A text in the error object, "" when it is not there. Some servers send a list of one error."""
+        """A text field of the error object, "" when it is absent. Some servers send a list of one error."""
         data = self._json[0] if isinstance(self._json, list) and self._json else self._json
         error = data.get("error", data) if isinstance(data, Mapping) else None
         value = error.get(name) if isinstance(error, Mapping) else error if name == "message" else None
@@ -62,17 +62,17 @@ class Complaint:
 
     @cached_property
     def said(self) -> str:
-        """All that the server says, without what it quotes of the request."""
+        """All texts of the error, without quotes of the request."""
         return self.body if self._json is None else "\n".join(_texts(self._json))
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Every word that may be a parameter's name, as `plain_name` has it."""
+        """Every word that may be a parameter's name, as `plain_name`."""
         return frozenset(map(plain_name, _NAME.findall(self.said)))
 
     @cached_property
     def quoted(self) -> frozenset[str]:
-        """The names among them that stand in quotes, or that the error's own `param` and `loc` hold."""
+        """The names in quotation marks, or in the error's own `param` and `loc`."""
         named = [*_QUOTED.findall(self.said), *_texts(self._json, only=("param", "loc"))]
         return frozenset(plain_name(part) for name in named for part in _NAME.findall(name))
 
@@ -82,12 +82,12 @@ class Complaint:
         return frozenset(map(plain_name, _NAME.findall(self.field("param"))))
 
     def wait_s(self, now_wall: float) -> float:
-        """Seconds to wait, by the headers or the body; 0.0 when the server does not say."""
+        """Seconds to wait, from the headers or the body; 0.0 when unknown."""
         return retry_after(self.headers, now_wall) or self._wait_in_body()
 
     @property
     def says_when(self) -> bool:
-        """Whether the server names a time to come back, and so expects to answer then."""
+        """Whether the server names a time for the next attempt, and so expects to answer then."""
         return bool({"retry-after", "retry-after-ms"} & self.headers.keys() or self._wait_in_body())
 
     def _wait_in_body(self) -> float:
@@ -103,12 +103,12 @@ class Complaint:
 
 
 def complaint_of(reply: Reply, status: int = 0) -> Complaint:
-    """The error in a response; with `status`, the one that its body names."""
+    """The error in a response. `status`: a status in the body that replaces the response's."""
     return Complaint(status or reply.status, reply.body.decode("utf-8", "replace"), reply.headers)
 
 
 def _texts(value: Any, only: tuple[str, ...] = (), inside: bool = False) -> Iterator[str]:
-    """Every text in a JSON value; with `only`, those below these keys alone."""
+    """Every text in a JSON value; with `only`, only texts below these keys."""
     inside = inside or not only
     if isinstance(value, str):
         if inside:

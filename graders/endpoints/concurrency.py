@@ -1,4 +1,4 @@
-"""Limits of requests to one address: an adaptive number in flight, a pause after 429, requests and tokens per minute."""
+"""Request limits of one address: an adaptive number in flight, a pause after 429, requests and tokens per minute."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
-#: In flight, however often the server says 429.
+#: Lower bound of the limit in flight, after any number of 429s.
 FEWEST = 1
-#: Of the limit that is left after a 429, as TCP does after a loss: it finds any server's limit in a few rounds.
+#: Factor of the limit after a 429, as in TCP after a loss: it finds any server's limit in a few rounds.
 CUT = 0.5
 
 
 class NotAdmitted(Exception):
-    """The deadline comes before the request may start. `wait_s`: seconds until it might, 0.0 when unknown."""
+    """Raised when the deadline is before the request may start. `wait_s`: seconds until then, 0.0 when unknown."""
 
     def __init__(self, wait_s: float) -> None:
         super().__init__(wait_s)
@@ -25,12 +25,12 @@ class NotAdmitted(Exception):
 
 
 class ConcurrencyLimiter:
-    """Admission to one endpoint, shared by all graders and the children of multi. Used on one event loop.
+    """Admits requests to one endpoint, shared by all graders and members. Used on one event loop.
 
     Attributes:
-        most: In flight at most, ever.
-        limit: In flight at most, now: halved by a 429, one more after that many answers.
-        open_at: No request starts before this time of the clock: one pause for all after a 429.
+        most: Upper bound of `limit`.
+        limit: Requests in flight at most: halved by a 429, raised by one after as many answers.
+        open_at: The clock's time before which no request starts: a common pause after a 429.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class ConcurrencyLimiter:
         self._clock = clock
         self._sleep = sleep
         self._waiting: deque[asyncio.Future[None]] = deque()
-        # places of those who have been woken and are about to enter
+        # places of requests that have been woken and are about to enter
         self._promised = 0
         self._cut_at = float("-inf")
         self._requests = Bucket(requests_per_minute, clock)
         self._tokens = Bucket(tokens_per_minute, clock)
 
     async def enter(self, deadline: float, tokens: float = 0) -> None:
-        """Wait for a place and take it; `leave` gives it back. Cancelling the wait gives it up.
+        """Wait for a place and take it; `leave` returns it. The wait can be cancelled.
 
         Raises:
             NotAdmitted: the deadline comes first.
@@ -90,7 +90,7 @@ class ConcurrencyLimiter:
         return self.in_flight + self._promised < int(self.limit)
 
     async def _wait_in_line(self, left: float) -> None:
-        """Until a place is promised; first come, first served."""
+        """Wait until a place is promised; first come, first served."""
         import asyncio
 
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -116,7 +116,7 @@ class ConcurrencyLimiter:
         self._promise()
 
     def _promise(self) -> None:
-        """Give the free places to the waiting requests, in order, so that a later one cannot take them."""
+        """Promise the free places to the waiting requests, in order, so that a later request cannot take them."""
         while self._waiting and self._has_place():
             future = self._waiting.popleft()
             if not future.done():
@@ -124,27 +124,27 @@ class ConcurrencyLimiter:
                 future.set_result(None)
 
     def succeeded(self) -> None:
-        """An answer came: after as many as there are places, one place more."""
+        """Record an answer; after `limit` answers the limit is raised by one."""
         if self.limit < self.most:
             self.limit = min(float(self.most), self.limit + 1 / self.limit)
             self._promise()
 
     def throttled(self, sent_at: float, pause_s: float) -> None:
-        """A 429 for a request sent at `sent_at`: half as many in flight, and none starts for a while.
+        """Record a 429 for a request sent at `sent_at`: halve the limit, and pause.
 
-        A burst brings many of them; only one for a request sent after the last cut cuts again.
+        Several requests of a burst may get one; only a request sent after the last cut cuts again.
         """
         self.open_at = max(self.open_at, self._clock() + pause_s)
         self.overloaded(sent_at)
 
     def overloaded(self, sent_at: float) -> None:
-        """A request sent at `sent_at` had no answer in time: half as many in flight, as after a 429."""
+        """Record a time-out of a request sent at `sent_at`: halve the limit, as after a 429."""
         if sent_at >= self._cut_at:
             self._cut_at = self._clock()
             self.limit = max(float(FEWEST), min(self.limit, float(max(self.in_flight, FEWEST))) * CUT)
 
     def settle(self, expected: float, used: float) -> None:
-        """Correct the tokens taken on entering by those that were used."""
+        """Replace the expected tokens of a request by the used ones."""
         self._tokens.take(used - expected)
 
 
@@ -159,7 +159,7 @@ class Bucket:
         self._at = clock()
 
     def wait(self, amount: float) -> float:
-        """Seconds until `amount` may be taken; more than the bucket holds counts as all of it."""
+        """Seconds until `amount` may be taken; an amount beyond the bucket's size counts as a full bucket."""
         if not self.rate:
             return 0.0
         now = self._clock()
@@ -173,18 +173,18 @@ class Bucket:
             self._level = min(self.size, self._level - amount)
 
 
-# Begins only where a number does: from every digit of a long one, the rest would be read again.
+# Matches only at the start of a number; matching from every digit of a long one would take quadratic time.
 _DURATION = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)\s*(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-#: The longest wait that a server can mean, in seconds.
+#: The longest plausible wait, in seconds.
 MOST_WAIT_S = 366 * 86400.0
 
 
 def retry_after(headers: Mapping[str, str], now_wall: float) -> float:
-    """Seconds that the server asks to wait; 0.0 when it does not say.
+    """Seconds that the server asks to wait; 0.0 when unknown.
 
-    Read are retry-after-ms, Retry-After as seconds or as a date, and x-ratelimit-reset-requests and -tokens as
-    durations ("6m0s") where nothing remains of them.
+    The headers are retry-after-ms, Retry-After in seconds or as a date, and x-ratelimit-reset-requests and -tokens as
+    durations ("6m0s") where none remain.
 
     Args:
         headers: With lower-case names.

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on one connection, by asyncio's streams."""
+"""HTTP/1.1 on one connection, with asyncio's streams."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import SplitResult
 
 from graders.endpoints.contract import Reply
 
-#: A verdict is small; more is a fault.
+#: Bytes of a response. A verdict is small; a larger response is an error.
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_HEAD_BYTES = 64 * 1024
 
@@ -53,7 +53,7 @@ class Connection:
             data = await self._reader.readexactly(_size(got["content-length"], 10))
         else:
             data, ended = await self._rest(), True
-        # though we did not ask for it
+        # some servers compress although the request did not ask for it
         if got.get("content-encoding", "").lower() in ("gzip", "deflate"):
             data = _inflated(data)
         keep = got.get("connection", "" if version == "1.1" else "close").lower()
@@ -87,7 +87,7 @@ class Connection:
         return bytes(data)
 
     async def _rest(self) -> bytes:
-        """All until the server ends the connection: HTTP's oldest way, still in use."""
+        """The body up to the end of the connection, HTTP's oldest framing, still in use."""
         data = bytearray()
         while chunk := await self._reader.read(65536):
             data += chunk

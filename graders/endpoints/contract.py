@@ -1,4 +1,4 @@
-"""How one HTTP exchange goes, for every transport."""
+"""The interface of transports: one HTTP exchange."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Transport(Protocol):
     """Makes HTTP exchanges."""
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Reply:
-        """The whole response, whatever its status. Never tries again on its own.
+        """The complete response, of any status. Never retries.
 
         Raises:
-            TimeoutError: it was not whole within `timeout_s`.
-            OSError: there is none, or not all of it.
+            TimeoutError: it was not complete within `timeout_s`.
+            OSError: there is no response, or it is incomplete.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""An address that answers, and all that its callers share: limits, connections, budget, totals, what it accepts."""
+"""Endpoints with the state that their callers share: limits, connections, budget, totals, capabilities."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ USER_AGENT = "local-graders"
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Time and chance, so that tests need neither.
+    """Clock and randomness, which tests replace.
 
     Attributes:
         clock: Seconds, as time.monotonic.
@@ -46,11 +46,11 @@ class Endpoint:
 
     Attributes:
         model: The name as specs have it.
-        url: What is posted to.
+        url: The URL for requests.
         limiter: Shared by all models of one address.
         capabilities: Shared by all that ask this model there.
         budget: Shared by everything of one `Endpoints`.
-        own_transport: Whether the caller brought the transport, so that no key of ours is needed.
+        own_transport: Whether the caller passed a transport, so that no key is needed.
     """
 
     model: str
@@ -68,10 +68,10 @@ class Endpoint:
     own_transport: bool = False
 
     async def headers(self) -> tuple[dict[str, str], str]:
-        """A request's headers, and the secret in them, which no message may show.
+        """A request's headers, and the secret in them, which must not appear in messages.
 
         Raises:
-            ModelStop: OpenAI's address needs a key, and there is none.
+            ModelStop: the address is OpenAI's and there is no key.
         """
         route, secret = self.route, ""
         headers = {
@@ -100,7 +100,7 @@ class Endpoints:
     """Every endpoint of a configuration, made when first asked. Used on one event loop.
 
     Attributes:
-        totals: What was asked and used so far.
+        totals: Requests and usage so far.
     """
 
     def __init__(
@@ -115,11 +115,11 @@ class Endpoints:
     ) -> None:
         """
         Args:
-            config: Where names go, and the limits of each address.
-            transport: Makes every HTTP exchange; None: what each route says.
-            token: Makes a bearer token for a route, sync or async, called for each attempt; "" for the route's key.
-            max_calls, max_cost: Of HTTP requests and in the price table's currency, after which every further
-                question is refused with ModelStop; None: what [judge] says, by default no limit.
+            config: The routes of model names, and the limits of each address.
+            transport: The HTTP client for all routes; None: each route's own.
+            token: Returns a bearer token for a route, sync or async, called for each attempt; "" for the route's key.
+            max_calls, max_cost: Budget in HTTP requests and in the price table's currency, beyond which every question
+                is refused with ModelStop; None: as in [judge], by default no limit.
         """
         self.totals = Totals()
         self.timing = timing or Timing()
@@ -136,7 +136,7 @@ class Endpoints:
         self._start()
 
     def _start(self) -> None:
-        """Make the state that belongs to one process and its event loop."""
+        """Create the state that belongs to one process and its event loop."""
         self._pid = os.getpid()
         self._transports: dict[str, Transport] = {}
         self._limiters: dict[str, ConcurrencyLimiter] = {}
@@ -145,15 +145,15 @@ class Endpoints:
 
     @property
     def has_given_transport(self) -> bool:
-        """Whether the caller brought the transport: a function or a client of theirs, which answers for one purpose."""
+        """Whether the caller passed a transport: a function or client that answers for one purpose."""
         return self._given is not None
 
     def find(self, model: str, config: Config | None = None, operation: str = "") -> Endpoint:
         """The endpoint of a model name.
 
         Args:
-            config: Where the name goes, if elsewhere than this object's own configuration says.
-            operation: Another path than that of completions, such as "/embeddings".
+            config: The configuration with the name's route; None: this object's own.
+            operation: A path other than that of completions, such as "/embeddings".
         """
         if self._pid != os.getpid():
             self.forked()
@@ -164,10 +164,10 @@ class Endpoints:
         return endpoint
 
     def at(self, url: str, route: Route) -> Endpoint:
-        """The endpoint of an address that no model's name stands for."""
+        """The endpoint of an address without a model name."""
         if self._pid != os.getpid():
             self.forked()
-        # one address may be asked with different headers
+        # requests to one address may have different headers
         key = (self._config, url, repr(route))
         endpoint = self._endpoints.get(key)
         if endpoint is None:
@@ -203,7 +203,7 @@ class Endpoints:
         )
 
     def _limiter(self, origin: str, limits: tuple[int, int, int]) -> ConcurrencyLimiter:
-        """The one that all who ask an address share."""
+        """The limiter that all endpoints of an address share."""
         if origin not in self._limiters:
             timing = self.timing
             self._limiters[origin] = ConcurrencyLimiter(*limits, clock=timing.clock, sleep=timing.sleep)
@@ -215,20 +215,20 @@ class Endpoints:
         return self._transports[name]
 
     def forked(self) -> None:
-        """In a forked child: the parent's connections, and what waits on its loop, are not to be touched."""
-        # not even freed
+        """Replace the state in a forked child, which must not touch the parent's connections and tasks."""
+        # kept, since freeing them would close the parent's connections
         self._of_parents += [self._transports, self._endpoints, self._limiters]
         self._budget.forked()
         self._start()
 
     async def aclose(self) -> None:
-        """Close connections; they are opened again by the next question."""
+        """Close connections; the next question opens new ones."""
         for transport in (self._given, *self._transports.values()):
             if transport is not None:
                 await transport.aclose()
 
 
 def request_ids() -> Iterator[str]:
-    """Names for requests, to be found in a server's log; no two processes have the same."""
+    """Ids for requests, to be found in a server's log; unique across processes."""
     prefix = os.urandom(6).hex()
     return (f"{prefix}-{number}" for number in itertools.count(1))

@@ -1,4 +1,4 @@
-"""From an error response to what is done about it: another attempt, one row's failure, or the end of a batch."""
+"""The consequences of an error response: a retry, the failure of one row, or the end of a batch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from graders.endpoints.capabilities import is_unsupported
 from graders.endpoints.complaint import Complaint
 from graders.errors import GradeError, ModelRefusal, ModelServerError, ModelStop
 
-#: Of the delay between attempts, in seconds, before jitter: the first bound, and the last.
+#: First and largest bound of the delay between attempts, in seconds, before jitter.
 BASE_S, MOST_S = 0.5, 30.0
 NOT_ASKED = "the deadline passed before the model could be asked"
-#: The content of one row was refused. "flagged" alone may be said of an account.
+#: Messages that refuse the content of one row. "flagged" alone may be about an account.
 _FILTERED = re.compile(
     r"content[_ ](?:filter|policy|management policy)|responsible_?ai|moderation|safety (?:system|filter|polic)"
     r"|(?:input|prompt|content|message|text|request)\b[^.]{0,40}\bflagged"
@@ -22,11 +22,11 @@ _NO_QUOTA = re.compile(
 
 
 class Retry(Exception):
-    """This attempt brought nothing; another may.
+    """Raised when an attempt failed and another may succeed.
 
     Attributes:
-        pause_s: The server's own lower bound for the wait.
-        at_once: Nothing is waited for: the server works, its answer was of no use.
+        pause_s: The server's lower bound for the wait.
+        at_once: Whether to retry without waiting, since the server works and only the answer was unusable.
     """
 
     def __init__(self, trouble: str, pause_s: float = 0.0, *, at_once: bool = False) -> None:
@@ -36,11 +36,11 @@ class Retry(Exception):
 
 
 class CapabilityLearned(Exception):
-    """Something was found that the server does not take: the request is made anew without it."""
+    """Raised after a capability was disabled; the caller rebuilds the request and tries again."""
 
 
 class OutOfTime(ModelServerError):
-    """The deadline of one caller; another who waits for the same answer may have more time."""
+    """Raised at the deadline of one caller; others that wait for the same answer may have more time."""
 
 
 def final_failure(
@@ -49,15 +49,15 @@ def final_failure(
     """The error that ends the question; None when another attempt may help.
 
     Args:
-        message: What the error says: the complaint, without secrets.
-        proven: This model has answered before, so that a 403 or 404 is about this one question.
-        last_try: The server has been waited for as often as it may be.
-        hint: What may be wrong with the address, for a 404.
+        message: The complaint without secrets.
+        proven: Whether the model has answered before, so that a 403 or 404 is about this one question.
+        last_try: Whether no further attempt is allowed.
+        hint: A likely mistake in the address, for a 404.
     """
     status, said = complaint.status, complaint.said.lower()
     if status in (400, 403, 422) and _FILTERED.search(said):
         return ModelRefusal(message)
-    # a server that names a time expects to answer then, whatever else it says about plans and billing
+    # a server that names a time expects to answer then, even if the message is about plans and billing
     spent = last_try and complaint.field("code") == "insufficient_quota"
     if status in (403, 429) and complaint.says_when and not spent:
         return None
@@ -75,7 +75,7 @@ def final_failure(
 
 
 def redacted(message: str, secret: str) -> str:
-    """Servers quote the key they refuse."""
+    """The message without the secret: servers quote the key that they refuse."""
     return message.replace(secret, "***") if secret else message
 
 
@@ -83,21 +83,21 @@ def not_admitted(trouble: str, wait_s: float, left_s: float, timeout_s: float) -
     """The failure of a question whose deadline comes before its next attempt may start.
 
     Args:
-        wait_s: How long the endpoint wants no request; 0 where it does not say.
-        left_s: Until the question's deadline.
-        timeout_s: What a fresh question has.
+        wait_s: Seconds for which the endpoint accepts no request; 0 when unknown.
+        left_s: Seconds until the question's deadline.
+        timeout_s: Seconds that a new question has.
     """
     if not wait_s:
         return OutOfTime(trouble)
     message = f"{trouble}; the endpoint wants no request for another {wait_s:.3g} s"
     if wait_s > timeout_s:
-        # then no fresh question has the time either
+        # a new question would not have enough time either
         return ModelStop(message)
     return OutOfTime(f"{message}, and only {max(0.0, left_s):.3g} s are left")
 
 
 def backoff_s(tries: int, jitter: float) -> float:
-    """The delay after so many tries, with full jitter: anywhere up to a bound that doubles.
+    """The delay after a number of attempts, with full jitter: between 0 and a bound that doubles.
 
     Args:
         jitter: From 0 to 1.

@@ -1,10 +1,10 @@
-"""Graders that stand behind an address of their own: POST {"sample", "item"}, answered by {"score": number}.
+"""A client for graders behind addresses of their own: POST {"sample", "item"}, answered by {"score": number}.
 
-A spec may name any address, and the row with its reference answer goes there. So nothing is sent unless the
-configuration has a table for the address's host:
+A spec may name any address, and the request contains the row with its reference answer. So requests are sent only to
+hosts that have a table in the configuration:
 
     [endpoint_graders."grader.example.com"]
-    headers_env = { authorization = "MY_GRADER_TOKEN" }     # a header, and the variable that holds its value
+    headers_env = { authorization = "MY_GRADER_TOKEN" }     # header -> the variable that holds its value
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from graders.endpoints.endpoint import Endpoint, Endpoints, Timing
 from graders.errors import EndpointNotAllowed, EndpointParseError, EndpointServerError, GradeError
 from graders.usage import NO_USAGE, Usage
 
-#: Statuses after which another attempt may help; 5xx are, too.
+#: Statuses after which a retry may help, as after 5xx.
 _PASSING = (408, 409, 425, 429)
 
 
@@ -38,16 +38,16 @@ class EndpointGraders:
     def __init__(
         self, config: Config, *, transport: Transport | None = None, timing: Timing | None = None
     ) -> None:
-        """`config`: its [endpoint_graders] says which hosts may be asked, and how."""
+        """`config`: its table [endpoint_graders] has the allowed hosts and their settings."""
         self._config = config
-        # no budget: that is for judges
+        # no budget, which is for judges
         self._endpoints = Endpoints(Config(), transport=transport, max_calls=0, max_cost=0.0, timing=timing)
 
     async def answer(self, ask: EndpointAsk, *, deadline: float | None = None) -> EndpointReply:
         """The score of one row.
 
         Args:
-            deadline: time.monotonic() seconds after which the answer is of no use.
+            deadline: time.monotonic() seconds after which the answer is no longer needed.
 
         Raises:
             EndpointNotAllowed: the configuration does not name the address's host.
@@ -62,7 +62,7 @@ class EndpointGraders:
         except (EndpointParseError, EndpointServerError):
             raise
         except GradeError as error:
-            # what all calls share speaks of models
+            # the shared code's errors are about models
             failure = EndpointServerError(str(error))
             raise failure.replace(
                 usage=None, provenance=error.provenance, seconds=error.seconds
@@ -96,7 +96,7 @@ class EndpointGraders:
 
 
 def _host_of(url: str) -> str:
-    """The host of an address, with its port where it names one; "" where two parsers might disagree."""
+    """The host of an address, with its port if it has one; "" where two parsers might disagree."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -119,8 +119,8 @@ def _secret(variable: str, host: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """A response with status 200, read."""
+class ParsedScore:
+    """The parsed response of a grader."""
 
     value: float
     body: Mapping[str, Any]
@@ -128,8 +128,8 @@ class Score:
     usage: Usage = NO_USAGE
 
 
-class ScoreCall(EndpointCall[Score, EndpointReply]):
-    """One row's score, with the attempts that it takes."""
+class ScoreCall(EndpointCall[ParsedScore, EndpointReply]):
+    """One request for a row's score, with its attempts."""
 
     def __init__(self, endpoint: Endpoint, ask: EndpointAsk, deadline: float) -> None:
         super().__init__(endpoint, deadline)
@@ -148,7 +148,7 @@ class ScoreCall(EndpointCall[Score, EndpointReply]):
         passes = complaint.status in _PASSING or complaint.status >= 500
         return None if passes else EndpointServerError(message)
 
-    def parse(self, reply: Reply) -> Score:
+    def parse(self, reply: Reply) -> ParsedScore:
         try:
             body = json.loads(reply.body)
         except (ValueError, RecursionError):
@@ -160,9 +160,9 @@ class ScoreCall(EndpointCall[Score, EndpointReply]):
             raise EndpointParseError(
                 f'status 200, but not an object with a finite number as "score": {shown}'
             )
-        return Score(float(score), body)
+        return ParsedScore(float(score), body)
 
-    def accept(self, parsed: Score, body: Mapping[str, Any]) -> EndpointReply:
+    def accept(self, parsed: ParsedScore, body: Mapping[str, Any]) -> EndpointReply:
         return EndpointReply(parsed.value, parsed.body, self.provenance(), self.seconds)
 
 
@@ -170,5 +170,5 @@ def _is_finite(value: float) -> bool:
     try:
         return math.isfinite(value)
     except OverflowError:
-        # a whole number beyond every float
+        # an integer that is too large for a float
         return False

@@ -1,4 +1,4 @@
-"""A recording: one JSON object a line, found by its key, made to be read, compared and kept beside tests."""
+"""Recordings: files with one JSON object a line, looked up by key, readable, diffable, kept beside tests."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import IO, Any
 from graders.config.config import ConfigError
 
 
-class Recording:
-    """The lines of a file, and new ones at its end.
+class RecordingFile:
+    """A recording that new entries are appended to.
 
     Args:
-        may_grow: Whether new lines may be added, so that the file need not be there yet.
+        may_grow: Whether new entries may be added, so that the file need not exist.
 
     Raises:
         ConfigError: the file is not a recording, or is missing and may not grow.
@@ -34,7 +34,7 @@ class Recording:
         return self._entries.get(key)
 
     def add(self, key: str, entry: Mapping[str, Any]) -> None:
-        """One more line. Where two were made at the same time, the first stands."""
+        """Append an entry, unless the key has one already."""
         if key in self._entries:
             return
         line = {"key": key, **entry}
@@ -64,7 +64,7 @@ class Recording:
                     entry = json.loads(line)
                     entries.setdefault(entry["key"], entry)
             except (ValueError, TypeError, KeyError):
-                # an interrupt cut the last line: it is made anew
+                # an interrupted run left an incomplete last line, which is recorded again
                 if number == len(lines) and self._may_grow:
                     self.path.write_bytes(data[: len(data) - len(line)])
                     break
@@ -73,5 +73,5 @@ class Recording:
 
 
 def question_key(question: Mapping[str, Any]) -> str:
-    """The key of a question, 32 hex digits; where it is sent, and how, does not matter."""
+    """The key of a question, 32 hex digits, independent of the endpoint."""
     return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:32]

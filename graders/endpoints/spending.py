@@ -18,13 +18,13 @@ from graders.wording import plural
 if TYPE_CHECKING:
     import asyncio
 
-#: A rule of thumb for English; tokenizers differ, so this is an estimate and never a bill.
+#: Characters per token, a rule of thumb for English: tokenizers differ, so this is for estimates only.
 CHARS_A_TOKEN = 4
-#: Tokens around each message.
+#: Tokens that a message has beside its text.
 MESSAGE_TOKENS = 4
 #: Tokens of the answer's schema.
 SCHEMA_TOKENS = 120
-#: Tokens of a picture of middling size.
+#: Tokens of a medium-sized image.
 IMAGE_TOKENS = 1000
 #: Tokens of an answer with reasoning steps, where the spec sets no limit.
 ASSUMED_ANSWER = 400
@@ -36,13 +36,13 @@ class ModelTotals:
 
     Attributes:
         calls: HTTP requests sent, retries included.
-        retries: Those of them that were not a question's first.
+        retries: The calls that were not the first of a question.
         answers: Valid verdicts.
-        cache_hits, merged: Verdicts that took no request: from the cache, and from an equal question in flight.
-        responses: Requests that got a whole response with status 200.
-        unreported: Those that did not say what they used.
-        usage: Tokens, over the responses that said so; None where none did.
-        latency_s, slowest_s: Over answered requests, in all and the longest.
+        cache_hits, merged: Verdicts without a request: from the cache, and from an equal question in flight.
+        responses: Requests with a complete response of status 200.
+        unreported: Responses without usage.
+        usage: Tokens of the responses that reported them; None where none did.
+        latency_s, slowest_s: Seconds of the answered requests, in all and the longest.
         cost: By the price table; None without a price.
     """
 
@@ -70,7 +70,7 @@ class ModelTotals:
             self.cost = (self.cost or 0.0) + cost_of(usage, price)
 
     def __str__(self) -> str:
-        """`1,000 requests (12 again), 30 from the cache, 310 ms each, most 2,100 ms`."""
+        """A line such as `1,000 requests (12 again), 30 from the cache, 310 ms each, most 2,100 ms`."""
         parts = [plural(self.calls, "request") + (f" ({self.retries:,} again)" if self.retries else "")]
         if self.cache_hits:
             parts.append(f"{self.cache_hits:,} from the cache")
@@ -115,7 +115,7 @@ class Totals:
 
     @property
     def cost(self) -> float | None:
-        """Of the models that have a price; None when none has."""
+        """The cost of the models that have a price; None when none has."""
         costs = [model.cost for model in self.models.values() if model.cost is not None]
         return sum(costs) if costs else None
 
@@ -124,7 +124,7 @@ class Totals:
 
 
 def cost_of(usage: Usage, price: Price) -> float:
-    """In the price table's currency; tokens the server did not report cost nothing here."""
+    """The cost in the price table's currency; tokens that the server did not report count as 0."""
     cached = usage.cached_tokens or 0
     fresh = max(0, (usage.prompt_tokens or 0) - cached)
     cached_price = price.input if price.cached is None else price.cached
@@ -132,18 +132,18 @@ def cost_of(usage: Usage, price: Price) -> float:
 
 
 def price_of(config: Config, model: str) -> Price | None:
-    """By the spec's name for the model, or by the name it is sent under."""
+    """The price of a model, by its name in specs or on the server."""
     return config.prices.get(model) or config.prices.get(config.route(model).model)
 
 
 class Budget:
-    """Refuses what would pass the limits. Used on one event loop.
+    """A budget that refuses requests beyond its limits. Used on one event loop.
 
-    A request is counted with what it may cost at most as long as it is under way, and with what it did cost after.
+    A request counts with its largest possible cost while it is in flight, and with its actual cost afterwards.
 
     Args:
         max_calls: HTTP requests in all; 0 or None: no limit.
-        max_cost: In the price table's currency; 0 or None: no limit.
+        max_cost: Cost in the price table's currency; 0 or None: no limit.
     """
 
     def __init__(self, max_calls: int | None = None, max_cost: float | None = None) -> None:
@@ -158,7 +158,7 @@ class Budget:
         """Count one more request.
 
         Raises:
-            ModelStop: it would pass a limit, and so would every later one like it.
+            ModelStop: it would exceed a limit, as would every later request like it.
         """
         import asyncio
 
@@ -179,11 +179,11 @@ class Budget:
         self._reserved += cost
 
     def forked(self) -> None:
-        """In a forked child nothing of the parent's is under way."""
+        """Forget the parent's requests in flight in a forked child."""
         self._reserved, self._waiting = 0.0, []
 
     def settle(self, reserved: float, spent: float) -> None:
-        """A request has ended."""
+        """Replace the reserved cost of a request that has ended by its actual cost."""
         self._reserved -= reserved
         self.spent += spent
         waiting, self._waiting = self._waiting, []
@@ -194,13 +194,13 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class SpendingEstimate:
-    """Requests, tokens and cost that questions are expected to take.
+    """Expected requests, tokens and cost of questions.
 
     Attributes:
-        calls: Requests, votes included, if none fails; equal repeatable questions count once.
-        prompt_tokens: About; 4 characters a token.
-        completion_tokens: At most where the spec sets a limit, else assumed.
-        cost: By the price table; None without a price.
+        calls: Requests, votes included, without retries; equal repeatable questions count once.
+        prompt_tokens: Estimated at 4 characters a token.
+        completion_tokens: The limit in the spec, else ASSUMED_ANSWER, for each answer.
+        cost: The cost by the price table; None without a price.
     """
 
     calls: int
@@ -213,7 +213,7 @@ class SpendingEstimate:
 
 
 def estimate(config: Config, asks: Iterable[ModelAsk]) -> Mapping[str, SpendingEstimate]:
-    """The estimate of each model that the specs name. Nothing is sent."""
+    """The estimate for each model that the specs name. Sends no request."""
     found: dict[str, SpendingEstimate] = {}
     seen: set[ModelAsk] = set()
     for ask in asks:
@@ -236,12 +236,12 @@ def estimate(config: Config, asks: Iterable[ModelAsk]) -> Mapping[str, SpendingE
 
 
 def text_tokens(text: str) -> int:
-    """About how many tokens a text has."""
+    """An estimate of a text's tokens."""
     return len(text) // CHARS_A_TOKEN
 
 
 def prompt_tokens(ask: ModelAsk) -> int:
-    """About how many tokens a question has."""
+    """An estimate of a question's tokens."""
     tokens = SCHEMA_TOKENS
     for message in ask.messages:
         tokens += MESSAGE_TOKENS
@@ -251,9 +251,8 @@ def prompt_tokens(ask: ModelAsk) -> int:
             elif isinstance(part, ImagePart):
                 tokens += IMAGE_TOKENS
             elif isinstance(part, AudioPart):
-                tokens += (
-                    len(part.data) // 1000
-                )  # 10 tokens and, as base64 of 64 kbit/s speech, 10 kB a second
+                # a second of speech has 10 tokens and, at 64 kbit/s in base64, 10 kB
+                tokens += len(part.data) // 1000
     return tokens
 
 

@@ -1,9 +1,8 @@
-"""One HTTP exchange, three ways: our own HTTP/1.1 on asyncio, httpx2, and a user's own client.
+"""Transports: our own HTTP/1.1 on asyncio, and httpx2.
 
-Why our own: with 200 requests in flight httpx2 2.16 spends 2 to 3 ms of CPU on each (its pool looks through all
-connections whenever one changes), a call over this one with all around it a sixth of that; benchmarks/judges.py
-measures both. httpx2 is used where the environment names a proxy, or where graders.toml asks for it
-(transport = "httpx2").
+The reason for our own: with 200 requests in flight httpx2 2.16 spends 2 to 3 ms of CPU on each (its pool scans all
+connections at every change), and this one a sixth of that; benchmarks/judges.py measures both. httpx2 is used where the
+environment names a proxy, or where graders.toml asks for it (transport = "httpx2").
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from graders.endpoints.contract import Reply, Transport
 from graders.errors import ModelServerError
 
 CONNECT_S = 10.0
-#: An idle connection is not used again after this: many servers end theirs silently.
+#: Seconds after which an idle connection is not reused, since many servers close theirs silently.
 IDLE_S = 30.0
 
 
-class Direct:
+class DirectTransport:
     """HTTP/1.1 with kept-alive connections, over asyncio streams. Used on one event loop."""
 
     def __init__(self) -> None:
@@ -39,7 +38,7 @@ class Direct:
             try:
                 reply, reusable = await connection.exchange(parts, headers, body)
             except BaseException as error:
-                # cancelled, too: the rest of an answer must not be read by the next request
+                # also when cancelled: the next request must not read the rest of this answer
                 connection.close()
                 if isinstance(error, (EOFError, ValueError, asyncio.LimitOverrunError, zlib.error)):
                     raise ConnectionError(_broken(error)) from None
@@ -64,7 +63,7 @@ class Direct:
         except TimeoutError:
             raise ConnectionError(f"no connection to {parts.netloc} within {CONNECT_S:g} s") from None
         except ssl.SSLCertVerificationError:
-            # asking again will not help
+            # a retry does not help
             raise
         except OSError as error:
             raise ConnectionError(f"no connection to {parts.netloc}: {error.strerror or error}") from None
@@ -78,7 +77,7 @@ class Direct:
 
 
 def _fresh_enough(idle: list[Connection]) -> Connection | None:
-    """The connection used last, unless the server has closed it or it is too old."""
+    """The most recently used connection, unless the server has closed it or it is too old."""
     now = asyncio.get_running_loop().time()
     while idle:
         connection = idle.pop()
@@ -99,8 +98,8 @@ def _broken(error: BaseException) -> str:
     return f"the response is not HTTP: {error}"
 
 
-class Httpx:
-    """The exchange over httpx2, imported with the first request: proxies, and whatever else it can do."""
+class HttpxTransport:
+    """A transport over httpx2, for proxies and its other features; imported at the first request."""
 
     def __init__(self) -> None:
         self._client: asyncio.Task[Any] | None = None
@@ -109,7 +108,7 @@ class Httpx:
         import httpx2
 
         if self._client is None:
-            # made once for all who ask meanwhile, and on a thread: reading certificates takes 30 ms
+            # created once for all concurrent requests, and on a thread, since reading certificates takes 30 ms
             made = asyncio.to_thread(
                 httpx2.AsyncClient,
                 limits=httpx2.Limits(max_connections=None, max_keepalive_connections=256),
@@ -142,7 +141,7 @@ class Httpx:
 
 
 class AutoTransport:
-    """Direct, but httpx2 for addresses that the environment sends through a proxy (HTTPS_PROXY and its kin)."""
+    """DirectTransport, but httpx2 for addresses with a proxy in the environment (such as HTTPS_PROXY)."""
 
     def __init__(self) -> None:
         self._ways: dict[str, Transport] = {}
@@ -156,7 +155,7 @@ class AutoTransport:
         return await self.way(way).post(url, headers, body, timeout_s)
 
     def way(self, name: str) -> Transport:
-        """The transport of that name, made when first needed."""
+        """The transport of that name, created when first needed."""
         if name not in self._ways:
             self._ways[name] = TRANSPORTS[name]()
         return self._ways[name]
@@ -174,8 +173,8 @@ def _proxied(url: str) -> bool:
     return bool((proxies.get(parts.scheme) or proxies.get("all")) and not proxy_bypass(parts.hostname or ""))
 
 
-TRANSPORTS: dict[str, type[Direct] | type[Httpx] | type[AutoTransport]] = {
+TRANSPORTS: dict[str, type[DirectTransport] | type[HttpxTransport] | type[AutoTransport]] = {
     "auto": AutoTransport,
-    "direct": Direct,
-    "httpx2": Httpx,
+    "direct": DirectTransport,
+    "httpx2": HttpxTransport,
 }

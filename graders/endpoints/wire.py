@@ -1,4 +1,4 @@
-"""The wire that judges and samplers share: roles of a request, responses of both APIs as completions."""
+"""Wire formats that judges and samplers share: roles of a request, and responses of both APIs as completions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from graders.usage import Usage
 
-#: Spellings of a finish reason, in lower case, that gateways pass on from behind them -> OpenAI's own.
+#: Other providers' finish reasons, in lower case, that gateways pass on -> OpenAI's.
 _FINISH_REASONS = {
     "max_tokens": "length",
     "max_output_tokens": "length",
@@ -19,23 +19,23 @@ _FINISH_REASONS = {
     "blocklist": "content_filter",
     "prohibited_content": "content_filter",
 }
-#: Where a chat message may hold an answer that its `content` does not.
+#: Fields of a chat message that may hold the answer when `content` is empty.
 _ELSEWHERE = ("reasoning_content", "reasoning", "tool_calls", "function_call", "parsed")
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A server's answer, of either API.
+    """A completion of either API.
 
     Attributes:
         text: The answer's text; "" when there is none.
         refusal: The refusal's text, or "".
-        finish_reason: Why it ended: "stop", "length", "content_filter", "tool_calls", ...; "" where it does not say.
-        model: The model the server names, or "".
-        usage: Its tokens, None where it does not say.
-        logprobs: Token log-probabilities as the server gave them, or None.
-        elsewhere: Where the text was instead, when there is none: "`reasoning_content` holds 120 characters".
-        acts: Whether it calls tools or speaks, so that it may well have no text.
+        finish_reason: "stop", "length", "content_filter", "tool_calls", ...; "" when unknown.
+        model: The model that the server names, or "".
+        usage: Its tokens; fields are None where the server reports none.
+        logprobs: Token log-probabilities in the server's form, or None.
+        elsewhere: For an empty text, the field with text: "`reasoning_content` holds 120 characters".
+        acts: Whether it calls tools or is audio, so that an empty text is normal.
         raw: The whole body.
     """
 
@@ -51,14 +51,14 @@ class Completion:
 
 
 class NotSendable(ValueError):
-    """A question that the chosen API cannot carry."""
+    """Raised for a question that the chosen API has no form for."""
 
 
 class NotAnAnswer(ValueError):
-    """A response body with status 200 that is not what the API describes.
+    """Raised for a response of status 200 whose body is not the API's.
 
     Attributes:
-        status: The status it should have had, where the body is an error that names one; else 0.
+        status: The status in the body, if that is an error; else 0.
     """
 
     def __init__(self, message: str, status: int = 0) -> None:
@@ -67,12 +67,12 @@ class NotAnAnswer(ValueError):
 
 
 def fit_roles(messages: Sequence[Mapping[str, Any]], refused: frozenset[str]) -> list[dict[str, Any]]:
-    """Messages of a request, with the roles that an endpoint takes.
+    """A request's messages, changed to the roles that an endpoint accepts.
 
     Args:
         messages: With `role` and `content`, a text or a list of parts.
-        refused: "developer": those become system messages. "system": both go to the front of the first user message.
-            "repeated_roles": neighbours of one role become one message.
+        refused: "developer": they become system messages. "system": both are put before the first user message's text.
+            "repeated_roles": consecutive messages of one role are merged.
     """
     fitted = [dict(message) for message in messages]
     if "system" in refused:
@@ -111,7 +111,7 @@ def read_completion(body: bytes, api: str) -> Completion:
     """The completion in a 200 body.
 
     Raises:
-        NotAnAnswer: it is not JSON, not an object, an error after all, or without a choice.
+        NotAnAnswer: it is not JSON, not an object, an error, or without a choice.
     """
     try:
         data = json.loads(body)
@@ -126,7 +126,7 @@ def read_completion(body: bytes, api: str) -> Completion:
 
 
 def completion_of(data: Mapping[str, Any]) -> Completion:
-    """A response's body, of either API. Raises NotAnAnswer."""
+    """The completion in a response's body, of either API. Raises NotAnAnswer."""
     return _read_response(data) if "output" in data else _read_chat(data)
 
 
@@ -147,7 +147,7 @@ def _read_chat(data: Mapping[str, Any]) -> Completion:
     if not isinstance(message, dict):
         raise NotAnAnswer("status 200, but its choice has no message")
     content, logprobs = message.get("content"), choice.get("logprobs")
-    # some servers answer in parts
+    # some servers give the content in parts
     if isinstance(content, list):
         content = "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
     text = _text(content)
@@ -165,7 +165,7 @@ def _read_chat(data: Mapping[str, Any]) -> Completion:
 
 
 def _elsewhere(message: Mapping[str, Any]) -> str:
-    """The field of a message without text that has some."""
+    """A description of the field that has text, in a message without content."""
     for name in _ELSEWHERE:
         if value := message.get(name):
             shown = value if isinstance(value, str) else json.dumps(value)

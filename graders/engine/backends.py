@@ -1,7 +1,7 @@
-"""Who answers asks: judges, the sandbox, an embedder. The only layer that touches networks, processes and clocks.
+"""Backends: judges, the sandbox and an embedder, which answer asks. The only layer with networks, processes and clocks.
 
-Every ask becomes a Future that ends in an Answer: the reply, or the GradeError that came instead. Sync callers wait
-for it, async callers await it, a batch keeps many under way.
+Every ask becomes a Future of an Answer: the reply, or a GradeError in its place. Sync callers wait for it, async
+callers await it, and a batch keeps many in flight.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
 
 
 class Backends:
-    """What compiled graders share. Cheap to make: everything starts at its first ask. Safe to use from any thread.
+    """The resources that compiled graders share. Cheap to make: each starts at its first ask. Thread-safe.
 
     Args:
-        models: Who answers ModelAsk: a ModelClient, any function, or an openai client (see graders.judges.callables);
-            None: what the configuration says, at the first ask.
-        sandbox: Who runs python graders; None: what the configuration says.
-        embedder: Who makes vectors for cosine; None: what the configuration says (by default nobody does).
-        sampler: Who answers SampleAsk: a SampleClient; None: what the configuration says.
-        cache: Path of a file in which judges' verdicts are kept; None: no cache.
+        models: The client for ModelAsk: a ModelClient, any function, or an openai client (see
+            graders.judges.callables); None: as configured, read at the first ask.
+        sandbox: The sandbox for python graders; None: as configured.
+        embedder: The embedder for cosine; None: as configured (by default there is none).
+        sampler: The client for SampleAsk, a SampleClient; None: as configured.
+        cache: Path of a file that keeps judges' verdicts; None: no cache.
         config: Path of graders.toml; None: GRADERS_CONFIG, else found upward from the working directory.
         unsandboxed: Run python graders without a jail. Only for programs that you wrote; marks every result.
     """
@@ -83,7 +83,7 @@ class Backends:
         self._lock = threading.RLock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as what they are made from: configuration, cache and whether there is a sandbox."""
+        """Pickled as the constructor's arguments: configuration, cache and whether there is a sandbox."""
         if self._given:
             raise TypeError(
                 f"Backends with {' and '.join(self._given)} of their own cannot be pickled: say in graders.toml what "
@@ -94,7 +94,7 @@ class Backends:
 
     @classmethod
     def from_env(cls) -> Backends:
-        """What graders.toml and the environment say."""
+        """The backends that graders.toml and the environment configure."""
         return cls()
 
     # --- the parts, made when first needed ---
@@ -136,14 +136,14 @@ class Backends:
 
     @property
     def sampler(self) -> SampleClient:
-        """Who answers as the models of an eval; it shares limits, connections and budget with the judges."""
+        """The client for the models of an eval; it shares limits, connections and budget with the judges."""
         models, config = self.models, self.config
         with self._lock:
             if self._sampler is None:
                 from graders.sampling import RecordedSampler, Sampler
 
                 endpoints = getattr(models, "endpoints", None)
-                # what was brought to answer as a judge does not answer as anything else
+                # a transport that the caller passed for judges is not used for other models
                 if endpoints is not None and endpoints.has_given_transport:
                     endpoints = None
                 self._sampler = Sampler(config, endpoints)
@@ -153,7 +153,7 @@ class Backends:
 
     @property
     def endpoint_graders(self) -> EndpointGraders:
-        """Who asks graders that stand behind addresses of their own."""
+        """The client for graders behind addresses of their own."""
         config = self.config
         with self._lock:
             if self._endpoint_graders is None:
@@ -164,7 +164,7 @@ class Backends:
 
     @property
     def asked(self) -> Mapping[str, ModelTotals]:
-        """What judges were asked so far, for each model that specs name; {} before the first question."""
+        """Totals of the judges so far, for each model that specs name; {} before the first question."""
         totals = getattr(self._models, "totals", None)
         return totals.models if totals is not None else {}
 
@@ -202,11 +202,11 @@ class Backends:
     def submit(
         self, asks: Sequence[Ask | GradeError], *, deadline: float | None = None
     ) -> list[Future[Answer]]:
-        """Send asks off, in one go where that is cheaper (texts to embed); one Future for each, in order.
+        """Submit asks, together where that is cheaper (texts to embed); one Future for each, in order.
 
         Args:
             asks: A GradeError among them is its own answer.
-            deadline: time.monotonic() seconds after which nobody waits any more.
+            deadline: time.monotonic() seconds after which the caller no longer waits.
         """
         futures: list[Future[Answer]] = [Future() for _ in asks]
         remote: list[tuple[RemoteAsk, Future[Answer]]] = []
@@ -230,9 +230,9 @@ class Backends:
         return futures
 
     def fetch(self, asks: Sequence[Ask | GradeError], *, deadline: float | None = None) -> list[Answer]:
-        """All answers, in order. An interrupt cancels what is under way.
+        """All answers, in order. An interrupt cancels the asks in flight.
 
-        What has not come LATE_S after the deadline is given up: its answer is an UnresponsiveReward.
+        An ask without an answer LATE_S after the deadline is cancelled: its answer is an UnresponsiveReward.
         """
         futures = self.submit(asks, deadline=deadline)
         try:
@@ -246,7 +246,7 @@ class Backends:
     async def afetch(
         self, asks: Sequence[Ask | GradeError], *, deadline: float | None = None
     ) -> list[Answer]:
-        """As fetch. Cancelling the caller cancels what is under way."""
+        """As fetch. Cancelling the caller cancels the asks in flight."""
         import asyncio
 
         futures = self.submit(asks, deadline=deadline)
@@ -260,17 +260,17 @@ class Backends:
             raise
 
     def _client_for(self, kind: type[RemoteAsk]) -> Any:
-        """Who answers such an ask."""
+        """The client for asks of this type."""
         if kind is EndpointAsk:
             return self.endpoint_graders
         return self.models if kind is ModelAsk else self.sampler
 
     def interrupt(self) -> None:
-        """Call off the questions to judges that are under way: their answers are Interrupted."""
+        """Cancel the questions to judges that are in flight: their answers are Interrupted."""
         self._remote.interrupt()
 
     def close(self) -> None:
-        """End what was started: connections, sandbox processes, threads."""
+        """Close connections, and end sandbox processes and threads."""
         with self._lock:
             clients = [self._models, self._sampler, self._endpoint_graders]
             sandbox, embedder = self._sandbox, self._embedder

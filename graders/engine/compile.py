@@ -1,4 +1,4 @@
-"""From a spec to a compiled Grader, and the shortest ways to a result."""
+"""Compiles specs to Graders; `validate`, `run` and `arun` are its shortcuts."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def compile(spec: object, *, backends: Backends | None = None, strict: bool = Fa
 
     Args:
         spec: A dict, JSON text, a path, an object with `model_dump()`, or a Grader, which is returned as it is.
-        backends: Who answers its asks; None: what graders.toml and the environment say.
+        backends: They answer its asks; None: the ones that graders.toml and the environment configure.
         strict: Refuse what the service would refuse but we accept.
 
     Raises:
-        SpecError: with every problem of the spec; or the spec needs what is not configured (cosine an embedder).
+        SpecError: with every problem of the spec; or the spec needs an embedder (cosine) and none is configured.
     """
     if isinstance(spec, Grader):
         return spec
@@ -56,11 +56,11 @@ def compile(spec: object, *, backends: Backends | None = None, strict: bool = Fa
         raise SpecError(missing)
     try:
         if embedded_fields(checked.spec):
-            # whatever is wrong with its table is said now, not by every row
+            # an invalid [embeddings] table is reported now, not by every row
             _ = backends.embedder
         return Grader(checked.spec, backends, options, (*checked.warnings, *problems))
     except (ValueError, ImportError) as error:
-        # metric options of the configuration; a library that is not there
+        # invalid metric options of the configuration, or a library that is not installed
         raise SpecError([Problem("", str(error), "invalid_config")]) from error
 
 
@@ -70,7 +70,7 @@ def _reduced(grader: Grader) -> tuple[Any, ...]:
     return partial(compile, grader.spec.to_json(), backends=backends), ()
 
 
-# here, since a grader knows nothing of how it was compiled
+# registered here, since the Grader class does not depend on this module
 copyreg.pickle(Grader, _reduced)
 
 

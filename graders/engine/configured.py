@@ -1,4 +1,4 @@
-"""What is wrong with a valid spec under this configuration: neither shows it alone."""
+"""Problems of a valid spec under a configuration, which neither of them shows alone."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ _NO_EMBEDDER = (
 
 
 def problems_here(spec: SpecModel, source: Source, backends: Backends) -> list[Problem]:
-    """The spec's problems under this configuration, each at its place in `source`.
+    """The spec's problems under this configuration, each with its position in `source`.
 
     An embedder that is needed and not configured is an error; a judge that OpenAI switches off, and that no table
     sends elsewhere, is a warning.
 
     Raises:
-        ConfigError: the configuration is needed to know, and is not valid.
+        ConfigError: the configuration has to be read, and is not valid.
     """
     found = (*_missing_embedder(spec, backends), *_retired_judges(spec, backends))
     return [placed(problem, source) for problem in found]
 
 
 def embedded_fields(spec: SpecModel) -> list[str]:
-    """Where a spec compares vectors."""
+    """Paths of the fields by which a spec needs an embedder."""
     return [at + field for at, leaf in spec.leaves().items() if (field := leaf.embedder_field())]
 
 
@@ -69,19 +69,19 @@ def _retired_judges(spec: SpecModel, backends: Backends) -> Iterator[Problem]:
 
 
 def _name_at_openai(name: str, backends: Backends) -> str:
-    """The model that OpenAI is asked for under this name; "" when the name goes to another address."""
+    """The model that is requested from OpenAI for this name; "" when its route has another address."""
     from graders.config.config import ConfigError
     from graders.config.route import OPENAI_URL
 
     try:
         route = backends.config.route(name)
     except ConfigError:
-        # a spec can be looked at beside a configuration that cannot be used, or has to be trusted first
+        # a spec can be checked beside a configuration that is invalid or not trusted
         return name
     return (route.model or name) if route.origin == OPENAI_URL else ""
 
 
 def _retirement(model: str) -> str:
-    """The day that OpenAI switches a model off; "" when it is not known to. A dated snapshot goes with its alias."""
+    """The day on which OpenAI switches a model off; "" when unknown. A dated snapshot ends with its alias."""
     alias, _, snapshot = model.partition("-20")
     return RETIRED.get(alias, "") if not snapshot or snapshot.replace("-", "").isdigit() else ""

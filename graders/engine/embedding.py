@@ -1,4 +1,4 @@
-"""Texts to an embedder, on a thread of their own: a model keeps its processor busy, so one call follows the other."""
+"""A queue of texts for an embedder. Its thread makes one call at a time, since a model keeps its processor busy."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class EmbeddingQueue:
-    """The texts of many rows, one call for those that come together.
+    """Sends the texts of many rows to an embedder, those submitted together in one call.
 
     Args:
-        embedder: Makes the embedder, or gives the one that is there; its errors are the rows'.
+        embedder: Returns the embedder; an error that it raises becomes the rows' answer.
     """
 
     def __init__(self, embedder: Callable[[], Embedder]) -> None:
@@ -31,7 +31,7 @@ class EmbeddingQueue:
         self._lock = threading.Lock()
 
     def submit(self, embeds: list[tuple[EmbedAsk, Future[Answer]]]) -> None:
-        """Send texts off, each with the future of its answer."""
+        """Queue texts, each with the future of its answer."""
         with self._lock:
             if self._loop is None or self._loop.pid != os.getpid():
                 from graders.endpoints.background import Loop
@@ -55,7 +55,7 @@ class EmbeddingQueue:
         except TextsRefused as error:
             if len(asks) == 1:
                 return [error]
-            # only its own row fails for a text
+            # one at a time, so that a refused text fails its own row only
             return [answer for ask in asks for answer in self._vectors([ask])]
         except GradeError as error:
             return [error] * len(asks)

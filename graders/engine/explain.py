@@ -1,4 +1,4 @@
-"""How one row got its reward: the texts after their variables, what judges were asked and answered, the formula's steps."""
+"""Explanations of a reward: rendered texts, questions to judges and their answers, the formula's steps."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from graders.spec.model import SpecModel
 from graders.spec.options import Options
 from graders.template import Template
 
-#: Of a result's provenance, what is said by the other steps or is the same for every row.
+#: Keys of a result's provenance that other steps show or that are the same for every row.
 _SAID_ELSEWHERE = ("engine", "graders")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that led to the reward.
+    """One step on the way to the reward.
 
     Attributes:
         at: The spec's field, or a part of the formula.
-        text: What it came to.
+        text: Its value, as text.
     """
 
     at: str
@@ -59,13 +59,13 @@ class Explanation:
 
 
 def explain(spec: SpecModel, options: Options, row: Row | None, result: RunResult) -> Explanation:
-    """How a graded row got its reward.
+    """The explanation of a graded row's reward.
 
     Args:
-        spec: What graded it.
-        options: Of its templates.
-        row: The row; None when sample or item could not be read, which the result says.
-        result: What the grader gave.
+        spec: The spec that graded it.
+        options: The options of its templates.
+        row: The row; None when sample or item could not be read, as the result then says.
+        result: The grader's result.
     """
     return Explanation(result, () if row is None else tuple(_steps(spec, options, row, result)))
 
@@ -90,16 +90,16 @@ def _steps(spec: SpecModel, options: Options, row: Row, result: RunResult) -> It
             for text, value in formula.steps(tuple(result.sub_rewards.values())):
                 yield Step(text, f"{value:g}")
         except FormulaError:
-            # the result says so
+            # the result says why
             return
 
 
 def _texts(at: str, leaf: SpecModel, row: Row, options: Options) -> Iterator[Step]:
-    """What a grader compares, or asks its judge."""
+    """The texts that a grader compares, or asks its judge."""
     try:
         asked = [ask for ask in leaf.build(options).ask(row) if isinstance(ask, ModelAsk)]
     except GradeError:
-        # a variable is missing: which text lacks it is said below
+        # a variable is missing; the loop below says which text names it
         asked = []
     for ask in asked:
         for message in ask.messages:

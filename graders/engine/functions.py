@@ -6,7 +6,7 @@
 
     grade.run("Paris", {"answer": "Paris"}).reward
 
-The source is what counts: it is sent to the sandbox as text, so what the function takes from around it is not there.
+The function is sent to the sandbox as source text, so it cannot use names from outside of itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from graders.engine.grader import Grader
 from graders.errors import Problem, SpecError
 from graders.kinds import program_grader
 
-#: What the program's function is called, whatever it is called here.
+#: The function's name in the program, whatever its name here.
 ENTRY = "grade"
 
 
@@ -35,15 +35,15 @@ def python(*, name: str = "", backends: Backends | None = None) -> Callable[[Cal
 def python(
     grade: Callable[..., Any] | None = None, *, name: str = "", backends: Backends | None = None
 ) -> Grader | Callable[[Callable[..., Any]], Grader]:
-    """The Grader of a function `grade(sample, item)`, which is run in the sandbox from its source; also a decorator.
+    """The Grader of a function `grade(sample, item)`, whose source runs in the sandbox; also a decorator.
 
     Args:
         grade: Gets the sample object and the item, and returns a finite number. Imports stand inside of it.
-        name: The grader's; default: the function's.
+        name: The grader's name; default: the function's.
         backends: As in `graders.compile`.
 
     Raises:
-        SpecError: the source cannot be found, or the function needs what is outside of it.
+        SpecError: the source cannot be found, or the function uses names from outside of itself.
     """
     if grade is None:
         return lambda function: python(function, name=name, backends=backends)
@@ -51,11 +51,11 @@ def python(
 
 
 def source_of(function: Callable[..., Any]) -> str:
-    """A program that defines `grade` as this function does.
+    """The source of a program whose `grade` is this function.
 
     Raises:
-        SpecError: its source cannot be found, or it needs what is outside of it: then the message says what, and what
-            to do instead.
+        SpecError: the source cannot be found, or the function uses names from outside of itself; the message lists
+            them and says what to do instead.
     """
     label = getattr(function, "__qualname__", repr(function))
     if not inspect.isfunction(function):
@@ -81,13 +81,13 @@ def source_of(function: Callable[..., Any]) -> str:
         source = textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):
         raise _refused(label, "has no source that can be read; write it in a file") from None
-    # annotations may name what the program does not have; they are not evaluated
+    # annotations may use names that the program lacks, so they must not be evaluated
     source = f"from __future__ import annotations\n\n\n{source[source.index('def ') :]}"
     return source if function.__name__ == ENTRY else f"{source}\n\n{ENTRY} = {function.__name__}\n"
 
 
 def _globals(code: CodeType) -> Iterator[str]:
-    """The global names that a function, and those inside of it, load."""
+    """The global names that a function and its inner functions load."""
     for step in dis.get_instructions(code):
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             yield step.argval

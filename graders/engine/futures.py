@@ -1,4 +1,4 @@
-"""Futures of answers: waiting for them, giving them up, and ending one with what another brings."""
+"""Helpers for futures of answers: wait, cancel, and complete one with the result of another."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from graders.errors import GradeError, Interrupted, UnresponsiveReward
 if TYPE_CHECKING:
     from asyncio import Task
 
-#: How long after a deadline those who keep it themselves (judges, the sandbox) may take to say what became of it.
+#: Seconds after a deadline in which judges and the sandbox, which keep the deadline themselves, may still answer.
 LATE_S = 1.0
 
 
 def cancel(futures: Sequence[Future[Any]]) -> None:
-    """Give up on what is under way; what has ended keeps its answer."""
+    """Cancel the futures that are not done; the others keep their answers."""
     for future in futures:
         future.cancel()
 
 
 def left(deadline: float) -> float:
-    """Seconds to wait for an answer."""
+    """Seconds that are left until a deadline, LATE_S included."""
     return max(0.0, deadline - time.monotonic()) + LATE_S
 
 
 def answer_of(future: Future[Answer], deadline: float | None) -> Answer:
-    """The answer that came; after the deadline, that none did."""
+    """The answer; an UnresponsiveReward when there is none at the deadline."""
     if deadline is None or future.done():
         return future.result()
     future.cancel()
@@ -42,7 +42,7 @@ def follow(
     read: Callable[[Any], Answer],
     stop: Callable[[], object],
 ) -> None:
-    """End `target` with what `read` makes of `source`'s result; a GradeError raised by it is the answer.
+    """Complete `target` with `read(source.result())`; a GradeError raised on the way becomes the answer.
 
     Cancelling `target` calls `stop`, which should cancel `source`.
     """

@@ -1,4 +1,4 @@
-"""Compile once, run many: the one way through the code for a row.
+"""The compiled Grader: compile once, run many. Every row takes the same steps:
 
 row = Row(sample, item)
 asks = kind.ask(row)                    () for local kinds
@@ -34,11 +34,11 @@ from graders.spec.options import Options
 if TYPE_CHECKING:
     from graders.engine.explain import Explanation
 
-#: Rows under way in a batch: enough to keep judges and sandbox busy, few enough to hold in memory.
+#: Rows in flight in a batch: enough to keep judges and sandbox busy, few enough to hold in memory.
 WINDOW = 512
 
 _NO_SCORE = Score(0.0)
-#: The fields of a RunResult -> the result, without a call of Python's for each.
+#: Makes a RunResult from its fields without a Python-level call, which would cost as much as grading.
 _result: Callable[[tuple[Any, ...]], RunResult] = partial(tuple.__new__, RunResult)
 
 
@@ -47,10 +47,10 @@ class Grader:
 
     Attributes:
         spec: The checked spec.
-        warnings: What `validate` says beside errors.
+        warnings: The warnings of `validate`.
         name, type: As results carry them.
         digest: sha256 of the normalised spec, the engine's version left out.
-        backends: Who answers its asks.
+        backends: They answer its asks.
     """
 
     def __init__(
@@ -87,13 +87,13 @@ class Grader:
         id: str = "",  # noqa: A002  # the keyword is named as in rows
         timeout_s: float | None = None,
     ) -> RunResult:
-        """Grade one row. Never raises for the row: what went wrong is in the result's flags.
+        """Grade one row. Never raises for a bad row: the result's flags and failures say what went wrong.
 
         Args:
             sample: The model's text, a sample object, chat messages, a completion or a response (see Row).
             item: The dataset row, a JSON object; None is {}.
             id: A name for the row; it also seeds a python grader's randomness.
-            timeout_s: How long the answers may take in all; None: as long as the backends' own limits.
+            timeout_s: Seconds that the answers may take in all; None: the backends' own limits.
         """
         started = time.perf_counter()
         try:
@@ -106,7 +106,7 @@ class Grader:
             return self.failed(failure_of(error), time.perf_counter() - started, id)
 
     def explain(self, sample: object, item: Mapping[str, Any] | None = None) -> Explanation:
-        """Grade one row and say how it got its reward: texts, what judges were asked, the formula's steps."""
+        """Grade one row and explain its reward: texts, questions to judges, the formula's steps."""
         from graders.engine.explain import explain
 
         result = self.run(sample, item)
@@ -123,7 +123,7 @@ class Grader:
         id: str = "",  # noqa: A002  # the keyword is named as in rows
         timeout_s: float | None = None,
     ) -> RunResult:
-        """As `run`, without blocking the caller's event loop. Cancelling it cancels what is under way."""
+        """As `run`, without blocking the caller's event loop. Cancelling it cancels the asks in flight."""
         started = time.perf_counter()
         try:
             row = Row(sample, item, id)
@@ -149,14 +149,14 @@ class Grader:
                 (see graders.fields).
             merge: Whether equal questions to a judge are asked once: None where the spec makes them repeatable
                 (a seed, or temperature 0), True always, False never.
-            window: Rows under way at once.
-            in_order: False: results come as they are ready, to be told apart by their ids. One slow row then holds
-                up nobody.
+            window: Rows in flight at once.
+            in_order: False: results come as they are ready, identified by their ids, so that a slow row does not
+                delay the others.
 
         Raises:
             TypeError: the rows are a data frame, a mapping or a text, which do not iterate over rows.
             ModelStop: a judge's endpoint refused the key or has no quota left, so that no later row can be graded.
-                The results up to that row have been yielded; without `in_order` all that could still be had.
+                The results up to that row have been yielded; without `in_order`, every result that was complete.
             Exception: whatever `rows` raises, once the results of the rows before it have been yielded.
         """
         check_rows(rows)
@@ -169,8 +169,8 @@ class Grader:
     ) -> list[float | None]:
         """The rewards of many rows, in order, as numbers only; None for a row that failed.
 
-        Local graders give them faster than `run_batch`, for no results are made. Where the list would be too large, or
-        the rewards before an exception are wanted, use `run_batch`, which gives one result at a time.
+        Faster than `run_batch` for local graders, since no results are made. Use `run_batch`, which gives one result at
+        a time, where the list would be too large or the rewards before an exception are needed.
 
         Args:
             rows, merge, window: As in `run_batch`.
@@ -189,7 +189,7 @@ class Grader:
     def _chunks(
         self, rows: Iterator[Mapping[str, Any]], window: int
     ) -> Iterator[tuple[list[Mapping[str, Any]], ColumnScores | None, float]]:
-        """Rows of a local grader, what they came to over columns (None where they are not plain), seconds for each."""
+        """Chunks of a local grader's rows, their columnar scores (None where not all are plain), seconds per row."""
         from graders.kinds.columns import as_columns
 
         columnar = self.kind.columns()
@@ -204,7 +204,7 @@ class Grader:
     def _results(
         self, chunk: Sequence[Mapping[str, Any]], found: ColumnScores | None, seconds: float
     ) -> Iterable[RunResult]:
-        """The results of a window, made as they are asked for."""
+        """The results of a window, made lazily."""
         if found is None:
             return map(self._local, chunk)
         scores: Iterable[Score] = repeat(_NO_SCORE)
@@ -237,7 +237,7 @@ class Grader:
         return RunResult(score.value, score.failures, seconds, row_id, self.identity, score)
 
     def settle(self, row: Row, answers: Sequence[Answer], seconds: float) -> RunResult:
-        """The result of a row whose answers are there: the one place where failures become flags."""
+        """The result of a row that has its answers: the one place where failures become flags."""
         waited = max(0.0, seconds - max(answer.seconds for answer in answers)) if answers else 0.0
         try:
             score = self.kind.grade(row, answers)
@@ -251,7 +251,7 @@ class Grader:
 
 
 def _plugins(spec: SpecModel) -> dict[str, Any]:
-    """The distributions of the types that are not of this project; {} when all are."""
+    """The distributions of the grader types that are plug-ins; {} without any."""
     types = {leaf.type for leaf in (spec, *spec.members().values())}
     found = {kind: distribution for kind in sorted(types) if (distribution := distribution_of(kind))}
     return {"plugins": found} if found else {}
@@ -266,6 +266,6 @@ def _deadline(timeout_s: float | None) -> float | None:
 
 
 def digest(spec: Mapping[str, Any]) -> str:
-    """sha256, in hex, of a spec's canonical JSON: key order and blanks do not matter."""
+    """sha256, in hex, of a spec's canonical JSON: independent of key order and blanks."""
     text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()

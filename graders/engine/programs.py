@@ -1,4 +1,4 @@
-"""Programs of python graders: sent to the sandbox, and its outcomes read as answers."""
+"""Runs programs of python graders in the sandbox and turns its outcomes into answers."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from graders.errors import GradeError, PythonRuntimeError, PythonServerError, Sa
 if TYPE_CHECKING:
     from graders_sandbox import Outcome, Sandbox
 
-#: Sandbox outcomes that are the program's own doing -> python_grader_runtime_error. The others end in
-#: python_grader_server_error with the outcome as its type: how the service files time-outs is not published.
+#: Sandbox outcomes that the program itself caused: python_grader_runtime_error. The others become
+#: python_grader_server_error with the outcome as its type; how the service reports time-outs is not published.
 RUNTIME_OUTCOMES = ("grader_error", "bad_return")
 
 
 def submit_programs(
     sandbox: Callable[[], Sandbox], asked: Sequence[tuple[CodeAsk, Future[Answer]]], deadline: float | None
 ) -> None:
-    """Send programs off, all with one wake-up of the sandbox's thread.
+    """Submit programs, with a single wake-up of the sandbox's thread.
 
     Args:
-        sandbox: Gives the sandbox; the error of a configuration that is not valid is the rows'.
+        sandbox: Returns the sandbox; the error of an invalid configuration becomes the rows' answer.
     """
     try:
         runner = sandbox()

@@ -1,4 +1,4 @@
-"""Questions over the network: to judges, sampled models and graders behind addresses, on one event loop."""
+"""One event loop for all questions over the network: to judges, sampled models and graders behind addresses."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ RemoteAsk: TypeAlias = ModelAsk | SampleAsk | EndpointAsk
 
 
 class RemoteQueue:
-    """The loop on which such questions are asked; it starts with the first one, and anew in a forked child.
+    """Submits questions to an event loop, which starts with the first one, and again in a forked child.
 
     Args:
-        client_for: Who answers asks of a type; its ValueError (a configuration that is not valid) is the rows'.
+        client_for: Returns the client for asks of a type; its ValueError (an invalid configuration) becomes the
+            rows' answer.
     """
 
     def __init__(self, client_for: Callable[[type[RemoteAsk]], Any]) -> None:
@@ -32,7 +33,7 @@ class RemoteQueue:
         self._lock = threading.Lock()
 
     def submit(self, asked: Sequence[tuple[RemoteAsk, Future[Answer]]], deadline: float | None) -> None:
-        """Send questions off, all with one wake-up of the loop."""
+        """Submit questions, with a single wake-up of the loop."""
         try:
             clients = {kind: self._client_for(kind) for kind in {type(ask) for ask, _ in asked}}
         except ValueError as error:
@@ -55,13 +56,13 @@ class RemoteQueue:
         loop.call(begin)
 
     def interrupt(self) -> None:
-        """Call off the questions that are under way: their answers are Interrupted."""
+        """Cancel the questions in flight: their answers are Interrupted."""
         loop = self._loop
         if loop is not None:
             loop.cancel()
 
     def close(self, clients: Iterable[Any]) -> None:
-        """End the loop, and on it the clients' connections."""
+        """Close the clients' connections and end the loop."""
         with self._lock:
             loop, self._loop = self._loop, None
         if loop is not None and loop.pid == os.getpid():

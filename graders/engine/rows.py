@@ -1,4 +1,4 @@
-"""A batch's rows: read in chunks, each mapping as a Row, and any failure as a GradeError."""
+"""Reads a batch's rows: in chunks, each mapping as a Row, every failure as a GradeError."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _T = TypeVar("_T")
 
 
 def in_chunks(rows: Iterator[_T], size: int) -> Iterator[list[_T]]:
-    """Lists of at most `size` rows. What reading a row raises is raised after the rows before it were given."""
+    """Lists of at most `size` rows. An exception of the iterator is raised after the rows before it were yielded."""
     while True:
         chunk: list[_T] = []
         try:
-            # keeps the rows that it had when reading the next one raises
+            # `extend` keeps the rows before an exception
             chunk.extend(islice(rows, size))
         except Exception:
             if chunk:
@@ -42,7 +42,7 @@ def id_of(fields: Any) -> str:
 
 
 def failure_of(error: Exception) -> GradeError:
-    """What nobody foresaw becomes `other_error`: one odd row must not end a run of a million."""
+    """An unexpected exception as `other_error`: one odd row must not end a run of a million."""
     if isinstance(error, GradeError):
         return error
     failure = GradeError(f"{type(error).__name__}: {error}")

@@ -1,7 +1,7 @@
-"""The rows of a batch whose asks are under way.
+"""The window of a batch: the rows whose asks are in flight.
 
-A few rows at a time are sent off together, equal questions once where that is allowed, and rows are settled as their
-answers come: in the order of the rows, or as they are complete.
+The asks of a few rows are submitted together, equal questions once where that is allowed. Rows are settled when their
+answers are complete: in the order of the rows, or as they become ready.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from graders.result import RunResult
 from graders.row import Row
 from graders.spec.kind import Kind
 
-#: Rows whose asks are sent off together.
+#: Rows whose asks are submitted together.
 CHUNK = 64
 #: Answers to repeatable asks that a batch remembers.
 MERGED = 8192
 
 
 class Settling(Protocol):
-    """What a window needs of the grader whose rows it holds."""
+    """The part of a Grader that a window uses."""
 
     kind: Kind
     backends: Backends
@@ -41,7 +41,7 @@ class Settling(Protocol):
 
 
 class Window:
-    """At most `size` rows under way.
+    """At most `size` rows in flight.
 
     Args:
         merge: Whether equal questions to a judge are asked once: None where the spec makes them repeatable.
@@ -50,7 +50,7 @@ class Window:
     def __init__(self, grader: Settling, size: int, merge: bool | None) -> None:
         self._grader = grader
         self._size = size
-        # refilled well before it drains, so that nobody is left without work
+        # refilled well before it drains, so that judges and sandbox always have work
         self._chunk_rows = max(1, min(CHUNK, size // 8))
         self._waiting: dict[int, PendingRow] = {}
         self._shared = SharedAnswers(merge)
@@ -61,7 +61,7 @@ class Window:
 
         Raises:
             ModelStop: a judge's endpoint can answer no later row. In order, the rows before that one have been
-                yielded; else all that could still be had.
+                yielded; else every result that was complete.
             Exception: whatever `rows` raises, once the rows before it have been yielded.
         """
         order = InOrder() if in_order else AsReady()
@@ -96,7 +96,7 @@ class Window:
                 cancel(pending.futures)
 
     def _fill(self, chunks: Iterator[list[Mapping[str, Any]]], order: AsReady) -> None:
-        """Send off as many rows as there is room for."""
+        """Submit as many rows as there is room for."""
         while len(self._waiting) + self._chunk_rows <= self._size:
             chunk = next(chunks, None)
             if chunk is None:
@@ -107,7 +107,7 @@ class Window:
                 self._n_sent += 1
 
     def _send(self, chunk: Sequence[Mapping[str, Any]]) -> Iterator[PendingRow]:
-        """Send off the asks of a few rows together."""
+        """Submit the asks of a few rows together."""
         started = time.perf_counter()
         asked: list[tuple[Row | GradeError, Sequence[Ask | GradeError], str]] = []
         for fields in chunk:
@@ -126,7 +126,7 @@ class Window:
 
 
 class SharedAnswers:
-    """Answers to questions that may be merged: an equal one is not asked again while its answer is remembered."""
+    """Answers to mergeable questions: an equal question is not asked again while its answer is remembered."""
 
     def __init__(self, merge: bool | None) -> None:
         self._merge = merge
@@ -135,8 +135,8 @@ class SharedAnswers:
     def submit(
         self, asks: Sequence[Ask | GradeError], backends: Backends
     ) -> list[tuple[Future[Answer], bool]]:
-        """For each ask, in order, its future, and whether that was sent for an equal ask before it."""
-        # by place, since only what may be merged is compared
+        """For each ask, in order, its future, and whether that belongs to an equal ask before it."""
+        # by position, since asks that may not be merged must not be compared
         new: dict[int, Ask | GradeError] = {}
         first: dict[Ask | GradeError, int] = {}
         futures: list[Future[Answer] | None] = [None] * len(asks)
@@ -165,16 +165,16 @@ class SharedAnswers:
 
 
 def _usable(answer: Future[Answer]) -> bool:
-    """Under way, or answered: a question that failed is asked again for the next row."""
+    """Whether it is in flight or holds a reply; a question that failed is asked again for the next row."""
     return not answer.done() or not (answer.cancelled() or isinstance(answer.result(), GradeError))
 
 
 class PendingRow:
-    """A row whose asks are under way.
+    """A row whose asks are in flight.
 
     Attributes:
-        row: A GradeError where the row could not even ask.
-        seconds: From sending its asks off to the last answer; set once that is there.
+        row: The row; a GradeError where its asks could not be made.
+        seconds: Seconds from submitting its asks to the last answer; set then.
     """
 
     __slots__ = ("_merged", "_started", "futures", "row", "row_id", "seconds")
@@ -186,7 +186,7 @@ class PendingRow:
         started: float,
         row_id: str,
     ) -> None:
-        """`sent`: the futures of its asks, each with whether it was sent for an equal ask before."""
+        """`sent`: the futures of its asks, each with whether it belongs to an equal ask of another row."""
         self.row = row
         self.futures = [future for future, _ in sent]
         self._merged = [at for at, (_, merged) in enumerate(sent) if merged]
@@ -195,14 +195,14 @@ class PendingRow:
         self._started = started
 
     def answers(self) -> list[Answer]:
-        """The answers, once they are there. What one cost is told by the row that it was sent for alone."""
+        """The answers, once all are complete. Usage is reported by the row whose ask was sent, and by no other."""
         answers = [future.result() for future in self.futures]
         for at in self._merged:
             answers[at] = without_usage(answers[at], "merged")
         return answers
 
     def when_done(self, then: Callable[[], object]) -> None:
-        """Call `then` once, on whatever thread brings the last answer."""
+        """Call `then` once, on the thread that sets the last answer."""
         left = iter(self.futures)
 
         def look(done: object = None) -> None:
@@ -217,7 +217,7 @@ class PendingRow:
 
 
 class AsReady:
-    """Places of rows, in the order in which their answers are complete."""
+    """Positions of rows, in the order in which their answers are complete."""
 
     def __init__(self) -> None:
         self._ready: SimpleQueue[int] = SimpleQueue()
@@ -226,12 +226,12 @@ class AsReady:
         pending.when_done(partial(self._ready.put, place))
 
     def next(self) -> int:
-        """The next place; waits for it."""
+        """The next position; waits for it."""
         return self._ready.get()
 
 
 class InOrder(AsReady):
-    """Places of rows in their own order: 0, 1, 2 ..."""
+    """Positions of rows in their own order: 0, 1, 2 ..."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Evals, their runs and output items: the hosted service's Evals API, free of HTTP.
+"""Evals, runs and output items: the operations of the hosted service's Evals API, without HTTP.
 
     with Store() as store, Backends() as backends:
         evals = Evals(store, backends)
@@ -6,7 +6,7 @@
         run = evals.create_run(made.id, {"data_source": {...}})
         execute(evals, run.id)
 
-The server gives these operations paths, the command line gives them names.
+The server and the command line call these operations.
 """
 
 from __future__ import annotations

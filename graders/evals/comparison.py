@@ -16,19 +16,19 @@ from graders.store import RunRecord, Store
 if TYPE_CHECKING:
     from graders.stats.estimates import Estimate
 
-#: What the service puts behind a criterion's name to make its id.
+#: The suffix that the service adds to a criterion's name to make its id.
 _UUID = re.compile(r"-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
-#: The name under which an item's status over all criteria is compared.
+#: The name of the comparison of items' status over all criteria.
 ALL = "all criteria"
 
 
 class NotComparable(ValueError):
-    """Two runs have nothing that could be compared."""
+    """Raised for two runs without a common item or criterion."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """An item whose verdict differs: its numbers in both runs, and whether it passed in the first."""
+    """An item with different verdicts: its numbers in both runs, and whether it passed in the first."""
 
     n_a: int
     n_b: int
@@ -37,7 +37,7 @@ class Flip:
 
 @dataclass(frozen=True, slots=True)
 class CriterionComparison:
-    """One criterion over the items that it gave a verdict on in both runs.
+    """The comparison by one criterion, over the items with a verdict in both runs.
 
     Attributes:
         name: Of the criterion, without the service's suffix; ALL: whether the item passed.
@@ -74,7 +74,7 @@ class CriterionComparison:
         return sum(flip.passed_a for flip in self.flips)
 
     def to_json(self) -> dict[str, Any]:
-        """How far the two agree, as `grader evals regrade --json` has it."""
+        """The agreement as JSON, for `grader evals regrade --json`."""
         return {
             "name": self.name,
             "n": self.n,
@@ -87,7 +87,7 @@ class CriterionComparison:
 
 @dataclass(frozen=True, slots=True)
 class RunComparison:
-    """Two runs, compared.
+    """The comparison of two runs.
 
     Attributes:
         n_pairs: Rows that are in both.
@@ -145,7 +145,7 @@ def compare_runs(store: Store, a: RunRecord, b: RunRecord) -> RunComparison:
 
 
 def item_keys(store: Store, run: RunRecord) -> dict[tuple[str, int], int]:
-    """Content and how often it came before -> number, of the finished items: equal items are paired in order."""
+    """(content, count of earlier equal items) -> number of a finished item, so that equal items are paired in order."""
     seen: dict[str, int] = {}
     keys = {}
     for n, item_hash in store.items.hashes(run.number):
@@ -237,7 +237,7 @@ def as_lines(found: RunComparison, most_flips: int) -> Iterable[str]:
 
 
 def agreement_lines(found: RunComparison) -> Iterable[str]:
-    """How far each criterion's verdicts agree, for a terminal."""
+    """The agreement of each criterion's verdicts, for a terminal."""
     for one in found.criteria:
         if one.agreement is None or one.kappa is None:
             continue

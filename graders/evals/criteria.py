@@ -1,4 +1,4 @@
-"""The testing criteria of an eval: graders with a threshold, and what they make of a row."""
+"""The testing criteria of an eval: graders with a pass threshold, and their results."""
 
 from __future__ import annotations
 
@@ -23,19 +23,21 @@ from graders.row import Row
 from graders.samples import Sample
 from graders.spec.model import SpecModel
 from graders.stats.facts import model_of
-from graders.store import ModelUsage, Score
+from graders.store import ItemScore, ModelUsage
 from graders.template import Template
 from graders.usage import Usage
 
-MOST = 100  # criteria of one eval
-IMAGE_TAG = "2025-05-08"  # what the service fills in for a python grader
+#: The largest number of criteria of one eval.
+MOST = 100
+#: The image tag that the service fills in for a python grader.
+IMAGE_TAG = "2025-05-08"
 
 
 def read_criteria(raw: Any, backends: Backends, *, strict: bool = False) -> list[dict[str, Any]]:
-    """Testing criteria as the service gives them back: in canonical words, with an id each.
+    """Testing criteria in the form of the service's response: in canonical words, with an id each.
 
     Raises:
-        InvalidRequest: one is no grader, or lacks what an eval needs of it.
+        InvalidRequest: one is not a grader, or lacks a field that an eval requires.
     """
     if not isinstance(raw, list):
         raise InvalidRequest(
@@ -69,7 +71,7 @@ def _read(raw: Any, path: str, backends: Backends, strict: bool) -> dict[str, An
 
 
 def _with_known_roles(raw: Any) -> Any:
-    """Simple messages may name any role in the service's schema; what it gives back knows four."""
+    """Replace unknown roles of simple messages: the service's schema allows any, its response only four."""
     messages = raw.get("input") if isinstance(raw, dict) else None
     if not isinstance(messages, list):
         return raw
@@ -87,10 +89,10 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def pass_threshold(spec: SpecModel) -> float | None:
-    """The score from which a row passes; None where the criterion has to name one.
+    """The least score of a passing row; None where the criterion has to set one.
 
-    Without a threshold a verdict of two values passes with the better one, a judge's score from the middle of its
-    range (as Azure's own evaluators do), and a program's from 1.
+    By default a two-valued grader passes with its higher value, a judge with the middle of its range (as Azure's own
+    evaluators do), and a program with 1.
     """
     if spec.pass_threshold is not None:
         return spec.pass_threshold
@@ -103,16 +105,16 @@ def pass_threshold(spec: SpecModel) -> float | None:
 
 
 def thresholds(text: str) -> list[float | None]:
-    """From which score each criterion passes, of the JSON text that the store has; None where nobody knows.
+    """The pass threshold of each criterion, from the store's JSON text; None where unknown.
 
-    Criteria of an imported eval may be no graders of ours.
+    Criteria of an imported eval may be graders that are unknown here.
     """
     specs = [model_of(one) for one in json.loads(text)]
     return [None if spec is None else pass_threshold(spec) for spec in specs]
 
 
 def _sample_reader(spec: SpecModel) -> Callable[[Sample], Any]:
-    """Sample -> what the criterion has to be given of it: columns are made of texts, and are many times faster."""
+    """A function that returns a sample's text if the criterion needs no more, which allows fast columnar grading."""
     if spec.program() is not None:
         return lambda sample: sample
     read = {
@@ -136,11 +138,11 @@ def _text_or_whole(sample: Sample) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one criterion made of one row: the wire's result, the score apart, and what judges used."""
+class CriterionOutcome:
+    """The result of one criterion for one row: in the wire's form, its score, and the judges' usage."""
 
     result: dict[str, Any]
-    score: Score
+    score: ItemScore
     usage: tuple[ModelUsage, ...] = ()
 
 
@@ -148,10 +150,10 @@ class Criterion:
     """One compiled testing criterion.
 
     Attributes:
-        place: Its place in the eval.
-        name: Its id, which results carry as their name.
+        place: Its index in the eval.
+        name: Its id, which is the name in results.
         grader: The grader.
-        is_local: Whether it asks nobody, so that rows are graded many at a time.
+        is_local: Whether it makes no asks, so that many rows are graded at a time.
     """
 
     def __init__(self, place: int, wire: Mapping[str, Any], backends: Backends) -> None:
@@ -164,11 +166,11 @@ class Criterion:
         self._sample_of = _sample_reader(spec)
 
     def batch_row(self, sample: Sample, item: Mapping[str, Any]) -> dict[str, Any]:
-        """A row for `Grader.run_batch`: with the sample's text where the criterion reads no more of it."""
+        """A row for `Grader.run_batch`, with only the sample's text if the criterion needs no more."""
         return {"sample": self._sample_of(sample), "item": item}
 
-    def outcome(self, result: RunResult, row: Row | None = None) -> Outcome:
-        """A row's result on the wire, with what a judge was asked where the row is given."""
+    def outcome(self, result: RunResult, row: Row | None = None) -> CriterionOutcome:
+        """A row's result in the wire's form, with the judge's messages if the row is given."""
         spent = [(one.sampled_model or one.model, one.usage) for one in result.spent]
         usage = tuple(model_usage(model, "grader", tokens) for model, tokens in spent)
         if not result.ok:
@@ -186,13 +188,13 @@ class Criterion:
             wire["sub_scores"] = result.sub_rewards
         if printed := result.score.provenance.get("printed"):
             wire["printed"] = printed
-        return Outcome(wire, Score(self.place, result.reward, passed), usage)
+        return CriterionOutcome(wire, ItemScore(self.place, result.reward, passed), usage)
 
-    def failed(self, error: GradeError) -> Outcome:
-        """The result of a row that this criterion was not asked about."""
+    def failed(self, error: GradeError) -> CriterionOutcome:
+        """The result of a row that could not be graded by this criterion."""
         return self._failed(error, ())
 
-    def _failed(self, error: GradeError, usage: tuple[ModelUsage, ...]) -> Outcome:
+    def _failed(self, error: GradeError, usage: tuple[ModelUsage, ...]) -> CriterionOutcome:
         wire = {
             "name": self.name,
             "type": self.grader.type,
@@ -203,10 +205,10 @@ class Criterion:
         }
         if printed := error.provenance.get("printed"):
             wire["printed"] = printed
-        return Outcome(wire, Score(self.place, None, False, error.flag), usage)
+        return CriterionOutcome(wire, ItemScore(self.place, None, False, error.flag), usage)
 
     def _judged(self, result: RunResult, row: Row) -> dict[str, Any] | None:
-        """What the judge was asked and answered; None where there was none, or several."""
+        """Question and answer of the judge; None without a judge, or with several."""
         asks = [ask for ask in self.grader.kind.ask(row) if isinstance(ask, ModelAsk)]
         text = result.score.provenance.get("judge", {}).get("text")
         if len(asks) != 1 or text is None:
@@ -241,12 +243,17 @@ def model_usage(model: str, role: str, usage: Usage | None) -> ModelUsage:
     """One call's tokens, for the run's counts."""
     tokens = usage or Usage()
     return ModelUsage(
-        model, role, 1, tokens.prompt_tokens or 0, tokens.completion_tokens or 0, tokens.total_tokens or 0,
+        model,
+        role,
+        1,
+        tokens.prompt_tokens or 0,
+        tokens.completion_tokens or 0,
+        tokens.total_tokens or 0,
         tokens.cached_tokens or 0,
-    )  # fmt: skip
+    )
 
 
-def status_of(scores: Iterable[Score]) -> str:
+def status_of(scores: Iterable[ItemScore]) -> str:
     """An item's status: it fails when a criterion fails, else it is an error when one could not be graded."""
     found = list(scores)
     if any(not one.passed and one.error is None for one in found):
@@ -254,11 +261,11 @@ def status_of(scores: Iterable[Score]) -> str:
     return "error" if any(one.error is not None for one in found) else "pass"
 
 
-def results_text(outcomes: Sequence[Outcome]) -> str:
+def results_text(outcomes: Sequence[CriterionOutcome]) -> str:
     """The wire's `results`, as JSON text."""
     return dumps([one.result for one in outcomes]).decode()
 
 
 def compile_criteria(text: str, backends: Backends) -> tuple[Criterion, ...]:
-    """The criteria of an eval, from the JSON text that the store has."""
+    """The compiled criteria of an eval, from the store's JSON text."""
     return tuple(Criterion(place, wire, backends) for place, wire in enumerate(json.loads(text)))

@@ -1,7 +1,7 @@
-"""One run, executed: its rows are sampled, graded and kept, some at a time.
+"""Executes one run: its rows are sampled, graded and stored, some at a time.
 
-A row takes two steps, each kept by a commit: its sample, which may have cost money, and then its results. Whatever
-ends the process, the run goes on where it was, and at most the rows that were under way are asked about again.
+A row takes two steps, each with a commit: its sample, which may have cost money, and then its results. After a crash
+the run continues, and only questions about the rows in flight are repeated.
 """
 
 from __future__ import annotations
@@ -35,12 +35,14 @@ from graders.store import FinishedItem, ItemRecord, RunRecord, Store
 
 T = TypeVar("T")
 
-CHUNK = 512  # rows read, or graded without questions, at a time
-WAITING_PART = 0.25  # of the rows that may be under way: so many wait for a commit at most
+#: Rows that are read, or graded by local graders, at a time.
+CHUNK = 512
+#: Largest fraction of the rows in flight that waits for a commit.
+WAITING_PART = 0.25
 
 
 class Execution:
-    """A run under way. Used on one event loop; the store and local criteria work on threads."""
+    """The execution of a run. Used on one event loop; the store and local criteria work on threads."""
 
     def __init__(
         self,
@@ -53,7 +55,7 @@ class Execution:
     ) -> None:
         """
         Args:
-            window: How many rows may be under way now.
+            window: Returns the present bound of rows in flight.
         """
         self._store = store
         self._backends = backends
@@ -63,10 +65,10 @@ class Execution:
         self._source: DataSource
         self._criteria: tuple[Criterion, ...] = ()
         self._asking: tuple[Criterion, ...] = ()
-        # of a row that brings none: an error for whoever reads it, unless the eval is one of items alone
+        # for rows without a sample: reading it is an error, so evals of items alone work
         self._no_sample = read_sample(None)
         self._tasks: set[asyncio.Task[bool]] = set()
-        # rows that were started and are not committed: what a kill would have asked about again
+        # started rows that are not committed, whose questions a crash would repeat
         self._under_way = 0
         self._room = asyncio.Event()
         self._journal = Journal(
@@ -79,7 +81,7 @@ class Execution:
         self._called_off = False
 
     async def execute(self) -> None:
-        """Until the run has ended, or is called off."""
+        """Execute until the run has ended or is cancelled."""
         if not await self._on_thread(self._store.runs.start, self._run.number):
             return
         try:
@@ -100,7 +102,7 @@ class Execution:
                 await self._end("completed")
 
     def call_off(self) -> None:
-        """Start nothing more, and give up what is under way. What has been answered is kept."""
+        """Start no more rows, and cancel those in flight. Answers that are complete are stored."""
         self._called_off = True
         self._room.set()
         for task in self._tasks:
@@ -114,7 +116,7 @@ class Execution:
         await self._on_thread(self._store.runs.end, self._run.number, status, text)
 
     def _prepare(self) -> None:
-        """Compile what is compiled once, and bring the rows into the store."""
+        """Compile criteria and prompt, and load the rows into the store."""
         record = self._store.evals.get(self._run.eval_id)
         if record is None:
             raise SourceError("the eval has been deleted")
@@ -129,7 +131,7 @@ class Execution:
     # --- rows ---
 
     async def _execute_rows(self) -> None:
-        """All rows that are not finished. Those that ask nobody go to the thread in whole chunks."""
+        """Execute all unfinished rows. Rows without asks are graded on the thread in whole chunks."""
         keeping = asyncio.create_task(self._journal.keep())
         keeping.add_done_callback(self._keeping_done)
         try:
@@ -171,24 +173,24 @@ class Execution:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            # a bug: nothing of the row has been kept, so it must not pass for finished
+            # a bug: the row has not been stored, so it must not count as finished
             self._stop = self._stop or GradeError(f"{type(error).__name__}: {error}")
         if task.cancelled() or error is not None or not task.result():
             self._rows_over(1)
 
     def _rows_over(self, count: int) -> None:
-        """Rows that were under way are committed, or given up."""
+        """Record that rows in flight were committed or cancelled."""
         self._under_way -= count
         self._room.set()
 
     def _keeping_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            # what could not be kept is not finished, and nothing more may be asked for
+            # rows that could not be stored are not finished, and no further questions may be asked
             self._stop = self._stop or GradeError(f"the store cannot be written: {error}")
             self._room.set()
 
     def _brought(self, row: ItemRecord) -> GradedRow:
-        """A row with the sample that it brought, or none."""
+        """A row with its own sample, or none."""
         item = loads(row.item.encode())
         try:
             sample = self._no_sample if row.sample is None else read_sample(loads(row.sample.encode()))
@@ -200,12 +202,12 @@ class Execution:
     def _failed(
         self, n: int, item: Mapping[str, Any], error: GradeError, shown: Mapping[str, Any]
     ) -> GradedRow:
-        """A row without a sample that could be graded: an error by every criterion."""
+        """A row without a gradable sample: an error by every criterion."""
         outcomes = {one.place: one.failed(error) for one in self._criteria}
         return GradedRow(n, item, read_sample(None), dumps(shown).decode(), outcomes)
 
     async def _execute_row(self, row: ItemRecord) -> bool:
-        """Whether the row has been graded, and is to be committed."""
+        """Sample and grade a row; returns whether it is to be committed."""
         try:
             samples = self._source.prompt is not None and row.sample is None
             graded = await self._sample(row) if samples else self._brought(row)
@@ -217,17 +219,17 @@ class Execution:
         return True
 
     async def _ask(self, graded: GradedRow) -> None:
-        """Grade by the criteria that ask somebody, all at once.
+        """Grade by all criteria with asks, concurrently.
 
         Raises:
-            Interrupted: the questions were called off.
+            Interrupted: the questions were cancelled.
         """
         asked = (one.grader.arun(graded.sample, graded.item, id=str(graded.n)) for one in self._asking)
         results = await asyncio.gather(*asked)
         failures = [failure for result in results for failure in result.failures]
         if called_off := next((one for one in failures if isinstance(one, Interrupted)), None):
             raise called_off
-        # a judge's endpoint refuses the key or has no quota left: no later row can be graded
+        # a judge's endpoint refuses the key or has no quota left, so no later row can be graded
         self._stop = self._stop or next((one for one in failures if isinstance(one, ModelStop)), None)
         row = Row(graded.sample, graded.item)
         for criterion, result in zip(self._asking, results, strict=True):
@@ -237,7 +239,7 @@ class Execution:
         """The row with the model's answer.
 
         Raises:
-            Interrupted: the question was called off.
+            Interrupted: the question was cancelled.
         """
         source = self._source
         assert source.prompt is not None
@@ -271,7 +273,7 @@ class Execution:
         return GradedRow(row.n, item, sample, text, {})
 
     def _finish(self, rows: Sequence[GradedRow]) -> None:
-        """Grade by the criteria that ask nobody, over all rows at once, and keep the results."""
+        """Grade by the local criteria, over all rows at once, and store the results."""
         for criterion in self._criteria:
             if criterion.is_local:
                 due = [row for row in rows if criterion.place not in row.outcomes]

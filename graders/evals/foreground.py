@@ -1,4 +1,4 @@
-"""Runs executed here and now, or by the server that has the store."""
+"""Executes runs in this process, or waits for the server that holds the store's claim."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LOOK_S = 0.2
 def wait(
     store: Store, run_id: str, seen: Callable[[RunRecord], object], timeout_s: float | None = None
 ) -> RunRecord | None:
-    """The run once it has ended, or at the time-out as it is then; None when it has been deleted.
+    """Wait for the end of a run, or for the time-out; returns the run, or None when it was deleted.
 
     Args:
-        seen: Called with the run each time it is looked at.
+        seen: Called with the run at each poll.
     """
     until = None if timeout_s is None else time.monotonic() + timeout_s
     while True:
@@ -32,9 +32,9 @@ def wait(
 def execute(
     store: Store, backends: Backends, run_id: str, seen: Callable[[RunRecord], object]
 ) -> RunRecord | None:
-    """The run once it has ended; None when it has been deleted.
+    """Execute a run to its end; returns the run, or None when it was deleted.
 
-    What else the store has queued is executed with it. Where a server holds the store's claim, that one executes it.
+    Other queued runs of the store are executed too. If a server holds the store's claim, it executes them.
     """
     try:
         claim = store.claim()

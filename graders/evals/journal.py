@@ -1,6 +1,6 @@
-"""What the rows of a run have brought and the store does not have yet: kept by commits, some rows at a time.
+"""The journal of a run: results of rows that are not in the store yet, committed some rows at a time.
 
-A row takes two of them: its sample, which may have cost money, and then its results.
+A row takes two commits: its sample, which may have cost money, and then its results.
 """
 
 from __future__ import annotations
@@ -11,35 +11,37 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from graders.evals.criteria import Outcome
+from graders.evals.criteria import CriterionOutcome
 from graders.samples import Sample
 from graders.store import ModelUsage
 
-CHUNK = 512  # rows finished in one transaction
-COMMIT_S = 0.05  # between commits at most: what is there within it is kept together
+#: Rows finished in one transaction.
+CHUNK = 512
+#: Largest delay of a commit in seconds; rows within it are committed together.
+COMMIT_S = 0.05
 
-#: Runs work on a thread, with its arguments.
+#: Runs a function with arguments on a thread.
 OnThread: TypeAlias = Callable[..., Awaitable[Any]]
 
 
 @dataclass(slots=True)
 class GradedRow:
-    """A row whose answers are there: the criteria that ask nobody are still to come.
+    """A row with all answers, before it is graded by the local criteria.
 
     Attributes:
         shown: The wire's sample, as JSON text.
-        outcomes: By the criterion's place.
+        outcomes: Outcomes by the criterion's index.
     """
 
     n: int
     item: Mapping[str, Any]
     sample: Sample
     shown: str
-    outcomes: dict[int, Outcome]
+    outcomes: dict[int, CriterionOutcome]
 
 
 class Journal:
-    """Used on one event loop; commits work on threads, one after the other."""
+    """Used on one event loop; commits run on threads, one after the other."""
 
     def __init__(
         self,
@@ -51,8 +53,8 @@ class Journal:
     ) -> None:
         """
         Args:
-            keep_samples: Commits samples, each as (number, sample, shown), and what they cost.
-            finish: Grades what is still to be graded of rows, and commits them.
+            keep_samples: Commits samples, each as (number, sample, shown), and their usage.
+            finish: Grades rows by the local criteria, and commits them.
             committed: Called with the number of rows that were finished.
         """
         self._on_thread = on_thread
@@ -66,21 +68,21 @@ class Journal:
         self._committing = asyncio.Lock()
 
     def add_usage(self, usage: ModelUsage) -> None:
-        """What a question to the sampler cost."""
+        """Add the usage of a question to the sampler."""
         self._usage.append(usage)
 
     def add_sample(self, n: int, sample: str, shown: str) -> None:
-        """A row's sample, as JSON texts of what graders read and of what the wire shows."""
+        """Add a row's sample, as JSON texts of the graders' and of the wire's form."""
         self._samples.append((n, sample, shown))
 
     def add_row(self, row: GradedRow, most_waiting: float) -> None:
-        """A row whose answers are all there; a commit is due at once when more than `most_waiting` wait for one."""
+        """Add a row with all answers; a commit is due at once if more than `most_waiting` rows wait for one."""
         self._graded.append(row)
         if len(self._graded) > most_waiting:
             self._due.set()
 
     async def keep(self) -> None:
-        """Commit what is there, again and again."""
+        """Commit repeatedly, until cancelled."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(COMMIT_S):
@@ -89,7 +91,7 @@ class Journal:
             await asyncio.shield(self.commit())
 
     async def commit(self) -> None:
-        """Commit all that is there; what another commit has under way is in the store then, too."""
+        """Commit everything in the journal, after any commit in progress."""
         async with self._committing:
             samples, self._samples = self._samples, []
             usage, self._usage = self._usage, []

@@ -1,4 +1,4 @@
-"""Requests and answers as logged completions: what a stream amounted to, what is kept, and how it is given back."""
+"""Logged completions: made from requests and responses, streams included, and returned in the service's form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PREFIXES = {"chat": "chatcmpl", "responses": "resp"}
 def logged(
     api: str, request: Mapping[str, Any], response: Mapping[str, Any], lifetime_s: int | None = None
 ) -> LoggedCompletion:
-    """What is kept of a request and its answer.
+    """The record of a request and its response.
 
     Args:
         api: "chat" or "responses".
@@ -46,12 +46,12 @@ def _texts(metadata: Any) -> dict[str, str]:
 
 
 def is_kept(api: str, request: Mapping[str, Any]) -> bool:
-    """Whether the request wants to be kept: `store`, which the service takes as false for chat and true for responses."""
+    """Whether to log a request, by `store`, whose default is false for chat and true for responses."""
     return bool(request.get("store", api == "responses"))
 
 
 def completion_text(record: LoggedCompletion) -> str:
-    """A logged completion as the service gives it back: with its metadata, and with what was asked for beside it."""
+    """A logged completion in the service's form: with its metadata, and with parameters of the request."""
     request, response = loads(record.request.encode()), loads(record.response.encode())
     response["metadata"] = json.loads(record.metadata)
     for name in ("tools", "tool_choice", "temperature", "top_p", "seed", "response_format"):
@@ -60,7 +60,7 @@ def completion_text(record: LoggedCompletion) -> str:
 
 
 def messages_of(record: LoggedCompletion) -> list[dict[str, Any]]:
-    """What was asked, each message with an id and its place in the conversation."""
+    """The request's messages, each with an id and its index in the conversation."""
     request = loads(record.request.encode())
     messages = request.get("messages", request.get("input"))
     if isinstance(messages, str):
@@ -70,11 +70,11 @@ def messages_of(record: LoggedCompletion) -> list[dict[str, Any]]:
 
 
 class StreamedAnswer:
-    """The answer that a stream of server-sent events amounts to.
+    """Assembles the response from a stream of server-sent events.
 
     Attributes:
-        n_bytes: Kept so far.
-        ended: Whether the event has come with which a stream says that it ends; some servers' streams just stop.
+        n_bytes: Bytes kept so far.
+        ended: Whether the final event has arrived; some servers' streams stop without one.
     """
 
     def __init__(self, api: str) -> None:
@@ -86,7 +86,7 @@ class StreamedAnswer:
         self.ended = False
 
     def feed(self, data: bytes) -> None:
-        """The next bytes, wherever they are cut."""
+        """Parse the next bytes, which may end anywhere."""
         self.n_bytes += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
@@ -112,7 +112,7 @@ class StreamedAnswer:
             self.ended = True
 
     def whole(self) -> dict[str, Any] | None:
-        """The completion or response; None when the stream did not come to its end."""
+        """The completion or response; None when the stream was incomplete."""
         if self._api == "responses":
             return self._response
         choices: dict[int, dict[str, Any]] = {}
@@ -137,7 +137,7 @@ def _choice(index: int) -> dict[str, Any]:
 
 
 def _add_delta(choice: dict[str, Any], chunk: Mapping[str, Any]) -> None:
-    """Put one chunk's part of a choice onto what there is of it."""
+    """Add one chunk's delta to a choice."""
     message = choice["message"]
     if chunk.get("finish_reason") is not None:
         choice["finish_reason"] = chunk["finish_reason"]
@@ -165,4 +165,5 @@ def _add_call(calls: list[dict[str, Any]], part: Mapping[str, Any]) -> None:
         call["function"][name] = call["function"].get(name, "") + (text or "")
 
 
-MOST_CALLS = 1000  # of tools in one answer
+#: Tool calls in one response.
+MOST_CALLS = 1000

@@ -1,4 +1,4 @@
-"""What a model is asked for one item: the messages of a run's data source with the item's values in them."""
+"""Prompts: the messages of a run's data source, rendered with an item's values."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from graders.template.mistakes import mistakes
 
 ROLES = ("user", "assistant", "system", "developer")
 
-#: A message as the wire has it.
+#: A message in the wire's form.
 Message: TypeAlias = dict[str, Any]
-#: A row -> a JSON value with the row's values in its texts.
+#: A row -> a JSON value whose texts are rendered.
 Render: TypeAlias = Callable[[Row], Any]
 
 
@@ -23,16 +23,16 @@ class Prompt:
     """The compiled `input_messages` of a data source.
 
     Attributes:
-        wire: What the run gives back for them.
+        wire: The messages in the form of the run's response.
     """
 
     def __init__(self, fields: Fields, values: str) -> None:
         """
         Args:
-            values: How values that are no texts are rendered, "json" or "python".
+            values: Rendering of values that are not strings, "json" or "python".
 
         Raises:
-            InvalidRequest: they have another form, or a template that cannot be read.
+            InvalidRequest: they have another form, or an invalid template.
         """
         kind = fields.choice("type", ("template", "item_reference"))
         self.wire = fields.value
@@ -55,7 +55,7 @@ class Prompt:
         """The messages for an item.
 
         Raises:
-            GradeError: the item lacks what they name.
+            GradeError: the item lacks a variable.
         """
         found: list[Message] = self._render(Row(None, item))
         return found
@@ -76,7 +76,7 @@ class Prompt:
 
 
 def _steps(reference: str, path: str) -> list[str]:
-    """The keys of `item.input` behind `item`; braces around it are tolerated."""
+    """The keys after `item` in a reference such as `item.input`; braces around it are tolerated."""
     namespace, *steps = reference.strip().removeprefix("{{").removesuffix("}}").strip().split(".")
     if namespace != "item" or not all(steps):
         text = (
@@ -87,10 +87,10 @@ def _steps(reference: str, path: str) -> list[str]:
 
 
 def _message(fields: Fields) -> Message:
-    """A message in the service's own form: its text as a part."""
+    """A message in the service's form, with its text as a part."""
     role = fields.need("role", str, "a string")
     if role not in ROLES:
-        # the schema of simple messages leaves the role open; the service's answers know only these four
+        # the schema of simple messages allows any role, the service's responses only these four
         role = "user"
     content = fields.value.get("content")
     if not isinstance(content, (str, dict, list)):
@@ -99,7 +99,7 @@ def _message(fields: Fields) -> Message:
 
 
 def as_part(content: Any) -> Any:
-    """A text as a part, as the service gives it back; the rest as it is."""
+    """A text as a part, as in the service's response; other content unchanged."""
     return {"type": "input_text", "text": content} if isinstance(content, str) else content
 
 
@@ -121,7 +121,7 @@ def _compile(value: Any, path: str, values: str) -> Render:
 
 
 def shown(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Messages as output items show them: parts joined by a blank, images by their address."""
+    """Messages in the form of output items: parts joined by a blank, images as their URLs."""
     return [
         {
             "role": message.get("role", "user"),

@@ -1,4 +1,4 @@
-"""A run's samples under other criteria, or under the same ones again; nothing is sampled."""
+"""Regrading: a run's samples are graded by other or the same criteria, without sampling."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from graders.store import RunRecord
 
 
 def regrade(evals: Evals, run: RunRecord, criteria: Any = None) -> RunRecord:
-    """A queued run of a new eval, over the samples of a run.
+    """Create a queued run of a new eval over the samples of a run.
 
     Args:
         criteria: An array of graders, one grader, or an object with `testing_criteria`; None: the run's own.
 
     Raises:
-        InvalidRequest: they cannot be used.
+        InvalidRequest: the criteria are not valid.
     """
     old = evals.get(run.eval_id)
     config = json.loads(old.data_source_config)
@@ -38,7 +38,7 @@ def regrade(evals: Evals, run: RunRecord, criteria: Any = None) -> RunRecord:
 
 
 def _as_given(config: dict[str, Any]) -> dict[str, Any]:
-    """A data source config in the form of a request. Its items have been checked, and imported ones may fit no schema."""
+    """A data source config in the form of a request."""
     if config["type"] != "custom":
         return {"type": config["type"], "metadata": config["metadata"]}
     properties = config["schema"]["properties"]

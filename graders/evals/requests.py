@@ -1,4 +1,4 @@
-"""Reading requests: what is missing or of a wrong type is said in the service's words, with its place."""
+"""Reads fields of requests; errors use the service's words and name the field."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from graders.spec.wording import bad_value, missing, wrong_type
 
 T = TypeVar("T")
 
-METADATA_PAIRS, METADATA_KEY, METADATA_VALUE = 16, 64, 512  # the service's own limits
+#: The service's limits of metadata.
+METADATA_PAIRS, METADATA_KEY, METADATA_VALUE = 16, 64, 512
 
 
 class InvalidRequest(ValueError):
-    """A request that cannot be done as it is.
+    """Raised for an invalid request.
 
     Attributes:
-        param: The place in the request.
+        param: The path in the request.
         code: A stable word for programs.
     """
 
@@ -28,19 +29,19 @@ class InvalidRequest(ValueError):
 
 
 class NotFound(LookupError):
-    """There is no such object."""
+    """Raised when an object does not exist."""
 
     def __init__(self, kind: str, object_id: str) -> None:
         super().__init__(f"No {kind} found with id '{object_id[:80]}'.")
 
 
 class Fields:
-    """A JSON object of a request, and where it stands there. Unknown fields are left alone, as the service does."""
+    """A JSON object of a request with its path. Unknown fields are ignored, as by the service."""
 
     def __init__(self, value: Any, path: str) -> None:
         """
         Raises:
-            InvalidRequest: it is no object.
+            InvalidRequest: it is not an object.
         """
         if not isinstance(value, dict):
             raise InvalidRequest(wrong_type(path, "an object", value), path, "invalid_type")
@@ -54,7 +55,7 @@ class Fields:
         """A field; None where it is absent or null.
 
         Raises:
-            InvalidRequest: it is of another type.
+            InvalidRequest: it has another type.
         """
         value = self.value.get(name)
         if value is None:
@@ -64,10 +65,10 @@ class Fields:
         return value
 
     def need(self, name: str, types: type[T] | tuple[type[T], ...], wanted: str) -> T:
-        """A field that has to be there.
+        """A required field.
 
         Raises:
-            InvalidRequest: it is not, or is of another type.
+            InvalidRequest: it is missing or has another type.
         """
         value = self.get(name, types, wanted)
         if value is None:
@@ -82,10 +83,10 @@ class Fields:
         return Fields(self.need(name, dict, "an object"), self.at(name))
 
     def choice(self, name: str, choices: Sequence[str]) -> str:
-        """A field with one of a few values.
+        """A field with fixed choices.
 
         Raises:
-            InvalidRequest: it has another.
+            InvalidRequest: it has another value.
         """
         value = self.need(name, str, "a string")
         if value not in choices:
@@ -99,7 +100,7 @@ class Fields:
         """The `metadata` as JSON text.
 
         Raises:
-            InvalidRequest: it is larger than the service's, or holds what is no text.
+            InvalidRequest: it exceeds the service's limits, or has values other than texts.
         """
         given: Mapping[str, Any] = self.get("metadata", dict, "an object") or {}
         path = self.at("metadata")

@@ -1,4 +1,4 @@
-"""Executes what a store has queued, some runs at a time, in the background."""
+"""Executes a store's queued runs in the background, some at a time."""
 
 from __future__ import annotations
 
@@ -15,24 +15,28 @@ from graders.store import Store
 
 T = TypeVar("T")
 
-RUNS = 4  # under way at once; others wait in the order of their making
-ROWS = 64  # under way at once, over all runs: each has an equal share
-LOOK_S = 0.5  # between looks at what other processes have queued, canceled or deleted
-THREADS = 2  # for the store and for local criteria: while one run's chunk is graded, another's is
+#: Runs in progress at once; others wait in the order of their creation.
+RUNS = 4
+#: Rows in flight over all runs, of which each run gets an equal share.
+ROWS = 64
+#: Seconds between polls for runs that other processes queued, cancelled or deleted.
+LOOK_S = 0.5
+#: Threads for the store and local criteria, so that chunks of two runs are graded concurrently.
+THREADS = 2
 
 log = logging.getLogger("graders.evals")
 
 
 class Runner:
-    """Runs in the background of a process that holds the store's claim.
+    """The background runner of the process that holds the store's claim.
 
-    Safe to use from any thread. A run that is under way when the runner is closed is left for the next one.
+    Thread-safe. Closing leaves runs in progress for the next runner.
     """
 
     def __init__(self, store: Store, backends: Backends, *, rows: int = ROWS) -> None:
         """
         Args:
-            rows: Under way at once.
+            rows: Rows in flight over all runs.
         """
         self._store = store
         self._backends = backends
@@ -44,7 +48,7 @@ class Runner:
         self._main = self._loop.start(self._work())
 
     def wake(self) -> None:
-        """Look at the store now: something has been queued, canceled or deleted in it."""
+        """Poll the store now, after a run was queued, cancelled or deleted."""
         self._loop.call(self._wake)
 
     def _wake(self) -> None:
@@ -60,11 +64,11 @@ class Runner:
             self._executing[number][0].call_off()
 
     def under_way(self) -> int:
-        """How many runs are."""
+        """The number of runs in progress."""
         return len(self._executing)
 
     def close(self) -> None:
-        """Stop. What has been answered is kept; what is under way is given up."""
+        """Stop. Complete answers are stored; rows in flight are cancelled."""
         self._loop.finish(self._stop())
         self._loop.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
@@ -83,7 +87,7 @@ class Runner:
             try:
                 await self._look()
             except Exception:
-                # a store that is busy or full for a while must not end the runner for good
+                # a store that is temporarily busy or full must not end the runner
                 log.exception("the runs of the store could not be looked at")
             try:
                 async with asyncio.timeout(LOOK_S):
@@ -96,7 +100,7 @@ class Runner:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def _look(self) -> None:
-        """Begin what is queued, as far as there is room; call off what has been canceled or deleted."""
+        """Start queued runs, as far as there is room; stop cancelled and deleted ones."""
         open_runs = await self._on_thread(self._store.runs.to_execute)
         numbers = {number for number, _ in open_runs}
         for number, (execution, _) in self._executing.items():
@@ -122,5 +126,5 @@ class Runner:
         self._wake()
 
     def _share(self) -> int:
-        """How many rows one run may have under way."""
+        """The number of rows that one run may have in flight."""
         return max(1, self._rows // max(1, len(self._executing)))

@@ -1,4 +1,4 @@
-"""The `sample` of an output item: what was asked and answered, as the service shows it."""
+"""The `sample` of an output item in the wire's form: question and answer."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def shown_sample(
     """The wire's sample.
 
     Args:
-        sample: What the model answered, or what the row brought; None when there is nothing.
-        messages: What the model was asked.
-        sampling: The run's sampling parameters, as they were given.
-        error: Why there is no answer.
+        sample: The model's answer, or the row's own sample; None without one.
+        messages: The messages to the model.
+        sampling: The run's sampling parameters, unchanged.
+        error: The reason why there is no answer.
     """
     limit = token_limit(sampling)
     return {
@@ -46,7 +46,7 @@ def shown_sample(
 
 
 def token_limit(sampling: Mapping[str, Any]) -> Any:
-    """The token limit, by whichever of its three spellings."""
+    """The token limit, in any of its three spellings."""
     for name in ("max_completions_tokens", "max_completion_tokens", "max_tokens"):
         if sampling.get(name) is not None:
             return sampling[name]
@@ -80,7 +80,7 @@ def _finish_reason(sample: Sample) -> str | None:
 
 
 def usage_object(usage: Usage) -> dict[str, int]:
-    """Tokens as output items have them; what a server did not say is 0."""
+    """Tokens in the form of output items; a count that the server did not report is 0."""
     return {
         "total_tokens": usage.total_tokens or 0,
         "completion_tokens": usage.completion_tokens or 0,

@@ -1,4 +1,4 @@
-"""The data source config of an eval, and the JSON Schema that its items must follow."""
+"""The data source config of an eval, and the JSON Schema of its items."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from graders.evals.requests import Fields, InvalidRequest
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
-PATTERN_S = 0.2  # for one regular expression of a schema on one text
+#: Seconds for one regular expression of a schema on one text.
+PATTERN_S = 0.2
 NESTED = "nested too deeply to be validated"
 
 _TOOL_CALL = {
@@ -49,7 +50,7 @@ _CHOICE = {
     },
     "required": ["index", "message", "finish_reason"],
 }
-#: What the service says of `sample` in the schema of an eval that samples (recorded in public evals).
+#: The service's schema of `sample` for an eval that samples (recorded in public evals).
 SAMPLE_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "properties": {
@@ -67,17 +68,17 @@ SAMPLE_SCHEMA: Mapping[str, Any] = {
 
 
 def read_config(raw: Any) -> dict[str, Any]:
-    """The data source config as the service gives it back.
+    """The data source config in the form of the service's response.
 
     Raises:
-        InvalidRequest: it has another type, or its schema is no JSON Schema.
+        InvalidRequest: it has an unknown type, or its schema is not a JSON Schema.
     """
     config = Fields(raw, "data_source_config")
     kind = config.choice("type", ("custom", "logs", "stored_completions"))
     if kind != "custom":
         config.metadata()
         metadata = config.get("metadata", dict, "an object") or {}
-        # logged rows have whatever was logged, so that the service says no more of their samples either
+        # logged rows may have any form, and the service's schema of their samples is as open
         anything = {"type": "object"}
         return {"type": kind, "metadata": metadata, "schema": whole_schema(anything, anything)}
     schema = config.need("item_schema", dict, "an object")
@@ -95,8 +96,8 @@ def whole_schema(item: Mapping[str, Any], sample: Mapping[str, Any] | None) -> d
 class ItemSchema:
     """A compiled JSON Schema (draft 2020-12 unless it names another).
 
-    References to other documents are not followed: a schema must not make this machine fetch anything. Regular
-    expressions are given up after PATTERN_S.
+    References to other documents are not followed, since a schema must not cause network requests. Regular expressions
+    are cancelled after PATTERN_S.
     """
 
     def __init__(self, schema: dict[str, Any]) -> None:
@@ -117,7 +118,7 @@ class ItemSchema:
     def check(self) -> None:
         """
         Raises:
-            InvalidRequest: it is no JSON Schema.
+            InvalidRequest: it is not a JSON Schema.
         """
         from jsonschema import SchemaError
 
@@ -131,7 +132,7 @@ class ItemSchema:
             raise InvalidRequest(f"Invalid '{param}': it is {NESTED}.", param) from None
 
     def problems(self, item: Any) -> Iterator[str]:
-        """What is wrong with an item, each with its place."""
+        """The problems of an item, each with its path."""
         from jsonschema import ValidationError
         from referencing.exceptions import Unresolvable
 
@@ -147,10 +148,10 @@ class ItemSchema:
 
 
 def _search(pattern: str, text: str) -> bool:
-    """Whether the pattern is found.
+    """Whether a text has a match of the pattern.
 
     Raises:
-        ValidationError: it is no regular expression, or took longer than PATTERN_S.
+        ValidationError: it is not a regular expression, or took longer than PATTERN_S.
     """
     import regex
     from jsonschema import ValidationError

@@ -1,4 +1,4 @@
-"""What can be done with evals and their runs, whoever asks: the server or the command line."""
+"""The operations on evals and runs, for the server and the command line."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ NAME_CHARS = 1024
 
 
 class Evals:
-    """The operations that check and change something; what only reads is asked of the store itself."""
+    """Operations with checks and changes. Plain reads use the store directly."""
 
     def __init__(self, store: Store, backends: Backends, *, strict: bool = False) -> None:
         """
         Args:
-            backends: By which criteria are compiled.
-            strict: Refuse criteria that the service would refuse.
+            backends: Backends of the criteria.
+            strict: Whether to refuse criteria that the service would refuse.
         """
         self.store = store
         self.backends = backends
         self.strict = strict
 
     def create(self, body: Any) -> EvalRecord:
-        """A new eval.
+        """Create an eval.
 
         Args:
             body: The request: `data_source_config`, `testing_criteria`, and perhaps `name` and `metadata`.
 
         Raises:
-            InvalidRequest: it cannot be made; nothing has been kept.
+            InvalidRequest: it is not valid; nothing was stored.
         """
         fields = Fields(body, "")
         metadata, name = fields.metadata(), _name(fields)
@@ -64,7 +64,7 @@ class Evals:
     def get(self, eval_id: str) -> EvalRecord:
         """
         Raises:
-            NotFound: there is none.
+            NotFound: it does not exist.
         """
         record = self.store.evals.get(eval_id)
         if record is None:
@@ -84,23 +84,23 @@ class Evals:
         return self.get(eval_id)
 
     def delete(self, eval_id: str) -> None:
-        """Delete an eval with its runs; what is under way for them ends.
+        """Delete an eval with its runs; runs in progress end.
 
         Raises:
-            NotFound: there is none.
+            NotFound: it does not exist.
         """
         if not self.store.evals.delete(eval_id):
             raise NotFound("eval", eval_id)
 
     def create_run(self, eval_id: str, body: Any) -> RunRecord:
-        """A new run, queued.
+        """Create a queued run.
 
         Args:
             body: The request: `data_source`, and perhaps `name` and `metadata`.
 
         Raises:
-            NotFound: there is no such eval.
-            InvalidRequest: the data source cannot be used.
+            NotFound: the eval does not exist.
+            InvalidRequest: the data source is not valid.
         """
         record = self.get(eval_id)
         fields = Fields(body, "")
@@ -126,10 +126,10 @@ class Evals:
         return self.get_run(eval_id, run_id)
 
     def _check_rows(self, source: DataSource, schema: ItemSchema | None) -> None:
-        """As far as it is known now what the rows are.
+        """Check the rows, if they are known already.
 
         Raises:
-            InvalidRequest: they cannot be used.
+            InvalidRequest: they are not valid.
         """
         wanted = source.source.get("id", "")
         if source.inline is not None:
@@ -153,7 +153,7 @@ class Evals:
         return run
 
     def cancel_run(self, eval_id: str, run_id: str) -> RunRecord:
-        """End a run; one that has ended stays as it is.
+        """Cancel a run; one that has ended stays unchanged.
 
         Raises:
             NotFound: the eval has no such run.
@@ -162,7 +162,7 @@ class Evals:
         return self.get_run(eval_id, run_id)
 
     def delete_run(self, eval_id: str, run_id: str) -> None:
-        """Delete a run with its items; what is under way for it ends.
+        """Delete a run with its items; a run in progress ends.
 
         Raises:
             NotFound: the eval has no such run.
@@ -177,7 +177,7 @@ def _name(fields: Fields) -> str | None:
 
 
 def item_schema(record: EvalRecord) -> ItemSchema | None:
-    """What the items of an eval must be like; None where it does not say."""
+    """The schema of an eval's items; None without one."""
     config = json.loads(record.data_source_config)
     return ItemSchema(config["schema"]["properties"]["item"]) if config["type"] == "custom" else None
 

@@ -1,4 +1,4 @@
-"""Items of several runs beside each other: the rows of a comparison's table."""
+"""Items of several runs side by side, for the table of a comparison."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PairedItem:
 
     Attributes:
         numbers: Its number in each run.
-        verdicts: Whether it passed in each; None for an error.
+        verdicts: Whether it passed in each run; None for an error.
     """
 
     numbers: tuple[int, ...]
@@ -23,16 +23,16 @@ class PairedItem:
 
     @property
     def flipped(self) -> bool:
-        """Whether another run's verdict differs from the first one's; an error is no verdict."""
+        """Whether any run's verdict differs from the first one's; errors do not count."""
         first, *others = self.verdicts
         return first is not None and any(other is not None and other != first for other in others)
 
 
 def paired_items(store: Store, runs: Sequence[RunRecord], criterion: str = ALL) -> list[PairedItem]:
-    """The items that all of the runs have finished, paired by content, in the first one's order.
+    """The items that all runs have finished, paired by content, in the first run's order.
 
     Args:
-        criterion: The name of the one that gives the verdicts; ALL: whether the item passed.
+        criterion: Name of the criterion whose verdicts are used; ALL: the item's status.
     """
     first, *others = (item_keys(store, run) for run in runs)
     verdicts = [_verdicts(store, run, criterion) for run in runs]

@@ -1,4 +1,4 @@
-"""The data source of a run: which rows it has, and what a model is asked for each."""
+"""Data sources of runs: their rows, and the prompt for a model."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ from graders.spec.wording import missing
 from graders.store import NewItem, Store
 from graders.store.tables.completions import Selection
 
-#: Sources of rows that each type of data source has. "run": the samples of another run (an extension).
+#: Type of a data source -> its sources of rows. "run": the samples of another run (an extension).
 SOURCES = {
     "jsonl": ("file_content", "file_id", "run"),
     "completions": ("file_content", "file_id", "stored_completions"),
     "responses": ("file_content", "file_id", "responses"),
 }
-#: Type of a data source -> the API whose logged requests it reads.
+#: Type of a data source -> the API whose logged requests it uses.
 APIS = {"completions": "chat", "responses": "responses"}
-LINE_BYTES = 32 * 1024**2  # of one row of a file
+#: Of one row of a file.
+LINE_BYTES = 32 * 1024**2
 MOST_ROWS = 1_000_000
 PROBLEMS_SHOWN = 20
-CHUNK = 1000  # rows added to the store in one transaction
+#: Rows added to the store in one transaction.
+CHUNK = 1000
 
 
 class SourceError(Exception):
-    """The rows of a run cannot be read; the run has failed."""
+    """Raised when the rows of a run cannot be read, so that the run fails."""
 
     code = "invalid_data_source"
 
@@ -42,11 +44,11 @@ class DataSource:
 
     Attributes:
         type: "jsonl", "completions" or "responses".
-        source: Its `source`, as it came.
-        prompt: What is asked for each row; None: nothing, rows bring their samples.
-        model: The model that is asked.
-        sampling: Its `sampling_params`, as they came.
-        wire: What the run gives back.
+        source: Its `source`, unchanged.
+        prompt: The prompt for each row; None: rows have their own samples.
+        model: The model to sample from.
+        sampling: Its `sampling_params`, unchanged.
+        wire: The data source in the form of the run's response.
     """
 
     type: str
@@ -58,7 +60,7 @@ class DataSource:
 
     @property
     def inline(self) -> list[Any] | None:
-        """The rows that stand in the request itself."""
+        """The rows in the request itself."""
         content: list[Any] | None = (
             self.source.get("content") if self.source["type"] == "file_content" else None
         )
@@ -96,7 +98,7 @@ def read_source(raw: Any, values: str = "json") -> DataSource:
 
 
 def _selection(kind: str, source: Fields) -> Selection:
-    """Which logged completions a source means."""
+    """The selection of logged completions of a source."""
     metadata = source.get("metadata", dict, "an object") or {}
     return Selection(
         APIS[kind],
@@ -108,7 +110,7 @@ def _selection(kind: str, source: Fields) -> Selection:
 
 
 def row_problems(row: Any, schema: ItemSchema | None) -> Iterator[str]:
-    """What is wrong with a row of the data."""
+    """The problems of a row of the data."""
     if not isinstance(row, dict) or not isinstance(row.get("item"), dict):
         yield "expected an object with an object 'item'"
     elif schema is not None:
@@ -116,7 +118,7 @@ def row_problems(row: Any, schema: ItemSchema | None) -> Iterator[str]:
 
 
 def as_item(row: Mapping[str, Any]) -> NewItem:
-    """A row as the store keeps it."""
+    """A row in the store's form."""
     sample = row.get("sample")
     return new_item(row["item"], None if sample is None else dumps(sample).decode())
 
@@ -124,7 +126,7 @@ def as_item(row: Mapping[str, Any]) -> NewItem:
 def new_item(
     item: Mapping[str, Any], sample: str | None, shown: str | None = None, item_id: str | None = None
 ) -> NewItem:
-    """An item with its hash: equal items have equal ones, whatever the order of their keys."""
+    """An item with its hash, which is equal for equal items in any order of keys."""
     content_hash = sha256(dumps_sorted(item)).hexdigest()
     return NewItem(dumps(item).decode(), content_hash, sample, shown, item_id)
 
@@ -133,7 +135,7 @@ def check_inline(rows: list[Any], schema: ItemSchema | None) -> None:
     """Check the rows of a request.
 
     Raises:
-        InvalidRequest: some are wrong; the message has the first problems of all.
+        InvalidRequest: some are not valid; the message has the first problems.
     """
     param = "data_source.source.content"
     if not rows:
@@ -148,7 +150,7 @@ def check_inline(rows: list[Any], schema: ItemSchema | None) -> None:
 
 
 def load_rows(store: Store, run: int, source: DataSource, schema: ItemSchema | None) -> None:
-    """Bring a run's rows into the store; after a crash it goes on where it was.
+    """Load a run's rows into the store; after a crash it continues.
 
     Raises:
         SourceError: the rows cannot be read.
@@ -169,7 +171,7 @@ def load_rows(store: Store, run: int, source: DataSource, schema: ItemSchema | N
 
 
 def _items(store: Store, source: DataSource, schema: ItemSchema | None) -> Iterator[NewItem]:
-    """The rows of a source, in an order that is the same each time."""
+    """The rows of a source, always in the same order."""
     match source.source["type"]:
         case "file_content":
             return map(as_item, source.source["content"])
@@ -212,7 +214,7 @@ def _file_items(store: Store, file_id: str, schema: ItemSchema | None) -> Iterat
 
 
 def _rows(file: BinaryIO) -> Iterator[tuple[int, Any]]:
-    """Line numbers, and the JSON of each line that is not blank, or why it is none."""
+    """Line number and JSON of each line that is not blank, or the reason why it is not JSON."""
     for number, line in enumerate(iter(lambda: file.readline(LINE_BYTES + 1), b""), 1):
         if len(line) > LINE_BYTES:
             yield number, f"longer than {LINE_BYTES} bytes"

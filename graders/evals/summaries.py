@@ -1,4 +1,4 @@
-"""Evals, runs and comparisons in figures, as the pages show them."""
+"""Statistics of evals, runs and comparisons, for the pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from graders.usage import Usage
 
 
 def rate(passed: int, failed: int) -> list[float] | None:
-    """The part that passed of what got a verdict, and its 95 % interval (Wilson); None where nothing did."""
+    """[pass rate, low, high] with the 95 % Wilson interval; None without a verdict."""
     from graders.stats.estimates import wilson_of_few
 
     n = passed + failed
@@ -23,7 +23,7 @@ def rate(passed: int, failed: int) -> list[float] | None:
 
 
 def eval_summary(record: EvalRecord, runs: Sequence[RunRecord]) -> dict[str, Any]:
-    """An eval and its last runs, the newest first."""
+    """An eval with its last runs, the newest first."""
     return {
         "id": record.id,
         "name": record.name,
@@ -76,7 +76,7 @@ def _counts(run: RunRecord) -> dict[str, Any]:
 
 
 def _cost(one: ModelUsage, config: Config) -> float | None:
-    """None for a model without a price."""
+    """The cost of a model's tokens; None without a price."""
     price = price_of(config, one.model)
     usage = Usage(one.prompt_tokens, one.completion_tokens, one.total_tokens, one.cached_tokens)
     return None if price is None else cost_of(usage, price)
@@ -96,7 +96,7 @@ def item_summary(item: FoundItem) -> dict[str, Any]:
 
 
 def comparison_summary(comparisons: Iterable[RunComparison]) -> list[dict[str, Any]]:
-    """Runs against the same first one. P values are Holm's over all that are shown, as they are read together."""
+    """Comparisons with one first run. P values are adjusted by Holm over all that are shown together."""
     from graders.stats.distributions import holm
 
     found = list(comparisons)

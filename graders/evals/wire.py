@@ -1,4 +1,4 @@
-"""The service's objects as JSON text, spliced from texts that the store has."""
+"""The service's objects as JSON text, spliced from the store's texts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run_text(run: RunRecord, origin: str) -> str:
     """The run object.
 
     Args:
-        origin: What stands before the path of the page that shows it, as `http://127.0.0.1:8321`.
+        origin: The origin of the URL of the run's page, such as `http://127.0.0.1:8321`.
     """
     counts = {"total": run.done, "errored": run.errored, "failed": run.failed, "passed": run.passed}
     begun = run.started_at is not None
@@ -46,7 +46,7 @@ def run_text(run: RunRecord, origin: str) -> str:
 
 
 def usage_by_model(usage: Iterable[ModelUsage]) -> Iterable[dict[str, Any]]:
-    """Tokens of samplers and judges together, an entry a model."""
+    """Tokens of samplers and judges together, an entry for each model."""
     totals: dict[str, dict[str, Any]] = {}
     for one in usage:
         total = totals.setdefault(
@@ -78,7 +78,7 @@ def item_text(item: ItemRecord, run_id: str, eval_id: str) -> str:
 
 _NO_ERROR = {"code": "", "message": ""}
 _NO_USAGE = {"total_tokens": 0, "completion_tokens": 0, "prompt_tokens": 0, "cached_tokens": 0}
-#: What stands where the service sends null and its clients' types have none.
+#: Values in place of nulls that the service sends and its clients' types do not allow.
 _FILLED_RUN = {"model": "", "per_model_usage": [], "per_testing_criteria_results": [], "error": _NO_ERROR}
 _FILLED_SAMPLE = {
     "error": _NO_ERROR,
@@ -94,7 +94,7 @@ _FILLED_SAMPLE = {
 
 
 def without_nulls(text: str) -> str:
-    """A run or an output item for clients whose types take no null."""
+    """A run or an output item for clients whose types allow no null."""
     value = loads(text.encode())
     if value["object"] == "eval.run":
         value = _filled(value, _FILLED_RUN)

@@ -1,10 +1,10 @@
-"""Results where people keep their numbers: each file hands a results file to one library.
+"""Exporters of results files to experiment trackers, one file for each library.
 
     from graders.exporters import export
 
     export("results.jsonl", "mlflow", project="answers")
 
-Nothing here imports such a library before it is asked for. A failed row is sent with its flag and without a number.
+No exporter imports its library before it is used. A failed row is sent with its flag and without a number.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ EXPORTERS = {
 
 
 def export(results: str | Path, to: str, *, project: str | None = None, name: str | None = None) -> str:
-    """Hand a results file to a library, which decides by its own settings where that goes.
+    """Export a results file to a library, whose own settings decide the destination.
 
     Args:
         to: One of EXPORTERS.
         project: The experiment of MLflow, the project of Weights & Biases, the scope of OpenTelemetry's logger.
-        name: Of the run; None: the grader's.
+        name: Name of the run; None: the grader's.
 
     Returns:
-        Where it went, in words.
+        The destination, in words.
 
     Raises:
-        ValueError: there is no such target.
+        ValueError: the target is unknown.
         ImportError: its library is not installed; the message says how to install it.
         ResultsError: the file cannot be read.
     """

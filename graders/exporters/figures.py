@@ -1,4 +1,4 @@
-"""A results file as what trackers take: parameters, and numbers by name."""
+"""Parameters and numbers of a results file, for experiment trackers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from graders.results.read import Header
 from graders.stats.estimates import Estimate
 from graders.stats.figures import Summary
 
-#: Beside letters and digits, what MLflow takes in a name of a number; the others take more.
+#: Characters that MLflow allows in a metric's name, beside letters and digits; the others allow more.
 _IN_NAMES = "_./ -"
 
 
 def parameters(header: Header) -> dict[str, Any]:
-    """What says which grader made the numbers, on which data."""
+    """The parameters that identify grader and data."""
     return {
         "grader": header.name,
         "type": header.type,
@@ -25,7 +25,7 @@ def parameters(header: Header) -> dict[str, Any]:
 
 
 def figures(summary: Summary) -> dict[str, float]:
-    """Name -> number, those that exist; means with the ends of their 95 % intervals."""
+    """Name -> number, without NaN; means have the ends of their 95 % intervals."""
     made: dict[str, float] = {
         "rows": summary.rows,
         "scored": summary.scored,

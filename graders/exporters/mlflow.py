@@ -1,6 +1,6 @@
-"""MLflow: one run a results file, with parameters, metrics, the spec, the results and the report as artifacts.
+"""MLflow: a run for a results file, with parameters, metrics, and the spec, results and report as artifacts.
 
-Where it goes is MLflow's to say: MLFLOW_TRACKING_URI, or `mlflow.set_tracking_uri`.
+MLflow's settings give the destination: MLFLOW_TRACKING_URI, or `mlflow.set_tracking_uri`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from graders.results.read import read_results
 
 
 def export(results: str | Path, *, project: str | None = None, name: str | None = None) -> str:
-    """See `graders.exporters.export`. Inside of an active run the new one is nested."""
+    """See `graders.exporters.export`. Inside an active run the new one is nested."""
     header = read_results(results).header
     report = make_report(results)
     if project:

@@ -4,7 +4,7 @@ By the semantic conventions for generative AI (events): `gen_ai.evaluation.name`
 `.explanation`, `gen_ai.response.id`, and `error.type` in place of a score where the row failed. A data row's
 `trace_id` and `span_id` (hex) make the event a child of the operation that was graded.
 
-Where events go is the SDK's to say: the logger provider that the program set, else OTLP over HTTP to
+The SDK's settings give the destination: the logger provider of the program, else OTLP over HTTP to
 OTEL_EXPORTER_OTLP_ENDPOINT.
 """
 
@@ -84,14 +84,14 @@ def _evaluations(
 
 
 def _explanation(row: ResultRow) -> str:
-    """What went wrong, else what the judge said; "" of a grader that says nothing."""
+    """The row's errors, else the judge's answer; "" without either."""
     judge = row.provenance.get("judge")
     said = judge.get("text") if isinstance(judge, Mapping) else None
     return ("; ".join(row.errors) or (said if isinstance(said, str) else ""))[:EXPLAINED_MAX]
 
 
 def _operation(row: Mapping[str, Any]) -> Any:
-    """The context of the span that a data row names; None when it names none."""
+    """The context of the span in a data row's `trace_id` and `span_id`; None without them."""
     try:
         trace_id, span_id = int(row["trace_id"], 16), int(row["span_id"], 16)
     except (KeyError, TypeError, ValueError):

@@ -1,6 +1,6 @@
-"""Weights & Biases: one run a results file, with config, numbers, a table of rows and the results as an artifact.
+"""Weights & Biases: a run for a results file, with config, numbers, a table of rows and the results as an artifact.
 
-Where it goes is wandb's to say: WANDB_MODE=offline keeps it in a folder until `wandb sync`.
+wandb's settings give the destination: WANDB_MODE=offline keeps it in a folder until `wandb sync`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from graders.results.read import ResultRow, read_results
 from graders.stats.gather import gather
 from graders.stats.summary import summarise
 
-#: Rows of the table, from the first on: wandb shows no more of one. The artifact has them all.
+#: Rows of the table, the most that wandb shows of one. The artifact has all rows.
 TABLE_ROWS = 10_000
 _COLUMNS = ("id", "reward", "ok", "flags", "errors", "output")
 
 
 def export(results: str | Path, *, project: str | None = None, name: str | None = None) -> str:
-    """See `graders.exporters.export`. Inside of an active run the numbers go to that one."""
+    """See `graders.exporters.export`. Inside an active run the numbers are added to it."""
     header, rows = read_results(results)
     summary = summarise(gather(results))
     keys = tuple(sub.key for sub in summary.subs)

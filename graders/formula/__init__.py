@@ -1,8 +1,8 @@
 """The formula of `multi.calculate_output`: floats, + - * / ^, parentheses and a few functions.
 
-A precedence parser of ours reads the text; user text is never handed to an evaluator. What comes out is compiled
-once from the parser's own nodes. `^` is right-associative and binds tighter than unary minus: 2^3^2 = 512,
--2^2 = -4. Bounds on length and depth make compiling and evaluating cheap for every text.
+Our own precedence parser reads the text; user text never reaches an evaluator. The parser's nodes are compiled once to
+a Python function. `^` is right-associative and binds tighter than unary minus: 2^3^2 = 512, -2^2 = -4. Bounds on
+length and depth make compiling and evaluating cheap for every text.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Formula:
     Attributes:
         text: As written.
         names: The variables it may use, in the order in which `value` takes their scores.
-        used: Those it does use.
+        used: The variables that it uses.
         tree: The parsed form, for analysis.
     """
 
@@ -58,7 +58,7 @@ class Formula:
         """The formula's value for one score a name.
 
         Raises:
-            FormulaError: division by zero, overflow, a root or logarithm that is not real, or a result that is
+            FormulaError: a division by zero, an overflow, a root or logarithm that is not real, or a result that is
                 not finite.
         """
         try:
@@ -72,7 +72,7 @@ class Formula:
         return value
 
     def steps(self, scores: Sequence[float]) -> Iterator[tuple[str, float]]:
-        """Each part that is worked out, as text, and its value; what is inside of a part comes before it.
+        """Each part of the formula as text, with its value; inner parts come before the outer ones.
 
         Raises:
             FormulaError: at the part that has no value.
@@ -86,7 +86,7 @@ class Formula:
 
 
 def _compile(tree: Node, n_names: int) -> Callable[..., float]:
-    """A function of n_names floats. Built from nodes, so no text of the user's reaches Python's parser."""
+    """A function of n_names floats, built from nodes, so that no user text reaches Python's parser."""
     arguments = [ast.arg(f"_{index}") for index in range(n_names)]
     signature = ast.arguments(
         posonlyargs=[], args=arguments, kwonlyargs=[], kw_defaults=[], defaults=[], vararg=None, kwarg=None
@@ -114,7 +114,7 @@ def _emit(node: Node) -> ast.expr:
 
 
 def _parts(node: Node) -> Iterator[Node]:
-    """The operations and calls of a node, the innermost first, and last the node itself."""
+    """The operations and calls of a node, the innermost first, the node itself last."""
     if node[0] in ("number", "name"):
         return
     for inner in node[2] if node[0] == "call" else node[1:]:
@@ -122,13 +122,13 @@ def _parts(node: Node) -> Iterator[Node]:
     yield node
 
 
-#: Operation -> how strongly it binds; numbers, names and calls bind most.
+#: Operation -> precedence; numbers, names and calls bind most tightly.
 _STRENGTH = {**PRECEDENCE, "neg": SIGN_PRECEDENCE, "^": SIGN_PRECEDENCE + 1}
 _OPERAND = SIGN_PRECEDENCE + 2
 
 
 def _text(node: Node, names: Sequence[str], weakest: int = 0) -> str:
-    """A node as text; in parentheses when it binds more weakly than what stands around it allows."""
+    """A node as text, in parentheses when its precedence is below `weakest`."""
     kind = node[0]
     strength = _STRENGTH.get(kind, _OPERAND)
     if kind == "number":

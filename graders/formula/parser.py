@@ -1,4 +1,4 @@
-"""The text of a formula, read into a tree: a precedence parser with bounds on length, terms and depth."""
+"""A precedence parser for formulas, with bounds on length, terms and depth."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-MAX_CHARS = 10_000  # far beyond any formula seen; bounds the work of compiling
-MAX_TERMS = 250  # numbers and names; also bounds how deep a chain of operators nests
-MAX_DEPTH = 60  # of parentheses, signs and powers
+#: Characters of a formula: far beyond any real one, and a bound on the work of compiling.
+MAX_CHARS = 10_000
+#: Numbers and names; also a bound on the nesting of a chain of operators.
+MAX_TERMS = 250
+#: Nesting of parentheses, signs and powers.
+MAX_DEPTH = 60
 #: A parsed formula: ("number", 1.0), ("name", 0), ("neg", x), ("+", x, y), ("call", "min", (x, y)).
 Node: TypeAlias = tuple[Any, ...]
 
@@ -39,7 +42,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., float], int, int | None]] = {
     "ceil": (_ceil, 1, 1),
     "exp": (math.exp, 1, 1),
     "sqrt": (math.sqrt, 1, 1),
-    "log": (math.log, 1, 1),  # natural
+    # the natural logarithm
+    "log": (math.log, 1, 1),
 }
 PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2}
 SIGN_PRECEDENCE = 3
@@ -49,11 +53,11 @@ _WORD = re.compile(r"[^\W\d]\w*")
 
 
 class FormulaSyntax(ValueError):
-    """The text is not a formula.
+    """Raised for a text that is not a formula.
 
     Attributes:
-        position: The 0-based character that it was noticed at.
-        unknown: The name that is neither a grader's nor a function's; "" when that is not the mistake.
+        position: 0-based index of the character at which parsing failed.
+        unknown: The name that is neither a grader's nor a function's; "" for other mistakes.
     """
 
     def __init__(self, message: str, position: int, unknown: str = "") -> None:
@@ -63,7 +67,7 @@ class FormulaSyntax(ValueError):
 
 
 class Parser:
-    """Precedence climbing over the text; positions are kept for messages."""
+    """A precedence-climbing parser that keeps its position for messages."""
 
     def __init__(self, text: str, names: tuple[str, ...]) -> None:
         if len(text) > MAX_CHARS:
@@ -162,7 +166,7 @@ class Parser:
         raise self.unexpected("a number, a grader's key, a function or '('")
 
     def glued(self, end: int) -> bool:
-        """Whether a word goes on at `end`, so that what ends there is only part of it."""
+        """Whether the word continues at `end`, so that a match ending there is only a part of it."""
         return bool(re.match(r"\w", self.text[end : end + 1]))
 
     def call(self, function: str, start: int, depth: int) -> Node:

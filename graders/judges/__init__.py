@@ -1,1 +1,1 @@
-"""Judges: verdicts from a model behind an endpoint, recorded, scripted or called in process."""
+"""Judges: clients for verdicts of models behind endpoints, recorded, scripted or in process."""

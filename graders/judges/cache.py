@@ -1,4 +1,4 @@
-"""Verdicts kept in a SQLite file: what was asked in, a valid answer out. No keys, no headers, no pickle."""
+"""A cache of valid verdicts in a SQLite file, by question. It holds no API keys, no headers and no pickles."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from graders.judges.quality import grid_of
 from graders.judges.request import RequestForm, body_of
 from graders.usage import Usage
 
-#: Part of every key: a change of what is stored makes old entries invisible.
+#: Part of every key, so that a change of the stored form invalidates old entries.
 SCHEMA_VERSION = 2
-#: How long another process's write is waited for.
+#: Seconds to wait for another process's write.
 BUSY_S = 5.0
-# Of one statement's own work. A look-up by key takes microseconds; a file from elsewhere can make one endless.
+#: Seconds of one statement. A look-up by key takes microseconds, but a foreign file can make it endless.
 STATEMENT_S = 1.0
-#: Steps of SQLite's machine between looks at the clock, some 0.1 ms.
+#: Steps of SQLite's virtual machine between looks at the clock, some 0.1 ms.
 STEPS = 10_000
 
 
 def cache_key(ask: ModelAsk, url: str, route: Route, vote: int) -> str:
     """sha256 of the canonical request.
 
-    The request is taken as it would be sent to a server that can do everything, so that what a server was found to
-    lack does not change the key. An image's URL is part of it, what lies behind the URL is not.
+    The request is the one for a server with all capabilities, so that missing ones do not change the key. An image's
+    URL is part of it, the image behind the URL is not.
 
     Raises:
-        NotSendable: the route's API cannot carry the question.
+        NotSendable: the route's API has no form for the question.
     """
     body = body_of(
         ask, route, RequestForm(grid=grid_of(ask.verdict) if route.expected_score != "off" else ())
@@ -45,17 +45,17 @@ def cache_key(ask: ModelAsk, url: str, route: Route, vote: int) -> str:
 
 
 class Cache:
-    """A SQLite file, safe for several processes. Opened by the first use, and again after `close`."""
+    """A cache in a SQLite file, safe for several processes. Opened at the first use, and again after `close`."""
 
     def __init__(self, path: str | Path) -> None:
         """
         Raises:
-            ConfigError: the path cannot be such a file.
+            ConfigError: there cannot be a file at the path.
         """
         self._path = path
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
-        # when a statement is given up
+        # the time at which the present statement is interrupted
         self._until = 0.0
         self._of_parents: list[sqlite3.Connection | None] = []
         try:
@@ -66,7 +66,7 @@ class Cache:
     def _open(self) -> sqlite3.Connection:
         if self._db is None:
             db = sqlite3.connect(self._path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
-            # the file may come from somebody else
+            # the file may come from an untrusted source
             db.execute("PRAGMA trusted_schema=OFF")
             self._until = time.monotonic() + STATEMENT_S
             db.set_progress_handler(self._is_too_long, STEPS)
@@ -88,7 +88,7 @@ class Cache:
         return time.monotonic() > self._until
 
     def get(self, key: str, ask: ModelAsk) -> ModelReply | None:
-        """The kept verdict, checked again; None when there is none that is still valid."""
+        """The cached verdict, validated again; None when there is no valid one."""
         try:
             with self._lock:
                 row = self._statement("SELECT reply FROM verdicts WHERE key = ?", (key,)).fetchone()
@@ -102,12 +102,12 @@ class Cache:
         except sqlite3.Error as error:
             self._warn(error)
         except (ValueError, KeyError, TypeError, OverflowError):
-            # not ours, or an older form
+            # a foreign entry, or one of an older form
             pass
         return None
 
     def put(self, key: str, reply: ModelReply) -> None:
-        """Keep a verdict. A file that cannot be written costs a warning, never the verdict."""
+        """Store a verdict. If the file cannot be written, a warning is issued and the verdict still counts."""
         kept = json.dumps(asdict(reply))
         try:
             with self._lock:
@@ -121,7 +121,7 @@ class Cache:
         )
 
     def forked(self) -> None:
-        """In a forked child: SQLite's connections may not be carried over, nor closed there."""
+        """Drop the connection in a forked child, where SQLite allows neither using nor closing it."""
         self._of_parents.append(self._db)
         self._lock, self._db = threading.Lock(), None
 

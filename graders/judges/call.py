@@ -1,4 +1,4 @@
-"""One question to a judge: what is sent, and the one valid verdict in what comes back."""
+"""One question to a judge: its request body, and the one valid verdict in the response."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from graders.judges.request import RequestForm, body_of, mode_of, not_applied
 from graders.usage import Usage
 from graders.verdict import Ambiguous, parse_error
 
-#: Further questions after an answer that is no verdict, where the schema is known to work.
+#: Repeated questions after an answer without a verdict, where the schema is known to work.
 REASKS = 1
-#: Groq's code for an answer that did not have the form: the model's doing, not the request's.
+#: Groq's code for a malformed answer, an error of the model and not of the request.
 _NO_VERDICT_CODE = "json_validate_failed"
 
 
 class JudgeCall(EndpointCall[Completion, ModelReply]):
-    """One verdict, with the attempts that it takes."""
+    """One request for a verdict, with its attempts."""
 
     def __init__(self, endpoint: Endpoint, ask: ModelAsk, deadline: float) -> None:
         super().__init__(endpoint, deadline)
@@ -38,7 +38,7 @@ class JudgeCall(EndpointCall[Completion, ModelReply]):
         self._form = self._current_form()
 
     def _current_form(self) -> RequestForm:
-        """The form that the endpoint is known to accept now."""
+        """The form that the endpoint accepts, by its present capabilities."""
         capabilities, route = self.endpoint.capabilities, self.endpoint.route
         mode = STRUCTURED_MODES[capabilities.mode]
         grid: tuple[int, ...] = ()
@@ -100,7 +100,7 @@ class JudgeCall(EndpointCall[Completion, ModelReply]):
         return ModelReply(verdict, parsed.text, model, self.usage, provenance, self.seconds)
 
     def _check_limit(self, parsed: Completion, body: Mapping[str, Any]) -> None:
-        """A limit that the server ignored goes out under its older name from now on."""
+        """If the server ignored the token limit, use the limit's older name from now on."""
         limit, used = body.get("max_completion_tokens"), parsed.usage.completion_tokens
         if limit and used is not None and used > limit:
             self.endpoint.capabilities.refuse("max_completion_tokens")
@@ -108,11 +108,11 @@ class JudgeCall(EndpointCall[Completion, ModelReply]):
     def _verdict(self, parsed: Completion) -> float | str:
         """
         Raises:
-            Retry: there is none, and asking once more is worthwhile.
-            ModelParseError: there is none.
+            Retry: there is no verdict, and a repeated question may help.
+            ModelParseError: there is no verdict.
         """
         form, cut = self._form, parsed.finish_reason in ("length", "incomplete", "failed", "cancelled")
-        # of a text that was cut only the whole can be a verdict: what is missing could have been another one
+        # a truncated text is a verdict only as a whole: the missing part could have been another verdict
         tolerant = form.mode != "json_schema" and not cut
         try:
             return read_verdict(parsed.text, self._ask.verdict, key=form.key, tolerant=tolerant)
@@ -125,7 +125,7 @@ class JudgeCall(EndpointCall[Completion, ModelReply]):
                     f"{failure}; {parsed.elsewhere}: let the server put the answer into `content` (a reasoning or "
                     "tool-call parser may take it away), or allow more tokens"
                 )
-            # an empty text is no sign that the server ignores the schema
+            # an empty text does not show that the server ignores the schema
             again = self._miss("the judge's answer was no verdict", counts=bool(parsed.text.strip()))
             raise (again or failure) from None
 
@@ -139,7 +139,7 @@ class JudgeCall(EndpointCall[Completion, ModelReply]):
         )
 
     def _miss(self, trouble: str, *, counts: bool = True) -> Retry | None:
-        """Record an answer that is no verdict; a Retry when asking once more is worthwhile."""
+        """Record an answer without a verdict. Returns a Retry when a repeated question may help."""
         if self.is_last_try:
             return None
         capabilities, mode = self.endpoint.capabilities, STRUCTURED_MODES.index(self._form.mode)
@@ -152,7 +152,7 @@ class JudgeCall(EndpointCall[Completion, ModelReply]):
         return None
 
     def _expected(self, sampled: float, parsed: Completion, provenance: dict[str, Any]) -> float:
-        """The mean over what the judge might have said, where the log-probabilities say it."""
+        """The expected score, where the log-probabilities give it; else the sampled one."""
         form = self._form
         found = expected_score(parsed.text, parsed.logprobs, form.grid, form.key) if form.grid else None
         if found is not None:
@@ -166,7 +166,7 @@ class JudgeCall(EndpointCall[Completion, ModelReply]):
         return sampled
 
     def _why_none(self) -> str:
-        """Why there is no expected score."""
+        """The reason why there is no expected score."""
         if self._form.grid:
             return "gave no usable log-probabilities"
         if grid_of(self._ask.verdict):
@@ -176,6 +176,6 @@ class JudgeCall(EndpointCall[Completion, ModelReply]):
 
 
 def _made_up_key(ask: ModelAsk) -> str:
-    """A name for the result that no sample can know, and that is the same for equal questions."""
+    """A key for the result that no sample can guess, the same for equal questions."""
     texts = repr((ask.messages, ask.verdict)).encode("utf-8", "backslashreplace")
     return f"result_{hashlib.sha256(texts).hexdigest()[:8]}"

@@ -1,4 +1,4 @@
-"""Judges in the user's own process: any function, or an openai client.
+"""Judges in the user's process: any function, or an openai client.
 
 Both become the transport of an ordinary Client, so that validation, retries, votes, cache and limits stay the same.
 """
@@ -18,7 +18,7 @@ from graders.endpoints.contract import Reply, Transport
 from graders.errors import GradeError, ModelServerError
 from graders.judges.client import Client
 
-#: Calls of a plain function under way at once, each on a thread, where no setting says otherwise.
+#: Concurrent calls of a plain function, each on a thread, unless a setting says otherwise.
 MOST_THREADS = 32
 
 
@@ -26,22 +26,22 @@ def from_callable(function: Callable[[dict[str, Any]], Any], **settings: Any) ->
     """A judge that is a function.
 
     Args:
-        function: Gets the request's body as /chat/completions takes it (model, messages, response_format, ...) and
-            gives the answer's text, a number, a dict with `result`, or a completion (a dict, or an object with
-            model_dump()). Plain functions run on threads. ConnectionError and TimeoutError are tried again; any
-            other exception is model_grader_server_error.
+        function: Gets the body of a request to /chat/completions (model, messages, response_format, ...) and returns
+            the answer's text, a number, a dict with `result`, or a completion (a dict, or an object with model_dump()).
+            Plain functions run on threads. ConnectionError and TimeoutError are retried; any other exception becomes
+            model_grader_server_error.
         settings: Keys of [judge], such as votes=3 or max_in_flight=4.
     """
     return _client("callable", _Call, function, settings)
 
 
 def from_openai(client: Any, *, api: str = "chat", **settings: Any) -> Client:
-    """A judge behind an openai client (OpenAI, AsyncOpenAI, their Azure kin, or what has the same methods).
+    """A judge behind an openai client (OpenAI, AsyncOpenAI, their Azure versions, or objects with the same methods).
 
-    Its own retries are switched off: two layers of them multiply.
+    The client's own retries are switched off, since two layers of retries multiply.
 
     Args:
-        client: An asynchronous one is used on another event loop than yours: give it one of its own.
+        client: The client. An asynchronous one is used on another event loop than the caller's: pass one of its own.
         api: "chat" uses client.chat.completions.create, "responses" client.responses.create.
         settings: Keys of [judge].
     """
@@ -52,7 +52,7 @@ def from_openai(client: Any, *, api: str = "chat", **settings: Any) -> Client:
 
 
 def client_of(judge: Any) -> Client:
-    """Whatever can stand behind a judge: an openai client, or a function.
+    """The judge client for an openai client or a function.
 
     Raises:
         TypeError: it is neither.
@@ -72,7 +72,7 @@ def _client(
     function: Callable[..., Any],
     settings: Mapping[str, Any],
 ) -> Client:
-    # the address is never used: the transport decides where requests go
+    # a placeholder: the transport never uses the address
     endpoint = {"base_url": f"http://{name.replace(' ', '-')}.invalid"}
     if not inspect.iscoroutinefunction(function):
         settings = {"max_in_flight": MOST_THREADS, **settings}
@@ -81,7 +81,7 @@ def _client(
 
 
 class _Caller:
-    """Calls what is not ours: async functions on the loop, others on threads, as many as may be in flight."""
+    """Calls the user's function: an async one on the loop, others on threads, as many as may be in flight."""
 
     def __init__(self, function: Callable[..., Any], most: int) -> None:
         self._function = function
@@ -91,7 +91,7 @@ class _Caller:
     async def __call__(self, *args: Any, **named: Any) -> Any:
         if inspect.iscoroutinefunction(self._function):
             return await self._function(*args, **named)
-        # not asyncio's own: that has few, and a call waiting for one would time out
+        # not asyncio's own pool, which has few threads, so that waiting calls would time out
         if self._threads is None:
             self._threads = ThreadPoolExecutor(self._most, thread_name_prefix="graders-judge")
         call = partial(self._function, *args, **named)
@@ -105,7 +105,7 @@ class _Caller:
 
 
 class _Call:
-    """A function as a transport."""
+    """A transport around a function."""
 
     def __init__(self, function: _Caller) -> None:
         self._function = function
@@ -115,7 +115,7 @@ class _Call:
             async with asyncio.timeout(timeout_s):
                 answer = await self._function(json.loads(body))
         except (GradeError, OSError):
-            # TimeoutError is an OSError
+            # TimeoutError is a subclass
             raise
         except Exception as error:
             raise ModelServerError(f"the judge function raised {type(error).__name__}: {error}") from error
@@ -126,7 +126,7 @@ class _Call:
 
 
 def _body(answer: Any) -> Any:
-    """A completion as it is; anything less as the answer of one."""
+    """The body of a response: a completion unchanged, any other value as the answer of one."""
     if hasattr(answer, "model_dump"):
         answer = answer.model_dump()
     if isinstance(answer, Mapping) and ("choices" in answer or "error" in answer):
@@ -138,7 +138,7 @@ def _body(answer: Any) -> Any:
 
 
 class _Sdk:
-    """A create method as a transport."""
+    """A transport around an openai client's create method."""
 
     def __init__(self, create: _Caller) -> None:
         self._create = create
@@ -151,18 +151,18 @@ class _Sdk:
             raise
         except Exception as error:
             return _failed(error)
-        # the openai client returns an HTML page as a str
+        # the openai client returns an HTML error page as a str
         if not hasattr(answer, "model_dump"):
             return Reply(200, {}, str(answer).encode())
         return Reply(200, {}, json.dumps(answer.model_dump(warnings=False), default=str).encode())
 
     async def aclose(self) -> None:
-        # the client itself is its owner's
+        # the client belongs to the caller and is not closed
         self._create.close()
 
 
 def _failed(error: Exception) -> Reply:
-    """The response behind an SDK's exception. Read by attribute: every SDK of this family names them alike."""
+    """The response for an SDK's exception, read by attributes, which all SDKs of this family share."""
     status, response = getattr(error, "status_code", None), getattr(error, "response", None)
     if isinstance(status, int):
         headers = {str(k).lower(): str(v) for k, v in dict(getattr(response, "headers", {})).items()}

@@ -1,11 +1,11 @@
-"""The judge client: one question in, one valid verdict or one GradeError out.
+"""The judge client: one valid verdict for a question, or a GradeError.
 
-    Client.answer     votes, then for each: cache, equal questions in flight
-    JudgeCall.answer  attempts within a deadline; what the server lacks is learned and remembered
+    Client.answer     votes, and for each: cache, equal questions in flight
+    JudgeCall.answer  attempts within a deadline; missing capabilities are learned and remembered
     Transport.post    one HTTP exchange
 
-Statuses lie, parameters vanish and schemas are ignored with 200 (docs/models.md says who does what), so what to do
-is decided from what came back, and every answer is validated here whatever the server promised.
+Servers return wrong statuses, drop parameters and ignore schemas with a 200 (docs/models.md lists them), so decisions
+depend on the actual response, and every answer is validated here regardless of the server's promises.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """Answers judges' questions as the configuration says. Used on one event loop.
+    """A ModelClient for the configured endpoints. Used on one event loop.
 
     Attributes:
-        endpoints: Where the questions go, to be shared with others who ask there.
+        endpoints: The endpoints, which other clients may share.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class Client:
     ) -> None:
         """
         Args:
-            config: Where names go.
+            config: The routes of model names.
             cache: A file for verdicts, or None.
             transport, token, max_calls, max_cost: See Endpoints.
-            clock, sleep, jitter: Time and chance, so that tests need neither.
+            clock, sleep, jitter: Clock and randomness, which tests replace.
         """
         self.config = config
         self.endpoints = Endpoints(
@@ -105,7 +105,7 @@ class Client:
             return error
 
     async def _vote(self, ask: ModelAsk, endpoint: Endpoint, deadline: float, vote: int) -> ModelReply:
-        """From the cache, else asked; where a cache is used, equal questions in flight are asked once."""
+        """A verdict from the cache, else from the judge; with a cache, equal questions in flight are asked once."""
         if self._cache is None:
             return await JudgeCall(endpoint, ask, deadline).answer()
         try:
@@ -127,7 +127,7 @@ class Client:
                     "the deadline passed before the same question, already asked, had an answer"
                 ) from None
             except OutOfTime:
-                # the one who asked gave up, this one need not
+                # the caller that asked gave up; this one still wants the answer
                 continue
             except GradeError as error:
                 endpoint.totals.merged += 1
@@ -138,7 +138,7 @@ class Client:
     async def _ask_as_leader(
         self, key: str, ask: ModelAsk, endpoint: Endpoint, deadline: float, cache: Cache
     ) -> ModelReply:
-        """Ask for everybody who has the same question meanwhile."""
+        """Ask, and share the answer with callers that have the same question meanwhile."""
         mine: asyncio.Future[ModelReply] = asyncio.get_running_loop().create_future()
         self._in_flight[key] = mine
         try:
@@ -146,7 +146,7 @@ class Client:
         except BaseException as error:
             shared = error if isinstance(error, GradeError) else OutOfTime("the first to ask gave up")
             mine.set_exception(shared)
-            # where no other call waits, asyncio would report it as never retrieved
+            # retrieved, since asyncio reports an exception that no call retrieves
             mine.exception()
             raise
         finally:
@@ -156,7 +156,7 @@ class Client:
         return reply
 
     def _forked(self) -> None:
-        """In a forked child: what waits on the parent's loop is not to be touched."""
+        """Drop the questions in flight in a forked child, where they belong to the parent's loop."""
         self._of_parents.append(self._in_flight)
         self._in_flight = {}
         self._pid = os.getpid()
@@ -182,12 +182,12 @@ def connect(
     recording: str | None = None,
     **settings: Any,
 ) -> Client | Recorded:
-    """The client for a configuration; nothing is opened before the first question.
+    """The client for a configuration; it opens nothing before the first question.
 
     Args:
-        config: From load_config, or its tables; None: what load_config() finds.
-        recording: A file of verdicts to answer from; what is missing in it is asked and added.
-        settings: Keys of [judge], such as votes=3: they hold for every model.
+        config: A Config, or its tables; None: the result of load_config().
+        recording: A file of recorded verdicts; missing ones are requested and added.
+        settings: Keys of [judge], such as votes=3, for every model.
         cache, transport, token, max_calls, max_cost: See Client.
 
     Raises:

@@ -8,14 +8,14 @@ from graders.ask import ModelAsk, ModelReply
 
 
 class ModelClient(Protocol):
-    """Answers questions to judges. Called on one event loop, many at a time."""
+    """A client for judges' verdicts. Called on one event loop, concurrently."""
 
     async def answer(self, ask: ModelAsk, *, deadline: float | None = None) -> ModelReply:
         """A valid verdict.
 
         Args:
-            ask: The question. `ask.verdict.read` says what is valid.
-            deadline: time.monotonic() seconds after which the answer is of no use.
+            ask: The question. `ask.verdict.read` defines valid verdicts.
+            deadline: time.monotonic() seconds after which the answer is no longer needed.
 
         Raises:
             GradeError: ModelServerError, ModelStop, ModelRefusal or ModelParseError; `usage`, `model` and

@@ -1,4 +1,4 @@
-"""One tiny question to a judge, and one with a tiny image: does it answer, in which form, and does it see?"""
+"""Probes a judge with a small question, and with a small image, to find out how it answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from graders.verdict import Verdict
 TIMEOUT_S = 60.0
 COLOURS = {"red": (220, 30, 30), "green": (30, 170, 60), "blue": (40, 70, 220), "yellow": (240, 220, 40)}
 NO_IMAGE = "no image"
-#: Pixels; some models refuse less than 28.
+#: Pixels of a side of the test image; some models refuse less than 28.
 IMAGE_SIDE = 64
 
 
@@ -31,15 +31,15 @@ class Probe:
     """The result of a probe.
 
     Attributes:
-        ok: The judge gave a valid verdict (whether a sensible one is in `message`).
-        url: Where the question went.
-        message: One sentence for people.
+        ok: Whether the verdict was valid (`message` says whether it was also right).
+        url: The URL of the request.
+        message: The result in one sentence.
         sampled_model: The model the server says it used.
-        structured: The rung of structured output that worked, "" when none did.
-        latency_s: Of the whole question, negotiation included.
-        sees_images: Named the colour of a test image; None when not asked. False is also what a server gets that
-            drops images silently.
-        image_message: One sentence on that.
+        structured: The mode of structured output that worked, "" when none did.
+        latency_s: Seconds of the whole question, capability negotiation included.
+        sees_images: Whether it named the colour of a test image; None when not asked. Also False for a server that
+            silently drops images.
+        image_message: The result of the image question in one sentence.
     """
 
     ok: bool
@@ -56,9 +56,9 @@ class Probe:
 def probe(
     config: Config, model: str, image: bool = False, *, timeout_s: float = TIMEOUT_S, **client: Any
 ) -> Probe:
-    """Ask the judge behind a model name one question of a few tokens, and with `image` one more about a picture.
+    """Ask the judge behind a model name one question of a few tokens, and with `image` one more about an image.
 
-    Never raises for what the judge does.
+    Never raises for failures of the judge.
 
     Args:
         client: Further arguments of Client, such as `token`.
@@ -77,9 +77,16 @@ async def _probe(config: Config, model: str, image: bool, timeout_s: float, more
             return Probe(False, url, f"{error.flag}: {error}", latency_s=time.monotonic() - started)
         sees, seen = await _look(client, model, timeout_s) if image else (None, "")
         return Probe(
-            True, url, _described(reply), reply.model, reply.provenance["structured"], time.monotonic() - started,
-            reply.usage, sees, seen,
-        )  # fmt: skip
+            True,
+            url,
+            _described(reply),
+            reply.model,
+            reply.provenance["structured"],
+            time.monotonic() - started,
+            reply.usage,
+            sees,
+            seen,
+        )
     finally:
         await client.aclose()
 
@@ -119,7 +126,7 @@ async def _look(client: Client, model: str, timeout_s: float) -> tuple[bool, str
 def png(red: int, green: int, blue: int) -> str:
     """A square of one colour as a data URL."""
     row = b"\0" + bytes((red, green, blue)) * IMAGE_SIDE
-    # 8 bits, RGB
+    # 8-bit RGB
     header = struct.pack(">IIBBBBB", IMAGE_SIDE, IMAGE_SIDE, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(row * IMAGE_SIDE)), (b"IEND", b""))
     data = b"\x89PNG\r\n\x1a\n" + b"".join(

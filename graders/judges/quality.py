@@ -1,4 +1,4 @@
-"""One verdict from several answers, or from a distribution of tokens. All off unless configured, all named in the result."""
+"""Verdicts by vote, and expected scores from token probabilities. Off unless configured; recorded in provenance."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from graders.errors import GradeError, ModelParseError, ModelStop
 from graders.usage import Usage
 from graders.verdict import Verdict
 
-#: Whole numbers 0..9: the ones that every tokenizer has as a single token ("10" is often two).
+#: Number of whole numbers 0..9, which every tokenizer has as single tokens ("10" is often two).
 MOST_GRID = 10
 
 
 def decide(answers: Sequence[ModelReply | GradeError]) -> ModelReply:
-    """The median number, or the label with most votes, of several answers to one question.
+    """The median score, or the label with the most votes, of several answers to one question.
 
     Raises:
-        GradeError: a ModelStop among them; half of the votes or more failed (the first failure); two labels lead
-            with equally many.
+        GradeError: one answer is a ModelStop; at least half of the votes failed (the first failure is raised); two
+            labels tie for the most votes.
     """
     votes = [answer for answer in answers if isinstance(answer, ModelReply)]
     failures = [answer for answer in answers if isinstance(answer, GradeError)]
@@ -58,13 +58,13 @@ def decide(answers: Sequence[ModelReply | GradeError]) -> ModelReply:
 
 
 def _number(values: Sequence[float | str]) -> tuple[float, float]:
-    """The median, and how far the votes lie apart."""
+    """The median, and the range of the votes."""
     numbers = [float(value) for value in values]
     return statistics.median(numbers), max(numbers) - min(numbers)
 
 
 def _label(values: Sequence[float | str]) -> tuple[str, float]:
-    """The label with most votes, and the share of votes that went to others."""
+    """The label with the most votes, and the fraction of votes for other labels."""
     (label, most), *others = Counter(map(str, values)).most_common()
     if others and others[0][1] == most:
         raise ModelParseError(f"the judge's votes are split: {', '.join(map(str, values))}")
@@ -72,7 +72,7 @@ def _label(values: Sequence[float | str]) -> tuple[str, float]:
 
 
 def grid_of(verdict: Verdict) -> tuple[int, ...]:
-    """The whole numbers of a score's range, when they are among 0..9; () when there is no such grid."""
+    """The whole numbers of a score's range, if they are within 0..9; else ()."""
     low, high = verdict.range
     if verdict.labels or low != int(low) or high != int(high) or not 0 <= low < high < MOST_GRID:
         return ()
@@ -80,26 +80,28 @@ def grid_of(verdict: Verdict) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """A score as the mean over what the judge might have said.
+class ExpectedScore:
+    """An expected score: the mean over the possible answers of the judge.
 
     Attributes:
         value: The mean of the grid under the token probabilities, normalised over the grid.
-        mass: The grid's probability in all, before that: near 1 when the judge was answering the question.
+        mass: The total probability of the grid before normalising: near 1 if the judge answered the question.
     """
 
     value: float
     mass: float
 
 
-def expected_score(text: str, logprobs: Any, grid: Sequence[int], key: str = "result") -> Expected | None:
-    """The expected score at the token that holds the result; None where the log-probabilities do not say.
+def expected_score(
+    text: str, logprobs: Any, grid: Sequence[int], key: str = "result"
+) -> ExpectedScore | None:
+    """The expected score at the token of the result; None where the log-probabilities do not give it.
 
     Args:
         text: The whole answer.
         logprobs: chat.completion's `choices[0].logprobs.content`.
-        grid: The values that count.
-        key: The result's key. Its last place in the answer counts: reasoning may mention it before.
+        grid: The possible scores.
+        key: The result's key, at its last position in the answer, since reasoning may mention it earlier.
     """
     places = list(re.finditer(rf'"{re.escape(key)}"\s*:\s*(\d)(?!\d|\.)', text))
     if not places or not isinstance(logprobs, list):
@@ -110,18 +112,18 @@ def expected_score(text: str, logprobs: Any, grid: Sequence[int], key: str = "re
         shown = token.get("token") if isinstance(token, dict) else None
         if not isinstance(shown, str):
             return None
-        # a token may be part of a character
+        # a token may be a part of a character, so bytes are compared
         raw = token.get("bytes")
         end += len(raw if isinstance(raw, list) else shown.encode("utf-8", "replace"))
         if end > at:
             if shown.strip() != sampled:
-                # the digit shares its token with other text, or tokens and text do not belong together
+                # the digit shares a token with other text, or the tokens do not match the text
                 return None
             return _expected(token.get("top_logprobs"), grid)
     return None
 
 
-def _expected(top: Any, grid: Sequence[int]) -> Expected | None:
+def _expected(top: Any, grid: Sequence[int]) -> ExpectedScore | None:
     weights = dict.fromkeys(grid, 0.0)
     for candidate in top if isinstance(top, list) else ():
         if not isinstance(candidate, dict):
@@ -134,4 +136,6 @@ def _expected(top: Any, grid: Sequence[int]) -> Expected | None:
     mass = math.fsum(weights.values())
     if not mass:
         return None
-    return Expected(math.fsum(value * weight for value, weight in weights.items()) / mass, min(1.0, mass))
+    return ExpectedScore(
+        math.fsum(value * weight for value, weight in weights.items()) / mass, min(1.0, mass)
+    )

@@ -1,4 +1,4 @@
-"""Reading a judge's answer: one whole object that passes the schema, tolerant where no schema was enforced, never a guess."""
+"""Reads a judge's answer: one complete object that fits the schema; more tolerant where no schema was enforced."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import Any
 from graders.jsontext import decoder
 from graders.verdict import Ambiguous, Verdict
 
-#: A verdict with its steps has thousands of characters; searching more for JSON takes too long.
+#: Characters of an answer that are searched for JSON. A verdict with its steps has some thousands.
 MAX_CHARS = 1_000_000
 
 _THINK = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 _FENCE = "```"
-#: An escape that JSON has, or a backslash that begins none: models write TeX and paths into their steps.
+#: A valid JSON escape, or a lone backslash: models write TeX and paths into their steps.
 _ESCAPE = re.compile(r"""\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\""")
-# How often the length of an answer may be read in search of objects. Most have one or two; an answer of open brackets
-# would have each of them read to its end.
+# Bound on the search for objects, in multiples of the answer's length. Most answers have one or two objects, but in an
+# answer of open brackets each would be read to the end.
 SEARCH_FACTOR = 8
 
 
 def read_verdict(text: str, verdict: Verdict, *, key: str = "result", tolerant: bool = False) -> float | str:
     """The one valid verdict in an answer.
 
-    The answer is one JSON object, alone or in a code fence. Raw line breaks and backslashes that begin no escape may
-    stand in its strings: where the strings end is the same with and without them.
+    The answer is one JSON object, alone or in a code fence. Its strings may contain raw line breaks and backslashes
+    that begin no escape, since these do not change where a string ends.
 
     Args:
         text: The answer.
-        verdict: What is valid.
-        key: The key that holds the result; where no schema is enforced, a name made up for this request, so that
-            a sample's own {"result": 1}, echoed by the judge, is not taken for its verdict.
-        tolerant: Also look behind a <think> block and at objects within prose. All that are valid must agree.
+        verdict: The definition of valid verdicts.
+        key: The key of the result. Where no schema is enforced it is a name made up for the request, so that a sample's
+            own {"result": 1}, echoed by the judge, is not taken as the verdict.
+        tolerant: Whether to also search after a <think> block and for objects within prose. All valid ones must agree.
 
     Raises:
-        Ambiguous: there is none, or two that differ.
+        Ambiguous: there is no verdict, or there are two different ones.
     """
     if not text.strip():
         raise Ambiguous("it is empty")
@@ -67,7 +67,7 @@ def read_verdict(text: str, verdict: Verdict, *, key: str = "result", tolerant: 
 
 
 def _without_fence(text: str) -> str:
-    """The contents of the one code fence that makes up the whole text; any other text as it is."""
+    """The contents of a text that is a single code fence; any other text unchanged."""
     fenced = text.strip()
     if not fenced.startswith(_FENCE) or not fenced.endswith(_FENCE):
         return text
@@ -77,7 +77,7 @@ def _without_fence(text: str) -> str:
 
 
 def _with_valid_escapes(text: str) -> str:
-    """The text with every backslash doubled that begins no escape of JSON's."""
+    """The text with every backslash doubled that does not begin a JSON escape."""
     return (
         _ESCAPE.sub(lambda found: found[0] if len(found[0]) > 1 else "\\\\", text) if "\\" in text else text
     )
@@ -87,7 +87,7 @@ def _read(value: Any, verdict: Verdict, key: str) -> float | str:
     try:
         return verdict.read(_renamed(value, key))
     except OverflowError:
-        # a whole number beyond every float
+        # an integer that is too large for a float
         raise Ambiguous("'result' is too large") from None
 
 
@@ -116,17 +116,17 @@ _DECODER = decoder(object_pairs_hook=_unique, raw_line_breaks=True)
 
 
 def _renamed(value: Any, key: str) -> Any:
-    """The answer with its result under `result`; an object that has another result key has none."""
+    """The answer with the value of `key` under `result`; without that key it has no result."""
     if key == "result" or not isinstance(value, dict):
         return value
     return {("result" if name == key else name): v for name, v in value.items() if name != "result"}
 
 
 def _objects(text: str) -> Iterator[Any]:
-    """Every JSON object in a text that does not lie within another.
+    """Every outermost JSON object in a text.
 
     Raises:
-        Ambiguous: an object has a key twice, or the search would take too long.
+        Ambiguous: an object has a repeated key, or the search would take too long.
     """
     left = SEARCH_FACTOR * len(text)
     at = text.find("{")
@@ -138,11 +138,11 @@ def _objects(text: str) -> Iterator[Any]:
         except Ambiguous:
             raise
         except JSONDecodeError as error:
-            # the error counts the lines in front of its place, a hundred times as fast as JSON is read
+            # the error counts the lines before its position, a hundred times as fast as parsing
             left -= error.pos - at + error.pos // 100
             end = at + 1
         except (ValueError, RecursionError):
-            # read as far as nobody says
+            # the extent of the parsed text is unknown
             left -= len(text) - at
             end = at + 1
         else:

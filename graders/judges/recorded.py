@@ -1,4 +1,4 @@
-"""Judges' answers from a recording; what is missing in it is asked once and added."""
+"""Judges' answers from a recording. A missing answer is requested once and added."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from graders.ask import ModelAsk, ModelReply
-from graders.endpoints.recording import Recording, question_key
+from graders.endpoints.recording import RecordingFile, question_key
 from graders.errors import GradeError, ModelParseError, ModelRefusal, ModelServerError
 from graders.judges.contract import ModelClient
 from graders.usage import Usage
 from graders.verdict import Ambiguous
 
-#: What a judge itself did is recorded; that a server failed is not.
+#: Failures that are recorded: those of the judge, not those of its server.
 _FAILURES: Mapping[str, Callable[[str, str], GradeError]] = {
     "refusal": lambda message, text: ModelRefusal(message),
     "parse_error": ModelParseError,
@@ -26,19 +26,19 @@ class Recorded:
     """A ModelClient that answers from a recording.
 
     Args:
-        path: The file; need not be there yet when there is a client.
-        client: Who is asked what the recording lacks; None: such a question is an error.
+        path: The recording; it need not exist when there is a client.
+        client: The client for questions that the recording lacks; None: such a question is an error.
 
     Attributes:
-        totals: The client's, None without one: what comes from the file costs nothing.
-        endpoints: The client's, to be shared with a sampler.
+        totals: The client's totals, None without a client; recorded answers cost nothing.
+        endpoints: The client's endpoints, which a sampler may share.
 
     Raises:
         ConfigError: the file is not a recording, or is missing while there is no client.
     """
 
     def __init__(self, path: str | Path, client: ModelClient | None = None) -> None:
-        self._recording = Recording(path, may_grow=client is not None)
+        self._recording = RecordingFile(path, may_grow=client is not None)
         self._client = client
         self.totals = getattr(client, "totals", None)
         self.endpoints = getattr(client, "endpoints", None)
@@ -98,5 +98,5 @@ def _replayed(entry: Mapping[str, Any], ask: ModelAsk) -> ModelReply:
         verdict = ask.verdict.read({"result": entry["verdict"]})
         return ModelReply(verdict, entry["text"], entry["model"], usage, {"recorded": True})
     except (TypeError, KeyError, Ambiguous) as error:
-        # edited by hand
+        # a recording that was edited by hand
         raise ModelServerError(f"the recorded answer {entry['key']} cannot be used: {error}") from None

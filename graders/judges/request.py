@@ -1,4 +1,4 @@
-"""A question to a judge as a request body: its messages, its parameters, the form of its answer. Pure functions."""
+"""Request bodies for questions to judges: messages, parameters and the answer's format. Pure functions."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from graders.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class RequestForm:
-    """The form of a request to one server, by its capabilities.
+    """The form of a request that a server accepts.
 
     Attributes:
         mode: One of STRUCTURED_MODES.
         key: The result's key in the answer; "result" under json_schema.
-        refused: Parameters and roles that the server does not take.
-        grid: Ask for one of these whole numbers with its log-probabilities; () asks for the verdict as it is.
+        refused: Parameters and roles that the server refuses.
+        grid: Whole numbers to ask for with log-probabilities; () for the ordinary verdict.
     """
 
     mode: str = "json_schema"
@@ -36,7 +36,7 @@ def body_of(ask: ModelAsk, route: Route, form: RequestForm) -> dict[str, Any]:
     """The request body.
 
     Raises:
-        NotSendable: the API cannot carry what is asked.
+        NotSendable: the API has no form for the question.
     """
     messages = ask.messages
     if form.mode != "json_schema":
@@ -48,7 +48,7 @@ def body_of(ask: ModelAsk, route: Route, form: RequestForm) -> dict[str, Any]:
         body = {
             "model": model,
             "input": fit_roles([_response_message(message) for message in messages], form.refused),
-            # the service keeps them otherwise
+            # the service stores responses by default
             "store": False,
             "stream": False,
             "max_output_tokens": sampling.max_completions_tokens,
@@ -85,9 +85,9 @@ def mode_of(body: Mapping[str, Any]) -> str:
 
 
 def not_applied(ask: ModelAsk, route: Route, refused: frozenset[str]) -> list[str]:
-    """Sampling parameters and roles that the spec sets and this server does not get."""
+    """Sampling parameters and roles of the spec that are not sent, since this server refuses them."""
     missing = refused | ({"seed"} if route.api == "responses" else set())
-    # the limit went out under its older name
+    # the limit was sent under its older name
     if "max_tokens" not in missing:
         missing -= {"max_completion_tokens"}
     limits = ("max_completion_tokens", "max_tokens", "max_output_tokens")
@@ -103,7 +103,7 @@ def not_applied(ask: ModelAsk, route: Route, refused: frozenset[str]) -> list[st
 
 @lru_cache(maxsize=256)
 def _schema(verdict: Verdict, form: RequestForm) -> dict[str, Any]:
-    """The answer's schema, with the result under the form's key. Shared: not to be changed."""
+    """The answer's schema, with the result under the form's key. The returned object is shared: do not change it."""
     schema = verdict.json_schema()
     properties = dict(schema["properties"])
     result = properties.pop("result")
@@ -121,14 +121,14 @@ def _format(verdict: Verdict, form: RequestForm, *, nested: bool) -> dict[str, A
 
 
 def _instruction(verdict: Verdict, form: RequestForm) -> str:
-    """The one text that is added, and only where the server cannot be given the schema."""
+    """The instructions for the answer's form, added only where the server does not accept a schema."""
     schema = json.dumps(_schema(verdict, form), ensure_ascii=False)
     return f"Answer with one JSON object and nothing else. It must match this JSON Schema:\n{schema}"
 
 
 def _chat_message(message: Message) -> dict[str, Any]:
     parts = message.parts
-    # a plain string has the widest support
+    # sent as a plain string, which has the widest support
     if len(parts) == 1 and isinstance(parts[0], TextPart):
         return {"role": message.role, "content": parts[0].text}
     return {"role": message.role, "content": [_chat_part(part) for part in parts]}

@@ -1,4 +1,4 @@
-"""The answers of a scripted judge: responses byte for byte, or made from the request in the API's own form."""
+"""Responses of a scripted judge: given byte by byte, or made from the request in the API's form."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request as it arrived.
+    """One received request.
 
     Attributes:
         at: time.monotonic() of its last byte.
-        path: With the query.
-        headers: Names in lower case.
-        json: The body; {} when there is none.
+        path: The path with the query.
+        headers: The headers, names in lower case.
+        json: The body; {} without one.
     """
 
     at: float
@@ -32,7 +32,7 @@ class Received:
 
     @property
     def texts(self) -> list[str]:
-        """The text of every message, its text parts joined, in order."""
+        """The text of each message, its text parts joined."""
         messages = self.json.get("messages") or self.json.get("input") or []
         contents = [message["content"] for message in messages]
         return [
@@ -46,16 +46,16 @@ class Step:
     """One response.
 
     Attributes:
-        body: Bytes as they are; a dict as JSON.
-        delay_s: Before the first byte.
-        cut_at: Bytes of the body after which the connection ends, whatever content-length promised.
-        stall_at: Bytes of the body after which nothing more comes, with the connection left open.
-        trickle_s: Between pieces of seven bytes of the body.
-        reset: End with a TCP reset; with cut_at after those bytes, else instead of any response.
-        drop: End the connection without a response.
-        close: Say `connection: close` and do it.
-        chunked: Send the body in chunks, without a content-length.
-        raw: Sent as it is, instead of an HTTP response.
+        body: Bytes sent unchanged, or a dict sent as JSON.
+        delay_s: Seconds before the first byte.
+        cut_at: Bytes of the body after which the connection is closed, regardless of content-length.
+        stall_at: Bytes of the body after which sending stops with the connection open.
+        trickle_s: Seconds between pieces of seven bytes of the body.
+        reset: Whether to send a TCP reset: with cut_at after those bytes, else in place of a response.
+        drop: Whether to close the connection without a response.
+        close: Whether to send `connection: close` and close the connection.
+        chunked: Whether to send the body in chunks, without a content-length.
+        raw: Bytes sent in place of an HTTP response.
     """
 
     status: int = 200
@@ -82,7 +82,7 @@ def completion(
     received: Received, content: Any, *, refusal: str | None = None, finish: str = "stop",
     usage: Mapping[str, Any] | None = USAGE, model: str = "", logprobs: Any = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """The body of an answer, in the form of the API that was asked: /responses or /chat/completions."""
+    """The body of an answer in the form of the requested API: /responses or /chat/completions."""
     model = model or received.model
     if "/responses" in received.path:
         part = (
@@ -129,9 +129,9 @@ def completion(
 
 
 def result_key(received: Received) -> str:
-    """The key that the request wants the result under: `result`, or the made-up name in its instructions."""
+    """The key of the result that the request asks for: `result`, or the made-up name in its instructions."""
     for text in reversed(received.texts):
-        # the instructions stand at the end, after whatever a sample says
+        # the last match: the instructions stand at the end, after any text of a sample
         at = text.rfind('"result_')
         if at >= 0:
             return text[at + 1 : text.index('"', at + 1)]
@@ -139,7 +139,7 @@ def result_key(received: Received) -> str:
 
 
 def say(answer: Any, *, delay_s: float = 0.0, **more: Any) -> Callable[[Received], Step]:
-    """Answer with a verdict (a dict, whose `result` is put under the key the request asked for) or a text."""
+    """A response with a verdict (a dict, whose `result` gets the requested key) or a text."""
 
     def step(received: Received) -> Step:
         content = answer
@@ -152,5 +152,5 @@ def say(answer: Any, *, delay_s: float = 0.0, **more: Any) -> Callable[[Received
 
 
 def fail(status: int, message: str = "", code: str | None = None, **more: Any) -> Step:
-    """An error in the API's own form."""
+    """An error response in the API's form."""
     return Step(status, {"error": {"message": message, "type": "error", "param": None, "code": code}}, **more)

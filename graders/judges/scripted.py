@@ -1,10 +1,10 @@
-"""A judge on loopback that answers what a script says, byte for byte: for tests, and for trying a config without cost.
+"""A judge on loopback with scripted responses, for tests and for trying a configuration without cost.
 
     with ScriptedJudge() as judge:
         judge.default = say({"result": 0.5})
         judge.queue(Step(429, headers={"retry-after": "2"}), say({"result": 1.0}))
         ...                                # point a client at judge.base_url
-        judge.received                     # what arrived, and when
+        judge.received                     # the received requests
 
 Standard library only; one thread with an event loop, so hundreds of requests may be in flight.
 """
@@ -35,13 +35,13 @@ __all__ = [
 
 
 class ScriptedJudge:
-    """The server. Starts with the `with` block and ends with it.
+    """The server, a context manager.
 
     Attributes:
-        default: What is answered when nothing is queued for the request.
+        default: The answer to requests for which none is queued.
         received: All requests so far, in order of arrival.
-        peak: The most requests that were in flight at once.
-        aborted: Connections that the client closed while its answer was still under way.
+        peak: The largest number of requests in flight at once.
+        aborted: Number of connections that the client closed before the end of the answer.
     """
 
     def __init__(self, default: Answer | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -62,12 +62,12 @@ class ScriptedJudge:
         return f"http://{host}:{port}/v1"
 
     def queue(self, *answers: Answer, model: str = "") -> None:
-        """Answer the next requests (for this model, "" any) with these, each once."""
+        """Queue answers to the next requests (for this model, "" for any), each used once."""
         with self._lock:
             self._queues[model].extend(answers)
 
     def clear(self) -> None:
-        """Forget what was received and what is queued."""
+        """Clear the received requests and the queued answers."""
         with self._lock:
             self._queues.clear()
             self.received.clear()
@@ -179,7 +179,7 @@ class _Connection(asyncio.Protocol):
         else:
             self._transport.write(start + part)
         if step.stall_at is not None:
-            # until the client gives up
+            # stalls until the client closes the connection
             await asyncio.Event().wait()
         if step.cut_at is not None or step.close:
             self._end(step.reset)

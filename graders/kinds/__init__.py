@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from graders.spec.problems import Problems
     from graders.spec.wording import Json
 
-#: type on the wire -> where its spec is
+#: type on the wire -> `module:SpecModel`
 KINDS: dict[str, str] = {
     "string_check": "graders.kinds.string_check:StringCheckSpec",
     "text_similarity": "graders.kinds.text_similarity:TextSimilaritySpec",
@@ -28,24 +28,24 @@ KINDS: dict[str, str] = {
     "multi": "graders.kinds.multi:MultiSpec",
     "endpoint": "graders.kinds.endpoint:EndpointSpec",
 }
-#: The ending of a program's file -> the type whose grader it is, and the field that holds it.
+#: Ending of a program's file -> the type of its grader, and the field that holds the source.
 PROGRAMS: dict[str, tuple[str, str]] = {".py": ("python", "source")}
 #: The entry-point group in which other distributions offer types: name -> `module:SpecModel`.
 GROUP = "graders.kinds"
 
 
 def known_types() -> tuple[str, ...]:
-    """Every type that a spec may name, those of other distributions last."""
+    """Every type that a spec may name; types of other distributions come last."""
     return (*KINDS, *(name for name in installed(GROUP) if name not in KINDS))
 
 
 def distribution_of(kind: str) -> str:
-    """Name and version of the distribution that a type comes with; "" for those of KINDS."""
+    """Name and version of the distribution that a type comes with; "" for the types of KINDS."""
     return "" if kind in KINDS else installed(GROUP)[kind].distribution
 
 
 def program_grader(program: str, name: str, ending: str = ".py") -> dict[str, Json]:
-    """The JSON of the grader that a program is, by the ending of its file."""
+    """The JSON of the grader for a program, by the ending of its file."""
     kind, field = PROGRAMS[ending]
     return {"type": kind, "name": name, field: program}
 
@@ -63,10 +63,10 @@ def spec_of(kind: str) -> type[SpecModel]:
 
 
 def read_grader(raw: Json, problems: Problems, *, nested: bool = False) -> SpecModel | None:
-    """The checked model of a grader's JSON; None, with every reason reported, when it is not valid.
+    """The checked model of a grader's JSON; None, with every problem reported, when it is not valid.
 
     Args:
-        nested: Whether it stands inside another grader.
+        nested: Whether the grader is a member of another one.
     """
     from graders.spec.wording import bad_value, missing, one_of, wrong_type
 

@@ -1,8 +1,8 @@
-"""Pieces of the columnar forms: templates over the samples and items of a chunk of rows.
+"""Columnar templates: a template over the samples and items of a chunk of rows.
 
-Made for the one case that matters for speed: samples are texts, items are objects, and every template finds its
-value. Anything else - a sample object, a missing key, a failing metric - raises NotColumnar, and the caller grades
-that chunk row by row, which also says what is wrong. A property test holds the two equal.
+This fast path covers the common case: samples are texts, items are objects, and every variable has a value. Anything
+else (a sample object, a missing key, a failing metric) raises NotColumnar; the caller then grades that chunk row by
+row, which also reports what is wrong. A property test holds both ways equal.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _all(kind: type, values: Sequence[object]) -> bool:
 
 
 def column(template: Template) -> Texts:
-    """A template over a chunk. Where it is one variable, its values; else the pieces of each row, joined."""
+    """A template over a chunk: the values of a single variable, or the joined pieces of each row."""
     constant = template.constant
     if constant is not None:
         return lambda samples, items: list(repeat(constant, len(samples)))
@@ -64,7 +64,7 @@ def _piece(piece: str | Path, to_text: Callable[[Any], str]) -> Texts:
     if piece.namespace == "sample":
         return _samples if piece.steps in (("output_text",), ("output",)) else _not_columnar
     keys = piece.steps
-    # an index would take a letter out of a text, and the whole item is rendered as JSON: row by row does both
+    # rendered row by row: an index, which must not take a letter out of a text, and the whole item as JSON
     if not keys or not all(isinstance(key, str) for key in keys):
         return _not_columnar
 

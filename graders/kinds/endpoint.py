@@ -1,7 +1,7 @@
-"""endpoint: a number from an address of the user's own. Azure's type, in private preview there.
+"""endpoint: a number from a server of the user's own. A type of Azure's service, in private preview there.
 
-Each row is posted as `{"sample": ..., "item": ...}`, the answer is `{"score": 0.5}`. Nothing is sent unless graders.toml
-allows the address (docs/models.md).
+Each row is posted as `{"sample": ..., "item": ...}`, the answer is `{"score": 0.5}`. Nothing is sent unless
+graders.toml allows the address (docs/models.md).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SCHEMES = ("http://", "https://")
 
 
 class EndpointSpec(SpecModel):
-    """The `score` that the address answers with: any finite number, never clamped."""
+    """The `score` in the server's answer: any finite number, never clamped."""
 
     type: Literal["endpoint"]
     url: str = Field(description="Where rows are posted to; graders.toml has to allow its host.")

@@ -1,4 +1,4 @@
-"""What score_model and label_model share: a model, its messages, one ask, one verdict."""
+"""The base of score_model and label_model: a model, its messages, one ask, one verdict."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def _texts(value: Json) -> TypeGuard[list[str]]:
 
 
 def _repeated(values: list[str]) -> Iterator[int]:
-    """The indexes of values that stand before, too."""
+    """The indexes of values that occur earlier in the list."""
     seen: set[str] = set()
     for index, value in enumerate(values):
         if value in seen:

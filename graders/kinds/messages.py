@@ -1,4 +1,4 @@
-"""The messages of score_model and label_model: every form that real specs use, and their rendering."""
+"""The messages of score_model and label_model: every form found in real specs, and their rendering."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from graders.spec.translation import tagged
 from graders.spec.wording import Json
 from graders.template import Template
 
-#: Spellings of the token limit found in the service's own documents -> the schema's.
+#: The schema's spelling of the token limit. The service's own documents have others.
 TOKEN_LIMIT = "max_completions_tokens"
 TOKEN_LIMIT_SPELLINGS = ("max_completion_tokens", "max_tokens")
 
@@ -87,7 +87,7 @@ class MessageSpec(_Wire):
 
 
 class SamplingParams(BaseModel):
-    """How the judge samples; what is absent or null is not sent."""
+    """Sampling parameters of the judge; an absent or null one is not sent."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -102,7 +102,7 @@ class SamplingParams(BaseModel):
 
 
 def lenient_input(raw: dict[str, Json]) -> dict[str, Json]:
-    """Messages whose `type` is null, as SDK objects write an absent one."""
+    """The JSON without the null `type` of messages, which SDK objects write for an absent one."""
     messages = raw.get("input")
     if not isinstance(messages, list):
         return raw
@@ -197,7 +197,7 @@ def _check_part(part: Json, problems: Problems) -> None:
         problems.template(audio.get("data") if isinstance(audio, dict) else None, "input_audio", "data")
 
 
-#: What chat templates make turns of. In a row's text a blank after the first character makes it text again.
+#: Markup that chat templates read as turns. In a row's text, a blank after its first character makes it plain text.
 _MARKUP = re.compile(
     r"<(?=[|｜]|/?(?:s|bos|eos|pad|unk|think|start_of_turn|end_of_turn|system|user|assistant|tool_call)>|</?SYS>>)"
     r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])",
@@ -210,16 +210,16 @@ REMINDER = (
 
 
 def hardened(text: str) -> str:
-    """A row's text between tags that it cannot forge, with chat markup in it broken.
+    """A row's text between tags that it cannot forge, with its chat markup broken up.
 
-    The tags carry a digest of the text, so that equal rows stay equal questions and no text can hold its own tag.
+    The tags carry a digest of the text: equal rows stay equal questions, and no text can contain its own tag.
     """
     tag = f"data-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
     return f"<{tag}>{_MARKUP.sub(lambda found: found[0] + ' ', text)}</{tag}>"
 
 
 class Messages:
-    """Compiled messages. `render` puts one row's values in; roles and the number of messages never change.
+    """Compiled messages. `render` fills in a row's values; roles and the number of messages never change.
 
     Attributes:
         templates: Every template in them.
@@ -235,8 +235,8 @@ class Messages:
         return [self._part(part, options) for part in parts]
 
     def _part(self, part: Any, options: Options) -> Callable[[Row], Part]:
-        def compiled(text: str, around: Callable[[str], str] | None = None) -> Template:
-            self.templates.append(Template(text, options.values, around))
+        def compiled(text: str, escape: Callable[[str], str] | None = None) -> Template:
+            self.templates.append(Template(text, options.values, escape))
             return self.templates[-1]
 
         if isinstance(part, ImagePartSpec):

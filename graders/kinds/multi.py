@@ -23,7 +23,7 @@ from graders.spec.wording import Json, missing, wrong_type
 from graders.suggest import did_you_mean
 from graders.template import check_rendered
 
-# Stands for a member whose JSON is not valid, so that the rest of the spec is still checked.
+# The placeholder of a member whose JSON is not valid, so that the rest of the spec is still checked.
 _UNREAD = SpecModel.model_construct(type="")
 
 
@@ -59,7 +59,7 @@ class MultiSpec(SpecModel):
                 "Invalid 'graders': it is empty; a multi needs at least one.", "empty_object", "graders"
             )
         elif isinstance(graders, dict) and isinstance(graders.get("type"), str):
-            # One grader where the map belongs: newer SDK types say so; this is what the service answers.
+            # a single grader in place of the map: newer SDK types allow it; the service answers with this message
             problems.error(
                 wrong_type(problems.where("graders", "input"), "an object", ""),
                 "invalid_type",
@@ -71,7 +71,8 @@ class MultiSpec(SpecModel):
             raw["graders"] = {
                 key: read_grader(member, problems.at("graders", key), nested=True) or _UNREAD
                 for key, member in graders.items()
-                if member is not None  # SDK objects fill their maps up with nulls
+                # SDK objects fill their maps up with nulls
+                if member is not None
             }
         return raw
 
@@ -113,7 +114,7 @@ class MultiSpec(SpecModel):
 
 
 def joined(graders: Mapping[str, Json], formula: str, name: str = "") -> dict[str, Json]:
-    """The JSON of one grader that joins several by a formula."""
+    """The JSON of a multi: several graders and a formula."""
     named = {"name": name} if name else {}
     return {"type": "multi", **named, "graders": dict(graders), "calculate_output": formula}
 
@@ -163,7 +164,8 @@ class Multi(Kind):
                 n_chars += sum(ask.n_chars for ask in own if isinstance(ask, ModelAsk))
                 check_rendered(n_chars)
                 asks += own
-            except GradeError as error:  # it has its answer already; the others still ask
+            except GradeError as error:
+                # the error is this member's answer; the other members still ask
                 asks += [error] * child.n_asks
         return asks
 
@@ -178,7 +180,8 @@ class Multi(Kind):
             at += child.n_asks
             try:
                 score = child.grade(row, mine)
-            except GradeError as error:  # counts 0 in the formula; its flag goes to the parent
+            except GradeError as error:
+                # the member counts as 0 in the formula, and the multi takes its flag
                 failed[key] = error
                 rewards[key] = 0.0
                 if error.provenance:

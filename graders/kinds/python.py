@@ -16,8 +16,9 @@ from graders.spec.problems import Problems
 from graders.spec.wording import Json
 from graders.values import json_value
 
-CODE_MAX_BYTES = 256 * 1024  # the service's own cap
-#: The tag that Evals fills in (recorded); fine-tuning's validate fills in none. There is one image here.
+#: The service's own cap.
+CODE_MAX_BYTES = 256 * 1024
+#: The tag that Evals fills in (recorded); fine-tuning's validate fills in none. This project has one image.
 IMAGE_TAG = "2025-05-08"
 
 #: Modules of the hosted image whose package has another name.
@@ -31,7 +32,7 @@ PACKAGES = {
 
 
 class PythonSpec(SpecModel):
-    """What `grade(sample, item)` of `source` returns: any finite number, never clamped."""
+    """The number that `grade(sample, item)` of `source` returns: any finite one, never clamped."""
 
     hosted: ClassVar[bool] = True
 
@@ -58,7 +59,7 @@ class PythonSpec(SpecModel):
                 "source",
             )
             return
-        # Not parsed here: in a process of its own, since the compiler can be made to take minutes, or to crash.
+        # parsed in a process of its own, since a source can make Python's compiler take minutes, or crash
         from graders_sandbox import SandboxUnavailable, read_source
         from graders_sandbox.host.sources.imports import HOSTED
 
@@ -67,7 +68,8 @@ class PythonSpec(SpecModel):
         except (SandboxUnavailable, OSError) as error:
             problems.warn(f"The source was not read: {error}.", "source_not_read", "source")
             return
-        if facts.mistake:  # the service creates such a grader and fails its rows (docs/parity.md)
+        # the service creates such a grader and fails its rows (docs/parity.md)
+        if facts.mistake:
             source = "a recorded eval with such a grader was created, and failed every row"
             problems.lenient(facts.mistake, "invalid_source", "source", source=source)
         if facts.advice:

@@ -1,9 +1,9 @@
-"""A spec's JSON as a checked model, or every problem at once.
+"""Reads a spec's JSON into a checked model, or reports every problem at once.
 
-A type's model rewrites what real specs say differently (`lenient`, each change a warning, or under strict an error),
-looks at what a schema cannot say (`check`), and lets pydantic check the shape. `check` reads the JSON and not the
-model, so that one wrong field does not hide what is wrong with the others. Here problems get their place: the file,
-and where its text is known the line and column.
+A type's model first rewrites deviating spellings of real specs (`lenient`; each change is a warning, under strict an
+error), then checks the rules that no schema can express (`check`), and pydantic checks the shape. `check` reads the
+JSON and not the model, so that one wrong field does not hide the problems of the others. This module adds the place to
+each problem: the file and, where its text is known, line and column.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from graders.spec.wording import Json
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """A valid spec and what to read before using it."""
+class CheckedSpec:
+    """A valid spec with its warnings."""
 
     spec: SpecModel
     warnings: tuple[Problem, ...]
 
 
-def read(source: Source, *, strict: bool = False) -> Checked:
+def read(source: Source, *, strict: bool = False) -> CheckedSpec:
     """The checked spec.
 
     Raises:
-        SpecError: with all errors and warnings found; `strict` makes errors of what we merely tolerate.
+        SpecError: with all errors and warnings; under `strict`, deviations that we tolerate are errors too.
     """
     if beyond := bounds.mistake(source.value):
         raise SpecError([Problem("", beyond, "spec_too_large", file=source.file)])
@@ -46,11 +46,11 @@ def read(source: Source, *, strict: bool = False) -> Checked:
         problems.append(Problem("", rest, "more_problems", "warning", file=source.file))
     if spec is None or any(problem.severity == "error" for problem in problems):
         raise SpecError(problems)
-    return Checked(spec, tuple(problems))
+    return CheckedSpec(spec, tuple(problems))
 
 
 def _json_of(source: Source) -> Json:
-    """The JSON of a source's grader, which a file with a program is without saying so."""
+    """The JSON of a source's grader; a program's file becomes the grader of its type."""
     file = PurePath(source.file)
     if isinstance(source.value, str) and file.suffix in PROGRAMS:
         return program_grader(source.value, file.stem, file.suffix)

@@ -44,7 +44,7 @@ def json_schema() -> dict[str, Any]:
     """The JSON Schema of a grader spec, for editors and validators."""
     schema = grader_schema()
     for model in (spec_of(kind) for kind in known_types()):
-        # `grader validate` takes them too: what editors and exports put into a spec
+        # keys that editors and exports add to a spec; `grader validate` accepts them too
         schema["$defs"][model.__name__]["properties"] |= dict.fromkeys(EXPORTED_KEYS, True)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -14,7 +14,7 @@ from graders.verdict import Verdict
 
 
 class ScoreModelSpec(JudgeSpec):
-    """The number that the judge answers with, truncated to `range`."""
+    """The number in the judge's answer, clipped to `range`."""
 
     hosted: ClassVar[bool] = True
 

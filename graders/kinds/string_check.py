@@ -18,7 +18,7 @@ from graders.spec.problems import Problems
 from graders.spec.wording import Json
 from graders.template import Template
 
-# No trimming, no Unicode folding. `like` is "contains", not SQL's pattern: a published run shows it (docs/parity.md).
+# No trimming, no Unicode folding. `like` means "contains", not SQL's pattern: see docs/parity.md for the evidence.
 COMPARE: dict[str, Callable[[str, str], bool]] = {
     "eq": operator.eq,
     "ne": operator.ne,
@@ -26,14 +26,14 @@ COMPARE: dict[str, Callable[[str, str], bool]] = {
     "ilike": lambda got, want: want.lower() in got.lower(),
 }
 
-#: Operation -> (severity, what follows) where the reference is empty.
+#: Operation -> (severity, consequence) of an empty reference.
 EMPTY_REFERENCE = {
     "eq": ("warning", "only an empty output equals it"),
     "ne": ("warning", "every output but an empty one passes"),
     "like": ("error", "every output contains it and passes"),
     "ilike": ("error", "every output contains it and passes"),
 }
-#: JSON types whose text is rarely what a model writes.
+#: JSON types whose text a model rarely writes in the same form.
 _JSON_TEXTS = ("boolean", "decimal number")
 
 RIGHT, WRONG = Score(1.0), Score(0.0)
@@ -55,7 +55,8 @@ class StringCheckSpec(SpecModel):
     @classmethod
     def lenient(cls, raw: dict[str, Json], problems: Problems) -> dict[str, Json]:
         raw = super().lenient(raw, problems)
-        if raw.get("operation") == "neq":  # the guide's prose; the schema says ne
+        # the guide's prose; the schema says ne
+        if raw.get("operation") == "neq":
             message = "'neq' is read as 'ne', the schema's word."
             source = "the guide's prose has it, the public specification does not"
             problems.lenient(message, "neq_spelling", "operation", source=source)
@@ -107,7 +108,8 @@ class StringCheck(Kind):
 
     def columns(self) -> GradeColumns:
         compare, got, want = self._compare, column(self.input), column(self.reference)
-        number = (0.0, 1.0).__getitem__  # False is 0 and True is 1
+        # indexed by a bool: False is 0 and True is 1
+        number = (0.0, 1.0).__getitem__
 
         def grade(samples: Sequence[str], items: Sequence[Any]) -> ColumnScores:
             same = map(compare, got(samples, items), want(samples, items))

@@ -1,4 +1,4 @@
-"""text_similarity: how alike two texts are, 0 to 1, by the metric the spec names."""
+"""text_similarity: the similarity of two texts, 0 to 1, by the metric that the spec names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from graders.spec.translation import OneOf
 from graders.spec.wording import Json
 from graders.template import Template
 
-#: The one metric that needs vectors from outside; every other is a function of the two texts.
+#: The one metric that needs an embedder; every other is a function of the two texts.
 COSINE = "cosine"
 
 
@@ -111,7 +111,7 @@ class TextSimilarity(Kind):
 
 
 class Cosine(Kind):
-    """The cosine of the two texts' vectors; the vectors come from outside."""
+    """The cosine of the two texts' vectors, which an embedder makes."""
 
     n_asks = 1
 

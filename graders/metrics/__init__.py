@@ -1,4 +1,4 @@
-"""Text similarity: the wire's metrics, each equal to its reference library to the last bit.
+"""Text similarity metrics of the wire, each equal to its reference library to the last bit.
 
     metric = bind("rouge_l")
     metric.score("the cat sat", "a cat sat")            # hypothesis first, reference second
@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from graders.plugins import installed
 from graders.suggest import did_you_mean
 
-#: Metric's name on the wire -> who makes it. A maker takes (name, options, implementation).
+#: Metric's name on the wire -> the module with its `make(name, options, implementation)`.
 METRICS: dict[str, str] = {
     "fuzzy_match": "graders.metrics.fuzzy",
     "bleu": "graders.metrics.bleu",
@@ -45,12 +45,12 @@ Scores: TypeAlias = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric with its options, ready to be called from any thread.
+    """A metric with its options. Thread-safe.
 
     Attributes:
-        score: (hypothesis, reference) -> 0..1. A reference that comes again is prepared once (see limits.py).
-            Raises TextTooLong where the computation could not be interrupted.
-        scores: (hypotheses, references) -> what `score` gives for each pair, to the bit. Raises what it raises.
+        score: (hypothesis, reference) -> 0..1. A repeated reference is prepared once (see limits.py). Raises
+            TextTooLong for texts whose computation would take too long and cannot be interrupted.
+        scores: (hypotheses, references) -> the `score` of each pair, bit for bit, with the same exceptions.
         provenance: `metric`, `implementation` (a library, or "graders" for our own), its `version`, the `reference`
             it equals, and the `options`, defaults included.
     """
@@ -62,7 +62,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceMistake:
-    """Why a metric gives 0 for whatever is compared with a reference: a stable word, and a clause."""
+    """Why a metric gives every text 0 against some reference: a code for programs, and a clause for people."""
 
     code: str
     message: str
@@ -74,10 +74,10 @@ def _no_mistake(name: str, reference: str) -> ReferenceMistake | None:
 
 @dataclass(frozen=True, slots=True)
 class MetricFacts:
-    """What is known of a metric before any text is compared, from its module's HOSTED, EQUAL_TEXTS and reference_mistake.
+    """Facts of a metric, taken from its module's HOSTED, EQUAL_TEXTS and reference_mistake.
 
     Attributes:
-        hosted: Whether the hosted service has it; `strict` refuses one that it does not have.
+        hosted: Whether the hosted service has it; `strict` refuses the others.
         equal_texts: Why equal texts score below 1, a clause; "" where they score 1.
         reference_mistake: (name, reference) -> why every score against it is 0; None where it is not.
     """
@@ -88,7 +88,7 @@ class MetricFacts:
 
 
 def known_metrics() -> tuple[str, ...]:
-    """Every metric that `bind` takes, those of other distributions last."""
+    """Every metric that `bind` takes; metrics of other distributions come last."""
     return (*METRICS, *(name for name in installed(GROUP) if name not in METRICS))
 
 
@@ -124,8 +124,8 @@ def bind(name: str, options: Mapping[str, Any] | None = None, implementation: st
         implementation: "fast", or "reference": the reference library's own call, many times slower.
 
     Raises:
-        ValueError: the name, an option, its value or the implementation is unknown; the message has the allowed ones.
-        ImportError: `implementation` needs a library or data that is not installed; the message says how to get it.
+        ValueError: the name, an option, its value or the implementation is unknown; the message lists the known ones.
+        ImportError: `implementation` needs a library or data that is not installed; the message says how to install it.
     """
     if not is_known(name):
         names = known_metrics()
@@ -144,7 +144,7 @@ def bind(name: str, options: Mapping[str, Any] | None = None, implementation: st
 
 
 def options_in(table: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Metric -> its options, of the configuration's table [metrics]; `bind` checks the options themselves.
+    """Metric -> its options, from the configuration's table [metrics]; `bind` checks the options themselves.
 
     Raises:
         ValueError: a key is neither `implementation` nor a metric, or a metric's is not a table.
@@ -161,7 +161,7 @@ def options_in(table: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _checked(name: str, options: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
-    """All options, those not given at their defaults: the first of the allowed values."""
+    """All options; one that is not given has its default, the first of the allowed values."""
     for key, value in options.items():
         if key not in allowed:
             raise ValueError(
@@ -195,5 +195,5 @@ def _word(value: object) -> str:
 
 
 def each(score: Score) -> Scores:
-    """The batch form of a metric that gains nothing from a batch."""
+    """The batch form of a metric that has no faster one."""
     return lambda hypotheses, references: list(starmap(score, zip(hypotheses, references, strict=True)))

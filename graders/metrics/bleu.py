@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from graders.metrics import Metric, each, provenance
-from graders.metrics.limits import Prepared, bounded
+from graders.metrics.limits import ReferenceMemo, bounded
 from graders.metrics.ngrams import ORDERS, Shared, shared_with
 from graders.metrics.tokens import Tokenize, tokens_13a
 
@@ -27,12 +27,14 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
 }
 
 REFERENCE = "sacrebleu 2.6.0"
-SMOOTHING_VALUE = {"floor": 0.1, "add-k": 1}  # sacrebleu's defaults
-LOG_ZERO = -9999999999  # sacrebleu's logarithm of 0
+#: sacrebleu's defaults.
+SMOOTHING_VALUE = {"floor": 0.1, "add-k": 1}
+#: sacrebleu's logarithm of 0.
+LOG_ZERO = -9999999999
 
 
 def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
-    """As METRICS wants it."""
+    """See METRICS."""
     if implementation == "reference":
         return _reference(name, options)
     from graders._version import __version__
@@ -45,7 +47,7 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
         words = tokens(reference)
         return shared_with(words), len(words)
 
-    prepared = Prepared(prepare)
+    prepared = ReferenceMemo(prepare)
 
     def score(hypothesis: str, reference: str) -> float:
         shared, length = prepared(reference)
@@ -68,15 +70,15 @@ def bleu(
     smoothing: str = "exp",
     effective_order: bool = True,
 ) -> float:
-    """BLEU from what was counted, in the order of operations of sacrebleu.
+    """BLEU from n-gram counts, in sacrebleu's order of operations.
 
     Args:
         matches: Shared n-grams for n = 1 to 4.
         hypothesis, reference: Tokens of each.
 
     Returns:
-        0..1, and 0.0 when nothing is shared. Equal texts give 1.0, where sacrebleu's last bit gives
-        1.0000000000000004: the one place where a metric is not the reference's to the bit.
+        0..1, and 0.0 when nothing is shared. Equal texts give 1.0 where sacrebleu gives 1.0000000000000004, the one
+        place where a metric differs from its reference.
     """
     if not any(matches):
         return 0.0
@@ -105,7 +107,7 @@ def bleu(
 
 
 def best_counting() -> tuple[Callable[[list[str]], Shared], str]:
-    """The faster way to count shared n-grams that is installed, and its name for provenance."""
+    """The fastest installed function that counts shared n-grams, and its name for provenance."""
     try:
         from rouge_score_rs import _rougers
     except ImportError:
@@ -119,12 +121,13 @@ KINDS = [f"rouge{n}" for n in ORDERS]
 
 
 def _compiled(score: Callable[..., Mapping[str, Any]], reference: list[str]) -> Shared:
-    """Counts taken back out of the precisions, which are count / total: exact below 2**52 n-grams."""
+    """Counts recovered from the library's precisions, count / total: exact below 2**52 n-grams."""
 
     def shared(hypothesis: Sequence[str]) -> list[int]:
         try:
             found = score(reference, [], hypothesis, [])
-        except UnicodeEncodeError:  # lone surrogates, which Rust's strings cannot hold
+        except UnicodeEncodeError:
+            # lone surrogates, which Rust's strings cannot hold
             return list(shared_with(reference)(hypothesis))
         total = len(hypothesis)
         return [round(found[kind].precision * (total - n)) for n, kind in enumerate(KINDS)]
@@ -141,7 +144,7 @@ def _sacrebleu_tokens(name: str) -> Tokenize:
     from sacrebleu.metrics.bleu import BLEU
 
     tokenizer = BLEU(tokenize=name).tokenizer
-    # past its cache, which keeps 65,536 whole texts
+    # the undecorated function, since its cache would keep 65,536 whole texts
     call = getattr(type(tokenizer).__call__, "__wrapped__", type(tokenizer).__call__)
     return lambda text: call(tokenizer, text.rstrip()).split()
 
@@ -155,9 +158,8 @@ def _reference(name: str, options: Mapping[str, Any]) -> Metric:
         smooth_method=options["smoothing"],
         effective_order=True,
     )
-    call.effective_order = options[
-        "effective_order"
-    ]  # set here, for False in the constructor warns at each call
+    # set here, for False in the constructor warns at each call
+    call.effective_order = options["effective_order"]
 
     def score(hypothesis: str, reference: str) -> float:
         return min(1.0, float(call.sentence_score(hypothesis, [reference]).score / 100))

@@ -1,4 +1,4 @@
-"""cosine: of the angle between two texts' vectors, which come from an embedder (graders.embed)."""
+"""cosine: the cosine of the angle between two texts' vectors, which an embedder makes (graders.embed)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def cosine(u: ArrayLike, v: ArrayLike) -> float:
         u, v: Vectors of one length; float32 values are widened first.
 
     Returns:
-        -1..1, clipped there against rounding; exactly 1.0 for a vector and itself. 0.0 when either is all zeros:
-        nothing is known of that text.
+        -1..1, clipped against rounding errors; exactly 1.0 for a vector and itself. 0.0 when either is all zeros, the
+        vector of a text without content.
 
     Raises:
         ValueError: the lengths differ, or a value is not finite.
@@ -37,7 +37,7 @@ def cosine(u: ArrayLike, v: ArrayLike) -> float:
 
 
 def _scaled(vector: NDArray[Any]) -> NDArray[Any]:
-    """The same direction with 1 as its largest number, so that squares neither overflow nor vanish."""
+    """The vector scaled to a largest value of 1, so that squares neither overflow nor underflow."""
     import numpy as np
 
     scaled: NDArray[Any] = vector / np.abs(vector).max()

@@ -12,7 +12,7 @@ from typing import Any
 from graders.metrics import Metric, Score, Scores, each, provenance
 from graders.metrics.limits import MAX_CELLS, TextTooLong, pair_cells
 
-# Scorer -> how many times the work of ratio it may do, for the bound (measured on unrelated texts of 30,000 characters).
+# Scorer -> its work relative to `ratio`, for the bound (measured on unrelated texts of 30,000 characters).
 COST = {
     "ratio": 1,
     "qratio": 1,
@@ -23,10 +23,10 @@ COST = {
 }
 NAMES = {"ratio": "ratio", "qratio": "QRatio", "wratio": "WRatio"}
 
-LONG_CELLS = 10**8  # of one pair: some milliseconds, in which a server has other things to do
-MANY_CELLS = (
-    10**9
-)  # characters x characters in a batch from which on all processors are worth their start: 30 ms
+#: Work of one pair, in characters x characters, from which on other threads should run meanwhile: some milliseconds.
+LONG_CELLS = 10**8
+#: Characters x characters in a batch from which on all processors are worth their start: 30 ms.
+MANY_CELLS = 10**9
 
 #: The hosted service has this metric.
 HOSTED = True
@@ -34,7 +34,7 @@ OPTIONS: dict[str, tuple[Any, ...]] = {"scorer": tuple(COST), "processor": ("non
 
 
 def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
-    """As METRICS wants it. There is one implementation: rapidfuzz is the reference; "reference" takes the bound away."""
+    """See METRICS. rapidfuzz is both the implementation and the reference; "reference" removes the bound on length."""
     import rapidfuzz
 
     scorer: Callable[..., float] = getattr(rapidfuzz.fuzz, NAMES.get(options["scorer"], options["scorer"]))
@@ -44,7 +44,7 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
     long_cells = LONG_CELLS // COST[options["scorer"]]
 
     def at_length(hypothesis: str, reference: str) -> float:
-        """The same number; unlike the plain call it lets other threads run."""
+        """The same score, computed by a call that releases the interpreter for other threads."""
         if len(hypothesis) * len(reference) > max_cells:
             raise TextTooLong(name, len(hypothesis), len(reference), max_cells, "characters")
         import numpy
@@ -66,17 +66,23 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
     plain = score if processor is None else processed
     return Metric(
         score=plain,
-        scores=each(plain) if implementation == "reference" else _columns(plain, scorer, processor, max_cells),
+        scores=each(plain)
+        if implementation == "reference"
+        else _columns(plain, scorer, processor, max_cells),
         provenance=provenance(
-            name, options, implementation="rapidfuzz", version=rapidfuzz.__version__, reference=f"rapidfuzz {rapidfuzz.__version__}"
+            name,
+            options,
+            implementation="rapidfuzz",
+            version=rapidfuzz.__version__,
+            reference=f"rapidfuzz {rapidfuzz.__version__}",
         ),
-    )  # fmt: skip
+    )
 
 
 def _columns(
     score: Score, scorer: Callable[..., float], processor: Callable[[str], str] | None, max_cells: int
 ) -> Scores:
-    """Many pairs in one call into rapidfuzz, as long as that call is short. float64: its float32 is off by 4e-8."""
+    """Many pairs in one call of rapidfuzz while that call is short. In float64, since its float32 is off by 4e-8."""
     one_by_one = each(score)
 
     def scores(hypotheses: Sequence[str], references: Sequence[str]) -> Sequence[float]:

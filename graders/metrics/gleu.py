@@ -12,7 +12,7 @@ from typing import Any
 
 from graders.metrics import Metric, each, provenance
 from graders.metrics.bleu import best_counting
-from graders.metrics.limits import Prepared, bounded
+from graders.metrics.limits import ReferenceMemo, bounded
 from graders.metrics.ngrams import Shared
 from graders.metrics.tokens import WORDS, reference_words
 
@@ -24,7 +24,7 @@ REFERENCE = "nltk 3.10.4"
 
 
 def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
-    """As METRICS wants it."""
+    """See METRICS."""
     if implementation == "reference":
         return _reference(name, options)
     from graders._version import __version__
@@ -36,7 +36,7 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
         words = tokens(reference)
         return shared_with(words), len(words)
 
-    prepared = Prepared(prepare)
+    prepared = ReferenceMemo(prepare)
 
     def score(hypothesis: str, reference: str) -> float:
         shared, length = prepared(reference)
@@ -54,7 +54,7 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
 
 
 def grams(tokens: int) -> int:
-    """How many 1- to 4-grams that many tokens have."""
+    """The number of 1- to 4-grams of that many tokens."""
     return 4 * tokens - 6 if tokens > 2 else tokens * (tokens + 1) // 2
 
 

@@ -1,4 +1,4 @@
-"""What is bounded: work that cannot be interrupted, and memory that is kept."""
+"""Bounds of the metrics: on work that cannot be interrupted, and on memory that is kept."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ MAX_TABLE_CELLS = 25 * 10**6
 #: size that is all punctuation has as many tokens: then 3 s and 0.5 GB.
 MAX_CHARS = 1 << 20
 
-#: Words kept with what was found out about them (tokens, stem, synonyms), in each of those memos ...
+#: Words that each memo keeps with their tokens, stem or synonyms ...
 MEMO_WORDS = 1 << 16
-#: ... and how long a word may be to be kept; longer ones are worked out every time.
+#: ... and the longest word that is kept; longer ones are computed every time.
 MEMO_WORD_CHARS = 64
-#: References kept prepared in each bound metric: how many, and how many characters they may have together.
+#: Prepared references that each bound metric keeps, and the characters that they may have together.
 MEMO_REFERENCES = 1024
 MEMO_REFERENCE_CHARS = 200_000
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class TextTooLong(GradeError):
-    """The texts are longer than the metric can compare in reasonable time without being interruptible."""
+    """Texts that are too long for a metric to compare in reasonable time, since it cannot be interrupted."""
 
     def __init__(self, metric: str, hypothesis: int, reference: int, limit: int, unit: str) -> None:
         """Args: the two lengths in `unit`, and the largest product of them that is computed."""
@@ -51,7 +51,7 @@ class TooManyCharacters(TextTooLong):
 
 
 def bounded(metric: str, tokenize: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
-    """`tokenize`, which raises TooManyCharacters for texts beyond MAX_CHARS."""
+    """A `tokenize` that raises TooManyCharacters for texts beyond MAX_CHARS."""
 
     def tokens(text: str) -> list[str]:
         if len(text) > MAX_CHARS:
@@ -62,15 +62,14 @@ def bounded(metric: str, tokenize: Callable[[str], list[str]]) -> Callable[[str]
 
 
 def pair_cells(hypotheses: Sequence[str], references: Sequence[str], most: int) -> int:
-    """Characters x characters of all pairs: exactly where that is more than `most`, else some upper bound of it."""
-    cells = sum(map(len, hypotheses)) * sum(
-        map(len, references)
-    )  # cheaper by far than the sum of the products
+    """Characters x characters of all pairs: exact if that is more than `most`, else an upper bound."""
+    # cheaper by far than the sum of the products
+    cells = sum(map(len, hypotheses)) * sum(map(len, references))
     return cells if cells <= most else sum(map(mul, map(len, hypotheses), map(len, references)))
 
 
 class WordMemo(dict[str, T], Generic[T]):
-    """A function of a word as a dict that fills itself, and starts anew when it is full."""
+    """A memo of a function of a word: a dict that fills itself, and is emptied when it is full."""
 
     __slots__ = ("_make",)
 
@@ -86,10 +85,10 @@ class WordMemo(dict[str, T], Generic[T]):
         return made
 
 
-class Prepared(Generic[T]):
-    """A function of a reference text that remembers: from the second time a text comes, its result is kept.
+class ReferenceMemo(Generic[T]):
+    """A memo of a function of a reference text. A result is kept from the second call with the same text.
 
-    The first time only its hash is: rows whose references all differ leave nothing behind.
+    After the first call only the text's hash is kept, so that references that all differ take no memory.
     """
 
     __slots__ = ("_chars", "_kept", "_make", "_seen")

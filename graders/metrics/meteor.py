@@ -1,9 +1,9 @@
 """meteor: words aligned exactly, then by stem, then by synonym; a harmonic mean with a penalty for fragments.
 
 Source: Lavie and Agarwal 2007, "METEOR: An Automatic Metric for MT Evaluation with High Levels of Correlation with
-Human Judgments", as computed by nltk's `single_meteor_score` with its defaults. Its ways are kept: each stage runs
-through the hypothesis from the right and takes the rightmost free word of the reference; synonyms are looked up for
-stems, not for words; a text against itself scores 1 - 0.5 / n**3 for n words, so never 1.
+Human Judgments", as computed by nltk's `single_meteor_score` with its defaults. Its peculiarities are kept: each stage
+goes through the hypothesis from the right and takes the rightmost free word of the reference; synonyms are looked up
+for stems, not for words; a text against itself scores 1 - 0.5 / n**3 for n words, so never 1.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from operator import itemgetter, sub
 from typing import Any, NamedTuple
 
 from graders.metrics import Metric, each, provenance
-from graders.metrics.limits import Prepared, bounded
+from graders.metrics.limits import ReferenceMemo, bounded
 from graders.metrics.porter import stems
 from graders.metrics.synonyms import synonyms, wordnet
 from graders.metrics.tokens import WORDS, Tokenize, lower_13a, reference_words
@@ -24,17 +24,19 @@ EQUAL_TEXTS = "METEOR of equal texts is below 1 (0.5 for one word)"
 OPTIONS: dict[str, tuple[Any, ...]] = {"tokenizer": tuple(WORDS)}
 
 REFERENCE = "nltk 3.10.4, WordNet 3.0"
-ALPHA, BETA, GAMMA = 0.9, 3.0, 0.5  # nltk's defaults
+#: nltk's defaults.
+ALPHA, BETA, GAMMA = 0.9, 3.0, 0.5
 
-NONE = -2  # no place; two apart from every place, so that it never looks like the neighbour of one
+#: No position. At a distance of at least two from every position, so that it is never the neighbour of one.
+NONE = -2
 
 
 class Places(NamedTuple):
-    """Where the words of a text stand.
+    """Positions of the words of a text.
 
     Attributes:
-        last: Word -> its last place.
-        before: For each place the one before it of the same word, or NONE.
+        last: Word -> its last position.
+        before: For each position the previous one of the same word, or NONE.
     """
 
     last: dict[str, int]
@@ -42,7 +44,7 @@ class Places(NamedTuple):
 
 
 def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
-    """As METRICS wants it."""
+    """See METRICS."""
     if implementation == "reference":
         return _reference(name, options)
     from graders._version import __version__
@@ -54,7 +56,7 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
         words = tokens(reference)
         return words, places(words)
 
-    prepared = Prepared(prepare)
+    prepared = ReferenceMemo(prepare)
 
     def score(hypothesis: str, reference: str) -> float:
         return meteor(tokens(hypothesis), *prepared(reference))
@@ -69,7 +71,7 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
 
 
 def _lower(tokenizer: str) -> Tokenize:
-    """Tokens in lower case: each on its own, for "Σ" has another lower case at the end of a word."""
+    """Tokens, each put in lower case by itself, since "Σ" has another lower case at the end of a word."""
     if tokenizer == "13a":
         return lower_13a
     tokenize = WORDS[tokenizer]
@@ -80,7 +82,7 @@ def meteor(hypothesis: Sequence[str], reference: Sequence[str], where: Places) -
     """The score of tokens in lower case; 0.0 when none match. Time is linear in tokens and their synonyms.
 
     Args:
-        where: The reference's places, as `places` finds them; left as they are.
+        where: The reference's positions, as `places` returns them; not changed.
     """
     pairs = align(hypothesis, reference, where)
     matches = len(pairs) - pairs.count(NONE)
@@ -94,7 +96,7 @@ def meteor(hypothesis: Sequence[str], reference: Sequence[str], where: Places) -
 
 
 def align(hypothesis: Sequence[str], reference: Sequence[str], where: Places) -> list[int]:
-    """For each word of the hypothesis the place of its match in the reference, or NONE."""
+    """For each word of the hypothesis the position of its match in the reference, or NONE."""
     pairs = [NONE] * len(hypothesis)
     free, before = where.last.copy(), where.before
     left = []
@@ -106,7 +108,8 @@ def align(hypothesis: Sequence[str], reference: Sequence[str], where: Places) ->
             free[word] = before[place]
         else:
             left.append(at)
-    if left and len(left) + len(reference) > len(hypothesis):  # both sides have words left
+    # both sides have unmatched words
+    if left and len(left) + len(reference) > len(hypothesis):
         _align_stems([(at, stems[hypothesis[at]]) for at in left], free, before, pairs)
     return pairs
 
@@ -114,11 +117,11 @@ def align(hypothesis: Sequence[str], reference: Sequence[str], where: Places) ->
 def _align_stems(
     left: Sequence[tuple[int, str]], free: Mapping[str, int], before: Sequence[int], pairs: list[int]
 ) -> None:
-    """The stages of stems and synonyms, for what the exact one left.
+    """The stages of stems and synonyms, for the words that the exact stage did not match.
 
     Args:
-        left: Places in the hypothesis and their stems, from the right.
-        free: The reference's words -> the last place that is free, or NONE; `before` as in Places.
+        left: Unmatched positions in the hypothesis with their stems, from the right.
+        free: The reference's words -> the last free position, or NONE; `before` as in Places.
     """
     places_of: dict[str, list[int]] = {}
     for word, place in free.items():
@@ -145,7 +148,7 @@ def _align_stems(
 
 
 def places(words: Iterable[str]) -> Places:
-    """What is known of the words of a text."""
+    """The positions of the words of a text."""
     last: dict[str, int] = {}
     before: list[int] = []
     for place, word in enumerate(words):

@@ -1,6 +1,6 @@
-"""How often runs of n tokens are shared: the counting behind ROUGE-n, BLEU and GLEU.
+"""Counts of shared n-grams, for ROUGE-n, BLEU and GLEU.
 
-Shared runs are clipped: one that stands twice in one text and five times in the other counts two.
+Counts are clipped: an n-gram that occurs twice in one text and five times in the other counts two.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from functools import partial
 from itertools import chain, count, pairwise, repeat, zip_longest
 from typing import Any, TypeAlias
 
-Gram: TypeAlias = Hashable  # the token itself for n = 1, else a tuple of n tokens
+#: An n-gram: the token itself for n = 1, else a tuple of n tokens.
+Gram: TypeAlias = Hashable
 
 #: n -> (tokens -> its n-grams, in order).
 GRAMS: dict[int, Callable[[Sequence[str]], Iterable[Gram]]] = {
@@ -21,10 +22,11 @@ GRAMS: dict[int, Callable[[Sequence[str]], Iterable[Gram]]] = {
     4: lambda t: zip(t, t[1:], t[2:], t[3:], strict=False),
     5: lambda t: zip(t, t[1:], t[2:], t[3:], t[4:], strict=False),
 }
-ORDERS = (1, 2, 3, 4)  # of BLEU and GLEU
+#: Orders of BLEU and GLEU.
+ORDERS = (1, 2, 3, 4)
 
-#: A reference's tokens from which on sorting numbers is cheaper than hashing tuples (measured: 52), and the
-#: distinct ones up to which four of them make a number below 2**63.
+#: Number of a reference's tokens from which on sorting numbers is cheaper than hashing tuples (measured: 52), and the
+#: number of distinct ones up to which four of them fit into a number below 2**63.
 SORT_FROM, SORT_DISTINCT = 52, 55_000
 
 #: Tokens of a hypothesis -> n-grams shared with a known reference, for n = 1 to 4.
@@ -32,12 +34,12 @@ Shared: TypeAlias = Callable[[Sequence[str]], Sequence[int]]
 
 
 def shared(grams: Iterable[Gram], counts: Mapping[Gram, int]) -> int:
-    """How many of `grams` are in `counts` too, each at most as often as there."""
+    """The clipped count of `grams` that are in `counts` too."""
     return _take(grams, dict(counts))
 
 
 def shared_with(reference: Sequence[str]) -> Shared:
-    """The function that counts what a hypothesis shares with this reference."""
+    """The function that counts the n-grams that a hypothesis shares with this reference."""
     if len(reference) >= SORT_FROM:
         number = dict(zip(dict.fromkeys(reference), count(1)))
         if len(number) < SORT_DISTINCT:
@@ -45,7 +47,7 @@ def shared_with(reference: Sequence[str]) -> Shared:
 
             return partial(_shared_numbers, number, np.concatenate((_numbers(reference, number), [-1])))
     t, u, v, w = reference, reference[1:], reference[2:], reference[3:]
-    # without strict=False, which costs: each ends with the shortest anyway
+    # no strict=False, which costs time
     grams = chain(t, zip(t, u), zip(t, u, v), zip(t, u, v, w))  # noqa: B905  # the shifted lists are shorter on purpose
     return partial(_shared_tuples, Counter(grams))
 
@@ -55,7 +57,8 @@ def _shared_tuples(counts: Mapping[Gram, int], tokens: Sequence[str]) -> list[in
     get = left.get
     gram: Gram
     one = two = three = four = 0
-    # Written out, for this is all that BLEU costs. None: not in the reference, so neither is what begins with it; 0: used up.
+    # Written out, since this loop is nearly all of BLEU's cost. None: the n-gram is not in the reference, so no longer
+    # one that begins with it is either; 0: it is used up.
     for a, b, c, d in zip_longest(tokens, tokens[1:], tokens[2:], tokens[3:]):
         times = get(a)
         if times is None:
@@ -83,7 +86,7 @@ def _shared_tuples(counts: Mapping[Gram, int], tokens: Sequence[str]) -> list[in
 
 
 def _take(grams: Iterable[Gram], left: dict[Gram, int]) -> int:
-    """Count each gram that is left, and take it out."""
+    """The number of grams that are still left, each removed from `left` when counted."""
     found = 0
     get = left.get
     for gram in grams:
@@ -95,7 +98,7 @@ def _take(grams: Iterable[Gram], left: dict[Gram, int]) -> int:
 
 
 def _shared_numbers(number: Mapping[str, int], reference: Any, tokens: Sequence[str]) -> list[int]:
-    """The k-th of equal numbers in the hypothesis meets the k-th in the reference, which ends with one that is none."""
+    """The k-th of equal numbers in the hypothesis matches the k-th in the reference, which ends with a sentinel."""
     import numpy as np
 
     grams = _numbers(tokens, number)
@@ -111,10 +114,10 @@ def _shared_numbers(number: Mapping[str, int], reference: Any, tokens: Sequence[
 
 
 def _numbers(tokens: Sequence[str], number: Mapping[str, int]) -> Any:
-    """All n-grams as numbers, sorted: with no digit 0, those of n tokens come before those of n + 1.
+    """All n-grams as numbers, sorted. Digits start at 1, so those of n tokens come before those of n + 1.
 
     Args:
-        number: Token -> its digit, from 1 on; all other tokens share the digit after the last.
+        number: Token -> its digit, from 1; all other tokens share the digit after the last.
     """
     import numpy as np
 

@@ -15,7 +15,7 @@ IRREGULAR = {
     "cannings": "canning", "canning": "canning", "howe": "howe", "proceed": "proceed", "exceed": "exceed", "succeed": "succeed",
 }  # fmt: skip
 
-# In each step the first suffix that fits decides, whether or not its condition then holds.
+# In each step the first matching suffix decides, whether or not its condition then holds.
 STEP_2 = {
     "ational": "ate", "tional": "tion", "enci": "ence", "anci": "ance", "izer": "ize", "bli": "ble", "alli": "al",
     "entli": "ent", "eli": "e", "ousli": "ous", "ization": "ize", "ation": "ate", "ator": "ate", "alism": "al",
@@ -57,7 +57,7 @@ def _form(word: str) -> str:
 
 
 def _measure(word: str) -> int:
-    """Porter's m: how often consonants follow vowels."""
+    """Porter's measure m: the number of vowel-consonant sequences."""
     return _form(word).count("vc")
 
 
@@ -93,12 +93,13 @@ def _past(word: str) -> str:
 
 
 def _restore(word: str) -> str:
-    """What is put back after -ed and -ing are gone."""
+    """The word after -ed or -ing was removed, with its ending restored."""
     if word.endswith(("at", "bl", "iz")):
         return word + "e"
     if _ends_double(word):
         return word if word[-1] in "lsz" else word[:-1]
-    if word.endswith("*d"):  # nltk's name for the rule above is tried as a suffix, too
+    # nltk also tries the name of the rule above as a suffix
+    if word.endswith("*d"):
         return word[:-2] + "d"
     return word + "e" if _measure(word) == 1 and _ends_cvc(word) else word
 

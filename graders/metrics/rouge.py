@@ -18,7 +18,7 @@ from graders.metrics.limits import (
     MAX_CHARS,
     MAX_TABLE_CELLS,
     MAX_WORD_CELLS,
-    Prepared,
+    ReferenceMemo,
     TextTooLong,
     bounded,
     pair_cells,
@@ -36,8 +36,10 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
 
 REFERENCE = "rouge-score 0.1.2"
 _WORD = re.compile("[a-z0-9]+")
-BATCH = 256  # pairs in one call into rouge-score-rs: results of more at once slow the garbage collector down
-BATCH_CHARS = MAX_CHARS  # in one call, which cannot be interrupted
+#: Pairs in one call of rouge-score-rs: the results of more slow the garbage collector down.
+BATCH = 256
+#: Characters in one such call, which cannot be interrupted.
+BATCH_CHARS = MAX_CHARS
 
 #: (matches, hypothesis's n-grams, reference's) -> the score.
 Measure: TypeAlias = Callable[[int, int, int], float]
@@ -60,7 +62,7 @@ MEASURES: dict[str, Measure] = {
 
 
 def reference_mistake(name: str, reference: str) -> ReferenceMistake | None:
-    """Why no text scores above 0 against this reference: it has too few words that rouge sees."""
+    """The reason why no text scores above 0 against this reference: it has too few words after rouge's tokenising."""
     wanted = int(name[-1]) if name[-1].isdigit() else 1
     words = sum(1 for _ in islice(_WORD.finditer(reference.lower()), wanted))
     if not words:
@@ -73,7 +75,7 @@ def reference_mistake(name: str, reference: str) -> ReferenceMistake | None:
 
 
 def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
-    """As METRICS wants it: rouge-score-rs where it is installed and its tokens are wanted, else our own."""
+    """See METRICS. rouge-score-rs where it is installed and its tokens are asked for, else our own implementation."""
     if implementation == "reference":
         return _reference(name, options)
     if options["tokenizer"] == "rouge-score":
@@ -107,7 +109,7 @@ def _own(name: str, options: Mapping[str, Any]) -> Metric:
 
 
 def stemmed(tokenize: Tokenize) -> Tokenize:
-    """Words of more than three letters by their Porter stems, as rouge-score has it."""
+    """A tokenizer that replaces words of more than three letters by their Porter stems, as rouge-score does."""
     from graders.metrics.porter import stems
 
     return lambda text: [stems[word] if len(word) > 3 else word for word in tokenize(text)]
@@ -120,7 +122,7 @@ def _own_n(n: int, tokens: Tokenize, measure: Measure) -> Score:
         words = tokens(reference)
         return Counter(grams(words)), len(words) - n + 1
 
-    prepared = Prepared(prepare)
+    prepared = ReferenceMemo(prepare)
 
     def score(hypothesis: str, reference: str) -> float:
         counts, total = prepared(reference)
@@ -134,13 +136,13 @@ def _own_l(tokens: Tokenize, measure: Measure) -> Score:
     from rapidfuzz.distance import LCSseq
 
     similarity = LCSseq.similarity
-    prepared = Prepared(tokens)
+    prepared = ReferenceMemo(tokens)
 
     def score(hypothesis: str, reference: str) -> float:
         words, theirs = tokens(hypothesis), prepared(reference)
         if len(words) * len(theirs) > MAX_WORD_CELLS:
             raise TextTooLong("rouge_l", len(words), len(theirs), MAX_WORD_CELLS, "words")
-        # words, not numbers for them: rapidfuzz compares hashes, and -1 and -2 hash alike
+        # the words themselves and no numbers: rapidfuzz compares hashes, and -1 and -2 hash alike
         return measure(similarity(words, theirs), len(words), len(theirs))
 
     return score
@@ -150,10 +152,10 @@ def _compiled(name: str, options: Mapping[str, Any], library: Any) -> Metric:
     kind, measure = _type(name), options["measure"]
     call = library.Scorer([kind], options["stemmer"]).score
     batch = library.Scorer([kind], options["stemmer"]).score_batch
-    own = _own(name, options).score  # for what is beyond the bounds, or may be, and for lone surrogates
-    most = (
-        4 * MAX_WORD_CELLS if name == "rouge_l" else MAX_CHARS * MAX_CHARS
-    )  # words have two characters, or more
+    # our own, for texts that are or may be beyond the bounds, and for lone surrogates
+    own = _own(name, options).score
+    # words have two characters, or more
+    most = 4 * MAX_WORD_CELLS if name == "rouge_l" else MAX_CHARS * MAX_CHARS
 
     def score(hypothesis: str, reference: str) -> float:
         chars, theirs = len(hypothesis), len(reference)
@@ -161,7 +163,8 @@ def _compiled(name: str, options: Mapping[str, Any], library: Any) -> Metric:
             return own(hypothesis, reference)
         try:
             f: float = getattr(call(reference, hypothesis)[kind], measure)
-        except UnicodeEncodeError:  # Rust's strings cannot hold lone surrogates
+        except UnicodeEncodeError:
+            # lone surrogates, which Rust's strings cannot hold
             return own(hypothesis, reference)
         return f
 
@@ -191,7 +194,7 @@ def _compiled(name: str, options: Mapping[str, Any], library: Any) -> Metric:
 
 
 class _Tokenizer:
-    """A tokenizer as rouge-score takes it."""
+    """An adapter of a tokenizer to rouge-score's interface."""
 
     def __init__(self, tokenize: Tokenize) -> None:
         self.tokenize = tokenize

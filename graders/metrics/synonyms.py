@@ -1,6 +1,6 @@
 """Synonyms of single words from WordNet 3.0, read from an index in the package (scripts/build_wordnet_index.py).
 
-The same sets as nltk's `wordnet.synsets(word)` give, less the words that METEOR can never match: with capitals or "_".
+The same sets as nltk's `wordnet.synsets(word)`, without words that METEOR can never match: those with capitals or "_".
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from graders.metrics.limits import WordMemo
 
 INDEX = Path(__file__).parent / "data" / "wordnet-3.0.zlib"
 
-#: Endings that are taken off to find a base form, and what is put back: morphy(7WN). Noun, verb, adjective, adverb.
+#: (ending, its replacement) pairs that give a base form, by part of speech: noun, verb, adjective, adverb. morphy(7WN).
 ENDINGS: tuple[tuple[tuple[str, str], ...], ...] = (
     (("s", ""), ("ses", "s"), ("ves", "f"), ("xes", "x"), ("zes", "z"), ("ches", "ch"), ("shes", "sh"), ("men", "man"), ("ies", "y")),
     (("s", ""), ("ies", "y"), ("es", "e"), ("es", ""), ("ed", "e"), ("ed", ""), ("ing", "e"), ("ing", "")),
@@ -31,7 +31,7 @@ class WordNet:
     """The index in memory, about 20 MB.
 
     Attributes:
-        entries: Lemma -> its words, parts of speech parted by "|", words by " ", itself as "=".
+        entries: Lemma -> its words: parts of speech separated by "|", words by " ", the lemma itself as "=".
         exceptions: For each part of speech: irregular form -> base forms.
     """
 

@@ -1,8 +1,8 @@
-"""Tokens, remembered word by word.
+"""Tokenizers, with a memo per word.
 
-13a (mteval-v13a as in sacrebleu) works on a whole line, but what it does to a word between white space does not depend
-on the next word, once line breaks and entities are dealt with. So the pieces of a word can be kept: a text costs one
-dict look-up a word. tests/metrics holds this equal to sacrebleu's own.
+13a (mteval-v13a as in sacrebleu) is defined on a whole line, but its rules for a word do not depend on the next word,
+once line breaks and entities are replaced. So the tokens of each word can be kept, and a text costs one dict look-up a
+word. tests/metrics holds this equal to sacrebleu's own tokenizer.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ _RULES: tuple[tuple[Callable[[str, str], str], str], ...] = tuple(
         (r"([0-9])(-)", r"\1 \2 "),
     ]
 )
+#: In this order: &amp;lt; becomes <.
 _ENTITIES = (
     ("&quot;", '"'),
     ("&amp;", "&"),
     ("&lt;", "<"),
     ("&gt;", ">"),
-)  # in this order: &amp;lt; becomes <
-#: Bytes of ASCII text -> the letters and digits that ROUGE sees, and blanks.
+)
+#: A translation table for ASCII bytes: ROUGE's letters and digits stay, every other byte becomes a blank.
 _ROUGE = bytes(code if chr(code) in "abcdefghijklmnopqrstuvwxyz0123456789" else 32 for code in range(256))
 _UNICODE = re.compile(r"[^\W_]+").findall
 
@@ -44,14 +45,14 @@ def _pieces(word: str) -> tuple[str, ...]:
     return tuple(map(_same.__getitem__, line.split()))
 
 
-#: Equal pieces as one object: dicts then compare them by identity, and memory holds each once.
+#: Equal pieces as one object: dicts compare them by identity, and memory holds each once.
 _same = WordMemo(str)
 _pieces_of = WordMemo(_pieces)
 _lower_pieces_of = WordMemo(lambda word: tuple(_same[piece.lower()] for piece in _pieces(word)))
 
 
 def _words(text: str) -> list[str]:
-    """White-space words of a line as 13a sees them, before its rules."""
+    """The white-space separated words of a line, as the input of 13a's rules."""
     if "<skipped>" in text or "-\n" in text:
         text = text.rstrip().replace("<skipped>", "").replace("-\n", "")
     if "&" in text:
@@ -61,7 +62,7 @@ def _words(text: str) -> list[str]:
 
 
 def tokens_13a(text: str) -> list[str]:
-    """What `sacrebleu.BLEU()` counts: its 13a tokens, case kept. One token or more for every word; [] for white space."""
+    """The 13a tokens of `sacrebleu.BLEU()`, case kept. One token or more for every word; [] for white space."""
     tokens: list[str] = []
     for word in _words(text):
         tokens += _pieces_of[word]
@@ -85,12 +86,12 @@ def _nltk() -> Tokenize:
 
 
 def tokens_nltk(text: str) -> list[str]:
-    """nltk's word tokens of the text as one sentence (splitting it into sentences would need a download)."""
+    """nltk's word tokens of the text taken as one sentence (splitting into sentences would need a download)."""
     return _nltk()(text)
 
 
 def tokens_rouge(text: str) -> list[str]:
-    """rouge-score's: runs of a to z and 0 to 9 in the lower-cased text; every other character parts words."""
+    """rouge-score's tokens: runs of a-z and 0-9 in the lower-cased text; every other character separates words."""
     return text.lower().encode("ascii", "replace").translate(_ROUGE).decode("ascii").split()
 
 
@@ -104,12 +105,12 @@ def tokens_char(text: str) -> list[str]:
     return [char for char in text.lower() if not char.isspace()]
 
 
-#: Option `tokenizer` of gleu and meteor.
+#: Values of the option `tokenizer` of gleu and meteor.
 WORDS: dict[str, Tokenize] = {"13a": tokens_13a, "split": str.split, "nltk": tokens_nltk}
 
 
 def reference_words(name: str) -> Tokenize:
-    """The same tokens as WORDS[name] by the library that defines them: sacrebleu for 13a."""
+    """The tokenizer WORDS[name] of the library that defines it: sacrebleu for 13a."""
     if name != "13a":
         return WORDS[name]
     from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
@@ -118,5 +119,5 @@ def reference_words(name: str) -> Tokenize:
     return lambda text: tokenize(text.rstrip()).split()
 
 
-#: Option `tokenizer` of rouge_*.
+#: Values of the option `tokenizer` of rouge_*.
 ROUGE: dict[str, Tokenize] = {"rouge-score": tokens_rouge, "unicode": tokens_unicode, "char": tokens_char}

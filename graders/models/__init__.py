@@ -1,4 +1,4 @@
-"""Judges: a wire client for any OpenAI-compatible endpoint, and what stands in for one.
+"""Public names of judges: the client for any OpenAI-compatible endpoint, and its substitutes.
 
 config = load_config()          graders.toml and the environment
 client = connect(config)        a ModelClient; nothing is opened before the first question
@@ -57,6 +57,6 @@ __all__ = [
     "from_openai",
     "load_config",
     "probe",
-]  # fmt: skip
+]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,1 +1,1 @@
-"""Mutation testing of a spec: its mutants, and which of them its rows notice."""
+"""Mutation testing of a spec: its mutants, and whether its rows notice them."""

@@ -1,4 +1,4 @@
-"""Small changes of a program, found by a program in the sandbox. Its source is not parsed on this side of the wall."""
+"""Small changes of a program, found by a program in the sandbox, since the host never parses sources."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from graders.bench.programs import read_by
 from graders_sandbox import Sandbox
 
-#: Pages of a program's changes that are asked for at most; a page has some forty.
+#: Largest number of pages of a program's changes; a page has some forty.
 MOST_PAGES = 20
 
 
@@ -28,8 +28,8 @@ def program_changes(source: str, sandbox: Sandbox) -> Iterator[tuple[str, str, i
                     yield kind, source[:start] + text + source[end:], line
 
 
-#: Small changes of a program, as places in its text and what to put there: [start, end, text, line, kind], in the order of
-#: the text. Parsed, not run; behind the first `skip`, as many as the text of an exception holds.
+#: A program that lists small changes of a source: [start, end, text, line, kind], in the order of the text. It parses
+#: the source without running it, and lists the changes after the first `skip` that fit into the text of an exception.
 MUTATE = r"""
 import ast, json, re, warnings
 

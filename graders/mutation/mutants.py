@@ -1,4 +1,4 @@
-"""Mutants of a spec: small changes that rows should notice. None of them needs to know a grader type by its name."""
+"""Mutants of a spec: small changes that rows should notice, made without naming any grader type."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Mutant:
     Attributes:
         kind: "operation swapped", "wrong field", "off formula", "normalisation dropped", "weaker regex", ...
         where: The path of the changed field, with the line in a program.
-        before, after: What stood there, and what stands there now.
+        before, after: The old and the new text.
         spec: The changed spec.
     """
 
@@ -49,11 +49,11 @@ def _short(text: str) -> str:
 
 
 def mutants(spec: SpecModel, rows: Sequence[CheckRow], sandbox: Sandbox | None) -> Iterator[Mutant]:
-    """Every mutant of a spec; those of judges' questions aside, which would cost calls.
+    """Every mutant of a spec, except changes of judges' questions, which would cost calls.
 
     Args:
-        rows: For the fields that templates may name instead of the right ones.
-        sandbox: Reads programs; None where there are none.
+        rows: Rows with the fields that templates may name in place of the right ones.
+        sandbox: The sandbox that reads programs; None without programs.
     """
     whole = spec.to_json()
     for prefix, leaf in spec.leaves().items():
@@ -100,7 +100,7 @@ def _of_field(
 
 
 def _choices(info: FieldInfo) -> list[str]:
-    """The values that a field may have, where they are few and named."""
+    """The choices of a field with an enumerated type."""
     named = next((mark.names() for mark in info.metadata if isinstance(mark, OneOf)), None)
     return [
         choice
@@ -110,7 +110,7 @@ def _choices(info: FieldInfo) -> list[str]:
 
 
 def _of_formula(text: str) -> Iterator[tuple[str, str, str]]:
-    """(what stood there, what stands there now, the whole formula)."""
+    """(old part, new part, changed formula) of each change."""
     for found in _TOKEN.finditer(text):
         token = found[0]
         others = (
@@ -135,7 +135,7 @@ def _with(spec: Mapping[str, Any], prefix: str, field: str, value: str) -> Mappi
 
 
 def _difference(before: str, after: str) -> tuple[str, str]:
-    """The parts of two texts that differ, to the ends of words."""
+    """The differing parts of two texts, extended to whole words."""
     start = 0
     while start < min(len(before), len(after)) and before[start] == after[start]:
         start += 1
@@ -150,5 +150,5 @@ def _difference(before: str, after: str) -> tuple[str, str]:
 
 
 def key_of(mutant: Mutant) -> str:
-    """What makes two mutants the same."""
+    """The key by which mutants are equal."""
     return json.dumps(mutant.spec, sort_keys=True)

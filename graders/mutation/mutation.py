@@ -1,4 +1,4 @@
-"""Mutation testing of a spec: which small changes of it do the rows not notice, and which samples would."""
+"""Mutation testing of a spec: finds changes that the rows do not notice, and samples that would."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from graders.mutation.mutants import Mutant, key_of, mutants
 
 MOST_MUTANTS = 200
 MOST_ROWS = 24
-#: Samples beside golds and bads that are tried on each mutant that the rows do not notice.
+#: Further samples that are tried on each unnoticed mutant.
 TRIED = 150
-#: Of the rewards, from which on a mutant's is another one.
+#: Smallest difference of two rewards.
 SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """A sample that tells a mutant from the spec.
+    """A sample with different rewards by a mutant and the spec.
 
     Attributes:
-        row: The row of reward checks with the sample: among its `bad` ones where the spec pays it little, else as its gold.
-        reward, mutants_reward: What each gives it; None where it fails.
+        row: A row of reward checks with the sample: among its `bad` ones if the spec's reward is low, else as its gold.
+        reward, mutants_reward: The two rewards; None for a failure.
     """
 
     row: Mapping[str, Any]
@@ -45,7 +45,7 @@ class Telling:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A mutant, whether the rows notice it, and a sample that would; None where none was found: it may be the same grader."""
+    """A mutant, whether rows notice it, and a sample that would; None if none was found, as for an equivalent one."""
 
     mutant: Mutant
     noticed: bool
@@ -54,11 +54,11 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """What mutation testing found.
+    """The result of mutation testing.
 
     Attributes:
         tried: The mutants that could be compiled.
-        of: How many there are; more than were tried where a limit was given.
+        of: Number of all mutants; above the tried ones if there was a limit.
     """
 
     tried: tuple[Tried, ...]
@@ -66,7 +66,7 @@ class Mutation:
 
     @property
     def score(self) -> float:
-        """The part of the mutants that the rows notice; 1.0 of none."""
+        """The fraction of mutants that the rows notice; 1.0 without mutants."""
         return sum(one.noticed for one in self.tried) / len(self.tried) if self.tried else 1.0
 
     @property
@@ -74,7 +74,7 @@ class Mutation:
         return [one for one in self.tried if not one.noticed]
 
     def rows(self) -> list[Mapping[str, Any]]:
-        """Rows that would notice the rest, each once."""
+        """Distinct rows that would notice the other mutants."""
         told = [one.telling.row for one in self.survivors if one.telling is not None]
         return [row for at, row in enumerate(told) if row not in told[:at]]
 
@@ -89,21 +89,21 @@ def mutate(
     backends: Backends | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Mutation:
-    """Which small changes of a spec the rows' golds and bads do not notice.
+    """Find small changes of a spec that the rows' golds and bads do not notice.
 
-    A mutant is noticed when any of them gets another reward, or fails where it did not. Questions of judges are not changed.
+    A mutant is noticed if any of them gets another reward, or newly fails. Judges' questions are not changed.
 
     Args:
         rows: As for check_reward: {"item", "gold", "id"?, "prompt"?, "bad"?}, or the path of a file of them.
-        max_mutants: Of more, so many are drawn.
-        max_rows: More rows are sampled down to so many.
-        seed: Of both.
-        on_progress: Is told mutants done, and of how many.
+        max_mutants: Largest number of mutants; more are sampled.
+        max_rows: Largest number of rows; more are sampled.
+        seed: Seed of both samplings.
+        on_progress: Called with the number of mutants done, and of all.
 
     Raises:
         SpecError: the spec is not valid.
         ValueError: a row lacks a gold, two share an id, or the spec asks a judge.
-        CannotCheck: the sandbox could not be used, so that nothing is known.
+        CannotCheck: the sandbox could not be used, so that there is no result.
     """
     grader = compile(spec, backends=backends)
     if any(leaf.judge() is not None for leaf in grader.spec.leaves().values()):
@@ -142,7 +142,7 @@ def _some(values: list[Any], most: int, chance: random.Random) -> list[Any]:
 def _first_difference(
     other: Grader, samples: Sequence[Graded], bench: Bench
 ) -> tuple[Graded, float | None] | None:
-    """The first sample that a mutant gives another reward, and which."""
+    """The first sample to which a mutant gives another reward, with that reward."""
     for start in range(0, len(samples), 16):
         part = samples[start : start + 16]
         for one, result in zip(
@@ -155,7 +155,7 @@ def _first_difference(
 
 
 def _others(bench: Bench) -> Iterator[tuple[CheckRow, Any]]:
-    """Other spellings of the golds, and what the attack makes of them."""
+    """Other spellings of the golds, and samples of the attack."""
     changes = (
         str.upper,
         str.lower,

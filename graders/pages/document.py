@@ -1,4 +1,4 @@
-"""A whole page: its modules joined, its style, and the policy that lets nothing else run."""
+"""A complete page: its joined script, its style, and a policy that blocks everything else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EXPORT = re.compile(r"^export ", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A page and its content security policy, which stands in the page and may be sent as a header too."""
+    """A page, and its content security policy, which is also in the page and may be sent as a header too."""
 
     html: str
     policy: str
@@ -40,13 +40,13 @@ def document(
     """A page around its sections.
 
     Args:
-        body: HTML already.
-        module: The module that the script starts with.
+        body: HTML of the sections.
+        module: The main module of the script.
         styles: Style sheets, joined in this order.
-        data: What the script reads with `data.js`.
-        policy: What the page may do beside running its own script and style.
-        head: HTML of its head, beside what every page has.
-        skip_to: The id of the element that the first link of the page leads to.
+        data: JSON that the script reads with `data.js`.
+        policy: Further directives of the policy.
+        head: Further HTML of the page's head.
+        skip_to: The id of the element that the page's first link leads to.
     """
     style, script = "".join(map(_asset, styles)), joined(module)
     rules = {
@@ -73,10 +73,10 @@ def document(
 
 @cache
 def joined(module: str) -> str:
-    """One script of a module and those it imports, each before the modules that import it.
+    """One script from a module and its imports, each before the modules that import it.
 
-    Modules share one scope then, so no two of a page may define the same name at the top level: the browser would
-    refuse the script. `import { a } from "./b.js";`, `import "./b.js";` and `export` before a declaration are the forms that are known.
+    The joined modules share one scope, so no two of a page may define the same top-level name: the browser would refuse
+    the script. Supported forms: `import { a } from "./b.js";`, `import "./b.js";` and `export` before a declaration.
     """
     order: list[str] = []
     _visit(module, order)
@@ -100,6 +100,6 @@ def _digest(text: str) -> str:
 
 
 def _json(value: Any) -> str:
-    """JSON that cannot end the script element it stands in: ASCII, and without the characters HTML looks for."""
+    """JSON that cannot end its script element: ASCII, without characters that have a meaning in HTML."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -1,1 +1,1 @@
-"""Preflight: does a spec fit a dataset? No model is called."""
+"""Preflight: checks that a spec fits a dataset, without calling a model."""

@@ -1,11 +1,11 @@
-"""Does this spec fit this dataset? Everything that can be found out before a row is graded; no judge is asked.
+"""Checks that a spec fits a dataset before any row is graded, without asking a judge.
 
     report = check("spec.json", "answers.jsonl")
     for finding in report.findings:
         print(finding)
 
-Every variable of every template is looked up in every row. Programs are tried on a few rows in the sandbox, one of
-each shape of row. Formulas are tried over what their graders can give. What judges would be asked is counted.
+Every variable of every template is looked up in every row. Programs run on a few rows in the sandbox, one of each shape
+of row. Formulas are evaluated over the ranges of their members. Questions to judges are counted.
 """
 
 from __future__ import annotations
@@ -50,21 +50,21 @@ def check(
     run: bool = True,
     backends: Backends | None = None,
 ) -> CheckReport:
-    """Look for whatever would go wrong when this dataset is graded. Nothing is graded and no judge is asked.
+    """Find the problems of grading a dataset with a spec. No row is graded and no judge is asked.
 
     Args:
         spec: A grader spec, or any document with graders in it (graders.documents.reading); in any form that
             `graders.compile` takes.
-        data: A path, "-" for standard input, or an iterable of mappings. Rows without a sample are fine: then only
-            what the spec takes from the item is looked at.
+        data: A path, "-" for standard input, or an iterable of mappings. If rows have no sample, only the spec's use of
+            the item is checked.
         sample_field, item_field, id_field, item_map, format, selection: As for `grade_dataset`.
-        strict: Report what the hosted service would refuse as errors.
-        run: Whether programs are tried in the sandbox.
+        strict: Whether deviations that the hosted service refuses are errors.
+        run: Whether programs are run in the sandbox.
 
     Raises:
         ConfigError: the configuration is not valid.
-        DataError: the data cannot be read, or a named field is not there.
-        SpecError: the document holds no grader at all.
+        DataError: the data cannot be read, or lacks a named field.
+        SpecError: the document has no grader.
     """
     backends = backends or default_backends()
     source = load(spec)
@@ -110,7 +110,7 @@ def check(
 def _valid(
     sources: Mapping[str, Source], strict: bool, findings: Findings, backends: Backends
 ) -> Iterator[tuple[str, SpecModel]]:
-    """The graders that can be checked further; what is wrong with a spec is reported."""
+    """The valid graders; the problems of the others are reported."""
     for name, source in sources.items():
         try:
             checked = read(source, strict=strict)

@@ -1,4 +1,4 @@
-"""What `grader check` finds: findings, and the report that holds them."""
+"""Findings of `grader check`, and the report with them."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from graders.wording import plural
 if TYPE_CHECKING:
     from graders.endpoints.spending import SpendingEstimate
 
-NAMED = 3  # rows that a finding names
+#: Rows that a finding lists by id.
+NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing to know before grading.
+    """One finding before grading.
 
     Attributes:
-        severity: "error": rows will fail, or be graded for nothing. "warning": probably not what was meant.
+        severity: "error": rows will fail, or their rewards will be useless. "warning": probably a mistake.
         code: A stable word for programs; docs/problems.md lists them all.
-        message: What was found and what follows.
-        grader: The grader's name, "" when it is about the data or the document.
-        path: Where in the grader's spec, "" when nowhere in particular.
-        count: How many rows it is about; 0 when it is not about rows.
-        rows: The ids of the first of them.
-        numbers: Their line or record numbers in the data, from 1.
-        suggestion: What was probably meant, or "".
-        file, line, column: Where in the spec's file; "" and 0 when unknown.
+        message: The finding and its consequence.
+        grader: The grader's name, "" for findings about the data or the document.
+        path: The path in the grader's spec, or "".
+        count: Number of affected rows; 0 when it is not about rows.
+        rows: The ids of the first of these rows.
+        numbers: The line or record numbers of these rows in the data, from 1.
+        suggestion: A suggested replacement, or "".
+        file, line, column: The position in the spec's file; "" and 0 when unknown.
     """
 
     severity: str
@@ -51,14 +52,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """All that `check` found.
+    """The result of `check`.
 
     Attributes:
-        findings: Errors first.
-        rows: Rows looked at.
+        findings: The findings, errors first.
+        rows: Number of rows that were checked.
         graders: Names of the graders that were checked.
-        has_samples: Whether the data holds model outputs; without them only items are looked at.
-        estimates: Judge model -> what asking it about all rows would take.
+        has_samples: Whether the data has model outputs; without them only items are checked.
+        estimates: Judge model -> the expected spending for all rows.
     """
 
     findings: tuple[Finding, ...]
@@ -69,7 +70,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether there is no error; warnings may be there."""
+        """Whether there are no errors; there may be warnings."""
         return not any(finding.severity == "error" for finding in self.findings)
 
     def _repr_html_(self) -> str:
@@ -81,7 +82,7 @@ class CheckReport:
 
 @dataclass(slots=True)
 class RowCount:
-    """How many rows, the first of them, and what the first of all looked like."""
+    """A number of rows, the ids and numbers of the first ones, and an example."""
 
     example: str = ""
     n: int = 0
@@ -96,7 +97,7 @@ class RowCount:
 
 
 class Findings:
-    """Collects findings. One that stands already, for the same field and with the same code, is not repeated."""
+    """A collector of findings, at most one for a field and code."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str, str, str], Finding] = {}
@@ -116,7 +117,7 @@ class Findings:
         self._keep(Finding(severity, code, message, grader, path, count, ids, numbers, suggestion))
 
     def problem(self, problem: Problem, grader: str) -> None:
-        """What `validate` says of a spec or a document."""
+        """Add a problem of a spec or a document."""
         self._keep(
             Finding(
                 problem.severity,
@@ -139,5 +140,5 @@ class Findings:
 
 
 def _subject(finding: Finding) -> str:
-    """Several findings with one code may be about one field where it names several variables."""
+    """The key of a finding. A field with several variables may have several findings with one code."""
     return finding.message.partition("'")[2].partition("'")[0]

@@ -1,9 +1,9 @@
-"""Can a formula fail? Its members' ranges are known before any row is graded, so the answer can be looked for.
+"""Finds scores for which a formula fails, given the ranges of its members.
 
-Every combination of the members' extreme and middle values is tried, beyond GRID points a fixed random part of them;
-between two points at which a divisor has different signs there is a zero, which is then closed in on. What is
-reported is a witness: scores, each within its member's range, for which the formula has no value. So a finding is
-never a false alarm, while a formula that passes may still fail at values nobody tried.
+Every combination of the members' extreme and middle values is tried, beyond GRID points a fixed random part of them.
+Two points at which a divisor has different signs enclose a zero, which is found by bisection. A finding has a witness:
+scores, each within its member's range, for which the formula has no value. So there are no false alarms, while a
+formula that passes may still fail at other values.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from graders.formula import Formula
 from graders.formula.parser import Node
 from graders.spec.model import SpecModel
 
-GRID = 4096  # points tried; all corners of 12 members
-BISECTIONS = 100  # halvings towards a zero: more than there are floats between two scores
+#: Points that are tried: all corners of 12 members.
+GRID = 4096
+#: Bisection steps towards a zero: enough to reach neighbouring floats.
+BISECTIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What a member can give: only `low` and `high`, or (continuous) anything between."""
+    """The range of a member's reward: only `low` and `high`, or (continuous) anything between."""
 
     low: float
     high: float
@@ -38,16 +40,16 @@ class Range:
 
 
 def range_of(spec: SpecModel) -> Range:
-    """A grader's range. A program may return any number; the fraction that programs usually return is taken for it."""
+    """A grader's range. For a program, which may return any number, it is taken to be 0 to 1, as is usual."""
     low, high = spec.reward_range() or (0.0, 1.0)
     return Range(low, high, continuous=not spec.two_valued)
 
 
 def witness(formula: Formula, ranges: Sequence[Range]) -> FormulaError | None:
-    """Why the formula can fail, its message naming the scores for which it does; None when no such scores are found.
+    """An error of the formula whose message has the scores that cause it; None when no such scores are found.
 
     Args:
-        ranges: Of each of `formula.names`, in order.
+        ranges: The range of each of `formula.names`, in order.
     """
     points = list(_points(ranges))
     for scores in points:
@@ -61,7 +63,7 @@ def witness(formula: Formula, ranges: Sequence[Range]) -> FormulaError | None:
 
 
 def constant(formula: Formula, ranges: Sequence[Range]) -> bool:
-    """Whether the value is the same wherever it is tried."""
+    """Whether the value is the same at all points tried."""
     try:
         return len({formula.value(scores) for scores in _points(ranges)}) == 1
     except FormulaError:
@@ -69,7 +71,7 @@ def constant(formula: Formula, ranges: Sequence[Range]) -> bool:
 
 
 def _points(ranges: Sequence[Range]) -> Iterator[tuple[float, ...]]:
-    """Scores to try. Members that nothing can vary with the others are all varied together."""
+    """Scores to try: all combinations of the members' points, or the corners and GRID random ones if they are more."""
     every = [each.points for each in ranges]
     total = 1
     for points in every:
@@ -93,7 +95,7 @@ def _error(formula: Formula, scores: tuple[float, ...]) -> FormulaError | None:
 
 
 def _divisors(node: Node) -> Iterator[Node]:
-    """Every expression that something is divided by."""
+    """Every divisor in a formula."""
     if node[0] == "/":
         yield node[2]
     for part in node[2] if node[0] == "call" else node[1:]:
@@ -104,7 +106,7 @@ def _divisors(node: Node) -> Iterator[Node]:
 def _zeros(
     divisor: Node, names: Sequence[str], points: Sequence[tuple[float, ...]], ranges: Sequence[Range]
 ) -> Iterator[tuple[float, ...]]:
-    """Scores at which the divisor is zero, between points at which it is not, along continuous members."""
+    """Scores at which the divisor is zero, along continuous members, between points at which it is not."""
     value = Formula.of_tree(divisor, names)
     signs: list[tuple[tuple[float, ...], float]] = []
     for scores in points:

@@ -1,4 +1,4 @@
-"""One grader over all rows: its variables, its references, and what can be said of it without any row."""
+"""Checks one grader over all rows: its variables, its references, and its spec."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from graders.wording import plural
 
 
 @dataclass(slots=True)
-class Reference:
-    """The reference of a comparison that the item alone decides, and the mistakes found in it, by code."""
+class ReferenceCheck:
+    """The reference text of a comparison whose variables are in the item, and the mistakes found in it, by code."""
 
     at: str
     spec: SpecModel
@@ -32,7 +32,8 @@ class Reference:
             try:
                 text = self.template.render(row.row)
             except GradeError:
-                continue  # reported as a missing variable
+                # its missing variable is reported elsewhere
+                continue
             mistake = self.spec.reference_mistake(text)
             if mistake is not None:
                 _, count = self.mistakes.setdefault(mistake.code, (mistake, RowCount()))
@@ -56,12 +57,12 @@ class Reference:
 
 
 class GraderCheck:
-    """The checks of one grader and of those inside it."""
+    """The checks of one grader and its members."""
 
     def __init__(self, name: str, spec: SpecModel, findings: Findings, has_samples: bool) -> None:
         self._name, self._spec, self._findings = name, spec, findings
         self._variables: dict[str, dict[tuple[str, str], Variable]] = {}
-        self._references: list[Reference] = []
+        self._references: list[ReferenceCheck] = []
         for at, leaf in spec.leaves().items():
             seen = self._variables.setdefault(at, {})
             for place, text in leaf.templates():
@@ -71,10 +72,10 @@ class GraderCheck:
             texts = leaf.compared()
             reference = Template(texts[1]) if texts else None
             if reference and all(path.namespace == "item" for path in reference.paths):
-                self._references.append(Reference(at, leaf, reference))
+                self._references.append(ReferenceCheck(at, leaf, reference))
 
     def look(self, rows: Sequence[NamedRow]) -> None:
-        """Look at some rows."""
+        """Check some rows."""
         for variables in self._variables.values():
             for variable in variables.values():
                 variable.look(rows)
@@ -82,7 +83,7 @@ class GraderCheck:
             reference.look(rows)
 
     def report(self, n_rows: int) -> None:
-        """Say what was found, after the last rows."""
+        """Report the findings, after the last rows."""
         for variables in self._variables.values():
             for variable in variables.values():
                 variable.report(self._findings, self._name, n_rows)
@@ -99,7 +100,7 @@ class GraderCheck:
         self._findings.add(severity, code, message, grader=self._name, path=path)
 
     def _report_templates(self, at: str, leaf: SpecModel) -> None:
-        """Whether the templates can tell one row from another."""
+        """Report templates whose texts are the same for every row."""
         templates = list(leaf.templates())
         texts = leaf.compared()
         if texts and _squeezed(texts[0]) == _squeezed(texts[1]):
@@ -124,5 +125,5 @@ class GraderCheck:
 
 
 def _squeezed(text: str) -> str:
-    """Without blanks inside of double braces."""
+    """A template's text without blanks inside double braces."""
     return re.sub(r"\{\{([^{}]*)\}\}", lambda braces: f"{{{{{braces[1].strip()}}}}}", text)

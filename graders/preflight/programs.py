@@ -1,4 +1,4 @@
-"""Python graders tried on a few rows in the sandbox, one of each shape of row."""
+"""Runs python graders in the sandbox on a few rows, one of each shape of row."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from graders.wording import plural
 if TYPE_CHECKING:
     from graders.engine.backends import Backends
 
-TRIED = 8  # rows that a program is tried on
-SHAPED = 20_000  # rows among which those are looked for
+#: Rows that a program is tried on.
+TRIED = 8
+#: Rows that are searched for distinct shapes.
+SHAPED = 20_000
 
-#: What the names of exceptions end in.
+#: Endings of exceptions' names.
 _ENDINGS = ("Error", "Exception", "Exit", "Interrupt", "Warning")
-#: Exceptions that a program raises whatever the output is: what they name is missing.
+#: Exceptions that a program raises for any output, since the name in their message is missing.
 _WITHOUT_OUTPUT = ("KeyError", "NameError", "ModuleNotFoundError", "ImportError", "SyntaxError")
 
 
@@ -34,8 +36,8 @@ def try_programs(
     """Run every python grader on some rows, and report what fails.
 
     Args:
-        has_samples: Whether the rows have outputs. Without, an empty one is graded, and only failures that no
-            output would have prevented are reported.
+        has_samples: Whether the rows have outputs. Without, an empty output is graded, and only failures that occur
+            with any output are reported.
     """
     programs = [
         (name, at, leaf)
@@ -73,7 +75,7 @@ def try_programs(
 
 
 def last_words(text: str) -> str:
-    """The exception's name and the first words of its message, of a traceback's text."""
+    """The exception's name and the first words of its message, from a traceback's text."""
     lines = [line.strip() for line in text.splitlines() if any(map(str.isalnum, line))]
     for index in range(len(lines) - 1, -1, -1):
         kind, _, message = lines[index].partition(":")

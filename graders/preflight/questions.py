@@ -1,4 +1,4 @@
-"""What judges would be asked about a dataset, counted without asking."""
+"""Counts the questions to judges about a dataset, without asking them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from graders.engine.backends import Backends
     from graders.spec.kind import Kind
 
-ESTIMATED = 20_000  # rows whose questions to judges are counted; the others are taken to be like them
+#: Rows whose questions to judges are counted; the estimate extrapolates to the others.
+ESTIMATED = 20_000
 
 
 class Questions:
@@ -44,10 +45,11 @@ class Questions:
                 try:
                     self._asks += [ask for ask in kind.ask(row.row) if isinstance(ask, ModelAsk)]
                 except GradeError:
-                    continue  # reported as a missing variable
+                    # its missing variable is reported elsewhere
+                    continue
 
     def estimates(self, n_rows: int) -> Mapping[str, SpendingEstimate]:
-        """Judge model -> what asking about all rows would take."""
+        """Judge model -> the expected spending for all rows."""
         if not self._asks:
             return {}
         from graders.endpoints.spending import estimate

@@ -1,4 +1,4 @@
-"""The rows of a dataset for `grader check`: read, named, and counted where they cannot be graded as rows."""
+"""Reads the rows of a dataset for `grader check`, and counts those that cannot be graded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from graders.batch.chunks import RowChunk
 from graders.datasets.ids import IdAssigner, shared_items
-from graders.datasets.rows import Chunk, Unreadable
+from graders.datasets.rows import Chunk, UnreadableRow
 from graders.errors import GradeError
 from graders.fields import FieldMap, field_of, item_of, sample_of
 from graders.preflight.findings import Findings, RowCount
@@ -33,10 +33,10 @@ class NamedRow(NamedTuple):
 
 
 class RowReader:
-    """Reads rows, and counts what is wrong with them as rows.
+    """Reads rows, and counts their mistakes that do not depend on a grader.
 
     Attributes:
-        n: Rows read so far, unreadable ones included.
+        n: Number of rows so far, unreadable ones included.
     """
 
     def __init__(self, field_map: FieldMap) -> None:
@@ -55,7 +55,7 @@ class RowReader:
         field_map, named = self._field_map, []
         self.n += len(chunk.rows)
         for row_id, number, row in zip(ids, chunk.numbers, chunk.rows, strict=True):
-            if isinstance(row, Unreadable):
+            if isinstance(row, UnreadableRow):
                 self._count("unreadable_row", row_id, number, row.message)
                 continue
             sample = sample_of(row, field_map) if field_map.sample else ""
@@ -72,7 +72,7 @@ class RowReader:
         return named
 
     def _compare_items(self, row_id: str, number: int, row: Mapping[str, Any], read: Row) -> None:
-        """Rows with one id are samples of one item; with different items the id names two things."""
+        """Compare the items of rows with one id, which have to be equal."""
         if not self._field_map.id:
             return
         own = field_of(row, self._field_map.id, None)
@@ -85,7 +85,8 @@ class RowReader:
             item = {key: value for key, value in row.items() if key not in out}
         try:
             digest = hash((*item, *item.values()))
-        except TypeError:  # lists and objects in it
+        except TypeError:
+            # lists and objects in it are not hashable
             digest = hash(repr(item))
         if self._items.setdefault(str(own), digest) != digest:
             self._count("duplicate_id", row_id, number, f"'{own}' stands for different items")
@@ -94,10 +95,10 @@ class RowReader:
         self._bad.setdefault(code, RowCount(example)).add(row_id, number)
 
     def report(self, findings: Findings, *, question: bool) -> None:
-        """Report what was counted.
+        """Report the counted mistakes.
 
         Args:
-            question: Whether the rows say what was asked (see `has_question`).
+            question: Whether rows contain their question (see `has_question`).
         """
         if note := shared_items(self._ids, question):
             findings.add("warning", "shared_items", f"{note}.")
@@ -108,7 +109,7 @@ class RowReader:
 
 
 def shape_of(row: Row) -> tuple[Any, ...]:
-    """Rows of one shape have the same keys with values of the same types, and an output of the same kind."""
+    """The shape of a row: its keys with the types of their values, and the kind of its output."""
     text = row.sample.get("output_text")
     kind = text[:1] if isinstance(text, str) and text[:1] in ("{", "[") else bool(text)
     return (*sorted((key, type(value).__name__) for key, value in row.item.items()), kind)

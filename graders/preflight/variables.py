@@ -1,4 +1,4 @@
-"""Every variable of a grader's templates, looked up in every row."""
+"""Looks up every variable of a grader's templates in every row."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _TYPES = {
 
 @dataclass(slots=True)
 class Variable:
-    """One variable of one template over all rows.
+    """The statistics of one template variable over all rows.
 
     Attributes:
         at: The path of the template's field in the spec.
         missing, nulls: The rows that lack it, and those in which it is null.
-        meant: Names that were probably meant -> how many rows have them.
+        meant: Name that was probably meant -> number of rows that have it.
         types, examples: As in VariableValues.
     """
 
@@ -47,7 +47,7 @@ class Variable:
     examples: dict[str, str] = field(default_factory=dict)
 
     def look(self, rows: Sequence[NamedRow]) -> None:
-        """Look it up. Texts one step into the item or sample, the usual case, go over a column."""
+        """Look the variable up in some rows. The usual case, texts one step into item or sample, is done by column."""
         path = self.path
         if len(path.steps) == 1 and isinstance(path.steps[0], str):
             roots: list[Mapping[str, Any]]
@@ -55,7 +55,7 @@ class Variable:
                 roots = [row.row.item for row in rows]
             else:
                 roots = [row.row.sample for row in rows]
-            # get derives nothing: what a sample lacks is looked up below
+            # dict.get does not derive a sample's absent keys, which are looked up below
             values: list[Any] = [root.get(path.steps[0]) for root in roots]
             if set(map(type, values)) == {str}:
                 self._count("text", values[0], len(values))
@@ -80,7 +80,7 @@ class Variable:
             self.examples[kind] = _shown(value)
 
     def report(self, findings: Findings, grader: str, n_rows: int) -> None:
-        """Say where it is missing, null, or of several types."""
+        """Report rows in which it is missing, null, or of several types."""
         path, missing, nulls = self.path, self.missing, self.nulls
         if missing.n:
             which = f"every row ({n_rows:,})" if missing.n == n_rows else f"{missing.n:,} of {n_rows:,} rows"
@@ -107,7 +107,7 @@ class Variable:
             findings.add("warning", "mixed_types", message, grader=grader, path=self.at)
 
     def values(self, prefix: str) -> VariableValues:
-        """The same for the spec that asked; `prefix` is what its fields' paths begin with here."""
+        """The values for the spec's own findings; `prefix` is removed from the path of the field."""
         return VariableValues(self.at.removeprefix(prefix), self.path, self.types, self.examples)
 
 
@@ -122,7 +122,7 @@ def _suggestion(path: str, meant: str) -> str:
 
 
 def _nearest(error: MissingVariable) -> str:
-    """The existing name that a missing one was probably meant as."""
+    """The existing name that a missing one is probably a misspelling of."""
     parent, _, last = error.path.rpartition(".")
     near = likely_field(last, dict.fromkeys(error.have))
     return f"{parent}.{near}" if near and parent else ""

@@ -1,7 +1,7 @@
-"""The pytest plugin: grade rows in tests, show why a reward is what it is, and hold rewards where they are.
+"""The pytest plugin: grades rows in tests, explains rewards in failed assertions, and compares golden rewards.
 
-Loaded in every pytest run of its environment, so at the top it imports pytest and light standard-library modules only;
-the fixtures import the engine when they are used. `-p no:graders` leaves it out. docs/pytest.md teaches it.
+It is loaded in every pytest run of its environment, so this module imports only pytest and light standard-library
+modules; the fixtures import the engine when they are used. `-p no:graders` disables it. See docs/pytest.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from graders.pytest_plugin.rewards import Reward
 from graders.pytest_plugin.server import grader_server
 from graders.pytest_plugin.state import STATE, State
 
-# pytest finds a plugin's fixtures by their names in its module
+# pytest collects a plugin's fixtures from the names in its module
 __all__ = [
     "fake_judge",
     "grade",
@@ -91,7 +91,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> None:
-    """Compile before the test begins: hypothesis holds the first call to its deadline as well."""
+    """Compile before the test begins, since hypothesis applies its deadline to the first call too."""
     state = item.config.stash[STATE]
     if "grade" in getattr(item, "fixturenames", ()) and state.spec(item) is not None:
         state.grader(item)
@@ -124,7 +124,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("row", rows, ids=ids)
 
 
-# --- what failing asserts show -----------------------------------------------------------------------------------------
+# --- what failing asserts show
+# -----------------------------------------------------------------------------------------
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
@@ -134,7 +135,8 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
     return None
 
 
-# --- several processes (xdist): workers leave their updates of golden files in a folder, the controller merges them ------
+# --- several processes (xdist): workers leave their updates of golden files in a folder, the controller merges them
+# ------
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -151,7 +153,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """xdist: before a worker starts."""
+    """Prepare an xdist worker."""
     parts = node.config.stash[STATE].parts
     if parts is not None:
         node.workerinput["grader_parts"] = str(parts)

@@ -1,4 +1,4 @@
-"""The fixtures: docs/pytest.md has a line about each."""
+"""The plugin's fixtures, described in docs/pytest.md."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def grader(request: pytest.FixtureRequest) -> Grader:
-    """The compiled grader of this test: of its marker `grader(spec)` or `grader_rows(spec=)`, --grader-spec, or the ini file."""
+    """This test's compiled grader, by its marker `grader(spec)` or `grader_rows(spec=)`, --grader-spec, or the ini file."""
     if "fake_judge" in request.fixturenames:
         request.getfixturevalue("fake_judge")
     return request.config.stash[STATE].grader(request.node)
@@ -45,7 +45,7 @@ def grade(request: pytest.FixtureRequest) -> Callable[..., Reward]:
 
 @pytest.fixture
 def reward(request: pytest.FixtureRequest, row: Mapping[str, Any], grader: Grader) -> Reward:
-    """The Reward of this test's row: of its `sample`, else of its `gold`. Needs the marker grader_rows."""
+    """The Reward of this test's row, for its `sample`, else its `gold`. Needs the marker grader_rows."""
     return reward_of(grader, *graded_of(row), row["id"])
 
 
@@ -82,16 +82,16 @@ def grader_batch(request: pytest.FixtureRequest) -> Callable[..., list[Reward]]:
 
 @pytest.fixture
 def sandbox_limits(request: pytest.FixtureRequest) -> Limits:
-    """What one sample of a python grader may use in this test: the marker's `limits`, over the ini key grader_limits."""
+    """The sandbox limits of a python grader in this test: the marker's `limits`, over the ini key grader_limits."""
     return request.config.stash[STATE].backends(request.node).sandbox.limits
 
 
 @pytest.fixture
 def fake_judge(request: pytest.FixtureRequest) -> Iterator[ScriptedJudge]:
-    """A judge on loopback that answers as told; this test's judges are all sent to it.
+    """A scripted judge on loopback, to which all judges of this test are routed.
 
-    `fake_judge.default = say({"result": 1.0})` answers everything, `fake_judge.queue(say(...), fail(429))` the next
-    requests (both from graders.testing); `fake_judge.received` is what came.
+    `fake_judge.default = say({"result": 1.0})` answers every request, `fake_judge.queue(say(...), fail(429))` the next
+    ones (`say` and `fail` are in graders.testing); `fake_judge.received` has the received requests.
     """
     from graders.judges.scripted import ScriptedJudge
 
@@ -104,7 +104,7 @@ def fake_judge(request: pytest.FixtureRequest) -> Iterator[ScriptedJudge]:
 
 @pytest.fixture
 def grader_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """grader_golden(rewards, *, name="", tolerance=None): the rewards are those of the golden file, or are written to it.
+    """grader_golden(rewards, *, name="", tolerance=None): compares rewards with the golden file, or writes it.
 
     `rewards` is one Reward (compared by its id) or all of them, as grader_batch returns them. The file is
     golden/<test file>__<test>.json beside the test, or golden/<name>.json; --grader-update writes it.

@@ -1,4 +1,4 @@
-"""Rewards as tests see them: numbers that can explain themselves."""
+"""Reward, the number in tests that can explain itself."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class Reward(float):
-    """A reward that knows where it comes from. Of a row that failed it is NaN, which is equal to nothing.
+    """A reward with its result, for tests. For a failed row it is NaN, which equals no number.
 
     Attributes:
-        result: The RunResult; its attributes (ok, flags, sub_rewards, metadata ...) can be asked of the reward itself.
-        grader, sample, item: What was graded by what.
+        result: The RunResult; its attributes (ok, flags, sub_rewards, metadata ...) are also attributes of the reward.
+        grader, sample, item: The grader and its inputs.
     """
 
     grader: Grader
@@ -49,7 +49,7 @@ def reward_of(grader: Grader, sample: Any, item: Mapping[str, Any] | None, row_i
 
 
 def graded_of(row: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
-    """What is graded of a row: its sample, or its gold where it has no sample, and its item."""
+    """The sample of a row, or its gold where it has none, and its item."""
     from graders.fields import detect_fields, item_of, sample_of
 
     if "sample" not in row and "gold" in row:

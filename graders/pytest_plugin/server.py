@@ -1,4 +1,4 @@
-"""The HTTP endpoints, for tests of clients."""
+"""The fixture of a running server, for tests of clients."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ class GraderServer:
     """A running `grader serve`.
 
     Attributes:
-        base_url: What a client is given, with /v1.
+        base_url: The base URL for clients, with /v1.
     """
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
 
     def client(self, **options: Any) -> Any:
-        """An openai client of it (needs the package openai)."""
+        """An openai client of this server (needs the package openai)."""
         openai = pytest.importorskip("openai")
         return openai.OpenAI(base_url=self.base_url, api_key="none", **options)
 
 
 @pytest.fixture(scope="session")
 def grader_server(request: pytest.FixtureRequest) -> Iterator[GraderServer]:
-    """The HTTP endpoints on a free port of loopback, for the whole run."""
+    """A server on a free port of loopback, for the whole run."""
     import socket
     import threading
     import time

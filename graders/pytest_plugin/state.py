@@ -1,4 +1,4 @@
-"""What the fixtures of one run share."""
+"""The state that the fixtures of one run share."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ if TYPE_CHECKING:
 
 
 class State:
-    """What the fixtures of one run share: compiled graders, backends, and the test that runs now.
+    """The state that the fixtures of one run share: compiled graders, backends, and the running test.
 
-    `grade` and `grader_batch` live as long as the run (hypothesis asks for that) and yet grade by the running test's
-    spec, so they look here when they are called.
+    `grade` and `grader_batch` are session fixtures (hypothesis requires that) but use the running test's spec, which
+    they look up here when called.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.item: pytest.Item | None = None
-        self.judge: ScriptedJudge | None = None  # of the test that runs now, where it has one
+        # the running test's judge, if it has one
+        self.judge: ScriptedJudge | None = None
         self.parts: Path | None = (
-            None  # where processes leave updates of golden files; None: one process only
+            # folder in which processes leave updates of golden files; None: a single process
+            None
         )
         self._backends: dict[Any, Backends] = {}
         self._graders: dict[Any, Grader] = {}
@@ -53,7 +55,7 @@ class State:
         return None if named is None else self.located(named, item)
 
     def located(self, spec: Any, item: pytest.Item | pytest.Collector) -> Any:
-        """A path as seen from the test's folder, from where pytest was started, or from the root; else as it is."""
+        """A path relative to the test's folder, to the working directory, or to the root; else unchanged."""
         if not isinstance(spec, (str, Path)) or str(spec).lstrip().startswith("{"):
             return spec
         folders = (item.path.parent, self.config.invocation_params.dir, self.config.rootpath)
@@ -69,7 +71,7 @@ class State:
         return limits
 
     def backends(self, item: pytest.Item) -> Backends:
-        """Those of the run, or of a test that has limits or a judge of its own; each made once."""
+        """The run's backends, or separate ones for a test with its own limits or judge; each made once."""
         judge = self.judge
         limits = self.limits(item)
         key = (id(judge) if judge else None, *sorted(limits.items()))
@@ -122,7 +124,7 @@ class State:
         return self.item
 
     def forget(self, judge: ScriptedJudge) -> None:
-        """Close what was connected to a judge that is about to go."""
+        """Close the backends that are connected to a judge before it ends."""
         self.judge = None
         for key in [key for key in self._backends if key[0] == id(judge)]:
             backends = self._backends.pop(key)

@@ -1,1 +1,1 @@
-"""Reports: the figures and telling rows of a results file as HTML, terminal text, Markdown, JSON or JUnit."""
+"""Reports: statistics and selected rows of a results file as HTML, terminal text, Markdown, JSON or JUnit."""

@@ -1,4 +1,4 @@
-"""What a verdict about a grader holds for: the spec field by field, how judges are asked, and the models that answered."""
+"""Bindings: the spec, judge settings and models that a claim about a grader was made with."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any
 
 from graders.spec.model import SpecModel
 
-#: Fields that change no reward.
+#: Fields of a spec without an effect on rewards.
 _WITHOUT_EFFECT = ("name",)
-#: Keys of a grader's provenance that change with every release of the engine and not with the judge.
+#: Keys of a grader's provenance that change with the engine's version and not with the judge.
 _OF_ENGINE = ("engine",)
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What a calibration or an attack was made on.
+    """The grader and judges that a calibration or an attack ran with.
 
     Attributes:
         fields: Path of a field of the spec, such as `input` or `graders.style.model` -> digest of its value.
-        settings: What else decides the rewards, by the results' provenance: metric implementations, a hardened judge.
+        settings: Other settings that affect rewards, from the results' provenance: metric implementations, a hardened
+            judge.
         models: The models that answered, as their servers named them; () without a judge.
         name: The grader's, which decides no reward: by it an expired verdict is still known to be about this grader.
     """
@@ -33,9 +34,9 @@ class Binding:
     name: str = ""
 
     def changes(self, now: Binding) -> Iterator[str]:
-        """What is different now, a phrase each; nothing where the verdict still holds.
+        """The differences from another binding, a phrase each; nothing where the claim still holds.
 
-        A model that had answered and is not asked now is no change.
+        A model that answered then and is not asked now is not a difference.
         """
         for path in sorted({*self.fields, *now.fields}):
             if self.fields.get(path) != now.fields.get(path):
@@ -57,7 +58,7 @@ class Binding:
     def from_json(cls, value: Any) -> Binding:
         """
         Raises:
-            ValueError: it is not what `to_json` gives.
+            ValueError: it does not have the form of `to_json`.
         """
         match value:
             case {
@@ -74,8 +75,8 @@ class Binding:
 def binding(spec: SpecModel, provenance: Mapping[str, Any], models: Collection[str] = ()) -> Binding:
     """
     Args:
-        provenance: Of the grader (`identity.provenance`), or of a results file's header.
-        models: Those that answered.
+        provenance: The grader's (`identity.provenance`), or that of a results file's header.
+        models: The models that answered.
     """
     fields: dict[str, str] = {}
     leaves = {key: leaf.to_json() for key, leaf in spec.leaves().items()}

@@ -1,4 +1,4 @@
-"""Charts of the page as SVG, made here so that they need no script."""
+"""Charts of the page as SVG, which need no script."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graders.wording import plural
 
 
 def scale(estimate: Estimate, span: tuple[float, float]) -> str:
-    """The estimate and its interval on a line."""
+    """A chart of an estimate with its interval on a line."""
     low, high = span
     width = (high - low) or 1.0
     at, start, end = ((value - low) / width * 100 for value in (estimate.value, estimate.low, estimate.high))
@@ -29,7 +29,7 @@ def scale(estimate: Estimate, span: tuple[float, float]) -> str:
 
 
 def few(bars: Sequence[Bar], n: int) -> str:
-    """A row of the table for each value."""
+    """A table row for each distinct value."""
     most = max(bar.n for bar in bars) or 1
     rows = "".join(
         f'<tr><th scope="row" class="num">{bar.low:.4g}</th><td class="wide">{hbar(bar.n / most, bar)}</td>'
@@ -67,7 +67,7 @@ def histogram(rewards: Spread) -> str:
 
 
 def bars_svg(bars: Sequence[Bar], kind: str, more: str = "", *, pressed: bool = False) -> str:
-    """Standing bars over a width of 100 and a height of 100, stretched by the page."""
+    """Vertical bars with a width and height of 100, stretched by the page."""
     most, step = max((bar.n for bar in bars), default=0) or 1, 100 / len(bars)
     made = []
     for place, bar in enumerate(bars):
@@ -90,7 +90,7 @@ def bars_svg(bars: Sequence[Bar], kind: str, more: str = "", *, pressed: bool = 
 
 
 def reliability_diagram(bins: Sequence[Bin], span: tuple[float, float]) -> str:
-    """The part that the human passes, with its interval, above what the grader gave; a line where both are alike."""
+    """The human's pass rate, with its interval, over the grader's rewards; the diagonal shows perfect agreement."""
     low, high = span
     width = (high - low) or 1.0
     made = ['<line class="base" x1="0" y1="100" x2="100" y2="0"/>']

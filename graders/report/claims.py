@@ -1,7 +1,7 @@
-"""The claims file: what was found out about a grader, for the reports of its results to show beside their numbers.
+"""The claims file: findings of audits about a grader, which reports show beside its results.
 
-Each audit command writes its own part (`--claims FILE`) and leaves the others; `grader report --claims FILE` reads it. A
-claim holds for the spec, settings and models that it was made on, and expires when they change.
+Each audit command writes its own claim (`--claims FILE`) and keeps the others; `grader report --claims FILE` reads
+them. A claim holds for the spec, settings and models that it was made with, and expires when they change.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from graders.stats.estimates import Estimate, pass_rate
 from graders.stats.facts import model_of
 from graders.stats.resampling import Floats, Ints
 
-#: The key that marks a claims file, and the version of the format it stands for.
+#: The key that marks a claims file, and its value, the version of the format.
 MARK, VERSION = "graders_claims", 1
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One part of a claims file, held against results.
+    """One claim of a claims file, checked against results.
 
     Attributes:
         name: "audit", "attack", "mutation" or "calibration".
         grader: The name of the grader that it is about; "" where it has none.
-        text: What was found, in words.
-        expired: What has changed since, a phrase each; () where it still holds.
-        corrected: The pass rate that people would give, from the grader's and its errors; None where the claim says nothing
-            about those, or has expired.
+        text: The finding, in words.
+        expired: The changes since then, a phrase each; () where the claim still holds.
+        corrected: The estimated pass rate by people, computed from the grader's pass rate and its error rates; None
+            where the claim has no error rates, or has expired.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Claim:
 
     @property
     def told(self) -> str:
-        """The claim with what is to be known about it."""
+        """The claim as text, with a note where it has expired."""
         told = self.text
         if self.expired:
             told = f"expired, since it was made with another {' and '.join(self.expired)}: {told}"
@@ -57,11 +57,11 @@ class Claim:
 def claims_about(
     path: str | Path, header: Header, models: Collection[str], rewards: Floats, items: Ints | None
 ) -> tuple[Claim, ...]:
-    """The claims of a file, held against a results file.
+    """The claims of a file, checked against a results file.
 
     Args:
-        models: That answered in these results.
-        rewards, items: Of the scored rows, as in `stats.gather`.
+        models: The models that answered in these results.
+        rewards, items: Columns of the scored rows, as in `stats.gather`.
 
     Raises:
         ResultsError: the file cannot be read, or has another form.
@@ -100,10 +100,10 @@ def claims_of(
 
 
 def write_claim(path: str | Path, name: str, text: str, made_on: Binding, **more: Any) -> None:
-    """Put one claim into a file, new or not, in the place of an older one of its name.
+    """Write one claim to a new or existing file, replacing an older one of its name.
 
     Raises:
-        ResultsError: the file is there and is no claims file.
+        ResultsError: the file exists and is not a claims file.
         OSError: it cannot be written.
     """
     parts = _read(path) if os.path.exists(path) else {}

@@ -1,4 +1,4 @@
-"""Two runs side by side as one self-contained HTML page: the difference, and the rows that differ, worst first."""
+"""A comparison of two runs as one self-contained HTML page: the difference, and the differing rows, worst first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from graders.stats.gates import Gate
 from graders.stats.pairing import Mover
 from graders.wording import plural
 
-#: Rows on the page that gained most, and that lost most.
+#: Rows on the page with the largest gains, and as many with the largest losses.
 MOVERS = 1000
 
 

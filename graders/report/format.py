@@ -1,6 +1,6 @@
-"""Numbers, names and texts as people read them, in a terminal, in Markdown and on a page.
+"""Formats numbers, names and texts for people, in a terminal, in Markdown and on a page.
 
-Names, ids and texts come from data: control characters are taken out of them, and in Markdown its marks are escaped.
+Names, ids and texts come from data: control characters are removed, and in Markdown markup is escaped.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from graders.stats.histogram import Bar
 from graders.stats.repeats import Reliability
 from graders.wording import plural
 
-#: Eighths of a height, and of a width.
+#: Block characters for eighths of a height, and of a width.
 BLOCKS = "▁▂▃▄▅▆▇█"
 EIGHTHS = " ▏▎▍▌▋▊▉"
 #: Characters of the longest bar.
 WIDTH = 32
-#: Rows, and reasons of failures, in a list.
+#: Rows or reasons of failures in a list.
 LISTED = 5
 
-#: What is shown as nothing, or would turn the reading direction: control, zero-width and bidi characters.
+#: Characters that are invisible or change the reading direction: control, zero-width and bidi characters.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
@@ -33,7 +33,7 @@ _MARKS = re.compile(r"([\\`*_{}\[\]<>|#~&!])")
 
 
 def figure(value: float) -> str:
-    """A number for people: five digits, at most four of them decimals; – where there is none."""
+    """A number with five digits, at most four of them decimals; – for NaN."""
     if not math.isfinite(value):
         return "–"
     whole = math.floor(math.log10(abs(value))) if abs(value) >= 1 else 0
@@ -41,7 +41,7 @@ def figure(value: float) -> str:
 
 
 def percent(part: float) -> str:
-    """Never 0 % or 100 % of what is neither."""
+    """A percentage that is never rounded to 0 % or 100 %."""
     shown = f"{part:.1%}"
     shown = (
         "< 0.1%" if shown == "0.0%" and part > 0 else "> 99.9%" if shown == "100.0%" and part < 1 else shown
@@ -59,23 +59,23 @@ def seconds(value: float) -> str:
 
 
 def chance(p: float) -> str:
-    """A p value: never a bare 0."""
+    """A p value, never rounded to 0."""
     return "–" if math.isnan(p) else "< 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
 def clean(text: str, most: int | None = None) -> str:
-    """One line without control characters, which could move the cursor or turn the reading direction."""
+    """One line without control characters, which could move the cursor or change the reading direction."""
     line = _CONTROL.sub(" ", text).strip()
     return line if most is None or len(line) <= most else line[: most - 1] + "…"
 
 
 def marked(text: str, most: int | None = None) -> str:
-    """As `clean`, with Markdown's marks escaped."""
+    """As `clean`, with Markdown's markup escaped."""
     return _MARKS.sub(r"\\\1", clean(text, most))
 
 
 def spark(bars: Sequence[Bar]) -> str:
-    """A histogram in one line; what is not empty is never blank."""
+    """A histogram in one line; a bar that is not empty is never blank."""
     most = max((bar.n for bar in bars), default=0)
     return (
         "".join(BLOCKS[max(0, math.ceil(bar.n / most * 8) - 1)] if bar.n else " " for bar in bars)
@@ -106,7 +106,7 @@ def spoken_interval(estimate: Estimate, number: Callable[[float], str] = figure)
 
 
 def verdict(summary: Summary) -> str:
-    """The one sentence that a reader takes away."""
+    """The main result in one sentence."""
     failed = "none failed" if not summary.failed else f"{summary.failed:,} more failed and are left out"
     if summary.rewards is None:
         return (
@@ -157,7 +157,7 @@ def agreement_text(agreement: Agreement) -> str:
 
 
 def reliability_text(found: Reliability) -> str:
-    """How far repeats agree, in one line."""
+    """The agreement of repeats in one line."""
     parts = []
     if math.isfinite(found.one_row):
         parts.append(f"{figure(found.one_row)} of one row, {figure(found.item_mean)} of an item's mean")
@@ -168,7 +168,7 @@ def reliability_text(found: Reliability) -> str:
 
 
 def visible(text: str) -> str:
-    """A text with the name of each character in it that nobody would see."""
+    """A text with each invisible character replaced by its name."""
     return _UNSEEN.sub(_named, text)
 
 

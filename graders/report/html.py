@@ -1,4 +1,4 @@
-"""HTML pieces of the page: texts made safe, sections and tables of figures."""
+"""HTML pieces of the page: escaped texts, sections and tables of figures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from graders.stats.estimates import Estimate
 
 
 def safe(text: object) -> str:
-    """A text for HTML: marks escaped, and characters that would not be seen shown by name."""
+    """A text for HTML: markup escaped, and invisible characters shown by name."""
     return escape(visible(str(text)))
 
 
@@ -22,7 +22,7 @@ def section(title: str, about: str = "", anchor: str = "") -> str:
 
 
 def figures(rows: Iterable[Sequence[str]], head: Sequence[str] = ()) -> str:
-    """A table whose first column is a name and the others numbers; cells are HTML already."""
+    """A table whose first column holds names and the others numbers; cells are HTML already."""
     titles = "".join(
         f'<th scope="col"{" class=num" if place else ""}>{name}</th>' for place, name in enumerate(head)
     )

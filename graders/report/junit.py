@@ -14,10 +14,10 @@ TEXT_MAX = 2000
 
 
 def junit(report: Report) -> str:
-    """A test case for each gate, then one for each row shown.
+    """JUnit XML with a test case for each gate, then one for each row shown.
 
-    A failed row is an error; a row below the threshold and a gate that is not met are failures. Failures hold the
-    output, the reference and what the grader said.
+    A failed row is an error; a row below the threshold and a gate that is not met are failures. Failures include the
+    output, the reference and the grader's messages.
     """
     summary = report.summary
     name = xml_text(summary.header.name or summary.header.type)
@@ -57,7 +57,7 @@ def junit(report: Report) -> str:
 
 
 def about_row(shown: ReportRow) -> str:
-    """What the author of a row needs to see why it failed."""
+    """The texts that explain to the author of a row why it failed."""
     row = shown.row
     parts = [
         ("output", row.output_text),
@@ -70,7 +70,7 @@ def about_row(shown: ReportRow) -> str:
 
 
 def xml_text(text: str) -> str:
-    """The text with what nobody would see named, without the characters that XML cannot hold."""
+    """The text with invisible characters named and without the characters that XML forbids."""
     return re.sub(
         "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", visible(text)
     )

@@ -1,4 +1,4 @@
-"""The section that holds rewards against labels."""
+"""The section about the agreement of rewards with labels."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def labels(agreed: Agreement) -> Iterable[str]:
         '<thead><tr><td></td><th scope="col">grader passes</th><th scope="col">grader fails</th></tr></thead>'
     )
     yield f'<div class="card halves"><div><table class="confusion">{head}{counts}</table></div><div>'
-    # with two there is nothing to choose
+    # two thresholds leave nothing to choose
     if len(agreed.curve) > 2:
         yield _slider(agreed, cut)
     facts = [
@@ -72,7 +72,7 @@ def labels(agreed: Agreement) -> Iterable[str]:
 
 
 def _slider(agreed: Agreement, cut: Cut) -> str:
-    """The threshold to try, above kappa at each."""
+    """A slider for the threshold, above the curve of kappa."""
     curve = agreed.curve
     return (
         f'<label class="small soft" for="cut">Passes from reward <b id="cut-at">{figure(cut.threshold)}</b> on</label>'
@@ -87,7 +87,7 @@ def _slider(agreed: Agreement, cut: Cut) -> str:
 
 
 def cut_index(agreed: Agreement | None) -> int:
-    """The place of the chosen threshold in the curve, or the next one above it."""
+    """The index of the chosen threshold in the curve, or of the next one above it."""
     if agreed is None or agreed.cut is None:
         return 0
     at = [threshold for threshold, *_ in agreed.curve]

@@ -1,4 +1,4 @@
-"""Summaries and comparisons as Markdown, for a comment on a change."""
+"""Summaries and comparisons as Markdown, for comments on pull requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from graders.stats.gates import Gate
 from graders.stats.pairing import Mover
 from graders.wording import plural
 
-#: Characters of the reason of a failure.
+#: Characters shown of the reason of a failure.
 REASON = 160
 
 

@@ -1,7 +1,6 @@
 """A report as one self-contained HTML page: no network, no library, works from a file.
 
-The figures are HTML and SVG made here and can be read without scripts; the table of rows is made by the script from JSON
-in the page.
+The figures are HTML and SVG and can be read without scripts. A script builds the table of rows from JSON in the page.
 """
 
 from __future__ import annotations

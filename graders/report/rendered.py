@@ -1,4 +1,4 @@
-"""What the templates of a spec made of a row: the text that its output was held against, and what its judges were asked."""
+"""Renders a spec's templates for a row of a results file: the reference text, and the messages to judges."""
 
 from __future__ import annotations
 
@@ -15,15 +15,22 @@ from graders.spec.options import Options
 from graders.stats.facts import model_of
 from graders.template import Template
 
-#: Fields of an item that hold the reference, where the spec does not say.
+#: Fields of an item that may hold the reference, where the spec does not compare texts.
 REFERENCE_FIELDS = (
-    "reference", "reference_answer", "answer", "correct_answer", "ground_truth", "expected", "expected_output",
-    "target", "solution",
-)  # fmt: skip
+    "reference",
+    "reference_answer",
+    "answer",
+    "correct_answer",
+    "ground_truth",
+    "expected",
+    "expected_output",
+    "target",
+    "solution",
+)
 
 
-class Reference:
-    """Finds the text that outputs are held against."""
+class ReferenceText:
+    """Finds the reference text of a row."""
 
     def __init__(self, spec: Mapping[str, Any], field: str | None = None) -> None:
         self._field = field
@@ -46,7 +53,7 @@ class Reference:
 
 
 def _reference_template(spec: Mapping[str, Any]) -> str | None:
-    """The side of the first comparison that shows the item's text and not the sample's; real specs have them either way."""
+    """The side of the first comparison that names the item and not the sample; real specs have both orders."""
     model = model_of(spec)
     for grader in model.leaves().values() if model is not None else ():
         fixed = [side for side in grader.compared() or () if not _shows(side, "sample")]
@@ -60,7 +67,7 @@ def _shows(side: str, namespace: str) -> bool:
 
 
 class JudgeMessages:
-    """Renders what the judges were asked about a row."""
+    """Renders the messages that judges got about a row."""
 
     def __init__(self, header: Header) -> None:
         model, told = model_of(header.spec), header.options
@@ -71,7 +78,7 @@ class JudgeMessages:
         }
 
     def texts(self, row: ResultRow) -> Iterator[tuple[str, str]]:
-        """Each message of each judge: which it is, and its text; pictures and sounds are named only."""
+        """(title, text) of each message of each judge; images and audio are only named."""
         for path, judge in self._judges.items():
             try:
                 asks = judge.ask(Row(row.sample, row.item))

@@ -1,10 +1,10 @@
-"""A report of a results file: its figures, and the rows worth looking at. As a page, Markdown, JSON or JUnit.
+"""A report of a results file: its statistics and selected rows. As a page, Markdown, JSON or JUnit.
 
     report = make_report("results.jsonl", label="human")
     text = page(report)          # one self-contained HTML file, see page.py
 
-Up to EVERYTHING rows all are shown. Beyond, a report holds a random sample, all failed rows (up to FAILED), the worst
-and the best, and those where grader and label are furthest apart; `Report.held` says so in words.
+Up to EVERYTHING rows, all are shown. A larger file is represented by a random sample, the failed rows (up to FAILED),
+the worst and the best rows, and those with the largest distance between reward and label; `Report.held` says which.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from graders.report.claims import Claim, claims_about
-from graders.report.rendered import JudgeMessages, Reference
+from graders.report.rendered import JudgeMessages, ReferenceText
 from graders.results.read import ResultRow, read_rows
 from graders.stats.agreement.labels import Agreement, agreement
 from graders.stats.facts import reward_range
@@ -29,9 +29,9 @@ from graders.stats.resampling import SEED, Floats
 from graders.stats.summary import summarise
 from graders.usage import Usage
 
-#: Rows of which all are shown.
+#: Number of rows up to which all are shown.
 EVERYTHING = 5000
-#: Of more rows: drawn at random; failed ones at most; the worst, and the best; those furthest from their label.
+#: Rows shown of a larger file: a random sample; failed rows; the worst, and the best; the furthest from their label.
 SAMPLE = 2000
 FAILED = 5000
 EXTREMES = 50
@@ -43,12 +43,12 @@ class ReportRow:
     """A row of the report.
 
     Attributes:
-        place: Its number in the results file, from 0.
-        reasons: Why it is here: "all", "sample", "failed", "worst", "best", "far" from its label.
-        reference: What the output was graded against; "" when nobody knows.
-        messages: What judges were asked: (grader and role, text).
-        label: The human's; None without one.
-        distance: Between reward and label, 0 to 1; NaN without a label.
+        place: Its position in the results file, from 0.
+        reasons: The reasons for showing it: "all", "sample", "failed", "worst", "best", "far" from its label.
+        reference: The reference text; "" when unknown.
+        messages: Messages to judges: (grader and role, text).
+        label: The human's label; None without one.
+        distance: Distance between reward and label, 0 to 1; NaN without a label.
     """
 
     place: int
@@ -63,8 +63,8 @@ class ReportRow:
 @dataclass(frozen=True, slots=True)
 class Report:
     """Attributes:
-    held: Which rows are shown, in a sentence.
-    claims: What was found out about the grader, held against these results.
+    held: A sentence that says which rows are shown.
+    claims: Audit claims about the grader, checked against these results.
     """
 
     summary: Summary
@@ -109,25 +109,30 @@ def make_report(
     """
     Args:
         group, label: As in `stats.gather.gather`.
-        label_threshold: Labels are numbers, and those from here on say yes.
-        reference: The field of item or row that holds the reference; None: what the spec compares with, else a field
-            named like one.
+        label_threshold: For labels that are numbers: the least label that means yes.
+        reference: The field of item or row that holds the reference; None: the spec's reference, else a field with a
+            name of REFERENCE_FIELDS.
         fail_under, min_coverage, surely: As in `stats.gates.gates`.
         claims: A claims file, see `report.claims`.
         price, pass_threshold: As in `stats.summary.summarise`.
-        rows: Whether rows are wanted beside the figures.
+        rows: Whether to collect rows beside the statistics.
 
     Raises:
-        ResultsError: the file or the claims file cannot be read, or a field is asked for and no row has it.
+        ResultsError: the file or the claims file cannot be read, or no row has a requested field.
     """
     columns = gather(path, group=group, label=label)
     summary = summarise(columns, price, pass_threshold=pass_threshold)
     agreed = None
     if label is not None:
         agreed = agreement(
-            label, columns.labels, columns.rewards, summary.threshold, label_threshold, columns.items,
+            label,
+            columns.labels,
+            columns.rewards,
+            summary.threshold,
+            label_threshold,
+            columns.items,
             reward_range(columns.header.spec),
-        )  # fmt: skip
+        )
     chosen, held = choose(columns, None if agreed is None else agreed.distances) if rows else ({}, "")
     return Report(
         summary,
@@ -142,7 +147,7 @@ def make_report(
 
 
 def choose(columns: Columns, distances: Floats | None = None) -> tuple[Mapping[int, tuple[str, ...]], str]:
-    """Which rows a report shows: place -> why; and the same in words."""
+    """The rows that a report shows, position -> reasons, and a sentence that describes them."""
     scored, failed = columns.places, columns.failed_places
     n = len(scored) + len(failed)
     reasons: defaultdict[int, list[str]] = defaultdict(list)
@@ -188,7 +193,7 @@ def _rows(
     agreed: Agreement | None,
     reference: str | None,
 ) -> Iterable[ReportRow]:
-    find, asked = Reference(columns.header.spec, reference), JudgeMessages(columns.header)
+    find, asked = ReferenceText(columns.header.spec, reference), JudgeMessages(columns.header)
     index = {int(place): n for n, place in enumerate(columns.places)} if agreed is not None else {}
     for place, row in read_rows(path, chosen) if chosen else ():
         label, distance, n = None, float("nan"), index.get(place)

@@ -1,4 +1,4 @@
-"""The table of rows, and the JSON that the page's script makes it of."""
+"""The table of rows: its HTML frame, and the JSON from which the page's script fills it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from graders.stats.figures import Summary
 
 #: Characters of a text on the page.
 TEXT_MAX = 4000
-#: Characters of all texts on the page, which cuts them shorter where rows are many, but not below TEXT_MIN.
+#: Characters of all texts on the page. With many rows each text is cut shorter, but not below TEXT_MIN.
 TEXTS_MAX = 9_000_000
 TEXT_MIN = 400
 #: Sub-rewards with a column of their own in the table of rows.
@@ -28,13 +28,13 @@ ID_MAX = 200
 
 @dataclass(frozen=True, slots=True)
 class RowChoices:
-    """What narrows a table of rows down. Each is a value for the script and its name as HTML.
+    """The filters and sort orders of a table of rows. Each is a value for the script and its name as HTML.
 
     Attributes:
         shows: Kinds of rows.
-        flags: Failures; only the first where there are none.
-        sorts: Orders; a value with "-" is descending.
-        measures: Numbers that can be between two ends.
+        flags: Flags of failures; the first entry means all.
+        sorts: Sort orders; a value with "-" is descending.
+        measures: Numbers that can be filtered by a range.
         columns: (sort key, classes, name) of the table's columns.
     """
 
@@ -46,7 +46,7 @@ class RowChoices:
 
 
 def rows(report: Report) -> Iterable[str]:
-    """The section: what narrows the rows down, the empty table, its pages."""
+    """The section of rows: filters, an empty table, and its pager."""
     summary = report.summary
     texts = "" if summary.header.options.get("texts", True) else " The file holds no texts (--no-texts)."
     shows = [("every", "every row"), ("worst", "lowest rewards"), ("best", "highest rewards")]
@@ -84,7 +84,7 @@ def rows_section(held: str, choices: RowChoices) -> Iterable[str]:
     """A table of rows, which the script fills.
 
     Args:
-        held: Which rows the page has, in a sentence.
+        held: A sentence that says which rows the page has.
     """
     yield section("Rows", safe(held), "rows")
     yield '<noscript><p class="small soft">The table of rows needs JavaScript; everything above does not.</p></noscript>'
@@ -116,7 +116,7 @@ def rows_section(held: str, choices: RowChoices) -> Iterable[str]:
 
 
 def script_data(report: Report) -> dict[str, Any]:
-    """What the script needs."""
+    """The data of the page's script."""
     summary, agreed = report.summary, report.agreement
     most = max(TEXT_MIN, min(TEXT_MAX, TEXTS_MAX // max(1, len(report.rows)) // 3))
     curve = [] if agreed is None else agreed.curve
@@ -152,7 +152,7 @@ def _row(shown: ReportRow, summary: Summary, most: int) -> dict[str, Any]:
         "place": shown.place,
         "id": row.id[:ID_MAX],
         "reward": row.reward,
-        # a grader whose multi failed may have failed itself: what stands in the file for it is no score
+        # in a failed multi a member may have failed too, so its number in the file is not a score
         "subs": [None if failed else row.sub_rewards.get(sub.key) for sub in summary.subs],
         "flags": row.flags,
         "errors": [error[:most] for error in row.errors[:20]],
@@ -171,12 +171,12 @@ def _plain(label: Any) -> str:
 
 
 def _rest(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A row that is its own item, without what stands elsewhere."""
+    """The fields of a row that is its own item, without those shown elsewhere."""
     return {key: value for key, value in row.items() if key not in ("id", "sample")}
 
 
 def reward_span(summary: Summary) -> tuple[float, float]:
-    """The ends of the scale that rewards are drawn on."""
+    """Least and largest value of the scale for rewards."""
     given = reward_range(summary.header.spec)
     rewards = summary.rewards
     if rewards is None:

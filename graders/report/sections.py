@@ -45,7 +45,7 @@ def top(report: Report) -> Iterable[str]:
 
 
 def gate_list(gates: Sequence[Gate]) -> Iterable[str]:
-    """The gates with their verdicts; nothing where there are none."""
+    """The list of gates with their verdicts; nothing without gates."""
     if gates:
         yield f'<ul class="gates" aria-label="Gates">{"".join(map(_gate, gates))}</ul>'
 
@@ -98,7 +98,7 @@ def tiles(report: Report) -> Iterable[str]:
 
 
 def tile_list(tiles: Iterable[tuple[str, str, str]]) -> str:
-    """Key figures: a name, the figure and what it is about, all HTML already."""
+    """Tiles with key figures: (name, figure, explanation), all HTML already."""
     shown = (
         f'<div class="tile"><dt>{name}</dt><dd>{value}<div class="small">{about}</div></dd></div>'
         for name, value, about in tiles
@@ -111,8 +111,13 @@ def rewards(summary: Summary, spread: Spread) -> Iterable[str]:
     if all(bar.low == bar.high for bar in spread.bars):
         yield f'<div class="card">{few(spread.bars, summary.scored)}</div></section>'
         return
-    names = {"0.05": "5 % are at most", "0.25": "a quarter are at most", "0.5": "median",
-             "0.75": "three quarters are at most", "0.95": "95 % are at most"}  # fmt: skip
+    names = {
+        "0.05": "5 % are at most",
+        "0.25": "a quarter are at most",
+        "0.5": "median",
+        "0.75": "three quarters are at most",
+        "0.95": "95 % are at most",
+    }
     facts = [("least", spread.least)]
     facts += [(names[part], value) for part, value in spread.quantiles.items()]
     facts += [("most", spread.most), ("standard deviation", spread.sd)]

@@ -40,7 +40,7 @@ def summary_text(
     agreement: Agreement | None = None,
     claims: Sequence[Claim] = (),
 ) -> str:
-    """Ten or so lines with block characters."""
+    """A summary of about ten lines, with block characters."""
     header = summary.header
     name = clean(header.name) if header.name in ("", header.type) else f"{clean(header.name)} ({header.type})"
     lines = [f"{name or header.type} on {clean(header.data)}, {header.engine}"]
@@ -76,7 +76,7 @@ def summary_text(
 
 
 def _reason_lines(summary: Summary) -> list[str]:
-    """The most frequent reasons of failures, each with the id of a row that says so."""
+    """The most frequent reasons of failures, each with the id of an example row."""
     lines = [
         _line("", f"{reason.rows:,} x {clean(reason.text, REASON)} (row {clean(reason.example, 40)})")
         for reason in summary.reasons[:LISTED]
@@ -130,7 +130,7 @@ def _sub_lines(summary: Summary) -> list[str]:
 
 
 def _padded(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """The first to the left, the numbers to the right."""
+    """A line of cells: the first aligned left, the numbers right."""
     first, *rest = (f"{cell:{'>' if place else '<'}{widths[place]}}" for place, cell in enumerate(cells))
     return "  ".join((first, *rest))
 
@@ -203,7 +203,7 @@ def comparison_text(found: Comparison, gates: Sequence[Gate] = ()) -> str:
 
 
 def comparisons_text(found: Sequence[Comparison], gates: Sequence[Sequence[Gate]]) -> str:
-    """Each comparison with the first file, and where there are several a table of them all before."""
+    """Each comparison with the first file, preceded by a table of all if there are several."""
     parts = [comparison_text(*each) for each in zip(found, gates, strict=True)]
     if len(found) == 1:
         return parts[0]

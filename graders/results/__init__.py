@@ -1,1 +1,1 @@
-"""The results file: append-only lines out, resumable, and read back."""
+"""The results file: written line by line, append-only and resumable, and read back."""

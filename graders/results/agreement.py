@@ -1,4 +1,4 @@
-"""Whether two headers are of one run, and what differs between them."""
+"""Comparison of two headers: whether they belong to one run, and what differs."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 from graders.results.read import Header
 
-#: Options that change neither rewards nor lines, or that a resumed file keeps.
+#: Options without an effect on rewards or lines, and options that a resumed file keeps.
 _INDECISIVE = ("merge", "ids", "question")
 
 
 def decisive(header: Header) -> dict[str, Any]:
-    """What changes rewards or lines beside the spec: the fields, the texts, options of templates and metrics."""
+    """The options that affect rewards or lines: fields, texts, options of templates and metrics."""
     options = {option: value for option, value in header.options.items() if option not in _INDECISIVE}
     return options | {path: value for path, value in _leaves(header.provenance) if path.endswith("options")}
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """The parts of a provenance that are not what they were, in words."""
+    """The changed parts of a provenance, in words."""
     was, now = dict(_leaves(old)), dict(_leaves(new))
     return [
         f"{path} {was.get(path)}, now {now.get(path)}"

@@ -11,7 +11,7 @@ from graders.jsontext import dumps, loads
 from graders.results.read import ResultsError, parse_header
 from graders.results.write import CannotWrite
 
-#: Lines sorted in memory at a time, in bytes.
+#: Bytes of the lines that are sorted in memory at a time.
 SORT_BYTES = 32 * 2**20
 #: Rows of a row group of a Parquet copy.
 PARQUET_ROWS = 20_000
@@ -20,11 +20,11 @@ PARQUET_ROWS = 20_000
 def write_sorted(results: str, target: str) -> int:
     """Write a copy of a results file, sorted by id: JSON lines, or Parquet where `target` ends in .parquet.
 
-    The copy is made beside `target` and renamed, so it is there whole or not at all. Memory stays bounded: sorted
-    runs of SORT_BYTES are merged.
+    The copy is written beside `target` and renamed, so `target` is complete or absent. Memory is bounded: sorted runs
+    of SORT_BYTES are merged.
 
     Returns:
-        How many rows it has.
+        The number of rows.
 
     Raises:
         ResultsError: the results cannot be read, the target cannot be written, or pyarrow is not installed.
@@ -45,7 +45,7 @@ def write_sorted(results: str, target: str) -> int:
 
 
 def _sorted(file: IO[bytes], folder: str) -> Iterator[bytes]:
-    """The whole lines of a file, sorted by id."""
+    """The complete lines of a file, sorted by id."""
     import heapq
     import tempfile
     from contextlib import ExitStack

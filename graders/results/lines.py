@@ -4,18 +4,19 @@
     piece = lines.grade(chunk, ids)
     piece.text, piece.tally
 
-A piece is a function of the chunk alone, so it may be made in this process, in another one, or on another machine.
+A piece depends on the chunk alone, so it may be made in this process, in another one, or on another machine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from graders.ask import CodeAsk
-from graders.datasets.rows import Chunk, DataRow, Unreadable
+from graders.datasets.rows import Chunk, DataRow, UnreadableRow
 from graders.engine.grader import WINDOW
 from graders.errors import GradeError, ModelStop, SampleParseError
 from graders.fields import FieldMap, item_of, sample_of
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from graders.engine.grader import Grader
     from graders.result import RunResult
 
-#: A data row larger than this is kept as an excerpt in the results.
+#: Bytes of a data row; of a larger one the results hold an excerpt.
 ROW_MAX_BYTES = 8 * 1024
-#: Of each text in an excerpt.
+#: Characters of each text in an excerpt.
 TEXT_MAX_CHARS = 1000
 #: Elements of each list in an excerpt.
 LIST_MAX = 20
@@ -39,13 +40,13 @@ SANDBOX_WINDOW = 16
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of a run as it goes; `stats` has the figures worth reading afterwards.
+    """Running counts of a run; graders.stats computes the statistics afterwards.
 
     Attributes:
         rows: Rows in the results file.
-        failed: Those with a flag.
-        total: Sum of the rewards of the others.
-        flags: wire flag -> rows that have it.
+        failed: Rows with a flag.
+        total: Sum of the other rows' rewards.
+        flags: wire flag -> number of rows with it.
         tokens: judge model -> (prompt tokens, completion tokens).
     """
 
@@ -74,7 +75,7 @@ class Tally:
             self._spend(model, used["prompt_tokens"] or 0, used["completion_tokens"] or 0)
 
     def join(self, other: Tally) -> None:
-        """Count the rows of another tally too."""
+        """Add the counts of another tally."""
         self.rows += other.rows
         self.failed += other.failed
         self.total += other.total
@@ -90,10 +91,10 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class ResultChunk:
-    """Whole lines of a results file, and the counts of their rows.
+    """Complete lines of a results file, and the counts of their rows.
 
     Attributes:
-        stopped: Why a judge cannot be asked any more; "" as long as it can. Rows that it would have judged are missing.
+        stopped: The reason why a judge can no longer be asked; "" otherwise. The rows that need it are missing.
     """
 
     text: bytes
@@ -101,16 +102,16 @@ class ResultChunk:
     stopped: str = ""
 
 
-class Broken(RuntimeError):
-    """The run cannot go on: what grades its rows is gone."""
+class WorkersLost(RuntimeError):
+    """Raised when a run cannot go on because its workers are lost."""
 
 
 class LineWriter:
-    """Makes result lines of one grader over rows of one shape.
+    """Makes the result lines of one grader for rows of one shape.
 
     Args:
         field_map: Which fields of a row hold sample, item and id.
-        texts: Whether lines carry their data row.
+        texts: Whether lines include their data row.
         merge: As in `Grader.run_batch`.
     """
 
@@ -122,7 +123,7 @@ class LineWriter:
         self._columns = grader.kind.columns()
 
     def grade(self, chunk: Chunk, ids: Sequence[str]) -> ResultChunk:
-        """Grade rows that are all there; their lines, in order where nobody is asked."""
+        """Grade a chunk and return its lines, in order for local graders."""
         if self._columns is not None:
             try:
                 samples, items = _columns(chunk.rows, self.field_map)
@@ -136,13 +137,15 @@ class LineWriter:
         raws: Iterable[bytes | None] = chunk.raw or repeat(None)
         rows = {row_id: (row, raw) for row_id, row, raw in zip(ids, chunk.rows, raws, strict=False)}
         asking = (
-            self.fields(row_id, row) for row_id, (row, _) in rows.items() if not isinstance(row, Unreadable)
+            self.fields(row_id, row)
+            for row_id, (row, _) in rows.items()
+            if not isinstance(row, UnreadableRow)
         )
         lines: dict[str, bytes] = dict.fromkeys(ids, b"")
         for row_id, (row, _) in rows.items():
-            if isinstance(row, Unreadable):
+            if isinstance(row, UnreadableRow):
                 lines[row_id] = self.unreadable(row_id, row, tally)
-        first = next((row for row in chunk.rows if not isinstance(row, Unreadable)), {})
+        first = next((row for row in chunk.rows if not isinstance(row, UnreadableRow)), {})
         window = WINDOW if self._local else self.window(first)
         stopped = ""
         try:
@@ -153,28 +156,27 @@ class LineWriter:
         return ResultChunk(b"".join(lines.values()), tally, stopped)
 
     def window(self, row: Mapping[str, Any]) -> int:
-        """How many rows like this one to have under way.
+        """The number of rows like this one to keep in flight.
 
-        Many where judges are asked; few where only the sandbox is, which takes few at once: what waits for it would
-        count as its time, and be waited for on Ctrl-C.
+        Many for judges; few for the sandbox alone, which runs few at once: rows that queue for it would count as its
+        time, and Ctrl-C would wait for them.
         """
         fields = self.fields("", row)
         try:
             asks = self.grader.kind.ask(Row(fields["sample"], fields["item"]))
             if all(isinstance(ask, CodeAsk) for ask in asks):
                 return SANDBOX_WINDOW * self.grader.backends.sandbox.in_flight
-        except (GradeError, ValueError):  # the row's, or the configuration's: said where it is met
+        except (GradeError, ValueError):
+            # an error of the row or the configuration, which is reported when the row is graded
             pass
         return WINDOW
 
-    # --- one row ----------------------------------------------------------------------------------------------
-
     def fields(self, row_id: str, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A data row as `Grader.run_batch` takes it."""
+        """A data row as the mapping that `Grader.run_batch` takes."""
         return {"sample": sample_of(row, self.field_map), "item": item_of(row, self.field_map), "id": row_id}
 
     def line(self, row_id: str, row: DataRow, raw: bytes | None, result: RunResult, tally: Tally) -> bytes:
-        """The line of a row that was graded."""
+        """The line of a graded row."""
         flags = result.flags
         fields: dict[str, Any] = {
             "id": row_id,
@@ -205,8 +207,8 @@ class LineWriter:
         line = dumps(fields)
         return line[:-1] + _ROW + _row_text(row, raw) + _CLOSE if self.texts else line + b"\n"
 
-    def unreadable(self, row_id: str, row: Unreadable, tally: Tally) -> bytes:
-        """The line of a row that could not be read."""
+    def unreadable(self, row_id: str, row: UnreadableRow, tally: Tally) -> bytes:
+        """The line of an unreadable row."""
         flag = SampleParseError.flag
         tally.add(None, (flag,))
         return (
@@ -214,10 +216,8 @@ class LineWriter:
             + b"\n"
         )
 
-    # --- many rows at once --------------------------------------------------------------------------------------
-
     def _of_columns(self, chunk: Chunk, ids: Sequence[str], graded: ColumnScores) -> ResultChunk:
-        """The same lines as `line` makes, put together column by column."""
+        """The same lines as those of `line`, built column by column."""
         columns: list[bytes | Sequence[bytes]] = [_OPEN, _texts(ids), _REWARD, _numbers(graded.rewards), _OK]
         if graded.sub_rewards:
             for place, (key, values) in enumerate(graded.sub_rewards.items()):
@@ -239,21 +239,21 @@ class LineWriter:
 
 _OPEN, _REWARD, _OK = b'{"id":"', b'","reward":', b',"ok":true'
 _SUBS, _ROW, _CLOSE = b',"sub_rewards":{', b',"row":', b"}\n"
-#: Also False and True, which comparisons give.
+#: Spellings of the usual rewards. False and True, the results of comparisons, find the same entries.
 _NUMBERS = {0.0: b"0.0", 1.0: b"1.0"}
 
 
 def _texts(values: Sequence[str]) -> list[bytes]:
-    """What `dumps` makes of each, without its quotes, in one go."""
+    """The JSON of each text by `dumps`, without the quotes, in a single call."""
     text = dumps(values)
-    # A quote within a text, or perhaps half a surrogate pair, for whose sake `dumps` escapes all that is beside it.
+    # A quote within a text makes splitting ambiguous; half a surrogate pair makes `dumps` escape the whole text.
     if b'\\"' in text or b"\\ud" in text:
         return [dumps(value)[1:-1] for value in values]
     return text[2:-2].split(b'","')
 
 
 def _numbers(values: Sequence[float]) -> list[bytes]:
-    """What `dumps` makes of each, in one go."""
+    """The JSON of each number by `dumps`, in a single call."""
     try:
         return list(map(_NUMBERS.__getitem__, values))
     except KeyError:
@@ -261,17 +261,17 @@ def _numbers(values: Sequence[float]) -> list[bytes]:
 
 
 def _number(value: float) -> float:
-    """A float, whatever number it is, and never -0.0, so that one reward has one spelling."""
+    """The number as a float and never -0.0, so that equal rewards have one spelling."""
     return value + 0.0
 
 
 def _columns(rows: list[DataRow], field_map: FieldMap) -> tuple[list[str], list[Any]]:
-    """The samples, all texts, and the items of rows that keep them in plain fields; else raises NotColumnar."""
+    """The samples and items of rows whose samples are texts in plain fields; raises NotColumnar for other rows."""
     try:
-        samples: list[Any] = [row[field_map.sample] for row in rows]  # type: ignore[index]  # TypeError for Unreadable
-        items: list[Any] = [row[field_map.item] for row in rows] if field_map.item else rows  # type: ignore[index]  # no Unreadable is left
+        samples: list[Any] = [row[field_map.sample] for row in rows]  # type: ignore[index]  # TypeError for UnreadableRow
+        items: list[Any] = [row[field_map.item] for row in rows] if field_map.item else rows  # type: ignore[index]  # no UnreadableRow is left
         if field_map.item_map:
-            items = [item_of(row, field_map) for row in rows]  # type: ignore[arg-type]  # no Unreadable is left
+            items = [item_of(row, field_map) for row in rows]  # type: ignore[arg-type]  # no UnreadableRow is left
     except (KeyError, TypeError):
         raise NotColumnar from None
     if set(map(type, samples)) != {str} or set(map(type, items)) != {dict}:
@@ -280,13 +280,12 @@ def _columns(rows: list[DataRow], field_map: FieldMap) -> tuple[list[str], list[
 
 
 def _row_text(row: DataRow, raw: bytes | None) -> bytes:
-    """The JSON of a data row as results carry it; an excerpt ends the line with "cut" set."""
-    try:
+    """The JSON of a data row for its result line. An excerpt is followed by "cut": true."""
+    # a TypeError is a value without a JSON form, which the grader did not read
+    with suppress(TypeError):
         text = dumps(row) if raw is None else raw
-    except TypeError:  # a value without a JSON form, which no grader read
-        return dumps(_excerpt(row)) + b',"cut":true'
-    if len(text) <= ROW_MAX_BYTES:
-        return text
+        if len(text) <= ROW_MAX_BYTES:
+            return text
     return dumps(_excerpt(row)) + b',"cut":true'
 
 
@@ -295,6 +294,7 @@ def _excerpt(value: Any) -> Any:
         return value if len(value) <= TEXT_MAX_CHARS else value[:TEXT_MAX_CHARS] + "…"
     if isinstance(value, dict):
         return {key: _excerpt(inner) for key, inner in value.items()}
-    if isinstance(value, list):  # of a long list the end: in a conversation that is the answer
+    # the end of a long list, which in a conversation is the answer
+    if isinstance(value, list):
         return [_excerpt(inner) for inner in value[-LIST_MAX:]]
     return value if value is None or isinstance(value, (int, float)) else None

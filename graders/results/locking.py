@@ -1,4 +1,4 @@
-"""Files that one process at a time writes."""
+"""Locks on files that only one process at a time may write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from graders.results.read import ResultsError
 
 
 def open_locked(path: str) -> int:
-    """The descriptor of a file, made where there is none, that this process alone writes.
+    """The descriptor of a file that this process holds the lock of; a missing file is created.
 
     Raises:
         ResultsError: another process is writing it.
@@ -23,11 +23,12 @@ def open_locked(path: str) -> int:
             same = False
         if same or not os.path.isfile(path):
             return fd
-        os.close(fd)  # replaced by another run between opening and locking
+        # another run replaced the file between opening and locking
+        os.close(fd)
 
 
 def lock_or_refuse(fd: int, path: str) -> int:
-    """An open file, locked; closed where another process holds the lock, which raises ResultsError."""
+    """Lock an open file; if another process holds the lock, close it and raise ResultsError."""
     try:
         lock(fd)
     except BlockingIOError:

@@ -1,10 +1,10 @@
-"""The results file, read back: a Header, then one ResultRow a graded row (docs/results-format.md).
+"""Reads results files: a Header, then one ResultRow for each graded row (docs/results-format.md).
 
     header, rows = read_results("results.jsonl")
     for row in rows:
         row.id, row.reward, row.ok
 
-Rows come in the order they were written, one at a time; each id stands once.
+Rows are read one at a time, in the order in which they were written; each id occurs once.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Any, BinaryIO, NamedTuple
 from graders.fields import FieldMap, item_of, sample_of
 from graders.jsontext import loads
 
-#: The key that marks a header line, and the version of the format it stands for.
+#: The key that marks a header line, and its value, the version of the format.
 MARK, VERSION = "graders_results", 1
-#: Of a line. A row of the largest request that `grader serve` takes has an eighth of it; /dev/zero has no end.
+#: Bytes of a line, eight times a row of the largest request that `grader serve` takes. The bound stops at /dev/zero.
 LINE_MAX_BYTES = 256 * 1024**2
 
 
 class ResultsError(ValueError):
-    """A results file cannot be read or written: what was found, where, and what to do."""
+    """Raised when a results file cannot be read or written; the message says what was found, where, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,12 @@ class Header:
 
     Attributes:
         digest: sha256 of the normalised spec.
-        spec: The normalised spec itself.
-        name, type: The grader's.
+        spec: The normalised spec.
+        name, type: Name and type of the grader.
         engine: "local-graders 1.2.3".
-        data: The dataset as it was named on the command line.
-        provenance: What made the numbers, as far as the spec alone decides it (metric implementations, engine).
-        options: What the run was told; `texts` says whether rows carry their data row.
+        data: The dataset's name on the command line.
+        provenance: How the numbers were made, as far as the spec alone decides it (metric implementations, engine).
+        options: Options of the run; `texts` says whether lines include their data row.
     """
 
     digest: str
@@ -62,19 +62,19 @@ class ResultRow:
 
     Attributes:
         id: Unique in the file.
-        reward: None when the row failed: a failure is never a score.
+        reward: The reward; None when the row failed, since a failure is never a score.
         ok: False when a flag is set.
         flags: The wire flags that are set.
-        errors: What went wrong, in words.
+        errors: Messages of the failures.
         sub_rewards: multi only: key -> reward of each member that has one.
-        failed_members: multi only: key -> flag of each member that failed. Files of version 0.1 have 0.0 in
-            sub_rewards for them instead.
-        seconds: How long the row took; None for graders that ask nobody (they take microseconds).
-        waited: Seconds of these in which nobody worked on it; None in files that do not say.
+        failed_members: multi only: key -> flag of each member that failed. In files of version 0.1 such a member has
+            0.0 in sub_rewards instead.
+        seconds: Duration of grading; None for local graders, which take microseconds.
+        waited: The part of `seconds` in which the row waited; None in files without it.
         usage: judge model -> {prompt_tokens, total_tokens, completion_tokens, cached_tokens}.
-        provenance: What made this row's number beyond the header's: sandbox tier, the judge's verdict and text.
-        sample: The model output as the data has it: text, or a sample object; None without texts.
-        item: The item as the data has it; {} without texts.
+        provenance: What made this row's number, beyond the header's provenance: sandbox tier, the judge's verdict.
+        sample: The model output in the form of the data: text, or a sample object; None without texts.
+        item: The item in the form of the data; {} without texts.
         row: Every field of the data row, labels and group ids included; {} without texts.
         cut: Whether long texts in `row` were cut to an excerpt.
     """
@@ -97,7 +97,7 @@ class ResultRow:
 
     @property
     def output_text(self) -> str:
-        """The text of the model's output; "" when the file has no texts or the sample has none."""
+        """The text of the model's output; "" if the file or the sample has none."""
         if isinstance(self.sample, str):
             return self.sample
         from graders.errors import GradeError
@@ -111,7 +111,7 @@ class ResultRow:
 
 
 class Results(NamedTuple):
-    """An open results file: the header, and its rows as they are read."""
+    """An open results file: the header, and an iterator over its rows."""
 
     header: Header
     rows: Iterator[ResultRow]
@@ -120,7 +120,7 @@ class Results(NamedTuple):
 def read_results(path: str | Path) -> Results:
     """Open a results file.
 
-    The rows are read lazily, in constant memory. A torn last line (the run was killed while writing) is left out.
+    The rows are read lazily, in constant memory. An incomplete last line (the run was killed while writing) is skipped.
 
     Raises:
         ResultsError: there is no such file, it has no header, or (while reading) a line is not a result.
@@ -150,7 +150,7 @@ def read_results(path: str | Path) -> Results:
 
 
 def read_rows(path: str | Path, places: Collection[int]) -> Iterator[tuple[int, ResultRow]]:
-    """The rows at these places of a results file (0 is the first row), in the file's order; the others are not parsed.
+    """The rows at these positions of a results file (0 is the first row), in the file's order; others are not parsed.
 
     Raises:
         ResultsError: the file cannot be read.
@@ -168,10 +168,10 @@ def read_rows(path: str | Path, places: Collection[int]) -> Iterator[tuple[int, 
 
 
 def header_of(fields: Mapping[str, Any], path: str) -> Header:
-    """The header that a line's object is.
+    """The header in a line's object.
 
     Raises:
-        ResultsError: it is of another version; TypeError and KeyError: it is not a header.
+        ResultsError: it has another version. TypeError, KeyError: it is not a header.
     """
     if fields[MARK] != VERSION:
         raise ResultsError(
@@ -184,7 +184,7 @@ def parse_header(line: bytes, path: str) -> Header:
     """The header in a results file's first line.
 
     Raises:
-        ResultsError: the line is not one.
+        ResultsError: the line is not a header.
     """
     try:
         return header_of(loads(line), path)
@@ -196,23 +196,23 @@ def parse_header(line: bytes, path: str) -> Header:
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """The lines of a file; one that is too long comes in pieces, which are no result lines."""
+    """The lines of a file; one that is too long is split into pieces, which are no valid result lines."""
     return iter(partial(file.readline, LINE_MAX_BYTES), b"")
 
 
 def check_rewards(rewards: Sequence[Any]) -> None:
-    """Raises ValueError when one of the rewards that a file holds is no finite number."""
+    """Raises ValueError when a reward is not a finite number."""
     try:
         if {*map(type, rewards)} <= {int, float} and all(map(math.isfinite, rewards)):
             return
     except OverflowError:
-        # a whole number beyond every float
+        # an integer that is too large for a float
         pass
     raise ValueError("a reward is no finite number")
 
 
 def parse_row(fields: Mapping[str, Any], field_map: FieldMap) -> ResultRow:
-    """The row that a line's object is. Raises ValueError, TypeError or KeyError when it is none."""
+    """The row in a line's object. Raises ValueError, TypeError or KeyError when it is not a row."""
     row = fields.get("row") or {}
     if fields["reward"] is not None:
         check_rewards((fields["reward"],))

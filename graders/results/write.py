@@ -1,4 +1,4 @@
-"""The results file out: append-only, one writer, resumable after any death (docs/results-format.md)."""
+"""Writes results files: append-only, a single writer, resumable after any crash (docs/results-format.md)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from graders.results.lines import ResultChunk, Tally
 from graders.results.locking import lock_or_refuse, open_locked
 from graders.results.read import Header, ResultsError, parse_header
 
-#: The most seconds of work that a power cut may cost; a killed process costs none of what was written.
+#: Seconds between syncs, the most work that a power cut may cost. A killed process loses no written line.
 SYNC_S = 1.0
 #: Ids indexed at a time when a results file is resumed.
 INDEX_CHUNK_ROWS = 10_000
-#: What to do about an error.
+#: errno -> what the user can do about it.
 _NEXT_STEP = {
     errno.ENOSPC: ": make room, then go on with --resume",
     errno.EDQUOT: ": make room, then go on with --resume",
@@ -30,20 +30,20 @@ _NEXT_STEP = {
 
 
 class CannotWrite(ResultsError):
-    """The system does not let the file be written: no room, no permission, no such folder."""
+    """Raised when the system refuses to write the file: no space, no permission, no such folder."""
 
     def __init__(self, path: str, error: OSError, more: str = "") -> None:
         super().__init__(f"cannot write {path}: {error.strerror}{_NEXT_STEP.get(error.errno or 0, '')}{more}")
 
 
 class Writer:
-    """An open results file that nobody else writes.
+    """An open results file, locked against other writers.
 
     Attributes:
-        done: Ids that are in the file already.
-        tally: Counts of what is in the file.
-        notes: What the user should know about what was found.
-        id_scheme: How the file's ids are made from content (see graders.datasets.ids).
+        done: Ids of the rows in the file.
+        tally: Counts over the rows in the file.
+        notes: Sentences for the user about an existing file.
+        id_scheme: The scheme of the file's ids (see ID_SCHEME in graders.datasets.ids).
     """
 
     def __init__(
@@ -57,15 +57,15 @@ class Writer:
     ) -> None:
         """
         Args:
-            path: Where; "-" is standard output, which can be neither resumed nor locked.
-            header: What goes into the first line; what is resumed has to agree with it.
-            resume: Go on with a file that is there.
-            retry_failed: As resume, and forget the rows that failed.
-            force: Overwrite a file that is there.
+            path: The file; "-" is standard output, which can be neither resumed nor locked.
+            header: The first line; the header of a resumed file has to agree with it.
+            resume: Continue an existing file.
+            retry_failed: As resume, and drop the rows that failed.
+            force: Overwrite an existing file.
 
         Raises:
-            ResultsError: the file is there (and none of the three was asked for), belongs to another spec or
-                mapping, is being written by another process, or cannot be written.
+            ResultsError: the file exists and none of the three is set, belongs to another spec or mapping, is being
+                written by another process, or cannot be written.
         """
         self.path = path
         self.done = IdSet()
@@ -110,11 +110,11 @@ class Writer:
         self.close()
 
     def append(self, piece: ResultChunk) -> None:
-        """Add rows. They outlive this process at once, and a power cut within SYNC_S.
+        """Append rows. They survive the death of this process at once, and a power cut after SYNC_S.
 
         Raises:
-            ResultsError: they could not be written (disk full, quota, gone); what was there before stays whole.
-            BrokenPipeError: nobody reads standard output any more.
+            ResultsError: they could not be written (disk full, quota, file lost); earlier lines stay intact.
+            BrokenPipeError: the reader of standard output has closed it.
         """
         try:
             self._append(piece.text)
@@ -125,16 +125,16 @@ class Writer:
                 self._synced = now
         except OSError as error:
             if isinstance(error, BrokenPipeError) and self.path == "-":
-                # who reads has enough, as `head` does: an end, not an error
+                # the reader has closed the pipe, as `head` does: not an error
                 raise
             self._truncate_to_last_line()
             raise self._broken(error) from error
 
     def close(self) -> None:
-        """Bring everything to the disk and let others write.
+        """Sync the file to disk and release the lock.
 
         Raises:
-            ResultsError: the disk did not take it.
+            ResultsError: syncing failed.
         """
         if self._fd < 0:
             return
@@ -155,17 +155,20 @@ class Writer:
         try:
             os.fsync(self._fd)
         except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a pipe or terminal has nothing to sync
+            # pipes and terminals cannot be synced
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
                 raise
 
     def _truncate_to_last_line(self) -> None:
-        """Drop what was written of a line that did not fit."""
-        if self.path == "-":  # what else is in there is not known
+        """Remove a line that was written only in part."""
+        # the offset of the line is unknown
+        if self.path == "-":
             return
         try:
             os.ftruncate(self._fd, self._size)
         except OSError:
-            return  # then the torn line is dropped on resume
+            # a later resume drops the incomplete line
+            return
 
     def _broken(self, error: OSError) -> ResultsError:
         return CannotWrite(self.path, error, " (the rows written so far are kept)")
@@ -182,7 +185,8 @@ class Writer:
             file.seek(0)
             first = file.readline()
             if not first.endswith(b"\n") and (dumps(header.to_json()) + b"\n").startswith(first):
-                os.ftruncate(self._fd, 0)  # the run died while it wrote its header
+                # an earlier run died while writing its header
+                os.ftruncate(self._fd, 0)
                 self._size = 0
                 return
             old = parse_header(first, self.path)
@@ -214,7 +218,7 @@ class Writer:
             self.notes.append(f"{self.path} was begun with other versions: {'; '.join(changed)}")
 
     def _index(self, file: IO[bytes], end: int, only_ok: bool) -> int:
-        """Fill `done` and `tally` from the rows; return where the last whole line ends."""
+        """Fill `done` and `tally` from the rows; returns the end of the last complete line."""
         torn = 0
         ids: list[str] = []
         for number, line in enumerate(file, 2):
@@ -248,7 +252,7 @@ class Writer:
         ids.clear()
 
     def _drop_failed(self, file: IO[bytes], end: int) -> None:
-        """Rewrite the file without the rows that failed: beside it, then renamed over it."""
+        """Replace the file by a copy without the failed rows, written beside it."""
         tally = Tally()
         file.seek(0)
         temporary = f"{self.path}.tmp"

@@ -1,4 +1,4 @@
-"""Sampling: answers of models, to be graded; asked for over the same endpoints, limits and budgets as judges."""
+"""Sampling: requests answers of models, to be graded, over the same endpoints, limits and budgets as judges."""
 
 from __future__ import annotations
 

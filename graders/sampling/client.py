@@ -1,6 +1,7 @@
-"""The sampler: one question in, the model's answer or one GradeError out.
+"""The sampler: the answer of a model to one question, or a GradeError.
 
-Nothing is asked again for its content, since that would change what is measured: only what failed on the way is.
+Only requests that failed on the way are repeated. An answer is never rejected for its content, since that would change
+the measurement.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ _PATHS = {"chat": "/chat/completions", "responses": "/responses"}
 
 
 class Sampler:
-    """Answers as the models that the configuration names. Used on one event loop.
+    """A SampleClient for the models that the configuration names. Used on one event loop.
 
-    Limits, connections, budget and totals are those of `endpoints`, which judges may share.
+    Limits, connections, budget and totals belong to `endpoints`, which judges may share.
     """
 
     def __init__(self, config: Config, endpoints: Endpoints | None = None) -> None:
         """
         Args:
-            config: Where names go; what [sampler] says goes before [judge].
-            endpoints: Limits, connections, budget and totals to share; None: its own.
+            config: The routes of model names; [sampler] takes precedence over [judge].
+            endpoints: Limits, connections, budget and totals to share; None: new ones.
         """
         self._config = config.for_sampler()
         self._endpoints = endpoints or Endpoints(self._config)
@@ -53,7 +54,7 @@ class Sampler:
 
 
 class SampleCall(EndpointCall[Completion, SampleReply]):
-    """One answer of a model, with the attempts that it takes."""
+    """One request for a model's answer, with its attempts."""
 
     def __init__(self, endpoint: Endpoint, ask: SampleAsk, api: str, deadline: float) -> None:
         super().__init__(endpoint, deadline)
@@ -78,8 +79,8 @@ class SampleCall(EndpointCall[Completion, SampleReply]):
     def accept(self, parsed: Completion, body: Mapping[str, Any]) -> SampleReply:
         """
         Raises:
-            ModelRefusal: it refused, or its content filter did.
-            ModelParseError: it holds nothing to grade.
+            ModelRefusal: the model or its content filter refused.
+            ModelParseError: the answer is empty.
         """
         if parsed.refusal:
             raise ModelRefusal(f"the model refused: {parsed.refusal[:500]}")
@@ -108,7 +109,7 @@ class SampleCall(EndpointCall[Completion, SampleReply]):
 
 
 def _content_tokens(message: Mapping[str, Any]) -> int:
-    """About how many tokens a message has."""
+    """An estimate of a message's tokens."""
     content = message.get("content") or message.get("arguments") or message.get("output") or ""
     parts = content if isinstance(content, (list, tuple)) else [content]
     texts = [part if isinstance(part, str) else part.get("text") for part in parts]

@@ -8,17 +8,17 @@ from graders.ask import SampleAsk, SampleReply
 
 
 class SampleClient(Protocol):
-    """Answers as a model. Called on one event loop, many at a time."""
+    """A client for model answers. Called on one event loop, concurrently."""
 
     async def answer(self, ask: SampleAsk, *, deadline: float | None = None) -> SampleReply:
         """The model's answer.
 
         Args:
-            deadline: time.monotonic() seconds after which the answer is of no use.
+            deadline: time.monotonic() seconds after which the answer is no longer needed.
 
         Raises:
-            GradeError: ModelServerError, ModelStop, ModelRefusal or ModelParseError (an empty answer): the row has no
-                sample, which is an error and never a fail. `usage`, `model` and `provenance` are set where known.
+            GradeError: ModelServerError, ModelStop, ModelRefusal or ModelParseError (an empty answer). A row without a
+                sample is an error, never a fail. `usage`, `model` and `provenance` are set where known.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Samples from a recording; what is missing in it is asked once and added. Failures are not recorded."""
+"""Samples from a recording. A missing answer is requested once and added; failures are not recorded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from graders.ask import SampleAsk, SampleReply
-from graders.endpoints.recording import Recording, question_key
+from graders.endpoints.recording import RecordingFile, question_key
 from graders.endpoints.wire import NotAnAnswer
 from graders.errors import ModelServerError
 from graders.sampling.contract import SampleClient
@@ -19,15 +19,15 @@ class RecordedSampler:
     """A SampleClient that answers from a recording.
 
     Args:
-        path: The file; need not be there yet when there is a client.
-        client: Who is asked what the recording lacks; None: such a question is an error.
+        path: The recording; it need not exist when there is a client.
+        client: The client for questions that the recording lacks; None: such a question is an error.
 
     Raises:
         ConfigError: the file is not a recording, or is missing while there is no client.
     """
 
     def __init__(self, path: str | Path, client: SampleClient | None = None) -> None:
-        self._recording = Recording(path, may_grow=client is not None)
+        self._recording = RecordingFile(path, may_grow=client is not None)
         self._client = client
 
     async def answer(self, ask: SampleAsk, *, deadline: float | None = None) -> SampleReply:
@@ -39,7 +39,7 @@ class RecordedSampler:
             try:
                 return reply_of(entry["completion"], ask, provenance={"recorded": True})
             except (KeyError, TypeError, NotAnAnswer) as error:
-                # edited by hand
+                # a recording that was edited by hand
                 raise ModelServerError(f"the recorded answer {key} cannot be used: {error}") from None
         if self._client is None:
             raise ModelServerError(

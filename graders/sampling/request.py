@@ -1,4 +1,4 @@
-"""A sample's request in the form of either API, whatever form its messages and parameters come in. Pure functions."""
+"""Request bodies for samples in the form of either API, from messages and parameters of any form. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from graders.ask import SampleAsk
 from graders.config.route import Route
 from graders.endpoints.wire import NotSendable, fit_roles
 
-#: Spellings of the limit on an answer's tokens, the service's own `max_completions_tokens` among them.
+#: Spellings of the token limit of an answer, the service's own `max_completions_tokens` included.
 LIMITS = ("max_completion_tokens", "max_completions_tokens", "max_output_tokens", "max_tokens")
 _TEXT_PARTS = ("text", "input_text", "output_text")
 
@@ -19,10 +19,10 @@ def body_of(ask: SampleAsk, route: Route, api: str, refused: frozenset[str]) -> 
 
     Args:
         api: "chat" or "responses".
-        refused: Parameters and roles that the server was found not to take.
+        refused: Parameters and roles that the server has refused before.
 
     Raises:
-        NotSendable: the API cannot carry what is asked.
+        NotSendable: the API has no form for the request.
     """
     given = {name: value for name, value in ask.params.items() if value is not None}
     limit = next((given[name] for name in LIMITS if name in given), None)
@@ -38,7 +38,7 @@ def body_of(ask: SampleAsk, route: Route, api: str, refused: frozenset[str]) -> 
         body = {
             "model": model,
             "input": fit_roles(list(_response_items(ask.messages)), refused),
-            # the service keeps them otherwise
+            # the service stores responses by default
             "store": False,
             "stream": False,
             "max_output_tokens": limit,
@@ -67,11 +67,11 @@ def body_of(ask: SampleAsk, route: Route, api: str, refused: frozenset[str]) -> 
 
 
 def not_applied(ask: SampleAsk, api: str, refused: frozenset[str]) -> list[str]:
-    """Parameters and roles that were asked for and that this server does not get."""
+    """Requested parameters and roles that are not sent, since this server refuses them."""
     given = {name for name, value in ask.params.items() if value is not None}
     missing = given & (refused | ({"seed"} if api == "responses" else set()))
     limits = {"max_output_tokens"} if api == "responses" else {"max_completion_tokens", "max_tokens"}
-    # whichever spelling it was given in
+    # any spelling of the limit counts
     missing = missing | (given & set(LIMITS)) if limits <= refused else missing - set(LIMITS)
     if "reasoning_effort" in refused:
         missing |= given & {"reasoning"}
@@ -80,14 +80,14 @@ def not_applied(ask: SampleAsk, api: str, refused: frozenset[str]) -> list[str]:
 
 
 def _nested(value: Any, kind: str) -> Any:
-    """A format or tool choice as chat completions have it: what it is about under its type's name."""
+    """A format or tool choice in the form of chat completions: its settings nested under the name of its type."""
     if not isinstance(value, Mapping) or value.get("type") != kind or kind in value:
         return value
     return {"type": kind, kind: {name: inner for name, inner in value.items() if name != "type"}}
 
 
 def _flat(value: Any, kind: str) -> Any:
-    """A format, tool or tool choice as responses have it."""
+    """A format, tool or tool choice in the form of responses: its settings beside its type."""
     if not isinstance(value, Mapping) or not isinstance(value.get(kind), Mapping):
         return value
     return {"type": kind, **value[kind]}
@@ -102,7 +102,7 @@ def _chat_tool(tool: Mapping[str, Any]) -> Any:
 
 
 def _parts(content: Any) -> list[Any]:
-    """A message's content as a list: one part, and texts among parts, are taken too."""
+    """A message's content as a list of parts; a single part and texts among parts are accepted."""
     if content is None:
         return []
     parts = content if isinstance(content, (list, tuple)) else [content]
@@ -127,7 +127,7 @@ def _chat_messages(items: tuple[Mapping[str, Any], ...]) -> Iterator[dict[str, A
 
 def _chat_content(content: Any) -> Any:
     parts = [_chat_part(part) for part in _parts(content)]
-    # a plain string has the widest support
+    # sent as a plain string, which has the widest support
     if len(parts) == 1 and set(parts[0]) == {"type", "text"}:
         return parts[0]["text"]
     return parts or (None if content is None else "")

@@ -1,4 +1,4 @@
-"""A sampler that answers by a function: for tests, and for trying an eval out without a model."""
+"""A sampler that answers by a function, for tests and for trying an eval without a model."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ ScriptedSample: TypeAlias = str | Mapping[str, Any] | SampleReply | GradeError
 
 
 class ScriptedSampler:
-    """Answers without a network.
+    """A SampleClient without a network.
 
     Attributes:
         asked: Every question so far, in order.
     """
 
     def __init__(self, script: Callable[[SampleAsk], ScriptedSample | Awaitable[ScriptedSample]]) -> None:
-        """`script`: what is answered to a question; plain or async."""
+        """`script`: returns the answer to a question; plain or async."""
         self._script = script
         self.asked: list[SampleAsk] = []
 
@@ -56,7 +56,7 @@ def chat_completion(model: str, text: str) -> dict[str, Any]:
 
 
 def reply_of(completion: Mapping[str, Any], ask: SampleAsk, *, provenance: Mapping[str, Any]) -> SampleReply:
-    """The reply that a response's body is."""
+    """The reply for a response's body."""
     from graders.endpoints.wire import completion_of
 
     read = completion_of(completion)

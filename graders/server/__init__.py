@@ -2,9 +2,9 @@
 
     from graders.server import app
     application = app(token="...")            # uvicorn, or any ASGI server
-    graders.server.serving.serve(...)         # what `grader serve` does: bounded connections, a clean end
+    graders.server.serving.serve(...)         # as `grader serve`: bounded connections, graceful shutdown
 
-Each endpoint translates and calls the same Grader as everybody else. docs/serving.md has the rest.
+Each endpoint translates a request to a call of Grader. See docs/serving.md.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def app(
         store: Where files, evals and runs are kept; None: those paths answer 404. It is its owner's to close, who also
             holds its claim: this application executes its runs.
         tuning: Take fine-tuning jobs, which needs a store.
-        claims: Claims files (`grader calibrate --claims FILE`), whose parts the pages show beside the rates of the criteria
-            that they are about.
+        claims: Claims files (`grader calibrate --claims FILE`), whose parts the pages show beside the rates of the
+            criteria that they are about.
         recording: Forward /v1/chat/completions and /v1/responses, and keep them in the store; None: do not.
     """
     from graders.engine.backends import Backends

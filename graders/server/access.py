@@ -1,4 +1,4 @@
-"""Who may ask: holders of the token, or without one whoever is on this machine and is no page of a stranger."""
+"""Access control: by token; without one, requests from this machine that no foreign web page sent."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from graders.server.errors import ApiError
 from graders.server.request import Call
 from graders.server.routing import is_page
 
-#: Answered without the token: whether the server lives, and what it takes. Pages are too: see `is_open`.
+#: Paths that need no token: health, readiness and the API's description. Pages need none either, see `is_open`.
 OPEN = frozenset({"/healthz", "/readyz", "/openapi.json"})
-#: Host headers of a server that wants no token. A page of a stranger whose name was made to point here has another.
+#: Host headers accepted without a token. A foreign page whose domain resolves to this machine sends another one.
 LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
-#: Methods that change nothing.
+#: Methods without side effects.
 SAFE = frozenset({"GET", "HEAD"})
 
 
 def is_open(path: str) -> bool:
-    """Whether a path is answered without the token."""
+    """Whether a path needs no token."""
     return path in OPEN or is_page(path)
 
 
 class Access:
-    """Refuses requests, each with a reason that its sender can act on."""
+    """The access rules. A refusal has a reason that the sender can act on."""
 
     def __init__(self, token: str | None) -> None:
         self._token = token.encode() if token else None
 
     def refusal(self, method: str, path: str, call: Call) -> ApiError | None:
-        """Why this request is not answered; None when it is."""
+        """The error for a request without access; None when it has access."""
         if call.two_hosts:
             return ApiError(400, "The request has several Host headers; send one.", code="invalid_http")
         if self._token is not None:
@@ -37,7 +37,7 @@ class Access:
 
 
 def _unknown_key(call: Call, token: bytes) -> ApiError | None:
-    """Whether neither `Authorization: Bearer` nor `api-key` carries the token; compared in constant time."""
+    """The error unless `Authorization: Bearer` or `api-key` holds the token, compared in constant time."""
     scheme, _, bearer = call.headers.get(b"authorization", b"").partition(b" ")
     keys = [call.headers.get(b"api-key", b""), bearer if scheme.lower() == b"bearer" else b""]
     if any(hmac.compare_digest(key.strip(), token) for key in keys):
@@ -53,7 +53,7 @@ def _unknown_key(call: Call, token: bytes) -> ApiError | None:
 
 
 def _strange_host(call: Call) -> ApiError | None:
-    """Whether the request names this server as a stranger would."""
+    """The error for a request whose Host header is not a loopback name."""
     name = call.headers.get(b"host", b"")
     host = name if name.endswith(b"]") else name.rpartition(b":")[0] or name
     if host.lower() in LOOPBACK:
@@ -66,9 +66,9 @@ def _strange_host(call: Call) -> ApiError | None:
 
 
 def _strange_origin(call: Call) -> ApiError | None:
-    """Whether a browser sends the request for a page that is not this server's.
+    """The error for a request that a browser sends for a foreign page.
 
-    Uploads and requests without a body go out without the browser asking first, so the answer has to be a refusal.
+    Browsers send uploads and requests without a body without a preflight request, so they have to be refused here.
     """
     origin = call.headers.get(b"origin")
     if origin is None or origin.partition(b"://")[2] == call.headers.get(b"host"):

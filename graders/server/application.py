@@ -1,6 +1,6 @@
-"""The application: what holds for every request, and which endpoint answers it.
+"""The ASGI application: routing, and the handling that all requests share.
 
-Who may ask, ids and times, the access log, and that there is an answer whatever happens.
+It checks access, assigns ids, measures times, writes the access log, and turns every exception into a response.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from graders.server.service import Service
 
 error_log = logging.getLogger("graders.server")
 
-#: Answered however much is under way, as what is open to everybody.
+#: Paths that are answered under overload too, like those without a token.
 ALWAYS = frozenset({"/metrics", "/state"})
-CLIENT_LEFT = 499  # what logs and metrics call it; never sent
+#: The status in logs and metrics for a client that left; never sent.
+CLIENT_LEFT = 499
 
 
 class Application:
-    """An ASGI application. Nothing that a request holds, and no key, goes into a log."""
+    """The ASGI application. Contents of requests and keys are never logged."""
 
     def __init__(
         self, service: Service, *, token: str | None, log: AccessLog | None, lifespan: Lifespan[Any]
@@ -40,7 +41,8 @@ class Application:
         self._router = service.router
         self._access = Access(token)
         self._log = log
-        self._others = Lifecycle(lifespan=lifespan)  # for what is not HTTP
+        # for lifespan events and other scopes than HTTP
+        self._others = Lifecycle(lifespan=lifespan)
         self.under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,7 +76,8 @@ class Application:
             await response(scope, receive, answer)
         except ClientGone:
             status = status or CLIENT_LEFT
-        except BaseException as error:  # cancelled while the server stops, or a bug
+        except BaseException as error:
+            # a cancellation at shutdown, or a bug
             explained = _explain(error, call)
             if not status:
                 await explained.response()(scope, receive, answer)
@@ -84,10 +87,10 @@ class Application:
             self._note(scope["method"], call, status, n_bytes)
 
     def _endpoint(self, scope: Scope, call: Call) -> Endpoint:
-        """Who answers this request.
+        """The endpoint for this request.
 
         Raises:
-            ApiError: nobody.
+            ApiError: access is refused, the server is overloaded, or there is no endpoint.
         """
         path, method = scope["path"], scope["method"]
         most = self._service.limits.requests
@@ -130,7 +133,7 @@ class Application:
 
 
 def _explain(error: BaseException, call: Call) -> ApiError:
-    """The answer when something is wrong with us. A bug is logged without its message, which may quote the request."""
+    """The response to an internal error. A bug is logged without its message, which may quote the request."""
     if not isinstance(error, Exception):
         text = "The server is shutting down."
         return ApiError(503, text, type="server_error", code="shutting_down", headers={"connection": "close"})

@@ -1,7 +1,7 @@
-"""The service's error body, and the statuses it comes with.
+"""The service's error body and its statuses.
 
-The official clients retry 408, 409, 429 and 5xx. So those are left to what a retry can mend: 408 a request that did not
-arrive in time, 429 too much under way, 503 the server is going down. Everything else is a 4xx that stays what it is.
+The official clients retry 408, 409, 429 and 5xx. So these are used only where a retry helps: 408 for a request that did
+not arrive in time, 429 for overload, 503 during shutdown. Every other refusal is a 4xx that clients do not retry.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from starlette.responses import Response
 from graders.errors import SpecError
 from graders.jsontext import dumps
 
-RETRY_AFTER_S = 1  # overload passes as fast as rows end; the clients add their own back-off
+#: Seconds until a retry. Overload ends as fast as rows are finished, and clients add their own back-off.
+RETRY_AFTER_S = 1
 
 
 class ApiError(Exception):
-    """A request that gets no result.
+    """Raised for a request that gets an error response.
 
     Attributes:
-        status: Of the response.
+        status: Status of the response.
         message, type, param, code: The fields of the service's `error` object.
-        headers: Beside the usual ones.
+        headers: Further headers.
     """
 
     def __init__(
@@ -62,19 +63,19 @@ class Json(Response):
         return dumps(content)
 
     def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
-        """The two that every result has, without the general way's work."""
+        """Set the two headers that every result has, which is faster than starlette's general code."""
         length = b"%d" % len(self.body)
         self.raw_headers = [(b"content-length", length), (b"content-type", b"application/json")]
 
 
 def unknown_model(name: str) -> ApiError:
-    """404, in the service's words."""
+    """404 in the service's words."""
     text = f"The model '{name[:80]}' does not exist or you do not have access to it."
     return ApiError(404, text, param="model", code="model_not_found")
 
 
 def overloaded(what: str) -> ApiError:
-    """429, which says that a retry helps."""
+    """429 with a Retry-After header."""
     return ApiError(
         429,
         f"Too many requests: {what}. Try again later.",
@@ -85,9 +86,9 @@ def overloaded(what: str) -> ApiError:
 
 
 def invalid_spec(error: SpecError) -> ApiError:
-    """400 with every problem of the spec in the message; `param` and `code` are the first's.
+    """400 with every problem of the spec in the message, and the first one's `param` and `code`.
 
-    Messages name places within the grader, as the service's do; `param` is the place in the request.
+    Messages name paths within the grader, as the service's do; `param` is the path within the request.
     """
     errors = [problem for problem in error.problems if problem.severity == "error"] or list(error.problems)
     first = errors[0]

@@ -1,4 +1,4 @@
-"""Requests that another server answers: sent on, and the answer passed back as it comes, also as a stream."""
+"""Forwards requests to another server and passes its response back, also as a stream."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ if TYPE_CHECKING:
     import httpx2
 
 CONNECT_S = 10.0
-KEPT_BYTES = 16 * 1024**2  # of an answer that is kept; a longer one is only passed on
-#: Headers of the model's server that its clients act on.
+#: Bytes of a response that can be logged; a longer one is only passed on.
+KEPT_BYTES = 16 * 1024**2
+#: Response headers that clients use, which are passed on.
 PASSED = re.compile(r"content-type|retry-after(-ms)?|x-should-retry|x-ratelimit-.*|openai-(model|version)")
-#: Keeps an answer that the client wants to be kept.
+#: Stores a completion.
 Keep: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 def http_client() -> httpx2.AsyncClient:
-    """A client without a time limit for answers."""
+    """An HTTP client without a time-out for responses."""
     import httpx2
 
     return httpx2.AsyncClient(timeout=httpx2.Timeout(None, connect=CONNECT_S))
 
 
 async def sent(client: httpx2.AsyncClient, outgoing: httpx2.Request, model: str) -> httpx2.Response:
-    """The answer, of which the headers have come.
+    """Send a request and wait for the headers of its response.
 
     Raises:
-        ApiError: 502, the server of this model cannot be asked.
+        ApiError: 502, the model's server cannot be reached.
     """
     import httpx2
 
@@ -47,11 +48,11 @@ async def sent(client: httpx2.AsyncClient, outgoing: httpx2.Request, model: str)
 
 
 def passed_on(answer: httpx2.Response, kind: str, keep: Keep | None) -> StreamingResponse:
-    """The response that another server gives.
+    """The client's response, streamed from another server's.
 
     Args:
         kind: "chat" or "responses".
-        keep: Gets the completion when all of it has come.
+        keep: Called with the complete completion.
     """
     headers = {name: value for name, value in answer.headers.items() if PASSED.fullmatch(name)}
     kept = keep if answer.status_code == 200 else None
@@ -59,7 +60,7 @@ def passed_on(answer: httpx2.Response, kind: str, keep: Keep | None) -> Streamin
 
 
 async def _parts(answer: httpx2.Response, kind: str, keep: Keep | None) -> AsyncIterator[bytes]:
-    """The answer's bytes as they come; what has come to its end is kept before the last of them is sent on."""
+    """The response's bytes as they arrive. A complete one is stored before its last bytes are sent."""
     import httpx2
 
     streamed = StreamedAnswer(kind) if "event-stream" in answer.headers.get("content-type", "") else None
@@ -68,7 +69,7 @@ async def _parts(answer: httpx2.Response, kind: str, keep: Keep | None) -> Async
         async for part in answer.aiter_bytes():
             if keep is not None and streamed is not None and streamed.n_bytes <= KEPT_BYTES:
                 streamed.feed(part)
-                # clients leave with the event that ends a stream, and ask for what was kept: the connection may go on
+                # clients leave at the event that ends a stream and may then read the stored completion, so store it now
                 if streamed.ended:
                     await _kept(keep, streamed.whole())
                     keep = None
@@ -76,7 +77,7 @@ async def _parts(answer: httpx2.Response, kind: str, keep: Keep | None) -> Async
                 whole += part
                 if len(whole) <= KEPT_BYTES:
                     continue
-                # too long to be kept: what was held back goes on
+                # too long to be stored: pass on what was held back
                 part, keep = bytes(whole), None
                 whole.clear()
             yield part
@@ -85,7 +86,7 @@ async def _parts(answer: httpx2.Response, kind: str, keep: Keep | None) -> Async
         if whole:
             yield bytes(whole)
     except httpx2.HTTPError:
-        # the model's server broke off within its answer: so does this one
+        # the model's server broke off within its response, so this response breaks off too
         raise ClientGone from None
     finally:
         await answer.aclose()

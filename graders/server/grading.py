@@ -1,8 +1,8 @@
-"""Graders kept compiled, and rows graded without holding up the event loop.
+"""A cache of compiled graders, and grading that does not block the event loop.
 
-A small row of a local grader takes microseconds and is graded where it arrives. A large one (a metric over long texts
-may take seconds) goes to a lane: an event loop on a thread of its own. Rapidfuzz releases the interpreter while it
-compares, and Python code on another thread shares it in slices of 5 ms.
+A small row of a local grader takes microseconds and is graded on the event loop. A large one (a metric over long texts
+may take seconds) goes to another event loop on its own thread. Rapidfuzz releases the interpreter while it compares,
+and Python code of several threads takes turns of 5 ms.
 """
 
 from __future__ import annotations
@@ -28,36 +28,39 @@ from graders.spec.bounds import TEXT_MAX_CHARS
 
 T = TypeVar("T")
 
-#: Characters that the templates of a row may render to on the event loop. The worst that these can ask for is the
-#: comparison of two texts of half of it, which takes some 10 ms.
+#: Characters that the templates of a row may render to on the event loop. Their most expensive use, a comparison of two
+#: texts of half that length, takes some 10 ms.
 INLINE_CHARS = 32 * 1024
-LANES = 2  # one slow metric does not hold up the other large rows
-KEY_BYTES = 64  # specs longer than this are kept under their hash
-SMALL_SPEC_BYTES = 32 * 1024  # of what is compiled in some 10 ms, whatever it holds
+#: Threads for large rows, so that one slow metric does not delay all others.
+LANES = 2
+#: Bytes of a spec beyond which its hash is the cache's key.
+KEY_BYTES = 64
+#: Bytes of a spec that compiles in some 10 ms, whatever its contents.
+SMALL_SPEC_BYTES = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Compiled:
-    """A grader, and how many variables its templates have: how often a row's texts can be rendered."""
+class CompiledGrader:
+    """A grader, and the number of variables in its templates, which bounds the size of rendered texts."""
 
     grader: Grader
     n_variables: int
 
     def is_large(self, body_bytes: int) -> bool:
-        """Whether grading a row of that size may take longer than the event loop should be held up."""
+        """Whether grading a row of that size may take too long for the event loop."""
         return (self.n_variables + 1) * body_bytes > INLINE_CHARS
 
 
 class Graders:
-    """Compiled graders by their JSON, the least recently used dropped. Used on one event loop."""
+    """A least-recently-used cache of compiled graders, by their JSON. Used on one event loop."""
 
     def __init__(self, backends: Backends, *, keep: int, strict: bool) -> None:
         self._backends = backends
         self._keep = keep
         self._strict = strict
-        self._kept: OrderedDict[bytes, Compiled] = OrderedDict()
-        self._coming: dict[bytes, asyncio.Task[Compiled]] = {}
-        # a large spec, which may take a second, does not hold up small ones
+        self._kept: OrderedDict[bytes, CompiledGrader] = OrderedDict()
+        self._coming: dict[bytes, asyncio.Task[CompiledGrader]] = {}
+        # a thread of their own, since a large spec may take a second
         self._small = ThreadPoolExecutor(1, thread_name_prefix="graders-compile")
         self._large = ThreadPoolExecutor(1, thread_name_prefix="graders-compile-large")
         self.hits = 0
@@ -66,8 +69,8 @@ class Graders:
     def __len__(self) -> int:
         return len(self._kept)
 
-    async def get(self, spec: Any) -> Compiled:
-        """The compiled grader of a spec's JSON; compiling happens once, on a thread.
+    async def get(self, spec: Any) -> CompiledGrader:
+        """The compiled grader of a spec's JSON, compiled once, on a thread.
 
         Raises:
             ApiError: 400 with every problem of the spec.
@@ -84,15 +87,17 @@ class Graders:
             self.misses += 1
             coming = self._coming[key] = asyncio.create_task(self._make(key, text, spec))
             coming.add_done_callback(partial(self._came, key))
-        return await asyncio.shield(coming)  # others may wait for it when this request's client leaves
+        # shielded, since other requests may wait for it when this one's client leaves
+        return await asyncio.shield(coming)
 
-    def _came(self, key: bytes, done: asyncio.Task[Compiled]) -> None:
+    def _came(self, key: bytes, done: asyncio.Task[CompiledGrader]) -> None:
         del self._coming[key]
         if not done.cancelled():
-            done.exception()  # looked at here, in case nobody waits for it any more
+            # retrieved here, in case no request waits for it any more
+            done.exception()
 
     def _text(self, spec: Any) -> bytes:
-        """The spec as it came: the order of keys is kept, since sub_rewards come in it."""
+        """The spec's JSON text, in its own order of keys, which is the order of sub_rewards."""
         try:
             text = dumps(spec)
         except (RecursionError, ValueError):
@@ -103,15 +108,15 @@ class Graders:
             raise ApiError(400, message, param="grader", code="spec_too_large")
         return text
 
-    async def _make(self, key: bytes, text: bytes, spec: Any) -> Compiled:
+    async def _make(self, key: bytes, text: bytes, spec: Any) -> CompiledGrader:
         grader = await self._on_thread(len(text), self._compile, spec, self._backends)
-        self._kept[key] = compiled = Compiled(grader, text.count(b"{{"))
+        self._kept[key] = compiled = CompiledGrader(grader, text.count(b"{{"))
         while len(self._kept) > self._keep:
             self._kept.popitem(last=False)
         return compiled
 
     async def make(self, spec: Any, backends: Backends) -> Grader:
-        """A grader of its own, not kept.
+        """Compile a grader without caching it.
 
         Raises:
             ApiError: 400 with every problem of the spec.
@@ -126,7 +131,7 @@ class Graders:
             raise invalid_spec(error) from None
 
     async def problems(self, text: str) -> tuple[list[Problem], dict[str, Any] | None]:
-        """All that `validate` says of a spec's text, with lines, and the normalised spec when it can be run."""
+        """The problems of a spec's text, with lines, and the normalised spec if it is valid."""
         return await self._on_thread(len(text), self._problems, text)
 
     def _problems(self, text: str) -> tuple[list[Problem], dict[str, Any] | None]:
@@ -139,7 +144,7 @@ class Graders:
         return list(grader.warnings), grader.spec.to_wire()
 
     async def _on_thread(self, n_bytes: int, function: Callable[..., T], *args: Any) -> T:
-        """Run what may take milliseconds (a parser, a first import) on a compiling thread."""
+        """Run a function that may take milliseconds (a parser, a first import) on a compiling thread."""
         thread = self._small if n_bytes <= SMALL_SPEC_BYTES else self._large
         return await asyncio.get_running_loop().run_in_executor(thread, partial(function, *args))
 
@@ -149,7 +154,7 @@ class Graders:
 
 
 def _as_spec(spec: Any) -> Any:
-    """A string is not a path here: what comes over the wire must not name files."""
+    """The spec of a request. Strings are refused here, since they would name files."""
     if isinstance(spec, dict):
         return spec
     from graders.spec.wording import wrong_type
@@ -157,8 +162,8 @@ def _as_spec(spec: Any) -> Any:
     raise ApiError(400, wrong_type("grader", "an object", spec), param="grader", code="invalid_type")
 
 
-class Lanes:
-    """Event loops on threads, for rows that would hold up the server's. Started when first needed."""
+class WorkerLoops:
+    """Event loops on threads, for rows that would block the server's loop. Started when first needed."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -167,13 +172,13 @@ class Lanes:
         self.working = 0
 
     async def run(self, work: Coroutine[Any, Any, T], *, asks: bool) -> T:
-        """Run it on the lane with the least to do. Cancelling the caller cancels it.
+        """Run a coroutine on the least busy loop. Cancelling the caller cancels it.
 
         Args:
-            asks: Whether it waits for others most of its time; such rows are bounded where they ask.
+            asks: Whether it mostly waits for judges or the sandbox, whose own limits then bound it.
 
         Raises:
-            Overloaded: as many as are admitted work or wait for a lane.
+            Overloaded: the admitted number of rows is running or waiting.
         """
         if not asks and self.working >= self._most:
             work.close()

@@ -1,7 +1,7 @@
-"""What is bounded, and who is asked to come back later.
+"""Limits of the server, and admission of rows.
 
-Judges, sandbox and embedder have their own limits, and queues behind them. `Shared` keeps those queues short: a row
-that would wait too long is refused at once, which the client sees as 429.
+Judges, sandbox and embedder have their own limits, and queues behind them. `AdmissionBackends` keeps those queues
+short: a row that would wait too long is refused at once with 429.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the server admits.
+    """Limits of the server.
 
     Attributes:
-        body_bytes: Of one request.
-        file_bytes: Of one uploaded file, which goes to disk as it arrives.
-        files_bytes: Of all files in the store.
-        buffered_bytes: Of all requests' bodies together, while they are graded.
-        json_values: Of one JSON body, or of one line of NDJSON: nobody else is answered while they are parsed.
-        requests: Under way at once.
-        code, judge, embed: Python graders, judges' questions and texts to embed that run or wait.
-        large: Rows with long texts and nobody to ask that run or wait.
-        batches: Under way at once, and so many threads.
-        batch_window: Rows of one batch under way at once.
-        compiled: Graders kept compiled.
-        timeout_s: For one row, the wait for a free place included. A client that tells its own, shorter time-out
-            (the official ones do) gets that one.
-        body_s: For the rest of its body to arrive; of an uploaded file, for its next part.
-        head_s: For a request's headers and the first of its body to arrive, from the connection or their first byte.
-        head_bytes: Of a request's headers.
-        write_s: For a client to read some 64 kB of its answer; a slower one is given up.
-        keep_alive_s: For an idle connection.
-        connections: Open at once; more are closed as they come.
-        drain_s: For what is under way, when the server is told to stop.
+        body_bytes: Size of one request's body.
+        file_bytes: Size of one uploaded file, which is written to disk as it arrives.
+        files_bytes: Size of all files in the store.
+        buffered_bytes: Size of all requests' bodies together, while they are graded.
+        json_values: Values in one JSON body or line of NDJSON, since parsing blocks other requests.
+        requests: Requests in progress.
+        code, judge, embed: Python graders, questions to judges and texts to embed that run or wait.
+        large: Rows of local graders with long texts that run or wait.
+        batches: Batches in progress, each with a thread.
+        batch_window: Rows of one batch in flight.
+        compiled: Compiled graders in the cache.
+        timeout_s: Seconds for one row, waiting included. A shorter time-out that the client sends (as the official ones
+            do) takes precedence.
+        body_s: Seconds for the rest of a body to arrive; for an uploaded file, for its next part.
+        head_s: Seconds for a request's headers and the beginning of its body to arrive.
+        head_bytes: Size of a request's headers.
+        write_s: Seconds for a client to read some 64 kB of its response; a slower one is disconnected.
+        keep_alive_s: Seconds of an idle connection.
+        connections: Open connections; further ones are closed at once.
+        drain_s: Seconds for requests in progress at shutdown.
     """
 
     body_bytes: int = 32 * 1024**2
@@ -77,10 +77,10 @@ class Limits:
 
 
 class Overloaded(GradeError):
-    """There is no place for this row now."""
+    """Raised for a row that is not admitted now."""
 
 
-#: type of an ask -> what it is called in Limits, messages and metrics
+#: type of an ask -> its name in Limits, messages and metrics
 _NAMES: dict[type, str] = {
     CodeAsk: "code",
     ModelAsk: "judge",
@@ -96,11 +96,11 @@ _WORDS = {
 }
 
 
-class Shared(Backends):
-    """The backends of all requests, with a short queue.
+class AdmissionBackends(Backends):
+    """The backends of all requests, with admission to short queues.
 
     Attributes:
-        under_way: "code", "judge", "embed", "sample" -> how many run or wait.
+        under_way: "code", "judge", "embed", "sample" -> number of asks that run or wait.
     """
 
     def __init__(self, backends: Backends, limits: Limits, metrics: Metrics) -> None:
@@ -126,7 +126,7 @@ class Shared(Backends):
         """As Backends.submit.
 
         Raises:
-            Overloaded: as many run or wait as are admitted.
+            Overloaded: the admitted number of asks runs or waits.
         """
         for name in {_NAMES[type(ask)] for ask in asks if not isinstance(ask, GradeError)}:
             if self.under_way[name] >= self._most[name]:
@@ -136,7 +136,7 @@ class Shared(Backends):
     def send(
         self, asks: Sequence[Ask | GradeError], *, deadline: float | None = None
     ) -> list[Future[Answer]]:
-        """As submit, for a batch, which has its place already and bounds its own rows."""
+        """As submit, for a batch, which is admitted already and bounds its own rows."""
         names = [None if isinstance(ask, GradeError) else _NAMES[type(ask)] for ask in asks]
         with self._counting:
             self.under_way.update(filter(None, names))
@@ -162,7 +162,7 @@ class Shared(Backends):
 
 
 def _outcome(answer: Answer) -> str:
-    """What became of a python grader, in one word."""
+    """The outcome of a python grader, in one word."""
     if isinstance(answer, CodeReply):
         return "value"
     if isinstance(answer, PythonServerError):
@@ -170,10 +170,10 @@ def _outcome(answer: Answer) -> str:
     return answer.flag if isinstance(answer, GradeError) else type(answer).__name__
 
 
-class Borrowed(Backends):
-    """The shared backends as one batch sees them: every row has its time, and all can be given up together."""
+class CancellableBackends(Backends):
+    """The shared backends for one batch: with a time-out per row, and a common cancellation."""
 
-    def __init__(self, shared: Shared, timeout_s: float) -> None:
+    def __init__(self, shared: AdmissionBackends, timeout_s: float) -> None:
         super().__init__()
         self._shared = shared
         self._timeout_s = timeout_s
@@ -196,20 +196,20 @@ class Borrowed(Backends):
         return futures
 
     def give_up(self) -> None:
-        """Cancel what is under way and what is still sent; whoever waits for it gets CancelledError."""
+        """Cancel all asks, present and future; their waiters get CancelledError."""
         self._given_up = True
         cancel(list(self._under_way))
 
 
-class Buffered:
-    """Bytes of bodies in memory."""
+class BodyBudget:
+    """A budget for the bytes of bodies in memory."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self.n_bytes = 0
 
     def add(self, n_bytes: int) -> bool:
-        """Whether they fit."""
+        """Reserve bytes; returns whether they fit."""
         if self.n_bytes + n_bytes > self._most:
             return False
         self.n_bytes += n_bytes

@@ -1,4 +1,4 @@
-"""Lists as the service gives them: part by part, spliced from texts that are JSON already."""
+"""Paginated lists in the service's form, spliced from JSON texts."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def cursor_of(
     order: str = "asc",
     orders: tuple[str, str] = ("asc", "desc"),
 ) -> Cursor:
-    """The part of a list that a request's query asks for.
+    """The cursor in a request's query.
 
     Args:
-        limit, order: Where the query does not say.
-        orders: The words for up and down.
-        most: Rows at most; a larger limit is lowered, as a smaller one than 1 is raised.
+        limit, order: Defaults of the query's parameters.
+        orders: The words for ascending and descending.
+        most: Largest limit; a larger one is lowered, and one below 1 raised.
 
     Raises:
-        ApiError: 400, `limit` is no number, or `order` neither of the two words.
+        ApiError: 400, `limit` is not a number, or `order` is neither word.
     """
     query = request.query_params
     wanted = query.get("limit", str(limit))
@@ -42,7 +42,7 @@ def cursor_of(
 
 
 def choice_of(request: Request, name: str, choices: Sequence[str]) -> str | None:
-    """A parameter of the query with a few values; None when it is absent.
+    """A parameter of the query with fixed choices; None when it is absent.
 
     Raises:
         ApiError: 400, it has another value.
@@ -56,13 +56,13 @@ def choice_of(request: Request, name: str, choices: Sequence[str]) -> str | None
 
 
 class JsonText(Response):
-    """A response of text that is JSON already."""
+    """A response with JSON text."""
 
     media_type = "application/json"
 
 
 def list_response(objects: Iterable[str], ids: Sequence[str], has_more: bool) -> Response:
-    """The service's list object. Of an empty list the two ids are "", since clients take no null there."""
+    """The service's list object. The two ids of an empty list are "", since clients accept no null there."""
     first, last = (ids[0], ids[-1]) if ids else ("", "")
     text = (
         f'{{"object":"list","data":[{",".join(objects)}],"first_id":{json.dumps(first)},'

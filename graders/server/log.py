@@ -1,4 +1,4 @@
-"""The access log: one line of JSON a request, without anything that requests hold."""
+"""The access log: one line of JSON a request, without contents of requests."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any, BinaryIO
 
 from graders.jsontext import dumps
 
-LOG_EVERY_S = 0.1  # a line waits at most this long
+#: Seconds that a line waits at most.
+LOG_EVERY_S = 0.1
 
 
 class AccessLog:
-    """A line of JSON for each request, written some at a time: a write for each would cost more than a grade.
+    """The log. Lines are written in groups, since a write for each would cost more than grading.
 
     Used on one event loop.
     """
@@ -31,5 +32,6 @@ class AccessLog:
             try:
                 self._file.write(b"\n".join((*lines, b"")))
                 self._file.flush()
-            except OSError:  # whoever read it has gone: grading goes on without a log
+            except OSError:
+                # the reader of the log has gone; the server continues without it
                 return

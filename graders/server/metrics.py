@@ -15,7 +15,7 @@ from graders._version import __version__
 from graders.result import FLAGS, RunResult
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-#: Upper bounds, in seconds: from an exact match to a judge that thinks.
+#: Upper bounds of the histogram's buckets, in seconds: from an exact match to a reasoning judge.
 BUCKETS = (
     0.001,
     0.0025,
@@ -35,13 +35,14 @@ BUCKETS = (
     120.0,
     300.0,
 )
-MOST_MODELS = 100  # names of judges come from requests; the rest is counted as "other"
+#: Names of judges that are counted separately, since requests choose them; the rest counts as "other".
+MOST_MODELS = 100
 
 Labels = tuple[tuple[str, str], ...]
 
 
 class Gauge(NamedTuple):
-    """A number that is looked up when /metrics is read; a counter where its name ends in _total."""
+    """A number that is computed when /metrics is read; a counter if its name ends in _total."""
 
     name: str
     about: str
@@ -49,7 +50,7 @@ class Gauge(NamedTuple):
 
 
 class Metrics:
-    """What the server has done. Counted on the event loop and on the threads that grade."""
+    """The server's counters, for the event loop and the grading threads."""
 
     def __init__(self) -> None:
         self.started = time.time()
@@ -65,7 +66,7 @@ class Metrics:
         self._lock = threading.Lock()
 
     def request(self, route: str, status: int, seconds: float) -> None:
-        """One response, or 499 where the client left before it."""
+        """Count one response, or 499 for a client that left before it."""
         self.requests[route, status] += 1
         buckets = self._seconds.get(route)
         if buckets is None:
@@ -74,7 +75,7 @@ class Metrics:
         self._sum_s[route] += seconds
 
     def row(self, type: str, result: RunResult) -> None:
-        """One graded row."""
+        """Count one graded row."""
         with self._lock:
             self.rows[type] += 1
             if result.failures:
@@ -91,15 +92,15 @@ class Metrics:
             self._tokens[model, kind.removesuffix("_tokens")] += usage[kind] or 0
 
     def sandbox(self, outcome: str) -> None:
-        """One python grader that ended."""
+        """Count one finished python grader."""
         with self._lock:
             self._outcomes[outcome] += 1
 
     def text(self, gauges: Iterable[Gauge] = ()) -> str:
-        """All of it.
+        """All metrics as text.
 
         Args:
-            gauges: What others count.
+            gauges: Further numbers.
         """
         with self._lock:
             return "\n".join([*self._lines(gauges), ""])
@@ -150,7 +151,7 @@ class Metrics:
 
 
 def _process(started: float) -> list[Gauge]:
-    """The names that Prometheus' own client libraries use, where the system tells."""
+    """Gauges of the process, with the names of Prometheus' client libraries, where the system has them."""
     gauges = [
         Gauge("process_start_time_seconds", "Since the epoch.", lambda: started),
         Gauge("process_cpu_seconds_total", "Of this process, without sandboxes.", time.process_time),

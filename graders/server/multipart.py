@@ -1,4 +1,4 @@
-"""multipart/form-data, read as it arrives: the file goes to disk part by part, and is never in memory as a whole."""
+"""A streaming reader of multipart/form-data, which writes the file to disk as it arrives."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from graders.server.request import CALL, Call, ClientGone, discard
 from graders.store.tables.files import Upload
 
 FORM = "multipart/form-data"
-FIELD_BYTES = 16 * 1024  # of one field that is not the file
+#: Bytes of one field other than the file.
+FIELD_BYTES = 16 * 1024
 FIELDS = 64
 
 
-class Form:
+class UploadForm:
     """The fields of a form with one file.
 
     Attributes:
         fields: name -> text, without the file.
         upload: The file's content; None until its part has begun.
-        filename: As the client says.
+        filename: The client's name for the file.
     """
 
     def __init__(self, boundary: bytes, make_upload: Callable[[], Upload]) -> None:
@@ -52,10 +53,10 @@ class Form:
         self._parser = MultipartParser(boundary, callbacks)
 
     def feed(self, data: bytes) -> None:
-        """The next bytes of the body.
+        """Parse the next bytes of the body.
 
         Raises:
-            ApiError: 400, it is no form, or one with too much beside its file.
+            ApiError: 400, it is not a form, or has too much beside its file.
         """
         try:
             self._parser.write(data)
@@ -65,7 +66,7 @@ class Form:
             ) from None
 
     def discard(self) -> None:
-        """Remove what has been written of the file."""
+        """Delete the incomplete file."""
         if self.upload is not None:
             self.upload.discard()
 
@@ -115,11 +116,11 @@ class Form:
         self.complete = True
 
 
-async def read_form(request: Request, limits: Limits, make_upload: Callable[[], Upload]) -> Form:
+async def read_form(request: Request, limits: Limits, make_upload: Callable[[], Upload]) -> UploadForm:
     """The request's form with its file on disk, to be added to the store or discarded.
 
     Raises:
-        ApiError: 415 it is no form, 400 it is not whole or has no file, 413 the file is too large, 408 it stopped
+        ApiError: 415 it is not a form, 400 it is incomplete or has no file, 413 the file is too large, 408 it stopped
             arriving.
         ClientGone: the client left.
     """
@@ -129,7 +130,7 @@ async def read_form(request: Request, limits: Limits, make_upload: Callable[[], 
         found = media_type.decode("latin-1")[:80]
         text = f"Unsupported content type: expected '{FORM}' with a boundary, but got '{found}'."
         raise ApiError(415, text, code="unsupported_content_type")
-    form = Form(options[b"boundary"], make_upload)
+    form = UploadForm(options[b"boundary"], make_upload)
     try:
         await _receive(request, limits, form)
         if not form.complete:
@@ -144,7 +145,7 @@ async def read_form(request: Request, limits: Limits, make_upload: Callable[[], 
     return form
 
 
-async def _receive(request: Request, limits: Limits, form: Form) -> None:
+async def _receive(request: Request, limits: Limits, form: UploadForm) -> None:
     call: Call = request.scope[CALL]
     more = True
     while more:

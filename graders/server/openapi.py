@@ -1,4 +1,4 @@
-"""The server's OpenAPI document: graders from the spec models, the response from what results are made of."""
+"""The server's OpenAPI document, from the spec models and the fields of results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ROW_ID = {
 
 
 def document(routes: Routes) -> dict[str, Any]:
-    """OpenAPI 3.1: the graders' paths in full, the others of `routes` by what their endpoints say of themselves."""
+    """OpenAPI 3.1: the graders' paths in full, the others of `routes` by their endpoints' docstrings."""
     described = _graders()
     for path, methods in routes.items():
         name = path.removeprefix("/v1")
@@ -47,7 +47,7 @@ def document(routes: Routes) -> dict[str, Any]:
 
 
 def _by_endpoint(path: str, method: str, endpoint: Endpoint) -> dict[str, Any]:
-    """The operation of an endpoint that is not described by hand: `create_file` is createFile."""
+    """The operation of an endpoint that has no description here: `create_file` becomes createFile."""
     first, *others = endpoint.__name__.split("_")
     names = re.findall(r"{(\w+)}", path)
     parameters = [{"name": name, "in": "path", "required": True, "schema": _STRING} for name in names]
@@ -98,12 +98,12 @@ def _graders() -> dict[str, Any]:
 
 
 def _here(operation: dict[str, Any]) -> dict[str, Any]:
-    """A path that only stands under /v1."""
+    """The item of a path that exists under /v1 only."""
     return {"servers": [{"url": "/v1"}], "post": operation}
 
 
 def _look(operation_id: str, summary: str, media_type: str, *statuses: str) -> dict[str, Any]:
-    """A path at the root that only tells."""
+    """The item of a read-only path at the root."""
     schema = {"type": "object"} if media_type == _JSON else _STRING
     answer = {"description": summary, "content": {media_type: {"schema": schema}}}
     responses = {

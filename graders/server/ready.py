@@ -1,4 +1,4 @@
-"""Whether rows can be graded here: the configuration read, and a program run in the sandbox."""
+"""Readiness checks: the configuration is valid, and a program runs in the sandbox."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from dataclasses import dataclass
 
 from graders.engine.backends import Backends
 
-LOOK_S = 60.0  # for the first program in the sandbox, on a machine that is busy starting
-AGAIN_S = 15.0  # what was found wanting is looked at again after this
+#: Seconds for the first program in the sandbox, on a machine that is busy starting.
+LOOK_S = 60.0
+#: Seconds until a failed check is repeated.
+AGAIN_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was witnessed.
+    """The result of one check.
 
     Attributes:
-        text: The tier, or what is wrong and what helps.
+        text: The tier, or the problem and its remedy.
     """
 
     ok: bool
@@ -25,7 +27,7 @@ class Check:
 
 
 class Readiness:
-    """Looks once, and again only while something is wanting. Used on one event loop."""
+    """Runs the checks once, and repeats them while one fails. Used on one event loop."""
 
     def __init__(self, backends: Backends) -> None:
         self._backends = backends
@@ -34,7 +36,7 @@ class Readiness:
         self._looking = asyncio.Lock()
 
     async def checks(self) -> dict[str, Check]:
-        """ "config" and "sandbox" -> what was found."""
+        """The results of the checks "config" and "sandbox"."""
         async with self._looking:
             stale = time.monotonic() - self._looked > AGAIN_S
             if not self._checks or (stale and not all(check.ok for check in self._checks.values())):
@@ -58,7 +60,7 @@ class Readiness:
         return Check(True, "graders.toml" if config.path else "no graders.toml; the environment's settings")
 
     def _sandbox(self) -> Check:
-        """The tier that holds python graders, as a program inside it found."""
+        """The tier of the sandbox, as found by a program inside it."""
         try:
             return Check(True, self._backends.sandbox.tier)
         except (ValueError, TypeError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""What a request brings: its body within bounds, its JSON, its parameters."""
+"""Reads requests: the bounded body, its JSON, its parameters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.types import Message, Scope
 
 from graders.jsontext import has_more_values, loads
 from graders.server.errors import ApiError, overloaded
-from graders.server.limits import Buffered, Limits
+from graders.server.limits import BodyBudget, Limits
 from graders.spec.wording import missing, wrong_type
 from graders.suggest import did_you_mean
 
@@ -22,30 +22,33 @@ T = TypeVar("T")
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
-CALL = "graders.call"  # where the ASGI scope keeps the Call
-DISCARD_BYTES = 256 * 1024**2  # of a body that is too large, so that its client gets to read the answer
-MARGIN_S = 2.0  # before a client's own time-out, so that it gets the row's flag and does not ask again
+#: The key of the Call in the ASGI scope.
+CALL = "graders.call"
+#: Bytes of a body that is too large which are read and discarded, so that the client reads the response.
+DISCARD_BYTES = 256 * 1024**2
+#: Seconds by which a row's deadline precedes the client's time-out, so that the client gets the row's flag.
+MARGIN_S = 2.0
 #: The official clients' own time-outs, in seconds.
 TIMEOUT_HEADERS = (b"x-stainless-read-timeout", b"x-stainless-timeout")
 
 
 class ClientGone(Exception):
-    """The client closed the connection before its answer; nobody is told."""
+    """Raised when the client closed the connection before its response; nothing is sent."""
 
 
 class Call:
-    """One request: what the access log says of it, and what has to be given back after it.
+    """One request: the fields for the access log, and the resources to release after it.
 
     Attributes:
-        id: x-request-id.
-        headers: Of the request, names in lower case; of a name that came twice the last.
-        two_hosts: Whether Host came more than once: others on the way may have looked at another one.
+        id: The x-request-id.
+        headers: The request's headers, names in lower case; of a repeated name the last.
+        two_hosts: Whether there are several Host headers, of which a proxy may have used another one.
         started: time.perf_counter().
-        deadline: time.monotonic() when nobody waits for it any more.
-        body_bytes: Of its body, counted against what may be buffered.
-        streamed_bytes: Of its body, as far as it went to disk.
-        route: The endpoint's name, "none" where there is none.
-        type, flags, n_rows: Of the grader and its rows.
+        deadline: time.monotonic() after which the client no longer waits.
+        body_bytes: Bytes of its body that count against the buffer budget.
+        streamed_bytes: Bytes of its body that were written to disk.
+        route: The endpoint's name, "none" without one.
+        type, flags, n_rows: Type of the grader, flags and number of its rows.
     """
 
     __slots__ = (
@@ -63,7 +66,8 @@ class Call:
     )
 
     def __init__(self, scope: Scope, timeout_s: float) -> None:
-        self.id = f"req_{getrandbits(128):032x}"  # told apart, not kept secret
+        # ids must be unique, not secret
+        self.id = f"req_{getrandbits(128):032x}"
         headers = scope["headers"]
         self.headers: dict[bytes, bytes] = dict(headers)
         self.two_hosts = len(self.headers) < len(headers) and [name for name, _ in headers].count(b"host") > 1
@@ -93,7 +97,7 @@ def require_media_type(call: Call, *allowed: str) -> str:
     """The content type, one of those allowed.
 
     Raises:
-        ApiError: 415. A page in a browser can send the others without asking first, and must not reach a grader.
+        ApiError: 415. Browsers send other content types for foreign pages without a preflight request.
     """
     found = call.headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     if found not in allowed:
@@ -107,16 +111,15 @@ def require_media_type(call: Call, *allowed: str) -> str:
     return found
 
 
-async def read_body(request: Request, limits: Limits, buffered: Buffered) -> bytes:
-    """The whole body.
+async def read_body(request: Request, limits: Limits, buffered: BodyBudget) -> bytes:
+    """The complete body.
 
     Raises:
         ApiError: 413 it is too large, 408 it does not arrive, 429 too much is in memory.
-        ClientGone: there is nobody to answer.
+        ClientGone: the client left.
     """
-    message = (
-        await request.receive()
-    )  # bounded as the headers are: a timer for each request would cost a tenth of it
+    # bounded together with the headers, since a timer for each request would cost a tenth of it
+    message = await request.receive()
     if not message.get("more_body", False):
         return await _part(request, message, limits, buffered)
     parts = [await _part(request, message, limits, buffered)]
@@ -131,8 +134,8 @@ async def read_body(request: Request, limits: Limits, buffered: Buffered) -> byt
     return b"".join(parts)
 
 
-async def _part(request: Request, message: Message, limits: Limits, buffered: Buffered) -> bytes:
-    """One part of the body, counted."""
+async def _part(request: Request, message: Message, limits: Limits, buffered: BodyBudget) -> bytes:
+    """One part of the body, counted against the budget."""
     call: Call = request.scope[CALL]
     if message["type"] == "http.disconnect":
         raise ClientGone
@@ -154,7 +157,7 @@ async def _too_large(request: Request, message: Message, limits: Limits) -> ApiE
 
 
 async def discard(request: Request, message: Message) -> bool:
-    """Read on without keeping anything: a client that is still writing would not see an answer. Whether all came."""
+    """Read and discard the body, so that the client stops writing and reads the response; returns whether all came."""
     n_bytes = 0
     while message.get("more_body", False) and n_bytes < DISCARD_BYTES:
         message = await request.receive()
@@ -168,7 +171,7 @@ def read_json(body: bytes, limits: Limits) -> Any:
     """The body's JSON.
 
     Raises:
-        ApiError: 400, it is not JSON; 413, it has too many values.
+        ApiError: 400 it is not JSON, 413 it has too many values.
     """
     body = body.removeprefix(codecs.BOM_UTF8)
     if has_more_values(body, limits.json_values):
@@ -185,7 +188,7 @@ def read_json(body: bytes, limits: Limits) -> Any:
 
 
 def parameters(body: Any, known: tuple[str, ...], required: tuple[str, ...]) -> dict[str, Any]:
-    """The request's JSON object, with none but known parameters and all required ones.
+    """The request's JSON object, checked for unknown and missing parameters.
 
     Raises:
         ApiError: 400, in the service's words.
@@ -204,10 +207,10 @@ def parameters(body: Any, known: tuple[str, ...], required: tuple[str, ...]) -> 
 
 
 def typed(body: Mapping[str, Any], name: str, types: type | tuple[type, ...], wanted: str) -> Any:
-    """One parameter of a known type, None when it is absent.
+    """One parameter, checked for its type; None when it is absent.
 
     Raises:
-        ApiError: 400, it has another.
+        ApiError: 400, it has another type.
     """
     value = body.get(name)
     if name in body and not isinstance(value, types):
@@ -216,13 +219,14 @@ def typed(body: Mapping[str, Any], name: str, types: type | tuple[type, ...], wa
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """What `work` brings; a client that leaves before cancels it.
+    """The result of `work`, which is cancelled if the client leaves.
 
     Raises:
-        ClientGone: it left.
+        ClientGone: the client left.
     """
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(request.receive())  # the body has been read: all that can come is the end
+    # the body has been read, so the next message is the disconnection
+    gone = asyncio.ensure_future(request.receive())
     try:
         await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():

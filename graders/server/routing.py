@@ -1,7 +1,7 @@
-"""Which endpoint answers a path.
+"""Routing of paths to endpoints.
 
-A path without parameters is found by one look into a dict: starlette's router would cost a third of what it takes to
-grade a row. Paths with parameters are matched segment by segment.
+A path without parameters is found by one dict look-up, since starlette's router would cost a third of grading a row.
+Paths with parameters are matched segment by segment.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ Routes: TypeAlias = Mapping[str, Methods]
 
 
 class Endpoints(Protocol):
-    """Endpoints that belong together, as the service sees a resource."""
+    """The endpoints of one resource: the interface that the service uses."""
 
     def routes(self) -> Routes:
         """Path -> method -> endpoint."""
 
     def gauges(self) -> Iterable[Gauge]:
-        """What /metrics shows of it."""
+        """Its gauges in /metrics."""
 
     def start(self) -> None:
-        """Begin what it does without being asked; called once, before the first request."""
+        """Start its background work; called once, before the first request."""
 
     async def stop(self) -> None:
-        """Close its connections to others."""
+        """Close its connections to other servers."""
 
     def close(self) -> None:
         """End its threads."""
 
 
-#: What stands before the service's paths: OpenAI's, Azure's, and that of Azure's clients that send an api-version.
+#: Prefixes of the service's paths: OpenAI's, Azure's, and that of Azure's clients that send an api-version.
 PREFIXES = ("/v1", "/openai/v1", "/openai")
 
 
-#: Paths of pages. They hold nobody's data, which the script asks for with the token.
+#: Paths of pages. They contain no data, which the script requests with the token.
 PAGES = ("/", "/row", "/compare", "/jobs")
-#: What stands before the id on pages of one eval, or of one job.
+#: Prefixes of the pages of one eval and of one job.
 PAGES_BELOW = ("/evals/", "/jobs/")
 
 
 def is_page(path: str) -> bool:
-    """Whether a path is that of a page."""
+    """Whether a path is a page's."""
     return path in PAGES or (path.startswith(PAGES_BELOW) and path.count("/") == 2)
 
 
@@ -60,7 +60,7 @@ def api(routes: Routes) -> dict[str, Methods]:
 
 
 def get(endpoint: Endpoint) -> Methods:
-    """An endpoint that is read, with its HEAD."""
+    """The methods of a read-only endpoint: GET and HEAD."""
     return {"GET": endpoint, "HEAD": endpoint}
 
 
@@ -87,7 +87,7 @@ class Router:
                 self._patterns.setdefault(len(segments), []).append((segments, methods))
 
     def find(self, path: str) -> RouteMatch | None:
-        """Who answers a path; None when nobody does."""
+        """The match of a path; None without one."""
         found = self._exact.get(path)
         if found is None or "{" in path:
             segments = path.split("/")

@@ -1,4 +1,4 @@
-"""What the server's resources share."""
+"""The service: the state and resources that endpoints share."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from graders.engine.backends import Backends
 from graders.engine.grader import Grader
 from graders.result import RunResult
 from graders.server.errors import ApiError, overloaded
-from graders.server.grading import Graders, Lanes
-from graders.server.limits import Buffered, Limits, Shared
+from graders.server.grading import Graders, WorkerLoops
+from graders.server.limits import AdmissionBackends, BodyBudget, Limits
 from graders.server.metrics import Gauge, Metrics
 from graders.server.ready import Readiness
 from graders.server.request import CALL, JSON, Call, parameters, read_body, read_json, require_media_type
@@ -28,22 +28,25 @@ if TYPE_CHECKING:
     from graders.store import Store
 
 
-STORE_THREADS = 4  # reads go on beside each other, writes one after the other
-SWEEP_S = 3600.0  # between deletions of what has expired; files and logs are kept for hours or days
+#: Threads for the store, whose reads are concurrent and whose writes are serial.
+STORE_THREADS = 4
+#: Seconds between deletions of expired files and logs, whose lifetimes are hours or days.
+SWEEP_S = 3600.0
 
 T = TypeVar("T")
 
 log = logging.getLogger("graders.server")
 
-INLINE_BYTES = 64 * 1024  # of JSON that is parsed on the event loop, in at most some 5 ms
+#: Bytes of JSON that is parsed on the event loop, in at most some 5 ms.
+INLINE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """That requests to models are forwarded and kept.
+    """Settings of forwarding and logging requests to models.
 
     Attributes:
-        retention_days: How long; None: until they are deleted.
+        retention_days: Days until a logged request expires; None: never.
     """
 
     retention_days: float | None = 30.0
@@ -53,7 +56,7 @@ class Service:
     """The resources, and the graders, limits and counters behind them.
 
     Args:
-        resources: Makes the resources of a service.
+        resources: Creates the resources of a service.
     """
 
     def __init__(
@@ -74,12 +77,12 @@ class Service:
         self.tuning = tuning
         self.claims = tuple(claims)
         self.metrics = Metrics()
-        self.buffered = Buffered(limits.buffered_bytes)
-        self.shared = Shared(backends, limits, self.metrics)
+        self.buffered = BodyBudget(limits.buffered_bytes)
+        self.shared = AdmissionBackends(backends, limits, self.metrics)
         self.graders = Graders(self.shared, keep=limits.compiled, strict=strict)
-        self.lanes = Lanes(limits.large)
+        self.lanes = WorkerLoops(limits.large)
         self.ready = Readiness(backends)
-        # one: two parsers at once would keep the interpreter from the event loop twice as long
+        # a single thread: two concurrent parsers would block the event loop twice as long
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="graders-read")
         self._store = store
         self._store_threads = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="graders-store")
@@ -91,7 +94,7 @@ class Service:
         return Router({path: methods for one in self.resources for path, methods in one.routes().items()})
 
     def gauges(self) -> Iterable[Gauge]:
-        """What /metrics shows beside its counters."""
+        """The gauges in /metrics, beside its counters."""
         under_way = self.shared.under_way
         yield Gauge("graders_compiled", "Graders kept compiled.", lambda: len(self.graders))
         yield Gauge(
@@ -138,7 +141,7 @@ class Service:
         return self._store
 
     async def in_store(self, work: Callable[..., T], *arguments: Any) -> T:
-        """What `work` gives, on a thread where it may wait for the disk."""
+        """The result of `work`, run on a thread that may wait for the disk."""
         return await asyncio.get_running_loop().run_in_executor(self._store_threads, work, *arguments)
 
     async def json(
@@ -147,22 +150,22 @@ class Service:
         """The request's JSON object.
 
         Raises:
-            ApiError: the body is no JSON object, has an unknown parameter, or lacks a required one.
+            ApiError: the body is not a JSON object, has an unknown parameter, or lacks a required one.
         """
         return parameters(await self.value(request), known, required)
 
     async def value(self, request: Request) -> Any:
-        """The request's JSON, whatever it is.
+        """The request's JSON value.
 
         Raises:
-            ApiError: the body is no JSON, or too large.
+            ApiError: the body is not JSON, or too large.
         """
         require_media_type(request.scope[CALL], JSON)
         body = await read_body(request, self.limits, self.buffered)
         return await self.off_loop(len(body), read_json, body, self.limits)
 
     async def off_loop(self, n_bytes: int, function: Callable[..., T], *args: Any) -> T:
-        """What `function` makes of so many bytes; on a thread where they take longer than a switch of threads."""
+        """The result of a function of `n_bytes` of input, on a thread if that takes longer than switching threads."""
         if n_bytes <= INLINE_BYTES:
             return function(*args)
         return await asyncio.get_running_loop().run_in_executor(self._reading, partial(function, *args))
@@ -176,36 +179,36 @@ class Service:
             call.flags = tuple(dict.fromkeys((*call.flags, *result.flags)))
 
     def refused(self, what: str, reason: str) -> ApiError:
-        """429, counted."""
+        """A counted 429."""
         self.metrics.refused[what] += 1
         return overloaded(reason)
 
     def start(self) -> None:
-        """Begin what goes on in the background; on the event loop."""
+        """Start the background work, on the event loop."""
         for resource in self.resources:
             resource.start()
         if self._store is not None:
             self._sweeper = asyncio.create_task(self._sweep(self._store))
 
     async def _sweep(self, store: Store) -> None:
-        """Delete what has expired, now and as long as the server runs."""
+        """Delete expired files and logs, now and periodically."""
         while True:
             try:
                 await self.in_store(store.sweep)
             except Exception:
-                # a store that is busy or full for a while must not end this for good
+                # a store that is temporarily busy or full must not end the sweeping
                 log.exception("what has expired could not be deleted")
             await asyncio.sleep(SWEEP_S)
 
     async def stop(self) -> None:
-        """End what goes on on the event loop."""
+        """Stop the background work on the event loop."""
         if self._sweeper is not None:
             self._sweeper.cancel()
         for resource in self.resources:
             await resource.stop()
 
     def close(self) -> None:
-        """End threads; the backends are their owner's."""
+        """End threads; the backends belong to the caller."""
         for resource in self.resources:
             resource.close()
         self._store_threads.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""`grader serve`: uvicorn with bounded connections, a clean end, and quiet logs."""
+"""`grader serve`: uvicorn with bounded connections, graceful shutdown, and quiet logs."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-BACKLOG = 1024  # connections that wait to be accepted
+#: Connections that may wait to be accepted.
+BACKLOG = 1024
 
 
 class _Patience:
-    """What uvicorn leaves open: how long headers and the body's beginning may take to come, how large headers may be,
-    how long a client may take to read its answer, how many connect.
+    """Limits that uvicorn lacks: the time for headers and the beginning of the body, the size of headers, the time
+    for a client to read its response, the number of connections.
 
-    Mixed into uvicorn's protocol, of which it uses what both implementations have: `connections`, `cycle`, `loop`,
-    `transport`.
+    A mixin of uvicorn's protocol. It uses the attributes that both implementations have: `connections`, `cycle`,
+    `loop`, `transport`.
     """
 
     limits: Limits
@@ -51,9 +52,11 @@ class _Patience:
     def data_received(self, data: bytes) -> None:
         super().data_received(data)  # type: ignore[misc]  # the base class is known at run time alone
         cycle = self.cycle
-        if cycle is not None and not cycle.response_complete:  # the headers are there
+        # the headers are complete
+        if cycle is not None and not cycle.response_complete:
             self._head_bytes = 0
-            if self._late is not None and (cycle.body or not cycle.more_body):  # and the body comes
+            # and the body has begun
+            if self._late is not None and (cycle.body or not cycle.more_body):
                 self._late.cancel()
                 self._late = None
             return
@@ -64,7 +67,7 @@ class _Patience:
             self._late = self.loop.call_later(self.limits.head_s, self.transport.abort)
 
     def pause_writing(self) -> None:
-        """The answer fills the transport's buffer (64 kB): the client has to read some of it in time."""
+        """The response fills the transport's buffer (64 kB): the client has to read some of it in time."""
         super().pause_writing()  # type: ignore[misc]  # the base class is known at run time alone
         if self._unread is None:
             self._unread = self.loop.call_later(self.limits.write_s, self.transport.abort)
@@ -76,7 +79,7 @@ class _Patience:
         super().resume_writing()  # type: ignore[misc]  # the base class is known at run time alone
 
     def timeout_keep_alive_handler(self) -> None:
-        """Idle for too long. A client that has not read its last answer would never let the connection close."""
+        """Close an idle connection. It is aborted if the client has not read its last response."""
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         else:
@@ -89,7 +92,7 @@ class _Patience:
         super().connection_lost(error)  # type: ignore[misc]  # the base class is known at run time alone
 
     def send_400_response(self, message: str) -> None:
-        """What is not HTTP gets the service's error body as well."""
+        """Answer invalid HTTP with the service's error body too."""
         if not self.transport.is_closing():
             body = ApiError(400, message, code="invalid_http").body()
             head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
@@ -98,7 +101,7 @@ class _Patience:
 
 
 def protocol(limits: Limits) -> type[asyncio.Protocol]:
-    """uvicorn's HTTP/1.1, the faster one where its parser is installed, with patience."""
+    """uvicorn's HTTP/1.1 protocol, the faster one where its parser is installed, with the limits of _Patience."""
     from importlib import import_module
 
     fast = find_spec("httptools") is not None
@@ -108,7 +111,7 @@ def protocol(limits: Limits) -> type[asyncio.Protocol]:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server. The first SIGTERM or Ctrl-C drains and ends well; a second Ctrl-C does not wait."""
+    """uvicorn's server. The first SIGTERM or Ctrl-C drains; a second Ctrl-C does not wait."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
@@ -117,15 +120,15 @@ class Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Its protocol is named: of another one asyncio would not take Nagle's delay away.
+    """A listening socket. It names TCP as protocol, since asyncio disables Nagle's delay only for that.
 
     Raises:
-        OSError: the address is taken, not ours, or not an address.
+        OSError: the address is in use, not of this machine, or invalid.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        # on Windows it would let a second server take the port of a running one
+        # on Windows it would let a second server take over the port of a running one
         if sys.platform != "win32":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
@@ -138,7 +141,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def server(application: ASGIApp, *, limits: Limits | None = None) -> Server:
-    """A server that has not been started: `await .serve(sockets=[listen(...)])` on a loop of your own."""
+    """A server that is not started: `await .serve(sockets=[listen(...)])` on the caller's event loop."""
     limits = limits or Limits()
     config = uvicorn.Config(
         application,
@@ -148,7 +151,8 @@ def server(application: ASGIApp, *, limits: Limits | None = None) -> Server:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nothing here depends on who the client says it is
+        # no decision depends on the client's address
+        proxy_headers=False,
         timeout_keep_alive=ceil(limits.keep_alive_s),
         timeout_graceful_shutdown=ceil(limits.drain_s),
         h11_max_incomplete_event_size=limits.head_bytes,
@@ -163,10 +167,10 @@ def serve(
     limits: Limits | None = None,
     started: Callable[[], object] = lambda: None,
 ) -> None:
-    """Serve on a listening socket until told to stop; what is under way then is finished.
+    """Serve on a listening socket until a signal, then finish the requests in progress.
 
     Args:
-        started: Called once requests are answered.
+        started: Called once the server accepts requests.
     """
     running = server(application, limits=limits)
 
@@ -187,16 +191,17 @@ async def _when_started(running: Server, then: Callable[[], object]) -> None:
 
 
 def log_to_stderr() -> None:
-    """The server's own troubles, a line of JSON each."""
+    """Log the server's own errors to stderr, a line of JSON each."""
     logger = logging.getLogger("graders.server")
     logger.addHandler(logging.StreamHandler(sys.stderr))
     logger.propagate = False
     quiet = logging.getLogger("uvicorn.error")
-    quiet.setLevel(logging.CRITICAL + 1)  # its tracebacks may quote what a request held
+    # its tracebacks may quote a request
+    quiet.setLevel(logging.CRITICAL + 1)
 
 
 def more_descriptors(n_descriptors: int) -> None:
-    """Raise the soft limit of open files as far as that many connections need."""
+    """Raise the soft limit of open files to the given number."""
     try:
         import resource
     except ImportError:

@@ -1,4 +1,4 @@
-"""Chat completions of models that were tuned here: from a process of ours, or from a vLLM server that loads the adapter."""
+"""Chat completions of tuned models: from our own process, or from a vLLM server that loads the adapter."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TunedChat:
         self._routing = configuration
         self._models = Models(store, config)
         self._generators = Generators(config, store.home)
-        # of a vLLM server, where one answers
+        # address of a vLLM server, if one is configured
         self._address = config.generator.rstrip("/") if isinstance(config.generator, str) else None
         self._client: httpx2.AsyncClient | None = None
 
@@ -43,10 +43,10 @@ class TunedChat:
         return self._models.find(name)
 
     def is_own(self, name: str) -> bool:
-        """Whether only this server can answer for a name, be its model here or deleted: no endpoint is asked for it.
+        """Whether only this server can answer for a name, even if the model is deleted, so that no endpoint is asked.
 
-        A name that was given here never goes on, since [models] may lead it back to this server. Another tuned model's
-        does where [models] has an entry or a pattern for it; the default address is none.
+        A name given by this server is never forwarded, since [models] may route it back here. Another tuned model's
+        name is forwarded only if [models] has an entry or a pattern for it.
         """
         if is_model_name(name):
             return True
@@ -57,13 +57,13 @@ class TunedChat:
     ) -> Response:
         """
         Args:
-            body: Of the request.
-            keep: Gets the completion, streamed or not.
+            body: The request's body.
+            keep: Called with the completion, streamed or not.
 
         Raises:
-            ApiError: 400 the request cannot be answered, 404 the model is gone, 429 too many wait, 500 the process
-                failed, 502 the vLLM server cannot be asked or does not take the adapter.
-            ClientGone: nobody waits for the answer any more.
+            ApiError: 400 the request is invalid, 404 the model is deleted, 429 too many requests wait, 500 the process
+                failed, 502 the vLLM server cannot be reached or refuses the adapter.
+            ClientGone: the client left.
         """
         if self._address is not None:
             return passed_on(await self._from_vllm(self._address, body, model), "chat", keep)
@@ -79,7 +79,7 @@ class TunedChat:
             if keep:
                 await keep(whole)
             return Json(whole)
-        # what is refused is refused before the first byte, with a status
+        # errors before the first message become a response with a status
         first = await unless_gone(request, anext(messages))
         events = _events(first, messages, completion, chat, keep)
         return StreamingResponse(events, media_type="text/event-stream")
@@ -98,7 +98,7 @@ class TunedChat:
             raise ApiError(500, str(error), type="server_error", code="generator_failed") from None
 
     async def _from_vllm(self, address: str, body: Mapping[str, Any], model: Model) -> httpx2.Response:
-        """vLLM's answer. It does not know an adapter before the first question, and after it was started anew."""
+        """vLLM's response. The adapter is loaded first if vLLM does not have it yet or was restarted."""
         self._client = self._client or http_client()
 
         async def ask(path: str, content: Mapping[str, Any]) -> httpx2.Response:
@@ -149,7 +149,7 @@ async def _events(
             for chunk in completion.feed(message):
                 yield _event(chunk)
     except ApiError:
-        # the process broke off within its answer: so does this stream
+        # the process broke off within its answer, so this stream breaks off too
         raise ClientGone from None
     if keep:
         await keep(completion.whole())

@@ -1,1 +1,1 @@
-"""Specs: what a spec model is, and how JSON becomes one."""
+"""Specs: the base of all spec models, and the reading of their JSON."""

@@ -1,4 +1,4 @@
-"""How large a spec may be. Real ones have a few hundred values; these bounds keep reading one below a second."""
+"""Bounds on the size of a spec. Real ones have a few hundred values; within these, reading takes less than a second."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from typing import Any
 
 from graders.jsontext import has_more_values
 
-#: Of a spec's text: 32 programs of the service's own limit.
+#: Characters of a spec's text: 32 programs of the service's own limit.
 TEXT_MAX_CHARS = 8 * 1024**2
-#: Of arrays and objects within each other; a judge's image part stands at 7.
+#: Depth of nested arrays and objects; a judge's image part stands at 7.
 DEPTH_MAX = 50
-#: Objects, arrays, texts, numbers together; each costs some microseconds to check.
+#: Objects, arrays, texts and numbers in all; each takes some microseconds to check.
 VALUES_MAX = 50_000
-#: Of one object: the members of a multi.
+#: Keys of one object, such as the members of a multi.
 KEYS_MAX = 10_000
 KEY_MAX_CHARS = 1000
-#: Of label_model. Ten times what the service's structured outputs take as values of an enum.
+#: Labels of a label_model: ten times the enum values that the service's structured outputs allow.
 LABELS_MAX = 10_000
-#: That are listed; a spec with more is wrong as a whole.
+#: Problems that are listed; a spec with more is wrong as a whole.
 PROBLEMS_MAX = 100
 
 
 def text_mistake(text: str, *, yaml: bool = False) -> str:
-    """Why a spec's text is not parsed; "" when it is."""
+    """The reason for not parsing a spec's text; "" when there is none."""
     if len(text) > TEXT_MAX_CHARS:
         return f"the spec has {len(text)} characters; at most {TEXT_MAX_CHARS} are read"
-    # YAML's parser is Python, which lets others run, and its commas are mostly text
+    # not for YAML: its parser is written in Python, so other threads run meanwhile, and its commas are mostly text
     if not yaml and has_more_values(text.encode("utf-8", "surrogatepass"), VALUES_MAX):
         return f"the spec has more than {VALUES_MAX} values"
     return ""
 
 
 def mistake(value: Any) -> str:
-    """Which bound a spec's JSON goes beyond; "" when it keeps all. Stops at the first."""
+    """The first bound that a spec's JSON exceeds, as a message; "" when it exceeds none."""
     level: list[Any] = [value]
     n_values = 0
     for _ in range(DEPTH_MAX + 1):
@@ -45,7 +45,7 @@ def mistake(value: Any) -> str:
                 below.extend(inner.values())
             elif isinstance(inner, (list, tuple)):
                 below.extend(inner)
-            # before the next level is visited: aliases in YAML can make it a billion times larger
+            # counted before the next level is visited: YAML aliases can make it a billion times larger
             if n_values + len(below) > VALUES_MAX:
                 return f"Invalid grader: it has more than {VALUES_MAX} values."
         if not below:

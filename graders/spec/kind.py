@@ -1,4 +1,4 @@
-"""A compiled grader, whatever its type: what the engine asks of it."""
+"""Kind, the compiled form of every grader type: the interface that the engine uses."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _NONE: Mapping[str, Sequence[float]] = {}
 
 
 class NotColumnar(Exception):
-    """A row of a chunk is not plain, so the chunk has to be graded row by row."""
+    """Raised for a chunk with a row that is not plain: the caller grades the chunk row by row."""
 
 
 class ColumnScores(NamedTuple):
-    """The rewards of a chunk's rows, none of which failed; sub_rewards: key -> the same for that grader."""
+    """The rewards of a chunk's rows, none of which failed; `sub_rewards`: key -> the rewards of that member."""
 
     rewards: Sequence[float]
     sub_rewards: Mapping[str, Sequence[float]] = _NONE
@@ -33,9 +33,9 @@ class Kind:
     """A compiled grader of one type. Its functions are pure: no socket, no process, no clock.
 
     Attributes:
-        n_asks: How many asks each row makes, fixed at compile.
-        provenance: What made the numbers, as far as the spec alone decides it.
-        failed_reward: The number that stands beside the flags of a row that could not be graded.
+        n_asks: Number of asks that each row makes, fixed at compile.
+        provenance: How the numbers are made, as far as the spec alone decides it.
+        failed_reward: The reward reported for a row that could not be graded, beside its flags.
     """
 
     n_asks: int = 0
@@ -43,7 +43,7 @@ class Kind:
     provenance: Mapping[str, Any] = MappingProxyType({})
 
     def ask(self, row: Row) -> Sequence[Ask | GradeError]:
-        """What the row needs from outside; () for local kinds."""
+        """The row's asks; () for local kinds."""
         return ()
 
     def grade(self, row: Row, answers: Sequence[Answer]) -> Score:
@@ -51,5 +51,5 @@ class Kind:
         raise NotImplementedError(f"{type(self).__name__} has no grade")
 
     def columns(self) -> GradeColumns | None:
-        """The same over columns of plain rows, for speed; None where there is no such form."""
+        """The columnar form of `grade`, for speed; None for kinds without one."""
         return None

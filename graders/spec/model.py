@@ -1,6 +1,6 @@
-"""What a grader spec is: a pydantic model of the wire's JSON that also states the facts of its type.
+"""SpecModel, the base of all grader specs: a pydantic model of the wire's JSON that also states the facts of its type.
 
-Whoever needs to know something about a type asks its model. Nobody but the type's own file knows its name.
+Other modules read these facts; only the type's own file knows its name.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from graders.spec.wording import Json
 from graders.template import Path
 
 _TEMPLATE = "template"
-#: The annotation of a field that is a template; `SpecModel.templates` finds it by its mark.
+#: The annotation of a field that is a template, by which `SpecModel.templates` finds it.
 TemplateText = Annotated[
     str,
     Field(description="Text; {{ item.path }} and {{ sample.path }} are replaced by the row's values."),
     _TEMPLATE,
 ]
 
-#: Keys that the service's own exports put on a grader; read and left alone.
+#: Keys that the service's exports add to a grader; accepted and ignored.
 EXPORTED_KEYS = ("$schema", "id", "grdr_id", "inactive_at")
 
 
 @dataclass(frozen=True, slots=True)
 class VariableValues:
-    """What one variable of a template held over a dataset.
+    """The values of one template variable over a dataset.
 
     Attributes:
         field: The field of the grader's spec whose template names it, such as `input[0].content`.
         path: The variable.
-        types: JSON type, as "text" or "decimal number" -> how many rows held one.
-        examples: The same -> the first such value, as JSON, shortened.
+        types: JSON type, as "text" or "decimal number" -> number of rows with a value of it.
+        examples: JSON type -> the first such value, as JSON, shortened.
     """
 
     field: str
@@ -74,12 +74,12 @@ def is_template(field: FieldInfo) -> bool:
 
 
 class SpecModel(BaseModel):
-    """What all grader specs share: three fields, how JSON becomes a model, and the facts of a type.
+    """The base of all grader specs: the common fields, the reading of JSON, and the facts of a type.
 
     Attributes:
-        hosted: Whether the hosted service has this type; `strict` refuses one that it does not have.
-        nestable: Whether it may stand inside another grader.
-        two_valued: Whether a reward is always an end of `reward_range`, never between.
+        hosted: Whether the hosted service has this type; `strict` refuses the others.
+        nestable: Whether it may be a member of another grader.
+        two_valued: Whether a reward is always one end of `reward_range`, never between.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -96,7 +96,7 @@ class SpecModel(BaseModel):
 
     @classmethod
     def read(cls, raw: dict[str, Json], problems: Problems) -> Self | None:
-        """The checked model; None, with the reasons reported, when the JSON is not valid."""
+        """The checked model; None, with the problems reported, when the JSON is not valid."""
         if problems.strict and not cls.hosted:
             problems.error(f"The hosted service has no '{raw['type']}' grader.", "not_hosted", "type")
         canonical = cls.lenient(raw, problems)
@@ -109,7 +109,7 @@ class SpecModel(BaseModel):
 
     @classmethod
     def lenient(cls, raw: dict[str, Json], problems: Problems) -> dict[str, Json]:
-        """A copy of the JSON in canonical words, each change reported. Null for an optional field is absence."""
+        """A copy of the JSON in canonical words, each change reported. A null optional field is dropped."""
         return {
             key: value
             for key, value in raw.items()
@@ -124,23 +124,23 @@ class SpecModel(BaseModel):
 
     @classmethod
     def check(cls, raw: dict[str, Json], problems: Problems) -> None:
-        """Report what the schema cannot say. Whatever has the wrong shape in `raw` is left to the schema."""
+        """Report problems that the schema cannot express. Values of the wrong shape are left to the schema."""
 
     def build(self, options: Options) -> Kind:
         """The compiled grader."""
         raise NotImplementedError(f"{type(self).__name__} has no build")
 
     def to_json(self) -> dict[str, Json]:
-        """The normalised spec: the user's fields in canonical words, and the defaults the service fills in."""
+        """The normalised spec: the user's fields in canonical words, with the service's defaults filled in."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
     def to_wire(self) -> dict[str, Json]:
-        """The spec as the validate endpoint answers it: the user's fields in canonical words, and a name."""
+        """The spec as the validate endpoint returns it: the user's fields in canonical words, and a name."""
         given = self.model_dump(mode="json", by_alias=True, exclude_unset=True)
         return given if self.name else {**given, "name": self.wire_name()}
 
     def wire_name(self) -> str:
-        """The name on the wire: the spec's, else one of the service's form, the same for the same spec."""
+        """The name on the wire: the spec's, else a generated one in the service's form, the same for equal specs."""
         return self.name or _generated_name(self.to_json())
 
     # --- the facts of the type ---
@@ -150,7 +150,7 @@ class SpecModel(BaseModel):
         return {}
 
     def leaves(self) -> Mapping[str, SpecModel]:
-        """The graders that do the work, by what their fields' paths begin with: "", or `graders.KEY.`."""
+        """The graders without members, by the prefix of their fields' paths: "", or `graders.KEY.`."""
         return {"": self}
 
     def templates(self) -> Iterator[tuple[str, str]]:
@@ -160,37 +160,37 @@ class SpecModel(BaseModel):
                 yield name, getattr(self, name)
 
     def compared(self) -> tuple[str, str] | None:
-        """The templates of the two texts that it compares, input and reference; None when it does not."""
+        """The templates of the two texts that it compares, input and reference; None for other types."""
         return None
 
     def reward_range(self) -> tuple[float, float] | None:
-        """The lowest and highest reward; None when the spec does not say."""
+        """The lowest and highest reward; None when the spec does not bound it."""
         return (0.0, 1.0)
 
     def program(self) -> str | None:
-        """The source that is run in the sandbox; None when there is none."""
+        """The source that runs in the sandbox; None when there is none."""
         return None
 
     def judge(self) -> str | None:
-        """The name of the model that is asked; None when none is."""
+        """The name of the judge; None when no model is asked."""
         return None
 
     def best_verdict(self) -> Json:
-        """What the judge has to answer for the highest reward; None where no judge is asked."""
+        """The judge's `result` that gives the highest reward; None where no judge is asked."""
         return None
 
     def formula(self) -> Formula | None:
-        """What joins its members' rewards; None when there are none."""
+        """The formula over its members' rewards; None for types without members."""
         return None
 
     def embedder_field(self) -> str:
-        """The field by which it needs an embedder, "" when it needs none."""
+        """The name of the field that makes an embedder necessary; "" when it needs none."""
         return ""
 
     def reference_mistake(self, text: str) -> Problem | None:
-        """What is wrong with a reference whose text came out like this; None when nothing is."""
+        """The mistake in a reference that renders to this text; None when there is none."""
         return None
 
     def findings(self, variables: Sequence[VariableValues]) -> Iterator[Problem]:
-        """The type's own findings of `grader check`, after every variable was looked up in every row."""
+        """The type's own findings for `grader check`, given the values of every variable over the dataset."""
         return iter(())

@@ -1,4 +1,4 @@
-"""How kinds are built, beyond what the wire says."""
+"""Options of compiling: settings that are not on the wire."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How kinds are built, beyond what the wire says.
+    """Settings for building kinds that are not on the wire.
 
     Attributes:
         metrics: "fast" or "reference": which implementation of text_similarity's metrics.
         metric_options: wire metric name -> options beyond the wire, such as {"rouge_l": {"stemmer": True}}.
         values: "json" or "python": how values that are not strings are rendered in templates.
         judge_steps: Whether judges are asked for reasoning steps before the result, as the service does.
-        harden: Whether judges get the row's texts between marks that no text can forge, chat markup in them broken.
+        harden: Whether judges get the row's texts between tags that no text can forge, with chat markup broken up.
     """
 
     metrics: str = "fast"

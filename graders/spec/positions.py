@@ -1,4 +1,4 @@
-"""Where in a JSON or YAML text a path stands: line and column for messages. Scanned only when there is something to say."""
+"""Line and column of a path in a JSON or YAML text, for messages. The text is scanned only when one is needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STEP_END = re.compile(r"[.\[]|\Z")
 class Node:
     """A value of the text: its offset, and its members by key or index.
 
-    An object's member is placed at its key, so that a message points at the word to change.
+    A member of an object has the position of its key, so that a message points at the word to change.
     """
 
     offset: int
@@ -52,7 +52,7 @@ class Positions:
         self._root: Node | None = None
 
     def locate(self, path: str) -> tuple[int, int]:
-        """1-based line and column of `path`, or of the nearest thing around it that is there."""
+        """1-based line and column of `path`, or of its nearest ancestor that exists."""
         if self._root is None:
             self._root = self._scan(self.text)
         while (node := self._root.find(path)) is None:
@@ -64,7 +64,7 @@ class Positions:
 def _yaml_nodes(text: str) -> Node:
     import yaml
 
-    # an alias is another node's place, and may even be around itself
+    # an alias refers to another node, and may even contain itself
     seen: set[int] = set()
 
     def add(node: yaml.Node, into: Node) -> None:
@@ -92,7 +92,8 @@ def _json_nodes(text: str) -> Node:
 
     def blank(at: int) -> int:
         match = _BLANK.match(text, at)
-        assert match is not None  # it matches everywhere
+        # the pattern matches everywhere
+        assert match is not None
         return match.end()
 
     at = blank(0)
@@ -110,7 +111,7 @@ def _json_nodes(text: str) -> Node:
             scalar = _SCALAR.match(text, at)
             assert scalar is not None
             at = scalar.end()
-        # what follows a value, or an opening bracket: close, separate, or name the next member
+        # after a value or an opening bracket: a closing bracket, a comma, or the next member's key
         while True:
             at = blank(at)
             if not open_:
@@ -126,7 +127,8 @@ def _json_nodes(text: str) -> Node:
         if index is None:
             start = at
             key, at = scanstring(text, at + 1)
-            at = blank(at) + 1  # the colon
+            # the colon
+            at = blank(at) + 1
             here = container.members[key] = Node(start)
         else:
             open_[-1] = (container, index + 1)

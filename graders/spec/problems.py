@@ -1,4 +1,4 @@
-"""Collecting what is wrong with a spec, each problem at its path."""
+"""Problems, a collector of the problems of a spec, each with its path."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from graders.template.mistakes import mistakes
 
 
 class Problems:
-    """Collects problems; `at` makes the report for a part of the spec."""
+    """A collector of problems; `at` gives the collector for a part of the spec."""
 
     def __init__(
         self, strict: bool = False, path: tuple[str | int, ...] = (), into: list[Problem] | None = None
@@ -21,7 +21,7 @@ class Problems:
         return Problems(self.strict, self.path + steps, self.problems)
 
     def where(self, *steps: str | int) -> str:
-        """The path of a part, in the user's words: `graders.exact.input[0].content`."""
+        """The path of a part, as the user wrote it: `graders.exact.input[0].content`."""
         return path_text(self.path + steps)
 
     def error(self, message: str, code: str, *at: str | int, suggestion: str = "") -> None:
@@ -31,10 +31,10 @@ class Problems:
         self.problems.append(Problem(self.where(*at), message, code, "warning", suggestion))
 
     def lenient(self, message: str, code: str, *at: str | int, source: str) -> None:
-        """We accept what the service refuses, or is not known to accept: a warning, under strict an error.
+        """Report a deviation that we accept and the service refuses or may refuse: a warning, under strict an error.
 
         Args:
-            source: Where it is known from that the service refuses it; strict says so.
+            source: The evidence that the service refuses it, for the message under strict.
         """
         if self.strict:
             self.error(f"{message} Refused because of --strict: {source}.", code, *at)

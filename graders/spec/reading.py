@@ -1,4 +1,4 @@
-"""The JSON of specs: from files, texts in JSON or YAML, and objects; with the places of its parts for messages."""
+"""Loads the JSON of specs from files, JSON or YAML texts and objects, with positions for messages."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ EXAMPLE = (
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A spec's JSON, and what is needed to find a path's line in the text it came from.
+    """A spec's JSON, and the text that it came from, in which a path's line can be found.
 
     Attributes:
-        at: Where in that text's document the spec stands; () when it is the document.
+        at: The spec's path within that text's document; () when it is the whole document.
     """
 
     value: Json
@@ -71,7 +71,7 @@ def _load_file(path: Path) -> Source:
             [Problem("", f"cannot read the spec: {reason}", "unreadable_file", file=str(path))]
         ) from None
     if path.suffix == ".py":
-        # a program: what kind of grader it is, the types say
+        # a program, whose grader type depends on the ending (see kinds.PROGRAMS)
         return Source(text, file=str(path))
     return parse_text(text, str(path), yaml=path.suffix in (".yaml", ".yml"))
 
@@ -80,8 +80,8 @@ def parse_text(text: str, file: str = "", *, yaml: bool = False, guess: bool = F
     """The spec in a text.
 
     Args:
-        yaml: Whether it is YAML, by its file's ending.
-        guess: Whether a text that does not begin as JSON does is read as YAML.
+        yaml: Whether the text is YAML, by its file's ending.
+        guess: Whether a text that does not begin like JSON is read as YAML.
 
     Raises:
         SpecError: it is not JSON (not YAML), with line and column; or the `[yaml]` extra is not installed.

@@ -1,4 +1,4 @@
-"""Pydantic's findings in the user's words: real paths, the service's sentences, what was probably meant."""
+"""Translates pydantic's errors: paths as the user wrote them, the service's sentences, and suggestions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from graders.spec.problems import Problems
 from graders.spec.wording import Json, bad_value, missing, one_of, wrong_type
 from graders.suggest import did_you_mean
 
-# Marks the names of union members in pydantic's error paths, so that they can be taken out again.
+# The prefix of union members' names in pydantic's error paths, by which they are removed again.
 _TAG = "#"
 
 
 def tagged(tag: str) -> Tag:
-    """The mark of a union's member; left out of the paths that users see."""
+    """The tag of a union's member; removed from the paths that users see."""
     return Tag(_TAG + tag)
 
 
@@ -29,7 +29,7 @@ ONE_OF_ERROR = "one_of"
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """The annotation of a text that is one of a table's names; the table is looked at when a spec is read."""
+    """The annotation of a text that must be one of a table's names; the table is read when a spec is read."""
 
     names: Callable[[], Sequence[str]]
 
@@ -48,7 +48,7 @@ class OneOf:
         return {**handler(schema), "enum": list(self.names())}
 
 
-# What pydantic calls an error -> what was expected, in the service's words.
+# pydantic's error type -> the expected type, in the service's words.
 _EXPECTED = {
     "string_type": "a string",
     "bool_type": "a boolean",
@@ -89,7 +89,7 @@ def translate(error: ValidationError, model: type[BaseModel], problems: Problems
 
 
 def _unmarked(kind: str, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """A path as the user wrote it. A key of theirs may begin as a mark does: an unknown one, or one of a free map."""
+    """A path as the user wrote it. A user's own key, unknown or in a free map, may begin with the prefix too."""
     theirs = 1 if kind == "extra_forbidden" or kind in _EXPECTED else 0
     marked, last = loc[: len(loc) - theirs], loc[len(loc) - theirs :]
     return (*(step for step in marked if not str(step).startswith(_TAG)), *last)
@@ -105,7 +105,7 @@ def _bad_word(value: Json, allowed: Sequence[str], loc: tuple[str | int, ...], p
 
 
 def _bad_tag(value: Json, context: Mapping[str, Any], loc: tuple[str | int, ...], problems: Problems) -> None:
-    """A message's content, or a part of it, is of no known kind."""
+    """Report a message's content, or a part of it, that has an unknown type."""
     allowed = [word.strip(f"'{_TAG}") for word in str(context["expected_tags"]).split(", ")]
     if not isinstance(value, dict):
         wanted = " or ".join(_CONTENT_WORDS.get(word, "an object") for word in dict.fromkeys(allowed))
@@ -120,12 +120,12 @@ def _bad_tag(value: Json, context: Mapping[str, Any], loc: tuple[str | int, ...]
 
 
 _CONTENT_WORDS = {"text": "a string", "part": "an object", "parts": "an array"}
-#: Part types of chat completions -> those of graders.
+#: Part types of chat completions -> part types of graders.
 _CHAT_PARTS = {"text": "input_text", "image_url": "input_image", "audio": "input_audio"}
 
 
 def _fields_near(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
-    """The field names an unknown key may have been meant as."""
+    """The field names that an unknown key may be a misspelling of."""
     inner: type[BaseModel] = model
     for step in loc[:-1]:
         annotation = getattr(inner, "model_fields", {}).get(step)

@@ -1,11 +1,11 @@
-"""The service's sentences about a spec, so that a message here reads like the one there."""
+"""The service's own sentences about invalid specs, used for messages here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
-#: Any JSON value that has not been read yet.
+#: Any JSON value that has not been checked yet.
 Json: TypeAlias = Any
 
 

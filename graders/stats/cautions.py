@@ -1,4 +1,4 @@
-"""What a reader should know before believing the numbers of a run."""
+"""Cautions: reasons to doubt the numbers of a run, for its reader."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from graders.stats.gather import Columns
 from graders.stats.resampling import Bools
 from graders.wording import plural
 
-#: Chance of saying that failures go with something when they do not, over all that is looked at.
+#: Probability of reporting an association of failures where there is none, over all tests together.
 LEVEL = 0.05
-#: Part of all rows of one item from which on that is said.
+#: Fraction of all rows that belong to one item, from which on that is reported.
 LARGE_ITEM = 0.5
 
 
 def cautions(columns: Columns) -> tuple[str, ...]:
-    """A sentence each."""
+    """The cautions about a results file, a sentence each."""
     return (*_of_failures(columns), *_of_items(columns))
 
 
 def _of_failures(columns: Columns) -> list[str]:
-    """Failures that go with the rows' length, group or label: the scored rows are then not a sample of all."""
+    """Failures associated with the rows' length, group or label: the scored rows are then no random sample of all."""
     n_failed, n = len(columns.failed_places), len(columns.lengths)
     if not n_failed or n_failed == n:
         return []
     failed = np.zeros(n, bool)
     failed[columns.failed_places] = True
     found: list[tuple[float, str]] = []
-    # rows that could not be read have no data row in the file
+    # unreadable rows have no data row in the file
     lengths, fail = columns.lengths[columns.lengths > 1], failed[columns.lengths > 1]
     if fail.any() and not fail.all():
         long = lengths > float(np.median(lengths))
@@ -62,7 +62,7 @@ def _p_value(failed: Bools, inside: Bools) -> float:
 
 
 def _of_items(columns: Columns) -> list[str]:
-    """One item that holds most rows; and rows that share an item without being repeats."""
+    """One item with most of the rows; and rows that share an item without being repeats."""
     said = []
     if columns.shared:
         rows, items = columns.shared

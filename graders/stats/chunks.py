@@ -1,4 +1,4 @@
-"""The lines of a results file, some thousands at a time, and what is read of them."""
+"""Reads the lines of a results file in chunks of some thousands."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from graders.results.read import LINE_MAX_BYTES, Header, ResultsError, parse_hea
 
 #: Lines read at a time.
 CHUNK_ROWS = 4096
-#: Where a result line's numbers end and its texts begin.
+#: The separator of a result line's numbers from its data row.
 ROW = b',"row":'
 
 
 def open_lines(path: str | Path) -> tuple[Header, Iterator[tuple[int, list[bytes]]]]:
-    """The header, and the result lines in chunks, each with the number of its first row; a torn last line is left out.
+    """The header, and chunks of result lines with the number of their first row. An incomplete last line is skipped.
 
     Raises:
         ResultsError: there is no such file, or it has no header.
@@ -46,18 +46,19 @@ def open_lines(path: str | Path) -> tuple[Header, Iterator[tuple[int, list[bytes
 
 
 def heads_of(lines: list[bytes]) -> list[bytes]:
-    """Each line up to its data row; all but its end where it has none."""
+    """Each line up to its data row, or without its closing brace where it has none."""
     return [line[: line.find(ROW)] for line in lines]
 
 
 def numbers_of(lines: list[bytes], heads: list[bytes] | None = None) -> list[dict[str, Any]]:
-    """Result lines without their data rows, which are most of them and are not parsed.
+    """Parsed result lines without their data rows, which make up most of the text and are not parsed.
 
     Args:
-        heads: The lines up to their data rows, where they have been cut already.
+        heads: The result of `heads_of`, if it is known already.
     """
     try:
         rows: list[dict[str, Any]] = loads(b"[" + b"},".join(heads or heads_of(lines)) + b"}]")
-    except ValueError:  # lines without a data row, or with a sub-reward named "row" before it
+    except ValueError:
+        # lines without a data row, or with a sub-reward named "row" before it
         rows = list(map(loads, lines))
     return rows

@@ -1,8 +1,8 @@
-"""Results files paired by id: which is better, and is that more than chance?
+"""Paired comparison of results files by id.
 
-Rows only in one file, and rows that failed in either, are counted and left out: a difference is always taken of the
-same rows. Several files are compared with the first; their intervals hold all at once, and their p values are
-adjusted for how many they are.
+Rows in one file only, and rows that failed in either, are counted and excluded, so that a difference is always over the
+same rows. Several files are compared with the first one; their intervals are simultaneous, and their p values are
+adjusted for the number of files.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from graders.stats.resampling import LEVEL, Floats, Ints, per_item
 from graders.stats.summary import threshold_of
 from graders.wording import plural
 
-#: Rows shown that moved most, up and down each.
+#: Rows shown with the largest changes, in each direction.
 MOVERS = 10
-#: Ids shown of rows only in one file.
+#: Ids shown of rows in one file only.
 IDS_SHOWN = 20
 
 
@@ -47,7 +47,7 @@ def compare(
     return compare_runs([a, b], group=group, different_specs=different_specs, movers=movers)[0]
 
 
-# the variance of 1e200 is shown as unknown
+# a variance that overflows is shown as unknown
 @np.errstate(over="ignore", invalid="ignore")
 def compare_runs(
     paths: Sequence[str | Path],
@@ -61,11 +61,11 @@ def compare_runs(
     Args:
         paths: At least two.
         group: As in `gather`; read from the first file's rows.
-        different_specs: Pair them although they were graded by different specs.
-        movers: How many rows to show that moved most, in each direction.
+        different_specs: Whether files with different specs may be compared.
+        movers: Number of rows with the largest changes to include, in each direction.
 
     Raises:
-        ResultsError: a file cannot be read, or they are of different specs.
+        ResultsError: a file cannot be read, or the specs differ.
     """
     if len(paths) < 2:
         raise ResultsError("nothing to compare with: name at least two results files")
@@ -82,7 +82,7 @@ def compare_runs(
 
 
 def _level(paired: Sequence[Pairs]) -> float:
-    """Of intervals that hold all at once, from the rows scored in every file."""
+    """The level of simultaneous intervals, from the rows scored in every file."""
     if len(paired) == 1:
         return LEVEL
     common = paired[0].at_a
@@ -90,7 +90,7 @@ def _level(paired: Sequence[Pairs]) -> float:
         common = np.intersect1d(common, pairs.at_a)
     if not len(common):
         return 1 - (1 - LEVEL) / len(paired)
-    # in the order of A's places, which every pairing may have changed in its own way
+    # in the order of A's positions, since each pairing may have another order
     columns = []
     for pairs in paired:
         inside = np.isin(pairs.at_a, common)
@@ -138,7 +138,7 @@ def _comparison(pairs: Pairs, level: float, most_movers: int, notes: list[str]) 
 
 
 def gate(comparison: Comparison, max_drop: float, *, surely: bool = False) -> Gate:
-    """B's mean is at most `max_drop` below A's; surely, where the whole interval is."""
+    """The gate that B's mean is at most `max_drop` below A's; with `surely`, its whole interval has to be."""
     wanted = f"wanted {'surely ' * surely}at least {0 - max_drop:g}"
     delta = comparison.delta
     if delta is None:
@@ -148,7 +148,7 @@ def gate(comparison: Comparison, max_drop: float, *, surely: bool = False) -> Ga
 
 
 def _scale(pairs: Pairs) -> float | None:
-    """The largest difference there can be: the spec's range, else that of all rewards of both files."""
+    """The largest possible difference: the spec's range, else the range of all rewards in both files."""
     span = reward_range(pairs.a.columns.header.spec)
     if span is not None:
         return span[1] - span[0]
@@ -193,7 +193,7 @@ def _passes(pairs: Pairs) -> PassTable | None:
 
 
 def _subs(pairs: Pairs, n_files: int) -> tuple[SubDifference, ...]:
-    """Adjusted for the graders of a multi and for the files that are compared."""
+    """The differences of sub-rewards, adjusted for the number of members and of compared files."""
     columns = pairs.columns()
     if not len(pairs.deltas) or not columns:
         return ()

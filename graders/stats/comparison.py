@@ -1,4 +1,4 @@
-"""The figures of two results files side by side, as values."""
+"""The results of a comparison of two results files, as values."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from graders.stats.repeats import Repeats
 from graders.stats.resampling import LEVEL
 from graders.wording import plural
 
-#: p values from here on show nothing.
+#: p values from here on are not significant.
 SIGNIFICANT = 1 - LEVEL
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two files.
+    """One of the two files of a comparison.
 
     Attributes:
-        mean: Over the pairs.
+        mean: Mean reward over the pairs.
         repeats: pass@k and pass^k over the pairs; () without repeats or threshold.
-        only_here: Rows that the other file does not have; `only_ids` are the first of them.
-        failed: Shared rows that failed here.
+        only_here: Number of rows that the other file lacks; `only_ids` are the first of them.
+        failed: Number of shared rows that failed in this file.
     """
 
     path: str
@@ -43,7 +43,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class PassTable:
-    """Pass and fail of the pairs: `thresholds` are A's and B's. `p_value` is McNemar's, which counts rows as independent."""
+    """Passes and fails of the pairs at A's and B's `thresholds`. `p_value`: McNemar's, for independent rows."""
 
     thresholds: tuple[float, float]
     both: int
@@ -55,11 +55,11 @@ class PassTable:
 
 @dataclass(frozen=True, slots=True)
 class SubDifference:
-    """B minus A of one grader of a multi.
+    """B minus A for one member of a multi.
 
     Attributes:
-        delta: With an interval that holds together with those of the other graders.
-        p_value: Of a sign-flip test; `p_adjusted` for how many graders there are (Holm).
+        delta: The mean difference; its interval is simultaneous with those of the other members.
+        p_value: p value of a sign-flip test; `p_adjusted` is adjusted for the number of members (Holm).
     """
 
     key: str
@@ -70,21 +70,22 @@ class SubDifference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """B against A.
+    """The comparison of B with A.
 
     Attributes:
-        shared: Ids in both files; `pairs` of them were scored in both.
-        items: Items that the pairs belong to; `grouping` says how that was told.
+        shared: Number of ids in both files; `pairs` of them were scored in both.
+        items: Number of items of the pairs; `grouping` says how items were identified.
         delta: Mean of B minus A over the pairs; None without a pair.
         level: Confidence level of its interval: above 0.95 where several files are compared.
-        up, down, same: Pairs where B got more, less, the same.
-        p_value: Of a sign-flip test over items: how often chance alone makes as large a difference.
-        p_adjusted: The same, adjusted for how many files are compared (Holm).
-        smallest_shown: The smallest difference that pairs like these show in four of five runs; NaN for one item.
-        passes: None unless both sides only give 0 and 1, or the spec has a pass_threshold.
-        bars: Histogram of the differences that are not 0.
-        gained, lost: The pairs that moved most, largest first.
-        notes: What a reader should know.
+        up, down, same: Numbers of pairs where B's reward is higher, lower, equal.
+        p_value: p value of a sign-flip test over items.
+        p_adjusted: The p value adjusted for the number of compared files (Holm).
+        smallest_shown: The smallest true difference that pairs like these detect with probability 0.8; NaN for one
+            item.
+        passes: Passes of both sides; None unless all rewards are 0 or 1, or the spec has a pass_threshold.
+        bars: Histogram of the differences other than 0.
+        gained, lost: The pairs with the largest changes, largest first.
+        notes: Notes for the reader, a sentence each.
     """
 
     a: Side
@@ -111,7 +112,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """One sentence. B is better, or worse, only where interval and test both say so."""
+        """The result in one sentence. B is called better or worse only if interval and test agree."""
         if self.delta is None:
             return "nothing to compare: no row was scored in both"
         if self.up == self.down == 0:
@@ -127,7 +128,7 @@ class Comparison:
         return "no difference shown: the interval holds 0"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON; numbers that do not exist are null."""
+        """Plain JSON; NaN is null."""
         made: dict[str, Any] = to_json(self)
         for side in ("a", "b"):
             del made[side]["header"]["spec"]

@@ -1,4 +1,4 @@
-"""Student's t, the binomial's exact tails and the hypergeometric's, without scipy (a dependency of 100 MB)."""
+"""Student's t and exact tails of the binomial and hypergeometric, without scipy (a dependency of 100 MB)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 #: The standard normal distribution.
 normal = NormalDist()
 
-#: Degrees of freedom beyond which the expansion is exact to 1e-12; below, the distribution itself is inverted.
+#: Degrees of freedom from which on the expansion is exact to 1e-12; below, the distribution itself is inverted.
 T_EXPANSION_MIN_DF = 2000
-#: Pairs that differ in an exact McNemar test; beyond, the normal tail.
+#: Differing pairs up to which McNemar's test is exact; beyond, it uses the normal tail.
 MCNEMAR_EXACT_MAX = 50_000
 
 
@@ -23,7 +23,7 @@ def t_quantile(p: float, df: float) -> float:
 
     Args:
         p: Above one half, below 1.
-        df: Degrees of freedom, above 0; need not be whole.
+        df: Degrees of freedom, above 0; fractions are allowed.
 
     Source: Abramowitz and Stegun 26.7.1 (by the incomplete beta function), 26.7.5 (expansion).
     """
@@ -51,10 +51,10 @@ def _t_tails(t: float, df: float) -> float:
 
 @lru_cache(64)
 def poisson_low(count: int, tail: float) -> float:
-    """The mean of the Poisson distribution that gives at least `count` with probability `tail`.
+    """The mean of the Poisson distribution for which at least `count` has probability `tail`.
 
     Args:
-        count: At least 1 and small; the terms below it are summed.
+        count: At least 1 and small, since the terms below it are summed.
     """
     low, high = 0.0, float(count)
     while low < (middle := (low + high) / 2) < high:
@@ -95,9 +95,9 @@ def _beta_fraction(a: float, b: float, x: float) -> float:
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """The two-sided p value of as uneven a split of the pairs that differ, were both equally good; exact.
+    """The exact two-sided p value of McNemar's test, given the differing pairs of each kind.
 
-    Rows count as independent. Beyond MCNEMAR_EXACT_MAX such pairs it is the normal tail with continuity correction.
+    Rows count as independent. Beyond MCNEMAR_EXACT_MAX pairs it is the normal tail with continuity correction.
 
     Source: McNemar 1947; exact: binomial with one half.
     """
@@ -112,7 +112,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 
 def fisher_exact(both: int, only_one: int, only_other: int, neither: int) -> float:
-    """The two-sided p value of a 2x2 table, were its rows and columns independent; exact.
+    """The exact two-sided p value of independence of the rows and columns of a 2x2 table.
 
     Source: Fisher 1934: the sum over all tables with the same margins that are at most as likely as this one.
     """
@@ -127,12 +127,12 @@ def fisher_exact(both: int, only_one: int, only_other: int, neither: int) -> flo
     )
     chances = np.exp(logs - logs.max())
     here = chances[both - counts[0]]
-    # equally likely tables may differ in the last bits
+    # probabilities of equally likely tables may differ in the last bits
     return min(1.0, float(chances[chances <= here * (1 + 1e-7)].sum() / chances.sum()))
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """P values adjusted so that the chance of one false finding among all of them is at most the level they are held to.
+    """P values adjusted to control the family-wise error rate.
 
     Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
     """
@@ -144,7 +144,7 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 def benjamini_hochberg(p_values: list[float]) -> list[float]:
-    """P values adjusted so that of all findings at a level at most that part is expected to be false.
+    """P values adjusted to control the false discovery rate.
 
     Source: Benjamini and Hochberg 1995, "Controlling the false discovery rate".
     """
@@ -156,7 +156,7 @@ def benjamini_hochberg(p_values: list[float]) -> list[float]:
 
 
 def binomial_tail(count: int, n: int, p: float) -> float:
-    """The chance of at least `count` of n, each with chance p.
+    """The probability of at least `count` successes in n trials with probability p.
 
     Source: DLMF 8.17.5.
     """

@@ -1,7 +1,7 @@
-"""Means, pass rates and differences with their 95 % intervals.
+"""Means, pass rates and differences with 95 % intervals.
 
-Pure functions over arrays. Rows of one item are not independent, so whatever takes rows takes `items` too: an int
-array of shape [rows] that says which item (0, 1, 2 ...) each row belongs to, or None where every row is its own.
+Pure functions over arrays. Rows of one item are not independent, so every function takes `items` beside the rows: an
+int array of shape [rows] with the item (0, 1, 2 ...) of each row, or None where every row is an item of its own.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from graders.stats.resampling import (
     student,
 )
 
-#: Rows up to which Poisson limits stand for 1 and 2 passes, beyond it for 3 as well.
+#: Number of rows up to which Poisson limits are used for 1 and 2 passes; beyond, also for 3.
 POISSON_FEW_N = 50
-#: Items below which an interval of their mean is no narrower than Student's t makes it.
+#: Number of items below which an interval is at least as wide as Student's t.
 FEW_ITEMS = 6
-#: Rows or items that differ from the most frequent value, up to which the bootstrap's interval is widened: with
-#: fewer, resamples often hold none of them.
+#: Number of rows or items that differ from the most frequent value up to which the bootstrap's interval is widened,
+#: since resamples often contain none of them.
 FEW_DIFFER = 10
 
 
@@ -39,11 +39,11 @@ class Estimate:
     """A number and its 95 % interval.
 
     Attributes:
-        value: The estimate itself.
-        low, high: Ends of the interval; NaN where there is none.
-        n: Rows that it is made of.
-        items: Items those rows belong to.
-        method: How the interval was made, or why there is none, in words.
+        value: The estimate.
+        low, high: Ends of the interval; NaN without one.
+        n: Number of rows.
+        items: Number of items of these rows.
+        method: The method of the interval, or the reason why there is none, in words.
     """
 
     value: float
@@ -55,7 +55,7 @@ class Estimate:
 
     @property
     def width(self) -> float:
-        """Of the interval; NaN where there is none."""
+        """Width of the interval; NaN without one."""
         return self.high - self.low
 
     def between(self, sign: str = "") -> str:
@@ -69,7 +69,7 @@ class Estimate:
 
 
 def number_or_none(value: Any) -> Any:
-    """NaN and infinities have no JSON form: None."""
+    """The number, or None for NaN and infinities, which have no JSON form."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -81,13 +81,13 @@ def mean(
 ) -> Estimate:
     """The mean of rewards.
 
-    Two different values are a pass rate in other units. Where all are equal, the rows say how seldom another value
-    can be, and `span` how far it can lie off. More values are resampled.
+    Two distinct values are treated as a pass rate on another scale. If all values are equal, the interval follows from
+    how rare another value can be and how far off `span` allows it. More values are resampled.
 
     Args:
         values: Shape [rows], at least one.
-        span: The least and the most that a reward can be; None where nobody knows. Rewards that are all 0 or all 1
-            are then taken to be of a grader that gives only those.
+        span: The least and the largest possible reward; None when unknown. Rewards that are all 0 or all 1 are then
+            taken to come from a grader that gives only these.
         level: Confidence level of the interval.
     """
     low, high = float(values.min()), float(values.max())
@@ -109,8 +109,8 @@ def difference(
 
     Args:
         deltas: Shape [rows], at least one.
-        scale: The largest difference there can be; None where nobody knows.
-        level: Confidence level of the interval. Above LEVEL it is Student's: the tails of a bootstrap are too thin there.
+        scale: The largest possible difference; None when unknown.
+        level: Confidence level of the interval. Above LEVEL it is Student's, since the bootstrap's tails are too thin.
     """
     if not deltas.any():
         return _all_equal(deltas, items, None if scale is None else (-scale, scale), level)
@@ -118,12 +118,13 @@ def difference(
 
 
 def pass_rate(passed: Bools, items: Ints | None = None, level: float = LEVEL) -> Estimate:
-    """The part that passed, with a Wilson interval.
+    """The fraction of rows that passed, with a Wilson interval.
 
-    Rows of one item say less than as many independent ones. With repeats, Wilson's n is the effective number of rows,
-    p(1 - p) over the jackknife variance of p between items and at most the number of rows, corrected for the degrees
-    of freedom of that variance (Korn and Graubard 1998). Those are Kish's effective number of items less one, since
-    an item with most of the rows counts for many. Where p is 0 or 1 that variance is unknown, and n is Kish's number.
+    Rows of one item carry less information than independent ones. With repeats, Wilson's n is the effective number of
+    rows, p(1 - p) over the jackknife variance of p between items and at most the number of rows, corrected for the
+    degrees of freedom of that variance (Korn and Graubard 1998). Those are Kish's effective number of items less one,
+    since an item with most of the rows counts for many. Where p is 0 or 1 that variance is unknown, and n is Kish's
+    number.
 
     Args:
         passed: Shape [rows], at least one.
@@ -144,14 +145,14 @@ def _effective_rows(sums: Floats, sizes: Floats, p: float, level: float) -> floa
     variance = jackknife_error(sums, sizes) ** 2
     if not variance > 0 or p in (0.0, 1.0):
         return kish
-    # below a hundredth of a degree of freedom Student's t has no quantile that a float holds
+    # below a hundredth of a degree of freedom Student's quantile overflows a float
     t = t_quantile((1 + level) / 2, max(kish - 1, 0.01))
     z = normal.inv_cdf((1 + level) / 2)
     return max(min(n, p * (1 - p) / variance) * (z / t) ** 2, 1e-9)
 
 
 def wilson(passes: float, n: float, level: float = LEVEL) -> tuple[float, float]:
-    """The score interval of a proportion; within [0, 1].
+    """Wilson's score interval of a proportion, within [0, 1].
 
     Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
     """
@@ -164,9 +165,9 @@ def wilson(passes: float, n: float, level: float = LEVEL) -> tuple[float, float]
 
 
 def wilson_of_few(passes: int, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson's interval, reaching further towards 0 for 1 to 3 passes and further towards 1 for 1 to 3 failures.
+    """Wilson's interval, extended towards 0 for 1 to 3 passes and towards 1 for 1 to 3 failures.
 
-    Wilson's own covers a rate of 0.05 in 91 % of samples of ten.
+    Wilson's own interval covers a rate of 0.05 in only 91 % of samples of ten.
 
     Source: Brown, Cai and DasGupta 2001, "Interval estimation for a binomial proportion", section 4.1.1: Poisson
     limits, for up to 2 (n at most 50) or 3.
@@ -181,7 +182,7 @@ def wilson_of_few(passes: int, n: int, level: float = LEVEL) -> tuple[float, flo
 
 
 def _scaled(rate: Estimate, low: float, high: float) -> Estimate:
-    """A rate of `high` among rewards that are `low` or `high`, as their mean."""
+    """The mean of rewards that are `low` or `high`, from the rate of `high`."""
     value, start, end = (low + (high - low) * part for part in (rate.value, rate.low, rate.high))
     return Estimate(value, start, end, rate.n, rate.items, rate.method)
 
@@ -189,7 +190,7 @@ def _scaled(rate: Estimate, low: float, high: float) -> Estimate:
 def _at_least_student(
     found: Estimate, values: Floats, items: Ints | None, span: tuple[float, float] | None, level: float
 ) -> Estimate:
-    """Of fewer than FEW_ITEMS items no narrower than Student's t makes it, within the span: their range says little."""
+    """The interval, for fewer than FEW_ITEMS items at least as wide as Student's t, within the span."""
     if found.items >= FEW_ITEMS:
         return found
     low, high, method = student(*per_item(values, items), level)
@@ -203,7 +204,7 @@ def _at_least_student(
 def _all_equal(
     values: Floats, items: Ints | None, span: tuple[float, float] | None, level: float
 ) -> Estimate:
-    """Equal values: others may still be as frequent as a Wilson interval of none among these allows."""
+    """The mean of equal values; other values may be as frequent as the Wilson interval of 0 in n allows."""
     value, n = float(values[0]), len(values)
     _, sizes = per_item(values, items)
     if span is None or not span[0] <= value <= span[1]:
@@ -215,11 +216,11 @@ def _all_equal(
 
 
 def _resampled_mean(values: Floats, items: Ints | None, level: float, *, two_sided: bool = False) -> Estimate:
-    """The bootstrap over items, no narrower than what the few rows that differ from the most frequent value allow.
+    """The bootstrap over items, widened if few rows differ from the most frequent value.
 
     Args:
-        two_sided: Values not seen on one side of the most frequent one are taken to be as far off as those on the
-            other: of differences, where the sides are alike.
+        two_sided: Whether unseen values on one side of the most frequent one are assumed to be as far off as those on
+            the other side, as for differences.
     """
     value, (sums, sizes) = float(values.mean()), per_item(values, items)
     if two_sided and level > LEVEL:
@@ -237,9 +238,9 @@ def _resampled_mean(values: Floats, items: Ints | None, level: float, *, two_sid
 
 
 def _few_differ(values: Floats, items: Ints | None, level: float, *, two_sided: bool) -> tuple[float, float]:
-    """The interval that Wilson's for how often rows lie above and below the most frequent value give.
+    """The interval from Wilson's intervals of how many rows lie above and below the most frequent value.
 
-    An empty interval (inf, -inf) where many rows differ, or none is alike.
+    An empty interval (inf, -inf) where many rows differ, or no value is repeated.
 
     Source: Zou and Donner 2008, the method of variance estimates recovery (MOVER), for the sum of both.
     """

@@ -1,4 +1,4 @@
-"""What the spec in a results file says about its rewards."""
+"""Facts about rewards from the spec in a results file's header."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def model_of(spec: Mapping[str, Any]) -> SpecModel | None:
-    """The model of a header's spec; None where this version does not know its type or finds it invalid."""
+    """The model of a header's spec; None where its type is unknown here or the spec is invalid."""
     # here, since pydantic takes a tenth of a second and the terminal's progress does not need it
     from graders.kinds import read_grader
     from graders.spec.problems import Problems
@@ -19,7 +19,7 @@ def model_of(spec: Mapping[str, Any]) -> SpecModel | None:
 
 
 def reward_range(spec: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The least and the most that a spec's reward can be; None where it does not say, or its type is not installed."""
+    """The least and the largest reward of a spec; None where it sets no bounds, or its type is not installed."""
     from graders.kinds import spec_of
 
     try:

@@ -1,4 +1,4 @@
-"""The figures of a results file, as values."""
+"""The statistics of a results file, as values."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from graders.stats.repeats import Reliability, Repeats
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How rewards are spread.
+    """The distribution of rewards.
 
     Attributes:
-        mean: With its interval.
+        mean: The mean with its interval.
         sd: Standard deviation over rows, of the sample (n - 1); NaN for one row.
-        quantiles: Part of the rows -> value, for QUANTILES.
+        quantiles: Fraction of the rows -> value, for QUANTILES.
         bars: A histogram.
     """
 
@@ -35,12 +35,12 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class SubReward:
-    """One grader of a multi.
+    """The sub-rewards of one member of a multi.
 
     Attributes:
-        passed: By its own pass_threshold; None without one.
-        moves: What it does to the total: the mean absolute change of the formula's value when this sub-reward is
-            replaced by its own mean in every row. 0 where the total does not depend on it in these rows.
+        passed: Pass rate by its own pass_threshold; None without one.
+        moves: Its influence on the total: the mean absolute change of the formula's value when this sub-reward is
+            replaced by its mean in every row. 0 where the total does not depend on it in these rows.
         correlation: Pearson's r with the total; NaN where either does not vary.
     """
 
@@ -54,10 +54,10 @@ class SubReward:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Where the mean over all rows lies, if the failed ones had got the least or the most.
+    """Bounds of the mean over all rows, with the failed rows at the least or the largest reward.
 
     Attributes:
-        least, most: How far a reward was taken to reach; `range` says so in words.
+        least, most: The assumed range of rewards; `range` says so in words.
     """
 
     low: float
@@ -69,11 +69,11 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds that judges and programs took for a row by themselves, over the rows that tell it.
+    """Seconds of judges and programs per row, over the rows that have them, without waiting.
 
     Attributes:
-        waited: The median of the seconds in which a row waited for a free place; None of files that do not tell these
-            apart, whose other figures then have the wait in them.
+        waited: Median seconds that a row waited for a free place; None for files that do not separate them, whose
+            other figures include the wait.
     """
 
     n: int
@@ -87,7 +87,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class TokenUse:
-    """Tokens of one judge model; `cost` in the price table's currency, None without a price."""
+    """Tokens of one judge. `cost` is in the price table's currency, None without a price."""
 
     model: str
     prompt_tokens: int | None
@@ -98,22 +98,23 @@ class TokenUse:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The figures of a results file.
+    """The statistics of a results file.
 
     Attributes:
-        items: Items that the scored rows belong to; `grouping` says how that was told.
-        flags: Flag -> failed rows, most first. A row may have several.
+        items: Number of items of the scored rows; `grouping` says how items were identified.
+        flags: Flag -> number of failed rows, the most frequent first. A row may have several.
         rewards: None when no row was scored.
-        reasons: The different reasons of failures, most frequent first, with an example id each.
-        threshold: What a row has to reach to pass: the one asked for, the spec's pass_threshold, 1 for a grader that
-            only gives 0 and 1, else None.
-        passed: The part of the scored rows that passed; None without a threshold.
-        repeats: For k = 1, 2, 4 ... as far as at least half of the items have k rows; () without repeats or threshold.
-        reliability: How far repeats agree; None without repeats.
-        bounds: None when no row was scored or none failed.
-        lowest: The mean over all rows when the failed ones count with the lowest reward, which gates go by; None when no
-            row was scored or none failed.
-        cautions: What a reader should know before believing the numbers, a sentence each.
+        reasons: The distinct reasons of failures, most frequent first, with an example id each.
+        threshold: The least reward that passes: the requested one, the spec's pass_threshold, 1 where all rewards are 0
+            or 1, else None.
+        passed: Pass rate of the scored rows; None without a threshold.
+        repeats: pass@k and pass^k for k = 1, 2, 4 ... while at least half of the items have k rows; () without repeats
+            or threshold.
+        reliability: Agreement of repeats; None without repeats.
+        bounds: Bounds of the mean over all rows; None when no row was scored or none failed.
+        lowest: The mean over all rows with the lowest reward for failed ones, which gates use; None when no row was
+            scored or none failed.
+        cautions: Reasons to doubt the numbers, a sentence each.
     """
 
     header: Header
@@ -138,12 +139,12 @@ class Summary:
 
     @property
     def coverage(self) -> float:
-        """The part of the rows that was scored; 1.0 of none."""
+        """The fraction of rows that were scored; 1.0 without rows."""
         return self.scored / self.rows if self.rows else 1.0
 
     @property
     def cost(self) -> float | None:
-        """Of all judges; None when there are none, or one has no price."""
+        """The cost of all judges; None when there are none, or one has no price."""
         costs = [spent.cost for spent in self.spent]
         return None if not costs or None in costs else math.fsum(cost for cost in costs if cost is not None)
 
@@ -168,7 +169,7 @@ class Summary:
         return table(f"{self.header.name} on {self.header.data}", rows)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON; numbers that do not exist are null."""
+        """Plain JSON; NaN is null."""
         made = to_json(self)
         made["header"] = {name: made["header"][name] for name in ("name", "type", "digest", "engine", "data")}
         return {**made, "coverage": self.coverage, "cost": self.cost}

@@ -1,4 +1,4 @@
-"""Demands on a run, and what they come to."""
+"""Gates: conditions that a run has to meet."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from graders.wording import plural
 
 Verdict = Literal["met", "failed", "inconclusive"]
 
-#: Rounding of a mean of many rows, which is not what a gate is about.
+#: Tolerance for rounding errors in a mean of many rows.
 ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A demand on a run.
+    """A condition on a run, with its verdict.
 
     Attributes:
-        name: What it is about.
-        verdict: "inconclusive" when the rows do not suffice to tell.
-        text: What was wanted and what was found.
+        name: The quantity that it bounds.
+        verdict: "met", "failed", or "inconclusive" when the rows do not suffice.
+        text: The required and the actual value.
     """
 
     name: str
@@ -43,14 +43,14 @@ def gates(
     *,
     surely: bool = False,
 ) -> list[Gate]:
-    """What the demands come to.
+    """The gates for the given conditions, with their verdicts.
 
     Args:
-        fail_under: The mean reward is at least this. Failed rows count with the lowest reward, unless `min_coverage`
-            says how many may be left out.
-        min_coverage: At least this part of the rows was scored.
-        surely: The whole interval has to be at least `fail_under`: failed when all of it lies below, inconclusive when
-            it reaches over.
+        fail_under: The least mean reward. Failed rows count with the lowest reward, unless `min_coverage` allows them
+            to be excluded.
+        min_coverage: The least fraction of rows that were scored.
+        surely: Whether the whole interval has to be at least `fail_under`: "failed" when all of it lies below,
+            "inconclusive" when it contains `fail_under`.
     """
     made = []
     if min_coverage is not None:
@@ -72,7 +72,7 @@ def all_pass(gates: Iterable[Gate], *, inconclusive: Literal["pass", "fail"] = "
 
 
 def judge(found: Estimate, wanted: float, *, surely: bool) -> Verdict:
-    """Whether a number is at least as large as wanted: the number itself, or surely, its whole interval."""
+    """The verdict on whether an estimate is at least `wanted`; with `surely`, whether its whole interval is."""
     if not surely:
         return "met" if found.value >= wanted - ROUNDING * max(1.0, abs(wanted)) else "failed"
     if math.isnan(found.width) or found.width <= 0:
@@ -98,7 +98,7 @@ def _mean_gate(summary: Summary, wanted: float, *, leave_out_failed: bool, surel
 
 
 def _how_many_would_tell(found: Estimate, wanted: float) -> str:
-    """About how many rows have an interval that does not reach to what is wanted, if the mean stays."""
+    """An estimate of the number of rows whose interval would exclude `wanted`, if the mean stays the same."""
     distance = abs(found.value - wanted)
     if math.isnan(found.width) or distance == 0 or found.width <= 0:
         return ""

@@ -25,7 +25,7 @@ from graders.stats.resampling import Floats, Ints
 from graders.usage import Usage
 from graders.wording import plural
 
-#: Groups or labels told apart when failures are looked into.
+#: Distinct groups or labels that cautions about failures distinguish.
 GROUPS_MAX = 50
 
 #: An id made from a row's content, as datasets/ids.py makes them.
@@ -34,28 +34,27 @@ _CONTENT_ID = re.compile(r"[0-9a-f]{16}(#\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """A results file as arrays. The row with place n, from 0, stands at line n + 2.
+    """A results file as arrays. The row with position n, from 0, is in line n + 2.
 
     Attributes:
-        places: The place of each scored row; int array of shape [scored].
+        places: The position of each scored row; int array of shape [scored].
         rewards: float array of shape [scored].
         subs: multi only: key -> float array of shape [scored].
-        items: Which item each scored row belongs to, 0 to n_items - 1; None where every row is its own.
-        all_items: The same of all rows by place, failed ones included.
-        grouping: How rows were told to be of one item, in words.
-        failed_places: The place of each failed row; int array of shape [failed].
-        flags: Flag -> failed rows that have it.
-        reasons: The different reasons of failures, most frequent first.
-        lengths: Bytes of each data row, by place; all alike where the file holds no texts.
-        groups: The group, else the label, of every row by place, where these are at most GROUPS_MAX; () otherwise.
-        seconds: Of the rows that tell it, failed ones included; without `waited`.
-        waited: Of the same rows, in their order: seconds in which nobody worked on the row; NaN where the file, being
-            of 0.1, does not say, and `seconds` is with the wait.
+        items: The item of each scored row, 0 to n_items - 1; None where every row is an item of its own.
+        all_items: The item of every row by position, failed ones included.
+        grouping: The way in which rows of one item were identified, in words.
+        failed_places: The position of each failed row; int array of shape [failed].
+        flags: Flag -> number of failed rows with it.
+        reasons: The distinct reasons of failures, most frequent first.
+        lengths: Bytes of each data row, by position; all equal where the file has no texts.
+        groups: The group, else the label, of every row by position, if there are at most GROUPS_MAX; else ().
+        seconds: Seconds of the rows that have them, failed ones included; without `waited`.
+        waited: Seconds that the same rows waited; NaN in files of 0.1, whose `seconds` include the wait.
         usage: Judge model -> its tokens.
-        labels: The label field of each scored row, None where it has none; [] when no label was asked for.
-        ids: Of all rows, failed ones included; [] when they were not asked for.
-        shared: Rows whose ids say that they share an item, and how many items those are, where that is no sign of
-            repeats (see `_Reader._are_repeats`); None otherwise.
+        labels: The label field of each scored row, None where it has none; [] when no label was requested.
+        ids: The ids of all rows, failed ones included; [] when they were not requested.
+        shared: Number of rows with equal items, and of these items, where they are not repeats (see
+            `_Reader._are_repeats`); None otherwise.
     """
 
     header: Header
@@ -84,13 +83,13 @@ def gather(
     """Read a results file into arrays.
 
     Args:
-        group: A field of the data rows, or a path into it; rows with the same value are of one item. Without it, the
-            ids say which rows are; "": every row is an item of its own.
+        group: A field of the data rows, or a path into it; rows with equal values belong to one item. None: by the
+            ids; "": every row is an item of its own.
         label: A field of the data rows that holds a human's verdict.
-        ids: Whether to keep the ids, some 60 bytes a row more.
+        ids: Whether to keep the ids, which takes some 60 bytes a row.
 
     Raises:
-        ResultsError: the file cannot be read, or a field is asked for and no row has it.
+        ResultsError: the file cannot be read, or no row has a requested field.
     """
     header, lines = open_lines(path)
     reader = _Reader(header, group, label, ids)
@@ -112,7 +111,7 @@ class _Reader:
         self.places, self.failed_places, self.lengths = array("q"), array("q"), array("q")
         self.rewards, self.seconds, self.waited = array("d"), array("d"), array("d")
         self.subs: dict[str, array[float]] = {key: array("d") for key in header.spec.get("graders", {})}
-        # hashes of what says which item a row is of, of scored and failed rows; and of the id that `x#2` repeats
+        # hashes of each row's item name, scored or failed; and of the id that `x#2` repeats
         self.names, self.bases = array("q"), array("q")
         self.scored = array("b")
         self.flags: Counter[str] = Counter()
@@ -169,19 +168,20 @@ class _Reader:
                     )
 
     def _look_at(self, row: Mapping[str, Any]) -> None:
-        """Whether the first row's id was made from its content, and whether the rows say what was asked."""
+        """Find out whether the first row's id was made from its content, and whether rows contain their question."""
         self.content_ids = _CONTENT_ID.fullmatch(str(row["id"])) is not None
         options = self.header.options
         self.question = options.get("question", False)
-        if "question" not in options:  # a file of 0.1, in which messages are no part of the item
+        # a file of 0.1, whose items do not include messages
+        if "question" not in options:
             fields = FieldMap(**options.get("fields", {}))
             self.question = names_question(row.get("row") or {}, fields)
 
     def _are_repeats(self, items: Ints | None) -> bool:
-        """Whether rows of one item are samples of one question.
+        """Whether rows of one item are repeats: samples of one question.
 
-        They are where the user says so, by ids or a group. Where ids were made from content, they are when the item
-        has its question in it, or when every item has as many rows and there are more items than that.
+        They are if the user says so by ids or a group. Where ids were made from content, they are if items contain
+        their question, or if all items have the same number of rows and there are more items than that number.
         """
         if items is None or self.group is not None or not self.content_ids or self.question:
             return True
@@ -250,7 +250,7 @@ class _Reader:
 
 
 class _Groups:
-    """Each row's group by name, as long as there are at most GROUPS_MAX of them."""
+    """The group of each row, as long as there are at most GROUPS_MAX groups."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []

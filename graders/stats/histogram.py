@@ -10,14 +10,14 @@ from graders.stats.resampling import Floats
 
 #: Bars of a histogram of continuous values.
 BARS = 20
-#: Up to MAX_DISTINCT_BARS different values get a bar each, if each stands for MIN_ROWS_PER_BAR rows on average.
+#: Up to MAX_DISTINCT_BARS distinct values get a bar each, if they have MIN_ROWS_PER_BAR rows each on average.
 MAX_DISTINCT_BARS = 11
 MIN_ROWS_PER_BAR = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar: how many values lie in [low, high); in the last one, and where both are equal, at most high."""
+    """One bar: the number of values in [low, high), or in [low, high] for the last bar and where both are equal."""
 
     low: float
     high: float
@@ -25,10 +25,10 @@ class Bar:
 
 
 def histogram(values: Floats, span: tuple[float, float] | None = None) -> tuple[Bar, ...]:
-    """A bar for each value where they are few and come often, else BARS even steps, or one bar where none fit between.
+    """A bar for each of few and frequent values; else BARS even steps, or one bar if all values are (nearly) equal.
 
-    Two bars stand for 0 and 1 where those are all values. The steps go over `span`, else over 0 to 1, else over the
-    values themselves: the first of these that holds them all.
+    If all values are 0 or 1 there are two bars. The steps cover the first of these that contains all values: `span`,
+    0 to 1, their own range.
     """
     distinct, counts = np.unique(values, return_counts=True)
     first = slice(MAX_DISTINCT_BARS)

@@ -1,4 +1,4 @@
-"""Which rows are of one item, by their ids."""
+"""Items of rows, by their ids."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from graders.stats.resampling import Ints
 
 
 def item_numbers(ids: Sequence[str]) -> Ints | None:
-    """Which item each row belongs to by its id: `x#2` is of the same as `x`; None where no two rows are of one."""
+    """The item of each row by its id: `x#2` belongs to the item of `x`; None where no two rows share one."""
     names = np.array(list(map(hash, ids)), np.int64)
     return numbered(resolved(names, np.array([hash(base_id(row_id)) for row_id in ids], np.int64)))
 
 
 def resolved(names: Ints, bases: Ints) -> Ints:
-    """What says which item a row is of. `x#2` repeats `x` only where there is an `x`; else it is just its name."""
+    """The item name of each row. `x#2` repeats `x` only where there is an `x`; else it is a name of its own."""
     repeats = names != bases
     if repeats.any():
         there = np.isin(bases, names[~repeats])
@@ -25,7 +25,7 @@ def resolved(names: Ints, bases: Ints) -> Ints:
 
 
 def numbered(names: Ints) -> Ints | None:
-    """Items numbered in the order in which they first come; None where no two rows are of one."""
+    """Items numbered in the order of their first rows; None where no two rows share one."""
     _, first, items = np.unique(names, return_index=True, return_inverse=True)
     if len(first) == len(names):
         return None

@@ -1,4 +1,4 @@
-"""Paired differences of two runs: tests, simultaneous intervals, and the smallest difference that pairs could show."""
+"""Paired differences of two runs: tests, simultaneous intervals, and the smallest detectable difference."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from graders.stats.resampling import (
     per_item,
 )
 
-#: Random sign flips; all are tried where that is fewer.
+#: Random sign flips; all flips are tried where they are fewer.
 FLIPS = 10_000
-#: Chance of seeing the smallest difference that pairs could show.
+#: Probability of detecting the smallest detectable difference.
 POWER = 0.8
-#: Draws of the largest of several normal numbers.
+#: Draws of the maximum of several normal numbers.
 MAX_NORMAL_DRAWS = 20_000
 
 
 def sign_flip(deltas: Floats) -> float:
-    """Two-sided p of as large a sum of differences, were the sign of each item's difference chance.
+    """Two-sided p value of the sum of differences under random signs of each item's difference.
 
-    All flips are tried where that is less work than FLIPS random ones; beyond MAX_DRAWN items it is the normal tail.
+    All flips are tried where they are fewer than FLIPS; beyond MAX_DRAWN items it is the normal tail.
     Equal differences with signs by chance add up to a binomial number, which is drawn where items are many and few of
     their differences are distinct.
 
@@ -68,9 +68,9 @@ def sign_flip(deltas: Floats) -> float:
 
 
 def smallest_shown(deltas: Floats, items: Ints | None = None) -> float:
-    """The smallest true difference that pairs like these show with probability POWER (0.8).
+    """The smallest true difference that pairs like these detect with probability POWER (0.8).
 
-    NaN for one item, and where no pair differs from the mean, so that nothing is known of their spread.
+    NaN for one item, and where no pair differs from the mean, so that their variance is unknown.
 
     Source: Bloom 1995, "Minimum detectable effects": (t for the level + t for the power) standard errors.
     """
@@ -83,10 +83,10 @@ def smallest_shown(deltas: Floats, items: Ints | None = None) -> float:
 
 
 def simultaneous_level(columns: Sequence[Floats], items: Ints | None = None, level: float = LEVEL) -> float:
-    """The level at which intervals of all these means have to be made to hold all at once with probability `level`.
+    """The level of each interval for which the intervals of all these means hold together with probability `level`.
 
-    From the largest of normal numbers that go together as the columns do: columns that go together need less than as
-    many independent ones.
+    Computed from the maximum of normal numbers with the columns' correlations: correlated columns need less than
+    independent ones.
 
     Args:
         columns: Differences, shape [rows] each.
@@ -111,11 +111,11 @@ def simultaneous_level(columns: Sequence[Floats], items: Ints | None = None, lev
 def simultaneous_differences(
     columns: Sequence[Floats], items: Ints | None, scales: Sequence[float | None], level: float = LEVEL
 ) -> list[Estimate]:
-    """The mean differences of several columns, with intervals that hold all at once with probability `level`.
+    """The mean differences of several columns, with simultaneous intervals of probability `level`.
 
     Args:
         columns, items: As in `simultaneous_level`.
-        scales: The largest difference that each can have, as in `difference`.
+        scales: The largest possible difference of each column, as in `difference`.
     """
     each = simultaneous_level(columns, items, level)
     return [difference(values, items, scale, each) for values, scale in zip(columns, scales, strict=True)]

@@ -1,4 +1,4 @@
-"""Two results files side by side: rows with the same id, and how their specs differ."""
+"""Pairs rows of two results files by id, and describes how their specs differ."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from graders.stats.resampling import Bools, Floats, Ints
 
 
 class RunRows:
-    """One results file: its ids in order, and rewards and items by a row's place."""
+    """One results file: its ids in order, and rewards and items by a row's position."""
 
     def __init__(self, path: str | Path, group: str | None = None) -> None:
         self.path = path
@@ -28,13 +28,13 @@ class RunRows:
         self.rewards = self.by_place(self.columns.rewards)
 
     def by_place(self, values: Floats) -> Floats:
-        """A column of the scored rows with a place for every row: NaN for those that failed."""
+        """A column of the scored rows extended to all rows, with NaN for failed ones."""
         spread = np.full(len(self.ids), math.nan)
         spread[self.columns.places] = values
         return spread
 
     def items_at(self, places: Ints) -> Ints | None:
-        """The items of scored rows, numbered anew from 0."""
+        """The items of scored rows at some positions, renumbered from 0."""
         if self.columns.items is None:
             return None
         items = np.zeros(len(self.ids), np.int64)
@@ -45,14 +45,14 @@ class RunRows:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """The rows of two files that have the same id.
+    """The rows of two files with equal ids.
 
     Attributes:
-        shared: How many there are.
-        failed_a, failed_b: Which of them failed; shape [shared].
-        at_a, at_b: Places of those scored in both; shape [pairs].
-        rewards_a, rewards_b: Their rewards.
-        items: Which item each belongs to, by A.
+        shared: Number of shared ids.
+        failed_a, failed_b: Whether each shared row failed; shape [shared].
+        at_a, at_b: Positions of the rows scored in both; shape [pairs].
+        rewards_a, rewards_b: Rewards of the pairs.
+        items: The item of each pair, by A.
     """
 
     a: RunRows
@@ -72,7 +72,7 @@ class Pairs:
         return self.rewards_b - self.rewards_a
 
     def columns(self) -> dict[str, tuple[Floats, Floats]]:
-        """Sub-reward that both have -> its values in A and in B."""
+        """Key of each sub-reward in both files -> its values in A and in B."""
         subs_a, subs_b = self.a.columns.subs, self.b.columns.subs
         return {
             key: (self.a.by_place(values)[self.at_a], self.b.by_place(subs_b[key])[self.at_b])
@@ -84,9 +84,9 @@ class Pairs:
 def pair(a: RunRows, b: RunRows) -> Pairs:
     """Pair two files by id; some 250 bytes of memory a pair.
 
-    The samples `x`, `x#2`, `x#3` of an item have no order of their own: a file's order numbers them. They are paired
-    by rank of their rewards, which leaves every item's difference as it is, and items are what intervals and tests
-    are made over. So a file that was shuffled differs in nothing from itself.
+    The samples `x`, `x#2`, `x#3` of an item are numbered in the file's order, which means nothing. They are paired by
+    the rank of their rewards, which does not change any item's difference, and intervals and tests are over items. So a
+    shuffled copy of a file does not differ from it.
     """
     place_in_b = {row_id: place for place, row_id in enumerate(b.ids)}
     shared = [(place, place_in_b[row_id]) for place, row_id in enumerate(a.ids) if row_id in place_in_b]
@@ -107,7 +107,7 @@ def pair(a: RunRows, b: RunRows) -> Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Mover:
-    """A row whose reward differs; texts are "", and the item {}, where the files hold none. `place` is its row in A."""
+    """A pair with different rewards. Texts are "" and the item {} in files without texts. `place`: its row in A."""
 
     id: str
     a: float
@@ -123,12 +123,12 @@ class Mover:
 
 
 def movers(pairs: Pairs, most: int) -> tuple[tuple[Mover, ...], tuple[Mover, ...]]:
-    """The pairs that gained and that lost most, equal ones by id, with their texts."""
+    """The pairs with the largest gains and losses, ties ordered by id, with their texts."""
     left, right, deltas, at_a, at_b = pairs.a, pairs.b, pairs.deltas, pairs.at_a, pairs.at_b
     chosen = []
     for rises in (deltas, -deltas):
         rising = np.flatnonzero(rises > 0)
-        # those that rose as much as the last one to be shown, or more
+        # the rows whose gain is at least that of the last one shown
         if len(rising) > most > 0:
             rising = rising[rises[rising] >= np.partition(rises[rising], -most)[-most]]
         candidates = [
@@ -161,7 +161,7 @@ def _rows(path: str | Path, places: set[int]) -> dict[int, ResultRow]:
 
 
 def notes_on_specs(left: RunRows, right: RunRows, *, different_specs: bool) -> list[str]:
-    """What differs between the specs or engines of two files.
+    """Notes on differences between the specs or engines of two files.
 
     Raises:
         ResultsError: the specs differ, and `different_specs` does not allow it.
@@ -181,7 +181,7 @@ def notes_on_specs(left: RunRows, right: RunRows, *, different_specs: bool) -> l
 
 
 def _notes_on_ids(a: Header, b: Header) -> list[str]:
-    """Ids of conversations without ids of their own: files of 0.1 left the question out of them."""
+    """A note where one file has ids of scheme 1 (version 0.1), which ignore the question of a conversation."""
     schemes = {header.options.get("ids", 1) for header in (a, b)}
     from_content = any(not header.options.get("fields", {}).get("id", "id") for header in (a, b))
     if len(schemes) == 1 or not from_content:
@@ -193,7 +193,7 @@ def _notes_on_ids(a: Header, b: Header) -> list[str]:
 
 
 def _difference(a: Any, b: Any, at: str = "") -> str:
-    """The first places where two specs differ, in words."""
+    """The first differences between two specs, in words."""
     found = list(_differences(a, b, at))
     return "; ".join(found[:3]) + (f"; {len(found) - 3} more" if len(found) > 3 else "")
 

@@ -1,4 +1,4 @@
-"""Why rows failed: what they say, counted, with an example each."""
+"""Reasons of failures: distinct messages, counted, with an example each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: Different reasons of failures that are told apart; further ones count as "other reasons".
+#: Distinct reasons that are counted separately; further ones count as "other reasons".
 REASONS_MAX = 200
 #: Characters of a reason.
 REASON_CHARS = 300
@@ -18,13 +18,13 @@ _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\d+(?:\.\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class FailureReason:
-    """One way in which rows failed.
+    """One reason of failures.
 
     Attributes:
-        flag: The wire flag; "" of rows that have several.
-        text: What the first such row says; quoted texts and numbers differ in the others.
-        rows: How many failed like it.
-        example: The id of the first.
+        flag: The wire flag; "" for rows with several.
+        text: The message of the first such row; quoted texts and numbers may differ in the others.
+        rows: Number of rows that failed for it.
+        example: The id of the first of them.
     """
 
     flag: str
@@ -34,7 +34,7 @@ class FailureReason:
 
 
 class ReasonCounter:
-    """Counts failures by what they say; texts that differ only in what they quote or count are one reason."""
+    """Counts failures by message; messages that differ only in quoted texts or numbers are one reason."""
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[str, str, str]] = {}

@@ -1,4 +1,4 @@
-"""What several samples of one item tell: pass@k, pass^k, and how far they agree."""
+"""Statistics of repeated samples of an item: pass@k, pass^k, and reliability."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from graders.stats.resampling import Bools, Floats, Ints, per_item
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """What k samples of one item do, over the items that have at least k scored rows.
+    """pass@k and pass^k for one k, over the items with at least k scored rows.
 
     Attributes:
-        any_of_k: pass@k: the chance that at least one of them passes.
-        all_of_k: pass^k: the chance that all of them pass.
+        any_of_k: pass@k, the probability that at least one of k samples passes.
+        all_of_k: pass^k, the probability that all k samples pass.
     """
 
     k: int
@@ -28,14 +28,14 @@ class Repeats:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """How far the samples of one item get the same reward, over the items with at least two scored rows.
+    """The agreement of rewards within items, over the items with at least two scored rows.
 
     Attributes:
-        items: How many those are.
-        one_row: Reliability of one row's reward, the intraclass correlation ICC(1): the part of the variance that is
-            between items. 1: repeats agree; 0: they tell nothing about their item. NaN where rewards do not vary.
-        item_mean: Reliability of an item's mean over as many rows as items have on average, by Spearman and Brown.
-        same_verdict: The chance that two samples of one item both pass or both fail; None without a threshold.
+        items: Number of these items.
+        one_row: Reliability of a single row's reward, the intraclass correlation ICC(1): the fraction of the variance
+            that is between items. 1: repeats agree; 0: items have no effect. NaN where rewards do not vary.
+        item_mean: Reliability of an item's mean over the average number of rows, by the Spearman-Brown formula.
+        same_verdict: The probability that two samples of an item both pass or both fail; None without a threshold.
     """
 
     items: int
@@ -45,7 +45,7 @@ class Reliability:
 
 
 def pass_at_k(n: int, passed: int, k: int) -> float:
-    """The chance that at least one of k of an item's n samples passes; unbiased.
+    """pass@k: an unbiased estimate of the probability that at least one of k samples passes, from n samples.
 
     Source: Chen et al. 2021, "Evaluating large language models trained on code", equation 1.
     """
@@ -53,7 +53,7 @@ def pass_at_k(n: int, passed: int, k: int) -> float:
 
 
 def pass_hat_k(n: int, passed: int, k: int) -> float:
-    """The chance that all of k of an item's n samples pass (pass^k); unbiased.
+    """pass^k: an unbiased estimate of the probability that all k samples pass, from n samples.
 
     Source: Yao et al. 2024, "tau-bench", section 3.
     """
@@ -61,7 +61,7 @@ def pass_hat_k(n: int, passed: int, k: int) -> float:
 
 
 def repeats_of(passed: Bools, items: Ints) -> tuple[Repeats, ...]:
-    """pass@k and pass^k for k = 1, 2, 4 ... as far as at least half of the items have k rows."""
+    """pass@k and pass^k for k = 1, 2, 4 ... while at least half of the items have k rows."""
     sizes = np.bincount(items)
     passes = np.bincount(items, passed).astype(np.int64)
     made = []
@@ -77,7 +77,7 @@ def repeats_of(passed: Bools, items: Ints) -> tuple[Repeats, ...]:
 
 
 def _ks(sizes: Any) -> list[int]:
-    """1, 2, 4 ... while at least half of the items have so many rows, and the number that all of the largest have."""
+    """1, 2, 4 ... while at least half of the items have k rows, and the common size of the largest items."""
     ks, k = [], 1
     while (sizes >= k).mean() >= 0.5:
         ks.append(k)
@@ -87,7 +87,7 @@ def _ks(sizes: Any) -> list[int]:
 
 
 def reliability(rewards: Floats, items: Ints, passed: Bools | None) -> Reliability | None:
-    """How far the samples of one item agree; None where no item has two scored rows.
+    """The reliability of rewards; None where no item has two scored rows.
 
     Source: Shrout and Fleiss 1979, "Intraclass correlations", case 1, with the mean group size of unequal groups by
     Snedecor and Cochran 1989, section 13.7.

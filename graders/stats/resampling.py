@@ -1,7 +1,7 @@
-"""The mean over all rows when items are what was drawn: its errors, and its intervals.
+"""Standard errors and intervals of the mean over all rows, with items as the unit of sampling.
 
-Rows of one item are not independent. `sums` and `sizes` are the sum of each item's rewards and how many they are, both
-of shape [items]. Resampling starts from SEED: the same rows give the same interval, in whatever order they stand.
+Rows of one item are not independent. `sums` and `sizes` are the sum and the number of each item's rewards, both of
+shape [items]. Resampling starts from SEED: the same rows give the same interval in any order.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ Bools: TypeAlias = NDArray[np.bool_]
 LEVEL = 0.95
 SEED = 20261124
 
-#: Bootstrap resamples; fewer where more than DRAWN_MAX items would be drawn in all, which is a fifth of a second.
+#: Bootstrap resamples; fewer where more than DRAWN_MAX items would be drawn in all, which takes 0.2 s.
 DRAWS = 10_000
 DRAWN_MAX = 20_000_000
 #: Distinct items up to which many items are not drawn one by one: how often each comes is drawn instead.
 FEW_DISTINCT = 50
-#: Numbers in memory while resampling.
+#: Random numbers in memory at a time.
 DRAWN_AT_ONCE = 2_000_000
-#: Items beyond which the bootstrap of a mean is replaced by the normal interval that it tends to.
+#: Number of items beyond which the bootstrap of a mean is replaced by the normal interval, its limit.
 MAX_DRAWN = 10_000
 
 
 def per_item(values: Floats, items: Ints | None) -> tuple[Floats, Floats]:
-    """The sum of each item's rows, and how many they are; both of shape [items]."""
+    """The sum and the number of each item's rows; both of shape [items]."""
     if items is None:
         return values, np.ones(len(values))
     return np.bincount(items, values).astype(np.float64), np.bincount(items).astype(np.float64)
 
 
 def effective_items(sizes: Floats) -> float:
-    """How many items of equal size would weigh as evenly as these.
+    """Kish's effective number of items for items of unequal sizes.
 
     Source: Kish 1965, "Survey sampling", section 8.2.
     """
@@ -49,7 +49,7 @@ def effective_items(sizes: Floats) -> float:
 
 
 def standard_error(sums: Floats, sizes: Floats) -> float:
-    """Of the mean over all rows, from the spread between items (linearised ratio); NaN for one item."""
+    """Standard error of the mean over all rows, by the variance between items (linearised ratio); NaN for one item."""
     n = len(sums)
     if n < 2:
         return math.nan
@@ -58,7 +58,7 @@ def standard_error(sums: Floats, sizes: Floats) -> float:
 
 
 def jackknife_error(sums: Floats, sizes: Floats) -> float:
-    """Standard error of the mean over all rows, each item left out in turn; NaN for one item.
+    """Jackknife standard error of the mean over all rows, leaving out each item in turn; NaN for one item.
 
     Source: Efron and Stein 1981, "The jackknife estimate of variance".
     """
@@ -70,11 +70,11 @@ def jackknife_error(sums: Floats, sizes: Floats) -> float:
 
 
 def bootstrap(sums: Floats, sizes: Floats, level: float = LEVEL) -> tuple[float, float, str]:
-    """An interval for sum(sums) / sum(sizes) when items are drawn anew: low, high, and how it was made.
+    """A bootstrap interval for sum(sums) / sum(sizes) over items: low, high, and the name of the method.
 
-    The percentile interval is too narrow for few items; its tails are widened as far as Student's t widens the
-    normal ones (Hesterberg 2015, "What teachers should know about the bootstrap", expanded percentile interval).
-    Beyond MAX_DRAWN items it is the normal interval that the bootstrap tends to.
+    The percentile interval is too narrow for few items; its tails are widened by the ratio of Student's t to the normal
+    quantile (Hesterberg 2015, "What teachers should know about the bootstrap", expanded percentile interval). Beyond
+    MAX_DRAWN items it is the normal interval, the bootstrap's limit.
     """
     n = len(sums)
     if n < 2:
@@ -96,7 +96,7 @@ def resampled_means(sums: Floats, sizes: Floats) -> Floats:
     draw item by item, and few items differ, those counts are drawn: the same resampling for a fraction of the work.
     """
     n, chance = len(sums), np.random.default_rng(SEED)
-    # sorted, so that the order of the rows, which is that of their ends, does not matter
+    # sorted, so that the result does not depend on the order of rows, which is that of their completion
     order = np.lexsort((sizes, sums))
     sums, sizes = sums[order], sizes[order]
     n_draws = min(DRAWS, DRAWN_MAX // n)

@@ -1,8 +1,7 @@
-"""Stopping a run as soon as its mean is known closely enough, with an interval that stays honest.
+"""Sequential stopping: ends a run when the interval of its mean is narrow enough, with a valid interval.
 
-Looking again and again until an interval is narrow makes it miss more often than it says. The level that is used here
-grows with what was looked at, so that the intervals at all numbers of rows hold at once with probability LEVEL: the run
-may stop at any of them.
+Repeated looks at ordinary intervals inflate their error rate. The level used here grows with the number of items, so
+that the intervals at all numbers of items hold together with probability LEVEL and the run may stop at any of them.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from graders.stats.facts import reward_range
 from graders.stats.items import item_numbers
 from graders.stats.resampling import LEVEL, Floats, Ints, jackknife_error, per_item
 
-#: Items below which nothing is stopped: a mean of fewer is not yet near enough to normal.
+#: Number of items before which no run stops, since the mean of fewer is not close enough to normal.
 MIN_ITEMS = 50
-#: Items at which the interval is narrowest for its level: about what a width of 0.1 takes.
+#: Number of items at which the interval is tightest: about the number that a width of 0.1 needs.
 BEST_AT = 500
 #: Seconds between two looks at the results.
 LOOK_S = 0.5
 
 
 def level_at(n: int) -> float:
-    """The level of an interval of n items at which those of all n hold at once with probability LEVEL.
+    """The level of the interval at n items for which the intervals at all n hold together with probability LEVEL.
 
     Source: Robbins 1970, "Statistical methods related to the law of the iterated logarithm" (normal mixture); for means
     of any distribution Waudby-Smith et al. 2024, "Time-uniform central limit theory", theorem 2.2 and appendix B.2.
@@ -44,7 +43,7 @@ def level_at(n: int) -> float:
 def mean_at_any_stop(
     values: Floats, items: Ints | None = None, span: tuple[float, float] | None = None
 ) -> Estimate:
-    """The mean of rewards that came one by one until somebody stopped.
+    """The mean of rewards, with an interval that is valid for any stopping rule.
 
     Args:
         values, items, span: As in `estimates.mean`.
@@ -54,11 +53,11 @@ def mean_at_any_stop(
 
 
 def is_narrow(values: Floats, items: Ints | None, span: tuple[float, float] | None, width: float) -> bool:
-    """Whether the interval of `mean_at_any_stop` is at most so wide."""
+    """Whether the interval of `mean_at_any_stop` has at most this width."""
     sums, sizes = per_item(values, items)
     if len(sums) < MIN_ITEMS:
         return False
-    # the normal interval is computed at once; the resampled one only where it can be narrow enough
+    # the normal interval is cheap; the resampled one is computed only where it can be narrow enough
     z = normal.inv_cdf((1 + level_at(len(sums))) / 2)
     if 2 * z * jackknife_error(sums, sizes) > width:
         return False
@@ -66,11 +65,11 @@ def is_narrow(values: Floats, items: Ints | None, span: tuple[float, float] | No
 
 
 class WidthWatcher:
-    """Reads a results file while it grows, and tells when its mean is known closely enough.
+    """Reads a growing results file and checks whether the interval of its mean is narrow enough.
 
     Args:
         path: The results file.
-        width: Of the interval, at most.
+        width: The largest width of the interval.
     """
 
     def __init__(self, path: str | Path, width: float) -> None:
@@ -83,7 +82,7 @@ class WidthWatcher:
         self.reached = False
 
     def look(self) -> bool:
-        """Read what is new, at most every LOOK_S; say whether the interval is narrow enough."""
+        """Read the new lines, at most every LOOK_S; returns whether the interval is narrow enough."""
         if self.reached or time.monotonic() - self._looked < LOOK_S:
             return self.reached
         if self._read():
@@ -94,7 +93,7 @@ class WidthWatcher:
         return self.reached
 
     def _read(self) -> bool:
-        """Take in the lines that are whole and new; say whether there are any."""
+        """Read the new complete lines; returns whether there are any."""
         with self._path.open("rb") as file:
             file.seek(self._offset)
             lines = file.read().splitlines(keepends=True)

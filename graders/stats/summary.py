@@ -1,10 +1,10 @@
-"""What a results file says: the figures worth reading.
+"""The summary statistics of a results file.
 
     summary = summarise(gather("results.jsonl"))
     summary.rewards.mean.value, summary.rewards.mean.low, summary.rewards.mean.high
 
-Failed rows are never in a mean: they are counted, and `bounds` says how far they could move it. Rows of one item (ids
-`x`, `x#2`, `x#3`, or rows with the same group field) are not independent; intervals are made over items.
+Failed rows are excluded from means: they are counted, and `bounds` says how far they could move the mean. Rows of one
+item (ids `x`, `x#2`, `x#3`, or rows with the same group field) are not independent; intervals are over items.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from graders.stats.sequential import mean_at_any_stop
 from graders.usage import Usage
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-#: Rows for which the formula is computed anew to see what a sub-reward moves.
+#: Rows for which the formula is evaluated again to find a sub-reward's influence.
 MOVED_ROWS = 10_000
 
 
-# the variance of 1e200 is shown as unknown
+# a variance that overflows is shown as unknown
 @np.errstate(over="ignore", invalid="ignore")
 def summarise(
     columns: Columns,
@@ -40,11 +40,11 @@ def summarise(
     *,
     pass_threshold: float | None = None,
 ) -> Summary:
-    """The figures of a results file.
+    """The statistics of a results file.
 
     Args:
-        price: What a judge model's tokens cost; None when it has no price.
-        pass_threshold: What a row has to reach to pass, instead of what the spec says.
+        price: The cost of a judge's tokens; returns None for a model without a price.
+        pass_threshold: The least reward that passes, in place of the spec's.
     """
     spec, rewards, items = columns.header.spec, columns.rewards, columns.items
     scored, failed = len(rewards), len(columns.failed_places)
@@ -81,7 +81,7 @@ def summarise(
 
 
 def threshold_of(spec: Mapping[str, Any], rewards: Floats) -> float | None:
-    """What a row has to reach to pass: the spec's pass_threshold; 1 where all rewards are 0 or 1; else None."""
+    """The least reward that passes: the spec's pass_threshold; 1 where all rewards are 0 or 1; else None."""
     given = spec.get("pass_threshold")
     if given is not None:
         return float(given)
@@ -96,7 +96,7 @@ def _spread(
     until_width: bool = False,
 ) -> Spread:
     """Args:
-    until_width: The run stopped when the interval was narrow enough.
+    until_width: Whether the run stopped when the interval was narrow enough.
     """
     found = np.quantile(values, QUANTILES)
     return Spread(
@@ -129,7 +129,7 @@ def _subs(columns: Columns) -> tuple[SubReward, ...]:
 
 
 def _moves(columns: Columns) -> dict[str, float]:
-    """For each key of a multi, see Sub.moves; over at most MOVED_ROWS rows, evenly taken from the file."""
+    """`SubReward.moves` of each key of a multi, over at most MOVED_ROWS rows, evenly taken from the file."""
     from graders.errors import FormulaError
     from graders.formula import Formula
 
@@ -146,7 +146,7 @@ def _moves(columns: Columns) -> dict[str, float]:
         for total, row in zip(totals, rows, strict=True):
             try:
                 changes.append(abs(formula.value((*row[:place], middle, *row[place + 1 :])) - total))
-            # the formula may have no value at the mean, as with a division by zero
+            # the formula may have no value at the mean, as in a division by zero
             except FormulaError:
                 continue
         moved[key] = math.fsum(changes) / len(changes) if changes else math.nan
@@ -171,7 +171,7 @@ def _lowest(columns: Columns, bounds: Bounds) -> Estimate:
 
 def _latency(seconds: Floats, waited: Floats) -> Latency:
     p50, p90, p99 = np.quantile(seconds, (0.5, 0.9, 0.99))
-    # one row that took minutes would hide all others
+    # one very slow row would hide all others
     shown = seconds[seconds <= p99]
     wait = None if np.isnan(waited).any() else float(np.median(waited))
     return Latency(

@@ -1,11 +1,12 @@
-"""The store: files, evals, runs, output items, logged completions and fine-tuning jobs, in one SQLite database and one folder of contents.
+"""The store: files, evals, runs, output items, logged completions and fine-tuning jobs, in a SQLite database and a
+folder.
 
     with Store() as store:                # GRADERS_HOME, else the platform's data folder
         store.files.add(upload, ...)
-        with store.claim():               # the right to execute what is queued, one process at a time
+        with store.claim():               # the right to execute queued work, for one process at a time
             ...
 
-Any number of processes read and write at the same time; what is queued is executed by the one that holds the claim.
+Any number of processes read and write concurrently; queued work is executed by the process that holds the claim.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from graders.store.pages import Cursor, Page
 from graders.store.tables.completions import CompletionTable, LoggedCompletion
 from graders.store.tables.evals import EvalRecord, EvalTable
 from graders.store.tables.files import FileRecord, FileTable, QuotaExceeded
-from graders.store.tables.finished import FinishedItem, Score
+from graders.store.tables.finished import FinishedItem, ItemScore
 from graders.store.tables.items import ItemRecord, ItemTable, NewItem
 from graders.store.tables.job_records import (
     CheckpointRecord,
@@ -48,6 +49,7 @@ __all__ = [
     "FoundItem",
     "ItemFilter",
     "ItemRecord",
+    "ItemScore",
     "ItemSearch",
     "ItemTable",
     "JobRecord",
@@ -61,7 +63,6 @@ __all__ = [
     "QuotaExceeded",
     "RunRecord",
     "RunTable",
-    "Score",
     "Store",
     "StoreBusy",
     "StoreError",
@@ -69,20 +70,20 @@ __all__ = [
 
 
 class Store:
-    """One folder with everything that is kept. Safe to use from any thread.
+    """A store in one folder. Thread-safe.
 
     Attributes:
         home: The folder, readable by its user only.
-        files, evals, runs, items, search, completions, jobs: The operations, by what they are about.
+        files, evals, runs, items, search, completions, jobs: The operations on each kind of record.
     """
 
     def __init__(self, home: Path | None = None) -> None:
         """
         Args:
-            home: The folder; made when it is not there. None: GRADERS_HOME, else the platform's data folder.
+            home: The folder, created if missing. None: GRADERS_HOME, else the platform's data folder.
 
         Raises:
-            StoreError: it cannot be used: not writable, not a database, or written by a newer version.
+            StoreError: the folder is not writable, not a database, or written by a newer version.
         """
         self.home = private_folder(home or default_home())
         self.database = Database(self.home / "graders.db")
@@ -95,7 +96,7 @@ class Store:
         self.jobs = JobTable(self.database)
 
     def claim(self) -> Claim:
-        """The right to execute what is queued.
+        """The right to execute queued work.
 
         Raises:
             StoreBusy: another process holds it.
@@ -103,7 +104,7 @@ class Store:
         return Claim(self.home)
 
     def sweep(self) -> None:
-        """Delete what has expired: contents of files, and logged completions. It is not found any more before that."""
+        """Delete expired contents of files and logged completions, which are already hidden."""
         self.files.sweep()
         self.completions.sweep()
 

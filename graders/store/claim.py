@@ -1,4 +1,4 @@
-"""One process at a time executes what a store has queued."""
+"""The claim on a store: only its holder executes queued work."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 
 class StoreBusy(Exception):
-    """Another process holds the claim."""
+    """Raised when another process holds the claim."""
 
 
 class Claim:
-    """Held until `release`, or until the process ends however it ends.
+    """The claim, held until `release` or until the process ends in any way.
 
-    It is an exclusive transaction on a database of its own: SQLite's locks exist on every platform, are not inherited
-    by children, and the system drops them with their process.
+    It is an exclusive transaction on a separate database: SQLite's locks work on every platform, are not inherited by
+    children, and end with their process.
     """
 
     def __init__(self, home: Path) -> None:

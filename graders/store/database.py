@@ -1,4 +1,4 @@
-"""One SQLite file: a writer behind a lock, and a reader for each thread."""
+"""The SQLite file: one writing connection behind a lock, and a reading one for each thread."""
 
 from __future__ import annotations
 
@@ -11,31 +11,32 @@ from pathlib import Path
 
 from graders.store.migrations import MIGRATIONS
 
-BUSY_S = 30.0  # how long another process's transaction is waited for
+#: Seconds to wait for another process's transaction.
+BUSY_S = 30.0
 
 
 class StoreError(Exception):
-    """The store cannot be used as it is; the message says what to do."""
+    """Raised when the store cannot be used; the message says what to do."""
 
 
 class Database:
-    """Connections to the store's file. Safe to use from any thread.
+    """Connections to the store's file. Thread-safe.
 
-    Write-ahead logging with synchronous=NORMAL: what was committed survives the end of the process at any moment; the
-    last commits before a power failure may be lost, never parts of one.
+    Write-ahead logging with synchronous=NORMAL: commits survive the death of the process at any moment. A power failure
+    may lose the last commits, but never a part of one.
     """
 
     def __init__(self, path: Path) -> None:
         """
         Raises:
-            StoreError: it is no database, cannot be written, or was written by a newer version.
+            StoreError: it is not a database, not writable, or written by a newer version.
         """
         self.path = path
         self._writing = threading.Lock()
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
         try:
-            # SQLite gives its other files the mode of this one
+            # SQLite creates its other files with the mode of this one
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._writer = self._connect()
             self._writer.execute("PRAGMA journal_mode=WAL")

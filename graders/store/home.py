@@ -1,4 +1,4 @@
-"""Where the store is."""
+"""The location of the store."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def default_home() -> Path:
 
 
 def private_folder(path: Path) -> Path:
-    """The folder, made if needed, which its user alone may enter.
+    """Create a folder, if missing, that only its user may enter.
 
     Raises:
-        StoreError: it cannot be made or written to.
+        StoreError: it cannot be created or written to.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)

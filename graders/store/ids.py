@@ -1,4 +1,4 @@
-"""Ids in the service's forms."""
+"""Ids in the service's form."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ BASE62 = string.digits + string.ascii_letters
 
 
 def hex_id(prefix: str, created_at: int) -> str:
-    """`prefix_` and 32 hex digits, of which the first 8 are the time, as the service's own: ids sort by time."""
+    """`prefix_` and 32 hex digits, the first 8 of them the time, as in the service's ids, so that ids sort by time."""
     return f"{prefix}_{created_at:08x}{secrets.token_hex(12)}"
 
 
@@ -21,8 +21,8 @@ def base62_id(prefix: str, length: int = 22) -> str:
 def item_id(run_id: str, n: int, created_at: int) -> str:
     """The id of a run's nth output item, from 0.
 
-    It follows from the run, the number and the time, so that it needs no column and a row graded again after a crash
-    keeps it.
+    It is computed from the run, the number and the time, so that it needs no column and a row keeps it when it is
+    graded again after a crash.
     """
     return f"outputitem_{created_at:08x}{run_id[-16:]:0>16}{n:08x}"
 

@@ -1,8 +1,8 @@
-"""The tables, as steps from an empty file to today's. A step that has been released is never changed: add another.
+"""Migrations: the steps from an empty file to the present tables. A released step never changes; add another one.
 
-`user_version` of the file counts the steps it has taken. AUTOINCREMENT: the number of what was deleted is never given
-again, since something may still be under way for it. JSON columns hold text as it goes out, so that a page is
-spliced together without being parsed.
+The file's `user_version` is the number of steps taken. Numbers are AUTOINCREMENT, so that a deleted row's number is
+never reused while work for it may be in progress. JSON columns hold the text of responses, so that a page is spliced
+together without parsing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 
 def files(db: sqlite3.Connection) -> None:
-    """Uploaded files. A deleted one keeps its row, since runs and jobs name it."""
+    """Uploaded files. A deleted file keeps its row, since runs and jobs refer to it."""
     db.execute("""
         CREATE TABLE files (
             seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -29,7 +29,7 @@ def files(db: sqlite3.Connection) -> None:
 
 
 def evals(db: sqlite3.Connection) -> None:
-    """Evals, their runs, and the counts that the wire shows of a run: kept with each commit, never summed."""
+    """Evals, their runs, and the counts on the wire, which are updated with each commit and never summed."""
     db.execute("""
         CREATE TABLE evals (
             seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -66,7 +66,7 @@ def _runs(db: sqlite3.Connection) -> None:
         ) STRICT""")
     db.execute("CREATE INDEX run_of_eval ON runs (eval, seq)")
     db.execute("CREATE INDEX run_to_execute ON runs (seq) WHERE status IN ('queued', 'in_progress')")
-    # inline rows make a data source large, and most reads of a run do not want it
+    # a table of its own: inline rows make a data source large, and most reads of a run do not need it
     db.execute("""
         CREATE TABLE run_sources (
             run INTEGER PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
@@ -102,11 +102,11 @@ def _run_counts(db: sqlite3.Connection) -> None:
 
 
 def items(db: sqlite3.Connection) -> None:
-    """The rows of runs and what became of them.
+    """The rows of runs and their results.
 
-    `state`: 0 waits for its sample, 1 has it, 2 is finished. `id` is null where it follows from the run, the number
-    and the time. `sample` is what graders read, `shown` what the wire shows of it. Scores stand apart as well, so that
-    runs are compared without reading JSON.
+    `state`: 0 waits for its sample, 1 has it, 2 is finished. `id` is null where it is computed from the run, the number
+    and the time. `sample` is the graders' form of the sample, `shown` the wire's. Scores are also in a table of their
+    own, so that comparing runs reads no JSON.
     """
     db.execute("""
         CREATE TABLE items (
@@ -139,7 +139,7 @@ def items(db: sqlite3.Connection) -> None:
 
 
 def completions(db: sqlite3.Connection) -> None:
-    """Requests and answers that were logged, for evals to read."""
+    """Logged requests with their responses, for evals to read."""
     db.execute("""
         CREATE TABLE completions (
             seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -156,7 +156,7 @@ def completions(db: sqlite3.Connection) -> None:
 
 
 def jobs(db: sqlite3.Connection) -> None:
-    """Fine-tuning jobs. A step's metrics stand once, however often a trainer that was restarted repeats it."""
+    """Fine-tuning jobs. Each step has one row of metrics, even if a restarted trainer repeats it."""
     db.execute("""
         CREATE TABLE jobs (
             seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -218,15 +218,15 @@ def jobs(db: sqlite3.Connection) -> None:
 
 
 def deleted_models(db: sqlite3.Connection) -> None:
-    """A model may be deleted while its job stays."""
+    """Deleted models, whose jobs stay."""
     db.execute("ALTER TABLE jobs ADD COLUMN model_deleted_at INTEGER")
 
 
 def item_search(db: sqlite3.Connection) -> None:
-    """What makes a page of a run's items as quick with a filter as without.
+    """Indexes that make a page of a run's items as fast with a filter as without.
 
-    The words of a run's items are kept once somebody has searched in it; `n_searchable` is how many items that are.
-    A row of `item_words` is named by the run's number times 2**32 and the item's, and goes with its run.
+    The words of a run's items are indexed at its first search; `n_searchable` is the number of indexed items. The
+    rowid of `item_words` is the run's number times 2**32 plus the item's; the rows are deleted with their run.
     """
     db.execute("CREATE INDEX score_by_value ON scores (run, criterion, score, n) WHERE score IS NOT NULL")
     db.execute("""

@@ -1,4 +1,4 @@
-"""Parts of lists, by the id of the last row seen: as deep in a list as at its start, the next part costs the same."""
+"""Pages of lists, addressed by the id of the last row, so that every page of a list costs the same."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Which part of a list.
+    """The position and size of a page.
 
     Attributes:
         limit: Rows, at least 1.
-        after: The id of the row before the first; "" and ids that are not in the list: the start.
-        descending: From the newest.
+        after: The id of the row before the page; "" and unknown ids mean the start.
+        descending: Whether the newest rows come first.
     """
 
     limit: int = 20
@@ -27,7 +27,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some rows of a list, and whether there are more behind them."""
+    """Rows of a list, and whether more follow."""
 
     rows: list[T]
     has_more: bool
@@ -43,13 +43,13 @@ def page_of(
     start: Sequence[Any] | None,
     order: Sequence[str] = ("seq",),
 ) -> Page[sqlite3.Row]:
-    """One part of a list.
+    """Read one page of a list.
 
     Args:
         select: The statement up to its WHERE.
-        where, values: The condition for all of the list.
-        start: The ordering columns of the row named by `cursor.after`; None: from the beginning.
-        order: Columns, together unique.
+        where, values: The condition of the list.
+        start: The ordering columns of the row `cursor.after`; None: the beginning.
+        order: The ordering columns, together unique.
     """
     conditions, bound = [where], list(values)
     if start is not None:

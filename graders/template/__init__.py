@@ -1,7 +1,7 @@
 """Templates: text with `{{ item.path }}` and `{{ sample.path }}` in it, and nothing else.
 
-The text is split once. A path is dict keys and list indexes, never attributes, and may step into a string that
-holds a JSON object or list. Values are put in as they are and never rendered again. Every other brace is text.
+The text is split once. A path consists of dict keys and list indexes, never attributes, and may step into a string
+that holds a JSON object or list. Inserted values are not rendered again. Every other brace is plain text.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from graders.jsontext import parse
 from graders.row import Row
 from graders.values import json_value
 
-#: Of one rendered text, and of all texts that one row's judges are asked about. Sixteen times the longest context of a
-#: judge. A template may name a value thousands of times, so a small request could otherwise fill the memory.
+#: Characters of one rendered text, and of all texts that one row sends to judges: sixteen times the longest context of
+#: a judge. A template may name a value thousands of times, so a small request could otherwise fill the memory.
 RENDERED_MAX_CHARS = 64 * 1024**2
 FEW_PIECES = 8
 
-# Possessive (`*+`, `++`): no character of a step can begin what follows it, so nothing has to be remembered for a
-# second try, and a long path takes no memory.
+# Possessive quantifiers (`*+`, `++`) suffice, since no character of a step can begin the next one. Without
+# backtracking a long path takes no memory.
 _KEY = r"[^\s.\[\]{}]++"
 STEPS = rf"(?:\.{_KEY}|\[\d{{1,9}}\])*+"
 _STEP = re.compile(rf"\.({_KEY})|\[(\d+)\]")
@@ -48,7 +48,7 @@ def check_rendered(n_chars: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """Where a value is: `item` or `sample`, then keys (str) and list indexes (int)."""
+    """The path of a value: `item` or `sample`, then keys (str) and list indexes (int)."""
 
     namespace: str
     steps: tuple[str | int, ...]
@@ -60,7 +60,7 @@ class Path:
         """The value in this row.
 
         Raises:
-            MissingVariable: the row does not have it; the message lists what is there instead.
+            MissingVariable: the row does not have it; the message lists the keys that it has.
             SampleParseError: a value on the way has no JSON form.
         """
         value: Any = row.item if self.namespace == "item" else row.sample
@@ -81,7 +81,7 @@ class Path:
 
 
 def _inside(text: str) -> Any:
-    """What a string holds when it is a JSON object or list; the string itself when it is not."""
+    """The parsed value of a string that is a JSON object or list; any other string itself."""
     if text.lstrip()[:1] not in ("{", "["):
         return text
     try:
@@ -102,7 +102,7 @@ _ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def json_text(value: Any, where: object = "value") -> str:
-    """How a value that is not a plain string is put into a text: as JSON, non-ASCII kept (`true`, `null`, `1.0`).
+    """The text of a value that is not a string: JSON with non-ASCII characters kept (`true`, `null`, `1.0`).
 
     Args:
         where: Name of the value's field, for the error.
@@ -114,7 +114,8 @@ def json_text(value: Any, where: object = "value") -> str:
         try:
             return _ENCODE(value)
         except (TypeError, ValueError, RecursionError):
-            pass  # another library's value, NaN, or no JSON at all
+            # another library's value, NaN, or a value without a JSON form
+            pass
     value = json_value(value, where)
     return value if isinstance(value, str) else _ENCODE(value)
 
@@ -136,21 +137,21 @@ class Template:
         text: As written.
         paths: The variables in order, repeats included.
         constant: The text when it has no variable, else None.
-        pieces: Its texts and variables in order; joined, rendered by `to_text`, they are the result.
+        pieces: Its texts and variables in order. The rendered text joins the texts and the variables' values.
     """
 
-    __slots__ = ("_around", "constant", "paths", "pieces", "render", "text", "to_text")
+    __slots__ = ("_escape", "constant", "paths", "pieces", "render", "text", "to_text")
 
-    def __init__(self, text: str, values: str = "json", around: Callable[[str], str] | None = None) -> None:
+    def __init__(self, text: str, values: str = "json", escape: Callable[[str], str] | None = None) -> None:
         """
         Args:
-            text: Any text; what is not a variable stays as it is.
+            text: Any text; everything but its variables stays unchanged.
             values: How values that are not strings are rendered, a key of RENDERERS.
-            around: What is made of each value's text before it is put in; None: it stays as it is.
+            escape: Applied to the text of each value before it is inserted; None leaves it unchanged.
         """
         self.text = text
         self.to_text = RENDERERS[values]
-        self._around = around
+        self._escape = escape
         pieces: list[str | Path] = []
         end = 0
         for match in _VARIABLE.finditer(text):
@@ -160,17 +161,17 @@ class Template:
         self.pieces = tuple(piece for piece in pieces if piece != "")
         self.paths = tuple(piece for piece in pieces if isinstance(piece, Path))
         self.constant: str | None = None if self.paths else text
-        #: Put this row's values in; raises MissingVariable, SampleParseError or RenderedTooLong.
+        #: The text with a row's values inserted; raises MissingVariable, SampleParseError or RenderedTooLong.
         self.render: Callable[[Row], str] = self._renderer()
 
     def _renderer(self) -> Callable[[Row], str]:
-        """The cheapest function for this shape: most templates are a constant, or one variable one step deep."""
+        """The cheapest function for this template: most are a constant, or one variable one step deep."""
         to_text = self.to_text
         if self.constant is not None:
             constant = self.constant
             return lambda row: constant
-        if self._around is not None:
-            return self._render_around
+        if self._escape is not None:
+            return self._render_escaped
         if len(self.pieces) > 1:
             return self._render_pieces
         path = self.paths[0]
@@ -205,11 +206,11 @@ class Template:
             value = piece if piece.__class__ is str else piece.value(row)  # type: ignore[union-attr]  # only Path is left
             if value.__class__ is not str:
                 value = to_text(value, piece)
-                # each time: these are copies, the other texts are not
+                # checked for each value, since these texts are copies, unlike the others
                 n_made += len(value)
                 check_rendered(n_made)
             texts.append(value)
-        # a few pieces make no text that is much longer than the row, so that they are counted when they are joined
+        # a few pieces cannot make a text much longer than the row: their length is checked after joining
         if len(texts) > FEW_PIECES:
             check_rendered(sum(map(len, texts)))
         text = "".join(texts)
@@ -217,9 +218,9 @@ class Template:
             raise RenderedTooLong(len(text))
         return text
 
-    def _render_around(self, row: Row) -> str:
-        around, to_text = self._around, self.to_text
-        assert around is not None
+    def _render_escaped(self, row: Row) -> str:
+        escape, to_text = self._escape, self.to_text
+        assert escape is not None
         texts = []
         n_chars = 0
         for piece in self.pieces:
@@ -227,7 +228,7 @@ class Template:
                 text = piece
             else:
                 value = piece.value(row)
-                text = around(value if value.__class__ is str else to_text(value, piece))
+                text = escape(value if value.__class__ is str else to_text(value, piece))
             n_chars += len(text)
             check_rendered(n_chars)
             texts.append(text)

@@ -1,4 +1,4 @@
-"""Texts that look like variables of a template and are not what was probably meant."""
+"""Finds misspelt variables: texts in a template that look like a variable and are none, or another than meant."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ from graders.samples import SAMPLE_KEYS
 from graders.template import STEPS, parse_steps
 
 NAMESPACES = ("item", "sample")
-#: What a sample of the service can have (graders guide, and recorded payloads); `output` is an alias that we tolerate.
+#: Keys of a sample on the service (graders guide, and recorded payloads); `output` is an alias that we tolerate.
 KNOWN_SAMPLE_KEYS = frozenset(
     (*SAMPLE_KEYS, "output", "output_reasoning_summary", "output_audio", "model", "input", "finish_reason", "usage", "error")
 )  # fmt: skip
-_WRITTEN_MAX = 200  # characters of a variable that is looked for
+#: Characters of a misspelt variable that is looked for.
+_WRITTEN_MAX = 200
 _PATH = re.compile(rf"{STEPS}\Z")
-# What was probably meant as one: a word in double braces, then perhaps something that begins like a path. The blanks
-# around the path are stripped, not matched: two repeats that both take blanks would need quadratic time.
+# A likely variable: a word in double braces, then perhaps something that begins like a path. The blanks around the path
+# are stripped, not matched: two repeats that both match blanks would need quadratic time.
 _BRACES = re.compile(r"\{\{([^{}]*)\}\}")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """Something in a text that looks like a variable and is not what was probably meant.
+    """A text that looks like a variable and probably means another one.
 
     Attributes:
-        severity: "error": it is no variable. "lenient": one that we only tolerate. "warning": it is text, or may be missing.
-        source: Where it is known from that the service would not take what we tolerate; "" for others.
+        severity: "error": not a variable. "lenient": a variable that we tolerate and the service refuses. "warning":
+            plain text, or a variable that may be missing.
+        source: For "lenient": the evidence that the service refuses it; "" for others.
     """
 
     text: str
@@ -43,7 +45,7 @@ class Mistake:
 
 
 def mistakes(text: str) -> list[Mistake]:
-    """What `validate` says about a template, in the order of the text. Braces around anything else are text."""
+    """The mistakes in a template, in the order of the text. Braces around anything else are plain text."""
     found = []
     for match in _BRACES.finditer(text):
         written, inside = match[0], match[1].strip()
@@ -59,7 +61,7 @@ def mistakes(text: str) -> list[Mistake]:
 
 
 def _mistake(written: str, namespace: str, path: str) -> Mistake | None:
-    """What is wrong with one pair of braces that holds a name and perhaps a path."""
+    """The mistake in one pair of braces that holds a name and perhaps a path."""
     if namespace not in NAMESPACES:
         message = (
             f"Invalid template '{written}': a variable begins with 'item.' or 'sample.', not '{namespace}'."
@@ -84,7 +86,7 @@ def _mistake(written: str, namespace: str, path: str) -> Mistake | None:
 
 
 def _single_braces(text: str) -> Iterator[Mistake]:
-    """`{item.answer}`: text, though a variable was probably meant."""
+    """Single braces such as `{item.answer}`: plain text that was probably meant as a variable."""
     for start in NAMESPACES:
         at = text.find("{" + start + ".")
         while at >= 0:

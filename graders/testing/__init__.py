@@ -1,11 +1,11 @@
-"""Find out in seconds whether a reward is broken: reward checks, golden rewards, suites, and strategies for hypothesis.
+"""Tests of graders: reward checks, golden rewards, suites, and strategies for hypothesis.
 
     from graders.testing import assert_reward_ok
 
     rows = [{"id": "fr", "item": {"answer": "Paris"}, "gold": "Paris", "prompt": "The capital of France?"}, ...]
     assert_reward_ok("capitals.grader.json", rows)
 
-Names are loaded when they are first touched; only `samples`, `items` and `specs` need hypothesis.
+Names are loaded when first used; only `samples`, `items` and `specs` need hypothesis.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rewards that are to stay: a JSON file of them beside the tests, compared row by row.
+"""Golden rewards: a JSON file of expected rewards beside the tests, compared row by row.
 
 {"spec": sha256 of the normalised spec, "engine": version, "tolerance": 1e-09,
  "rewards": {id: {"reward": 0.8, "sub_rewards": {"exact": 1.0}, "flags": []}}}
@@ -16,22 +16,24 @@ from graders._version import __version__
 from graders.engine.grader import Grader
 from graders.result import RunResult
 
-TOLERANCE = 1e-9  # beyond the last bits that another build of a library may change
-SHOWN = 20  # differences
+#: Largest accepted difference, above the last bits, which may depend on a library's build.
+TOLERANCE = 1e-9
+#: Differences that a message lists.
+SHOWN = 20
 
 
 class GoldenChanged(AssertionError):
-    """Rewards are not what the golden file says; the message lists them and says how to accept them."""
+    """Raised when rewards differ from the golden file; the message lists them and says how to accept them."""
 
 
 class Golden:
     """One golden file.
 
     Args:
-        path: Where it is or will be.
-        update: Write what is graded instead of comparing.
-        parts: A folder into which updates go, to be merged into their golden files later by `merge`: for test runs
-            of several processes. None: they go into the file at once.
+        path: The file, which need not exist.
+        update: Whether to write the results instead of comparing them.
+        parts: A folder for updates, which `merge` later merges into the golden files, for test runs of several
+            processes. None: updates are written to the file at once.
     """
 
     def __init__(self, path: Path, *, update: bool = False, parts: Path | None = None) -> None:
@@ -45,12 +47,12 @@ class Golden:
         """Compare results with the file, or write them when updating.
 
         Args:
-            results: One result: compared by its id, other rows of the file left alone. Several: they are all of the
-                file's rows, so one that is missing is a difference too.
-            tolerance: How far a reward may be from the file's; None: what the file says, 1e-9 in a new one.
+            results: One result: compared by its id, other rows of the file are ignored. Several: all rows of the file,
+                so that a missing one is a difference too.
+            tolerance: Largest accepted difference of a reward; None: the file's, 1e-9 for a new one.
 
         Raises:
-            GoldenChanged: a reward, sub-reward or flag differs, a row is new or gone, or there is no file yet.
+            GoldenChanged: a reward, sub-reward or flag differs, a row is new or missing, or the file does not exist.
             ValueError: a result has no id, or two have the same.
         """
         whole = not isinstance(results, RunResult)
@@ -121,7 +123,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: floa
 
 
 def _changed(what: str, was: Mapping[str, float], now: Mapping[str, float], tolerance: float) -> list[str]:
-    """What changed by more than the tolerance, with as many digits as tell the numbers apart."""
+    """The changes beyond the tolerance, with enough digits to show the difference."""
     changes = []
     for key in dict.fromkeys([*was, *now]):
         before, after = was.get(key), now.get(key)
@@ -133,7 +135,7 @@ def _changed(what: str, was: Mapping[str, float], now: Mapping[str, float], tole
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A golden file's content; {} when there is none.
+    """The content of a golden file; {} when it does not exist.
 
     Raises:
         ValueError: it is not a golden file.
@@ -150,7 +152,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace the file in one step, rows in order of their ids, so that versions can be compared as text."""
+    """Replace the file atomically, with rows sorted by id, so that versions can be diffed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {**content, "rewards": dict(sorted(content["rewards"].items()))}
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
@@ -159,12 +161,12 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """A file's content with some rows graded anew."""
+    """A file's content with some rows replaced."""
     return {**new, "rewards": {**old.get("rewards", {}), **new["rewards"]}}
 
 
 def merge(parts: Path) -> list[Path]:
-    """Put what several processes left in a folder into the golden files; the files that were written."""
+    """Merge the updates of several processes into the golden files; returns the changed files."""
     contents: dict[Path, dict[str, Any]] = {}
     for file in sorted(parts.glob("*.jsonl")):
         for line in file.read_text(encoding="utf-8").splitlines():

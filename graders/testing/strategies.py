@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what graders get: samples, items, specs. The only part that needs hypothesis.
+"""Hypothesis strategies for samples, items and specs. The only module that needs hypothesis.
 
 @given(samples(), items(answer=texts()))
 def test_in_range(grade, sample, item):
@@ -21,7 +21,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from graders.spec.model import SpecModel
 
-#: Texts that have broken a grader somewhere: empty, blank, huge, braces, fences, NUL, JSON that is not, other scripts.
+#: Texts that often break graders: empty, blank, huge, braces, fences, NUL, broken JSON, other scripts.
 ODD_TEXTS = (
     "", " ", "\n", "\x00", "\ufeff", "\u202e", "é", "e\u0301", "İ", "ß", "🙂" * 50, "0", "-0", "1e400", "NaN",
     "null", "true", "[]", "{}", '{"a": 1', "[" * 500, "{{item.answer}}", "{{ sample.output_text }}", "{% x %}", "${x}", "%s",
@@ -30,7 +30,7 @@ ODD_TEXTS = (
 
 
 def texts() -> st.SearchStrategy[str]:
-    """Any text, odd ones more often than by chance. Surrogates are left out: they have no UTF-8."""
+    """Any text without surrogates, which have no UTF-8 form; those of ODD_TEXTS are more frequent."""
     plain = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
     odd = st.one_of(st.sampled_from(ODD_TEXTS), st.builds(lambda: "a" * 100_000))
     return st.one_of(plain, odd, st.builds(lambda a, b, c: a + b + c, plain, odd, plain))
@@ -54,7 +54,7 @@ def json_values(max_leaves: int = 8) -> st.SearchStrategy[Any]:
 
 
 def samples() -> st.SearchStrategy[Any]:
-    """What a model may have said, in every shape that graders take: text, JSON text, sample objects, chat messages."""
+    """Model outputs in every shape that graders accept: text, JSON text, sample objects, chat messages."""
     text = texts()
     as_json = json_values().map(lambda value: json.dumps(value, ensure_ascii=False))
     call = st.fixed_dictionaries(
@@ -97,7 +97,7 @@ _FORMULAS = ("a", "a + b", "0.3 * a + 0.7 * b", "max(a, b)", "a * (1 - b)", "min
 
 
 def specs() -> st.SearchStrategy[dict[str, Any]]:
-    """Valid specs of the types that need neither a judge nor the sandbox, for rows with a text as `answer`."""
+    """Valid specs of local graders, for rows with a text as `answer`."""
     from graders.kinds import known_types, spec_of
     from graders.kinds.multi import joined
 
@@ -109,7 +109,7 @@ def specs() -> st.SearchStrategy[dict[str, Any]]:
 
 
 def _specs_of(kind: str, model: type[SpecModel]) -> st.SearchStrategy[dict[str, Any]] | None:
-    """Specs of a type whose every required field is a template or one of some words; None for other types."""
+    """Specs of a type whose required fields are all templates or fixed words; None for other types."""
     from graders.spec.model import is_template
     from graders.spec.translation import OneOf
 

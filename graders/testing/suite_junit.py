@@ -1,4 +1,4 @@
-"""Outcomes of a suite as JUnit XML: a test case for each test of the suite."""
+"""Outcomes of a suite as JUnit XML, with a test case for each test."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from xml.etree import ElementTree
 from graders.report.junit import about_row, xml_text
 from graders.testing.suite_runs import Outcome
 
-#: Rows that the text of a failure shows.
+#: Rows in the text of a failure.
 ROWS_SHOWN = 10
 
 
 def suite_junit(name: str, outcomes: Sequence[Outcome]) -> str:
-    """One test suite. A test that is not passed holds its gates and its worst rows; one that broke is an error."""
+    """JUnit XML of a suite. A failed test lists its gates and worst rows; a broken one is an error."""
     suite = ElementTree.Element("testsuite", name=xml_text(name), tests=str(len(outcomes)))
     for outcome in outcomes:
         case = ElementTree.SubElement(

@@ -1,4 +1,4 @@
-"""Suites, run: each test's data is graded as `grader batch` does it and held against what the test demands.
+"""Runs suites: each test's data is graded as by `grader batch` and checked against the test's gates.
 
 suite = read_suite("graders.toml")
 with graders.Backends() as backends:
@@ -37,7 +37,7 @@ Verdict = Literal["passed", "failed", "error", "interrupted"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a test of a suite ended.
+    """The outcome of a test of a suite.
 
     Attributes:
         name: The test's.
@@ -62,12 +62,11 @@ class Outcome:
 
     @property
     def unmet(self) -> tuple[Gate, ...]:
-        """The demands that are not met."""
+        """The gates that are not met."""
         return tuple(gate for gate in self.gates if not gate.met)
 
     def worst(self, n: int) -> list[ReportRow]:
-        """Up to `n` rows to look at first: failed ones, then the lowest rewards that do not pass, or are too low for
-        the mean that is demanded."""
+        """Up to `n` rows: failed ones, then the lowest rewards that do not pass or are below `fail_under`."""
         if self.report is None:
             return []
         threshold = self.report.summary.threshold
@@ -80,7 +79,7 @@ class Outcome:
         return sorted(rows, key=lambda row: (row.row.reward is not None, row.row.reward or 0.0))[:n]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the rows."""
+        """The outcome as JSON, without rows."""
         return {
             "name": self.name,
             "tags": self.test.tags,
@@ -95,7 +94,7 @@ def compile_suite(suite: Suite, backends: Backends, *, strict: bool = False) -> 
     """The graders of all tests, by the tests' names.
 
     Raises:
-        SpecError: a spec is not valid; the problems of all are in it.
+        SpecError: a spec is not valid; it lists the problems of all specs.
     """
     graders: dict[str, Grader] = {}
     problems: list[Problem] = []
@@ -118,7 +117,7 @@ def compile_suite(suite: Suite, backends: Backends, *, strict: bool = False) -> 
 
 
 class SuiteRun:
-    """The tests of a suite, run one after the other."""
+    """Runs the tests of a suite one after the other."""
 
     def __init__(
         self,
@@ -133,21 +132,22 @@ class SuiteRun:
     ) -> None:
         """
         Args:
-            graders: From `compile_suite`.
-            folder: Results are written here, `NAME.jsonl` a test, over those of an earlier run.
-            limit: At most so many rows a test.
+            graders: The result of `compile_suite`.
+            folder: Folder for results, `NAME.jsonl` for each test; those of an earlier run are overwritten.
+            limit: Largest number of rows of a test.
             price: As for `make_report`.
             progress: Called a few times a second with the test's name.
-            stop: As for `grade_dataset`; the tests after a stop are not run, which is the verdict "interrupted" as well.
+            stop: As for `grade_dataset`; the tests after a stop are not run, which is the verdict "interrupted" as
+                well.
         """
         self._suite, self._graders, self._folder = suite, graders, Path(folder)
         self._limit, self._price, self._progress, self._stop = limit, price, progress, stop
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Each outcome as soon as it is known."""
+        """The outcomes, each as soon as its test has ended."""
         for name, test in self._suite.tests.items():
             started = time.monotonic()
-            # every character of a name that a file system may refuse is written as its code
+            # characters that a file system may refuse are percent-encoded
             results = self._folder / f"{quote(name, safe=' ')}.jsonl"
             try:
                 verdict, error, report = self._judged(name, test, results)
@@ -198,7 +198,7 @@ class SuiteRun:
 
 
 def _broken(run: Run) -> str:
-    """Why the rows say nothing about the grader; "" when they do."""
+    """The reason why the results are useless; "" when they are not."""
     if run.broken:
         return run.broken
     if not run.tally.rows:

@@ -1,4 +1,4 @@
-"""Outcomes of a suite for people: a table, and for each test that did not pass, why."""
+"""Outcomes of a suite as text: a table, and the reasons for each test that did not pass."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXCERPT = 60
 
 
 def suite_table(outcomes: Sequence[Outcome]) -> str:
-    """A line for each test, in columns."""
+    """A table with a line for each test."""
     rows = [HEAD, *map(_cells, outcomes)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
@@ -26,18 +26,18 @@ def suite_table(outcomes: Sequence[Outcome]) -> str:
 
 
 def suite_markdown(outcomes: Sequence[Outcome]) -> str:
-    """The table, for a comment on a change."""
+    """The table as Markdown, for a comment on a pull request."""
     rows = [[marked(cell) for cell in _cells(outcome)] for outcome in outcomes]
     return "\n".join(["## Graders", *table(HEAD, rows)]) + "\n"
 
 
 def why(outcome: Outcome) -> str:
-    """What is not met, the reasons of failures, and the worst rows."""
+    """The unmet gates, the reasons of failures, and the worst rows."""
     return "\n".join(f"{outcome.name}: {line}" for line in _why(outcome))
 
 
 def count_line(outcomes: Sequence[Outcome]) -> str:
-    """`3 passed, 1 failed`."""
+    """A line such as `3 passed, 1 failed`."""
     counts: dict[str, int] = {}
     for outcome in outcomes:
         counts[outcome.verdict] = counts.get(outcome.verdict, 0) + 1

@@ -1,4 +1,4 @@
-"""Suites: tests of graders on data, as tables of graders.toml or of a YAML file.
+"""Suites: tests of graders on data, defined by tables of graders.toml or of a YAML file.
 
     [tests.capitals]
     spec = "capitals.grader.json"
@@ -39,18 +39,18 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-#: A text, or a list of them.
+#: A text, or a list of texts.
 Texts = Annotated[list[str], BeforeValidator(_listed)]
 
 
 class SuiteTest(BaseModel):
-    """A grader, its data, and what is demanded of its rewards. The keys are those of `grader batch`'s options.
+    """A grader, its data, and its gates. The keys are named as the options of `grader batch`.
 
     Attributes:
-        spec: The grader's file; of a document with several graders, `grader` is the name of the one.
+        spec: The grader's file; for a document with several graders, `grader` is the name of one.
         data: Files, patterns or folders.
         filter: Conditions such as `topic=algebra`.
-        tags: Words that `grader test --tag` chooses by.
+        tags: Words for `grader test --tag`.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -76,10 +76,10 @@ class SuiteTest(BaseModel):
     tags: Texts = []
 
     def selection(self, limit: int | None = None) -> Selection:
-        """The rows that are graded, at most `limit` of them.
+        """The selection of rows, at most `limit`.
 
         Raises:
-            ValueError: a condition of `filter` is none.
+            ValueError: a condition of `filter` is not valid.
         """
         conditions = tuple(map(Condition.parse, self.filter))
         least = min((n for n in (self.limit, limit) if n is not None), default=None)
@@ -94,13 +94,13 @@ class Suite:
     tests: Mapping[str, SuiteTest]
 
     def path(self, name: str) -> Path:
-        """Where a file is that a test names."""
+        """The path of a file that a test names, relative to the suite."""
         return self.file.parent / name
 
     def chosen(
         self, names: Sequence[str] = (), tags: Sequence[str] = (), without_tags: Sequence[str] = ()
     ) -> Suite:
-        """The tests that fit one of the patterns of names, have one of `tags`, and none of `without_tags`."""
+        """The tests that match one of the name patterns, have one of `tags`, and none of `without_tags`."""
 
         def fits(name: str, test: SuiteTest) -> bool:
             return (
@@ -113,11 +113,11 @@ class Suite:
 
 
 def read_suite(path: str | Path) -> Suite:
-    """The suite of a file: TOML, or by its ending YAML.
+    """Read the suite in a file: TOML, or YAML by its ending.
 
     Raises:
-        SpecError: a test is not valid; every problem is in it, with file, test and key.
-        ConfigError: the file cannot be read, or is no graders.toml.
+        SpecError: a test is not valid; it lists every problem with file, test and key.
+        ConfigError: the file cannot be read, or is not a graders.toml.
     """
     path = Path(path)
     try:
@@ -166,14 +166,14 @@ def suite_in(source: Source) -> Suite:
 
 
 def _placed(source: Source, problem: Problem) -> Problem:
-    """The problem with its file, its key in the message, and where the format tells, its line."""
+    """The problem with its file, its key in the message, and for YAML its line."""
     line, column = (0, 0) if source.positions is None else source.positions.locate(problem.path)
     message = problem.message if problem.path in problem.message else f"{problem.path}: {problem.message}"
     return replace(problem, message=message, file=source.file, line=line, column=column)
 
 
 def _look(suite: Suite, test: SuiteTest, problems: Problems) -> None:
-    """Report what can be wrong with a valid table: files that are not there, no demand, conditions."""
+    """Report the mistakes of a well-formed table: missing files, no gate, invalid conditions."""
     if not suite.path(test.spec).is_file():
         message = f"{problems.where('spec')}: there is no file {suite.path(test.spec)}"
         problems.error(message, "unreadable_file", "spec")

@@ -1,1 +1,1 @@
-"""Files of training rows: the rows of three methods, their conversations and tokens, and what is wrong with a file."""
+"""Files of training rows: the rows of three methods, their conversations and tokens, and checks of a file."""

@@ -1,4 +1,4 @@
-"""Files of training rows, before a job: everything that the service would say after minutes, and more.
+"""Checks files of training rows before a job: every error that the service would report after minutes, and more.
 
 data = TrainingFile("supervised", "train.jsonl")
 findings = Findings()
@@ -16,7 +16,7 @@ from typing import Any
 
 from graders.config.tuning import tuning_config
 from graders.datasets.read import open_data
-from graders.datasets.rows import Unreadable
+from graders.datasets.rows import UnreadableRow
 from graders.documents.jobs import TRAIN_ROWS, job_method, method_problems, reinforcement_of
 from graders.engine.compile import default_backends
 from graders.preflight.check import check
@@ -29,11 +29,11 @@ from graders.training_files.rows import METHODS
 from graders.training_files.tokens import BaseTokens
 from graders.wording import plural
 
-#: Rows that a job needs at least, by the service's words for less.
+#: Least number of rows of a job, by the service's error for fewer.
 LEAST_ROWS = 10
-#: Rows kept, to try a grader on.
+#: Rows that are kept to try a grader on.
 BEGIN_ROWS = 5
-#: Validation rows that a reinforcement job takes, by its guide.
+#: Validation rows that a reinforcement job accepts, by its guide.
 VALIDATION_ROWS = 1000
 
 
@@ -41,9 +41,9 @@ class TrainingFile:
     """The rows of one file, read once.
 
     Attributes:
-        n: Rows.
-        first: The first error in the service's words for a job that fails; "" when there is none.
-        digests: Digest of each row's content -> its line, for the first of equal ones.
+        n: Number of rows.
+        first: The first error, in the service's words for a failed job; "" without one.
+        digests: Digest of each distinct row's content -> its first line.
         begin: The first rows without errors.
     """
 
@@ -52,8 +52,8 @@ class TrainingFile:
     ) -> None:
         """
         Args:
-            name: What messages call it.
-            tokens: Of the base model.
+            name: Its name in messages.
+            tokens: The tokens of the base model.
 
         Raises:
             DataError: it cannot be read.
@@ -73,7 +73,7 @@ class TrainingFile:
             self._look(number, row)
 
     def _look(self, number: int, row: Json) -> None:
-        if isinstance(row, Unreadable):
+        if isinstance(row, UnreadableRow):
             fault = Fault(
                 "unreadable_row", f"cannot be parsed. Error: line contains invalid json: {row.message}"
             )
@@ -100,7 +100,7 @@ class TrainingFile:
         self._counts.setdefault((fault.severity, fault.code), RowCount(text)).add(f"example {number}", number)
 
     def errors(self) -> Iterator[tuple[str, str]]:
-        """Code and message of what fails a job, in the service's words: rows first, then their number."""
+        """Code and message of the error that fails a job, in the service's words: of rows first, then of their number."""
         if self.first:
             yield (
                 "invalid_file_format",
@@ -129,7 +129,7 @@ class TrainingFile:
         return "" if self._training else "validation_file"
 
     def shared(self, other: TrainingFile) -> RowCount | None:
-        """Rows of this file that the other has too."""
+        """The rows of this file that the other one has too."""
         lines = [(line, other.digests[key]) for key, line in self.digests.items() if key in other.digests]
         if not lines:
             return None
@@ -158,10 +158,10 @@ def check_files(
     findings: Findings,
     base: Path | None = None,
 ) -> tuple[TrainingFile, TrainingFile | None]:
-    """Look at a job's files, and report what is found.
+    """Check a job's files and report findings.
 
     Args:
-        base: The base model's folder, where there is one: its tokenizer is asked too.
+        base: The base model's folder, if there is one, whose tokenizer is used too.
 
     Raises:
         DataError: one of them cannot be read.
@@ -180,12 +180,12 @@ def check_files(
 
 
 def check_job(spec: object, train: str, validation: str | None = None, **options: Any) -> CheckReport | None:
-    """Look for whatever would go wrong in a fine-tuning job; None when the document is no job.
+    """Check a fine-tuning job; None when the document is not a job.
 
     Args:
-        spec: The body that creates the job.
+        spec: The body of the request that creates the job.
         train, validation: Paths of JSONL files.
-        options: Of `graders.preflight.check.check`, for a reinforcement job's grader.
+        options: Options of `graders.preflight.check.check`, for a reinforcement job's grader.
 
     Raises:
         DataError: a file cannot be read.

@@ -1,4 +1,4 @@
-"""Whether a reinforcement job can learn from its grader at all: some answers are tried, as a model might give them."""
+"""Detects graders that give plausible answers the same reward, from which a reinforcement job cannot learn."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from graders.wording import plural
 ROWS = 5
 #: Answers tried on each row.
 ANSWERS = 12
-#: Answers that any row gets, beside the texts that it holds.
+#: Answers for every row, beside the texts in the row.
 PLAIN = ("", "yes", "no", "0", "1")
 
 
 def constant_reward(spec: Json, rows: Sequence[DataRow], backends: Backends) -> str:
-    """A warning when all answers that were tried got one reward; "" when they did not, or none could be graded.
+    """A warning when all tried answers got the same reward; "" when they did not, or none could be graded.
 
     Graders that ask a model are not tried.
 
     Args:
         spec: A valid grader.
-        rows: Of the training file.
+        rows: Rows of the training file.
     """
     grader = graders.compile(spec, backends=backends)
     tried = [(answer, training_item(row)) for row in rows[:ROWS] for answer in _answers(row)]
@@ -51,7 +51,7 @@ def constant_reward(spec: Json, rows: Sequence[DataRow], backends: Backends) -> 
 
 
 def _answers(row: DataRow) -> list[str]:
-    """Texts that may be right or wrong answers: each field of the row, and some that are nearly nothing."""
+    """Texts that may be right or wrong answers: each field of the row, and some nearly empty ones."""
     texts = dict.fromkeys((*_texts({**row, "messages": None}), *PLAIN))
     return list(texts)[:ANSWERS]
 

@@ -1,4 +1,4 @@
-"""Conversations in training rows: what is wrong with their messages and tools.
+"""Conversations in training rows: faults of their messages and tools.
 
 faults = list(conversation_faults(row["messages"]))
 """
@@ -13,26 +13,32 @@ from graders.jsontext import loads
 from graders.spec.wording import Json, bad_value, type_word
 from graders.suggest import did_you_mean
 
-#: A row as it was read.
+#: A row of the file.
 DataRow: TypeAlias = Mapping[str, Json]
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 MESSAGE_KEYS = ("role", "content", "name", "tool_calls", "tool_call_id", "function_call", "weight", "refusal")
 #: Control tokens that the service refuses in a text: "message contains an invalid token: <|fim_suffix|>".
 FORBIDDEN_TOKENS = (
-    "<|im_start|>", "<|im_end|>", "<|im_sep|>", "<|endoftext|>", "<|endofprompt|>", "<|fim_prefix|>", "<|fim_middle|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|im_sep|>",
+    "<|endoftext|>",
+    "<|endofprompt|>",
+    "<|fim_prefix|>",
+    "<|fim_middle|>",
     "<|fim_suffix|>",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong with a row.
+    """One fault of a row.
 
     Attributes:
         code: A stable word for programs; docs/problems.md lists them all.
-        message: In the service's words where it has some.
-        index: The message it is about, from 0; None: the whole row.
+        message: The description, in the service's words where it has some.
+        index: Index of the message, from 0; None: the whole row.
         severity: "error" or "warning".
     """
 
@@ -43,7 +49,7 @@ class Fault:
 
 
 def conversation_faults(messages: Json) -> Iterator[Fault]:
-    """Faults of a list of messages, whoever speaks last."""
+    """Faults of a list of messages, regardless of the last speaker."""
     if not isinstance(messages, list) or not messages:
         found = "an empty array" if messages == [] else type_word(messages)
         yield Fault("invalid_messages", f"'messages' is {found}; expected an array of messages")
@@ -105,7 +111,7 @@ def _content(message: DataRow) -> Iterator[Fault]:
 
 
 def token_faults(message: DataRow, tokens: Sequence[str], severity: str) -> Iterator[Fault]:
-    """Control tokens that stand in a message's text: a model would learn them as what they control."""
+    """Control tokens in a message's text, which a model would learn with their function."""
     for text in texts_of(message):
         for token in tokens:
             if token in text:

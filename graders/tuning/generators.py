@@ -1,6 +1,6 @@
-"""The processes that answer chat: one for each base model that is asked, ended when nobody has asked for a while.
+"""The generator processes, which answer chat: one for each requested base model, ended after an idle time.
 
-All of it lives on one event loop; only the pipe is read and written on threads.
+Everything runs on one event loop; only the pipes are read and written on threads.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from graders.store.home import private_folder
 from graders.tuning.models import Model
 from graders.tuning.worker import Worker
 
-#: Requests under way and waiting; more are refused.
+#: Requests that are answered or wait; more are refused.
 REQUESTS_MOST = 64
 LEAVE_S = 10.0  # for a process to leave before it is killed
 
 
 class TooManyRequests(RuntimeError):
-    """As many requests wait as may."""
+    """Raised when too many requests wait."""
 
 
 class GeneratorFailed(RuntimeError):
-    """The process cannot be started, or has left within an answer; the message ends with its log."""
+    """Raised when the process cannot be started, or ended within an answer; the message ends with its log."""
 
 
 class RefusedPrompt(ValueError):
-    """The model cannot answer this request.
+    """Raised for a request that the model cannot answer.
 
     Attributes:
-        code: For the wire.
+        code: The wire's code.
     """
 
     def __init__(self, message: str, code: str) -> None:
@@ -44,10 +44,10 @@ class RefusedPrompt(ValueError):
 
 
 class Generators:
-    """The processes of one server.
+    """The generator processes of one server.
 
     Args:
-        home: The folder in which their logs are.
+        home: The folder of their logs.
     """
 
     def __init__(self, config: TuningConfig, home: Path) -> None:
@@ -57,12 +57,12 @@ class Generators:
         self._waiting = 0
 
     async def answer(self, model: Model, request: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any]]:
-        """What the process says of one request: `text` and `finish` of its choices, and `answered` at the end.
+        """The process's messages about one request: `text` and `finish` of its choices, and `answered` at the end.
 
         Raises:
-            TooManyRequests: too many wait already.
-            GeneratorFailed: it cannot be started, or leaves before the end.
-            RefusedPrompt: the model cannot answer it.
+            TooManyRequests: too many requests wait.
+            GeneratorFailed: the process cannot be started, or ends early.
+            RefusedPrompt: the model cannot answer the request.
         """
         if self._waiting >= REQUESTS_MOST:
             raise TooManyRequests(f"{REQUESTS_MOST} requests to tuned models wait already")
@@ -93,16 +93,16 @@ class Generators:
         return generator
 
     async def close(self) -> None:
-        """End all processes, whatever they do."""
+        """End all processes at once."""
         running, self._running = self._running, {}
         await asyncio.gather(*(generator.close() for generator in running.values()))
 
 
 class _Generator:
-    """One process, and who waits for what of it.
+    """One process with its pending requests.
 
     Attributes:
-        left: It has left, or is told to.
+        left: Whether it has ended, or was told to.
     """
 
     def __init__(self, worker: Worker, idle_s: float) -> None:
@@ -140,12 +140,12 @@ class _Generator:
                 self._timer = self._loop.call_later(self._idle_s, self._leave)
 
     def _leave(self) -> None:
-        """Tell the process to leave: nobody has asked for a while."""
+        """Tell an idle process to exit."""
         self.left = True
         self._loop.run_in_executor(None, self._worker.hang_up)
 
     def _read(self) -> None:
-        """On a thread: bring what the process says to the event loop."""
+        """Pass the process's messages to the event loop, on a thread."""
         for message in self._worker.messages():
             self._loop.call_soon_threadsafe(self._arrived, message)
         self._worker.leave()

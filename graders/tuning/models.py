@@ -1,4 +1,4 @@
-"""Names on the wire and what stands behind them: base models of the configuration, tuned models and checkpoints."""
+"""Models by their names on the wire: configured base models, tuned models and checkpoints."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from graders.tuning.folders import adapter_name, jobs_folder
 
 
 class UndeletableModel(ValueError):
-    """A model that only the configuration can take away."""
+    """Raised for a model that only the configuration can remove."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that can be asked.
+    """A model that can be used.
 
     Attributes:
         base: The base model's name on the wire.
-        adapter: The folder of what was trained; None: the base model itself.
+        adapter: The folder of the trained adapter; None: the base model itself.
     """
 
     name: str
@@ -31,14 +31,14 @@ class Model:
 
 
 class Models:
-    """The models of one server. Safe to use from any thread."""
+    """The models of one server. Thread-safe."""
 
     def __init__(self, store: Store, config: TuningConfig) -> None:
         self._store = store
         self._config = config
 
     def find(self, name: str) -> Model | None:
-        """What a name stands for. Names are looked up, never taken as paths."""
+        """The model of a name. Names are looked up, never used as paths."""
         if name in self._config.models:
             return Model(name, name)
         found = self._store.jobs.model(name)
@@ -51,7 +51,7 @@ class Models:
         return [*((name, 0) for name in self._config.models), *self._store.jobs.models()]
 
     def delete(self, name: str) -> bool:
-        """Delete a tuned model or a checkpoint with its adapter; whether there was one.
+        """Delete a tuned model or a checkpoint with its adapter; returns whether it existed.
 
         Raises:
             UndeletableModel: it is a base model.

@@ -1,4 +1,4 @@
-"""What a trainer tells of its steps, as the service's events: words, data and the table of a result file."""
+"""A trainer's reports of steps as the service's events: message, data and the table of a result file."""
 
 from __future__ import annotations
 
@@ -24,13 +24,20 @@ REINFORCEMENT_COLUMNS = {
     "completion_tokens_mean": "completion_tokens_mean",
 }
 CHECKPOINT_KEYS = (
-    "step", "train_loss", "train_mean_token_accuracy", "valid_loss", "valid_mean_token_accuracy", "full_valid_loss",
-    "full_valid_mean_token_accuracy", "full_valid_mean_reward", "train_mean_reward",
-)  # fmt: skip
+    "step",
+    "train_loss",
+    "train_mean_token_accuracy",
+    "valid_loss",
+    "valid_mean_token_accuracy",
+    "full_valid_loss",
+    "full_valid_mean_token_accuracy",
+    "full_valid_mean_reward",
+    "train_mean_reward",
+)
 
 
 def with_validation(metrics: dict[str, Any], found: Mapping[str, Any]) -> None:
-    """Add what a validation found. All validation rows are looked at, so `valid_` and `full_valid_` are equal."""
+    """Add the results of a validation. It uses all validation rows, so `valid_` and `full_valid_` are equal."""
     metrics.update(found)
     for key in ("loss", "mean_token_accuracy"):
         if f"full_valid_{key}" in found:
@@ -42,7 +49,7 @@ def step_event(metrics: Mapping[str, Any]) -> NewEvent:
     """The metrics event of a step.
 
     Args:
-        metrics: With `step` and `total_steps`.
+        metrics: The step's metrics, with `step` and `total_steps`.
     """
     head = f"Step {metrics['step']}/{metrics['total_steps']}"
     if "train_mean_reward" in metrics:
@@ -59,12 +66,12 @@ def step_event(metrics: Mapping[str, Any]) -> NewEvent:
 
 
 def checkpoint_metrics(step: int, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics of a checkpoint: those the wire has, where they are known."""
+    """The known metrics of a checkpoint that the wire has."""
     return {"step": step, **{key: metrics[key] for key in CHECKPOINT_KEYS if key in metrics}}
 
 
 def result_table(steps: Iterable[Mapping[str, Any]], method: str) -> bytes:
-    """The result file: CSV with 5 decimals, blank where there is no value."""
+    """The result file: CSV with 5 decimals, blank for a missing value."""
     columns = REINFORCEMENT_COLUMNS if method == "reinforcement" else COLUMNS
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")

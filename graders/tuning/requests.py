@@ -1,4 +1,4 @@
-"""The body that creates a job, read: all of its problems at once, with their places and in the service's words."""
+"""Reads the body of a request that creates a job; reports all problems with paths, in the service's words."""
 
 from __future__ import annotations
 
@@ -16,18 +16,25 @@ from graders.spec.wording import Json, missing, wrong_type
 from graders.suggest import did_you_mean
 
 KEYS = (
-    "model", "training_file", "validation_file", "method", "hyperparameters", "suffix", "seed", "integrations",
+    "model",
+    "training_file",
+    "validation_file",
+    "method",
+    "hyperparameters",
+    "suffix",
+    "seed",
+    "integrations",
     "metadata",
-)  # fmt: skip
+)
 SUFFIX_CHARS = 64
 SEED_MOST = 2**31 - 1
 
 
 class InvalidJob(ValueError):
-    """The body cannot be a job.
+    """Raised for an invalid body.
 
     Attributes:
-        problems: All of them.
+        problems: All problems.
     """
 
     def __init__(self, problems: list[Problem]) -> None:
@@ -37,11 +44,11 @@ class InvalidJob(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What a client wants.
+    """A checked request for a job.
 
     Attributes:
         method: The wire's object, `type` and the method's own fields, hyperparameters included.
-        metadata: JSON text, or None where none was given.
+        metadata: JSON text, or None without metadata.
     """
 
     model: str
@@ -60,7 +67,7 @@ class JobRequest:
 
     @property
     def hyperparameters(self) -> Mapping[str, Json]:
-        """As the client gave them."""
+        """The hyperparameters of the request."""
         inner = self.method.get(self.type) or {}
         given: Mapping[str, Json] = inner.get("hyperparameters") or {}
         return given
@@ -69,7 +76,7 @@ class JobRequest:
 def read_request(body: Json, *, strict: bool = False) -> JobRequest:
     """
     Args:
-        strict: Refuse graders that the hosted service would refuse.
+        strict: Whether to refuse graders that the hosted service would refuse.
 
     Raises:
         InvalidJob: with every problem.
@@ -99,7 +106,7 @@ def read_request(body: Json, *, strict: bool = False) -> JobRequest:
 
 
 def _method(body: Mapping[str, Json]) -> dict[str, Json]:
-    """The method, with the deprecated top-level hyperparameters in their place."""
+    """The method, with the deprecated top-level hyperparameters moved into it."""
     name = job_method(body) or "supervised"
     inner = dict((body.get("method") or {}).get(name) or {})
     inner["hyperparameters"] = {**(body.get("hyperparameters") or {}), **(inner.get("hyperparameters") or {})}
@@ -146,7 +153,7 @@ def _integration_problems(integrations: Json) -> Iterator[Problem]:
 
 
 def _grader_problems(body: Mapping[str, Json], strict: bool) -> Iterator[Problem]:
-    """What is wrong with a reinforcement job's grader, told before anything is trained."""
+    """Report problems of a reinforcement job's grader before training."""
     method = body.get("method")
     inner = method.get("reinforcement") if isinstance(method, Mapping) else None
     if not isinstance(inner, Mapping) or "grader" not in inner:
@@ -165,10 +172,10 @@ def _grader_problems(body: Mapping[str, Json], strict: bool) -> Iterator[Problem
 
 
 def resolved(method: str, given: Mapping[str, Json], rows: int) -> dict[str, Any]:
-    """Hyperparameters as numbers: what was given, and for "auto" the service's rules where they are known.
+    """Hyperparameters as numbers: the given ones, and for "auto" by the service's rules where known.
 
     Args:
-        rows: Of the training file.
+        rows: Number of rows of the training file.
     """
     automatic = {**_AUTO, "n_epochs": _auto_epochs(rows), "batch_size": max(1, min(256, round(0.002 * rows)))}
     chosen = {name: automatic[name] for name in METHODS[method]}

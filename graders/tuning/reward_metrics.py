@@ -1,4 +1,4 @@
-"""What the metrics event of a reinforcement step says of its rewards, in the shape of the service's guide."""
+"""The reward part of a reinforcement step's metrics event, in the form of the service's guide."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from graders.result import RunResult
 def reward_metrics(results: Mapping[str, Sequence[RunResult]]) -> dict[str, Any]:
     """
     Args:
-        results: "train" and "valid" -> results of the step.
+        results: "train" and "valid" -> the step's results.
 
     Returns:
-        `scores`, `errors`, `usage` and `timing` with a `graders` list each, one entry a grader, in which keys begin with
-        the split; `model_graders_token_usage` by model; {} when nothing was graded.
+        `scores`, `errors`, `usage` and `timing` with a `graders` list each, one entry a grader, in which keys begin
+        with the split; `model_graders_token_usage` by model; {} when nothing was graded.
     """
     graded = {split: some for split, some in results.items() if some}
     if not graded:

@@ -1,4 +1,4 @@
-"""Rewards for the trainer: rows through the job's grader, and what there is to say of them."""
+"""Rewards for the trainer: grades samples with the job's grader, and reports on the rewards."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from graders.wording import plural
 
 #: A grader's flag for a program that raised.
 RAISED = "python_grader_runtime_error"
-#: Batches in a row in which most programs raised, until the job fails.
+#: Consecutive batches in which most programs raised, after which the job fails.
 BROKEN_BATCHES = 2
-#: Steps in a row from which nothing can be learned, until that is said.
+#: Consecutive steps without differing rewards, after which a warning is issued.
 EQUAL_STEPS = 3
-#: Of a sample in a warning.
+#: Characters of a sample in a warning.
 SAMPLE_CHARS = 200
 
 
 class BrokenGrader(RuntimeError):
-    """Most programs raised, batch after batch: nothing can be learned from such rewards. The message has a traceback."""
+    """Raised when most programs raised in several batches; the message has a traceback."""
 
 
 class Rewards:
     """The rewards of one job.
 
     Args:
-        spec: The job's grader.
+        spec: The spec of the job's grader.
 
     Attributes:
         last_batch: The rows that were graded last, each with `sample` and `item`, and their results.
@@ -50,15 +50,15 @@ class Rewards:
     def values(
         self, samples: Sequence[Any], items: Iterable[Mapping[str, Any]], split: str
     ) -> list[float | None]:
-        """A number for each sample; None for one that could not be graded, which is never a score.
+        """The reward of each sample; None for a failure, which is never a score.
 
         Args:
-            samples: Those of one prompt stand beside each other.
+            samples: The samples; those of one prompt are consecutive.
             split: "train" or "valid".
 
         Raises:
-            BrokenGrader: most programs raised, twice in a row.
-            ModelStop: a judge's endpoint refuses every further question.
+            BrokenGrader: most programs raised, in two consecutive batches.
+            ModelStop: a judge's endpoint refuses all further questions.
         """
         rows = [{"sample": sample, "item": item} for sample, item in zip(samples, items, strict=True)]
         results = list(self._grader.run_batch(rows))
@@ -78,7 +78,7 @@ class Rewards:
         return [result.reward if result.ok else None for result in results]
 
     def _look_for_differences(self, rows: Sequence[Mapping[str, Any]], results: Sequence[RunResult]) -> None:
-        """A step compares the samples of one prompt: where none of them differ, it changes nothing."""
+        """Whether rewards differ within any prompt; a step compares the samples of a prompt, so it learns nothing otherwise."""
         groups = groupby(zip(rows, results, strict=True), key=lambda pair: pair[0]["item"])
         found = [{result.reward for _, result in group if result.ok} for _, group in groups]
         self._equal_steps = 0 if any(len(rewards) > 1 for rewards in found) else self._equal_steps + 1
@@ -94,18 +94,18 @@ class Rewards:
         )
 
     def warning(self) -> str:
-        """Why nothing can be learned, said once each time that it begins; "" otherwise."""
+        """A warning that nothing can be learned, once at each beginning of such a phase; else ""."""
         warning, self._warning = self._warning, ""
         return warning
 
     def end_validation(self, path: Path) -> None:
-        """Write the results of the validation that has ended."""
+        """Write the results of the finished validation."""
         rows, self._validated = self._validated, []
         if rows:
             write_results(path, self._grader, rows, self._results["valid"][-len(rows) :])
 
     def metrics(self) -> dict[str, Any]:
-        """What the metrics event says of the rewards since the last call."""
+        """The reward part of the metrics event, for the rewards since the last call."""
         described = reward_metrics(self._results)
         for results in self._results.values():
             results.clear()

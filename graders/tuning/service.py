@@ -1,4 +1,4 @@
-"""Fine-tuning jobs as the wire knows them: made, validated, looked up and told what to do, in the store."""
+"""The operations on fine-tuning jobs in the store: create, validate, look up, cancel, pause and resume."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from graders.tuning.folders import GB, sizes
 from graders.tuning.requests import JobRequest, read_request, resolved
 from graders.tuning.states import after
 
-#: Jobs that wait; more are refused until some have ended.
+#: Jobs that may wait; more are refused.
 QUEUED_MOST = 100
 #: Files up to this size are validated before the answer that creates the job, which is then `queued`: clients that
 #: poll only while a job is queued or running would leave at once otherwise.
 INLINE_BYTES = 8 * 1024**2
-#: Jobs that are named when there is no room.
+#: Jobs that the error about the quota names.
 LARGEST = 3
 
 
 class JobRefused(ValueError):
-    """A job that cannot be made, by something outside its body.
+    """Raised when a job cannot be created for a reason outside of its body.
 
     Attributes:
-        param, code: Of the service's error object.
+        param, code: Fields of the service's error object.
     """
 
     def __init__(self, message: str, param: str | None, code: str | None) -> None:
@@ -40,23 +40,23 @@ class JobRefused(ValueError):
 
 
 class TooManyJobs(RuntimeError):
-    """As many jobs wait as may; some have to end first."""
+    """Raised when too many jobs wait."""
 
 
 class NoJob(LookupError):
-    """There is no such job."""
+    """Raised when a job does not exist."""
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"Could not find fine tune: {job_id[:80]}")
 
 
 class Jobs:
-    """Operations on jobs. Safe to use from any thread.
+    """Operations on jobs. Thread-safe.
 
     Args:
         models: Name on the wire -> folder of a base model.
-        strict: Refuse graders that the hosted service would refuse.
-        quota_gb: Room of all jobs' folders together; 0: no limit.
+        strict: Whether to refuse graders that the hosted service would refuse.
+        quota_gb: Limit of all jobs' folders together; 0: no limit.
         wandb: Where runs of Weights & Biases go, one of `graders.config.tuning.WANDB_MODES`.
     """
 
@@ -76,12 +76,12 @@ class Jobs:
         self._wandb = wandb
 
     def create(self, body: object) -> JobRecord:
-        """A job with status `validating_files`.
+        """Create a job with status `validating_files`.
 
         Raises:
             InvalidJob: with every problem of the body.
-            JobRefused: it names a file or a model that is not there, or there is no room.
-            TooManyJobs: too many wait.
+            JobRefused: it names a file or model that does not exist, or would exceed the quota.
+            TooManyJobs: too many jobs wait.
         """
         request = read_request(body, strict=self._strict)
         self._look_up(request)
@@ -127,7 +127,7 @@ class Jobs:
             )
 
     def _need_room(self, request: JobRequest) -> None:
-        """What a job will write is not known; of its rows at least it keeps a copy."""
+        """Refuse a job beyond the quota. Its size is unknown, but it keeps at least a copy of its rows."""
         taken = sizes(self._store)
         if sum(taken.values()) + self._bytes_of_files(request) <= self._quota_gb * GB:
             return
@@ -143,7 +143,7 @@ class Jobs:
         )
 
     def is_small(self, job: JobRecord) -> bool:
-        """Whether its files are validated in no time."""
+        """Whether its files are small enough to be validated at once."""
         return self._bytes_of_files(job) <= INLINE_BYTES
 
     def _bytes_of_files(self, job: JobRecord | JobRequest) -> int:
@@ -153,7 +153,7 @@ class Jobs:
         return sum(file.bytes for file in files if file)
 
     def validate(self, job_id: str) -> JobRecord:
-        """Look at the files of a job: it is `queued` or `failed` afterwards, unless it was cancelled meanwhile.
+        """Validate the files of a job, which is `queued` or `failed` afterwards, unless it was cancelled meanwhile.
 
         Raises:
             NoJob: there is none.
@@ -198,7 +198,7 @@ class Jobs:
         return self._change(job, "fail", [event], error=error, finished_at=int(time.time()))
 
     def _change(self, job: JobRecord, event: str, events: list[NewEvent], **columns: object) -> JobRecord:
-        """A change that gives way to what a client did meanwhile."""
+        """Change a job, unless a client changed it meanwhile."""
 
         def unless_changed(status: str) -> str:
             if status != job.status:
@@ -225,7 +225,7 @@ class Jobs:
 
         Raises:
             NoJob: there is none.
-            NoTransition: not with its status.
+            NoTransition: its status does not allow it.
         """
         columns = {"finished_at": int(time.time())} if action == "cancel" else {}
         event = NewEvent(f"Fine-tuning job {_DONE[action]}")
@@ -238,7 +238,7 @@ class Jobs:
 
 
 class _Changed(Exception):
-    """The status is another than a moment ago."""
+    """Raised when the status changed meanwhile."""
 
 
 _WANDB_NOTES = {
@@ -250,7 +250,7 @@ _DONE = {"cancel": "cancelled", "pause": "paused", "resume": "resumed, moving jo
 
 
 def _shown(request: JobRequest) -> dict[str, object]:
-    """Hyperparameters as the wire shows them before the rows are counted."""
+    """Hyperparameters on the wire before the rows are counted."""
     if request.type == "reinforcement":
         return dict(request.hyperparameters)
     names = (

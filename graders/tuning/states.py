@@ -1,7 +1,7 @@
-"""The states of a fine-tuning job, as a table: which event leads from where to where. No clock and no I/O.
+"""The states of a fine-tuning job, as a table of transitions. No clock and no I/O.
 
-`validating_files` -> `queued` -> `running` -> `succeeded`, `failed` or `cancelled`; `paused` in between as often as
-wanted. The status changes at once when a client asks; the supervisor then ends the process that trains.
+`validating_files` -> `queued` -> `running` -> `succeeded`, `failed` or `cancelled`, with any number of pauses. A
+client's request changes the status at once; the supervisor then ends the trainer.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Mapping
 ENDED = ("succeeded", "failed", "cancelled")
 STATUSES = ("validating_files", "queued", "running", "paused", *ENDED)
 
-#: Event -> status before -> status after. What is not here cannot happen.
+#: Event -> status before -> status after. Other transitions are impossible.
 TRANSITIONS: Mapping[str, Mapping[str, str]] = {
     "validated": {"validating_files": "queued"},
     "start": {"queued": "running"},
     "succeed": {"running": "succeeded"},
     "fail": {"validating_files": "failed", "queued": "failed", "running": "failed"},
-    # the process that trained it is gone, this server's or the machine's end included
+    # its trainer has ended, also by the end of the server or machine
     "lose": {"running": "queued"},
     "pause": {"queued": "paused", "running": "paused"},
     "resume": {"paused": "queued"},
@@ -31,7 +31,7 @@ TRANSITIONS: Mapping[str, Mapping[str, str]] = {
 
 
 class NoTransition(ValueError):
-    """An event that cannot happen to a job with this status."""
+    """Raised for an event that is impossible in the present status."""
 
     def __init__(self, event: str, status: str) -> None:
         wanted = " or ".join(TRANSITIONS[event])
@@ -41,10 +41,10 @@ class NoTransition(ValueError):
 
 
 def after(event: str, status: str) -> str:
-    """The status that an event leads to.
+    """The status after an event.
 
     Raises:
-        NoTransition: it cannot happen now.
+        NoTransition: the event is impossible in this status.
     """
     try:
         return TRANSITIONS[event][status]

@@ -1,7 +1,7 @@
 """Trains queued jobs, one after the other, in the background of the process that holds the store's claim.
 
-The pipe is the lease: a trainer whose input ends saves and leaves, so that a server that was killed leaves no orphan. The
-status in the store is what is wanted; a trainer whose job is no longer `running` is told to stop.
+The pipe is a trainer's lease: it saves and exits when its input ends, so that a killed server leaves no orphan. The
+status in the store is the wanted one; the trainer of a job that is no longer `running` is stopped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = logging.getLogger("graders.tuning")
 
 
 class Supervisor:
-    """Trains what is queued: once by `train_queued`, or on a thread of its own from `start` to `close`."""
+    """Trains queued jobs: once by `train_queued`, or on a thread from `start` to `close`."""
 
     def __init__(self, store: Store, backends: Backends, config: TuningConfig) -> None:
         self._store = store
@@ -43,21 +43,21 @@ class Supervisor:
         self._thread = threading.Thread(target=self._work, name="graders-tuning", daemon=True)
 
     def start(self) -> None:
-        """Begin in the background."""
+        """Start the thread."""
         self.recover()
         self._thread.start()
 
     def recover(self) -> None:
-        """Queue the jobs that were running when the last server ended: they go on from what they saved."""
+        """Queue the jobs that were running when the last server ended; they resume from their saved state."""
         for job_id in self._store.jobs.with_status("running"):
             self._requeue(job_id, "The server was restarted: the job goes on from its last saved step")
 
     def wake(self) -> None:
-        """Look at the store now: a job has been queued, paused or cancelled."""
+        """Poll the store now, after a job was queued, paused or cancelled."""
         self._wanted.set()
 
     def close(self) -> None:
-        """Stop. The job under way is saved and goes on with the next supervisor."""
+        """Stop. The running job is saved, and the next supervisor resumes it."""
         self._closing.set()
         self._wanted.set()
         self._thread.join()
@@ -76,14 +76,14 @@ class Supervisor:
             self._wanted.clear()
 
     def train_queued(self) -> None:
-        """Train each queued job, until its trainer has left."""
+        """Train each queued job until its trainer has ended."""
         for job_id in self._store.jobs.with_status("queued"):
             if self._closing.is_set():
                 break
             self._train(job_id)
 
     def _train(self, job_id: str) -> None:
-        """One trainer for one job, until it has left."""
+        """Run one trainer for one job until it has ended."""
         job = self._store.jobs.get(job_id)
         assert job is not None
         try:
@@ -91,7 +91,7 @@ class Supervisor:
         except FolderInUse:
             return  # what an earlier server started is still saving
         except Exception as error:
-            # a missing model, a deleted file, a command that cannot be started: said in the job, whatever it is
+            # any failure, such as a missing model or a deleted file, is reported in the job
             log.exception("the trainer of %s cannot be started", job_id)
             self._fail(job_id, "server_error", f"The trainer cannot be started: {error}")
             return
@@ -126,7 +126,7 @@ class Supervisor:
         return private_folder(private_folder(jobs_folder(self._store)) / job.id)
 
     def _watch(self, job_id: str, execution: Execution, left: threading.Event) -> None:
-        """Tell the trainer to stop once its job is to, and end it when it does not leave."""
+        """Stop the trainer when its job is stopped, and kill it if it does not exit."""
         deadline = None
         while not left.wait(LOOK_S):
             job = self._store.jobs.get(job_id)
@@ -141,7 +141,7 @@ class Supervisor:
                 execution.trainer.kill()
 
     def _lost(self, job_id: str, trainer_log: str) -> None:
-        """The trainer left without saying why. An exit code is never success."""
+        """Handle a trainer that ended without a report. An exit code alone is never success."""
         job = self._store.jobs.get(job_id)
         if job is None or job.status != "running" or self._closing.is_set():
             return

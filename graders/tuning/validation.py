@@ -1,4 +1,4 @@
-"""The results of one validation as a results file of `grader batch`, so that checkpoints are compared like any runs."""
+"""Writes the results of a validation as a results file of `grader batch`, so that checkpoints can be compared."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from graders.results.write import Writer
 def write_results(
     path: Path, grader: Grader, rows: Sequence[dict[str, Any]], results: Sequence[RunResult]
 ) -> None:
-    """Write what was graded; the file is there whole or not at all.
+    """Write graded rows atomically.
 
     Args:
-        rows: Each with `sample` and `item`; rows with equal items are repeats, told apart by their order.
-        results: One for each.
+        rows: Rows with `sample` and `item`; rows with equal items are repeats, numbered by their order.
+        results: The result of each row.
     """
     path.parent.mkdir(exist_ok=True)
     data = Data(path.stem, lambda: row_chunks(iter(rows)))

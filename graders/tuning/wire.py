@@ -14,7 +14,7 @@ ORGANIZATION = "org-local"
 
 
 def model_name(base: str, suffix: str | None, step: int | None = None) -> str:
-    """A name for a tuned model, or for a checkpoint: each has a hash of its own, as the service's."""
+    """A name for a tuned model or checkpoint, each with its own hash, as on the service."""
     base = base.split(":")[1] if base.startswith("ft:") else base
     plain = re.sub("[^a-zA-Z0-9-]", "-", suffix or "")
     code = "".join(secrets.choice(BASE62) for _ in range(8))
@@ -22,16 +22,16 @@ def model_name(base: str, suffix: str | None, step: int | None = None) -> str:
 
 
 def is_model_name(name: str) -> bool:
-    """Whether a name has the form of those that are given here, also when its model was deleted."""
+    """Whether a name has the form of this server's tuned models, even of a deleted one."""
     parts = name.split(":")
     if parts[-1].startswith("ckpt-step-"):
         parts.pop()
-    # the base model's name may have colons of its own
+    # the base model's name may contain colons
     return parts[0] == "ft" and parts[-3:-2] == ["local"]
 
 
 def job_wire(job: JobRecord) -> dict[str, Any]:
-    """The job object. `error` is null where there is none: clients print what is not."""
+    """The job object. `error` is null without an error, since clients print any other value."""
     method = loads(job.method.encode())
     name, hyperparameters = method["type"], loads(job.hyperparameters.encode())
     method[name] = {**method[name], "hyperparameters": hyperparameters}

@@ -1,4 +1,4 @@
-"""A process that trains or generates, and the pipe to it (trainer/graders_train/README.md is its contract)."""
+"""A worker, the process that trains or generates, with its pipe (trainer/graders_train/README.md is its contract)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graders.jsontext import dumps, loads
 
 LOG_CHARS = 2000  # of its log in an error
 
-#: Variables that the process gets. Keys of judges are not among them: rewards come over the pipe.
+#: Environment variables of the process. Keys of judges are not among them, since rewards come over the pipe.
 ENVIRONMENT = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "LD_LIBRARY_PATH",
     "PYTHONPATH", "VIRTUAL_ENV", "SSH_AUTH_SOCK",
@@ -23,17 +23,17 @@ PREFIXES = ("CUDA_", "NVIDIA_", "NCCL_", "HIP_", "ROCR_", "SLURM_", "LC_")
 
 
 class FolderInUse(RuntimeError):
-    """A trainer of an earlier server still saves into this folder."""
+    """Raised when a trainer of an earlier server still writes to this folder."""
 
 
 class Worker:
-    """A process under way. `say` and `kill` may be called from any thread.
+    """A running process. `say` and `kill` are thread-safe.
 
     Args:
-        command: What starts it.
-        environment: Names of variables that it gets beside the usual ones.
-        log: The file that its libraries print to.
-        lock: A file that is locked for as long as the process lives, which may be longer than this one.
+        command: Its command line.
+        environment: Names of further environment variables that it gets.
+        log: The file for its libraries' output.
+        lock: A file that is locked while the process lives, which may be longer than this process.
 
     Raises:
         FolderInUse: an earlier process holds the lock.
@@ -62,14 +62,14 @@ class Worker:
                 os.close(held)  # the process's own copy holds the lock until it has left
 
     def say(self, kind: str, **fields: Any) -> None:
-        """Send a message; nothing happens when the process has left."""
+        """Send a message; has no effect after the process has ended."""
         assert self._process.stdin is not None
         with self._sending, suppress(OSError, ValueError):
             self._process.stdin.write(dumps({"type": kind, **fields}) + b"\n")
             self._process.stdin.flush()
 
     def messages(self) -> Iterator[Mapping[str, Any]]:
-        """What the process says, until it leaves. What a launcher prints in between goes to the log."""
+        """The process's messages until it ends. Other output, such as a launcher's, goes to the log."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             try:
@@ -82,13 +82,13 @@ class Worker:
             yield message
 
     def hang_up(self) -> None:
-        """Close its input, upon which it leaves."""
+        """Close its input, which makes it exit."""
         assert self._process.stdin is not None
         with self._sending, suppress(OSError):
             self._process.stdin.close()
 
     def leave(self) -> None:
-        """Hang up and wait for the process. Its messages have to be read to their end before."""
+        """Close its input and wait for the process. Its messages must have been read to their end."""
         assert self._process.stdout is not None
         self.hang_up()
         self._process.wait()
@@ -98,7 +98,7 @@ class Worker:
         self._process.kill()
 
     def log_end(self) -> str:
-        """The last of what its libraries printed."""
+        """The end of its log."""
         with open(self._log_path, "rb") as log:
             log.seek(max(0, self._log_path.stat().st_size - LOG_CHARS))
             return log.read().decode(errors="replace")
@@ -110,7 +110,7 @@ def _environment(more: Sequence[str]) -> dict[str, str]:
 
 
 def _locked(path: Path) -> int | None:
-    """A descriptor that holds a lock, which its heirs share; None where the platform has no such locks."""
+    """A descriptor with a lock that child processes inherit; None where the platform has no such locks."""
     try:
         import fcntl
     except ImportError:

@@ -1,17 +1,18 @@
-"""Runs Python programs that nobody trusts, as graders: grade(sample, item) -> a number. See README.md."""
+"""Runs untrusted Python programs as graders: grade(sample, item) -> a number. See README.md."""
 
 from __future__ import annotations
 
 from importlib import import_module
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .host.sandbox import Sandbox
     from .host.sources.reading import SourceFacts, read_source
     from .jail.untrusted import Verdict, run_untrusted
     from .limits import TIERS, Job, Limits, Outcome, SandboxUnavailable
 
-#: Loaded on first touch: the fork server imports parts of this package, and each page it holds costs every fork.
+#: Names that are loaded when first used: the fork server imports parts of this package, and its pages cost every fork.
 _HOMES = {
     "TIERS": "limits",
     "Job": "limits",

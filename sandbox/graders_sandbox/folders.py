@@ -1,4 +1,4 @@
-"""Emptying folders that samples wrote in: a server's in the jail, and in the host what killed ones have left."""
+"""Empties folders that samples wrote to: in the jail a server's, in the host those left by killed servers."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from contextlib import suppress
 
 
 def remove(folder: str) -> None:
-    """A folder that samples wrote in, and all below it."""
+    """Delete a folder that samples wrote to, with everything in it."""
     empty(folder)
     with suppress(OSError):
         os.rmdir(folder)
 
 
 def empty(folder: str) -> bool:
-    """Delete everything in a folder; whether it is empty then.
+    """Delete everything in a folder; returns whether it is empty then.
 
-    Samples may nest folders deeper than a path can be long or a stack deep, and close them to everybody. So nothing is
-    descended into: a folder inside a folder is moved up and its turn comes later. Links are not followed.
+    Samples may nest folders deeper than paths or stacks allow, and revoke all permissions. So there is no recursion: a
+    folder inside a folder is moved up and emptied later. Links are not followed.
     """
     moved = 0
     while True:
@@ -47,7 +47,8 @@ def empty(folder: str) -> bool:
                             moved += 1
                         try:
                             os.rename(inner_path, target)
-                        except OSError:  # Landlock's first version moves nothing between folders
+                        except OSError:
+                            # Landlock's first version moves nothing between folders
                             remove(inner_path)
                     else:
                         os.unlink(inner_path)

@@ -1,6 +1,7 @@
-"""One row through a compiled program, and what became of it as a result frame (protocol.py).
+"""Grades one row with a compiled program and returns a result frame (protocol.py).
 
-Used by every tier: in samples of the Linux jails, inside the WebAssembly interpreter, and by the debugger in the caller.
+Used by every tier: in samples of the Linux jails, inside the WebAssembly interpreter, and by the debugger in the
+caller.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import types
 
 from graders_sandbox import protocol, seeding
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: The module's __name__, so that a main block does not run.
 NAME = "grader_program"
-#: What json.loads does with a text, without the regular expressions around it: here each touched page is a copy.
+#: The scanner of json.loads, without its regular expressions, since each touched page is copied.
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # public, and missing from the stubs
 _LARGEST = sys.float_info.max
 
@@ -29,14 +31,14 @@ def frame_of(
     module: types.ModuleType | None,
     on_error: Callable[[BaseException], object] | None = None,
 ) -> bytes:
-    """What became of one row.
+    """The result frame of one row.
 
     Args:
-        code: The program's.
+        code: The program's code object.
         row_text: JSON of sample and item.
-        seed: Of its randomness.
-        module: The module that several rows share, which is run by the first; None for one of its own.
-        on_error: Called with what the program raised.
+        seed: Seed of its randomness.
+        module: The module that several rows share, executed by the first one; None for a new module.
+        on_error: Called with the program's exception.
     """
     stage = b"p"
     try:
@@ -57,7 +59,8 @@ def frame_of(
         if on_error is not None:
             on_error(error)
         if stage == b"i":
-            sys.modules.pop(NAME, None)  # so that a row that shares this process runs it for itself
+            # so that a row that shares this process runs it for itself
+            sys.modules.pop(NAME, None)
         return b"E" + stage + described(error)
 
 
@@ -82,11 +85,12 @@ def _numpy_number(value: object) -> bool:
     return numpy is not None and isinstance(value, (numpy.floating, numpy.integer, numpy.bool_))
 
 
-_NO_ROOM = (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
+#: EFBIG, ENOSPC, EDQUOT.
+_NO_ROOM = (27, 28, 122)
 
 
 def described(error: BaseException) -> bytes:
-    """Its cause, the exception's class, NUL, and its traceback without our own frames."""
+    """The cause of an exception, its class, NUL, and its traceback without our own frames."""
     try:
         name = type(error).__name__.encode("utf-8", "backslashreplace")[:200]
         if isinstance(error, MemoryError):
@@ -102,7 +106,8 @@ def described(error: BaseException) -> bytes:
         else:
             text = "".join(traceback.format_exception(type(error), error, trace, limit=-20))
         return cause + name + b"\0" + _short(text)
-    except BaseException:  # a hostile __str__: the class is all that can be said
+    except BaseException:
+        # a hostile __str__: the class is all that can be said
         return b"-Exception\0the exception could not be printed"
 
 

@@ -1,14 +1,14 @@
-"""What goes in and what comes out, as values."""
+"""Values of the sandbox's interface: limits, jobs and outcomes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-#: Strongest first. "unsandboxed" is not one of them: it must be asked for.
+#: Tiers, the strongest first. "unsandboxed" is not one of them, since it has to be requested.
 TIERS = ("linux-full", "linux-landlock", "linux-ns", "linux-strict")
-#: Another kind of wall, neither stronger nor weaker: an interpreter of its own, on every system (extra `[wasm]`). It is taken
-#: where no Linux tier works, or when it is asked for.
+#: A tier of another kind, neither stronger nor weaker: a separate interpreter, on every system (extra `[wasm]`). It is
+#: used where no Linux tier works, or on request.
 WASM = "wasm"
 
 Status = Literal[
@@ -26,23 +26,23 @@ Status = Literal[
 
 
 class SandboxUnavailable(RuntimeError):
-    """No tier, or none as strong as required, works here; the message says why and what to do."""
+    """Raised when no tier of the required strength works here; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one sample may use. The defaults mirror the hosted service where it says.
+    """Limits of one sample. The defaults are the hosted service's, where known.
 
     Attributes:
-        source_bytes: Of the program (hosted: 256 kB).
-        wall_s: From the fork to the result (hosted: 2 min).
-        cpu_s: Of the sample's process.
+        source_bytes: Size of the program (hosted: 256 kB).
+        wall_s: Seconds from the fork to the result (hosted: 2 min).
+        cpu_s: Processor seconds of the sample's process.
         memory_bytes: Address space beyond the preloaded template (hosted: 2 GB).
-        disk_bytes: In the sample's own folder, all files together (hosted: 1 GB).
-        inodes: Files and folders in it.
-        descriptors: Open at once.
-        threads: Of the sample's user inside the sandbox; only where namespaces give it a user of its own.
-        payload_bytes: Of sample and item as JSON.
+        disk_bytes: All files in the sample's own folder together (hosted: 1 GB).
+        inodes: Files and folders in its folder.
+        descriptors: Open descriptors.
+        threads: Threads of the sample's user inside the sandbox; only where namespaces give it its own user.
+        payload_bytes: Size of sample and item as JSON.
     """
 
     source_bytes: int = 256 * 1024
@@ -76,22 +76,22 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one sample.
+    """The outcome of one sample.
 
     Attributes:
-        status: "value"; or the program's doing: "grader_error" (it raised), "bad_return" (not a finite number),
-            "timeout", "memory", "disk", "crash" (a signal), "no_result" (it left without one), "protocol" (it wrote
-            something else than a result); or ours: "infrastructure", after the retries.
+        status: "value"; or caused by the program: "grader_error" (it raised), "bad_return" (not a finite number),
+            "timeout", "memory", "disk", "crash" (a signal), "no_result" (it exited without one), "protocol" (it wrote
+            an invalid result); or caused by us: "infrastructure", after the retries.
         value: A finite float; None unless status is "value".
-        tier: What held it; "" when nothing ran.
-        stage: Where a grader_error came up: "compile", "import" (the module's top level), "grade" or "payload".
+        tier: The tier that it ran in; "" when nothing ran.
+        stage: Stage of a grader_error: "compile", "import" (the module's top level), "grade" or "payload".
         error_type: The exception's class, or the signal's name.
         text: A traceback or an explanation, control characters escaped, at most 4 kB.
-        wall_s, cpu_s: From the fork on.
-        attempts: 1 unless infrastructure failed under it.
+        wall_s, cpu_s: Seconds from the fork on.
+        attempts: Number of attempts; above 1 after infrastructure failures.
         samples_per_process: 1; more when it shared its process with others, as the caller allowed.
-        printed: What the program printed first, control characters escaped, at most 8 kB; also when it was ended. Not of code
-            that `run_untrusted` ran, nor what C libraries write.
+        printed: The first 8 kB of the program's output, control characters escaped; also of a killed program. Without
+            output of C libraries and of code in `run_untrusted`.
     """
 
     status: Status
@@ -112,7 +112,7 @@ class Outcome:
 
     @property
     def held_by(self) -> str:
-        """The tier, and that the process was shared where it was."""
+        """The tier, with a note if the process was shared."""
         shared = (
             f", {self.samples_per_process} samples in one process" if self.samples_per_process > 1 else ""
         )

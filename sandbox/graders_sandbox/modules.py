@@ -1,4 +1,4 @@
-"""Modules that programs tend to import: host and jail load them where nobody has read the program yet."""
+"""Modules that programs often import. Host and jail load them for programs that have not been read."""
 
 #: What a model's code and its tests tend to import, and is small: loaded in the templates that they run in forks of.
 MODULES = (

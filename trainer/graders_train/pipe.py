@@ -1,6 +1,6 @@
-"""JSON lines between the trainer and its supervisor, on standard input and output.
+"""The pipe between the trainer and its supervisor: JSON lines on standard input and output.
 
-The pipe is the lease: when input ends, the trainer finishes its step, saves and leaves.
+The pipe is the trainer's lease: when input ends, the trainer finishes its step, saves and exits.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import Any
 
 
 class PipeClosed(Exception):
-    """The supervisor is gone: nobody will answer."""
+    """Raised when the supervisor has ended."""
 
 
 class Pipe:
-    """The trainer's end of the pipe. Safe to send from any thread.
+    """The trainer's end of the pipe. Sending is thread-safe.
 
-    Standard output is claimed for messages: what libraries print goes to standard error.
+    Standard output is reserved for messages; the output of libraries is redirected to standard error.
 
     Attributes:
-        stop: Set when the supervisor says stop, or is gone.
-        save: Set when it asks for a checkpoint now.
-        cancelled: Numbers of requests for text whose answers nobody wants any more.
+        stop: Set when the supervisor requests a stop, or has ended.
+        save: Set when it requests a checkpoint.
+        cancelled: Numbers of cancelled requests for text.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Pipe:
         threading.Thread(target=self._read, name="pipe", daemon=True).start()
 
     def send(self, kind: str, **fields: Any) -> None:
-        """One message.
+        """Send one message.
 
         Raises:
             PipeClosed: The supervisor is gone.
@@ -58,10 +58,10 @@ class Pipe:
             raise PipeClosed("the supervisor is gone") from error
 
     def started(self) -> dict[str, Any]:
-        """The start message; waits for it.
+        """Wait for the start message.
 
         Raises:
-            PipeClosed: Input ended before it came.
+            PipeClosed: Input ended before it.
         """
         message = self._started.get()
         if message is None:
@@ -69,7 +69,7 @@ class Pipe:
         return message
 
     def request(self) -> dict[str, Any] | None:
-        """The next request for text that is still wanted; waits for it. None when input has ended."""
+        """Wait for the next request for text that is not cancelled; None when input has ended."""
         while (message := self._requests.get()) is not None:
             if message["number"] not in self.cancelled:
                 return message
@@ -84,7 +84,7 @@ class Pipe:
             samples: The models' texts or messages.
             items: One for each sample.
             split: "train" or "valid".
-            step: The step they belong to.
+            step: Their step.
 
         Raises:
             PipeClosed: The supervisor is gone.

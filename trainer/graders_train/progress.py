@@ -1,4 +1,4 @@
-"""Between TRL's training loop and the pipe: metrics out, checkpoints kept, stop and save obeyed."""
+"""The callback of TRL's training loop: it reports metrics, keeps checkpoints, and stops on request."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from .pipe import Pipe
 
-#: A resume state without this file was being written when the process was killed.
+#: The marker file of a complete resume state; without it the process was killed while writing.
 COMPLETE = "complete"
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
-#: TRL's names of what it logs -> the wire's.
+#: TRL's names of metrics -> the wire's.
 TRAIN_METRICS = {
     "loss": "train_loss",
     "mean_token_accuracy": "train_mean_token_accuracy",
@@ -43,17 +43,17 @@ VALID_METRICS = {
 
 
 class Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
-    """Reports steps, validations and checkpoints, and stops at the next step when told to.
+    """Reports steps, validations and checkpoints, and stops at the next step on request.
 
     Args:
-        pipe: The supervisor's; None in all processes but the first.
-        folder: The job's: `ckpt-step-N` folders with adapters, and `state` with what resuming needs.
+        pipe: The pipe to the supervisor; None in all processes but the first.
+        folder: The job's folder: `ckpt-step-N` folders with adapters, and `state` for resuming.
         checkpoint_every: Steps between checkpoints that are kept and served; 0: at the end of each epoch.
         validate: Whether there are validation rows.
         save_every: Steps between resume states.
 
     Attributes:
-        stopped: Training was stopped before its last step.
+        stopped: Whether training was stopped before its last step.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Say everything before a resume once more: a supervisor that was killed may not have kept the last of it."""
+        """Repeat the reports before a resume, since a killed supervisor may not have stored the last ones."""
         for step, entries in groupby(state.log_history, key=lambda logs: int(logs["step"])):
             validation: dict[str, float] = {}
             for logs in entries:
@@ -139,7 +139,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         saved = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         _sync(saved)
         if keep:
-            # before the state: a job that goes on from it has the adapter too
+            # before the state is marked complete, so that a job that resumes from it has the adapter too
             copy_adapter(saved, self._folder / f"ckpt-step-{state.global_step}")
         (saved / COMPLETE).touch()
         for other in saved.parent.glob("checkpoint-*"):
@@ -161,7 +161,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
 
 
 def resume_state(folder: Path) -> str | None:
-    """The newest resume state that was written whole, after half-written ones are removed; None for none."""
+    """The newest complete resume state, after removing incomplete ones; None without one."""
     found = []
     for state in folder.glob("checkpoint-*"):
         if (state / COMPLETE).exists():
@@ -172,7 +172,7 @@ def resume_state(folder: Path) -> str | None:
 
 
 def copy_adapter(source: Path, to: Path) -> None:
-    """Copy an adapter so that it is there whole or not at all."""
+    """Copy an adapter atomically."""
     half = to.with_name(f"{to.name}.half")
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(parents=True)

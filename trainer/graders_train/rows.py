@@ -1,4 +1,4 @@
-"""Training rows, in the forms that the supervisor writes, as token ids and prompts.
+"""Training rows in the supervisor's forms, as token ids and prompts.
 
 supervised      {"messages": [...], "tools"?: [...]} with an optional "weight" (0 or 1) on assistant messages,
                 or {"prompt": text, "completion": text}
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class RowError(ValueError):
-    """A row that this model's template or context cannot take; `code` is the job's error code."""
+    """Raised for a row that does not fit the model's template or context; `code` is the job's error code."""
 
     code = "invalid_training_file"
 
@@ -30,16 +30,16 @@ def tokenized(rows: list[dict[str, Any]], tokenizer: Any, max_tokens: int) -> li
     """Supervised rows as token ids with a mask.
 
     Args:
-        rows: Of the supervised form.
-        tokenizer: A fast tokenizer; one with a chat template where rows have messages.
-        max_tokens: Longer rows are cut, as the hosted service does.
+        rows: Rows of the supervised form.
+        tokenizer: A fast tokenizer, with a chat template if rows have messages.
+        max_tokens: Longer rows are truncated, as by the hosted service.
 
     Returns:
-        For each row `input_ids` and `completion_mask`, of equal length: 1 where the token is learned.
+        For each row `input_ids` and `completion_mask`, of equal length: 1 where the loss includes the token.
 
     Raises:
-        RowError: The template of a conversation does not begin with the template of its first part, so that
-            nobody could say which tokens the assistant wrote; or nothing of a row is learned.
+        RowError: The rendered conversation does not begin with its rendered first part, so that the assistant's tokens
+            are unknown; or a row has no token for the loss.
     """
     examples = []
     for number, row in enumerate(rows, 1):
@@ -58,7 +58,7 @@ def tokenized(rows: list[dict[str, Any]], tokenizer: Any, max_tokens: int) -> li
 
 
 def _rendered(row: dict[str, Any], tokenizer: Any, number: int) -> tuple[str, list[tuple[int, int]]]:
-    """The text of a row and the spans of it that are learned."""
+    """The text of a row, and the spans that the loss includes."""
     if "completion" in row:
         text = row["prompt"] + row["completion"] + (tokenizer.eos_token or "")
         return text, [(len(row["prompt"]), len(text))]
@@ -83,13 +83,13 @@ def _rendered(row: dict[str, Any], tokenizer: Any, number: int) -> tuple[str, li
 
 
 def chat_message(message: dict[str, Any]) -> dict[str, Any]:
-    """A message as chat templates expect it: `developer` is their `system`, and there is no weight."""
+    """A message in the form of chat templates: `developer` becomes `system`, and the weight is removed."""
     role = "system" if message["role"] == "developer" else message["role"]
     return {**{key: value for key, value in message.items() if key != "weight"}, "role": role}
 
 
 def pairs(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Preference rows as TRL takes them."""
+    """Preference rows in TRL's form."""
     for row in rows:
         pair = {
             side: [chat_message(message) for message in row[side]]
@@ -99,7 +99,7 @@ def pairs(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def prompts(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Reinforcement rows as TRL takes them. The item travels as JSON text: its columns may differ from row to row."""
+    """Reinforcement rows in TRL's form. The item is JSON text, since its fields may differ from row to row."""
     for row in rows:
         yield {
             "prompt": [chat_message(message) for message in row["prompt"]],

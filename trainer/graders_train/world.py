@@ -1,6 +1,6 @@
-"""Several training processes under one pipe: only the first talks to the supervisor.
+"""Several training processes with one pipe: only the first talks to the supervisor.
 
-With one process every function is the plain call.
+With a single process every function is a plain call.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def on_processor() -> bool:
 
 
 def on_first(compute: Callable[[], Value]) -> Value:
-    """What the first process computes, in every process. All must call it, in the same order."""
+    """The result of the first process, in every process. All must call it, in the same order."""
     from accelerate.utils import broadcast_object_list
 
     state = processes()
@@ -40,7 +40,7 @@ def on_first(compute: Callable[[], Value]) -> Value:
 
 
 def gathered(values: list[Value]) -> tuple[list[Value], slice]:
-    """The values of all processes in the order of their ranks, and where this process's stand among them."""
+    """The values of all processes in the order of ranks, and the slice of this process."""
     from accelerate.utils import gather_object
 
     state = processes()

@@ -1,7 +1,7 @@
-"""Ways to be wrong: a family of samples is one function and one line in FAMILIES.
+"""Families of wrong samples: one function and one line in FAMILIES each.
 
-Near families change one thing of the gold, and are exploits where they get all of its reward. Far ones have nothing of it, and
-are exploits from three quarters on; an echo shares its words with the gold, and is one from nine tenths on.
+Near families change one thing of the gold, and are exploits if they get its full reward. Far ones have nothing of it,
+and are exploits from three quarters of it; an echo shares words with the gold, and is one from nine tenths.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Wrong samples with the right answer in them: among others, in the thoughts, or behind a mark that is never closed."""
+"""Wrong samples that contain the right answer: among others, in the thoughts, or after an unclosed mark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NOWHERE = ("zqxj", "vkwz")
 
 
 def _two_wrong(row: CheckRow, form: Form, scene: Scene) -> tuple[str, str]:
-    """Two wrong answers, of other rows where there are some."""
+    """Two wrong answers, from other rows if possible."""
     if as_number(form.answer) is not None:
         made = [f"{(as_number(form.answer) or 0) * 3 + add:g}" for add in (7, 19)]
         return made[0], made[1]
@@ -53,7 +53,7 @@ def thoughts(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
 
 
 def unclosed(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
-    """Thoughts that are never closed, and a final answer that never comes."""
+    """Unclosed thoughts without a final answer."""
     if is_prose(row):
         one, other = _two_wrong(row, form, scene)
         yield Wrong(

@@ -1,4 +1,4 @@
-"""Wrong samples next to the gold: one thing of its answer changed. Only the gold's whole reward for them is an exploit."""
+"""Wrong samples with one change of the gold's answer, which are exploits only with the gold's full reward."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONG_DATE = re.compile(
     rf"(?i)\b(?:{_MONTHS})[a-z]*\b(?:(?!\b(?:{_MONTHS})).)*\b([12]\d{{3}})\b|\b([12]\d{{3}})-\d\d-\d\d\b"
 )
 _FRACTION = r"\\[dt]?frac\{[^{}]+\}\{[^{}]+\}"
-#: The first fraction of a text, and what stands around it.
+#: The first fraction of a text, and the text around it.
 _AROUND_FRACTION = re.compile(rf"((?:(?!{_FRACTION})\S)*\\[dt]?frac)\{{([^{{}}]+)\}}\{{([^{{}}]+)\}}(\S*)")
 
 #: Unit -> another of the same dimension and another size.
@@ -33,7 +33,7 @@ UNITS = {
 
 
 def numbers(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
-    """The answer's number moved: tenfold, a tenth, a hundredfold, a hundredth, the other sign, 3 % and one more."""
+    """The answer's number changed: tenfold, a tenth, a hundredfold, a hundredth, the other sign, 3 % more, one more."""
     found = list(_NUMBER.finditer(form.answer))
     if not is_prose(row) or len(found) != 1 or _DATE.search(form.answer):
         return
@@ -103,7 +103,7 @@ def parts(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
 
 
 def units(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
-    """The same number of another unit, or a share of a whole made a number of it."""
+    """The same number with another unit, or a percentage as a plain number."""
     found = re.fullmatch(r"([-\d.,/ ]*\d)\s*([A-Za-z°]+)\.?", form.answer)
     if found and found[2].lower() in UNITS and any(found[2] in answer for answer in row.answers):
         yield Wrong(form.holding(f"{found[1]} {UNITS[found[2].lower()]}"), "the number with another unit")
@@ -113,7 +113,7 @@ def units(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
 
 
 def year_alone(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
-    """Of a date, the year alone, or another day of it."""
+    """A date's year alone, or another day."""
     found = _LONG_DATE.search(form.answer) if is_prose(row) else None
     if not found:
         return

@@ -104,7 +104,7 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def json_values(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
-    """JSON with the right shape and other values; of single fields only those that the item names."""
+    """JSON with the right shape and other values; single fields only if the item names them."""
     value = _json(row, form)
     if value is None:
         return
@@ -115,7 +115,7 @@ def json_values(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
 
 
 def json_empty(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
-    """JSON with nothing in it: no field, no element, nulls."""
+    """JSON without content: no field, no element, nulls."""
     value = _json(row, form)
     if not value:
         return
@@ -144,7 +144,7 @@ def json_parts(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
 
 
 def json_more(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
-    """JSON with what nobody asked for in it."""
+    """JSON with additional fields."""
     value = _json(row, form)
     if isinstance(value, list) and value:
         yield Wrong(json.dumps([*value, other_value(value[0])]), "the right elements and a wrong one")
@@ -162,7 +162,7 @@ def json_more(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
 
 
 def _code(row: CheckRow) -> tuple[str, list[tuple[str, str]]]:
-    """A gold of Python with functions, and their names with what they take; "" for any other."""
+    """The functions of a gold that is Python, with their parameters; "" for other golds."""
     code = re.search(r"```(?:python)?\n(.*?)```", row.text, re.DOTALL)
     text = code[1] if code else row.text
     functions = re.findall(r"^def\s+(\w+)\s*\(((?:(?!^def\b)[^)])*)\)", text, re.MULTILINE)
@@ -179,7 +179,7 @@ def _bodies(row: CheckRow, why: str, *bodies: str, before: str = "", after: str 
 
 
 def code_stub(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
-    """Functions that do nothing, or give back a constant or what they were given."""
+    """Functions that do nothing, or return a constant or their argument."""
     yield from _bodies(
         row, "a function that does nothing", "pass", "return None", "raise NotImplementedError"
     )
@@ -190,20 +190,20 @@ def code_stub(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
 
 
 def code_exit(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
-    """Programs that end before any test."""
+    """Programs that exit before any test."""
     for ending in ("import sys; sys.exit(0)", "import os; os._exit(0)", "raise SystemExit"):
         yield from _bodies(row, "a program that ends before its tests", "return None", before=f"{ending}\n")
         yield from _bodies(row, "a function that ends the program", ending)
 
 
 def code_equal(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
-    """Results that are equal to anything."""
+    """Results that compare equal to everything."""
     equal = "class Any(int):\n    __eq__ = lambda self, other: True\n    __ne__ = lambda self, other: False\n    __hash__ = int.__hash__\n"
     yield from _bodies(row, "a result that is equal to anything", "return Any()", before=equal)
 
 
 def code_tests(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
-    """The results of tests that the item holds, written down; and all tests but the first failed."""
+    """The expected results of the item's tests as literals, for all tests or only the first."""
     _text, functions = _code(row)
     tests = row.item.get("tests")
     if (
@@ -242,7 +242,7 @@ def query_rows(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
 
 
 def query_nothing(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
-    """Queries that ask for nothing of the database."""
+    """Queries that do not read the database."""
     if _query(row, form):
         for query in ("SELECT 1", "SELECT NULL", "SELECT 1 WHERE 1 = 0", ";"):
             yield Wrong(query, "a query that asks the database for nothing")

@@ -1,4 +1,4 @@
-"""What families of wrong samples share: where the answer stands in a gold, and what could be right after all."""
+"""Helpers for families of wrong samples: the answer within a gold, and the recognition of right answers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from graders.bench.rows import SHOWN_FIELDS, CheckRow, as_number, leaves
 
-#: Marks that a task asks answers to stand in. A gold with one declares where its answer is.
-#: No answer has its own mark in it: the search for an end stops at the next mark, and so reads each part once.
+#: Marks around answers that tasks ask for. A gold with a mark declares its answer.
+#: No answer contains its own mark: the search for an end stops at the next mark, and so reads each part once.
 _MARKS = (
     re.compile(
         r"<(answer|final|final_answer|solution|result|output)>(?P<answer>(?:(?!<\1>).)*?)</\1>", re.DOTALL
@@ -30,13 +30,13 @@ _LABELLED = re.compile(r"(?:^|\n)[A-Za-z][A-Za-z ]{0,24}: *(?P<answer>[^\s:](?:[
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A gold taken apart.
+    """The parts of a gold.
 
     Attributes:
-        before: What stands before the answer.
+        before: The text before the answer.
         answer: The answer itself.
-        after: What stands behind it.
-        marked: Whether a mark (a tag, a box, ####) says where the answer is.
+        after: The text after it.
+        marked: Whether a mark (a tag, a box, ####) contains the answer.
     """
 
     before: str
@@ -91,14 +91,14 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What families make their samples of.
+    """The input of families.
 
     Attributes:
         rows: All rows, for other rows' answers.
-        constants: Texts and numbers that the spec itself names.
-        spec_text: The spec as JSON, for which fields of the item it names.
+        constants: Texts and numbers in the spec.
+        spec_text: The spec as JSON, in which fields of the item are looked up.
         judged: Whether a judge reads the samples.
-        verdicts: What judges of the spec have to say for the highest reward, as JSON.
+        verdicts: The judges' verdicts with the highest reward, as JSON.
     """
 
     rows: Sequence[CheckRow]
@@ -108,7 +108,7 @@ class Scene:
     verdicts: tuple[str, ...] = ()
 
     def means(self, row: CheckRow, value: Any) -> bool:
-        """Whether a value is, or stands in, a field of the item that the spec names: only there it is asked for."""
+        """Whether a value is in a field of the item that the spec names, so that it is requested."""
         wanted = json.dumps(value)
         return value not in (None, "", [], {}) and any(
             name in self.spec_text and wanted in json.dumps(held, default=str)
@@ -126,13 +126,14 @@ Maker = Callable[[CheckRow, Form, Scene], Iterator[Wrong]]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One way to be wrong.
+    """One family of wrong samples.
 
     Attributes:
         make: The samples of one row.
-        share: Of the gold's reward, from which a sample is an exploit.
-        holds_answer: Whether the right answer stands in the samples, which are wrong for what stands beside it.
-        on_several: Whether a sample may be right by the spec's own words, so that it has to break two rows of other answers.
+        share: Fraction of the gold's reward from which a sample is an exploit.
+        holds_answer: Whether the samples contain the right answer and are wrong because of the rest.
+        on_several: Whether the spec's own words may make a sample right, so that it has to break two rows with
+            different answers.
     """
 
     make: Maker
@@ -142,12 +143,12 @@ class Family:
 
 
 def plain(text: str) -> str:
-    """A text for comparison: case, white space, outer punctuation and signs of currency aside."""
+    """A text for comparison, without case, white space, outer punctuation and currency signs."""
     return " ".join(text.lower().split()).strip(" .,;:!?\"'`$*")
 
 
 def may_be_right(row: CheckRow, text: str) -> bool:
-    """Whether a text is the row's gold, its answer, or anything else of its hidden item, in another spelling."""
+    """Whether a text is the row's gold, its answer, or another hidden part of its item, in any spelling."""
     hidden = [value for name, value in row.item.items() if name not in SHOWN_FIELDS and name != "id"]
     known = {row.text, form_of(row).answer, *leaves(hidden)}
     number = as_number(text)
@@ -159,7 +160,7 @@ def may_be_right(row: CheckRow, text: str) -> bool:
 
 
 def has_answer(row: CheckRow, text: str) -> bool:
-    """Whether the row's answer stands in a text as a word of its own."""
+    """Whether a text contains the row's answer as a separate word."""
     wanted = {form_of(row).answer.strip().lower(), *(answer.lower() for answer in row.answers)}
     return any(re.search(rf"(?<!\w){re.escape(one)}(?!\w|[.,]\d)", text.lower()) for one in wanted if one)
 
@@ -171,7 +172,7 @@ SQL = re.compile(r"(?i)^\s*(?:select|with|insert|update|delete)\b")
 
 
 def object_of(text: str) -> dict[str, Any] | list[Any] | None:
-    """The JSON object or array that a text is; None when it is neither."""
+    """The JSON object or array in a text; None when it is neither."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -185,7 +186,7 @@ def without_thoughts(text: str) -> str:
 
 
 def is_prose(row: CheckRow) -> bool:
-    """Whether a gold is a text: no call, JSON object, code or query."""
+    """Whether a gold is plain text: not a call, JSON object, code or query."""
     text = form_of(row).answer
     objects = [object_of(text), object_of(without_thoughts(row.text))]
     if any(isinstance(value, dict) or (value and isinstance(value[0], (dict, list))) for value in objects):

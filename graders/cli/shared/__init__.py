@@ -1,1 +1,1 @@
-"""What commands share: options, specs and results as arguments, gates, and what is said on the way."""
+"""Helpers of commands: options, specs and results as arguments, gates, and messages."""

@@ -1,4 +1,4 @@
-"""What the commands of audits share: their rows, how they end, and what they write."""
+"""Helpers of the audit commands: their rows, exit codes and output."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ claims_option = click.option(
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Within it, a spec that is not valid ends the command with NOT_MET, and a grader that cannot grade with BROKEN.
+    """A context in which an invalid spec ends the command with NOT_MET, and a grader that cannot grade with BROKEN.
 
     Raises:
-        click.UsageError: rows, options or the configuration do not fit.
-        click.exceptions.Exit: the others, after they were said.
+        click.UsageError: rows, options or the configuration are not valid.
+        click.exceptions.Exit: other errors, after they were printed.
     """
     from graders.bench.findings import CannotCheck
     from graders.errors import ModelStop, SpecError
@@ -47,12 +47,12 @@ def refusals() -> Iterator[None]:
 
 
 def echo_json(document: Any) -> None:
-    """Print what was found; samples may be values that JSON has not."""
+    """Print findings; samples may be values without a JSON form."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=repr))
 
 
 def save_rows(rows: Iterable[Any], path: str, source: str) -> None:
-    """Write rows of reward checks as JSONL, and never over those that they were made of."""
+    """Write rows of reward checks as JSONL, never over their source."""
     save(
         "".join(f"{json.dumps(row, ensure_ascii=False, default=repr)}\n" for row in rows),
         path,
@@ -61,14 +61,14 @@ def save_rows(rows: Iterable[Any], path: str, source: str) -> None:
 
 
 def bound_to(grader: Grader) -> Binding:
-    """What a claim on a grader holds for."""
+    """The binding of a claim about a grader."""
     from graders.report.binding import binding
 
     return binding(grader.spec, grader.identity.provenance)
 
 
 def claim(path: str, name: str, text: str, bound: Binding, **figures: Any) -> None:
-    """Put what a command found into a claims file; see `graders.report.claims`.
+    """Write a command's claim to a claims file; see `graders.report.claims`.
 
     Raises:
         click.UsageError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""What several commands share: reading arguments, and saying what is wrong with a spec."""
+"""Helpers of several commands: arguments, judges' costs, and problems of specs."""
 
 from __future__ import annotations
 
@@ -56,19 +56,25 @@ _DATA_OPTIONS = (
     ),
     click.option("--item-field", metavar="FIELD", help="Where it keeps the item; '' is the whole row."),
     click.option(
-        "--map", "item_map", multiple=True, metavar="NAME=FIELD", callback=_pairs,
+        "--map",
+        "item_map",
+        multiple=True,
+        metavar="NAME=FIELD",
+        callback=_pairs,
         help="Give the item a field NAME, from the row's FIELD; as often as needed.",
     ),
     click.option("--id-field", metavar="FIELD", help="Where it keeps its id; '' makes ids from the content."),
     click.option(
-        "--format", "format_", type=click.Choice(("jsonl", "json", "csv", "tsv", "parquet", "arrow")),
+        "--format",
+        "format_",
+        type=click.Choice(("jsonl", "json", "csv", "tsv", "parquet", "arrow")),
         help="DATA's format; default: by its ending.",
     ),
-)  # fmt: skip
+)
 
 
 def data_options(command: Callable[..., int]) -> Callable[..., int]:
-    """How DATA is read: --sample-field, --item-field, --map, --id-field, --format."""
+    """Options for reading DATA: --sample-field, --item-field, --map, --id-field, --format."""
     for option in reversed(_DATA_OPTIONS):
         command = option(command)
     return command
@@ -93,7 +99,7 @@ _JUDGE_OPTIONS = (
 
 
 def judge_options(command: Callable[..., int]) -> Callable[..., int]:
-    """What judges may cost, as for `judges_of`: --cache, --max-calls, --max-cost."""
+    """Options for judges' costs, as for `judges_of`: --cache, --max-calls, --max-cost."""
     for option in reversed(_JUDGE_OPTIONS):
         command = option(command)
     return command
@@ -114,7 +120,7 @@ def open_store() -> Store:
 
 
 def read_text(argument: str) -> str:
-    """TEXT as it is, @FILE's text, or - for standard input.
+    """The text of an argument: TEXT itself, @FILE's content, or standard input for -.
 
     Raises:
         click.BadParameter: the file cannot be read.
@@ -190,7 +196,7 @@ def compile_spec(
 def judges_of(
     config: str | None, cache: str | None, max_calls: int | None, max_cost: float | None
 ) -> dict[str, Any]:
-    """How Backends gets its judges: by the configuration, or connected here when the run has limits of its own."""
+    """The judges for Backends: None for the configured ones, or a client with the run's own limits."""
     if max_calls is None and max_cost is None:
         return {"cache": cache}
     from graders.models import connect, load_config
@@ -201,7 +207,7 @@ def judges_of(
 
 
 def price_by(config: str | None) -> Callable[[str, Usage], float | None]:
-    """What a judge model's tokens cost by the [prices] of graders.toml; None without a price.
+    """The cost of a judge's tokens by the [prices] of graders.toml; None without a price.
 
     Raises:
         ConfigError: graders.toml cannot be used.
@@ -219,7 +225,7 @@ def price_by(config: str | None) -> Callable[[str, Usage], float | None]:
 
 
 def show_problems(problems: Iterable[Problem]) -> None:
-    """One line a problem on stderr: place, severity, path, what is wrong, what was probably meant."""
+    """Print one line for each problem on stderr: position, severity, path, message, suggestion."""
     for problem in problems:
         place = ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part)
         severity = click.style(
@@ -235,14 +241,14 @@ def show_problems(problems: Iterable[Problem]) -> None:
 
 
 def colors(stream: Any) -> bool:
-    """Whether to colour: on a terminal, unless NO_COLOR is set; always when FORCE_COLOR is."""
+    """Whether to use colours: on a terminal unless NO_COLOR is set; always with FORCE_COLOR."""
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or bool(stream.isatty())
 
 
 def save(text: str, path: str, sources: Sequence[str]) -> None:
-    """Write a file whole or not at all, and never over what it was made of.
+    """Write a file atomically, and never over one of its sources.
 
     Raises:
         click.UsageError: it cannot be written, or is one of `sources`.

@@ -1,4 +1,4 @@
-"""How a batch ended: its exit code, and the command that goes on."""
+"""The end of a batch: its exit code, and the command that resumes it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def ending(run: Run, spec: str, output: str, config: str | None, talk: Talk) -> int:
-    """How the grading itself went; what to do next is said where it did not end well."""
+    """The exit code of the grading; prints the next step after a failure."""
     if run.interrupted:
         talk.say(f"interrupted. {how_to_go_on(output)}")
         return INTERRUPTED
@@ -25,7 +25,7 @@ def ending(run: Run, spec: str, output: str, config: str | None, talk: Talk) -> 
         )
         return BROKEN
     if run.graded and not run.tally.scored:
-        # they are those of judge or sandbox
+        # failures of judge or sandbox
         if run.infrastructure_failures:
             doctor = ["grader", "doctor", spec, "--probe", *(["--config", config] if config else [])]
             why = f"`{shlex.join(doctor)}` says what does not work; the rows of OUT say why. "
@@ -40,7 +40,7 @@ def ending(run: Run, spec: str, output: str, config: str | None, talk: Talk) -> 
 
 
 def how_to_go_on(output: str, option: str = "--resume") -> str:
-    """The command that grades what is missing."""
+    """The command that grades the missing rows."""
     if output == "-":
         return ""
     arguments = [

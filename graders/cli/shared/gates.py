@@ -1,4 +1,4 @@
-"""Gates on the command line: their options, and the exit code that they come to."""
+"""Gates on the command line: their options, messages and exit code."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def gate_options(command: Command) -> Command:
 
 
 def say_unmet(gates: Sequence[Gate]) -> None:
-    """A line on stderr for each gate that is not met."""
+    """Print a line on stderr for each gate that is not met."""
     for gate in gates:
         if not gate.met:
             click.echo(f"gate {gate.verdict}: {gate.name} {gate.text}", err=True)

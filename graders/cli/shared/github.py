@@ -1,4 +1,4 @@
-"""What a command says to GitHub Actions: annotations on stdout, Markdown on the run's summary page."""
+"""Output for GitHub Actions: annotations on stdout, Markdown on the run's summary page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: The variable that names the file of the summary page.
 SUMMARY_FILE = "GITHUB_STEP_SUMMARY"
-#: Annotations of failure reasons; GitHub shows ten of a step.
+#: Annotations of failure reasons; GitHub shows ten for a step.
 REASONS = 5
 
 github_option = click.option(
@@ -26,7 +26,7 @@ github_option = click.option(
 
 
 def annotate(severity: str, message: str, **properties: object) -> None:
-    """Print a workflow command: percent signs, line ends, and in properties colons and commas, escaped as GitHub asks."""
+    """Print a workflow command with GitHub's escapes of percent signs, line ends, and colons and commas in properties."""
     named = ",".join(f"{key}={_property(str(value))}" for key, value in properties.items())
     click.echo(f"::{severity}{' ' + named if named else ''}::{_message(message)}")
 
@@ -49,7 +49,7 @@ def annotate_failures(summary: Summary, title: str) -> None:
 
 
 def show_on_github(summary: Summary, gates: Sequence[Gate], agreement: Agreement | None = None) -> None:
-    """Everything that a run of a grader has to say there."""
+    """Print all annotations of a run, and append its summary."""
     from graders.report.markdown import summary_markdown
 
     title = summary.header.name or summary.header.type
@@ -59,7 +59,7 @@ def show_on_github(summary: Summary, gates: Sequence[Gate], agreement: Agreement
 
 
 def write_step_summary(markdown: str) -> None:
-    """Append to the summary page of the running step; nothing outside GitHub Actions."""
+    """Append to the summary page of the running step; no effect outside of GitHub Actions."""
     path = os.environ.get(SUMMARY_FILE)
     if not path:
         return

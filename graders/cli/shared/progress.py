@@ -1,4 +1,4 @@
-"""How far a command is: one line on stderr."""
+"""Progress of a command: one line on stderr."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import time
 
 import click
 
-#: Between the first two lines where stderr is not a terminal; each further pause is twice as long, up to the last.
+#: Pauses between lines where stderr is not a terminal: the first, doubled each time, and the longest.
 FIRST_PAUSE_S, LAST_PAUSE_S = 5.0, 60.0
-#: To the first column, and all that is there deleted.
+#: Moves the cursor to the first column and clears the line.
 _CLEAR = "\r\x1b[K"
 
 
 class ProgressLine:
-    """A line that renews itself on a terminal; in a log, lines that come ever more rarely.
+    """A line that is updated on a terminal; in a log, lines with growing pauses.
 
     Args:
-        quiet: Say nothing.
-        logged: Whether there are lines where stderr is not a terminal.
+        quiet: Whether to print nothing.
+        logged: Whether to print lines where stderr is not a terminal.
     """
 
     def __init__(self, *, quiet: bool = False, logged: bool = True) -> None:
@@ -29,7 +29,7 @@ class ProgressLine:
         self._pause_s = FIRST_PAUSE_S
 
     def show(self, text: object) -> None:
-        """Called as often as there is news, also from another thread."""
+        """Show the present progress; may be called often and from any thread."""
         if self._terminal:
             columns = os.get_terminal_size(2).columns
             sys.stderr.write(f"{_CLEAR}{str(text)[: columns - 1]}")
@@ -40,7 +40,7 @@ class ProgressLine:
             click.echo(str(text), err=True)
 
     def clear(self) -> None:
-        """Make room for what is said next."""
+        """Clear the line before other output."""
         if self._terminal:
             sys.stderr.write(_CLEAR)
             sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""What a batch says on stderr: how far it is, and how it went."""
+"""A batch's messages on stderr: progress and summary."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 def is_file(output: str) -> bool:
-    """Whether OUT can be read again: not standard output, a pipe or a device."""
+    """Whether OUT can be read again, unlike standard output, a pipe or a device."""
     return output != "-" and (os.path.isfile(output) or not os.path.exists(output))
 
 
 def say_from_signal(text: str) -> None:
-    """Say it from inside a signal handler, where a buffered stream may be in use."""
+    """Print a message inside a signal handler, where a buffered stream may be in use."""
     os.write(2, f"\n{text}\n".encode())
 
 
 class Talk:
-    """Everything on stderr: how far it is, and the summary."""
+    """The messages on stderr: progress and summary."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
@@ -40,7 +40,7 @@ class Talk:
         click.echo(text, err=True)
 
     def progress(self, now: Progress) -> None:
-        """Called several times a second."""
+        """Show the progress; called several times a second."""
         self._line.show(now)
 
     def summary(self, run: Run, output: str, summary: Summary | None, judges: Mapping[str, object]) -> None:
@@ -71,12 +71,12 @@ class Talk:
             lines.append(f"note: {plural(run.unmatched_rows, 'row')} of {output} not in this data")
         rate = run.graded / max(run.seconds, 1e-6)
         lines.append(f"{run.seconds:.2f} s, {rate:,.0f} rows/s -> {output}")
-        # the results themselves may be what goes to stdout
+        # stdout may contain the results themselves
         click.echo("\n".join(lines), err=output == "-")
 
 
 def _counts(tally: Tally) -> list[str]:
-    """The summary of results that are many, or gone down a pipe."""
+    """The summary of results that are too many to read again, or were written to a pipe."""
     flags = ", ".join(f"{flag} {n:,}" for flag, n in sorted(tally.flags.items(), key=lambda pair: -pair[1]))
     failed = f"{tally.failed:,} failed ({flags})" if tally.failed else "0 failed"
     lines = [f"{plural(tally.rows, 'row')}: {tally.scored:,} scored, {failed}"]

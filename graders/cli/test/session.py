@@ -1,4 +1,4 @@
-"""One call of grader test: the runs that it makes, and what it says of them."""
+"""One call of `grader test`: its runs and their output."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from graders.testing.suite_runs import Outcome
     from graders.testing.suites import Suite
 
-#: Between two looks at the files, with --watch.
+#: Seconds between two checks of the files, with --watch.
 WATCH_S = 0.3
 CODES = {"passed": OK, "failed": NOT_MET, "error": BROKEN, "interrupted": INTERRUPTED}
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which tests of a suite are run, as for `Suite.chosen`."""
+    """The selection of a suite's tests, as for `Suite.chosen`."""
 
     names: tuple[str, ...]
     tags: tuple[str, ...]
@@ -53,7 +53,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One call of the command: what it was asked for, and with --watch the runs that it makes."""
+    """One call of the command: its options, and with --watch its runs."""
 
     suite: str | None
     choice: Choice
@@ -70,7 +70,7 @@ class Session:
     fail_fast: bool
 
     def tests(self) -> Suite:
-        """The tests that are chosen, as their file has them now.
+        """The chosen tests, by the present content of their file.
 
         Raises:
             SpecError, ConfigError: the suite is not valid, or there is none.
@@ -82,7 +82,7 @@ class Session:
         return some
 
     def run(self, tests: Suite) -> int:
-        """Grade, say how it went, and give the exit code.
+        """Run the tests, print the outcomes, and return the exit code.
 
         Raises:
             SpecError: a spec is not valid.
@@ -90,7 +90,7 @@ class Session:
         return self._graded(tests)[0]
 
     def _graded(self, tests: Suite) -> tuple[int, bool]:
-        """The exit code, and whether Ctrl-C came, which may have found all rows done."""
+        """The exit code, and whether there was a Ctrl-C, even after the last row."""
         import graders
         from graders.batch.progress import Stop
 

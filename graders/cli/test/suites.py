@@ -1,4 +1,4 @@
-"""The suite that a command runs, and the state of its files."""
+"""Finds the suite of a command, and the state of its files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from graders.testing.suites import Suite
 
-#: A suite beside, or instead of, graders.toml.
+#: Names of suites beside, or in place of, graders.toml.
 YAML_SUITES = ("graders.yaml", "graders.yml")
 
 
 def state_of(tests: Suite, name: str) -> object:
-    """A test's table, and of each of its files when it was written and how large it is."""
+    """The state of a test: its table, and time and size of each of its files."""
     from graders.datasets.read import files_of
 
     test = tests.tests[name]
@@ -29,12 +29,12 @@ def state_of(tests: Suite, name: str) -> object:
 
 
 def config_of_suite(named: str | None) -> str | None:
-    """The file of the suite that was named, where it is a graders.toml with more than tests: then its judges are meant.
+    """The named suite's file, if it is a graders.toml with more than tests, whose judges are then used.
 
-    GRADERS_CONFIG, which somebody set, goes before it; a graders.toml that is only found does not.
+    GRADERS_CONFIG takes precedence over it; a graders.toml that is only found does not.
 
     Raises:
-        ConfigError: the file cannot be read, or is no graders.toml.
+        ConfigError: the file cannot be read, or is not a graders.toml.
     """
     from graders.config.config import load_config
     from graders.testing.suites import YAML_ENDINGS
@@ -45,10 +45,10 @@ def config_of_suite(named: str | None) -> str | None:
 
 
 def suite_of(named: str | None, config: str | None) -> Suite:
-    """The suite that was named, or that is in use here.
+    """The named suite, or the one that is found here.
 
     Raises:
-        SpecError, ConfigError: it is not valid, or there is none.
+        SpecError, ConfigError: it is not valid, or does not exist.
     """
     from graders.config.config import ConfigError, load_config
     from graders.spec.reading import Source
@@ -69,14 +69,14 @@ def suite_of(named: str | None, config: str | None) -> Suite:
 
 
 def _short(path: Path) -> str:
-    """A path as seen from here, where that is shorter."""
+    """A path relative to the working directory, if that is shorter."""
     with_dots = os.path.relpath(path)
     return with_dots if len(with_dots) < len(str(path)) else str(path)
 
 
 @contextmanager
 def results_folder(named: str | None) -> Iterator[Path]:
-    """Where results go: a folder that stays, or one that does not."""
+    """The folder of results: the requested one, or a temporary one."""
     if named is not None:
         Path(named).mkdir(parents=True, exist_ok=True)
         yield Path(named)

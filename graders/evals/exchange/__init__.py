@@ -1,1 +1,1 @@
-"""Evals and runs in and out: pulled from a server, imported and exported, and as results files."""
+"""Import and export of evals and runs: from other servers, as the API's objects, as exports, as results files."""

@@ -1,4 +1,4 @@
-"""Results files of `grader batch` (docs/results-format.md), in and out: a file is a run with one criterion."""
+"""Imports and exports results files of `grader batch` (docs/results-format.md) as runs with one criterion."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from graders.spec.model import SpecModel
 from graders.spec.reading import load
 from graders.store import EvalRecord, ItemRecord, ModelUsage, RunRecord, Store
 
-#: Type of the `source` of a run that was a results file: it holds the file's header, as each result holds its line.
+#: Type of the `source` of an imported results file. It holds the file's header, and each result holds its line.
 SOURCE = "results"
-#: Of files that are made from other runs.
+#: Field map in the header of files that are exported from other runs.
 _FIELDS = {"sample": "sample", "item": "item", "id": "datasource_item_id"}
 
 
 class ResultsImport:
-    """Takes the lines of one results file. Files of one spec become runs of one eval."""
+    """Imports the lines of one results file. Files with equal specs become runs of one eval."""
 
     def __init__(
         self, store: Store, imports: RunImports, name: str, header: Mapping[str, Any], run_id: str
     ) -> None:
         """
         Args:
-            name: Of the run.
-            run_id: Of the run; rows for one that is in the store already are left out.
+            name: Name of the run.
+            run_id: Id of the run; a run that is in the store already is skipped.
             header: The file's first line.
 
         Raises:
-            ResultsError: it is of another version; TypeError and KeyError: it is no header.
+            ResultsError: it has another version. TypeError, KeyError: it is not a header.
         """
         found = header_of(header, name)
         self._field_map = FieldMap(**found.options.get("fields", {}))
@@ -74,7 +74,7 @@ class ResultsImport:
         )
 
     def take(self, line: Mapping[str, Any]) -> None:
-        """One row. Raises ValueError, KeyError or TypeError for what is none."""
+        """Import one row. Raises ValueError, KeyError or TypeError for an invalid line."""
         if self._run is None:
             return
         row = parse_row(line, self._field_map)
@@ -92,7 +92,7 @@ class ResultsImport:
         if not row.ok:
             result["error"] = {"code": row.flags[0], "message": "; ".join(row.errors) or row.flags[0]}
         self._run.append(
-            # without its texts a row is known by its id alone
+            # without texts the id is all that identifies a row
             row.item if row.row else {"id": row.id},
             sample=None if row.sample is None else as_text(row.sample),
             shown=as_text(_shown(row)),
@@ -110,11 +110,11 @@ _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"
 
 
 def _threshold(spec: Mapping[str, Any]) -> float:
-    """The reward from which a row passes: as in an eval, and where that would have to name one, a full score."""
+    """The least reward of a passing row: as in an eval, or a full score where an eval would have to set it."""
     try:
         found = pass_threshold(_spec_of(spec))
     except SpecError:
-        # of another version, or of a type that is not installed here
+        # a spec of another version, or of a type that is not installed here
         found = None
     return 1.0 if found is None else found
 
@@ -134,13 +134,13 @@ def _shown(row: ResultRow) -> dict[str, Any]:
 
 
 def exported_results(store: Store, run: RunRecord, criterion: str | None = None) -> Iterator[str]:
-    """A run's verdicts by one criterion as a results file, line by line; a run that was such a file, as it was.
+    """A run's verdicts by one criterion as lines of a results file; an imported file is returned unchanged.
 
     Args:
         criterion: Its name, with or without the service's suffix; None: the only one.
 
     Raises:
-        ExchangeError: there is no such criterion, or several and none is named, or the eval does not have its spec.
+        ExchangeError: there is no such criterion, or several and none is named, or the eval lacks its spec.
     """
     name = _named(run, criterion)
     yield as_text(_header(store, run, name))
@@ -189,7 +189,7 @@ def _header(store: Store, run: RunRecord, name: str) -> Mapping[str, Any]:
 
 
 def _line(item: ItemRecord, result: Mapping[str, Any]) -> dict[str, Any]:
-    """A result of another run as the line of a results file."""
+    """A result as a line of a results file."""
     error = result.get("error")
     line: dict[str, Any] = {
         "id": str(item.n),

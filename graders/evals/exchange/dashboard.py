@@ -1,9 +1,9 @@
-"""The dashboard's export, which promptfoo reads and writes too, in and out.
+"""Imports and exports the form of the dashboard's export, which promptfoo also reads and writes.
 
-A row an output item, of one or several runs: `{run_id, data_source_idx, item, sample?, grades, passes?, grader_samples?}`,
-without criteria and data source. `errors`, of criteria that could not be graded, is ours. promptfoo takes a row for passed
-whose `passes` are none or all true, and for an error whose sample has the key `error`, be it null: so an item that could
-not be graded has its reason there, and others have no such key.
+A row an output item, of one or several runs: `{run_id, data_source_idx, item, sample?, grades, passes?,
+grader_samples?}`, without criteria and data source. `errors`, of criteria that could not be graded, is ours. promptfoo
+takes a row for passed whose `passes` are none or all true, and for an error whose sample has the key `error`, be it
+null: so an item that could not be graded has its reason there, and others have no such key.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _TOKENS = ("total_tokens", "completion_tokens", "prompt_tokens", "cached_tokens"
 
 
 class DashboardImport:
-    """Takes rows; the runs in them become those of one new eval."""
+    """Imports rows; their runs become runs of one new eval."""
 
     def __init__(self, store: Store, imports: RunImports, name: str) -> None:
-        """`name`: of the eval."""
+        """`name`: the name of the eval."""
         self._store = store
         self._imports = imports
         self._name = name
@@ -36,7 +36,7 @@ class DashboardImport:
         self._now = int(time.time())
 
     def take(self, value: Mapping[str, Any]) -> None:
-        """One row. Raises ExchangeError, or KeyError and its like for what has another form."""
+        """Import one row. Raises ExchangeError; KeyError, TypeError or ValueError for another form."""
         run_id, grades, passes = value["run_id"], value["grades"], value.get("passes") or {}
         judged = value.get("grader_samples") or {}
         if run_id not in self._imports:
@@ -44,7 +44,7 @@ class DashboardImport:
         run = self._imports[run_id]
         if run is None:
             return
-        # without `passes` the export does not say what passed: a full score does
+        # without `passes`, a full score counts as passed
         results: list[dict[str, Any]] = [
             {
                 "name": name,
@@ -87,7 +87,7 @@ class DashboardImport:
 
 
 def _shown(sample: Any) -> dict[str, Any]:
-    """The wire's sample of an export's."""
+    """The wire's sample for an export's."""
     if not isinstance(sample, dict):
         return shown_sample()
     error, usage = sample.get("error"), sample.get("token_usage")
@@ -106,11 +106,11 @@ def _shown(sample: Any) -> dict[str, Any]:
 
 
 def exported_rows(store: Store, run: RunRecord) -> Iterator[str]:
-    """A run in the form of the dashboard's export; a line of JSON an item."""
+    """A run in the form of the dashboard's export, a line of JSON for each item."""
     for item in store.items.each(run.number, run.id):
         results = loads((item.results or "[]").encode())
         row: dict[str, Any] = {"run_id": run.id, "data_source_idx": item.n, "item": loads(item.item.encode())}
-        # an errored criterion has no grade: 0 would be one
+        # a criterion with an error has no grade, since 0 would be a score
         graded = [one for one in results if not one.get("error")]
         errors = {one["name"]: one["error"] for one in results if one.get("error")}
         sample = _exported_sample(item)
@@ -127,7 +127,7 @@ def exported_rows(store: Store, run: RunRecord) -> Iterator[str]:
 
 
 def _exported_sample(item: ItemRecord) -> Any:
-    """The export's sample of an item: the one that was imported, else made of what the wire shows; None without any."""
+    """The export's sample of an item: the imported one, else made from the wire's sample; None without one."""
     kept = loads(item.sample.encode()) if item.sample else None
     if isinstance(kept, dict) and isinstance(kept.get("outputs"), list):
         return kept

@@ -1,4 +1,4 @@
-"""Runs that were executed elsewhere, on their way into the store: their items, some at a time."""
+"""Writes imported runs to the store, some items at a time."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any
 
 from graders.evals.sources import new_item
 from graders.jsontext import dumps
-from graders.store import FinishedItem, ModelUsage, NewItem, Score, Store
+from graders.store import FinishedItem, ItemScore, ModelUsage, NewItem, Store
 
-CHUNK = 2000  # items added to the store in one transaction
+#: Items added to the store in one transaction.
+CHUNK = 2000
 
 
 class ExchangeError(ValueError):
-    """What was to be imported cannot be used; the message says where and what was expected."""
+    """Raised for invalid input of an import; the message says where it is and what was expected."""
 
 
 @dataclass(slots=True)
 class ImportCounts:
-    """What an import brought; `known`: runs that were in the store already."""
+    """The counts of an import. `known`: runs that were in the store already."""
 
     evals: int = 0
     runs: int = 0
@@ -28,11 +29,11 @@ class ImportCounts:
 
 
 class ImportedRun:
-    """One run that is being imported.
+    """A run during its import.
 
     Attributes:
-        number: Of the run in the store.
-        places: The name of a criterion -> its place.
+        number: The run's number in the store.
+        places: Criterion's name -> its index.
     """
 
     def __init__(self, store: Store, counts: ImportCounts, number: int, criteria: Sequence[str]) -> None:
@@ -45,7 +46,7 @@ class ImportedRun:
         self._usage: list[ModelUsage] = []
 
     def add_criterion(self, name: str) -> None:
-        """A criterion that an item shows for the first time; one that is known stays."""
+        """Add a criterion, unless it is known."""
         if name not in self.places:
             self.places[name] = len(self.places)
             self._store.runs.add_criterion(self.number, self.places[name], name)
@@ -64,7 +65,7 @@ class ImportedRun:
         """Add the next item.
 
         Args:
-            sample: What graders read, as JSON text; None where there is none.
+            sample: The sample in the graders' form, as JSON text; None without one.
             shown: The wire's `sample`, as JSON text.
             results: The wire's `results`.
         """
@@ -76,30 +77,30 @@ class ImportedRun:
             self.flush()
 
     def add_usage(self, usage: Iterable[ModelUsage]) -> None:
-        """Tokens for the run's counts."""
+        """Add tokens to the run's counts."""
         self._usage += usage
 
     def flush(self, *, last: bool = False) -> None:
-        """Put what has been appended into the store."""
+        """Write the appended items to the store."""
         self._store.items.add_finished(self.number, self._n_rows, self._items, self._usage, last=last)
         self._n_rows += len(self._items)
         self._counts.items += len(self._items)
         self._items, self._usage = [], []
 
 
-def _scores(results: Sequence[Mapping[str, Any]], places: Mapping[str, int]) -> Iterator[Score]:
+def _scores(results: Sequence[Mapping[str, Any]], places: Mapping[str, int]) -> Iterator[ItemScore]:
     for one in results:
         place, error = places.get(one["name"]), one.get("error")
         if place is None:
             continue
         if error:
-            yield Score(place, None, False, error.get("code") or "other_error")
+            yield ItemScore(place, None, False, error.get("code") or "other_error")
         else:
-            yield Score(place, one.get("score"), bool(one["passed"]))
+            yield ItemScore(place, one.get("score"), bool(one["passed"]))
 
 
 def as_text(value: Any) -> str:
-    """JSON text as the store keeps it."""
+    """JSON text in the store's form."""
     return dumps(value).decode()
 
 
@@ -107,7 +108,7 @@ class RunImports:
     """The runs of one import.
 
     Attributes:
-        counts: What has come so far.
+        counts: The counts so far.
     """
 
     def __init__(self, store: Store) -> None:
@@ -122,7 +123,7 @@ class RunImports:
         return iter(self._runs)
 
     def __getitem__(self, run_id: str) -> ImportedRun | None:
-        """A run that has begun; None when it was in the store before. Raises KeyError."""
+        """A run of this import; None when it was in the store before. Raises KeyError."""
         return self._runs[run_id]
 
     def begin(
@@ -137,10 +138,10 @@ class RunImports:
         model: str | None = None,
         metadata: str = "{}",
     ) -> ImportedRun | None:
-        """A run to add items to; None when it is in the store already.
+        """Begin a run; returns None when it is in the store already.
 
         Raises:
-            ExchangeError: its eval is not there.
+            ExchangeError: its eval does not exist.
         """
         known = self._store.runs.get(run_id)
         if known is not None and known.status != "importing":
@@ -148,19 +149,26 @@ class RunImports:
             self._runs[run_id] = None
             return None
         if known is not None:
-            # an import that was broken off: from the beginning
+            # an earlier import was interrupted: start again
             self._store.runs.delete(run_id, known.eval_id)
         number = self._store.runs.add(
-            run_id=run_id, eval_id=eval_id, created_at=created_at, name=name, model=model, metadata=metadata,
-            data_source=as_text(source), criteria=criteria, status="importing",
-        )  # fmt: skip
+            run_id=run_id,
+            eval_id=eval_id,
+            created_at=created_at,
+            name=name,
+            model=model,
+            metadata=metadata,
+            data_source=as_text(source),
+            criteria=criteria,
+            status="importing",
+        )
         if number is None:
             raise ExchangeError(f"run {run_id} belongs to eval {eval_id}, which has to come before it")
         run = self._runs[run_id] = ImportedRun(self._store, self.counts, number, criteria)
         return run
 
     def end(self, run_id: str, status: str = "completed", error: str | None = None) -> None:
-        """Give a run its last status, once all its items have come."""
+        """Set a run's final status after its last item."""
         run = self._runs[run_id]
         if run is None:
             return

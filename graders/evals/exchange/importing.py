@@ -1,4 +1,4 @@
-"""Evals from elsewhere, by the form of their lines: the API's objects, the dashboard's export, results of `grader batch`."""
+"""Imports evals by the form of their lines: the API's objects, the dashboard's export, results of `grader batch`."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def import_lines(
 ) -> ImportCounts:
     """Import JSON lines: rows of an export, the API's objects (also as pages of a list), or a results file.
 
-    Runs keep their ids; one that is in the store already is left as it is, and one whose import was broken off begins
-    again. Results get an id by the lines' content, so that the same holds for them.
+    Runs keep their ids. A run that is in the store already is skipped, and one whose import was interrupted is imported
+    again. Results files get an id from their content, so that the same holds for them.
 
     Args:
-        name: Of the eval that the runs of an export become, and of the run that results become.
+        name: Name of the eval for an export's runs, and of the run for a results file.
         content_hash: SHA-256 of all lines, in hex digits; None: results are a new run each time.
 
     Raises:
-        ExchangeError: a line is none of these; the runs before it are kept, its own is not.
+        ExchangeError: a line has no known form; earlier runs are kept, its own is not.
     """
     imports = RunImports(store)
     objects, rows = ObjectImport(store, imports), DashboardImport(store, imports, name)
@@ -52,7 +52,7 @@ def import_lines(
             rows.take(value)
 
     for number, line in enumerate(lines, 1):
-        # the last line of results without its end was being written when the process died
+        # an incomplete last line of results, whose writer died
         if not line.strip() or (results is not None and not line.endswith(b"\n")):
             continue
         try:
@@ -73,7 +73,7 @@ def import_lines(
 
 
 def _run_id(content_hash: str | None, place: int) -> str:
-    """The id of the run that the results at a place among the lines' become."""
+    """The id of the run for the results file at an index among the input."""
     if content_hash is None:
         return hex_id("evalrun", int(time.time()))
     return f"evalrun_{sha256(f'{content_hash} {place}'.encode()).hexdigest()[:32]}"

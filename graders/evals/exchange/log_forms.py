@@ -1,4 +1,4 @@
-"""Logs of other tools as logged completions: pairs of request and response, LiteLLM's payloads, OpenTelemetry's spans."""
+"""Reads other tools' logs as logged completions: request-response pairs, LiteLLM's payloads, OpenTelemetry spans."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Json: TypeAlias = Mapping[str, Any]
 
 
 class LogError(ValueError):
-    """A line is a log of no known form."""
+    """Raised for a line of no known form."""
 
 
-class Pair(NamedTuple):
-    """A request and its answer in the API's own form."""
+class LoggedPair(NamedTuple):
+    """A request and its response in the API's form."""
 
     api: str
     request: Json
@@ -30,7 +30,7 @@ def read_logs(lines: Iterable[bytes]) -> Iterator[LoggedCompletion]:
     """The logged completions in lines of JSON.
 
     Raises:
-        LogError: a line has none of the known forms; it names the line and the forms.
+        LogError: a line has no known form; the message names the line and the forms.
     """
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -53,22 +53,22 @@ def read_logs(lines: Iterable[bytes]) -> Iterator[LoggedCompletion]:
 
 
 def _object(value: Any) -> dict[str, Any]:
-    """An object, or the JSON text of one."""
+    """An object, given itself or as JSON text."""
     found = json.loads(value) if isinstance(value, str) else value
     if not isinstance(found, dict):
         raise ValueError(f"expected an object, got {type(found).__name__}")
     return found
 
 
-def _pair(value: Json) -> Pair:
+def _pair(value: Json) -> LoggedPair:
     request, response = _object(value["request"]), _object(value["response"])
     request, response = _object(request.get("body", request)), _object(response.get("body", response))
     if "metadata" in value and "metadata" not in request:
         request = {**request, "metadata": value["metadata"]}
-    return Pair("responses" if "output" in response else "chat", request, response)
+    return LoggedPair("responses" if "output" in response else "chat", request, response)
 
 
-def _litellm(value: Json) -> Pair:
+def _litellm(value: Json) -> LoggedPair:
     """LiteLLM's StandardLoggingPayload, as its callbacks write it."""
     response = _object(value["response"])
     metadata = value.get("metadata") or {}
@@ -82,19 +82,19 @@ def _litellm(value: Json) -> Pair:
     created = value.get("startTime")
     known = {"id": value.get("id"), "created": created, "model": value.get("model")}
     whole = {**{key: inner for key, inner in known.items() if inner is not None}, **response}
-    return Pair("responses" if "output" in response else "chat", request, whole)
+    return LoggedPair("responses" if "output" in response else "chat", request, whole)
 
 
 def _attributes(value: Json) -> dict[str, Any]:
-    """A span's attributes as a mapping; OTLP has them as a list of keys and typed values."""
+    """A span's attributes as a mapping; in OTLP they are a list of keys and typed values."""
     given = value.get("attributes") or {}
     if isinstance(given, Mapping):
         return dict(given)
     return {one["key"]: next(iter(one["value"].values())) for one in given}
 
 
-def _span(value: Json) -> Pair:
-    """A span of OpenTelemetry's conventions for generative AI."""
+def _span(value: Json) -> LoggedPair:
+    """A span by OpenTelemetry's conventions for generative AI."""
     found = _attributes(value)
     answer = _messages(found["gen_ai.output.messages"])
     request = {
@@ -121,11 +121,11 @@ def _span(value: Json) -> Pair:
         ],
         "usage": {**tokens, "total_tokens": sum(tokens.values())},
     }
-    return Pair("chat", request, response)
+    return LoggedPair("chat", request, response)
 
 
 def _started(span: Json) -> float:
-    """When a span began, in seconds since the epoch; 0 where it does not say."""
+    """The start of a span in seconds since the epoch; 0 when unknown."""
     if span.get("startTimeUnixNano"):
         return float(span["startTimeUnixNano"]) / 1e9
     given = span.get("start_time")
@@ -133,7 +133,7 @@ def _started(span: Json) -> float:
 
 
 def _messages(value: Any, role: str = "user") -> list[dict[str, Any]]:
-    """Messages whose parts have a `type` and a `content`; the conventions write them as JSON text."""
+    """Messages by the conventions, whose parts have `type` and `content`; given as JSON text."""
     found = json.loads(value) if isinstance(value, str) else value
     if not found:
         return []
@@ -169,7 +169,7 @@ class LogForm(NamedTuple):
 
     name: str
     matches: Callable[[Json], bool]
-    read: Callable[[Json], Pair]
+    read: Callable[[Json], LoggedPair]
 
 
 FORMS = (

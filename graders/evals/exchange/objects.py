@@ -1,4 +1,4 @@
-"""The API's own objects, a line each: an eval, its runs, their output items; in and out."""
+"""Imports and exports the API's objects, a line each: an eval, its runs, their output items."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from graders.store import EvalRecord, ModelUsage, RunRecord, Store
 
 
 class ObjectImport:
-    """Takes objects in the order eval, run, items."""
+    """Imports objects in the order eval, run, items."""
 
     def __init__(self, store: Store, imports: RunImports) -> None:
         self._store = store
@@ -19,7 +19,7 @@ class ObjectImport:
         self._runs: dict[str, Mapping[str, Any]] = {}
 
     def take(self, value: Mapping[str, Any]) -> None:
-        """One object. Raises ExchangeError, or KeyError and its like for what has another form."""
+        """Import one object. Raises ExchangeError; KeyError, TypeError or ValueError for another form."""
         match value["object"]:
             case "eval":
                 self._take_eval(value)
@@ -29,10 +29,10 @@ class ObjectImport:
                 self._take_item(value)
 
     def ending(self, run_id: str) -> tuple[str, str | None]:
-        """Status and error, as JSON text, of a run whose items have all come."""
+        """Final status, and error as JSON text, of a run after its last item."""
         value = self._runs.get(run_id, {})
         status, error = value.get("status", "completed"), value.get("error")
-        # what was under way elsewhere goes on nowhere
+        # a run that was in progress elsewhere does not continue here
         status = status if status in ("completed", "failed", "canceled") else "canceled"
         return status, as_text(error) if isinstance(error, dict) and error.get("message") else None
 
@@ -69,11 +69,16 @@ class ObjectImport:
         self._runs[value["id"]] = value
         run.add_usage(
             ModelUsage(
-                one["model_name"], "sampler", one["invocation_count"], one["prompt_tokens"],
-                one["completion_tokens"], one["total_tokens"], one["cached_tokens"],
+                one["model_name"],
+                "sampler",
+                one["invocation_count"],
+                one["prompt_tokens"],
+                one["completion_tokens"],
+                one["total_tokens"],
+                one["cached_tokens"],
             )
             for one in value.get("per_model_usage") or ()
-        )  # fmt: skip
+        )
 
     def _take_item(self, value: Mapping[str, Any]) -> None:
         run = self._imports[value["run_id"]]

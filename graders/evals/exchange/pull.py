@@ -1,10 +1,10 @@
-"""Everything that an account of an Evals API holds, fetched into a folder: from OpenAI, Azure, or a server of ours.
+"""Downloads all evals of an account into a folder: from OpenAI, Azure, or a server of this project.
 
-    FOLDER/eval_ID.jsonl      an eval, as the API gave it
+    FOLDER/eval_ID.jsonl      an eval, unchanged
     FOLDER/evalrun_ID.jsonl   a run and its output items, a line each
-    FOLDER/files/ID           the content of a file that a run read its rows from
+    FOLDER/files/ID           the content of a file with a run's rows
 
-A file is either there as a whole or not at all, so that a pull that was broken off goes on where it was.
+A file is complete or absent, so that an interrupted pull continues.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ AGAIN = (408, 409, 429, 500, 502, 503, 504)
 
 
 class PullError(Exception):
-    """The API cannot be read; the message has its answer."""
+    """Raised when the API cannot be read; the message has its response."""
 
 
 class Account:
-    """One API, and how to ask it."""
+    """A client for one account of an API."""
 
     def __init__(
         self,
@@ -43,9 +43,9 @@ class Account:
     ) -> None:
         """
         Args:
-            base_url: Up to `/v1`.
-            azure: Send the key as `api-key`.
-            api_version: Azure's, where its address wants one.
+            base_url: The address up to `/v1`.
+            azure: Whether to send the key as `api-key`.
+            api_version: Azure's API version, where its address requires one.
         """
         import httpx2
 
@@ -61,10 +61,10 @@ class Account:
         self._sleep = sleep
 
     def get(self, path: str, **query: Any) -> bytes:
-        """One answer.
+        """The body of one response.
 
         Raises:
-            PullError: there is none, or it is an error that asking again does not mend.
+            PullError: there is no response, or it is an error for which a retry does not help.
         """
         import httpx2
 
@@ -86,7 +86,7 @@ class Account:
         raise PullError(f"GET {path} gave {trouble}")
 
     def all(self, path: str) -> Iterator[dict[str, Any]]:
-        """A list, page by page."""
+        """The objects of a list, page by page."""
         query: dict[str, Any] = {"limit": PAGE}
         while True:
             page = loads(self.get(path, **query))
@@ -100,15 +100,15 @@ class Account:
 
 
 def pull(account: Account, folder: Path, said: Callable[[str], object]) -> dict[str, int]:
-    """Fetch everything; how many evals, runs, items and files were fetched.
+    """Download everything; returns the numbers of downloaded evals, runs, items and files.
 
-    Runs that had ended when they were fetched are not fetched again.
+    Runs that had ended when they were downloaded are not downloaded again.
 
     Args:
-        said: Called with a line of progress for each run, and for each file that cannot be had.
+        said: Called with a line of progress for each run, and for each file that cannot be downloaded.
 
     Raises:
-        PullError: the API cannot be read; what has come stays, and another pull goes on from there.
+        PullError: the API cannot be read; downloaded files stay, and another pull continues.
     """
     (folder / "files").mkdir(parents=True, exist_ok=True)
     new = {"evals": 0, "runs": 0, "items": 0, "files": 0}
@@ -129,7 +129,7 @@ def pull(account: Account, folder: Path, said: Callable[[str], object]) -> dict[
 
 
 def _place(folder: Path, object_id: str) -> Path:
-    """The file of an eval or run. An id comes from elsewhere, and must not name another place."""
+    """The file of an eval or run. The id is untrusted and must not lead to another folder."""
     if not _ID.fullmatch(object_id):
         raise PullError(f"the API gave an id that is none: {object_id[:80]!r}")
     return folder / f"{object_id}.jsonl"
@@ -149,7 +149,7 @@ def _has_ended(target: Path) -> bool:
 
 
 def _file_of(account: Account, run: dict[str, Any], folder: Path, said: Callable[[str], object]) -> int:
-    """Fetch the file that a run read; 1 when it is new."""
+    """Download the file with a run's rows; returns 1 when it is new."""
     source = (run.get("data_source") or {}).get("source") or {}
     file_id = source.get("id") if source.get("type") == "file_id" else None
     if not isinstance(file_id, str) or not _ID.fullmatch(file_id) or (folder / file_id).exists():

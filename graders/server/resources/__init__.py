@@ -11,7 +11,7 @@ from graders.server.service import Service
 
 
 class Resource(Endpoints):
-    """Endpoints that belong together."""
+    """The endpoints of one resource."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -21,20 +21,20 @@ class Resource(Endpoints):
         raise NotImplementedError
 
     def gauges(self) -> Iterable[Gauge]:
-        """What /metrics shows of it."""
+        """Its gauges in /metrics."""
         return ()
 
     def start(self) -> None:
-        """Begin what it does without being asked; called once, before the first request."""
+        """Start its background work; called once, before the first request."""
 
     async def stop(self) -> None:
-        """Close its connections to others."""
+        """Close its connections to other servers."""
 
     def close(self) -> None:
         """End its threads."""
 
 
-#: module:class, in the order in which they are set up and closed
+#: module:class, in the order in which they are created and closed
 RESOURCES = (
     "graders.server.resources.graders:GraderResource",
     "graders.server.resources.batch:BatchResource",
@@ -49,5 +49,5 @@ RESOURCES = (
 
 
 def resources(service: Service) -> tuple[Resource, ...]:
-    """All of them, for one service."""
+    """All resources of one service."""
     return tuple(resolve_name(name)(service) for name in RESOURCES)

@@ -1,4 +1,4 @@
-"""Many rows of one spec: read whole, graded on a thread by `Grader.run_batch`, written as they come, in order."""
+"""/v1/graders/batch: many rows of one spec, graded on a thread by `Grader.run_batch`, results streamed in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from graders.errors import GradeError
 from graders.fields import detect_fields, item_of, sample_of
 from graders.jsontext import dumps, has_more_values, loads
 from graders.server.errors import ApiError
-from graders.server.limits import Borrowed, Limits
+from graders.server.limits import CancellableBackends, Limits
 from graders.server.metrics import Gauge
 from graders.server.request import (
     CALL,
@@ -37,14 +37,15 @@ if TYPE_CHECKING:
     from graders.engine.grader import Grader
     from graders.server.service import Service
 
-FLUSH_BYTES = 64 * 1024  # of a local grader's results that are sent together; others are sent one by one
+#: Bytes of a local grader's results that are sent together; others are sent one by one.
+FLUSH_BYTES = 64 * 1024
 PARAMETERS = ("grader", "rows", "merge")
 
 
 def read(body: bytes, media_type: str, limits: Limits) -> tuple[dict[str, Any], Iterable[Any]]:
     """The request's parameters and its rows.
 
-    As NDJSON the first line is the request without its rows and every other line is a row, read when its turn comes.
+    In NDJSON the first line is the request without its rows, and every other line is a row, parsed when its turn comes.
 
     Raises:
         ApiError: 400.
@@ -63,7 +64,7 @@ def _checked(head: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lines(text: bytes, most_values: int) -> Iterator[Any]:
-    """The JSON of every line that is not blank; what is no JSON, or too much of it, is its error."""
+    """The JSON of every line that is not blank; for an invalid or too large line, the error."""
     at = 0
     while at < len(text):
         end = text.find(b"\n", at)
@@ -79,9 +80,9 @@ def _lines(text: bytes, most_values: int) -> Iterator[Any]:
 
 
 def as_row(row: Any, number: int) -> Mapping[str, Any]:
-    """A row as run_batch takes it: its id is text, and a row without one has its number, from 0.
+    """A row for run_batch: its id becomes text, and a row without one gets its number, from 0.
 
-    A value that is no row becomes one whose sample is the reason, so that it is flagged in its place.
+    A value that is not a row becomes a row with an unreadable sample, so that it is flagged at its position.
     """
     if not isinstance(row, dict):
         reason = row if isinstance(row, ValueError) else ValueError(wrong_type("row", "an object", row))
@@ -114,12 +115,13 @@ class BatchResource(Resource):
         service = self.service
         if self.n_batches >= service.limits.batches:
             raise service.refused("batches", f"{self.n_batches} batches are under way")
-        self.n_batches += 1  # given back when the last line has been sent
+        # released when the last line has been sent
+        self.n_batches += 1
         try:
             media_type = require_media_type(request.scope[CALL], JSON, NDJSON)
             body = await read_body(request, service.limits, service.buffered)
             head, rows = await service.off_loop(len(body), read, body, media_type, service.limits)
-            backends = Borrowed(service.shared, service.limits.timeout_s)
+            backends = CancellableBackends(service.shared, service.limits.timeout_s)
             grader = await service.graders.make(head["grader"], backends)
         except BaseException:
             self.n_batches -= 1
@@ -131,9 +133,9 @@ class BatchResource(Resource):
 
 
 class BatchResponse(Response):
-    """NDJSON: for each row its `id` and what the run endpoint answers, in the rows' order.
+    """An NDJSON response: for each row its `id` and the run endpoint's fields, in the rows' order.
 
-    Sending goes at the client's pace. A client that leaves ends the work. When no later row can be graded (a judge
+    The client's pace bounds the grading, and a client that leaves ends it. When no later row can be graded (a judge
     refuses the key), the last line is the service's error body.
     """
 
@@ -143,14 +145,14 @@ class BatchResponse(Response):
         self,
         resource: BatchResource,
         grader: Grader,
-        backends: Borrowed,
+        backends: CancellableBackends,
         rows: Iterable[Any],
         merge: bool | None,
     ) -> None:
         """
         Args:
-            backends: The grader's own, given up when the client leaves.
-            rows: JSON values, read when their turn comes.
+            backends: The grader's backends, cancelled when the client leaves.
+            rows: JSON values, an iterator.
         """
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
@@ -166,7 +168,7 @@ class BatchResponse(Response):
         call: Call = scope[CALL]
 
         def put(lines: list[bytes]) -> None:
-            """From the thread: send these and wait until there is room for more."""
+            """Send lines from the grading thread, and wait until there is room for more."""
             message = {"type": "http.response.body", "body": b"".join(lines), "more_body": True}
             asyncio.run_coroutine_threadsafe(_send(send, message), loop).result()
 
@@ -190,7 +192,7 @@ class BatchResponse(Response):
         self._backends.give_up()
 
     def _grade(self, call: Call, put: Callable[[list[bytes]], None]) -> None:
-        """On a thread: all rows, or as many as anybody is there for."""
+        """Grade the rows, on a thread, until the client leaves."""
         lines: list[bytes] = []
         n_bytes = 0
         flush_bytes = 1 if self._grader.kind.n_asks else FLUSH_BYTES
@@ -206,7 +208,8 @@ class BatchResponse(Response):
                 if n_bytes >= flush_bytes:
                     put(lines)
                     lines, n_bytes = [], 0
-        except GradeError as error:  # no later row can be graded
+        except GradeError as error:
+            # no later row can be graded
             lines.append(_last_line(error))
         except BaseException:
             if not self._gone:

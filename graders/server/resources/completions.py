@@ -1,8 +1,8 @@
-"""/v1/chat/completions and /v1/responses: logged ones read, and with `grader serve --record` new ones forwarded.
+"""/v1/chat/completions and /v1/responses: reads logged ones, and with `grader serve --record` forwards new ones.
 
-A request goes on as it came, but for the model's name and the key, to where graders.toml sends its model; the answer
-comes back as it comes, also as a stream. What says `store` is kept, for evals to read. Keys are not. With `grader serve
---tuning` the models of /v1/models answer themselves.
+A request is forwarded unchanged, except for the model's name and the key, along the route of its model in graders.toml;
+the response is passed back unchanged, also as a stream. Requests with `store` are logged, without keys, for evals to
+read. With `grader serve --tuning` the models of /v1/models answer here.
 """
 
 from __future__ import annotations
@@ -173,10 +173,10 @@ class CompletionResource(Resource):
         return passed_on(await self._send(body, kind), kind, keep)
 
     async def _send(self, body: Mapping[str, Any], kind: str) -> httpx2.Response:
-        """The model's answer, of which the headers have come.
+        """Send the request to the model's server and wait for the headers of the response.
 
         Raises:
-            ApiError: the model's server cannot be asked.
+            ApiError: the model's server cannot be reached.
         """
         import httpx2
 

@@ -16,7 +16,7 @@ from graders.evals.runner import ROWS, Runner
 from graders.evals.service import Evals
 from graders.evals.wire import eval_text, item_text, run_text, without_nulls
 from graders.server.errors import ApiError, Json
-from graders.server.limits import Borrowed
+from graders.server.limits import CancellableBackends
 from graders.server.lists import JsonText, choice_of, cursor_of, list_response
 from graders.server.metrics import Gauge
 from graders.server.resources import Resource
@@ -27,13 +27,13 @@ from graders.store import RunRecord
 T = TypeVar("T")
 
 RUN_STATUSES = ("queued", "in_progress", "completed", "canceled", "failed")
-#: An item's status in a query -> in the store. The service's prose and its schema spell it differently; error is ours.
+#: An item's status in a query -> in the store. The service's prose and schema differ in the spelling; error is ours.
 ITEM_STATUSES = {"pass": "pass", "passed": "pass", "fail": "fail", "failed": "fail", "error": "error"}
 RUN = "/evals/{eval_id}/runs/{run_id}"
 
 
 class EvalResource(Resource):
-    """Evals, kept in the store; their runs are executed in the background."""
+    """Evals in the store; their runs are executed in the background."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -49,7 +49,8 @@ class EvalResource(Resource):
                     "DELETE": self.delete_eval,
                 },
                 "/evals/{eval_id}/runs": {**get(self.get_eval_runs), "POST": self.create_eval_run},
-                # the service's document and its Node client cancel at the run's own path, its Python client below it
+                # cancelling: the service's document and its Node client use the run's own path, its Python client one
+                # below it
                 RUN: {
                     **get(self.get_eval_run),
                     "POST": self.cancel_eval_run,
@@ -65,12 +66,12 @@ class EvalResource(Resource):
     @cached_property
     def _evals(self) -> Evals:
         service = self.service
-        backends = Borrowed(service.shared, service.limits.timeout_s)
+        backends = CancellableBackends(service.shared, service.limits.timeout_s)
         return Evals(service.store, backends, strict=service.strict)
 
     @cached_property
     def _nulls(self) -> bool:
-        """Whether fields are null where the service's are; else they are filled, for clients that take no null."""
+        """Whether fields are null where the service's are; else they are filled, for clients that accept no null."""
         nulls: bool = self.service.config.table("evals").get("nulls", True)
         return nulls
 
@@ -188,7 +189,7 @@ class EvalResource(Resource):
     # --- for all of them ---
 
     async def _do(self, work: Callable[[], T]) -> T:
-        """What `work` gives, on a thread.
+        """The result of `work`, run on a thread.
 
         Raises:
             ApiError: 404 or 400.

@@ -9,19 +9,21 @@ from starlette.responses import FileResponse, Response
 
 from graders.server.errors import ApiError, Json
 from graders.server.lists import cursor_of, list_response
-from graders.server.multipart import Form, read_form
+from graders.server.multipart import UploadForm, read_form
 from graders.server.resources import Resource
 from graders.server.routing import Routes, api, get
 from graders.store import FileRecord, QuotaExceeded
 
-#: What clients upload files for.
+#: Purposes of uploaded files.
 PURPOSES = ("assistants", "batch", "evals", "fine-tune", "user_data", "vision")
-LIFETIME_S = range(3600, 2592000 + 1)  # the service's bounds: an hour to 30 days
-LIST_MOST = 10_000  # the service's own
+#: The service's bounds of a file's lifetime in seconds: an hour to 30 days.
+LIFETIME_S = range(3600, 2592000 + 1)
+#: The service's largest page of a list.
+LIST_MOST = 10_000
 
 
 class FileResource(Resource):
-    """Files, kept in the store."""
+    """Files in the store."""
 
     def routes(self) -> Routes:
         return api(
@@ -75,7 +77,7 @@ class FileResource(Resource):
     async def file_content(self, request: Request) -> Response:
         """Download a file."""
         path = self.service.store.files.path(await self._file(request))
-        # whatever it holds, a browser must not take it for a page of this server
+        # a browser must never render the content as a page of this server
         headers = {"x-content-type-options": "nosniff", "content-disposition": "attachment"}
         return FileResponse(path, media_type="application/octet-stream", headers=headers)
 
@@ -98,7 +100,7 @@ def _unknown(file_id: str) -> ApiError:
     return ApiError(404, f"No such File object: {file_id[:80]}", param="id")
 
 
-def _purpose(form: Form) -> str:
+def _purpose(form: UploadForm) -> str:
     purpose = form.fields.get("purpose")
     if purpose is None:
         text = "Missing required parameter: 'purpose'."
@@ -110,7 +112,7 @@ def _purpose(form: Form) -> str:
     return purpose
 
 
-def _lifetime_s(form: Form) -> int | None:
+def _lifetime_s(form: UploadForm) -> int | None:
     """Seconds until the file expires, from `expires_after`; None: never."""
     anchor, seconds = form.fields.get("expires_after[anchor]"), form.fields.get("expires_after[seconds]")
     if anchor is None and seconds is None:

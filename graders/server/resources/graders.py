@@ -1,4 +1,4 @@
-"""One row graded, and specs checked: the service's two endpoints, and the problems of a spec for editors."""
+"""/v1/graders: run and validate, the service's endpoints, and the problems of a spec, for editors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from graders.engine.grader import Grader
 from graders.errors import UnresponsiveReward
 from graders.result import RunResult, Score
 from graders.server.errors import Json
-from graders.server.grading import Compiled
+from graders.server.grading import CompiledGrader
 from graders.server.limits import Overloaded
 from graders.server.request import CALL, Call, typed, unless_gone
 from graders.server.resources import Resource
@@ -49,13 +49,14 @@ class GraderResource(Resource):
         return Json(result.to_wire())
 
     async def _grade(
-        self, request: Request, compiled: Compiled, sample: str, item: Mapping[str, Any] | None
+        self, request: Request, compiled: CompiledGrader, sample: str, item: Mapping[str, Any] | None
     ) -> RunResult:
         call: Call = request.scope[CALL]
         grader = compiled.grader
         large, asks = compiled.is_large(call.body_bytes), grader.kind.n_asks > 0
         if not large and not asks:
-            result = await grader.arun(sample, item)  # microseconds, and nothing to wait for
+            # takes microseconds and does not wait
+            result = await grader.arun(sample, item)
         else:
             left_s = call.deadline - time.monotonic()
             work = grader.arun(sample, item, timeout_s=left_s)
@@ -66,7 +67,8 @@ class GraderResource(Resource):
                     result = await unless_gone(request, work)
             except Overloaded as error:
                 raise self.service.refused("large", str(error)) from None
-            except TimeoutError:  # a metric over long texts: what waits for others keeps the deadline itself
+            except TimeoutError:
+                # a metric over long texts; graders that ask keep the deadline themselves
                 result = _too_slow(grader, call)
         for failure in result.failures:
             if isinstance(failure, Overloaded):
@@ -81,7 +83,7 @@ class GraderResource(Resource):
         return Json({"grader": grader.spec.to_wire()})
 
     async def problems(self, request: Request) -> Response:
-        """Everything that can be said about the text of a spec, with lines: what editors and the page show."""
+        """All problems of a spec's text, with lines, for editors and the page."""
         body = await self.service.json(request, ("spec",), ("spec",))
         text = typed(body, "spec", str, "a string")
         found, normalised = await self.service.graders.problems(text)

@@ -1,4 +1,4 @@
-"""The pages for people: one document, whichever page it is; its script shows the one that the address names."""
+"""The HTML pages: one document for all of them, whose script shows the page of the address."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from graders.pages.document import Document, document
 from graders.server.resources import Resource
 from graders.server.routing import PAGES, Routes, get
 
-#: In the page itself, as all that it needs.
+#: The icon, inside the page.
 ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' "
     "height='16' rx='4' fill='%232f5bb7'/%3E%3Cpath d='M4 8.5l2.6 2.6L12 5.4' fill='none' stroke='white' "
@@ -42,7 +42,7 @@ class PageResource(Resource):
         """For people."""
         page = _page()
         headers = {
-            # frames can be forbidden by a header alone
+            # only a header can forbid framing
             "content-security-policy": f"{page.policy}; frame-ancestors 'none'",
             "x-content-type-options": "nosniff",
             "referrer-policy": "no-referrer",

@@ -1,4 +1,4 @@
-"""/pages/...: JSON for the pages, where the service's own endpoints do not say it or would need many requests."""
+"""/pages/...: JSON for the pages that the service's own endpoints lack or would need many requests for."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from graders.tuning.rollouts import read_rollouts
 
 T = TypeVar("T")
 
-#: Runs of an eval in the list of evals.
+#: Runs shown of each eval in the list of evals.
 TREND = 20
 PAGE = 50
 PAGE_MOST = 100
-#: Runs that are compared at once.
+#: Numbers of runs that can be compared at once.
 SIDES = range(2, 4 + 1)
-#: Seconds of a request in which items are made searchable; the page asks again until all are.
+#: Seconds per request for indexing items; the page repeats the request until all are searchable.
 WORDS_S = 0.3
-#: Steps in a job's curves.
+#: Steps shown in a job's curves.
 STEPS = 500
 STATUSES = ("pass", "fail", "error")
 
 
 class PageDataResource(Resource):
-    """What the pages show: lists in figures, filtered items, comparisons, curves; and imports."""
+    """Data of the pages: lists with statistics, filtered items, comparisons, curves; and imports."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -186,7 +186,7 @@ class PageDataResource(Resource):
         """What a job's steps measured, in the order of the steps; of a long job, some of them."""
         found = await self._do(lambda: self.service.store.jobs.step_metrics(request.path_params["job_id"]))
         every = max(1, -(-len(found) // STEPS))
-        # the last step and those that were validated are always there
+        # the last step and those with a validation are always included
         kept = [
             text
             for n, text in enumerate(found)
@@ -218,7 +218,7 @@ class PageDataResource(Resource):
         return run
 
     async def _do(self, work: Callable[[], T]) -> T:
-        """What `work` gives, on a thread.
+        """The result of `work`, run on a thread.
 
         Raises:
             ApiError: 404 or 400.
@@ -234,7 +234,7 @@ class PageDataResource(Resource):
 
 
 def _pairs(store: Store, runs: list[RunRecord], rows: list[PairedItem]) -> list[dict[str, Any]]:
-    """Paired items with how they begin in each run."""
+    """Paired items with the beginnings of their texts in each run."""
     items = [
         store.search.some(run.number, run.id, [row.numbers[place] for row in rows])
         for place, run in enumerate(runs)

@@ -1,4 +1,4 @@
-"""How the server is: alive, ready, counters, its own description."""
+"""Status of the server: health, readiness, counters, and its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class StatusResource(Resource):
         checks = await self.service.ready.checks()
         excluded = request.query_params.getlist("exclude")
         ready = all(check.ok for name, check in checks.items() if name not in excluded)
-        # why not is for those who have the token: /state says it
+        # without reasons, which /state gives to holders of the token
         found = {name: check.ok for name, check in checks.items()}
         return Json({"status": "ready" if ready else "not ready", "checks": found}, 200 if ready else 503)
 

@@ -1,4 +1,4 @@
-"""/v1/fine_tuning/jobs, /v1/fine_tuning/checkpoints and /v1/models, of a server that tunes."""
+"""/v1/fine_tuning/jobs, /v1/fine_tuning/checkpoints and /v1/models, for a server with --tuning."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.responses import Response
 from graders.config.tuning import TuningConfig, tuning_config
 from graders.evals.requests import Fields, InvalidRequest
 from graders.server.errors import ApiError, Json, overloaded, unknown_model
-from graders.server.limits import Borrowed
+from graders.server.limits import CancellableBackends
 from graders.server.lists import JsonText, cursor_of, list_response
 from graders.server.resources import Resource
 from graders.server.routing import Routes, api, get
@@ -35,7 +35,7 @@ ORDERS = ("ascending", "descending")
 
 
 class TuningResource(Resource):
-    """Fine-tuning jobs, kept in the store; there only with `grader serve --tuning`."""
+    """Fine-tuning jobs in the store; only with `grader serve --tuning`."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -86,7 +86,7 @@ class TuningResource(Resource):
     def start(self) -> None:
         if self.service.tuning:
             service = self.service
-            backends = Borrowed(service.shared, service.limits.timeout_s)
+            backends = CancellableBackends(service.shared, service.limits.timeout_s)
             self._supervisor = Supervisor(service.store, backends, self._config)
             self._supervisor.start()
             for job_id in self.service.store.jobs.with_status("validating_files"):
@@ -215,10 +215,10 @@ class TuningResource(Resource):
         return Json({"id": model, "object": "model", "deleted": True})
 
     async def _do(self, work: Callable[[], T]) -> T:
-        """What `work` gives, on a thread.
+        """The result of `work`, run on a thread.
 
         Raises:
-            ApiError: 400, 404 or 429. Never 409: clients would retry what a retry cannot mend.
+            ApiError: 400, 404 or 429. Never 409, which clients would retry without a chance of success.
         """
         try:
             return await self.service.in_store(work)

@@ -1,1 +1,1 @@
-"""How far a grader agrees with people: labels, raters, thresholds, and figures that are corrected by them."""
+"""Agreement of a grader with people: labels, raters, thresholds, and pass rates corrected by them."""

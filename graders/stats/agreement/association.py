@@ -1,4 +1,4 @@
-"""How far two columns go together: kappa, correlations, and whether failures go with something."""
+"""Association of two columns: kappa and correlations."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from graders.stats.resampling import LEVEL, Bools, Floats, Ints, effective_items
 
 
 def kappa(table: Mapping[tuple[bool, bool], int]) -> float:
-    """Cohen's kappa of two yes-or-no raters: 1 full agreement, 0 what chance gives; NaN where that is undefined.
+    """Cohen's kappa of two yes-or-no raters: 1 full agreement, 0 agreement by chance; NaN where it is undefined.
 
     Args:
-        table: (one says yes, the other says yes) -> rows.
+        table: (one says yes, the other says yes) -> number of rows.
 
     Source: Cohen 1960, "A coefficient of agreement for nominal scales".
     """
@@ -31,7 +31,7 @@ def kappa(table: Mapping[tuple[bool, bool], int]) -> float:
 
 
 def confusion(one: Bools, other: Bools) -> dict[tuple[bool, bool], int]:
-    """(one says yes, the other says yes) -> rows."""
+    """(one says yes, the other says yes) -> number of rows."""
     both, only_one = int((one & other).sum()), int((one & ~other).sum())
     only_other = int((~one & other).sum())
     neither = len(one) - both - only_one - only_other
@@ -41,8 +41,8 @@ def confusion(one: Bools, other: Bools) -> dict[tuple[bool, bool], int]:
 def kappa_estimate(one: Bools, other: Bools, items: Ints | None = None, level: float = LEVEL) -> Estimate:
     """Cohen's kappa with an interval over items.
 
-    The jackknife over items on Fisher's scale, with Student's t for Kish's effective number of items. Where the raters
-    never differ, the interval is what Wilson's for their agreement makes of kappa.
+    The interval is the jackknife's over items on Fisher's scale, with Student's t for Kish's effective number of items.
+    Where the raters never differ, it is derived from Wilson's interval of their agreement.
 
     Args:
         one, other: Shape [rows], at least one.
@@ -65,7 +65,7 @@ def kappa_estimate(one: Bools, other: Bools, items: Ints | None = None, level: f
 def jackknife_estimate(value: float, without: Floats, sizes: Floats, level: float = LEVEL) -> Estimate:
     """A coefficient from -1 to 1 with the jackknife's interval over items, on Fisher's scale.
 
-    Student's t is of Kish's effective number of items.
+    Student's t has the degrees of freedom of Kish's effective number of items.
 
     Args:
         without: The coefficient with each item left out; NaN where it is undefined then. Shape [items].
@@ -87,7 +87,7 @@ def jackknife_estimate(value: float, without: Floats, sizes: Floats, level: floa
 def _kappas(both: Floats, only_one: Floats, only_other: Floats, n: Floats) -> Floats:
     """`kappa` of many tables."""
     one, other = both + only_one, both + only_other
-    # without its only item a table is empty
+    # leaving out the only item gives an empty table
     with np.errstate(divide="ignore", invalid="ignore"):
         by_chance = (one * other + (n - one) * (n - other)) / n
         return np.asarray((n - only_one - only_other - by_chance) / (n - by_chance), np.float64)
@@ -110,7 +110,7 @@ def correlation(one: Floats, other: Floats) -> float:
 
 
 def ranks(values: Floats) -> Floats:
-    """1 for the smallest; equal values share the mean of their places. The r of two rankings is Spearman's rho."""
+    """Ranks from 1 for the smallest; equal values share the mean rank. Pearson's r of rankings is Spearman's rho."""
     _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return np.asarray((last - (counts - 1) / 2)[where], np.float64)

@@ -1,4 +1,4 @@
-"""A pass rate corrected for the errors of the grader that found it."""
+"""Pass rates corrected for the grader's errors."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from graders.stats.resampling import LEVEL
 def rogan_gladen(
     passed: Estimate, sensitivity: Estimate, specificity: Estimate, level: float = LEVEL
 ) -> Estimate:
-    """The part of rows that people would pass, from the part that the grader passes and how it errs on labelled rows.
+    """The estimated pass rate by people, from the grader's pass rate and its error rates on labelled rows.
 
-    The labelled rows are taken to be like the others. Effective numbers of rows are those that the intervals of the three
-    rates speak of, so that rows of one item count as few.
+    The labelled rows are assumed to be a sample of the same rows. The effective numbers of rows follow from the widths
+    of the three intervals, so that repeats of one item count less than independent rows.
 
     Args:
         passed: The grader's pass rate.
-        sensitivity: The part of the rows with a yes that it passes.
-        specificity: The part of the rows with a no that it fails.
+        sensitivity: Fraction of the rows labelled yes that it passes.
+        specificity: Fraction of the rows labelled no that it fails.
 
     Returns:
-        NaN where the grader passes rows with a no as often as those with a yes, and so says nothing.
+        The estimate; NaN where the grader passes rows labelled no at least as often as those labelled yes.
 
     Source: Rogan and Gladen 1978; Lang and Reiczigel 2014, "Confidence limits for prevalence of disease adjusted for
     estimated sensitivity and specificity".
@@ -35,7 +35,7 @@ def rogan_gladen(
         why = "the grader passes rows with a no as often as those with a yes"
         return Estimate(math.nan, math.nan, math.nan, passed.n, passed.items, f"none: {why}")
     value = _inside((passed.value + specificity.value - 1) / told)
-    # one row of each kind is added to the labels, and z^2 / 2 to either side of the pass rate
+    # one row of each kind is added to the labels, and z^2 / 2 to passes and fails alike
     rate = (n * passed.value + z * z / 2) / (n + z * z)
     right_yes, right_no = (
         (n_yes * sensitivity.value + 1) / (n_yes + 2),
@@ -76,7 +76,7 @@ def _inside(rate: float) -> float:
 
 
 def _effective(rate: Estimate, z: float) -> float:
-    """As many independent rows as have a Wilson interval of this width; the rows themselves where none are repeats."""
+    """The number of independent rows with a Wilson interval of this width; without repeats, the number of rows."""
     if rate.items == rate.n:
         return rate.n
     width, z2 = rate.high - rate.low, z * z

@@ -1,4 +1,4 @@
-"""How far rewards agree with a human's labels: confusion at every threshold, Cohen's kappa, correlations."""
+"""Agreement of rewards with human labels: confusion at every threshold, Cohen's kappa, correlations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BINS = 10
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Rows with rewards in [low, high] of a reliability diagram: what they were given, and what part the human passes."""
+    """A bin of a reliability diagram: rows with rewards in [low, high], their mean reward and the human's pass rate."""
 
     low: float
     high: float
@@ -34,27 +34,27 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Rewards against the label field.
+    """The agreement of rewards with a label field.
 
     Attributes:
-        n: Scored rows with a label; `unlabelled` scored rows have none.
-        yes, no: How many labels say so; 0 and 0 for ratings.
-        cut: At the spec's threshold, or where kappa is highest (`chosen` says which); None for ratings.
-        agreement: The part on which both say the same; None for ratings. At a threshold that had to be chosen, each half
-            of the items is judged at the threshold that is best on the other half.
-        kappa: Cohen's, in the same way.
-        sensitivity, specificity: The part of the yes labels that the grader passes, and of the no labels that it fails, in
-            the same way; None for ratings and where there is no such label.
-        auroc: The chance that a row with a yes has the higher reward of two; None for ratings.
-        brier: Of rewards on a scale from 0 to 1, as chances of a yes; None for ratings and where nobody knows the scale.
-        chosen: How the threshold was chosen, in words.
-        fitted: Whether it was chosen by these labels.
+        n: Scored rows with a label; `unlabelled` counts the scored rows without one.
+        yes, no: Numbers of yes and no labels; 0 and 0 for ratings.
+        cut: The confusion at the spec's threshold, or at the highest kappa (`chosen` says which); None for ratings.
+        agreement: Fraction of rows with equal verdicts; None for ratings. For a fitted threshold it is cross-validated:
+            each half of the items is judged at the best threshold of the other half.
+        kappa: Cohen's kappa, cross-validated in the same way.
+        sensitivity, specificity: Fraction of the yes labels that the grader passes, and of the no labels that it fails,
+            cross-validated in the same way; None for ratings and where there is no such label.
+        auroc: The probability that of a yes row and a no row the yes row has the higher reward; None for ratings.
+        brier: Brier score of rewards taken as probabilities of a yes; None for ratings and unless the scale is 0 to 1.
+        chosen: The way in which the threshold was chosen, in words.
+        fitted: Whether the threshold was chosen with these labels.
         curve: (threshold, yes labels at or above it, no labels at or above it), for at most CURVE_MAX thresholds.
         bins: A reliability diagram; () for ratings.
-        correlation, rank_correlation: Pearson's and Spearman's, of rewards and labels as numbers.
-        weighted_kappa: Quadratic, of ratings against rewards on the same scale of whole numbers; else None.
-        distances: How far reward and label are apart, 0 to 1, for each scored row; NaN without a label.
-        agreed: 1 where reward and label say the same, 0 where not, for each scored row; NaN without a label.
+        correlation, rank_correlation: Pearson's and Spearman's correlation of rewards and labels as numbers.
+        weighted_kappa: Kappa with quadratic weights, for ratings and rewards on one scale of whole numbers; else None.
+        distances: Distance between reward and label of each scored row, 0 to 1; NaN without a label.
+        agreed: 1 where reward and label agree, 0 where they differ, for each scored row; NaN without a label.
     """
 
     field: str
@@ -80,7 +80,7 @@ class Agreement:
     agreed: Floats
 
 
-# the variance of 1e200 is shown as unknown
+# a variance that overflows is shown as unknown
 @np.errstate(over="ignore", invalid="ignore")
 def agreement(
     field: str,
@@ -91,14 +91,14 @@ def agreement(
     items: Ints | None = None,
     span: tuple[float, float] | None = None,
 ) -> Agreement:
-    """How far rewards and labels say the same.
+    """The agreement of rewards with labels.
 
     Args:
-        labels: One for each reward; None where there is none.
-        threshold: Rewards from here on pass; None: where kappa is highest.
-        label_threshold: Labels are numbers, and those from here on say yes.
-        items: Which item each reward belongs to, as in `estimates`.
-        span: The least and the most that a reward can be; None: 0 to 1 where all are within that.
+        labels: One for each reward, or None.
+        threshold: The least reward that passes; None: the one with the highest kappa.
+        label_threshold: For labels that are numbers: the least label that means yes.
+        items: The item of each reward, as in `estimates`.
+        span: The least and the largest possible reward; None: 0 to 1 if all rewards are within that.
 
     Raises:
         ResultsError: the labels are neither yes and no nor numbers.
@@ -149,7 +149,7 @@ def _with_verdicts(
     items: Ints | None,
     span: tuple[float, float] | None,
 ) -> Agreement:
-    """What labels of yes or no add."""
+    """The fields that only labels of yes or no have."""
     if threshold is None:
         at, passed = best(rewards, yes), held_out(rewards, yes, items)
         chosen = "the threshold where kappa is highest in these very rows"
@@ -176,12 +176,12 @@ def _with_verdicts(
 
 
 def _some(items: Ints | None, chosen: Bools) -> Ints | None:
-    """The items of some rows, numbered anew."""
+    """The items of the chosen rows, renumbered."""
     return None if items is None else np.unique(items[chosen], return_inverse=True)[1]
 
 
 def _bins(rewards: Floats, yes: Bools, items: Ints | None) -> tuple[Bin, ...]:
-    """Up to BINS bins with as many rows each; equal rewards stay together."""
+    """Up to BINS bins with equal numbers of rows; equal rewards share a bin."""
     edges = np.unique(np.quantile(rewards, np.linspace(0, 1, BINS + 1)))
     places = np.searchsorted(edges[1:-1], rewards, side="right")
     made = []
@@ -193,10 +193,10 @@ def _bins(rewards: Floats, yes: Bools, items: Ints | None) -> tuple[Bin, ...]:
 
 
 def read_labels(field: str, labels: Sequence[Any], label_threshold: float | None) -> tuple[Floats, bool]:
-    """The labels as numbers, NaN where there is none, and whether they are ratings and not yes or no.
+    """The labels as numbers, NaN for a missing one, and whether they are ratings (else yes or no).
 
     Raises:
-        ResultsError: one is neither yes nor no nor a number.
+        ResultsError: a label is not yes, no or a number.
     """
     numbers = [_number(label) for label in labels]
     for label, number in zip(labels, numbers, strict=True):

@@ -13,19 +13,19 @@ from graders.stats.resampling import LEVEL, Floats, Ints
 
 
 def alpha(ratings: Floats, items: Ints | None = None, *, nominal: bool, level: float = LEVEL) -> Estimate:
-    """Krippendorff's alpha: 1 full agreement, 0 what chance gives, below 0 systematic disagreement.
+    """Krippendorff's alpha: 1 full agreement, 0 agreement by chance, below 0 systematic disagreement.
 
-    Rows with fewer than two ratings say nothing and are left out. The interval is the jackknife's over items; where no two
-    ratings differ, it is what Wilson's for differing rows makes of alpha.
+    Rows with fewer than two ratings are ignored. The interval is the jackknife's over items; where no two ratings
+    differ, it is derived from Wilson's interval of the rate of differing rows.
 
     Args:
         ratings: Shape [rows, raters]; NaN where a rater has not rated a row.
-        items: Which item each row belongs to, as in `estimates`.
-        nominal: Two ratings agree or they do not; else ratings are numbers, and differ by the square of their distance.
+        items: The item of each row, as in `estimates`.
+        nominal: Whether ratings only agree or differ; else they are numbers with the squared distance as difference.
         level: Confidence level of the interval.
 
     Returns:
-        NaN where no row has two ratings or all ratings are equal, since chance explains that.
+        The estimate; NaN where no row has two ratings or all ratings are equal, for which alpha is undefined.
 
     Source: Krippendorff 2011, "Computing Krippendorff's alpha-reliability"; nominal and interval difference functions.
     """
@@ -56,7 +56,7 @@ def alpha(ratings: Floats, items: Ints | None = None, *, nominal: bool, level: f
 
 
 def _alphas(sums: Floats, apart: NDArray[np.float64]) -> Floats:
-    """Alpha of many tables of [how often each value is given ..., observed differences]."""
+    """Alpha of many tables of [count of each value ..., observed differences]."""
     counts, observed = sums[:, :-1], sums[:, -1]
     n = counts.sum(axis=1)
     by_chance = ((counts @ apart) * counts).sum(axis=1)

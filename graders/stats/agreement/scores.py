@@ -1,4 +1,4 @@
-"""Scores against yes and no: the area under the ROC curve and the Brier score, with intervals over items."""
+"""Scores and binary labels: the area under the ROC curve and the Brier score, with intervals over items."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from graders.stats.distributions import normal, t_quantile
 from graders.stats.estimates import Estimate, mean
 from graders.stats.resampling import LEVEL, Bools, Floats, Ints, effective_items, per_item
 
-#: Steps of halving in which an end of an interval is found, to 1e-12.
+#: Bisection steps for an end of an interval, to 1e-12.
 HALVINGS = 40
 
 
 def auroc(scores: Floats, yes: Bools, items: Ints | None = None, level: float = LEVEL) -> Estimate:
-    """The chance that a row with a yes has a higher score than one with a no; ties count half.
+    """The probability that a yes row has a higher score than a no row; ties count half.
 
-    The interval goes by DeLong's variance over items (Obuchowski 1997), on the logit's scale with Student's t, and is no
-    narrower than Hanley and McNeil's of such areas allows, which knows something where no pair is in the wrong order.
+    The interval uses DeLong's variance over items (Obuchowski 1997) on the logit scale with Student's t. It is at
+    least as wide as Hanley and McNeil's, which is positive even where no pair is in the wrong order.
 
     Args:
         scores, yes: Shape [rows].
-        items: Which item each row belongs to, as in `estimates`.
+        items: The item of each row, as in `estimates`.
 
     Returns:
-        NaN without a yes or without a no.
+        The estimate; NaN without a yes or without a no.
 
     Source: Hanley and McNeil 1982; DeLong, DeLong and Clarke-Pearson 1988; Newcombe 2006, "Confidence intervals for an
     effect size measure based on the Mann-Whitney statistic", part 2, method 5.
@@ -36,7 +36,7 @@ def auroc(scores: Floats, yes: Bools, items: Ints | None = None, level: float = 
     if not n_yes or not n_no:
         return Estimate(math.nan, math.nan, math.nan, len(scores), n_items, "none: all labels are the same")
     all_ranks = ranks(scores)
-    # the part of the rows of the other kind that each row is on the right side of
+    # for each row the fraction of the rows with the other label that it is on the right side of
     placed = np.empty(len(scores))
     placed[yes] = (all_ranks[yes] - ranks(scores[yes])) / n_no
     placed[~yes] = 1 - (all_ranks[~yes] - ranks(scores[~yes])) / n_yes
@@ -58,7 +58,7 @@ def auroc(scores: Floats, yes: Bools, items: Ints | None = None, level: float = 
 
 
 def brier(chances: Floats, yes: Bools, items: Ints | None = None, level: float = LEVEL) -> Estimate:
-    """The mean squared distance of chances and outcomes: 0 best, 0.25 what one half everywhere gets.
+    """The mean squared distance of probabilities and outcomes: 0 is best, a constant 0.5 gives 0.25.
 
     Args:
         chances: Shape [rows], each from 0 to 1.
@@ -73,7 +73,7 @@ def _logistic(value: float) -> float:
 
 
 def _hanley_mcneil(area: float, n_yes: float, n_no: float, level: float) -> tuple[float, float]:
-    """The areas that are not too far from this one, were each the true one: an interval like Wilson's of a rate."""
+    """The true areas that are compatible with the observed one: an interval like Wilson's of a rate."""
     z = normal.inv_cdf((1 + level) / 2)
     n = (n_yes + n_no) / 2 - 1
 

@@ -1,4 +1,4 @@
-"""Where rewards begin to pass: the threshold that fits labels best, and what it is worth on other rows."""
+"""Pass thresholds: the one with the best agreement with labels, and its held-out agreement."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from graders.stats.agreement.association import confusion, kappa
 from graders.stats.resampling import SEED, Bools, Floats, Ints
 
-#: Thresholds that a report offers.
+#: Thresholds in a report's curve.
 CURVE_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Grader and human when rewards from `threshold` on pass.
+    """The confusion of grader and human where rewards of at least `threshold` pass.
 
     Attributes:
-        both, only_grader, only_human, neither: How many rows each says yes to.
+        both, only_grader, only_human, neither: Numbers of rows by who passes them.
     """
 
     threshold: float
@@ -30,7 +30,7 @@ class Cut:
 
     @property
     def kappa(self) -> float:
-        """Cohen's, in these very rows; NaN where one of them always says the same and chance explains it all."""
+        """Cohen's kappa on these rows; NaN where it is undefined."""
         table = {
             (True, True): self.both,
             (True, False): self.only_grader,
@@ -41,15 +41,15 @@ class Cut:
 
 
 def cut_at(threshold: float, rewards: Floats, yes: Bools) -> Cut:
-    """Grader against human when rewards from `threshold` on pass."""
+    """The confusion at a threshold."""
     table = confusion(rewards >= threshold, yes)
     return Cut(threshold, table[True, True], table[True, False], table[False, True], table[False, False])
 
 
 def held_out(rewards: Floats, yes: Bools, items: Ints | None) -> Bools:
-    """Which rows pass at the threshold that is best for the other half of the items.
+    """Whether each row passes at the best threshold of the other half of the items.
 
-    The halves have as many items that the human passes, so that both thresholds are chosen on both kinds.
+    Both halves have equally many items that the human passes, so that each threshold is chosen on both labels.
     """
     own = np.arange(len(rewards)) if items is None else items
     n_items = int(own.max()) + 1
@@ -67,7 +67,7 @@ def held_out(rewards: Floats, yes: Bools, items: Ints | None) -> Bools:
 
 
 def curve(rewards: Floats, yes: Bools, threshold: float | None) -> tuple[tuple[float, int, int], ...]:
-    """Every reward as a threshold, or CURVE_MAX even steps; and the spec's own."""
+    """(threshold, yes labels, no labels at or above it) for every reward, or CURVE_MAX even steps and the spec's."""
     thresholds = np.unique(rewards)
     if len(thresholds) > CURVE_MAX:
         thresholds = np.linspace(thresholds[0], thresholds[-1], CURVE_MAX)
@@ -85,7 +85,7 @@ def curve(rewards: Floats, yes: Bools, threshold: float | None) -> tuple[tuple[f
 
 
 def best(rewards: Floats, yes: Bools) -> float:
-    """The threshold at which kappa is highest; the lowest of several."""
+    """The threshold with the highest kappa; the lowest of several."""
     n_yes, n_no = int(yes.sum()), int((~yes).sum())
 
     def kappa_at(point: tuple[float, int, int]) -> float:

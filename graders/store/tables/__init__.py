@@ -1,1 +1,1 @@
-"""The store's operations, one file for what they are about."""
+"""The store's operations, one file for each kind of record."""

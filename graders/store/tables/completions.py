@@ -1,4 +1,4 @@
-"""Logged requests and answers of chat completions and responses, for evals to read."""
+"""Logged chat completions and responses with their requests, for evals to read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from graders.store.pages import Cursor, Page, page_of
 
 @dataclass(frozen=True, slots=True)
 class LoggedCompletion:
-    """One request and its answer; `metadata`, `request` and `response` are JSON text.
+    """One request and its response; `metadata`, `request` and `response` are JSON text.
 
     Attributes:
         api: "chat" or "responses".
@@ -31,10 +31,10 @@ class LoggedCompletion:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which logged completions are meant; None and empty: any.
+    """A selection of logged completions; None and empty fields select all.
 
     Attributes:
-        metadata: Pairs that a completion's metadata has.
+        metadata: Pairs that a completion's metadata must have.
     """
 
     api: str
@@ -49,13 +49,13 @@ _SELECT = f"SELECT {_COLUMNS} FROM completions"
 
 
 class CompletionTable:
-    """Operations on logged completions. Expired ones are not found."""
+    """Operations on logged completions. Expired ones are hidden."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, records: Iterable[LoggedCompletion]) -> int:
-        """Keep some; how many were new, told by their ids."""
+        """Store completions; returns the number of new ids."""
         with self._database.write() as db:
             before = db.total_changes
             places = ", ".join("?" * len(fields(LoggedCompletion)))
@@ -75,7 +75,7 @@ class CompletionTable:
         return None if row is None else LoggedCompletion(*row)
 
     def page(self, selection: Selection, cursor: Cursor) -> Page[LoggedCompletion]:
-        """Selected completions in the order of their coming."""
+        """A page of selected completions, in the order in which they were stored."""
         db = self._database.read()
         where, values = _where(selection)
         start = db.execute("SELECT seq FROM completions WHERE id = ?", (cursor.after,)).fetchone()
@@ -83,25 +83,25 @@ class CompletionTable:
         return Page([LoggedCompletion(*row) for row in found.rows], found.has_more)
 
     def select(self, selection: Selection) -> Iterator[LoggedCompletion]:
-        """All selected completions in the order of their coming."""
+        """All selected completions, in the order in which they were stored."""
         where, values = _where(selection)
         rows = self._database.read().execute(f"{_SELECT} WHERE {where} ORDER BY seq", values)
         return (LoggedCompletion(*row) for row in rows)
 
     def update(self, completion_id: str, metadata: str) -> bool:
-        """Whether there is such a completion, whose metadata is now this."""
+        """Replace a completion's metadata; returns whether it exists."""
         with self._database.write() as db:
             done = db.execute("UPDATE completions SET metadata = ? WHERE id = ?", (metadata, completion_id))
             return done.rowcount > 0
 
     def delete(self, completion_id: str, api: str) -> bool:
-        """Whether there was such a completion."""
+        """Delete a completion; returns whether it existed."""
         with self._database.write() as db:
             done = db.execute("DELETE FROM completions WHERE id = ? AND api = ?", (completion_id, api))
             return done.rowcount > 0
 
     def sweep(self) -> None:
-        """Remove expired completions."""
+        """Delete expired completions."""
         with self._database.write() as db:
             db.execute("DELETE FROM completions WHERE expires_at <= ?", (int(time.time()),))
 

@@ -1,4 +1,4 @@
-"""Evals."""
+"""Records of evals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from graders.store.pages import Cursor, Page, page_of
 
 @dataclass(frozen=True, slots=True)
 class EvalRecord:
-    """One eval; `metadata`, `data_source_config` and `testing_criteria` are JSON text as it goes out."""
+    """One eval; `metadata`, `data_source_config` and `testing_criteria` are JSON texts of the wire."""
 
     id: str
     created_at: int
@@ -43,7 +43,7 @@ class EvalTable:
         return None if row is None else EvalRecord(*row)
 
     def page(self, cursor: Cursor, *, by_update: bool = False) -> Page[EvalRecord]:
-        """Evals in the order in which they were made, or last updated."""
+        """A page of evals in the order of their creation, or of their last update."""
         db = self._database.read()
         order = ("updated_at", "seq") if by_update else ("seq",)
         start = db.execute(f"SELECT {', '.join(order)} FROM evals WHERE id = ?", (cursor.after,)).fetchone()
@@ -51,7 +51,7 @@ class EvalTable:
         return Page([EvalRecord(*row) for row in found.rows], found.has_more)
 
     def update(self, eval_id: str, *, name: str | None = None, metadata: str | None = None) -> bool:
-        """Whether there is such an eval; what is None stays as it is."""
+        """Change an eval's name or metadata, if not None; returns whether it exists."""
         with self._database.write() as db:
             done = db.execute(
                 "UPDATE evals SET name = coalesce(?, name), metadata = coalesce(?, metadata), updated_at = ?"
@@ -61,12 +61,12 @@ class EvalTable:
             return done.rowcount > 0
 
     def delete(self, eval_id: str) -> bool:
-        """Whether there was such an eval. Its runs and their items go with it."""
+        """Delete an eval with its runs and their items; returns whether it existed."""
         with self._database.write() as db:
             return db.execute("DELETE FROM evals WHERE id = ?", (eval_id,)).rowcount > 0
 
 
 def eval_number(db: sqlite3.Connection, eval_id: str) -> int | None:
-    """How other tables name an eval."""
+    """The number by which other tables refer to an eval."""
     row = db.execute("SELECT seq FROM evals WHERE id = ?", (eval_id,)).fetchone()
     return None if row is None else int(row[0])

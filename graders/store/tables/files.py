@@ -1,4 +1,4 @@
-"""Uploaded files: a row each, and their contents in a folder, one copy of equal ones."""
+"""Uploaded files: a record each, and a folder with one copy of each distinct content."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ BLOCK_BYTES = 1024**2
 
 
 class QuotaExceeded(Exception):
-    """The files kept would take more room than they may."""
+    """Raised when a file would exceed the quota."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """One file, as the wire describes it."""
+    """One file, with the fields of the wire."""
 
     id: str
     purpose: str
@@ -52,15 +52,15 @@ class FileRecord:
         }
 
     def to_text(self) -> str:
-        """The same as JSON."""
+        """The service's file object as JSON text."""
         return dumps(self.to_wire()).decode()
 
 
 class Upload:
-    """A file that arrives, part by part, on disk. Used by one thread at a time.
+    """A file that is written to disk part by part. Used by one thread at a time.
 
     Attributes:
-        n_bytes: So far.
+        n_bytes: Bytes so far.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -77,7 +77,7 @@ class Upload:
         self.n_bytes += len(part)
 
     def discard(self) -> None:
-        """Forget what came; nothing happens after `FileTable.add`."""
+        """Delete the parts; has no effect after `FileTable.add`."""
         self._file.close()
         self._path.unlink(missing_ok=True)
 
@@ -93,7 +93,7 @@ _LIVE = "deleted_at IS NULL AND (expires_at IS NULL OR expires_at > ?)"
 
 
 class FileTable:
-    """Operations on files. Deleted and expired ones are not found; a file's name is kept as text and never opened."""
+    """Operations on files. Deleted and expired ones are hidden. A file's name is only text; it is never opened."""
 
     def __init__(self, database: Database, home: Path) -> None:
         self._database = database
@@ -101,7 +101,7 @@ class FileTable:
         self._incoming = private_folder(home / "incoming")
 
     def upload(self) -> Upload:
-        """A file to write to, for `add`."""
+        """A new upload, for `add`."""
         return Upload(self._incoming)
 
     def add(
@@ -114,16 +114,16 @@ class FileTable:
         quota_bytes: int | None = None,
         file_id: str | None = None,
     ) -> FileRecord:
-        """Keep what was uploaded.
+        """Store an upload.
 
         Args:
-            filename: As the client says; only its last part is kept.
+            filename: The client's name for the file; only its last component is stored.
             lifetime_s: Seconds until it expires; None: never.
-            quota_bytes: Of all files together; None: no limit.
-            file_id: Of a file that comes from elsewhere; None: a new one.
+            quota_bytes: Limit for all files together; None: no limit.
+            file_id: The id of an imported file; None: a new one.
 
         Raises:
-            QuotaExceeded: there is no room for it; the upload is discarded.
+            QuotaExceeded: it would exceed the quota; the upload is discarded.
         """
         path, content = upload.finish()
         now = int(time.time())
@@ -146,10 +146,17 @@ class FileTable:
                 db.execute(
                     "INSERT INTO files (id, purpose, filename, bytes, sha256, created_at, expires_at)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (record.id, record.purpose, record.filename, record.bytes, record.sha256,
-                     record.created_at, record.expires_at),
-                )  # fmt: skip
-                # within the transaction, so that nobody deletes an equal content in between
+                    (
+                        record.id,
+                        record.purpose,
+                        record.filename,
+                        record.bytes,
+                        record.sha256,
+                        record.created_at,
+                        record.expires_at,
+                    ),
+                )
+                # within the transaction, so that an equal content cannot be deleted in between
                 os.replace(path, self._contents / content)
         finally:
             path.unlink(missing_ok=True)
@@ -158,7 +165,7 @@ class FileTable:
     def add_from(
         self, source: IO[bytes], *, purpose: str, filename: str, file_id: str | None = None
     ) -> FileRecord:
-        """Keep what a stream holds; see `add`."""
+        """Store the content of a stream; see `add`."""
         upload = self.upload()
         try:
             while part := source.read(BLOCK_BYTES):
@@ -182,11 +189,11 @@ class FileTable:
         return None if row is None else _record(row)
 
     def path(self, record: FileRecord) -> Path:
-        """Where its content is."""
+        """The path of its content."""
         return self._contents / record.sha256
 
     def page(self, cursor: Cursor, purpose: str | None = None) -> Page[FileRecord]:
-        """Files in the order of their coming."""
+        """A page of files in the order of their upload."""
         db = self._database.read()
         where, values = _LIVE, [int(time.time()), *([] if purpose is None else [purpose])]
         if purpose is not None:
@@ -196,7 +203,7 @@ class FileTable:
         return Page([_record(row) for row in found.rows], found.has_more)
 
     def delete(self, file_id: str) -> bool:
-        """Whether there was such a file. Its content goes with the last file that has it."""
+        """Delete a file, and its content with the last file that has it; returns whether it existed."""
         with self._database.write() as db:
             now = int(time.time())
             row = db.execute(f"SELECT * FROM files WHERE id = ? AND {_LIVE}", (file_id, now)).fetchone()
@@ -206,7 +213,7 @@ class FileTable:
         return True
 
     def sweep(self) -> None:
-        """Remove expired files."""
+        """Delete expired files."""
         with self._database.write() as db:
             now = int(time.time())
             expired = db.execute(
@@ -215,7 +222,7 @@ class FileTable:
             self._remove(db, expired, now)
 
     def remove_unfinished(self) -> None:
-        """Remove uploads that never ended; for the process that holds the claim, before it takes any."""
+        """Delete incomplete uploads; for the holder of the claim, before it accepts any."""
         for path in self._incoming.iterdir():
             path.unlink(missing_ok=True)
 
@@ -231,6 +238,11 @@ class FileTable:
 
 def _record(row: sqlite3.Row) -> FileRecord:
     return FileRecord(
-        row["id"], row["purpose"], row["filename"], row["bytes"], row["sha256"], row["created_at"],
+        row["id"],
+        row["purpose"],
+        row["filename"],
+        row["bytes"],
+        row["sha256"],
+        row["created_at"],
         row["expires_at"],
-    )  # fmt: skip
+    )

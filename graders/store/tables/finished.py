@@ -1,4 +1,4 @@
-"""Finished rows: their scores by criterion, and the counts that the wire shows of a run."""
+"""Finished rows: their scores by criterion, and the run's counts on the wire."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
-class Score(NamedTuple):
-    """What one criterion, by its place in the eval, made of a row; `error` is a flag of the wire where it failed."""
+class ItemScore(NamedTuple):
+    """The score of a row by one criterion, given by its index in the eval; `error` is the wire's flag of a failure."""
 
     criterion: int
     score: float | None
@@ -31,7 +31,7 @@ class FinishedItem(NamedTuple):
     status: str
     shown: str
     results: str
-    scores: tuple[Score, ...]
+    scores: tuple[ItemScore, ...]
 
 
 def add_scores(db: sqlite3.Connection, run: int, rows: Sequence[FinishedItem]) -> None:

@@ -16,17 +16,18 @@ from graders.store.tables.finished import FinishedItem, add_scores
 from graders.store.tables.runs import ModelUsage, add_usage, exists
 
 WAITING, SAMPLED, FINISHED = 0, 1, 2
-EACH = 1000  # rows read at a time where all are wanted
+#: Rows read at a time where all are wanted.
+EACH = 1000
 
 
 class NewItem(NamedTuple):
     """A row of a run's data.
 
     Attributes:
-        item, sample: JSON text; a sample only where the row brings one.
-        item_hash: Of the item's content.
-        shown: The wire's `sample` where it is known, as JSON text; None: it is made of `sample`.
-        item_id: Of an output item that comes from elsewhere; None: it follows from the run and the number.
+        item, sample: JSON texts; a sample only if the row has one.
+        item_hash: Hash of the item's content.
+        shown: The wire's `sample` if it is known, as JSON text; None: it is made from `sample`.
+        item_id: The id of an imported output item; None: it is computed from the run and the number.
     """
 
     item: str
@@ -40,9 +41,9 @@ class ItemRecord(NamedTuple):
     """A row of a run.
 
     Attributes:
-        n: Its place in the data, from 0.
+        n: Its index in the data, from 0.
         created_at, status, shown, results: As in FinishedItem; None until it is finished.
-        sample: What graders read, as JSON text; None where there is none yet.
+        sample: The sample in the graders' form, as JSON text; None before there is one.
     """
 
     n: int
@@ -61,7 +62,7 @@ _SELECT = "SELECT n, id, state, item, item_hash, sample, created_at, status, sho
 
 
 class ItemTable:
-    """Operations on the rows of runs; a run is named by its number. What comes for a deleted run is dropped."""
+    """Operations on the rows of runs, which are given by number. Rows of a deleted run are dropped."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -70,8 +71,8 @@ class ItemTable:
         """Append rows to a run.
 
         Args:
-            start: The number of the first, which is how many there are already.
-            last: Whether these are all; the run then knows its number of rows.
+            start: The number of the first one, which is the number of existing rows.
+            last: Whether these are the last rows; the run's number of rows is then set.
         """
         with self._database.write() as db:
             if not exists(db, run):
@@ -125,12 +126,12 @@ class ItemTable:
                 db.execute("UPDATE runs SET n_rows = ? WHERE seq = ?", (start + len(rows), run))
 
     def count(self, run: int) -> int:
-        """How many rows have been added; they are numbered without gaps."""
+        """The number of added rows, which are numbered without gaps."""
         found = self._database.read().execute("SELECT max(n) FROM items WHERE run = ?", (run,)).fetchone()[0]
         return 0 if found is None else found + 1
 
     def unfinished(self, run: int, after: int, limit: int) -> list[ItemRecord]:
-        """Rows behind a number that are not finished."""
+        """Unfinished rows after a number."""
         rows = self._database.read().execute(
             f"{_SELECT} WHERE run = ? AND n > ? AND state < ? ORDER BY n LIMIT ?",
             (run, after, FINISHED, limit),
@@ -138,14 +139,14 @@ class ItemTable:
         return [ItemRecord(*row) for row in rows]
 
     def all(self, run: int, after: int, limit: int) -> list[ItemRecord]:
-        """Rows behind a number, finished or not."""
+        """Rows after a number, finished or not."""
         rows = self._database.read().execute(
             f"{_SELECT} WHERE run = ? AND n > ? ORDER BY n LIMIT ?", (run, after, limit)
         )
         return [ItemRecord(*row) for row in rows]
 
     def sampled(self, run: int, samples: Iterable[tuple[int, str, str]], usage: Iterable[ModelUsage]) -> None:
-        """Keep samples, each as (number, sample, shown), and what they cost."""
+        """Store samples, each as (number, sample, shown), with their usage."""
         with self._database.write() as db:
             if not exists(db, run):
                 return
@@ -156,7 +157,7 @@ class ItemTable:
             add_usage(db, run, usage)
 
     def finish(self, run: int, rows: Sequence[FinishedItem], usage: Iterable[ModelUsage] = ()) -> None:
-        """Keep results, and count them. A row that is finished already, or gone, is left as it is."""
+        """Store results and count them. A row that is finished or deleted is skipped."""
         with self._database.write() as db:
             if not exists(db, run):
                 return
@@ -246,6 +247,6 @@ class ItemTable:
 
 
 def _with_id(row: sqlite3.Row, run_id: str) -> ItemRecord:
-    """A finished row, with its id where that follows from the run."""
+    """A finished row, with its id computed if it has no own one."""
     n, own_id, created_at = row["n"], row["id"], row["created_at"]
     return ItemRecord(n, item_id(run_id, n, created_at or 0) if own_id is None else own_id, *row[2:])

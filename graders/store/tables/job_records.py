@@ -1,4 +1,4 @@
-"""Fine-tuning jobs, their events, checkpoints and permissions, as values."""
+"""Records of fine-tuning jobs, events, checkpoints and permissions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class JobRecord:
 
     Attributes:
         hyperparameters: Numbers once they are known, "auto" before.
-        attempts: How many times in a row its trainer ended without a word since the last step.
+        attempts: Consecutive crashes of its trainer since the last step.
     """
 
     id: str
@@ -76,7 +76,7 @@ class TunedModel:
 
     Attributes:
         base: The name of the model that was tuned.
-        step: Of the checkpoint; None: the job's model.
+        step: The checkpoint's step; None: the job's final model.
     """
 
     job_id: str
@@ -86,7 +86,7 @@ class TunedModel:
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event to be added; one of a step that the job has already is left out."""
+    """An event to add. It is dropped if the job has an event of that step already."""
 
     message: str
     level: str = "info"

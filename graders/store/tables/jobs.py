@@ -1,4 +1,4 @@
-"""Fine-tuning jobs with their events and checkpoints, and who may use the checkpoints."""
+"""Fine-tuning jobs with their events, checkpoints and permissions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _METADATA = "EXISTS (SELECT 1 FROM json_each(jobs.metadata) WHERE key = ? AND va
 
 
 class JobTable:
-    """Operations on jobs and what belongs to them."""
+    """Operations on jobs, their events, checkpoints, models and permissions."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -50,11 +50,11 @@ class JobTable:
     def page(
         self, cursor: Cursor, metadata: Mapping[str, str] | None = None, *, without_metadata: bool = False
     ) -> Page[JobRecord]:
-        """Jobs in the order in which they were made.
+        """A page of jobs in the order of their creation.
 
         Args:
-            metadata: Pairs that they all have.
-            without_metadata: Those that have none.
+            metadata: Pairs that their metadata must have.
+            without_metadata: Whether only jobs without metadata are listed.
         """
         db = self._database.read()
         conditions, values = ["true"], []
@@ -68,7 +68,7 @@ class JobTable:
         return Page([JobRecord(*row) for row in found.rows], found.has_more)
 
     def with_status(self, status: str) -> list[str]:
-        """Ids, the oldest first."""
+        """Ids of the jobs with a status, the oldest first."""
         rows = self._database.read().execute("SELECT id FROM jobs WHERE status = ? ORDER BY seq", (status,))
         return [row[0] for row in rows]
 
@@ -86,10 +86,10 @@ class JobTable:
         events: Sequence[NewEvent] = (),
         **columns: Any,
     ) -> JobRecord | None:
-        """Change a job and add events in one transaction; the job afterwards, or None when there is no such job.
+        """Change a job and add events in one transaction; returns the changed job, or None when it does not exist.
 
         Args:
-            status: The new status for the present one. What it raises undoes the whole change.
+            status: Returns the new status for the present one; an exception undoes the whole change.
             columns: New values of columns of JobRecord.
         """
         with self._database.write() as db:
@@ -108,7 +108,7 @@ class JobTable:
     # --- events ---
 
     def events(self, job_id: str, cursor: Cursor) -> Page[EventRecord]:
-        """A job's events in the order of their coming."""
+        """A page of a job's events in the order of their creation."""
         db = self._database.read()
         start = db.execute("SELECT seq FROM job_events WHERE id = ?", (cursor.after,)).fetchone()
         where = "job = (SELECT seq FROM jobs WHERE id = ?)"
@@ -116,7 +116,7 @@ class JobTable:
         return Page([EventRecord(*row) for row in found.rows], found.has_more)
 
     def step_metrics(self, job_id: str) -> list[str]:
-        """The data of a job's metrics events, a JSON text each, in the order of their steps."""
+        """The data of a job's metrics events as JSON texts, in the order of steps."""
         rows = self._database.read().execute(
             "SELECT data FROM job_events WHERE job = (SELECT seq FROM jobs WHERE id = ?) AND step IS NOT NULL"
             " ORDER BY step",
@@ -127,7 +127,7 @@ class JobTable:
     # --- checkpoints ---
 
     def add_checkpoint(self, job_id: str, step: int, name: str, metrics: str) -> CheckpointRecord:
-        """Keep a checkpoint, with its event; one of a step that the job has stays as it is, name included."""
+        """Store a checkpoint with its event. An existing checkpoint of the same step stays unchanged."""
         with self._database.write() as db:
             number = db.execute("SELECT seq FROM jobs WHERE id = ?", (job_id,)).fetchone()[0]
             added = db.execute(
@@ -142,7 +142,7 @@ class JobTable:
         return CheckpointRecord(*row)
 
     def checkpoints(self, job_id: str, cursor: Cursor) -> Page[CheckpointRecord]:
-        """A job's checkpoints by step."""
+        """A page of a job's checkpoints by step."""
         db = self._database.read()
         start = db.execute("SELECT step FROM checkpoints WHERE id = ?", (cursor.after,)).fetchone()
         found = page_of(db, _CHECKPOINTS, "jobs.id = ?", (job_id,), cursor, start=start, order=("step",))
@@ -155,7 +155,7 @@ class JobTable:
     # --- models ---
 
     def models(self) -> list[tuple[str, int]]:
-        """Name and time of each tuned model and of each checkpoint, the oldest first."""
+        """Name and time of each tuned model and checkpoint, the oldest first."""
         rows = self._database.read().execute(
             "SELECT fine_tuned_model AS name, finished_at AS time FROM jobs"
             " WHERE fine_tuned_model IS NOT NULL AND model_deleted_at IS NULL"
@@ -164,7 +164,7 @@ class JobTable:
         return [(row[0], row[1]) for row in rows]
 
     def model(self, name: str) -> TunedModel | None:
-        """What a name stands for; None when it is not there, or was deleted."""
+        """The model or checkpoint of a name; None when it does not exist or was deleted."""
         row = (
             self._database.read()
             .execute(
@@ -178,7 +178,7 @@ class JobTable:
         return None if row is None else TunedModel(*row)
 
     def delete_model(self, name: str) -> bool:
-        """Whether there was such a tuned model or checkpoint. Its job goes on naming the model."""
+        """Delete a tuned model or checkpoint; returns whether it existed. Its job still names the model."""
         with self._database.write() as db:
             jobs = db.execute(
                 "UPDATE jobs SET model_deleted_at = ? WHERE fine_tuned_model = ? AND model_deleted_at IS NULL",
@@ -190,7 +190,7 @@ class JobTable:
     # --- permissions ---
 
     def permit(self, checkpoint: str, projects: Sequence[str]) -> list[PermissionRecord]:
-        """Let projects use a checkpoint; the permissions, those included that stood already."""
+        """Let projects use a checkpoint; returns their permissions, existing ones included."""
         with self._database.write() as db:
             for project in projects:
                 db.execute(
@@ -209,7 +209,7 @@ class JobTable:
     def permissions(
         self, checkpoint: str, cursor: Cursor, project: str | None = None
     ) -> Page[PermissionRecord]:
-        """Who may use a checkpoint, in the order of their coming."""
+        """A page of a checkpoint's permissions in the order of their creation."""
         db = self._database.read()
         where, values = "checkpoint = ?", [checkpoint]
         if project is not None:
@@ -220,7 +220,7 @@ class JobTable:
         return Page([PermissionRecord(*row) for row in found.rows], found.has_more)
 
     def forbid(self, checkpoint: str, permission_id: str) -> bool:
-        """Whether there was such a permission."""
+        """Delete a permission; returns whether it existed."""
         with self._database.write() as db:
             done = db.execute(
                 "DELETE FROM permissions WHERE checkpoint = ? AND id = ?", (checkpoint, permission_id)

@@ -1,4 +1,4 @@
-"""Runs of evals, their status, and the counts that are kept of them."""
+"""Runs of evals with their status and counts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graders.store.tables.evals import eval_number
 
 @dataclass(frozen=True, slots=True)
 class CriterionCounts:
-    """How many items passed, failed and could not be graded by one criterion, and sums of the scores there are."""
+    """Numbers of items that passed, failed and could not be graded by one criterion, and sums of its scores."""
 
     name: str
     passed: int = 0
@@ -42,10 +42,10 @@ class RunRecord:
     """One run.
 
     Attributes:
-        number: How other tables name it.
-        metadata, error, data_source: JSON text as it goes out; error is None where there is none.
-        n_rows: Of its data; None until they have been read.
-        passed, failed, errored: Items so far.
+        number: The number by which other tables refer to it.
+        metadata, error, data_source: JSON texts of the wire; error is None without one.
+        n_rows: Number of rows in its data; None until they have been read.
+        passed, failed, errored: Numbers of items so far.
     """
 
     number: int
@@ -98,7 +98,7 @@ class RunTable:
         criteria: Sequence[str],
         status: str = "queued",
     ) -> int | None:
-        """A new run; its number, or None when there is no such eval."""
+        """Add a run; returns its number, or None when the eval does not exist."""
         with self._database.write() as db:
             parent = eval_number(db, eval_id)
             if parent is None:
@@ -131,7 +131,7 @@ class RunTable:
     def page(
         self, eval_id: str, cursor: Cursor, status: str | None = None, *, source: bool = True
     ) -> Page[RunRecord]:
-        """An eval's runs in the order in which they were made.
+        """A page of an eval's runs in the order of their creation.
 
         Args:
             source: Read `data_source` too, as in `get`.
@@ -146,21 +146,21 @@ class RunTable:
         return Page([_record(db, row) for row in found.rows], found.has_more)
 
     def to_execute(self) -> list[tuple[int, str]]:
-        """Numbers and ids of the runs that are queued or under way, the oldest first."""
+        """Numbers and ids of the runs that are queued or in progress, the oldest first."""
         rows = self._database.read().execute(
             "SELECT seq, id FROM runs WHERE status IN ('queued', 'in_progress') ORDER BY seq"
         )
         return [(row[0], row[1]) for row in rows]
 
     def statuses(self, numbers: Iterable[int]) -> dict[int, str]:
-        """number -> status, of the runs that are still there."""
+        """number -> status, of the existing runs."""
         wanted = list(numbers)
         places = ", ".join("?" * len(wanted))
         rows = self._database.read().execute(f"SELECT seq, status FROM runs WHERE seq IN ({places})", wanted)
         return {row[0]: row[1] for row in rows}
 
     def start(self, number: int) -> bool:
-        """From queued to in_progress; whether the run is still to be executed."""
+        """Change a queued run to in_progress; returns whether it is still to be executed."""
         with self._database.write() as db:
             done = db.execute(
                 "UPDATE runs SET status = 'in_progress', started_at = coalesce(started_at, ?)"
@@ -170,7 +170,7 @@ class RunTable:
             return done.rowcount > 0
 
     def end(self, number: int, status: str, error: str | None = None) -> bool:
-        """Give a run that is queued or under way its last status; whether it was one."""
+        """Set the final status of a run that is queued or in progress; returns whether it was."""
         with self._database.write() as db:
             done = db.execute(
                 "UPDATE runs SET status = ?, error = ?, ended_at = ?"
@@ -180,7 +180,7 @@ class RunTable:
             return done.rowcount > 0
 
     def add_criterion(self, number: int, place: int, name: str) -> None:
-        """A criterion of a run that is being imported and shows its criteria row by row."""
+        """Add a criterion to a run whose import finds its criteria row by row."""
         with self._database.write() as db:
             db.execute(
                 "INSERT INTO run_criteria (run, criterion, name) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
@@ -188,7 +188,7 @@ class RunTable:
             )
 
     def end_import(self, number: int, status: str, error: str | None) -> None:
-        """Give a run that was being imported its last status."""
+        """Set the final status of an imported run."""
         with self._database.write() as db:
             db.execute(
                 "UPDATE runs SET status = ?, error = ?, started_at = created_at, ended_at = ?"
@@ -197,14 +197,14 @@ class RunTable:
             )
 
     def delete(self, run_id: str, eval_id: str) -> bool:
-        """Whether there was such a run. Its items go with it."""
+        """Delete a run with its items; returns whether it existed."""
         with self._database.write() as db:
             parent = eval_number(db, eval_id)
             done = db.execute("DELETE FROM runs WHERE id = ? AND eval = ?", (run_id, parent))
             return done.rowcount > 0
 
     def delete_older(self, ended_before: int) -> int:
-        """How many runs had ended before a time, and are gone now."""
+        """Delete the runs that ended before a time; returns their number."""
         with self._database.write() as db:
             return db.execute("DELETE FROM runs WHERE ended_at < ?", (ended_before,)).rowcount
 
@@ -226,12 +226,12 @@ def _record(db: sqlite3.Connection, row: sqlite3.Row) -> RunRecord:
 
 
 def exists(db: sqlite3.Connection, run: int) -> bool:
-    """Within a transaction: whether the run has not been deleted."""
+    """Whether the run exists; for use within a transaction."""
     return db.execute("SELECT 1 FROM runs WHERE seq = ?", (run,)).fetchone() is not None
 
 
 def add_usage(db: sqlite3.Connection, run: int, usage: Iterable[ModelUsage]) -> None:
-    """Within a transaction: count tokens for a run."""
+    """Add tokens to a run's counts; for use within a transaction."""
     db.executemany(
         """INSERT INTO run_usage VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
             calls = calls + excluded.calls,

@@ -1,4 +1,4 @@
-"""A run's finished items as a page of a table shows them: filtered, in the order of the data or of a score."""
+"""Searches a run's finished items: filtered, in the order of the data or of a score."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from graders.jsontext import loads
 from graders.store.database import Database
 from graders.store.ids import item_id
 from graders.store.pages import Page
-from graders.store.tables.finished import Score
+from graders.store.tables.finished import ItemScore
 from graders.store.tables.items import FINISHED
 
 #: Characters of a text in a list.
 SHOWN_CHARS = 300
-#: Characters of an item that are searched.
+#: Characters of an item that are indexed.
 SEARCHED_CHARS = 20_000
 #: Items whose words are added in one transaction.
 CHUNK = 200
 
-#: A criterion's verdict in a query -> as the index has it.
+#: A criterion's verdict in a query -> its code in the index.
 VERDICTS = {"fail": 0, "pass": 1, "error": 2}
 _SELECT = f"""SELECT i.n, i.id, i.created_at, i.status, substr(i.item, 1, {SHOWN_CHARS}),
     substr(coalesce(json_extract(i.shown, '$.output[0].content'),
@@ -32,15 +32,15 @@ _VERDICT = "(CASE WHEN s.error IS NULL THEN s.passed ELSE 2 END)"
 
 @dataclass(frozen=True, slots=True)
 class ItemFilter:
-    """Which items; what is None, or "", asks for nothing.
+    """A filter of items; fields that are None or "" have no effect.
 
     Attributes:
-        status: Of the item: "pass", "fail" or "error".
-        criterion: The place of the criterion that `verdict`, `low`, `high` and `by_score` are about.
-        verdict: "pass", "fail" or "error".
-        low, high: Ends of the score, both included. Items come in the order of their scores then.
-        by_score: Order by score, the lowest first, also without ends; items that have no score are left out.
-        text: Words that are all in the item or in the output; "begin*" stands for every word that begins so.
+        status: The item's status: "pass", "fail" or "error".
+        criterion: Index of the criterion for `verdict`, `low`, `high` and `by_score`.
+        verdict: The criterion's verdict: "pass", "fail" or "error".
+        low, high: Inclusive bounds of the score. The items are then in the order of their scores.
+        by_score: Whether to order by score, the lowest first, also without bounds; items without a score are left out.
+        text: Words that the item or the output must contain, all of them; "begin*" matches every word with that prefix.
     """
 
     status: str | None = None
@@ -53,12 +53,12 @@ class ItemFilter:
 
     @property
     def ranged(self) -> bool:
-        """Whether items come in the order of a score."""
+        """Whether items are in the order of a score."""
         return self.criterion is not None and (self.by_score or self.low is not None or self.high is not None)
 
     @property
     def scored(self) -> bool:
-        """Whether it is about what one criterion gave."""
+        """Whether it depends on one criterion's result."""
         return self.criterion is not None and (self.ranged or self.verdict is not None)
 
     @property
@@ -78,8 +78,8 @@ class FoundItem(NamedTuple):
     """An item in a list.
 
     Attributes:
-        item, output: The beginnings of the item's JSON text, and of the output's text.
-        scores: Of the criteria that have one, by place.
+        item, output: Beginnings of the item's JSON text and of the output's text.
+        scores: Scores by the criterion's index.
     """
 
     n: int
@@ -87,11 +87,11 @@ class FoundItem(NamedTuple):
     status: str
     item: str
     output: str
-    scores: tuple[Score, ...]
+    scores: tuple[ItemScore, ...]
 
 
 class ItemSearch:
-    """Finds items; a run is named by its number."""
+    """Finds items of a run, which is given by its number."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -99,10 +99,10 @@ class ItemSearch:
     def page(
         self, run: int, run_id: str, wanted: ItemFilter, limit: int, after: Sequence[float] = ()
     ) -> Page[FoundItem]:
-        """A part of the items that a filter finds.
+        """A page of the items that match a filter.
 
         Args:
-            after: `position` of the item before the first; () for the start.
+            after: `position` of the item before the page; () for the start.
         """
         tables, conditions, values = _where(run, wanted)
         number = "w.rowid" if wanted.words else "s.n" if wanted.scored else "i.n"
@@ -126,9 +126,9 @@ class ItemSearch:
         return {one.n: one for one in _found(db, run, run_id, rows)}
 
     def add_words(self, run: int, seconds: float) -> int:
-        """Make more of a run's items searchable by their words, for about so long; how many are in all.
+        """Index the words of more items for about `seconds`; returns the number of searchable items.
 
-        Items that are not finished end it, while their run is under way.
+        While the run is in progress it stops at the first unfinished item.
         """
         until = time.monotonic() + seconds
         while (count := self._add_chunk(run)) is not None and time.monotonic() < until:
@@ -143,7 +143,7 @@ class ItemSearch:
         return count
 
     def _add_chunk(self, run: int) -> int | None:
-        """How many items are searchable after one more chunk; None when there is none to add."""
+        """Index one more chunk; returns the number of searchable items, or None when there is none to add."""
         with self._database.write() as db:
             found = db.execute("SELECT n_searchable, ended_at FROM runs WHERE seq = ?", (run,)).fetchone()
             if found is None:
@@ -178,16 +178,16 @@ class ItemSearch:
 
 
 def position(item: FoundItem, wanted: ItemFilter) -> list[float]:
-    """Where an item stands in what a filter finds."""
+    """The position of an item in a filter's order."""
     if not wanted.ranged:
         return [item.n]
     return [next(one.score or 0.0 for one in item.scores if one.criterion == wanted.criterion), item.n]
 
 
 def _where(run: int, wanted: ItemFilter) -> tuple[str, list[str], list[Any]]:
-    """Tables, of which the first is the one that narrows most, conditions and their values.
+    """Tables, the most selective one first, conditions and their values.
 
-    CROSS JOIN keeps SQLite to that order: it has no statistics by which it could find it. The index of words knows an
+    CROSS JOIN makes SQLite keep that order, which it has no statistics to find itself. The index of words knows an
     item's status and verdicts, so that with words nothing but a range of scores is looked at elsewhere.
     """
     tables: list[str] = []
@@ -245,7 +245,7 @@ def _words(item: str, shown: str | None) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """The texts in a JSON value, with numbers as they are written."""
+    """The texts in a JSON value, with numbers as text."""
     values = [value]
     while values:
         one = values.pop()
@@ -265,13 +265,13 @@ def _found(db: sqlite3.Connection, run: int, run_id: str, rows: Iterable[sqlite3
     rows = list(rows)
     numbers = [row[0] for row in rows]
     criteria = [row[0] for row in db.execute("SELECT criterion FROM run_criteria WHERE run = ?", (run,))]
-    scores: dict[int, list[Score]] = {n: [] for n in numbers}
+    scores: dict[int, list[ItemScore]] = {n: [] for n in numbers}
     for n, *score in db.execute(
         f"""SELECT n, criterion, score, passed, error FROM scores
         WHERE run = ? AND criterion IN ({_places(criteria)}) AND n IN ({_places(numbers)}) ORDER BY criterion""",
         (run, *criteria, *numbers),
     ):
-        scores[n].append(Score(score[0], score[1], bool(score[2]), score[3]))
+        scores[n].append(ItemScore(score[0], score[1], bool(score[2]), score[3]))
     for n, given, created_at, status, item, output in rows:
         yield FoundItem(
             n, given or item_id(run_id, n, created_at or 0), status, item, output, tuple(scores[n])

@@ -1,4 +1,4 @@
-"""A fine-tuning job as files for another trainer: its rows, its configuration, and its grader as the reward.
+"""Exports a fine-tuning job for another trainer: its rows, its configuration, and its grader as the reward.
 
 for name, text in exported("trl", JobExport(job, rows, None, arguments, "models/smollm2")).items():
     (folder / name).write_text(text)
@@ -17,7 +17,7 @@ from graders.tuning.export.verl import verl
 
 __all__ = ["TARGETS", "JobExport", "NotExportable", "arguments_of", "exported"]
 
-#: Target -> what it is written as.
+#: Target -> its writer.
 TARGETS: Mapping[str, Callable[[JobExport], dict[str, str]]] = {
     "trl": trl,
     "verl": verl,
@@ -32,6 +32,6 @@ def exported(target: str, export: JobExport) -> dict[str, str]:
         target: A key of TARGETS.
 
     Raises:
-        NotExportable: the target does not train by this method.
+        NotExportable: the target does not support the job's method.
     """
     return TARGETS[target](export)

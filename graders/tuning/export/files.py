@@ -1,4 +1,4 @@
-"""Parts of files that several trainers read: rows as lines, the grader as the reward, and a script that starts them."""
+"""Parts of files for several trainers: rows as lines, the grader as the reward, and a start script."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from graders.tuning.export.job import JobExport
 
 
 def row_files(export: JobExport, form: Callable[[DataRow], Iterable[Any]]) -> dict[str, str]:
-    """File name -> JSON lines: what each row becomes for a trainer, which may be several rows."""
+    """File name -> JSON lines: the rows of a trainer, of which one row may give several."""
     return {name: json_lines(made for row in rows for made in form(row)) for name, rows in export.splits()}
 
 
@@ -28,7 +28,7 @@ def prompt_and_item(row: DataRow) -> tuple[Any, str]:
 
 
 def prompts_and_completions(row: DataRow) -> Iterator[dict[str, Any]]:
-    """A supervised row as prompt and completion: one for each message of the assistant that is learned."""
+    """A supervised row as prompts and completions: one for each assistant message with a weight."""
     written = METHODS["supervised"].for_trainer(row)
     if "completion" in written:
         yield written

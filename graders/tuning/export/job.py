@@ -1,4 +1,4 @@
-"""The job that is exported: its wire object, its rows, and the arguments that it is trained with here."""
+"""An exported job: its wire object, its rows, and its training arguments."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from graders.training_files.conversation import DataRow
 
 
 class NotExportable(ValueError):
-    """The other trainer has nothing for this method."""
+    """Raised when the other trainer does not support the method."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobExport:
-    """What every target writes from.
+    """The input of every target's writer.
 
     Attributes:
         job: The wire's job object.
         train, validation: Its rows; None for no validation.
-        arguments: Of `arguments_of`.
+        arguments: The result of `arguments_of`.
         model: The folder or name of the base model.
     """
 
@@ -47,10 +47,10 @@ class JobExport:
 
 
 def arguments_of(config: TuningConfig, job: Mapping[str, Any]) -> dict[str, Any]:
-    """What a job is trained with here, under names of our own.
+    """The training arguments of a job, under our own names.
 
     Args:
-        job: The wire's job object. "auto" becomes a number once its files were validated.
+        job: The wire's job object, in which "auto" becomes a number once its files were validated.
     """
     method = job["method"]["type"]
     given = job["method"][method]["hyperparameters"]

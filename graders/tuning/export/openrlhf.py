@@ -16,7 +16,7 @@ from graders.tuning.export.files import (
 )
 from graders.tuning.export.job import JobExport
 
-#: What starts a program of OpenRLHF's: for reinforcement Ray starts the processes.
+#: The command of OpenRLHF's programs; for reinforcement Ray starts the processes.
 _RAY = ("python", "-m")
 _DEEPSPEED = ("deepspeed", "--module")
 
@@ -95,7 +95,7 @@ def _common_options(export: JobExport) -> dict[str, Any]:
 
 
 def _learning_options(export: JobExport) -> dict[str, Any]:
-    """Those of the trainers that learn from rows alone."""
+    """The options of trainers that learn from rows alone."""
     return {
         **_common_options(export),
         "--model.model_name_or_path": export.model,

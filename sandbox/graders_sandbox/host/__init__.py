@@ -1,1 +1,1 @@
-"""The caller's side of the wall: starts servers, sends samples, reads outcomes."""
+"""The host side: starts servers, sends samples to them, reads outcomes."""

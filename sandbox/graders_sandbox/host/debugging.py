@@ -1,4 +1,4 @@
-"""Programs in this very process, without any wall, so that a debugger can stop in them. Only for programs that you wrote."""
+"""Runs programs in this process, without any jail, for debuggers. Only for programs that you wrote."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from graders_sandbox.limits import Outcome
 from .results import read_result
 from .sandbox import Sandbox
 
-_NAME = "<grader>"  # as in the jail
+#: The file name of programs in tracebacks, as in the jail.
+_NAME = "<grader>"
 
 
 class DebugSandbox(Sandbox):
-    """Runs each sample when it is submitted, in the caller's thread, with its terminal. There are no limits.
+    """Runs each sample when it is submitted, in the caller's thread, without limits.
 
-    What the program prints goes to standard output, or to standard error where that is no terminal.
+    The program's output goes to standard output, or to standard error if that is not a terminal.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,7 @@ class DebugSandbox(Sandbox):
             KeyboardInterrupt: Ctrl-C.
         """
         payload = json.dumps({"sample": sample, "item": item}).encode()
-        # so that the debugger can list the source
+        # for the debugger, which lists the source
         linecache.cache[_NAME] = (len(source), None, source.splitlines(keepends=True), _NAME)
         with nullcontext() if sys.stdout.isatty() else redirect_stdout(sys.stderr):
             frame = _run(source, payload)

@@ -1,22 +1,23 @@
-"""Descriptors that the host hands to its servers."""
+"""Descriptors that the host passes to its servers."""
 
 from __future__ import annotations
 
 import errno
 import os
 
-_PIPE_BYTES = 16 * 1024  # of data that goes through a pipe, at a third of the cost of a memory file
+#: Bytes of data that are passed by a pipe, at a third of the cost of a memory file.
+_PIPE_BYTES = 16 * 1024
 
 
 def readable(data: bytes) -> int:
-    """A descriptor that data can be read from to its end: a pipe that holds all of it, or else memory."""
+    """A descriptor from which data can be read: a pipe that holds all of it, or else a memory file."""
     if len(data) <= _PIPE_BYTES:
         read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             if os.write(write, data) == len(data):
                 return read
         except BlockingIOError:
-            pass  # pipes are short here
+            pass
         finally:
             os.close(write)
         os.close(read)
@@ -24,15 +25,15 @@ def readable(data: bytes) -> int:
 
 
 def memory(data: bytes) -> int:
-    """A descriptor of bytes that its reader can neither change nor grow: in memory, or else a file without a name."""
+    """A descriptor of sealed bytes, which its reader cannot change: in memory, or else in a file without a name."""
     if (descriptor := _in_memory(os.MFD_ALLOW_SEALING if hasattr(os, "memfd_create") else 0)) < 0:
-        import tempfile  # only here: it is slow to import
+        import tempfile
 
         with tempfile.NamedTemporaryFile(prefix="graders-sandbox-") as file:
             file.write(data)
             file.flush()
             return os.open(file.name, os.O_RDONLY | os.O_CLOEXEC)
-    import fcntl  # not on every system that may import this module
+    import fcntl
 
     view = memoryview(data)
     while view:
@@ -54,7 +55,7 @@ def empty() -> int:
 
 
 def _in_memory(flags: int) -> int:
-    """A file in memory; -1 where the system has none or a container's filter refuses it."""
+    """A memory file; -1 where the system has none or a container's filter refuses it."""
     if not hasattr(os, "memfd_create"):
         return -1
     try:

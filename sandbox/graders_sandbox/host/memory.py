@@ -1,4 +1,4 @@
-"""How many samples run at once: as asked, or as the processors and the memory that is free allow."""
+"""The number of concurrent samples: as requested, or as many as processors and free memory allow."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from contextlib import suppress
 
 from graders_sandbox.limits import Limits
 
-_LOOK_S = 1.0  # between looks at how much memory is free
+#: Seconds between two readings of the free memory.
+_LOOK_S = 1.0
 
 
 class InFlight:
-    """The bound on samples at once.
+    """The bound on concurrent samples.
 
     Args:
-        limits: What one sample may use.
-        asked: The caller's number; None adapts to the memory that is free.
+        limits: Limits of one sample.
+        asked: The requested number; None adapts to the free memory.
     """
 
     def __init__(self, limits: Limits, asked: int | None) -> None:
@@ -27,7 +28,7 @@ class InFlight:
         self._looked = 0.0
 
     def allowed(self, tier: str) -> int:
-        """Samples at once in this tier; at least 1."""
+        """The number of concurrent samples in this tier; at least 1."""
         now = time.monotonic()
         if self._adaptive and now > self._looked + _LOOK_S:
             self._looked = now
@@ -36,25 +37,27 @@ class InFlight:
 
 
 def processors() -> int:
-    """Those that this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def fitting(limits: Limits, tier: str = "") -> int:
-    """Samples at once: twice the cores, as long as what is free holds all that they may use."""
+    """The number of concurrent samples: twice the cores, as far as free memory suffices for their limits."""
     each = limits.memory_bytes
     if tier in ("linux-full", "linux-ns"):
-        each += limits.disk_bytes  # their disk is memory
+        # their file systems are in memory
+        each += limits.disk_bytes
     return max(1, min(2 * processors(), _free_bytes() // max(1, each)))
 
 
 def _free_bytes() -> int:
-    """Memory that may still be used: of the machine, and of the container where it has less."""
+    """Free memory of the machine, or of the container if that has less."""
     free = [1 << 62]
     with suppress(OSError, StopIteration), open("/proc/meminfo") as file:
         free.append(next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable")))
     with (
-        suppress(OSError, ValueError),  # "max" is no number: then there is no bound
+        # the value "max", which is not a number, means no bound
+        suppress(OSError, ValueError),
         open("/sys/fs/cgroup/memory.max") as most,
         open("/sys/fs/cgroup/memory.current") as used,
     ):

@@ -1,4 +1,4 @@
-"""The thread of a sandbox in use: it hands samples to servers, listens to them, and ends what hangs."""
+"""The pool, the thread of a sandbox: it sends samples to servers, reads their messages, and ends hung ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GRACE_S = 5.0  # beyond a sample's wall time, before its server counts as hung
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a pool is made with; see `Sandbox`."""
+    """The settings of a pool; see `Sandbox`."""
 
     limits: Limits
     in_flight: InFlight
@@ -44,7 +44,7 @@ class Settings:
 
 
 class Pool:
-    """The thread, and all that only this thread touches.
+    """The thread, with the state that only this thread uses.
 
     `add`, `cancel`, `wake_up` and `close` may be called from any thread.
     """
@@ -67,8 +67,6 @@ class Pool:
         self._why = "the sandbox was closed"  # it accepts nothing any more
         self._thread = threading.Thread(target=self._loop, name="graders-sandbox", daemon=True)
         self._thread.start()
-
-    # --- from other threads ---
 
     def add(self, task: Task, *, wake: bool) -> None:
         self._queue.add(task)
@@ -97,7 +95,7 @@ class Pool:
             self._thread.join()
 
     def forget(self) -> None:
-        """In a forked child: let go of everything without ending it."""
+        """Release everything without ending it, in a forked child."""
         self._wake.close()
         self._inside.close()
         self._selector.close()
@@ -105,8 +103,6 @@ class Pool:
         if self._fallback is not None:
             self._fallback.forget()
         self._readings.forget()
-
-    # --- the thread ---
 
     def _loop(self) -> None:
         try:
@@ -148,18 +144,16 @@ class Pool:
         return Outcome("infrastructure", tier=self._choice.tier, text=self._why)
 
     def _timeout(self) -> float | None:
-        """Until the next watchdog."""
+        """Seconds until the next deadline."""
         now = time.monotonic()
         ends = [server.watchdog for server in self.servers if server.running]
         ends += [server.started + START_S for server in self.servers if not server.ready]
         if self.servers.ending:
             ends.append(now + 0.02)
         if self._queue.head is not None and (self._queue.paused_until > now or not self.servers.busy):
-            # Nobody else would wake us: the last server may have ended just now.
+            # no message may wake this thread, since the last server may have ended just now
             ends.append(self._queue.paused_until)
         return max(0.0, min(ends) - now) + 0.001 if ends else None
-
-    # --- handing out ---
 
     def _dispatch(self) -> None:
         if time.monotonic() < self._queue.paused_until:
@@ -198,7 +192,7 @@ class Pool:
                 server.waiting.append(run)
 
     def _fall_back(self, task: Task) -> None:
-        """No Linux tier works here: the other pool has the task from now on."""
+        """Pass a task to the wasm pool, where no Linux tier works."""
         if self._fallback is None:
             from .wasm_pool import WasmPool
 
@@ -211,10 +205,11 @@ class Pool:
         self._queue.pause(max((task.attempts for task in tasks), default=1))
 
     def _server(self, packages: frozenset[str], bound: int) -> Server | None:
-        """One that has room for a sample, started if need be; None while nothing more may run."""
+        """A server with room for a sample, started if necessary; None while the bound is reached."""
         server = self.servers.least_busy(packages)
         if self.servers.running >= bound:
-            # What will run next may lie with its server already, so that none waits for us; not where memory is short.
+            # the next sample may be queued at its server, so that servers need not wait for us; not where memory is
+            # short
             full = self.servers.with_queue_room(packages)
             return full if bound >= self._settings.in_flight.most else None
         if server is not None and server.load < server.capacity:
@@ -238,7 +233,7 @@ class Pool:
             self._send(server, server.waiting.popleft())
 
     def _send(self, server: Server, run: Run) -> None:
-        """Hand a run to a ready server: its source once, then the payload and our pipe."""
+        """Send a run to a ready server: its source once, then the payload and the result pipe."""
         run.tasks = [task for task in run.tasks if self._queue.is_open(task)]
         if not run.tasks:
             return
@@ -251,7 +246,7 @@ class Pool:
             rows = [protocol.ROW.pack(task.seed, len(task.payload)) + task.payload for task in run.tasks]
             payload = descriptors.readable(b"".join(rows))
             opened.append(payload)
-            # One frame fits: who writes more is not waited for.
+            # one frame fits into the pipe; a sample that writes more is not waited for
             run.result, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             opened.append(write)
             if len(rows) > 1:
@@ -276,8 +271,6 @@ class Pool:
             self._selector.unregister(run.result)
         run.close()
 
-    # --- ends ---
-
     def _stop_cancelled(self) -> None:
         for task in self._queue.cancelled():
             for server in self.servers:
@@ -287,7 +280,7 @@ class Pool:
                             server.control.send(protocol.NUMBER.pack(b"K", run.number))
 
     def _watch(self) -> None:
-        """A server that does not end its samples in time is hung: end it."""
+        """End servers that do not end their samples in time."""
         now = time.monotonic()
         for server in self.servers:
             if server.running and now > server.watchdog:

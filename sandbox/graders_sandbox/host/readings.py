@@ -1,4 +1,4 @@
-"""Sources whose facts are not known yet: each is read once, for all the tasks that wait for it."""
+"""Sources that are being read: each is read once for all tasks that wait for its facts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .tasks import Task, TaskQueue
 
 @dataclass(eq=False, slots=True)
 class Reading:
-    """A source that the reader has, and the tasks that wait for its facts."""
+    """A source that is being read, and the tasks that wait for its facts."""
 
     source: str
     answer: int
@@ -22,11 +22,11 @@ class Reading:
 
 
 class Readings:
-    """The readings under way. Their answers come through the pool's selector, which holds each with its Reading.
+    """The readings in progress. Their answers are read by the pool's selector, which has each with its Reading.
 
     Args:
-        queue: Gets tasks back when the facts of their source are known.
-        again: Told which tasks have to be tried anew, and why.
+        queue: Gets the tasks back when the facts of their source are known.
+        again: Called with tasks that have to be retried, and the reason.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Readings:
         """Keep a task until the facts of its source are known.
 
         Raises:
-            OSError: the reader could not be started; the task is not kept.
+            OSError: the reader could not be started; the task is not kept here.
         """
         waiting = self._by_source.get(task.source)
         if waiting is not None:
@@ -56,7 +56,7 @@ class Readings:
         self._selector.register(answer, selectors.EVENT_READ, waiting)
 
     def read(self, waiting: Reading) -> None:
-        """Take what the reader has written; at its end the tasks go back to the queue."""
+        """Read the reader's output; at its end the tasks return to the queue."""
         data = os.read(waiting.answer, reading.ANSWER_BYTES)
         waiting.written += data
         if data and len(waiting.written) <= reading.ANSWER_BYTES:
@@ -66,7 +66,7 @@ class Readings:
         del self._by_source[waiting.source]
         facts = reading.settle(waiting.source, bytes(waiting.written))
         if facts is None and not self._reader.has_ended:
-            # its server says why, when it compiles it
+            # the server reports the reason when it compiles the source
             facts = reading.UNREADABLE
         if facts is None:
             self._again(waiting.tasks, "the process that reads sources ended")
@@ -76,7 +76,7 @@ class Readings:
         self._queue.put_back(waiting.tasks)
 
     def forget(self) -> None:
-        """In a forked child: let go of the reader without ending it."""
+        """Release the reader without ending it, in a forked child."""
         self._reader.forget()
         self._close_answers()
 

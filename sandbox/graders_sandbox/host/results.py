@@ -1,4 +1,4 @@
-"""What samples wrote, as outcomes."""
+"""Turns samples' result frames into outcomes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STAGES = {b"c": "compile", b"i": "import", b"g": "grade", b"p": "payload"}
 _STATUS_OF: dict[bytes, Status] = {b"-": "grader_error", b"m": "memory", b"d": "disk"}
 
 _O = b"O"
-WRITTEN_MAX = OUTPUT_MAX + FRAME_MAX + LENGTH.size * (1 + OUTPUT_MAX // OUTPUT.size)  # by one sample
+WRITTEN_MAX = OUTPUT_MAX + FRAME_MAX + LENGTH.size * (1 + OUTPUT_MAX // OUTPUT.size)
 _NO_FILES = (
     "the code that run_untrusted ran asked for a file, or for a module that was not loaded ahead. This tier gives it none, and "
     "its score would not be that of other tiers: linux-full and linux-landlock, which need Landlock, give it a folder"
@@ -33,7 +33,7 @@ _NO_FILES = (
 
 
 def read_result(frame: bytes) -> Outcome | None:
-    """What a sample wrote; None when it is not exactly one frame."""
+    """The outcome in a result frame; None when it is not exactly one frame."""
     kind = frame[:1]
     if kind == b"V" and len(frame) == VALUE.size:
         value = VALUE.unpack(frame)[1]
@@ -55,7 +55,7 @@ def read_result(frame: bytes) -> Outcome | None:
 
 
 def outcome(written: bytes, status: int, ended: int, wall_s: float, cpu_s: float, limits: Limits) -> Outcome:
-    """What a sample has written, its exit and who ended it say together."""
+    """The outcome of a sample, from its frames, its exit status and the reason of its end."""
     if not written.startswith(_O):
         return _outcome(written, status, ended, wall_s, cpu_s, limits)
     printed, at = bytearray(), 0
@@ -68,7 +68,7 @@ def outcome(written: bytes, status: int, ended: int, wall_s: float, cpu_s: float
 
 
 def _piece(frame: bytes) -> bytes:
-    """What was printed, of a frame that says so."""
+    """The printed output in an output frame."""
     _, length = OUTPUT.unpack_from(frame)
     return frame[OUTPUT.size : OUTPUT.size + length]
 
@@ -97,7 +97,7 @@ def _outcome(frame: bytes, status: int, ended: int, wall_s: float, cpu_s: float,
 
 
 def _signalled(number: int, cpu_s: float, limits: Limits) -> Outcome:
-    """The end of a program by a signal. In a jail it cannot send itself those that speak of limits."""
+    """The outcome of a program that ended by a signal. In a jail it cannot send itself the signals of limits."""
     name = signal.Signals(number).name if number in signal.valid_signals() else str(number)
     if number == signal.SIGXCPU or (number == signal.SIGKILL and cpu_s >= limits.cpu_s):
         text = f"the program used more than {limits.cpu_s:g} s of processor time"
@@ -110,7 +110,7 @@ def _signalled(number: int, cpu_s: float, limits: Limits) -> Outcome:
 
 
 def read_results(written: bytes, count: int) -> list[Outcome] | None:
-    """What `count` samples of one process wrote; None when it is not exactly that many frames."""
+    """The outcomes of `count` samples of one process; None when there are not exactly that many frames."""
     outcomes: list[Outcome] = []
     printed, at = bytearray(), 0
     while len(outcomes) < count:

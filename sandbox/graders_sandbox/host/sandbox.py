@@ -1,4 +1,4 @@
-"""`Sandbox`: what callers of every kind hand samples to. Its pool, a thread, talks to the servers."""
+"""`Sandbox`, the interface for all callers. Its pool, a thread, talks to the servers."""
 
 from __future__ import annotations
 
@@ -27,26 +27,28 @@ if TYPE_CHECKING:
     from .pool import Pool
     from .wasm_pool import WasmPool
 
-_AHEAD = 8  # times what is in flight: how far run_many reads on
+#: Jobs that run_many reads ahead, in multiples of the samples in flight.
+_AHEAD = 8
 
 
 class Sandbox:
-    """Runs python graders in a jail. Cheap to make; nothing is started or probed before the first sample.
+    """Runs python graders in a jail. Cheap to create: it starts and probes nothing before the first sample.
 
-    Safe to use from any thread and after a fork of the caller. A context manager.
+    Thread-safe, and usable after a fork of the caller. A context manager.
 
     Args:
-        limits: What one sample may use; None: the hosted service's.
-        require: The weakest tier that will do, of TIERS; None: any of them. `wasm`: that tier alone.
+        limits: Limits of one sample; None: the hosted service's.
+        require: The weakest acceptable tier of TIERS; None: any. `wasm`: only that tier.
         tier: Exactly this tier (for tests and diagnosis).
-        unsandboxed: No jail at all. Only for programs that you wrote; every outcome says so.
+        unsandboxed: Whether to run without a jail. Only for programs that you wrote; every outcome says so.
         seed: The run's seed; with a sample's key it seeds random and numpy.
-        hash_seed: Of the programs' str hashes, and so of the order of their sets: the same in every run unless changed.
-        in_flight: Samples at once; None: twice the cores, fewer where memory is short.
-        servers: Import sets kept ready; the least recently used are closed.
-        samples_per_process: How many samples of one source may share a process, for speed. More than 1 gives up what
-            keeps them apart: modules, globals and files of one are seen by the next, and a crash or time-out costs a
-            second run of all that shared it. Every outcome says so.
+        hash_seed: Seed of the programs' str hashes, and so of the order of their sets: the same in every run by
+            default.
+        in_flight: Number of concurrent samples; None: twice the cores, fewer where memory is short.
+        servers: Number of import sets with servers; the least recently used are closed.
+        samples_per_process: Number of samples of one source that may share a process, for speed. Above 1, samples are
+            not isolated from each other: modules, globals and files of one are visible to the next, and after a crash
+            or time-out all of them run again. Every outcome says so.
     """
 
     def __init__(
@@ -74,7 +76,8 @@ class Sandbox:
         self.hash_seed = hash_seed
         self._bound = InFlight(self.limits, in_flight)
         self.samples_per_process = samples_per_process
-        self._open_batches = 0  # callers that will wake the sandbox's thread when they have submitted all
+        # callers inside batch_submissions, which wake the sandbox's thread at the end
+        self._open_batches = 0
         self._max_servers = servers
         self._choice = Choice(require=require, tier=tier, unsandboxed=unsandboxed)
         self._lock = threading.Lock()
@@ -83,11 +86,11 @@ class Sandbox:
 
     @property
     def in_flight(self) -> int:
-        """Samples at once, at most."""
+        """The largest number of concurrent samples."""
         return self._bound.most
 
     def sibling(self, *, hash_seed: int) -> Sandbox:
-        """A sandbox of its own with the same limits and the same jail, whose programs hash by another seed."""
+        """A new sandbox with the same settings and another hash seed."""
         other = Sandbox(
             limits=self.limits,
             seed=self.seed,
@@ -100,7 +103,7 @@ class Sandbox:
 
     @property
     def tier(self) -> str:
-        """What holds samples here. Probes by running one.
+        """The tier of samples here, found by running one.
 
         Raises:
             SandboxUnavailable: no tier works, or none as strong as required.
@@ -113,13 +116,13 @@ class Sandbox:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is thinner here than the tier's name says; () before the first sample."""
+        """Protections that are weaker here than the tier promises; () before the first sample."""
         return self._choice.notes
 
     def run(
         self, source: str, sample: Any, item: Any, *, key: str = "", timeout_s: float | None = None
     ) -> Outcome:
-        """Grade one sample and wait. Never raises for the sample or for a broken jail: see Outcome.status.
+        """Grade one sample and wait. Failures of the sample or the jail do not raise: see Outcome.status.
 
         Raises:
             TypeError, ValueError, RecursionError: sample or item has no JSON form.
@@ -138,7 +141,7 @@ class Sandbox:
         return await asyncio.wrap_future(self.submit(source, sample, item, key=key, timeout_s=timeout_s))
 
     def run_many(self, jobs: Iterable[Job]) -> Generator[Outcome, None, None]:
-        """Grade many, lazily and in order, with a bounded number under way. Closing it stops what is under way.
+        """Grade many samples, lazily and in order, with a bounded number in flight. Closing the generator stops them.
 
         Raises:
             TypeError, ValueError, RecursionError: as run, when the job is read.
@@ -172,7 +175,7 @@ class Sandbox:
                 future.cancel()
 
     def _read_on(self, source: Iterator[Job], waiting: deque[Future[Outcome]]) -> None:
-        """Submit more jobs, many at once: each time wakes the sandbox's thread. One by one, since reading may take long."""
+        """Submit more jobs, each as soon as it is read, but many at a time, since each call wakes the thread."""
         ahead = _AHEAD * self.in_flight * self.samples_per_process
         if len(waiting) <= ahead // 2:
             waiting.extend(map(self._submit, islice(source, ahead - len(waiting))))
@@ -183,7 +186,7 @@ class Sandbox:
     def submit(
         self, source: str, sample: Any, item: Any, *, key: str = "", timeout_s: float | None = None
     ) -> Future[Outcome]:
-        """Grade one sample without waiting. Cancelling the future drops or stops it.
+        """Grade one sample without waiting. Cancelling the future drops or stops the sample.
 
         Raises:
             TypeError, ValueError, RecursionError: sample or item has no JSON form.
@@ -223,7 +226,8 @@ class Sandbox:
 
     @contextmanager
     def batch_submissions(self) -> Iterator[None]:
-        """Defer waking the sandbox's thread until the block ends, since each waking takes the interpreter from the caller.
+        """Defer waking the sandbox's thread until the block ends, since each waking takes the interpreter from the
+        caller.
 
         Keep the block short: submissions from other threads are deferred too.
         """
@@ -233,14 +237,15 @@ class Sandbox:
             yield
         finally:
             with self._lock:
-                self._open_batches = max(0, self._open_batches - 1)  # a fork in between has forgotten it
+                # a fork in between has reset it
+                self._open_batches = max(0, self._open_batches - 1)
                 pool = self._pool
             if pool is not None:
                 pool.wake_up()
 
     def _new_pool(self) -> Pool | WasmPool:
         if self._choice.next == WASM:
-            # Its worker processes need nothing of Linux; the other pool does.
+            # imported here: the other pool needs Linux, this one does not
             from .wasm_pool import WasmPool
 
             return WasmPool(self.limits, self._choice)
@@ -256,7 +261,7 @@ class Sandbox:
         return Pool(settings, self._choice)
 
     def close(self) -> None:
-        """End all servers and what runs in them. The sandbox may be used again after."""
+        """End all servers and their samples. The sandbox may be used again."""
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:
@@ -269,7 +274,7 @@ class Sandbox:
         self.close()
 
     def _after_fork_in_child(self) -> None:
-        """A forked caller has no thread of ours, and must not keep our servers alive."""
+        """Reset a forked child, which has no pool thread and must not keep servers alive."""
         self._lock = threading.Lock()
         self._open_batches = 0
         pool, self._pool = self._pool, None

@@ -1,4 +1,4 @@
-"""Samples' folders on the host's disk, for tiers without a file tree of their own; swept when their owner is gone."""
+"""Samples' folders on the host's disk, for tiers without their own file tree; leftover folders are swept."""
 
 from __future__ import annotations
 
@@ -10,28 +10,31 @@ from contextlib import suppress
 from graders_sandbox.folders import remove
 
 _PREFIX = "graders-sandbox-"
-_UNLOCKED_S = 3600.0  # a folder without its lock is being made, or its maker was killed long ago
+#: Age in seconds from which a folder without a lock is left over, and not just being made.
+_UNLOCKED_S = 3600.0
 
 
 class Scratch:
-    """A private folder with one folder a slot. A lock on it says that its owner lives.
+    """A private folder with one folder for each slot, locked while its owner lives.
 
     Attributes:
         slots: The folders' paths.
     """
 
     def __init__(self, slots: int) -> None:
-        import fcntl  # not on every system that may import this module
+        import fcntl
 
         while True:
             self.path = os.path.realpath(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getuid()}-"))
-            os.chmod(self.path, 0o711)  # samples may run as another user; nothing in here is listed
+            # accessible, since samples may run as another user, but not listable
+            os.chmod(self.path, 0o711)
             self.lock = os.open(os.path.join(self.path, "lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             with suppress(OSError):
                 fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.path.exists(self.path):
                     break
-            os.close(self.lock)  # somebody swept it before it was locked
+            # it was swept before it was locked
+            os.close(self.lock)
         self.slots = [os.path.join(self.path, str(number)) for number in range(slots)]
         for slot in self.slots:
             os.mkdir(slot, 0o700)
@@ -42,7 +45,7 @@ class Scratch:
 
 
 def sweep() -> None:
-    """Remove folders of this user whose owners ended without doing so."""
+    """Remove folders of this user whose owners have ended."""
     import fcntl
 
     parent = tempfile.gettempdir()

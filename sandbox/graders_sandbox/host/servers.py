@@ -1,4 +1,4 @@
-"""Servers that run, by the packages that they have loaded."""
+"""The running servers, by the packages that they have loaded."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ from .scratch import Scratch
 from .sources.reading import SourceFacts
 from .tasks import Run
 
-SOURCES = 64  # compiled in one server at once
-EXIT_S = 2.0  # for a server to leave by itself when closed
+#: Sources that one server keeps compiled.
+SOURCES = 64
+#: Seconds for a server to end by itself when closed.
+EXIT_S = 2.0
 
 
 @dataclass(eq=False, slots=True)
 class Server:
-    """A running server and what it has been told."""
+    """A running server and its state."""
 
     process: subprocess.Popen[bytes]
     control: socket.socket
@@ -37,23 +39,27 @@ class Server:
     capacity: int
     started: float
     scratch: Scratch | None
-    said: int  # its standard error, until it is ready
-    jailed: bool = False  # its tier works; from then on what goes wrong is its packages' doing
+    # a descriptor of its standard error, until it is ready
+    said: int
+    # whether its tier works; later failures are caused by its packages
+    jailed: bool = False
     ready: bool = False
-    watchdog: float = 0.0  # when it counts as hung, if it says nothing until then and has something to do
-    ends: float = 0.0  # when it will be killed, once it has been told to end
+    # the time at which it counts as hung, if it is busy and silent until then
+    watchdog: float = 0.0
+    # the time at which it is killed, after it was told to end
+    ends: float = 0.0
     n_sources: int = 0
     sources: OrderedDict[str, int] = field(default_factory=OrderedDict)
     waiting: deque[Run] = field(default_factory=deque)
     running: dict[int, Run] = field(default_factory=dict)
 
     def heard(self) -> None:
-        """It has said something, or was told something."""
+        """Reset the watchdog after a message to or from the server."""
         longest = max((run.allowed_s for run in self.running.values()), default=0.0)
         self.watchdog = time.monotonic() + longest
 
     def send_source(self, source: str, facts: SourceFacts) -> int:
-        """Its number in this server, which is told the source when it has not seen it or has forgotten it.
+        """The number of a source in this server, to which it is sent first if the server does not have it.
 
         Raises:
             OSError: it could not be sent.
@@ -63,7 +69,6 @@ class Server:
             self.sources.move_to_end(source)
             return number
         number = self.n_sources
-        # Nobody has read the text of tests yet.
         tests = LARGER_MODULES if facts.to_load.untrusted and self.tier == "linux-strict" else ()
         ahead = {"modules": sorted({*facts.to_load.standard, *tests}), "patterns": facts.patterns}
         text = descriptors.memory(source.encode("utf-8", "surrogatepass"))
@@ -85,7 +90,7 @@ class Server:
         return len(self.running) + len(self.waiting)
 
     def last_words(self) -> str:
-        """How it ended, for a server that never became ready."""
+        """The reason of its end, for a server that never became ready."""
         data = os.pread(self.said, 4096, max(0, os.fstat(self.said).st_size - 4096)).decode(
             "utf-8", "replace"
         )
@@ -100,14 +105,14 @@ class Server:
 
 
 class ServerSet:
-    """The servers of one pool, the least recently used first, and those that are on their way out.
+    """The servers of one pool, the least recently used first, and those that are ending.
 
     Attributes:
-        unpreloadable: Sets of packages that no server can load before the fork.
+        unpreloadable: Sets of packages that a server cannot load before the fork.
 
     Args:
-        selector: Where a server is listened to, with itself as the key's data.
-        most: Sets of packages that are kept.
+        selector: The selector in which a server is registered, with itself as the key's data.
+        most: Largest number of sets of packages.
     """
 
     def __init__(self, selector: selectors.BaseSelector, most: int) -> None:
@@ -125,26 +130,26 @@ class ServerSet:
 
     @property
     def ending(self) -> bool:
-        """Whether some are on their way out, and have to be looked at."""
+        """Whether servers are ending, so that `tidy` has to be called."""
         return bool(self._ending)
 
     @property
     def busy(self) -> bool:
-        """Whether any has something to do, and will say so when it is done."""
+        """Whether any server has work."""
         return any(server.load for server in self._servers)
 
     @property
     def running(self) -> int:
-        """Samples at once, of all servers together."""
+        """The number of running samples of all servers."""
         return sum(min(server.load, server.capacity) for server in self._servers)
 
     def least_busy(self, packages: frozenset[str]) -> Server | None:
-        """The one of these packages with the least to do, the most recently used of several."""
+        """The least busy server with these packages, the most recently used of several."""
         fit = (server for server in reversed(self._servers) if server.packages == packages)
         return min(fit, key=_load, default=None)
 
     def with_queue_room(self, packages: frozenset[str]) -> Server | None:
-        """One of these packages that is full, and in which one more may wait."""
+        """A full server with these packages, at which one more sample may be queued."""
         full = (
             server
             for server in self._servers
@@ -153,12 +158,12 @@ class ServerSet:
         return min(full, key=_load, default=None)
 
     def use(self, server: Server) -> None:
-        """It is the most recently used now."""
+        """Mark a server as the most recently used."""
         self._servers.remove(server)
         self._servers.append(server)
 
     def add(self, start: Callable[[], Server], packages: frozenset[str]) -> Server:
-        """One more, after room was made if it is the first of its packages."""
+        """Start another server, after making room if it is the first with its packages."""
         if not any(server.packages == packages for server in self._servers):
             self._make_room()
         server = start()
@@ -167,15 +172,15 @@ class ServerSet:
         return server
 
     def _make_room(self) -> None:
-        """For one more set of packages: end the servers of those that were used longest ago, unless they are at work."""
-        used = {server.packages: None for server in reversed(self._servers)}  # the latest first
+        """End the servers of the least recently used set of packages, unless they are busy."""
+        used = {server.packages: None for server in reversed(self._servers)}
         for packages in list(used)[self._most - 1 :]:
             for server in self:
                 if server.packages == packages and not server.load:
                     self.end(server)
 
     def end(self, server: Server) -> None:
-        """Close a server; what runs in it ends with it. It is waited for later."""
+        """Close a server with its samples; `tidy` waits for its end."""
         with suppress(KeyError, ValueError):
             self._selector.unregister(server.control)
         server.control.close()
@@ -184,7 +189,7 @@ class ServerSet:
         self._ending.append(server)
 
     def tidy(self) -> None:
-        """Wait for those that have ended, and kill those that should have."""
+        """Reap ended servers, and kill those that should have ended."""
         for server in list(self._ending):
             if server.process.poll() is None:
                 if time.monotonic() < server.ends:
@@ -197,7 +202,7 @@ class ServerSet:
                 server.scratch.remove()
 
     def close(self) -> None:
-        """End all, and wait until they have."""
+        """End all servers and wait for them."""
         for server in self:
             for run in (*server.running.values(), *server.waiting):
                 run.close()
@@ -210,11 +215,12 @@ class ServerSet:
         self.tidy()
 
     def forget(self) -> None:
-        """In a forked child: let go of everything without ending it."""
+        """Release everything without ending it, in a forked child."""
         for server in (*self._servers, *self._ending):
             server.control.close()
             os.close(server.said)
-            server.process.returncode = 0  # not our child: never waited for
+            # not our child: never waited for
+            server.process.returncode = 0
             if server.scratch is not None:
                 os.close(server.scratch.lock)
             for run in server.running.values():

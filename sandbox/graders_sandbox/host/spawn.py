@@ -1,4 +1,4 @@
-"""Starting a Python of ours, with nothing of the caller's but the descriptors that it is given."""
+"""Starts a Python process that inherits nothing from the caller but the given descriptors."""
 
 from __future__ import annotations
 
@@ -19,21 +19,27 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Run `main` of a module of this package, whose first argument is the descriptor.
 
-    As a module it comes compiled; a script would be compiled at each start, and leave more than a megabyte behind in what
+    A module is precompiled; a script would be compiled at each start, and leave more than a megabyte in the image that
     every sample is a fork of.
 
     Raises:
         SandboxUnavailable: this Python cannot be started.
     """
     code = f"import sys; sys.path.insert(0, {_PACKAGE!r}); from {module} import main; sys.path.pop(0); main()"
-    # -s and -P: as -I, which would leave PYTHONHASHSEED unread; nothing in its environment is the caller's.
+    # -s and -P as with -I, which would ignore PYTHONHASHSEED; the environment has nothing of the caller's
     command = [sys.executable, "-s", "-P", "-S", "-B", "-X", "utf8", "-c", code, str(descriptor), *arguments]
     try:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, pass_fds=[descriptor],
-            env=environment, cwd="/",
-            start_new_session=True,  # Ctrl-C is for the host: in a sample it would pass for the program's own exception
-        )  # fmt: skip
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            pass_fds=[descriptor],
+            env=environment,
+            cwd="/",
+            # Ctrl-C must reach the host only: in a sample it would look like the program's own exception
+            start_new_session=True,
+        )
     except OSError as error:
         raise SandboxUnavailable(
             f"{sys.executable} cannot be started: {error}{closed_above(sys.executable)}"

@@ -1,4 +1,4 @@
-"""Starting a server: what it is told, and in which environment."""
+"""Starts servers: their settings and their environment."""
 
 from __future__ import annotations
 
@@ -18,36 +18,42 @@ from .scratch import Scratch, sweep
 from .servers import Server
 from .spawn import spawn
 
-#: Samples at once in one server; more of them are spread over several servers of the same packages. A server forks one at
-#: a time, and a page that two running children share has to be copied where one that has ended has given it back.
+#: Concurrent samples per server. Above this, copy-on-write faults dominate (see benchmarks/README.md), so that further
+#: samples go to other servers with the same packages.
 PER_SERVER = 2
-SPARE_SLOTS = 2  # beyond what may run at once: for idle children and for folders that are being emptied
-IDLE = 2  # children of a server that wait for a sample, jailed already
-_SERVER_DESCRIPTORS = 100  # open in a server and its template at once
-_SERVER_BYTES = 64 << 20  # address space of a template without packages
-#: All that a server has in its environment: nothing of the caller's. Numerical libraries get one thread each, since a
-#: server with threads must not fork. The hash seed is added: all samples of a server share it anyway.
+#: Further slots, for idle children and for folders that are being emptied.
+SPARE_SLOTS = 2
+IDLE = 2
+#: Descriptors that a server and its template have open.
+_SERVER_DESCRIPTORS = 100
+#: Address space of a template without packages.
+_SERVER_BYTES = 64 << 20
+#: The whole environment of a server, without anything of the caller's. Numerical libraries get one thread each, since a
+#: server with threads must not fork. The hash seed is added.
 _ENVIRONMENT = {
-    "HOME": "/nonexistent",  # nltk does not load without one
+    # nltk does not load without HOME
+    "HOME": "/nonexistent",
     "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pyarrow's allocator, which pandas brings in
-    "LD_BIND_NOW": "1",  # functions of libraries are looked up once and not in each sample; server.main takes it out
+    # pyarrow's allocator, which pandas brings in
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    # symbols of libraries are resolved once and not in each sample; server.main removes it
+    "LD_BIND_NOW": "1",
     "NUMEXPR_NUM_THREADS": "1", "JOBLIB_MULTIPROCESSING": "0", "PYTHONDONTWRITEBYTECODE": "1",
 }  # fmt: skip
-#: Settings of numerical libraries that describe the processor: without them some crash on some machines. And where
-#: nltk's corpora are.
+#: Variables that are kept: settings of numerical libraries for the processor, without which some crash on some
+#: machines, and the folders of nltk's corpora.
 _KEPT_ENVIRONMENT = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "NVPL_BLAS_DEBUG_CPU_TYPE", "NLTK_DATA")
 
 
 def start(
     choice: Choice, limits: Limits, packages: frozenset[str], in_flight: int, *, bare: bool, hash_seed: int
 ) -> Server:
-    """Start a server of the tier that is next.
+    """Start a server of the next tier.
 
     Args:
-        in_flight: Samples that it will be given at once; fewer where the tier holds only one.
-        bare: Whether it loads nothing, since loading the packages made it unfit.
-        hash_seed: Of str hashes in it.
+        in_flight: Concurrent samples of the server; fewer where the tier allows only one.
+        bare: Whether it preloads nothing, since the packages do not allow forking.
+        hash_seed: Seed of its str hashes.
 
     Raises:
         SandboxUnavailable: this Python cannot be started, or this process's own limits are below those of a sample.
@@ -55,20 +61,23 @@ def start(
     if too_low := _limits_too_low(limits):
         raise SandboxUnavailable(too_low)
     tier = choice.next
-    if not choice.tier:  # once, when the first is started
+    if not choice.tier:
         sweep()
-    # Without Landlock a neighbour's folder would be in reach: one sample at a time, and several servers.
+    # without Landlock a sample could reach a neighbour's folder: one sample at a time, and several servers
     capacity = 1 if tier == "linux-ns" else min(PER_SERVER, in_flight)
-    # Each sample may have a child, and a folder that its child before left and that is being emptied.
+    # each sample may have a child, and an earlier child's folder that is being emptied
     count = 3 * capacity + SPARE_SLOTS
     scratch = Scratch(count) if tier in ("linux-landlock", "unsandboxed") else None
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     said = descriptors.empty()
     try:
         process = spawn(
-            "graders_sandbox.jail.start", theirs.fileno(), str(os.getpid()), stderr=said,
+            "graders_sandbox.jail.start",
+            theirs.fileno(),
+            str(os.getpid()),
+            stderr=said,
             environment=_environment(hash_seed),
-        )  # fmt: skip
+        )
     except SandboxUnavailable:
         ours.close()
         os.close(said)
@@ -89,13 +98,14 @@ def start(
         "prefixes": [sys.prefix, sys.exec_prefix],
         "idle": 0 if tier == "linux-ns" else IDLE,
     }
-    with suppress(ConnectionError):  # it has ended already, which shows when it is listened to
+    # it has ended already, which the pool notices when it reads
+    with suppress(ConnectionError):
         ours.send(json.dumps(settings).encode())
     return Server(process, ours, tier, packages, capacity, time.monotonic(), scratch, said)
 
 
 def _inside(tier: str, count: int) -> list[str]:
-    """Folders of samples in a server's own file tree, if it has one."""
+    """Samples' folders in a server's own file tree; [] without one."""
     return [f"/tmp/{number}" for number in range({"linux-full": count, "linux-ns": 1}.get(tier, 0))]
 
 
@@ -105,10 +115,10 @@ def _environment(hash_seed: int) -> dict[str, str]:
 
 
 def _limits_too_low(limits: Limits) -> str:
-    """Which limit of this process keeps a sample from its own, and what helps; "" when none does."""
+    """The limit of this process that is below a sample's, with its remedy; "" when there is none."""
     try:
         import resource
-    except ImportError:  # not on every system
+    except ImportError:
         return ""
     for which, flag, needed, field in (
         (resource.RLIMIT_NOFILE, "-n", max(limits.descriptors, _SERVER_DESCRIPTORS), "descriptors"),

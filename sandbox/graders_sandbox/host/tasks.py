@@ -1,4 +1,4 @@
-"""Samples on their way, and the way of their outcomes back to who waits for them."""
+"""Tasks, and the queue that returns their outcomes to the callers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from graders_sandbox.limits import Outcome
 
 from .sources.reading import SourceFacts
 
-PAUSE_S = 0.05  # after something could not be started
-ATTEMPTS = 5  # servers that may die under a sample before it is given up as infrastructure
+PAUSE_S = 0.05
+#: Attempts of a sample before it is given up as infrastructure.
+ATTEMPTS = 5
 
 
 @dataclass(eq=False, slots=True)
 class Task:
-    """One sample on its way.
+    """One sample from its submission to its outcome.
 
     Attributes:
-        facts: Of its source; None until a reader has said them.
-        alone: Whether it shared a process that did not end well.
+        facts: The facts of its source; None until it has been read.
+        alone: Whether it has to run alone, after it shared a process that failed.
     """
 
     source: str
@@ -38,13 +39,13 @@ class Task:
 
 @dataclass(eq=False, slots=True)
 class Run:
-    """One process of samples: one, or several where the caller allowed it.
+    """One process with a sample, or with several where the caller allowed it.
 
     Attributes:
-        facts: Of the source that all of them have.
-        result: Our end of the result pipe; -1 for none.
-        allowed_s: To its server, from the start on.
-        written: By several samples, so far.
+        facts: The facts of the common source.
+        result: The host's end of the result pipe; -1 for none.
+        allowed_s: Seconds that its server has for it.
+        written: Output of several samples so far.
     """
 
     number: int
@@ -55,27 +56,29 @@ class Run:
     written: bytearray = field(default_factory=bytearray)
 
     def close(self) -> None:
-        """Let go of the result pipe."""
+        """Close the result pipe."""
         if self.result >= 0:
             os.close(self.result)
             self.result = -1
 
 
 class TaskQueue:
-    """Tasks that have no outcome yet, in order, and outcomes that have not been handed back yet.
+    """The queue of tasks without an outcome, and of outcomes that have not been returned yet.
 
     `add` and `cancel` may be called from any thread, the others only from the pool's.
     """
 
     def __init__(self) -> None:
-        self._open: set[Task] = set()  # tasks that have no outcome yet, wherever they are
+        # all tasks without an outcome, queued or running
+        self._open: set[Task] = set()
         self._queue: deque[Task] = deque()
         self._cancelled: deque[Task] = deque()
         self._finished: deque[tuple[Future[Outcome], Outcome]] = deque()
-        self.paused_until = 0.0  # nothing is started before, since the kernel could not
+        # no start before this time, after the kernel could not start a process
+        self.paused_until = 0.0
 
     def pause(self, times: int = 1) -> None:
-        """Start nothing for a moment; the caller looks at `paused_until`."""
+        """Pause starts for a moment; the caller checks `paused_until`."""
         self.paused_until = time.monotonic() + times * PAUSE_S
 
     def add(self, task: Task) -> None:
@@ -83,17 +86,18 @@ class TaskQueue:
         self._queue.append(task)
 
     def cancel(self, task: Task) -> bool:
-        """Whether there is something to stop."""
+        """Cancel a task; returns whether there is something to stop."""
         try:
             self._open.remove(task)
-        except KeyError:  # it has just been finished
+        except KeyError:
             return False
-        task.future.set_running_or_notify_cancel()  # for those who wait for several
+        # notifies callers that wait for several futures
+        task.future.set_running_or_notify_cancel()
         self._cancelled.append(task)
         return True
 
     def cancelled(self) -> Iterator[Task]:
-        """Those that were cancelled since the last call."""
+        """The tasks cancelled since the last call."""
         while self._cancelled:
             yield self._cancelled.popleft()
 
@@ -102,7 +106,7 @@ class TaskQueue:
 
     @property
     def head(self) -> Task | None:
-        """The next task, without those that were cancelled."""
+        """The next task that is not cancelled."""
         while self._queue:
             if self._queue[0] in self._open:
                 return self._queue[0]
@@ -113,11 +117,11 @@ class TaskQueue:
         return self._queue.popleft()
 
     def release(self, task: Task) -> None:
-        """Somebody else answers for it from now on."""
+        """Remove a task that another pool takes over."""
         self._open.discard(task)
 
     def companions(self, task: Task, most: int) -> Iterator[Task]:
-        """Take those right behind a task that may share its process: of its source and time, and not to run alone."""
+        """Take the following tasks that may share the task's process: same source and time, not to run alone."""
         for _ in range(most):
             other = self.head
             if other is None or task.alone:
@@ -127,11 +131,11 @@ class TaskQueue:
             yield self.pop()
 
     def put_back(self, tasks: Iterable[Task]) -> None:
-        """In front of the others, in their order."""
+        """Return tasks to the front of the queue, in their order."""
         self._queue.extendleft(reversed(list(tasks)))
 
     def again(self, tasks: list[Task], reason: str, tier: str, *, counts: bool = True) -> None:
-        """Have tasks run once more, or give up those that were tried too often."""
+        """Retry tasks, or give up those with too many attempts."""
         for task in tasks:
             task.attempts += counts
         for task in tasks:
@@ -143,23 +147,23 @@ class TaskQueue:
     def finish(self, task: Task, outcome: Outcome) -> None:
         try:
             self._open.remove(task)
-        except KeyError:  # cancelled
+        except KeyError:
             return
         self._finished.append((task.future, outcome))
 
     def finish_queued(self, outcome: Outcome) -> None:
-        """The same outcome for all that wait."""
+        """Finish all queued tasks with the same outcome."""
         while self._queue:
             self.finish(self._queue.popleft(), outcome)
 
     def finish_all(self, outcome: Outcome) -> None:
-        """The same outcome for every task that has none."""
+        """Finish every task with the same outcome."""
         for task in list(self._open):
             self.finish(task, outcome)
         self.hand_back()
 
     def hand_back(self) -> None:
-        """Wake those who wait for outcomes, when nothing is left to do: earlier they would take the interpreter from us."""
+        """Return the outcomes once nothing is left to do, since callers woken earlier compete for the interpreter."""
         while self._finished:
             future, outcome = self._finished.popleft()
             if future.set_running_or_notify_cancel():

@@ -1,4 +1,4 @@
-"""Which files of this machine samples may read: Python, its packages, and what those need."""
+"""The files of this machine that samples may read: Python, its packages, and their dependencies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import suppress
 
 
 def python_paths() -> list[str]:
-    """sys.path of the samples: the standard library and the installed packages, nothing of the caller's."""
+    """Samples' sys.path: the standard library and installed packages, nothing of the caller's."""
     paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     paths += [path for path in sys.path if path.endswith("lib-dynload") or path.endswith(".zip")]
     with suppress(AttributeError):
@@ -21,13 +21,13 @@ def python_paths() -> list[str]:
 
 
 def nltk_folders() -> list[str]:
-    """Where samples find nltk's data: the folders of NLTK_DATA, this environment's, and the system's."""
+    """Folders of nltk's data for samples: those in NLTK_DATA, this environment's, and the system's."""
     named = [folder for folder in os.environ.get("NLTK_DATA", "").split(os.pathsep) if folder]
     return [*named, os.path.join(sys.prefix, "nltk_data"), "/usr/share/nltk_data"]
 
 
 def nltk_data(name: str) -> str:
-    """Where a corpus or model of nltk is, as a folder or an archive; "" when samples have none."""
+    """The path of a corpus or model of nltk, a folder or an archive; "" when samples have none."""
     for folder in nltk_folders():
         for path in glob.glob(os.path.join(glob.escape(folder), "*", f"{glob.escape(name)}*")):
             if os.path.basename(path) in (name, f"{name}.zip"):
@@ -36,7 +36,7 @@ def nltk_data(name: str) -> str:
 
 
 def shown() -> list[str]:
-    """What samples may read: Python, its packages, shared libraries, time zones, corpora."""
+    """Paths that samples may read: Python, its packages, shared libraries, time zones, corpora."""
     libraries = [
         sysconfig.get_config_var("LIBDIR"),
         "/lib",
@@ -48,7 +48,7 @@ def shown() -> list[str]:
     others = ["/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime", *nltk_folders()]
     paths = [path for path in [*python_paths(), *libraries, *others] if path and os.path.isabs(path)]
     real = [os.path.realpath(path) for path in paths if os.path.exists(path)]
-    # A folder brings along what is below it; names that are links stay, since programs use them.
+    # paths below another one are omitted; links stay, since programs use their names
     return [
         path
         for path in dict.fromkeys([*real, *filter(os.path.islink, paths)])
@@ -57,7 +57,7 @@ def shown() -> list[str]:
 
 
 def closed_above(path: str) -> str:
-    """Which folder above keeps this user out, if one does."""
+    """The parent folder that this user cannot enter; "" without one."""
     while (path := os.path.dirname(path)) != "/":
         with suppress(OSError):
             if not os.access(path, os.X_OK):

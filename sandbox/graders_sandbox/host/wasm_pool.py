@@ -1,7 +1,7 @@
 """The host's side of the tier `wasm`: worker processes that run one sample at a time.
 
 Each worker has a thread here that takes samples from one queue. A worker that ends, or is silent for too long, is
-replaced and its sample tried again; only what the guest itself did is an outcome of the program.
+replaced and its sample retried; only the guest's own failures are outcomes of the program.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ from .results import read_result
 from .sources.imports import HOSTED
 from .tasks import Task
 
-#: Workers that may end under a sample before it is given up as infrastructure.
 ATTEMPTS = 3
-#: Beyond a sample's wall time, before its worker counts as hung.
+#: Seconds beyond a sample's wall time after which its worker counts as hung.
 GRACE_S = 10.0
-#: For the one-time compilation of the interpreter on a slow machine.
+#: Seconds for the one-time compilation of the interpreter on a slow machine.
 COMPILE_S = 1800.0
 NOTES = (
     "CPython for WebAssembly, 32-bit: a program that needs threads, processes, sockets or files to write is refused",
@@ -46,15 +45,15 @@ _START = (
 
 
 class WasmPool:
-    """Runs samples in as many worker processes as there are processors; same face as the Linux tiers' Pool.
+    """Runs samples in as many worker processes as there are processors, with the interface of Pool.
 
-    Nothing is started before the first sample. `disk_bytes`, `inodes`, `descriptors` and `threads` of the limits do not
-    apply: the program has none of them.
+    It starts nothing before the first sample. The limits `disk_bytes`, `inodes`, `descriptors` and `threads` do not
+    apply, since the program has no such resources.
 
     Args:
-        limits: What one sample may use.
-        choice: Is told whether the tier works.
-        workers: Processes, each of about 100 MB; None: one for each processor.
+        limits: Limits of one sample.
+        choice: Is informed whether the tier works.
+        workers: Number of processes, each of about 100 MB; None: one for each processor.
     """
 
     def __init__(self, limits: Limits, choice: Choice, workers: int | None = None) -> None:
@@ -72,7 +71,7 @@ class WasmPool:
         self.accepting = True
 
     def add(self, task: Task, *, wake: bool = True) -> None:
-        """Queue one sample. It is begun at once, `wake` or not."""
+        """Queue one sample, which starts at once regardless of `wake`."""
         with self._lock:
             self._queue.put(task)
             if self._idle < self._queue.qsize() and len(self._threads) < self._most:
@@ -87,14 +86,14 @@ class WasmPool:
             worker.kill()
 
     def wake_up(self) -> None:
-        """Nothing waits to be woken."""
+        """No thread has to be woken."""
 
     def forget(self) -> None:
-        """In a forked child: the workers are the parent's."""
+        """Release the parent's workers, in a forked child."""
         self.accepting = False
 
     def close(self) -> None:
-        """End all workers and what runs in them."""
+        """End all workers and their samples."""
         with self._lock:
             self.accepting = False
             threads = list(self._threads)
@@ -108,7 +107,7 @@ class WasmPool:
                 thread.join()
 
     def _serve(self) -> None:
-        """One worker's thread."""
+        """The thread of one worker."""
         worker: _Worker | None = None
         while True:
             with self._lock:
@@ -137,7 +136,7 @@ class WasmPool:
             worker.process.wait()
 
     def _started(self) -> _Worker | None:
-        """A worker that is ready; None when the pool was closed meanwhile."""
+        """A ready worker; None when the pool was closed meanwhile."""
         with self._compiling:
             with self._lock:
                 if not self.accepting:
@@ -155,7 +154,7 @@ class WasmPool:
         return worker
 
     def _run(self, worker: _Worker, task: Task) -> Outcome | None:
-        """The outcome of one sample; None when it has to be tried again."""
+        """The outcome of one sample; None when it has to be retried."""
         task.attempts += 1
         request = (
             REQUEST.pack(min(task.wall_s, self._limits.cpu_s), self._limits.memory_bytes),
@@ -192,7 +191,8 @@ def _finish(future: Future[Outcome], outcome: Outcome) -> None:
 def _outcome(kind: bytes, text: bytes, wall_s: float) -> Outcome:
     if kind == b"T":
         return Outcome("timeout", error_type="wall", text=f"the program ran longer than {wall_s:g} s")
-    if text == b"stack overflow":  # where another tier may have a value, or an exception
+    # where another tier may have a value, or an exception
+    if text == b"stack overflow":
         return Outcome(
             "infrastructure", text=f"the program needs a deeper stack, which the tier {WASM} does not have"
         )
@@ -228,7 +228,7 @@ class _Worker:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def wait_until_ready(self) -> None:
-        """Wait for the interpreter, which is compiled when it is used for the first time.
+        """Wait for the interpreter, which is compiled at its first use.
 
         Raises:
             SandboxUnavailable: It ended before; the message has its last words.
@@ -247,7 +247,7 @@ class _Worker:
         return self._answer(seconds)
 
     def _listen(self) -> None:
-        """Take what it says on standard error, of which the beginning is kept."""
+        """Read the worker's standard error, of which the beginning is kept."""
         for line in self._pipe(self.process.stderr):
             if len(self._words) < 100:
                 self._words.append(line)

@@ -1,1 +1,1 @@
-"""The side behind the wall: the server, its template, and the samples forked from it."""
+"""The jailed side: the server, its templates, and the samples forked from them."""

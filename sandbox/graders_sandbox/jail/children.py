@@ -12,11 +12,12 @@ from contextlib import suppress
 from graders_sandbox import protocol
 
 from . import template
-from .records import Asker, Running
+from .records import Asker, RunningProcess
 from .slots import Slots
 from .templates import UNTRUSTED, Templates
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from select import poll
 
@@ -25,21 +26,22 @@ _POLLIN = 1  # select's
 
 
 class SampleChildren:
-    """Who may ask for a child, who waits for one, and what becomes of it.
+    """The server's bookkeeping of children: which samples may request one, which wait, and which children run.
 
     Args:
-        files: Whether a child has a folder. Without Landlock its neighbours' would be in reach: then it needs no slot either.
-        jailed: Whether there is a jail at all.
-        memory_bytes: The most that a child may have.
-        running: All children by pid, samples among them.
-        started: Takes the entry of a child that runs, with its pid.
-        kill: Ends a child, for a reason.
+        files: Whether a child has a folder. Without Landlock it could reach its neighbours' folders, so it gets neither
+            folder nor slot.
+        jailed: Whether there is a jail.
+        memory_bytes: The largest address space of a child.
+        running: All processes by pid, samples included.
+        started: Called with the pid and the entry of a started child.
+        kill: Kills a child, with a reason.
     """
 
     def __init__(
         self, *, files: bool, jailed: bool, memory_bytes: int, slots: Slots, templates: Templates, listened: poll,
-        running: Mapping[int, Running], started: Callable[[int, Running], None],
-        kill: Callable[[int, Running, int], None],
+        running: Mapping[int, RunningProcess], started: Callable[[int, RunningProcess], None],
+        kill: Callable[[int, RunningProcess, int], None],
     ) -> None:  # fmt: skip
         self._files = files
         self._jailed = jailed
@@ -54,13 +56,13 @@ class SampleChildren:
         self._asking: deque[Asker] = deque()  # who waits for a child
 
     def allow(self, asker: Asker, sample: int) -> None:
-        """This sample may ask from now on."""
+        """Let a sample request children."""
         asker.sample = sample
         self._askers[asker.channel.fileno()] = asker
         self._listened.register(asker.channel, _POLLIN)
 
     def revoke(self, asker: Asker) -> None:
-        """The sample has ended or lost its right to ask: so does its child."""
+        """End a sample's right to children, and its child."""
         if self._askers.pop(asker.channel.fileno(), None) is None:
             return
         self._listened.unregister(asker.channel)
@@ -71,11 +73,11 @@ class SampleChildren:
             self._kill(asker.child, running, protocol.BY_HOST)
 
     def is_starved(self, asker: Asker | None) -> bool:
-        """Whether it waits for a child for want of a slot, and so has run out of our time, not of its own."""
+        """Whether it waits for a child because no slot is free, so that the lost time is not its own."""
         return asker is not None and asker in self._asking and not asker.cleaning
 
     def on_request(self, descriptor: int) -> None:
-        """A sample asks for a child, or to have it ended."""
+        """Handle a sample's request to start or end a child."""
         asker = self._askers.get(descriptor)
         if asker is None:
             return
@@ -99,7 +101,7 @@ class SampleChildren:
             self.start_waiting()
 
     def start_waiting(self) -> None:
-        """Give a child to all who wait for one and can have it. Nobody is refused: what is not there yet is waited for."""
+        """Start children for waiting samples as far as slots are free. Other requests keep waiting; none is refused."""
         if not self._asking:
             return
         source = self._templates.sources.get(UNTRUSTED)
@@ -136,7 +138,7 @@ class SampleChildren:
         if pid:
             asker.child = pid
             deadline = min(parent.deadline, started + wall_s - waited_s)
-            running = Running(
+            running = RunningProcess(
                 run=-1, slot=slot, started=started, deadline=deadline, template=channel, asker=asker
             )
             self._started(pid, running)
@@ -151,8 +153,8 @@ class SampleChildren:
         if slot >= 0:
             self._slots.free.append(slot)
 
-    def ended(self, running: Running, status: int) -> None:
-        """A child has ended: its sample is told, and ends with it where that was no doing of its code."""
+    def ended(self, running: RunningProcess, status: int) -> None:
+        """Report the end of a child to its sample, and kill the sample if its code did not cause that end."""
         asker = running.asker
         if asker is None:
             return

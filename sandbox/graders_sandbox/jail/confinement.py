@@ -1,4 +1,4 @@
-"""The server's way into its jail, once. What cannot be set up raises: there is no weaker way on."""
+"""Confinement of the server. A layer that cannot be set up raises, since there is no fallback to a weaker jail."""
 
 from __future__ import annotations
 
@@ -15,32 +15,36 @@ from graders_sandbox.linux import sys as kernel
 
 from .watcher import Watcher
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-NICE = 10  # a ninth of the weight of a program at the usual priority; nothing on an idle machine
-SPARE_UIDS = range(61184, 65520)  # what systemd gives to services for a while, and nobody logs in as
-FAILED = 3  # exit code of a server that could not start
+#: A ninth of the weight of a program at the usual priority; nothing on an idle machine.
+NICE = 10
+#: What systemd gives to services for a while, and nobody logs in as.
+SPARE_UIDS = range(61184, 65520)
+#: Exit code of a server that could not start.
+FAILED = 3
 
 
 class Confinement:
-    """The layers that hold a server and all its children.
+    """The layers that confine a server and all its children.
 
     Args:
-        tier: Of TIERS, or "unsandboxed".
-        limits: Of `Limits`, by name.
-        slots: Samples' folders; [] where they have none.
-        shown: What they may read.
-        paths: Python's path inside.
+        tier: One of TIERS, or "unsandboxed".
+        limits: Fields of `Limits`, by name.
+        slots: Samples' folders; [] without folders.
+        shown: Paths that samples may read.
+        paths: Python's path inside the jail.
 
     Attributes:
-        alone: Whether nobody else's processes count as those of the server's user.
-        notes: What is thinner here than the tier's name says.
-        rules: A descriptor of Landlock's rules for each slot; [] where there are none.
-        ends: Readable when a child has ended.
-        template_ends: Of the channel between a server and its first template.
-        watcher: Who bounds what samples have on the disk, where no file system does.
+        alone: Whether the server's user has no other processes.
+        notes: Protections that are weaker here than the tier promises.
+        rules: A descriptor of Landlock rules for each slot; [] without Landlock.
+        ends: A descriptor that is readable when a child has ended.
+        template_ends: Both ends of the channel between the server and its first template.
+        watcher: The watcher that bounds samples' disk use, where no file system does.
     """
 
     def __init__(
@@ -62,20 +66,23 @@ class Confinement:
         self._statm = self._threads = -1
 
     def enter(self, parent: int, control: _socket.socket) -> None:
-        """Go in. Returns in a child of this process, which waits for it and ends like it.
+        """Enter the jail. Returns in a child process; this process waits for the child and ends with its status.
 
         Args:
             parent: The host's pid.
-            control: To the host, which the child keeps.
+            control: The socket to the host, which the child keeps.
 
         Raises:
-            OSError, RuntimeError: a layer could not be set up, or does not hold.
+            OSError, RuntimeError: a layer could not be set up, or is not effective.
         """
-        os.umask(0o022)  # whatever the caller's is: folders made here must be open to another user
+        # whatever the caller's is: folders made here must be open to another user
+        os.umask(0o022)
         die_with(parent)
         with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-            file.write("500")  # if memory runs out, samples go before the trainer
-        os.nice(NICE)  # and where processors are short, they yield to whoever serves and trains
+            # if memory runs out, samples go before the trainer
+            file.write("500")
+        # and where processors are short, they yield to whoever serves and trains
+        os.nice(NICE)
         if self.namespaced:
             self._enter_namespaces(parent, control)
         elif self.jailed and os.getuid() == 0 and self._become(self._spare_uid):
@@ -85,25 +92,26 @@ class Confinement:
         if self.jailed:
             kernel.drop_capabilities()
             kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-            kernel.prctl(kernel.PR_SET_DUMPABLE, int(watched))  # the watcher must be able to look at samples
+            # the watcher must be able to look at samples
+            kernel.prctl(kernel.PR_SET_DUMPABLE, int(watched))
         if watched:
-            # Server and watcher are both children of a process outside of Landlock: the signal by which the kernel ends them
-            # with their parent would not leave a Landlock domain.
+            # Server and watcher are both children of a process outside of Landlock, since the kernel's signal at a
+            # parent's death does not leave a Landlock domain.
             self.watcher = Watcher(self.slots, self.limits["disk_bytes"], self.limits["inodes"])
             _continue_in_child(control)
         if not self.namespaced:
             self._open_accounts()
-        # Behind the filter neither can be made. Nobody else may hold the template's end, which tells when it is gone; and a
-        # handler of the signal would run for each child that ends.
+        # Both are created before seccomp forbids it. Only the template may hold its end of the socket pair, so that
+        # EOF shows its death. The signal is read from a descriptor, since a handler would run for each child.
         self.template_ends = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
         self.ends = kernel.signal_descriptor(signal.SIGCHLD)
 
     def lock(self) -> None:
-        """Set up the layers that keep what a server has prepared: Landlock, seccomp.
+        """Set up the last layers, Landlock and seccomp, after the server's preparations.
 
         Raises:
-            OSError, RuntimeError: a layer could not be set up, or does not hold.
+            OSError, RuntimeError: a layer could not be set up, or is not effective.
         """
         if self.landlocked:
             with _layer("Landlock"):
@@ -114,26 +122,27 @@ class Confinement:
             self._witness()
 
     def size(self) -> int:
-        """The address space of this process, in bytes. Once."""
+        """The address space of this process, in bytes. Can be called once."""
         pages = int(os.read(self._statm, 200).split()[0])
         os.close(self._statm)
         return pages * resource.getpagesize()
 
     def has_threads(self) -> bool:
-        """Whether there is a second thread. Once."""
+        """Whether there is a second thread. Can be called once."""
         several = len(os.listdir(self._threads)) > 1
         os.close(self._threads)
         return several
 
     def _open_accounts(self) -> None:
-        """Behind the private root and Landlock there is no /proc: what is read later is opened now."""
+        """Open the files of /proc that are read later, since neither the private root nor Landlock allows it then."""
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._threads = os.open("/proc/self/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def _enter_namespaces(self, parent: int, control: _socket.socket) -> None:
         with _layer("namespaces"):
             has_spare = namespaces.enter(self._spare_uid)
-        die_with(parent)  # new credentials have cleared it
+        # new credentials have cleared it
+        die_with(parent)
         _continue_in_child(control)
         self._open_accounts()
         with _layer("private root"):
@@ -149,7 +158,7 @@ class Confinement:
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def _become(self, uid: int) -> bool:
-        """Leave root for a user that owns nothing, if Python can be read as one; else say why root stays."""
+        """Change from root to a user that owns nothing, if that user can read Python; else note why root stays."""
         if why := self._unreadable_as(uid):
             self.notes.append(f"samples run as root without capabilities: as another user {why}")
             return False
@@ -159,13 +168,14 @@ class Confinement:
         return True
 
     def _unreadable_as(self, uid: int) -> str:
-        """What this user could not read of what samples need; "" when it can."""
+        """The first path that samples need and this user cannot read; "" when there is none."""
         read, write = os.pipe()
         child = os.fork()
         if not child:
             try:
                 _change_user(uid)
-                if not self.namespaced:  # else there is nothing of the caller's
+                # else there is nothing of the caller's
+                if not self.namespaced:
                     for path in (
                         *self.slots[:1],
                         __file__,
@@ -191,11 +201,12 @@ class Confinement:
             raise OSError("the kernel has none")
         devices = [(path, landlock.READ_FILE | landlock.WRITE_FILE) for path in namespaces.DEVICES]
         readable = [(path, landlock.READ) for path in self._shown]
-        # A child's own domain. Its neighbours' folders are not in it, not even to be read.
+        # A child's own domain, without read access to its neighbours' folders.
         self.rules = [
             landlock.ruleset([*readable, *devices, (slot, landlock.WRITE)], version) for slot in self.slots
         ]
-        if not self.namespaced:  # behind a private root there is nothing else to read
+        # behind a private root there is nothing else to read
+        if not self.namespaced:
             writable = [(slot, landlock.WRITE) for slot in self.slots]
             landlock.restrict(landlock.ruleset([*readable, *devices, *writable], version))
         if version < landlock.SCOPES_ABI:
@@ -205,14 +216,15 @@ class Confinement:
             )
 
     def _witness(self) -> None:
-        """What must not be possible is tried once: a layer that was set up and does not hold counts as absent."""
+        """Try forbidden operations once: a layer that does not refuse them counts as absent."""
         for act, name in (
             (_open_host_file, "opening a file of the host"),
             (_open_socket, "opening a socket"),
             (_execute, "executing a program"),
         ):
             if act is _open_host_file and self.tier == "linux-strict":
-                continue  # held by the sample's own filter there
+                # held by the sample's own filter there
+                continue
             try:
                 act()
             except OSError:
@@ -221,14 +233,14 @@ class Confinement:
 
 
 def die_with(parent: int) -> None:
-    """End when the parent does, whatever this process is doing then."""
+    """Let the kernel kill this process when its parent dies."""
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(FAILED)
 
 
 def _continue_in_child(control: _socket.socket) -> None:
-    """Fork; the parent waits for the child and ends like it, and the child ends with the parent."""
+    """Fork. The parent waits for the child and ends with its status; the child dies with the parent."""
     child = os.fork()
     if child:
         control.close()
@@ -238,7 +250,7 @@ def _continue_in_child(control: _socket.socket) -> None:
 
 
 def _end_like(status: int) -> NoReturn:
-    """End as a child did, by the same signal if it was one: the host tells a kill from a failure."""
+    """End with a child's status, by the same signal if there was one, so that the host distinguishes a kill."""
     if os.WIFSIGNALED(status):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         number = os.WTERMSIG(status)
@@ -250,7 +262,7 @@ def _end_like(status: int) -> NoReturn:
 
 @contextmanager
 def _layer(name: str) -> Iterator[None]:
-    """Name the layer that could not be set up."""
+    """Add the layer's name to an error of its set-up."""
     try:
         yield
     except (OSError, StopIteration) as error:
@@ -264,7 +276,7 @@ def _change_user(uid: int) -> None:
 
 
 def _reopen_null() -> None:
-    """Input, output and errors by way of the read-only mount: its owner may change the host's node, this one not."""
+    """Reopen standard streams on the read-only mount's /dev/null: an owner could change the host node's mode."""
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)

@@ -1,4 +1,4 @@
-"""Children that wait for a sample, jailed already, when there is nothing else to do."""
+"""Idle children: jailed processes that wait for a sample, started when there is nothing else to do."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from contextlib import suppress
 from graders_sandbox import protocol
 
 from . import sample, template
-from .records import Idle, Source
+from .records import IdleChild, Source
 from .slots import Slots
 from .templates import Templates
 
 
 class IdleChildren:
-    """One for each of the latest samples, a fork of the template of its program.
+    """One idle child for each of the latest programs, forked from its template.
 
     Args:
-        most: How many wait at once; 0 for none.
+        most: Largest number of idle children; 0 for none.
     """
 
     def __init__(self, most: int, templates: Templates, slots: Slots) -> None:
         self._most = most
         self._templates = templates
         self._slots = slots
-        self._waiting: list[Idle] = []
-        self._ending: dict[int, int] = {}  # slots of those on their way out, by pid
-        self._recent: deque[int] = deque(maxlen=most or 1)  # sources of the latest samples
+        self._waiting: list[IdleChild] = []
+        # slots of those on their way out, by pid
+        self._ending: dict[int, int] = {}
+        # sources of the latest samples
+        self._recent: deque[int] = deque(maxlen=most or 1)
 
     @property
     def pids(self) -> list[int]:
@@ -39,23 +41,23 @@ class IdleChildren:
         return pid in self._ending or pid in self.pids
 
     def ran(self, source: Source) -> None:
-        """A sample of this source has started."""
+        """Record the start of a sample of this source."""
         self._recent.append(source.number)
 
     def forget(self, number: int) -> None:
-        """Nobody waits for samples of a source that is gone."""
+        """End the idle children of a source that is dropped."""
         while number in self._recent:
             self._recent.remove(number)
 
     def missing(self) -> Source | None:
-        """Whose template the next one is to be forked from."""
+        """The source whose template the next idle child is forked from; None when there are enough."""
         if not self._most or len(self._slots.free) < 2:
             return None
         missing = self._unserved()
         return self._templates.sources[missing[-1]] if missing else None
 
     def _unserved(self) -> list[int]:
-        """Sources of the latest samples for which nobody waits."""
+        """Sources of the latest samples without an idle child."""
         missing = [*self._recent]
         for idle in self._waiting:
             if idle.source in missing:
@@ -76,22 +78,23 @@ class IdleChildren:
         pid = self._templates.fork(source.channel, template.AWAIT, slot, [theirs.fileno()])
         theirs.close()
         if pid:
-            self._waiting.append(Idle(pid=pid, slot=slot, channel=ours, source=source.number))
+            self._waiting.append(IdleChild(pid=pid, slot=slot, channel=ours, source=source.number))
         else:
             ours.close()
             self._slots.free.append(slot)
-            self._most = 0  # where processes are short, none waits
+            # where processes are short, none waits
+            self._most = 0
 
-    def take(self, source: Source) -> Idle | None:
-        """One that waits for a sample of this source."""
+    def take(self, source: Source) -> IdleChild | None:
+        """Take an idle child for a sample of this source; None without one."""
         for idle in self._waiting:
             if idle.source == source.number:
                 self._waiting.remove(idle)
                 return idle
         return None
 
-    def hand_over(self, idle: Idle, count: int, descriptors: list[int]) -> bool:
-        """Give work to one that was taken; False when it did not get into its jail."""
+    def hand_over(self, idle: IdleChild, count: int, descriptors: list[int]) -> bool:
+        """Send work to an idle child; returns False when it could not enter its jail."""
         try:
             protocol.send(idle.channel, sample.WORK.pack(count), descriptors)
         except OSError:
@@ -101,24 +104,25 @@ class IdleChildren:
         return True
 
     def make_room(self) -> None:
-        """End the one that has waited longest: its slot is wanted."""
+        """End the idle child that has waited longest, to free its slot."""
         if self._waiting:
             self._discard(self._waiting[0])
 
-    def _discard(self, idle: Idle) -> None:
+    def _discard(self, idle: IdleChild) -> None:
         self._waiting.remove(idle)
         self._end(idle)
 
-    def _end(self, idle: Idle) -> None:
+    def _end(self, idle: IdleChild) -> None:
         idle.channel.close()
         with suppress(ProcessLookupError):
             os.kill(idle.pid, signal.SIGKILL)
         self._ending[idle.pid] = idle.slot
 
     def ended(self, pid: int) -> None:
-        """One is gone, and its slot, which nobody has used, is free."""
+        """Free the unused slot of an idle child that has ended."""
         slot = self._ending.pop(pid, None)
-        if slot is None:  # it could not enter its jail: the fork under a sample will say why
+        # it could not enter its jail: the fork under a sample will say why
+        if slot is None:
             idle = next(idle for idle in self._waiting if idle.pid == pid)
             self._waiting.remove(idle)
             idle.channel.close()

@@ -1,4 +1,4 @@
-"""What a template loads before it forks: a program's modules, its code, and its regular expressions."""
+"""Loads a program's modules, code and regular expressions in a template, before it forks."""
 
 from __future__ import annotations
 
@@ -12,30 +12,32 @@ from contextlib import suppress
 
 from graders_sandbox import protocol
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-#: For a program's regular expressions; with slower ones each sample compiles them for itself.
+#: Seconds for compiling a program's regular expressions; slower ones are compiled by each sample.
 PATTERNS_S = 0.25
 
 
 def load(modules: Iterable[str]) -> None:
-    """Import what programs name. What fails here, or leaves, does so in them, with their own traceback."""
+    """Import modules. One that fails or exits here does so again in the program, with its own traceback."""
     for name in modules:
         if name in sys.modules:
             continue
-        # Left to samples where numpy bears no fork.
+        # left to samples if numpy was not preloaded, since it does not allow forking then
         if name == "numpy.random" and "numpy" not in sys.modules:
             continue
         with suppress(BaseException):
             importlib.import_module(name)
     if "tempfile" in sys.modules:
-        vars(sys.modules["tempfile"])["tempdir"] = None  # where it was now is not where samples may write
+        # reset, since samples may not write to the present folder
+        vars(sys.modules["tempfile"])["tempdir"] = None
 
 
 def compiled(text: int) -> types.CodeType:
-    """The program in a descriptor.
+    """The code of the program in a descriptor.
 
     Raises:
         SyntaxError, ValueError, MemoryError, RecursionError: it does not compile.
@@ -46,13 +48,14 @@ def compiled(text: int) -> types.CodeType:
 
 
 def compile_patterns(patterns: Iterable[tuple[str, int]]) -> None:
-    """Have regular expressions in the cache of `re`, for a limited time.
+    """Compile regular expressions into the cache of `re`, for a limited time.
 
-    One that does not compile fails in the program, when it gets there; one that is not reached here is compiled there.
+    An invalid one fails in the program, where it is used; one that is not reached in time is compiled there.
     """
     if not patterns or "re" not in sys.modules:
         return
-    import re  # it is there
+    # it is there
+    import re
 
     def stop(*_: object) -> NoReturn:
         raise _TimeIsUp
@@ -71,4 +74,4 @@ def compile_patterns(patterns: Iterable[tuple[str, int]]) -> None:
 
 
 class _TimeIsUp(BaseException):
-    """No library takes it for an error of its own."""
+    """Raised by the timer. A BaseException, which no library catches as an error of its own."""

@@ -1,7 +1,7 @@
-"""What a sample prints: sent beside its result, up to a limit, so that it is also there when the sample is ended.
+"""A sample's printed output, sent before its result, up to a limit, so that it survives a killed sample.
 
-It goes through the result's pipe, which nobody reads before the sample has ended: so it leaves room there for the result, and
-nothing is kept where pipes are too short for both.
+It goes through the result's pipe, which the host reads only after the sample has ended. So it leaves room for the
+result, and output is dropped where pipes are too short for both.
 """
 
 from __future__ import annotations
@@ -13,18 +13,22 @@ import sys
 from graders_sandbox import protocol
 from graders_sandbox.linux import sys as kernel
 
-_SENT_AT = 512  # bytes without a line's end
-_CHUNK = 2048  # of one frame: a pipe takes it whole or not at all
-_GET_PIPE_SIZE = 1032  # fcntl's
-_ROOM = 4 * protocol.OUTPUT_MAX  # of a pipe whose pages are half used
+#: Bytes without a line's end.
+_SENT_AT = 512
+#: Of one frame: a pipe takes it whole or not at all.
+_CHUNK = 2048
+#: Fcntl's.
+_GET_PIPE_SIZE = 1032
+#: Of a pipe whose pages are half used.
+_ROOM = 4 * protocol.OUTPUT_MAX
 
 
 class _Raw(io.RawIOBase):
-    """Standard output and standard errors of a sample; they are dropped where no sample runs.
+    """The stream behind a sample's standard output and error. It discards output outside of samples.
 
     Attributes:
-        pending: What is not sent yet.
-        left: Bytes that may still be sent; -1 before it is known whether the pipe is long enough.
+        pending: Bytes that are not sent yet.
+        left: Number of bytes that may still be sent; -1 before the pipe's size is known.
     """
 
     def __init__(self) -> None:
@@ -34,7 +38,7 @@ class _Raw(io.RawIOBase):
         self._shared = False
 
     def begin(self, pipe: int, *, shared: bool) -> None:
-        """Keep what the next sample prints, from now on or in a fork. `shared`: whether it shares its process and so its pipe."""
+        """Start sending the next sample's output. `shared`: whether samples share the process and so the pipe."""
         self.pending, self.left, self._pipe, self._shared = b"", -1, pipe, shared
 
     def writable(self) -> bool:
@@ -52,7 +56,7 @@ class _Raw(io.RawIOBase):
         return len(added)
 
     def send(self) -> None:
-        """Send what is pending, as far as there is room."""
+        """Send the pending bytes, as far as there is room."""
         if self.left < 0:
             self.left = protocol.OUTPUT_MAX
             if not self._shared and kernel.call("fcntl", self._pipe, _GET_PIPE_SIZE) < _ROOM:
@@ -66,7 +70,8 @@ class _Raw(io.RawIOBase):
                 frame = protocol.LENGTH.pack(len(frame)) + frame
             try:
                 os.write(self._pipe, frame)
-            except OSError:  # the program has filled or closed the pipe
+            except OSError:
+                # the program has filled or closed the pipe
                 self.left = 0
         if not self.left:
             self.pending = b""
@@ -76,6 +81,6 @@ raw = _Raw()
 
 
 def install() -> None:
-    """In the template: what programs print goes to `raw`."""
+    """Redirect standard output and error to `raw`, in the template."""
     sys.stdout = io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
     sys.stderr = sys.stdout

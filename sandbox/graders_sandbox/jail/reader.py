@@ -1,8 +1,8 @@
-"""The reader: says what a source imports and whether it compiles, so that no process of the host parses it.
+"""The reader: finds out what a source imports and whether it compiles, so that no host process parses it.
 
-A process of its own, which forks a child for each source. The child is held by seccomp (no file, no socket, no other
-process) and by limits of time and memory, parses, and writes a bounded answer. Nothing of the source runs. Where the
-system has no seccomp the limits alone hold it: no tier works there either, so no source will run.
+A separate process, which forks a child for each source. The child, confined by seccomp (no file, no socket, no other
+process) and by limits of time and memory, parses the source and writes a bounded answer. Nothing of the source runs.
+Without seccomp only the limits confine it, but no tier works there either, so no source will run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from graders_sandbox import protocol
 from graders_sandbox.linux import seccomp
 from graders_sandbox.linux import sys as kernel
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, NoReturn
@@ -36,7 +37,7 @@ RESOURCES_BYTES = 4_000  # of all files and corpora together, as they are sent
 ANSWER_BYTES = 64_000
 _MISTAKE_MAX = 2000
 
-#: Where functions of re take their flags; the pattern comes first.
+#: Function of re -> index of its flags argument; the pattern is the first one.
 _FLAGS_AT = {
     "compile": 1,
     "search": 2,
@@ -48,7 +49,7 @@ _FLAGS_AT = {
     "sub": 4,
     "subn": 4,
 }
-#: nltk's data that a program needs when it uses one of these; what it takes from nltk.corpus needs the corpus of its name.
+#: Name in nltk -> the data that a program needs to use it. A name in nltk.corpus needs the corpus of that name.
 _CORPORA = {
     "word_tokenize": "punkt_tab",
     "sent_tokenize": "punkt_tab",
@@ -61,7 +62,7 @@ _FLAGS = {name: int(flag) for name, flag in re.RegexFlag.__members__.items() if 
 
 
 def read(source: bytes) -> dict[str, Any]:
-    """The answer about one source: why no row can be graded with it ("" if unknown), modules, patterns."""
+    """The answer about one source: the mistake that prevents grading ("" if none is found), modules, patterns."""
     try:
         tree = parsed(source)
     except SyntaxError as error:
@@ -87,7 +88,7 @@ def _answer(
     advice: str = "",
     resources: list[tuple[str, str]] | None = None,
 ) -> dict[str, Any]:
-    """A bounded answer: lists that are too long are left out, since they only save time."""
+    """A bounded answer. Lists that are too long are omitted, since they only save time."""
 
     def bounded(values: list[Any] | None, most: int) -> list[Any]:
         return values if values and len(json.dumps(values)) <= most else []
@@ -113,13 +114,13 @@ def parsed(source: bytes) -> ast.Module:
 
 
 def _mistake(tree: ast.Module) -> str:
-    """Why no row can be graded with this source; "" when nothing is wrong that can be seen without running it."""
+    """The mistake that prevents grading with this source; "" when none is visible without running it."""
     bound = {name for node in tree.body for name in _bound_names(node)}
     functions = [
         n for n in tree.body if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef)) and n.name == "grade"
     ]
     if not functions:
-        # Defined in an if, imported, assigned: only running it tells.
+        # defined in an if, imported or assigned: only running it tells
         if {"grade", "*"} & bound:
             return ""
         for node in tree.body:
@@ -139,7 +140,7 @@ def _mistake(tree: ast.Module) -> str:
 
 
 def _advice(tree: ast.Module) -> str:
-    """What of grade is probably not meant, though rows can be graded with it; "" when nothing is."""
+    """A probable mistake in `grade` that does not prevent grading; "" without one."""
     grade = next(
         (n for n in reversed(tree.body) if isinstance(n, ast.FunctionDef) and n.name == "grade"), None
     )
@@ -190,7 +191,7 @@ def _bound_names(node: ast.stmt) -> Iterator[str]:
 
 
 def _resources(tree: ast.Module, imported: set[str]) -> list[tuple[str, str]]:
-    """Files that are named where they are opened to be read, and nltk's corpora, as far as the text tells."""
+    """Files with literal names that are opened for reading, and nltk's corpora."""
     found = {("corpus", name.split(".")[2]) for name in imported if name.startswith("nltk.corpus.")}
     of_nltk = {name.rpartition(".")[2] for name in imported if name.startswith("nltk.")}
     found |= {("corpus", _CORPORA[name]) for name in of_nltk & _CORPORA.keys()}
@@ -225,7 +226,7 @@ def _pattern(call: ast.Call) -> tuple[str, int] | None:
 
 
 def _flags(node: ast.expr) -> int | None:
-    """Of re.I, re.I | re.M, 0; None for what is not known before it runs."""
+    """The value of a flags expression such as re.I | re.M; None for one that is unknown before it runs."""
     match node:
         case ast.Attribute(value=ast.Name(id="re"), attr=name):
             return _FLAGS.get(name)
@@ -241,7 +242,7 @@ def _flags(node: ast.expr) -> int | None:
 
 
 def main() -> None:
-    """Serve the host on the socket that the first argument names, until its end or until there is nothing to do."""
+    """Serve the host on the socket in the first argument, until it closes or IDLE_S have passed without a source."""
     control = _socket.socket(fileno=int(sys.argv[1]))
     read(b"import re\ndef grade(sample):\n    re.search('x', sample, re.I)\n")  # what is used is loaded now
     child_filter = _lock()
@@ -260,7 +261,7 @@ def main() -> None:
 
 
 def _lock() -> seccomp.SampleFilter | None:
-    """Go behind the filter; that of a child, or None where there is no seccomp."""
+    """Load the seccomp filter; returns a child's filter, or None without seccomp."""
     if not kernel.NR:
         return None
     try:
@@ -273,7 +274,7 @@ def _lock() -> seccomp.SampleFilter | None:
 
 
 def _serve(source: int, answer: int, reader: int, child_filter: seccomp.SampleFilter | None) -> NoReturn:
-    """In a child: read one source and answer."""
+    """Read one source and answer, in a child."""
     try:
         import resource  # not on every system, and then there are no limits
 

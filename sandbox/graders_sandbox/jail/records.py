@@ -1,5 +1,5 @@
-"""What a server keeps of programs, samples and children. Plain namespaces: dataclasses would bring a megabyte and a half
-into what every sample is a fork of."""
+"""The server's records of programs, samples and children. Plain namespaces, since dataclasses would add 1.5 MB to the
+image that every sample is a fork of."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from types import SimpleNamespace
 
 from graders_sandbox import protocol
 
-NEVER = float("inf")  # a deadline
+#: A deadline.
+NEVER = float("inf")
 
 
 class Source(SimpleNamespace):
-    """A program and the template that holds it; number -1: the template of `run_untrusted`, which holds none.
+    """A program and its template. Number -1 is the template of `run_untrusted`, which has no program.
 
     Attributes:
-        channel: To its template, which says on it once whether it is ready.
-        pid: Of its template.
-        error: Why there is no template: the source does not compile.
-        deadline: For getting ready.
-        waiting: Work that came before it was ready.
+        channel: The channel to the template, which reports on it once whether it is ready.
+        pid: The template's pid.
+        error: The reason why there is no template: the source does not compile.
+        deadline: The deadline for becoming ready.
+        waiting: Work that arrived before the template was ready.
     """
 
     number: int
@@ -32,7 +33,7 @@ class Source(SimpleNamespace):
 
 
 class Work(SimpleNamespace):
-    """A run that the host asked for."""
+    """A run that the host requested."""
 
     run: int
     source: int
@@ -48,9 +49,9 @@ class Asker(SimpleNamespace):
     """The server's end of a sample's request socket, and the child started over it.
 
     Attributes:
-        wanted: The seconds and the memory of a child that is waited for.
-        since: When it was asked for; 0.0 when the wait is not for a folder that an earlier child of this sample left.
-        cleaning: How many folders that its children left are being emptied.
+        wanted: Seconds and memory of the requested child that has not started yet.
+        since: The time of the request if it waits for the folder of an earlier child of this sample; else 0.0.
+        cleaning: Number of its children's folders that are being emptied.
     """
 
     channel: _socket.socket
@@ -61,8 +62,8 @@ class Asker(SimpleNamespace):
     cleaning: int = 0
 
 
-class Running(SimpleNamespace):
-    """A child and what ends it. `asker` is that of the sample itself, or of who asked for the child if run is -1."""
+class RunningProcess(SimpleNamespace):
+    """A running process with its limits. `asker` is the sample's own, or, for a child (run -1), that of its sample."""
 
     run: int
     slot: int
@@ -73,7 +74,7 @@ class Running(SimpleNamespace):
     ended: int = protocol.BY_ITSELF
 
 
-class Idle(SimpleNamespace):
+class IdleChild(SimpleNamespace):
     """A jailed child without work, forked from the template of one source."""
 
     pid: int

@@ -1,7 +1,7 @@
-"""The child: one sample, from the fork to os._exit. Runs in the template's image, jailed before it reads its payload.
+"""The sample process, from the fork to os._exit. It runs in the template's image and is jailed before it reads its
+payload.
 
-Kept short on purpose: after a fork every object that is touched copies a page, and those copies are the largest cost
-of a sample.
+The code is short on purpose: after a fork every access to an object copies a page, the largest cost of a sample.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from graders_sandbox.linux.seccomp import SampleFilter
 from .output import raw as output
 from .untrusted import client
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-#: The only descriptors a sample has beside 0-2, which are /dev/null. An idle child has its channel in RESULT's place.
+#: The only descriptors of a sample beside 0-2, which are /dev/null. An idle child has its channel in RESULT's place.
 RESULT, PAYLOAD, REQUEST = 3, 4, 5
 
 _CHUNK = 4096  # of a payload, read first
@@ -35,19 +36,19 @@ WORK = struct.Struct("<I")  # to an idle child: count; + descriptors in RESULT's
 
 
 class Jail:
-    """What every child of one template goes through, worked out once in the template.
+    """The way of a child into its jail, prepared once in the template.
 
     Args:
-        slots: How many there are.
-        rules: A descriptor of Landlock's rules for each slot; () where there are none.
+        slots: Number of slots.
+        rules: A descriptor of Landlock rules for each slot; () without Landlock.
         filters: The seccomp filter of a child with a slot, and that of one without; None for no jail at all.
         template_bytes: The template's address space.
-        limits: Of `Limits`, by name.
-        processes: How many of the user's there may be; 0 where others of this user would count.
-        parent: The server's pid where children must be told to end with it; 0 where its namespace does that.
+        limits: Fields of `Limits`, by name.
+        processes: Limit on the user's processes; 0 for no limit, where the user has others.
+        parent: The server's pid, with which children have to end; 0 where the namespace does that.
 
     Attributes:
-        ways: By how many descriptors a child has and by its slot (the last: without one), the calls that lead inside.
+        ways: By number of descriptors and by slot (the last: without one), the prepared calls that enter the jail.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Jail:
         ]
 
     def prepare(self) -> None:
-        """In the template: limits that it can live with itself, so that its children have them already."""
+        """Set limits that the template itself can bear, in the template, so that children inherit them."""
         for which, amount in (
             (resource.RLIMIT_AS, self.template_bytes + self.limits["memory_bytes"]),
             (resource.RLIMIT_FSIZE, self.limits["disk_bytes"]),
@@ -89,12 +90,12 @@ class Jail:
             resource.setrlimit(which, (amount, amount))
 
     def enter(self, slot: int, descriptors: Sequence[int], memory_bytes: int) -> None:
-        """In the child: go in for good.
+        """Enter the jail, in the child, irrevocably.
 
         Args:
-            slot: Whose folder it may use; -1 for none.
-            descriptors: They become 3, 4, ...; the others are closed.
-            memory_bytes: Address space beyond the template; 0 for the sample's usual.
+            slot: The slot whose folder it may use; -1 for none.
+            descriptors: They become 3, 4, ...; all others are closed.
+            memory_bytes: Address space beyond the template; 0 for a sample's default.
 
         Raises:
             OSError: a layer could not be set up.
@@ -108,7 +109,7 @@ class Jail:
             os.setsid()  # without a jail it may start processes: they end as a group
         count = len(descriptors)
         if descriptors[-1] != RESULT + count - 1:
-            # They came in this order at the lowest free numbers: none is overwritten by one before it.
+            # received in this order at the lowest free numbers, so none overwrites a later one
             for at, descriptor in enumerate(descriptors, RESULT):
                 if descriptor != at:
                     os.dup2(descriptor, at)
@@ -126,21 +127,21 @@ def _limited(which: int, soft: int, hard: int) -> Callable[[], object]:
 
 
 def _closed_from(first: int) -> Callable[[], object]:
-    """The end of all descriptors from this one on, prepared."""
+    """A prepared call that closes all descriptors from this one on."""
     if kernel.prepared("close_range", 1 << 20, (1 << 20) + 1, 0)():  # before Linux 5.9
         return partial(os.closerange, first, 65536)
     return kernel.prepared("close_range", first, 0xFFFFFFFF, 0)
 
 
 def await_work(code: types.CodeType) -> NoReturn:
-    """As a jailed idle child: wait for a sample on RESULT, then grade it."""
+    """Wait for a sample on RESULT, then grade it, as a jailed idle child."""
     channel = _socket.socket(fileno=RESULT)
     message, received = protocol.receive(channel, WORK.size)
     if not message:
         os._exit(0)
     (count,) = WORK.unpack(message)
     channel.detach()
-    # They came as 4, 5, 6 in RESULT's order, since nothing else was open: each moves down by one.
+    # received as 4, 5, 6 in RESULT's order, since nothing else was open: each moves down by one
     for at, descriptor in enumerate(received, RESULT):
         os.dup2(descriptor, at)
     os.closerange(RESULT + len(received), 128)
@@ -148,7 +149,7 @@ def await_work(code: types.CodeType) -> NoReturn:
 
 
 def grade(code: types.CodeType, count: int, may_ask: bool) -> NoReturn:
-    """Grade the rows on PAYLOAD and leave."""
+    """Grade the rows on PAYLOAD and exit."""
     write, leave = os.write, os._exit  # programs patch modules, if only for their own sample
     if may_ask:
         client.connect(REQUEST)

@@ -1,4 +1,4 @@
-"""Samples that the host asked for, and their children, from their start to their end."""
+"""The life cycle of samples and their children."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from . import template
 from .children import SampleChildren
 from .confinement import Confinement
 from .idle import IdleChildren
-from .records import NEVER, Asker, Running, Source, Work
+from .records import NEVER, Asker, RunningProcess, Source, Work
 from .slots import Slots
 from .templates import Templates
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from select import poll
 
@@ -28,19 +29,19 @@ NEAR_LIMIT = 0.9  # of its memory: a process that is killed there was killed for
 
 
 class Samples:
-    """Starts samples as the host asks and as many at once as may be, and says how they ended.
+    """Starts requested samples, as many at once as allowed, and reports their ends.
 
     Args:
-        control: To the host.
-        at_once: Samples at once, without their children.
-        idle: Children that wait for a sample.
-        first_template: The channel to it, and its pid.
-        listened: Where channels are registered.
+        control: The socket to the host.
+        at_once: Largest number of samples at once, without their children.
+        idle: Idle children.
+        first_template: Channel and pid of the first template.
+        listened: The poll object in which channels are registered.
 
     Attributes:
         running: Samples and their children, by pid.
-        queue: Work that waits until there are fewer under way.
-        alarm: Not later than the next deadline.
+        queue: Work that waits until fewer samples run.
+        alarm: A time that is not later than the next deadline.
     """
 
     def __init__(
@@ -53,27 +54,34 @@ class Samples:
         self.slots = slots
         self.at_once = at_once
         self.under_way = 0  # samples, without the children of samples
-        self.running: dict[int, Running] = {}
+        self.running: dict[int, RunningProcess] = {}
         self.queue: deque[tuple[Source, Work]] = deque()
         self.alarm = NEVER
         self.templates = Templates(*first_template, listened, self.on_fork)
         self.idle = IdleChildren(idle, self.templates, slots)
-        # Without Landlock a child's neighbours' folders would be in reach.
+        # without Landlock a child could reach its neighbours' folders
         self.child_files = bool(jail.slots) and (jail.landlocked or not jail.jailed)
         self.children = SampleChildren(
-            files=self.child_files, jailed=jail.jailed, memory_bytes=self.limits["memory_bytes"], slots=slots,
-            templates=self.templates, listened=listened, running=self.running, started=self.register, kill=self.kill,
-        )  # fmt: skip
+            files=self.child_files,
+            jailed=jail.jailed,
+            memory_bytes=self.limits["memory_bytes"],
+            slots=slots,
+            templates=self.templates,
+            listened=listened,
+            running=self.running,
+            started=self.register,
+            kill=self.kill,
+        )
 
     def begin(self, source: Source) -> None:
-        """Do what has waited for a template, or tell why it cannot be done."""
+        """Start the work that waited for a template, or report why it cannot start."""
         waiting, source.waiting = source.waiting, []
         for work in waiting:
             self.start(source, work)
         self.children.start_waiting()
 
     def start(self, source: Source, work: Work) -> None:
-        """Give the work to an idle child, or fork one, or keep it while enough are under way."""
+        """Give work to an idle child or a new one, or queue it while enough samples run."""
         if work.dropped:
             _drop(work)
             ended = protocol.EXIT.pack(b"X", work.run, signal.SIGKILL, protocol.BY_HOST, 0.0, 0.0)
@@ -99,7 +107,7 @@ class Samples:
             self.templates.hear_all()
 
     def start_on_idle(self, source: Source, work: Work) -> bool:
-        """Whether a child that waited has got the work."""
+        """Give work to an idle child; returns whether there was one."""
         idle = self.idle.take(source)
         if idle is None:
             return False
@@ -115,10 +123,10 @@ class Samples:
         self.register(idle.pid, running)
         return True
 
-    def reserve(self, slot: int, source: Source, work: Work) -> tuple[Running, list[int]]:
-        """The entry of a sample that starts now, and the descriptors to give to it."""
+    def reserve(self, slot: int, source: Source, work: Work) -> tuple[RunningProcess, list[int]]:
+        """The record of a sample that starts now, and the descriptors to pass to it."""
         started = time.monotonic()
-        running = Running(
+        running = RunningProcess(
             run=work.run, slot=slot, started=started, deadline=started + work.wall_s, template=source.channel
         )
         self.idle.ran(source)
@@ -132,8 +140,8 @@ class Samples:
             descriptors.append(theirs.detach())
         return running, descriptors
 
-    def on_fork(self, running: Running, pid: int) -> None:
-        """A template says the pid of a sample, or 0 when the kernel started no process."""
+    def on_fork(self, running: RunningProcess, pid: int) -> None:
+        """Record the pid of a forked sample, or 0 when the kernel started no process."""
         if pid:
             self.register(pid, running)
             return
@@ -145,7 +153,7 @@ class Samples:
         self.slots.free.append(running.slot)
         self.on_free_slot()
 
-    def register(self, pid: int, running: Running) -> None:
+    def register(self, pid: int, running: RunningProcess) -> None:
         self.running[pid] = running
         self.alarm = min(self.alarm, running.deadline)
         if running.asker is not None and running.run >= 0:
@@ -161,7 +169,7 @@ class Samples:
             self.start(*self.queue.popleft())
 
     def stop(self, run: int) -> None:
-        """End a sample, or drop it before its start."""
+        """Kill a sample, or drop it before its start."""
         self.templates.hear_all()
         for pid, running in self.running.items():
             if running.run == run:
@@ -172,7 +180,7 @@ class Samples:
             work.dropped = work.dropped or work.run == run
 
     def on_exit(self, pid: int, status: int, used: resource.struct_rusage) -> None:
-        """A sample, or a child of one, has ended."""
+        """Handle the end of a sample or of its child."""
         running = self.running.pop(pid)
         wall_s = time.monotonic() - running.started
         cpu_s = used.ru_utime + used.ru_stime
@@ -195,29 +203,29 @@ class Samples:
             self.on_free_slot()
 
     def killed_by(self, cpu_s: float, peak_bytes: int) -> int:
-        """Whether a kill that nobody here sent is the program's doing, by the kernel's accounts of it.
+        """The cause of a SIGKILL that the server did not send, by the kernel's accounting.
 
-        No program can send it: behind the filter the signal is refused, also to itself.
+        No program can send it: the filter refuses the signal, also to itself.
         """
         at_limit = cpu_s >= self.limits["cpu_s"] or peak_bytes >= NEAR_LIMIT * self.limits["memory_bytes"]
         return protocol.BY_ITSELF if at_limit else protocol.BY_FAULT
 
     def kill_late(self, now: float) -> float:
-        """End what has run too long; when the next one has."""
+        """Kill processes beyond their deadline; returns the next deadline."""
         for pid, running in self.running.items():
             if not running.ended and now >= running.deadline:
                 starved = self.children.is_starved(running.asker)
                 self.kill(pid, running, protocol.BY_FAULT if starved else protocol.BY_DEADLINE)
         return min((r.deadline for r in self.running.values() if not r.ended), default=NEVER)
 
-    def kill(self, pid: int, running: Running, why: int) -> None:
+    def kill(self, pid: int, running: RunningProcess, why: int) -> None:
         if not running.ended:
             running.ended = why
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def note(self, slot: int, pid: int) -> None:
-        """Tell the watcher, if there is one, whose slot it is."""
+        """Tell the watcher, if there is one, which process has a slot."""
         if self.jail.watcher is not None and slot >= 0:
             self.jail.watcher.note(slot, pid)
             self.alarm = min(self.alarm, self.jail.watcher.deadline)

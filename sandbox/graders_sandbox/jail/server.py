@@ -1,13 +1,13 @@
-"""The server: jailed once together with its templates, which it tells to fork for each sample. It keeps the books, ends
-what has run too long and empties folders. It never runs untrusted code and never reads a payload.
+"""The server: jailed once together with its templates, which fork a process for each sample. It keeps records, enforces
+deadlines and empties folders. It never runs untrusted code and never reads a payload.
 
-Started by the host (host/start.py) with FD PARENT as arguments and nothing of the host in its environment. Its lifetime is the
-control socket's: when the host is gone, the socket ends and so do the server and everything below it.
+The host starts it (host/start.py) with FD PARENT as arguments and a clean environment. Its lifetime is the control
+socket's: when the host ends, so do the socket, the server and all processes below it.
 """
 
 from __future__ import annotations
 
-# Everything the server and its samples need is loaded now: afterwards there may be no file to load it from.
+# All modules for the server and its samples are loaded now, since afterwards their files may be out of reach.
 import _sitebuiltins
 import _socket
 import builtins
@@ -28,7 +28,8 @@ from .samples import Samples
 from .slots import Slots
 from .templates import UNTRUSTED, answer
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
@@ -37,11 +38,11 @@ _POLLIN = 1  # select's
 
 
 class ForkUnsafe(Exception):
-    """A module was loaded with which a server must not fork."""
+    """Raised for a loaded module with which a server must not fork."""
 
 
 class Server:
-    """The loop: what the host, templates, samples and the watcher say, and what has ended."""
+    """The server's event loop over messages of host, templates, samples and watcher, and over ended processes."""
 
     def __init__(self, control: _socket.socket, jail: Confinement, settings: dict[str, Any]) -> None:
         self.control = control
@@ -63,7 +64,7 @@ class Server:
         self.templates = self.samples.templates
 
     def serve(self) -> None:
-        """Until the host is gone."""
+        """Serve until the host ends."""
         control, ends, watcher = self.control.fileno(), self.jail.ends, self.jail.watcher
         found = -1 if watcher is None else watcher.found
         for descriptor in (control, ends, *([found] if watcher is not None else ())):
@@ -98,13 +99,13 @@ class Server:
         return max(0.0, self.samples.alarm - time.monotonic()) * 1000 + 1
 
     def idle_wanted(self) -> Source | None:
-        """Only when there is nothing else to do: under load a child that waited first is no gain."""
+        """The source for a new idle child; only when there is nothing else to do, since under load it gains nothing."""
         if self.samples.queue or self.samples.running or self.templates.ordered or self.templates.unready:
             return None
         return self.samples.idle.missing()
 
     def message(self) -> bool:
-        """Act on one message; False when the host is gone."""
+        """Handle one message; returns False when the host has ended."""
         try:
             data, descriptors = protocol.receive_into(_BUFFER, self.control)
         except OSError:
@@ -142,7 +143,7 @@ class Server:
             os.close(descriptor)
 
     def reap(self) -> None:
-        """Children that have ended."""
+        """Handle all children that have ended."""
         while True:
             try:
                 pid, status, used = os.wait4(-1, os.WNOHANG)
@@ -168,7 +169,7 @@ class Server:
                 self.samples.on_free_slot()
 
     def is_known_child(self, pid: int) -> bool:
-        """Whether a child that has ended is none of those whose pids a template has still to tell."""
+        """Whether an ended child's pid is known, and not one that a template has yet to report."""
         return (
             pid in self.samples.running
             or pid in self.templates
@@ -177,7 +178,7 @@ class Server:
         )
 
     def end_without_slots(self) -> None:
-        """Where no folder is left that could be emptied, the host starts another server."""
+        """End the server when no usable folder is left; the host starts another one."""
         if self.slots.free or self.slots.janitors or not self.jail.slots:
             return
         if self.samples.idle.pids:
@@ -187,7 +188,7 @@ class Server:
             os._exit(FAILED)
 
     def enforce(self) -> None:
-        """End what has run too long; a watcher that says nothing ends the server."""
+        """Enforce deadlines; a silent watcher ends the server."""
         self.templates.hear_all()
         now = time.monotonic()
         ends = [self.samples.kill_late(now), self.templates.end_late(now)]
@@ -198,7 +199,7 @@ class Server:
         self.samples.alarm = min(ends)
 
     def on_disk_limit(self) -> None:
-        """The watcher says that samples have too much on disk."""
+        """Kill the samples that the watcher reports for their disk use."""
         watcher = self.jail.watcher
         if watcher is None or (over := watcher.over_limit()) is None:
             os._exit(FAILED)  # without a watcher there is no bound
@@ -219,12 +220,12 @@ class Server:
 
 
 def _load(jail: Confinement, packages: list[str]) -> None:
-    """Import the packages, which sources chose, behind the filter.
+    """Import the packages that sources need, behind the filter.
 
     Raises:
-        ForkUnsafe: a server must not fork with what was imported.
+        ForkUnsafe: a server must not fork with one of them.
     """
-    # Some packages try out a temporary file while they are imported, so there is a folder for it.
+    # a folder for packages that write a temporary file while they are imported
     if jail.slots:
         os.environ["TMPDIR"] = jail.slots[0]
     loading.load(packages)
@@ -238,7 +239,7 @@ def _load(jail: Confinement, packages: list[str]) -> None:
 
 
 def _first_template(jail: Confinement, count: int) -> tuple[_socket.socket, int]:
-    """Fork the template that knows the packages; the channel to it, and its pid."""
+    """Fork the first template, with the packages; returns its channel and pid."""
     channel, theirs = jail.template_ends
     server, size = os.getpid(), jail.size()
     pid = os.fork()
@@ -254,21 +255,21 @@ def _first_template(jail: Confinement, count: int) -> tuple[_socket.socket, int]
 
 
 def _give_up(control: _socket.socket, kind: bytes, error: BaseException) -> NoReturn:
-    """Tell the host why there is no server, and end."""
+    """Tell the host why the server cannot start, and exit."""
     reason = str(error) or type(error).__name__
     control.send(kind + reason.encode("utf-8", "backslashreplace")[:4000])
     os._exit(FAILED)
 
 
 def main() -> None:
-    """Be a server, as the host's first message says."""
-    # A caller that ignores the ends of its children, or holds signals back, hands that down to what it starts.
+    """Run a server with the settings in the host's first message."""
+    # the caller's ignored or blocked signals are inherited, so they are reset
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     control = _socket.socket(fileno=int(sys.argv[1]))
     settings = json.loads(control.recv(1 << 20))
     os.environ.pop("LD_BIND_NOW", None)  # has done its work
-    # `site` does this, and more that takes longer than all the rest.
+    # as `site` does, whose other work takes longer than the rest of the start
     sys.prefix, sys.exec_prefix = settings["prefixes"]
     builtins.exit = builtins.quit = _sitebuiltins.Quitter("exit", "exit()")
     parent = int(sys.argv[2])
@@ -288,7 +289,7 @@ def main() -> None:
         server = Server(control, jail, settings)
     except BaseException as error:
         _give_up(control, b"T", error)
-    # Until now the host could read what went wrong.
+    # until here errors go to the host
     os.dup2(1, 2)
     control.send(b"R")
     try:

@@ -1,4 +1,4 @@
-"""Samples' places: at most so many at once, each with a folder that is empty for the next."""
+"""Slots: they bound the number of concurrent samples, and each has a folder that is emptied for the next one."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from graders_sandbox import folders
 
 from .confinement import die_with
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .records import Asker
 
 
 class Janitor(SimpleNamespace):
-    """A child that empties a folder, and the asker whose child has left it."""
+    """A process that empties a folder, and the asker whose child left it."""
 
     slot: int
     asker: Asker | None
 
 
 class Slots:
-    """Places by number.
+    """The slots, by number.
 
     Args:
-        paths: Each slot's folder; [] where samples have none.
-        count: How many there are.
-        own_file_systems: Whether each folder is a file system of its own, which counts what is in it.
+        paths: Each slot's folder; [] without folders.
+        count: Number of slots.
+        own_file_systems: Whether each folder is a separate file system, which counts its contents.
 
     Attributes:
-        free: Those that nobody has.
-        janitors: Children that empty a folder, by pid.
+        free: Unused slots.
+        janitors: Processes that empty a folder, by pid.
     """
 
     def __init__(self, paths: list[str], count: int, *, own_file_systems: bool) -> None:
@@ -44,7 +45,7 @@ class Slots:
             self._give_back(slot)
 
     def clear(self, slot: int, asker: Asker | None) -> bool:
-        """Have a slot emptied after its owner has ended; whether it is free at once. Deleting many files is a child's work."""
+        """Empty a slot after its owner has ended; returns whether it is free at once. A janitor deletes many files."""
         if slot < 0:
             return False
         if not self._paths:
@@ -52,7 +53,8 @@ class Slots:
             return True
         path = self._paths[slot]
         with suppress(OSError):
-            os.chmod(path, 0o700)  # its last owner may have closed it, and the next would not get in
+            # its last owner may have closed it, and the next would not get in
+            os.chmod(path, 0o700)
             if self._is_empty(path):
                 self._give_back(slot)
                 return True
@@ -74,7 +76,7 @@ class Slots:
         return False
 
     def janitor_ended(self, pid: int, status: int) -> bool:
-        """Whether its slot is free now. A folder that could not be emptied is not given to anybody any more."""
+        """Handle a janitor's end; returns whether its slot is free. A folder that was not emptied is not used again."""
         janitor = self.janitors.pop(pid)
         if janitor.asker is not None:
             janitor.asker.cleaning -= 1
@@ -85,7 +87,7 @@ class Slots:
         return True
 
     def _give_back(self, slot: int) -> None:
-        """Make an empty folder free, without the times that its last owner may have chosen for the next."""
+        """Free an empty folder, and reset its timestamps, by which an owner could pass data to the next one."""
         if self._paths:
             with suppress(OSError):
                 os.utime(self._paths[slot], ns=(0, 0))

@@ -1,8 +1,8 @@
-"""What the host starts as a server: it loads what samples run first, onto pages of its own (packing.py)."""
+"""The server's entry point: it first loads the modules that samples run, onto separate pages (packing.py)."""
 
 from __future__ import annotations
 
-# What the modules below need of the standard library lies elsewhere: few of its objects are touched by samples.
+# Standard-library modules are loaded before packing, since samples touch few of their objects.
 import ctypes  # noqa: F401  # loaded before the fork, for every sample
 import gc  # noqa: F401  # loaded before the fork, for every sample
 import importlib  # noqa: F401  # loaded before the fork, for every sample
@@ -15,7 +15,7 @@ from .packing import fill_holes
 
 
 def main() -> None:
-    """Be a server: host/start.py has the arguments."""
+    """Run a server; host/start.py has the arguments."""
     fill_holes()
     from . import template  # noqa: F401  # with all that runs in samples
 

@@ -1,12 +1,12 @@
-"""The images that samples are forks of: jailed together with their server, and from then on they do little but fork.
+"""Templates, the processes that samples are forked from: jailed together with their server, they do little but fork.
 
-The first one holds the packages and forks the others, each of which loads what one program imports and compiles that
-program: what one grader's template holds is in no other grader's sample. One more, without any program, is what the code
-that `run_untrusted` runs is forked from.
+The first one has the packages and forks the others, each of which loads one program's imports and compiles that
+program, so that no sample contains another grader's program. The children of `run_untrusted` are forked from a
+template without a program.
 
-They are processes of their own because of what a fork costs: afterwards every page that the parent writes is copied, and a
-server that keeps books of its samples writes many. Their children are the server's (CLONE_PARENT), which waits for them and
-ends them. A template never runs untrusted code and never reads a payload.
+They are separate from the server because after a fork every page that the parent writes is copied, and a server, which
+keeps records of its samples, writes many. Their children are the server's (CLONE_PARENT), which waits for them and ends
+them. A template never runs untrusted code and never reads a payload.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ from . import loading, output, sample, untrusted
 from .packing import fill_holes
 from .untrusted import program
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Literal, NoReturn
 
-#: From the server. Each is answered with the child's pid, 0 when there is none.
+#: Messages from the server. Each is answered with the child's pid, 0 when there is none.
 #:     F how slot count may_ask memory_bytes   + the child's descriptors: start one
 #:     T                                       + descriptor of a channel: fork a template that listens there. The first
-#:                                             template knows no more of a program, so that the next fork holds none of it
-#: A new template reads a line of JSON, {"modules": [to load], "patterns": [[to compile, flags]]} + descriptor of a program's
-#: text if it is to hold one, and says once that it is READY, or why there will be none.
+#:                                             template forgets the program, so that the next fork does not contain it
+#: A new template reads a line of JSON, {"modules": [to load], "patterns": [[to compile, flags]]} + a descriptor of the
+#: program's text, if it has one, and reports once that it is READY, or why there will be none.
 FORK = struct.Struct("<cciI?Q")
 PID = struct.Struct("<i")
 READY = PID.pack(0)
@@ -54,13 +55,13 @@ _HIGH = 64  # descriptors of the template's own are from here on, so that those 
 
 
 class Template:
-    """The loop.
+    """The template's loop.
 
     Args:
-        channel: To the server.
-        jail: What children go into.
-        folders: Each slot's folder; () where there are none.
-        server: Its pid.
+        channel: The channel to the server.
+        jail: The jail of children.
+        folders: Each slot's folder; () without folders.
+        server: The server's pid.
     """
 
     def __init__(
@@ -72,14 +73,14 @@ class Template:
         self.folders = [os.fsencode(folder) for folder in folders]
         self.slot = NO_SLOT  # whose folder this process is in: children are forked there
         self.code: types.CodeType | None = None
-        # The kernel itself writes a child's pid into its filter.
+        # the kernel itself writes a child's pid into its filter
         own = [ctypes.addressof(filter.pid) for filter in jail.filters] if jail.filters else [0, 0]
         self.with_slot, self.without, self.fork = map(kernel.fork_for_parent, [*own, 0])
 
     def serve(self) -> NoReturn:
-        """Do what the server says until it is gone. One loop, all that it needs in locals: see above about pages."""
+        """Execute the server's orders until it ends. One loop with local variables only: see above about pages."""
         receive, answer = self.channel.recvmsg_into, self.channel.send
-        # A stream gives one message at a time, since each brings descriptors.
+        # the stream returns one message at a time, since each has descriptors
         buffers, space, flags = [_BUFFER], protocol.SPACE, protocol.CLOEXEC
         read_order, read_descriptors, write_pid = FORK.unpack_from, protocol.descriptors, PID.pack
         fork_with_slot, fork_without, close = self.with_slot, self.without, os.close
@@ -92,7 +93,8 @@ class Template:
                 _, how, slot, count, may_ask, memory_bytes = read_order(_BUFFER)
                 if slot != self.slot and slot >= 0 and self.folders:
                     self.move(slot)
-                # Python's own work after a fork (new locks, a new seed) is left out: it serves callers with threads.
+                # Python's own work after a fork (new locks, a new seed) is omitted, since it is for processes with
+                # threads
                 pid = fork_with_slot() if slot >= 0 else fork_without()
                 if not pid:
                     self.child(how, slot, count, may_ask, memory_bytes, descriptors)
@@ -105,7 +107,7 @@ class Template:
                 close(descriptor)
 
     def specialise(self, channel: int) -> NoReturn:
-        """As a fork of the first template: be that of one program."""
+        """Become the template of one program, in a fork of the first template."""
         os.dup2(channel, _HIGH, inheritable=False)  # in place of the first template's
         try:
             _tie(self.server)
@@ -124,7 +126,7 @@ class Template:
             if self.code is None:
                 program.prepare()
             else:
-                # Here, since what a sample writes is a copied page.
+                # here and not in the sample, where each written page is copied
                 output.raw.begin(sample.RESULT, shared=False)
             freeze()
             fill_holes()
@@ -138,7 +140,7 @@ class Template:
             os._exit(1)
 
     def move(self, slot: int) -> None:
-        """Into the folder of the next child's slot."""
+        """Change to the folder of the next child's slot."""
         self.slot, folder = slot, self.folders[slot]
         os.chdir(folder)
         os.environ._data[b"TMPDIR"] = folder  # type: ignore[attr-defined]  # encoded once, not for each child
@@ -166,14 +168,14 @@ def start(
     channel: _socket.socket, rules: Sequence[int], *, server: int, tier: str, folders: Sequence[str],
     slots: int, template_bytes: int, limits: Mapping[str, Any], processes: int,
 ) -> NoReturn:  # fmt: skip
-    """As the server's child: be the template.
+    """Run the template, in the server's child.
 
     Args:
         channel: To the server.
-        rules, slots, template_bytes, limits, processes: As of `sample.Jail`.
-        folders: As of `Template`.
-        server: Its pid.
-        tier: What the server is held by.
+        rules, slots, template_bytes, limits, processes: As for `sample.Jail`.
+        folders: As for `Template`.
+        server: The server's pid.
+        tier: The server's tier.
     """
     try:
         _tie(server)
@@ -187,12 +189,18 @@ def start(
         def filter(paths: Literal["allowed", "refused", "fatal"]) -> SampleFilter:
             return SampleFilter(paths=paths, own_root=own_root, reserved_exit=protocol.NOT_JAILED)
 
-        # Code without a folder ends where it asks for a file: what it would do without might be scored differently elsewhere.
+        # code without a folder ends when it requests a file, since without the file its result might differ from other
+        # tiers
         filters = (filter("refused" if tier == "linux-strict" else "allowed"), filter("fatal"))
         jail = sample.Jail(
-            slots=slots, rules=rules, filters=None if tier == "unsandboxed" else filters, template_bytes=template_bytes, limits=limits, processes=processes,
+            slots=slots,
+            rules=rules,
+            filters=None if tier == "unsandboxed" else filters,
+            template_bytes=template_bytes,
+            limits=limits,
+            processes=processes,
             parent=0 if own_root else server,
-        )  # fmt: skip
+        )
         template = Template(channel, jail, folders, server)
         seeding.install()
         output.install()
@@ -210,14 +218,14 @@ def start(
 
 
 def _tie(server: int) -> None:
-    """End when the server does."""
+    """Let the kernel kill this process when the server ends."""
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != server:
         os._exit(0)
 
 
 def warm() -> None:
-    """Run what every sample runs, so that it need not be looked up, linked and specialised in each."""
+    """Run the code of every sample once, so that it is looked up, linked and specialised before the fork."""
     time.localtime()  # the zone's file is read once, where it can be
     code = compile("def grade(sample, item):\n    return 1.0\n", "<grader>", "exec")
     row = b'{"sample": "", "item": {}}'
@@ -234,13 +242,13 @@ def warm() -> None:
 
 
 def freeze() -> None:
-    """Before a fork: what is here stays here."""
+    """Exempt present objects from garbage collection before a fork."""
     gc.collect()  # it also empties the lists of freed objects that Python keeps, which lie on many pages
     gc.freeze()
 
 
 def _raised(channel: int, rules: Sequence[int]) -> tuple[_socket.socket, Sequence[int]]:
-    """Both moved out of the way of what comes, in order, and everything else closed."""
+    """Both arguments moved to high descriptors, in order, with all others closed."""
     for at, descriptor in enumerate((channel, *rules), _HIGH):
         os.dup2(descriptor, at, inheritable=False)
     end = _HIGH + 1 + len(rules)

@@ -1,4 +1,4 @@
-"""The server's templates: one for each program, forks of a first one that knows the packages and no program."""
+"""The server's templates: one for each program, forked from a first one with the packages and no program."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from graders_sandbox import protocol
 
 from . import template
 from .confinement import FAILED
-from .records import NEVER, Running, Source
+from .records import NEVER, RunningProcess, Source
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from select import poll
     from typing import Any
@@ -27,25 +28,29 @@ _POLLIN = 1  # select's
 
 
 class Templates:
-    """Starts and ends templates, and has them fork.
+    """Starts and ends templates, and makes them fork.
 
     Args:
-        channel: To the first template, whose pid it is.
-        listened: Where channels are registered of templates that have still to say whether they are ready.
-        on_fork: Told of each child that was ordered: its entry, and its pid or 0 when there is none.
+        channel, pid: Channel and pid of the first template.
+        listened: The poll object for channels of templates that are not ready yet.
+        on_fork: Called for each ordered child with its record and its pid, or 0 when there is none.
 
     Attributes:
-        sources: By number.
-        unready: Those that have not said whether they are ready, by their channel's descriptor.
-        ordered: Children whose pids have still to be told, in order.
+        sources: Sources by number.
+        unready: Sources whose templates are not ready yet, by the channel's descriptor.
+        ordered: Ordered children whose pids are not known yet, in order.
     """
 
     def __init__(
-        self, channel: _socket.socket, pid: int, listened: poll, on_fork: Callable[[Running, int], None]
+        self,
+        channel: _socket.socket,
+        pid: int,
+        listened: poll,
+        on_fork: Callable[[RunningProcess, int], None],
     ) -> None:
         self.sources: dict[int, Source] = {}
         self.unready: dict[int, Source] = {}
-        self.ordered: deque[Running] = deque()
+        self.ordered: deque[RunningProcess] = deque()
         self._first = channel
         self._first_pid = pid
         self._listened = listened
@@ -54,14 +59,14 @@ class Templates:
 
     @property
     def pids(self) -> list[int]:
-        """Of the first template and those of programs."""
+        """Pids of the first template and of programs' templates."""
         return [self._first_pid, *self._by_pid]
 
     def __contains__(self, pid: int) -> bool:
         return pid in self._by_pid or pid == self._first_pid
 
     def add(self, number: int, ahead: dict[str, Any], text: Sequence[int] = ()) -> Source:
-        """Have a template forked that loads modules and compiles a source. Hostile text may crash it or keep it busy."""
+        """Fork a template that loads modules and compiles a source. A hostile source may crash it or keep it busy."""
         ours, theirs = _socket.socketpair()
         protocol.send(self._first, b"T", [theirs.fileno()])
         theirs.close()
@@ -83,7 +88,7 @@ class Templates:
         source.channel.close()  # its template's end
 
     def settle(self, source: Source) -> bool:
-        """A template says that it is ready, or why not. False: it has ended, and how is heard when it is reaped."""
+        """Read a template's report that it is ready, or why not; returns False when it has ended (see `ended`)."""
         said = source.channel.recv(8192)
         if said == template.READY:
             source.ready = True
@@ -93,14 +98,14 @@ class Templates:
         return bool(said)
 
     def ended(self, pid: int, status: int) -> Source | None:
-        """A template has ended; its source, if work may wait for it.
+        """Handle the end of a template; returns its source, if work may wait for it.
 
-        Hostile text may crash the compiler; any other end is ours to make good, by another server.
+        A hostile source may crash the compiler; after any other end, another server has to take over.
         """
         if pid == self._first_pid:
             os._exit(FAILED)
         source = self._by_pid.pop(pid)
-        # It may have said why, and nobody has listened yet.
+        # its report may be unread
         settled = source.channel.fileno() in self.unready and self.settle(source)
         if source.error or (source.number >= 0 and source.number not in self.sources):
             return source if settled else None  # it is known, or it was told to end
@@ -111,7 +116,7 @@ class Templates:
         return source
 
     def end_late(self, now: float) -> float:
-        """End templates that take too long to get ready; when the next one is late."""
+        """End templates that take too long to become ready; returns the next deadline."""
         for source in self.unready.values():
             if now >= source.deadline:
                 os.kill(source.pid, signal.SIGKILL)
@@ -120,20 +125,20 @@ class Templates:
 
     def order(
         self,
-        running: Running,
+        running: RunningProcess,
         how: bytes,
         descriptors: Sequence[int],
         *,
         count: int = 0,
         may_ask: bool = False,
     ) -> None:
-        """Have a template fork a jailed child. Its pid is heard later."""
+        """Make a template fork a jailed child, whose pid is read later."""
         message = template.FORK.pack(b"F", how, running.slot, count, may_ask, 0)
         protocol.send(running.template, message, descriptors)
         self.ordered.append(running)
 
     def hear(self) -> None:
-        """Hear the pid of the child that was ordered first, waiting for its template where it is behind."""
+        """Read the pid of the first ordered child, waiting for its template if necessary."""
         running = self.ordered.popleft()
         self._on_fork(running, answer(running.template))
 
@@ -144,7 +149,7 @@ class Templates:
     def fork(
         self, to: _socket.socket, how: bytes, slot: int, descriptors: Sequence[int], *, memory_bytes: int = 0
     ) -> int:
-        """Order a child and wait for it; its pid, or 0 when there can be none."""
+        """Order a child and wait for it; returns its pid, or 0 when there is none."""
         self.hear_all()
         protocol.send(to, template.FORK.pack(b"F", how, slot, 0, False, memory_bytes), descriptors)
         return answer(to)
@@ -155,7 +160,7 @@ class Templates:
 
 
 def answer(channel: _socket.socket) -> int:
-    """What a template says; without it there is no server."""
+    """A template's answer; without one the server exits."""
     data = channel.recv(template.PID.size)
     if not data:
         os._exit(FAILED)  # the host starts another server

@@ -1,7 +1,7 @@
-"""Who looks at what samples have on disk, where no file system of their own bounds it.
+"""The watcher: bounds samples' disk use where they have no file systems of their own.
 
-A process of its own beside the server, outside of its Landlock domain, and watched by the server in turn. Only there can it see files that a sample has
-deleted and still holds open, which no folder lists and the disk still carries.
+A process beside the server, outside of its Landlock domain; the server checks that it lives. Only there can it see
+files that a sample has deleted and still holds open, which use the disk and are in no folder.
 """
 
 from __future__ import annotations
@@ -16,26 +16,34 @@ from itertools import chain
 
 from graders_sandbox.linux import sys as kernel
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-NOTE = struct.Struct("<II")  # slot, pid (0: it has ended)
-WATCH_S = 0.05  # between looks
-ALIVE_S = 1.0  # between its signs of life, while slots are in use
-SILENT_S = 10.0  # without one, after which it counts as stopped, and its server with it
-_ALIVE = (0, 0)  # no note of a sample
+#: Slot, pid (0: it has ended).
+NOTE = struct.Struct("<II")
+#: Between looks.
+WATCH_S = 0.05
+#: Between its signs of life, while slots are in use.
+ALIVE_S = 1.0
+#: Without one, after which it counts as stopped, and its server with it.
+SILENT_S = 10.0
+#: No note of a sample.
+_ALIVE = (0, 0)
 _NEVER = float("inf")
-LOOKS = 100  # at a tree that changes under the eye; one that never holds still hides what it has
-_DEEP = 200  # folders in folders; each takes two descriptors and a frame
+#: At a tree that changes under the eye; one that never holds still hides what it has.
+LOOKS = 100
+#: Folders in folders; each takes two descriptors and a frame.
+_DEEP = 200
 
 
 class Watcher:
-    """The server's end: starts the process, tells it which slots are in use, and hears from it.
+    """The server's end: starts the process, tells it which slots are in use, and reads its reports.
 
     Attributes:
-        found: Readable when the process has something to say; `over_limit` reads it.
-        deadline: When it counts as stopped; infinite while no slot is in use.
+        found: Readable when there is a report; `over_limit` reads it.
+        deadline: The time at which a silent watcher counts as stopped; infinite while no slot is in use.
     """
 
     def __init__(self, slots: Sequence[str], disk_bytes: int, inodes: int) -> None:
@@ -58,7 +66,7 @@ class Watcher:
         os.set_blocking(self.found, False)
 
     def note(self, slot: int, pid: int) -> None:
-        """Whose slot it is from now on; pid 0: nobody's."""
+        """Record the owner of a slot; pid 0: none."""
         os.write(self._notes, NOTE.pack(slot, pid))
         if pid:
             self._in_use.add(slot)
@@ -70,7 +78,7 @@ class Watcher:
             self.deadline = time.monotonic() + SILENT_S
 
     def over_limit(self) -> list[tuple[int, int]] | None:
-        """Slots and pids of samples that have too much; None when the process is gone."""
+        """(slot, pid) of samples beyond the limit; None when the watcher has ended."""
         try:
             data = os.read(self.found, 4096 // NOTE.size * NOTE.size)
         except BlockingIOError:
@@ -83,11 +91,12 @@ class Watcher:
 def watch(
     notes: int, found: int, slots: Sequence[str], disk_bytes: int, inodes: int, parent: int
 ) -> NoReturn:
-    """Read which slots are in use from `notes`; write the note of a sample that has too much to `found`."""
+    """The watcher's loop: reads from `notes` which slots are in use, and writes samples beyond the limit to `found`."""
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
-    import select  # here, since what samples are forked from does without
+    # here, since what samples are forked from does without
+    import select
 
     running: dict[int, int] = {}
     poll = select.poll()
@@ -113,7 +122,7 @@ def watch(
 
 
 class _Hidden(Exception):
-    """Something in the folder cannot be counted, as no honest program would have it."""
+    """Raised for contents that cannot be counted, which no honest program has."""
 
 
 def _too_much(folder: str, pid: int, disk_bytes: int, inodes: int) -> bool:
@@ -129,17 +138,19 @@ def _too_much(folder: str, pid: int, disk_bytes: int, inodes: int) -> bool:
 
 
 def _named(folder: str, inodes: int) -> list[int]:
-    """The bytes on disk of everything below, of one thing more than `inodes` at most."""
+    """Bytes on disk of everything in a folder, for at most `inodes` + 1 entries."""
     for _ in range(LOOKS):
         sizes: list[int] = []
         try:
             top = os.open(folder, _FOLDER)
-        except OSError:  # it has gone with its owner
+        except OSError:
+            # it has gone with its owner
             return []
         try:
             _collect(top, sizes, inodes, 0)
         except FileNotFoundError:
-            continue  # what was moved meanwhile may have been missed
+            # what was moved meanwhile may have been missed
+            continue
         finally:
             os.close(top)
         return sizes
@@ -150,10 +161,10 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def _collect(folder: int, sizes: list[int], inodes: int, depth: int) -> None:
-    """By descriptors and not by paths: those can be longer than the system bears. Links are not followed.
+    """Collect sizes by descriptors, since paths can be longer than the system allows. Links are not followed.
 
     Raises:
-        FileNotFoundError: something vanished under the eye.
+        FileNotFoundError: an entry vanished meanwhile.
         _Hidden: a folder lies deeper than can be followed, or may not be listed.
     """
     with os.scandir(folder) as found:
@@ -166,7 +177,8 @@ def _collect(folder: int, sizes: list[int], inodes: int, depth: int) -> None:
             try:
                 inner = os.open(entry.name, _FOLDER, dir_fd=folder)
             except NotADirectoryError:
-                raise FileNotFoundError from None  # another has taken its name
+                # another has taken its name
+                raise FileNotFoundError from None
             except PermissionError:
                 raise _Hidden from None
             try:
@@ -178,14 +190,15 @@ def _collect(folder: int, sizes: list[int], inodes: int, depth: int) -> None:
 
 
 def _deleted(pid: int, folder: str) -> list[int]:
-    """The bytes of files from this folder that a process holds open and nothing names.
+    """Bytes of deleted files of this folder that a process holds open.
 
     Raises:
-        _Hidden: it has mapped one and closed it, which leaves no way to its size.
+        _Hidden: it has mapped and closed one, whose size cannot be found out.
     """
     start = folder + "/"
     sizes: dict[int, int] = {}
-    with suppress(OSError):  # it has ended
+    # it has ended
+    with suppress(OSError):
         for descriptor in os.listdir(f"/proc/{pid}/fd"):
             path = f"/proc/{pid}/fd/{descriptor}"
             with suppress(FileNotFoundError):

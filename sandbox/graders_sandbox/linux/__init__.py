@@ -1,1 +1,1 @@
-"""Linux's own protections through ctypes: raw calls, Landlock, seccomp, namespaces. x86_64 and aarch64."""
+"""Linux's protections by ctypes: raw calls, Landlock, seccomp, namespaces. For x86_64 and aarch64."""

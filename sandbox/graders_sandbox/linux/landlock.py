@@ -1,6 +1,6 @@
-"""Landlock: which files a process may touch, and that it may not reach out of its domain.
+"""Landlock: restricts a process to some files and to its own domain.
 
-Source: the kernel's userspace-api/landlock; ABI n is what `abi()` returns.
+Source: the kernel's userspace-api/landlock; ABI n means that `abi()` returns n.
 """
 
 from __future__ import annotations
@@ -14,17 +14,21 @@ from .sys import call
 READ_FILE, READ_DIR = 1 << 2, 1 << 3
 WRITE_FILE, TRUNCATE = 1 << 1, 1 << 14
 READ = READ_FILE | READ_DIR
-_MAKE_DEVICES = 1 << 6 | 1 << 9 | 1 << 10 | 1 << 11  # character device, socket, fifo, block device
+#: Character device, socket, fifo, block device.
+_MAKE_DEVICES = 1 << 6 | 1 << 9 | 1 << 10 | 1 << 11
 _ALL_BY_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}
-_ALL = (1 << 16) - 1  # from ABI 5 on, with ioctl on devices
+#: From ABI 5 on, with ioctl on devices.
+_ALL = (1 << 16) - 1
 _FILE_RIGHTS = 1 << 0 | WRITE_FILE | READ_FILE | TRUNCATE | 1 << 15
-_NET = 0b11  # bind and connect of TCP, from ABI 4 on
-_SCOPES = 0b11  # abstract unix sockets and signals, from ABI 6 on
+#: Bind and connect of TCP, from ABI 4 on.
+_NET = 0b11
+#: Abstract unix sockets and signals, from ABI 6 on.
+_SCOPES = 0b11
 SCOPES_ABI = 6
 
 
 def abi() -> int:
-    """The kernel's Landlock version; 0 where there is none."""
+    """The kernel's Landlock version; 0 without Landlock."""
     try:
         return call("landlock_create_ruleset", 0, 0, 1)
     except OSError:
@@ -32,12 +36,12 @@ def abi() -> int:
 
 
 def ruleset(grants: Iterable[tuple[str, int]], version: int) -> int:
-    """A descriptor of a ruleset that refuses all but the grants.
+    """A descriptor of a ruleset that refuses everything but the grants.
 
     Args:
-        grants: Paths with rights, such as (folder, READ); WRITE below is all that a private folder needs. Rights
-            that only folders have are left out for files.
-        version: What `abi()` returned.
+        grants: Paths with rights, such as (folder, READ); WRITE has all rights for a private folder. Rights that only
+            folders have are omitted for files.
+        version: The result of `abi()`.
 
     Raises:
         OSError: the kernel refused a rule; a path that does not exist is skipped.
@@ -63,10 +67,10 @@ def ruleset(grants: Iterable[tuple[str, int]], version: int) -> int:
     return rules
 
 
-#: Everything that a sample may do in its own folder: no devices, sockets or fifos, and nothing is executed.
+#: A sample's rights in its own folder: all but devices, sockets, fifos and execution.
 WRITE = _ALL & ~_MAKE_DEVICES & ~(1 << 0) & ~(1 << 15)
 
 
 def restrict(rules: int) -> None:
-    """Enter the domain, for good. Needs no_new_privs."""
+    """Enter the domain, irrevocably. Needs no_new_privs."""
     call("landlock_restrict_self", rules, 0)

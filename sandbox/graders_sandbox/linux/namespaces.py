@@ -1,4 +1,4 @@
-"""Namespaces: a process tree, a network, a file tree of its own, without privilege."""
+"""Namespaces: a separate process tree, network and file tree, without privileges."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _DETACH = 2
 _ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV = 1, 2, 4
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 
-INSIDE_ID = 1000  # the ordinary user that the caller is inside
+#: The ordinary user that the caller is inside.
+INSIDE_ID = 1000
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-#: Where a root may be put together: any folder that exists and holds nothing that is bound into it.
+#: Folders in which a root may be assembled: any that exists and contains nothing that is bound into it.
 _STAGES = ("/mnt", "/media", "/srv", "/run", "/tmp", "/var/tmp", "/dev/shm")
 
 
@@ -26,14 +27,14 @@ def enter(spare_uid: int) -> bool:
     """Leave the caller's namespaces. The next fork is process 1 of the new ones.
 
     Args:
-        spare_uid: A user that owns nothing. Root is followed inside by this user as INSIDE_ID; it stays root, as number 0,
-            until it becomes that user.
+        spare_uid: A user that owns nothing. If the caller is root, this user is INSIDE_ID inside, and the caller stays
+            root, number 0, until it changes to that user.
 
     Returns:
-        Whether INSIDE_ID is the spare user; otherwise it is the caller, from now on.
+        Whether INSIDE_ID is the spare user; otherwise it is the caller.
 
     Raises:
-        OSError: the kernel or its configuration does not let this user.
+        OSError: the kernel or its configuration does not allow this user to.
     """
     uid, gid = os.getuid(), os.getgid()
     finish = _mapped_by_helper(os.getpid(), f"0 0 1\n{INSIDE_ID} {spare_uid} 1") if uid == gid == 0 else None
@@ -47,7 +48,10 @@ def enter(spare_uid: int) -> bool:
 
 
 def _mapped_by_helper(pid: int, users: str) -> Callable[[], bool]:
-    """Have a child ready that stays outside, where it may map several users; the function lets it, and says whether it could."""
+    """Start a child that stays outside, where it may map several users.
+
+    The returned function lets it do so, and returns whether it could.
+    """
     read, write = os.pipe()
     helper = os.fork()
     if not helper:
@@ -75,11 +79,11 @@ def _write(path: str, text: str) -> None:
 
 
 def private_root(shown: Iterable[str], slots: Sequence[str], size: int, inodes: int) -> None:
-    """Replace the file tree: a tmpfs with `shown` read-only in it, devices, and a tmpfs for each slot.
+    """Replace the file tree by a tmpfs with `shown` read-only, devices, and a tmpfs for each slot.
 
     Args:
-        shown: Absolute paths of files and folders, bound where they are.
-        slots: Absolute paths made anew, each a tmpfs of `size` bytes and `inodes` files.
+        shown: Absolute paths of files and folders, bound at the same paths.
+        slots: Absolute paths of new folders, each a tmpfs of `size` bytes and `inodes` files.
 
     Raises:
         OSError: a mount failed.
@@ -97,7 +101,8 @@ def private_root(shown: Iterable[str], slots: Sequence[str], size: int, inodes: 
     held = ""
     for path in shown:
         if held and path.startswith(held + "/"):
-            continue  # the folder above brought it along
+            # the folder above brought it along
+            continue
         held = path
         target = stage + path
         if os.path.isdir(path):
@@ -139,6 +144,7 @@ def _read_only(target: str, device: bool) -> None:
             struct.pack("QQQQ", attributes, 0, 0, 0),
             32,
         )
-    except OSError:  # before Linux 5.12: only the top of the mount, with the flags that may not be taken off
+    except OSError:
+        # before Linux 5.12: only the top of the mount, with the flags that may not be taken off
         kept = os.statvfs(target).f_flag & (_NOSUID | _NODEV | _NOEXEC)
         call("mount", None, target.encode(), None, _REMOUNT | _BIND | _RDONLY | kept, None)

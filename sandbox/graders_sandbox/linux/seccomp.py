@@ -1,8 +1,8 @@
-"""seccomp: which system calls a process may make.
+"""seccomp: filters of system calls.
 
-Two filters hold a sample. The server loads the long allow-list once and every child inherits it. A child then adds a
-short filter that takes away what only the server needs and pins signals and limits to the child's own pid.
-What is not allowed fails with EPERM, so that libraries degrade instead of dying; a foreign architecture is killed.
+Two filters confine a sample. The server loads the long allow-list once and every child inherits it. A child then adds a
+short filter that removes calls which only the server needs and restricts signals and limits to the child's own pid.
+A refused call fails with EPERM, so that libraries degrade instead of dying; a foreign architecture is killed.
 """
 
 from __future__ import annotations
@@ -14,17 +14,21 @@ from collections.abc import Sequence
 
 from .sys import AUDIT_ARCH, MACHINE, NR, call, prepared
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Literal
 
 _LD, _JEQ, _JGE, _JSET, _AND, _RET = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _KILL, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 
-# THREAD VM SIGHAND FILES FS: all that makes a thread; one with descriptors of its own would hide files from the watcher.
+# THREAD VM SIGHAND FILES FS, the flags of a thread. A thread with its own descriptors would hide files from the
+# watcher.
 CLONE_THREAD_BITS = 0x00010000 | 0x00000100 | 0x00000800 | 0x00000400 | 0x00000200
-CLONE_NEW_BITS = 0x7E020000 | 0x00000080  # every namespace
+#: Every namespace.
+CLONE_NEW_BITS = 0x7E020000 | 0x00000080
 
+#: Duplicates, flags, locks; no owner, no pipe size.
 _FCNTL = (
     0,
     1,
@@ -40,7 +44,8 @@ _FCNTL = (
     1030,
     1032,
     1034,
-)  # duplicates, flags, locks; no owner, no pipe size
+)
+#: TCGETS TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX.
 _IOCTL = (
     0x5401,
     0x5413,
@@ -48,33 +53,36 @@ _IOCTL = (
     0x5421,
     0x5450,
     0x5451,
-)  # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX
-_CLOSE_RANGE = (0, 4)  # CLOEXEC; not UNSHARE, a table of descriptors that only one thread has
-_PRCTL_NAME = (15, 16)  # set and get the thread's name
+)
+#: CLOEXEC; not UNSHARE, a table of descriptors that only one thread has.
+_CLOSE_RANGE = (0, 4)
+#: Set and get the thread's name.
+_PRCTL_NAME = (15, 16)
 
-#: Arguments are checked for these, so they are not in the plain list.
+#: Calls with checked arguments, which are therefore not in the plain list.
 _CHECKED = frozenset(
     ("ioctl", "fcntl", "socketpair", "clone", "clone3", "prctl", "prlimit64", "kill", "tgkill", "close_range")
 )
-#: What the server needs and a sample must not have; the child's own filter takes it away.
+#: Calls that the server needs and a sample must not have; the child's own filter refuses them.
 SERVER_ONLY = ("seccomp", "landlock_restrict_self", "landlock_create_ruleset", "landlock_add_rule", "kill")
-#: What hides a file from the disk watcher: a descriptor on its way through a socket is in nobody's table.
+#: A call that would hide a file from the watcher: a descriptor on its way through a socket is in no process's table.
 _SAMPLE_NEVER = ("sendmsg",)
-#: What Landlock does not hold and a read-only mount would: mode and times of the caller's own files. Nothing is done, and
-#: success is reported, since shutil.copy and tarfile set them on what they write and give up otherwise.
+#: Calls that a read-only mount refuses and Landlock does not: they change mode and times of the caller's own files.
+#: They do nothing and report success, since shutil.copy and tarfile use them on new files and fail otherwise.
 _ATTRIBUTES = ("chmod", "fchmod", "fchmodat", "utime", "utimes", "utimensat", "futimesat")
-_NO_PID = 0x7FEDCBA9  # stands for the pid until it is known; no process can have it
+#: Stands for the pid until it is known; no process can have it.
+_NO_PID = 0x7FEDCBA9
 _XATTRS = ("getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr")
 _OPEN_FLAGS = {"open": 1, "openat": 2}
 _OF_DESCRIPTOR, _AT_EMPTY_PATH = {"newfstatat": 3, "statx": 2}, 0x1000
 _ACCMODE, _TRUNC = 0o3, 0o1000
-#: Never allowed, to anybody behind the filter.
+#: Calls that no process behind the filter may make.
 _NEVER = frozenset(
     ("fork", "vfork", "tkill", "socket", "execve", "execveat", "mount", "umount2", "pivot_root", "unshare", "setns",
      "mount_setattr", "capset", "memfd_create", "pidfd_open", "pidfd_send_signal", "chroot", "io_uring_setup",
      "splice", "tee", "signalfd4")
 )  # fmt: skip
-#: Calls that name a path: refused in the tier that has nothing else to hold files.
+#: Calls with a path: refused in the tier without another protection of files.
 _PATHS = (
     "open", "openat", "creat", "stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2", "readlink",
     "readlinkat", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "link", "linkat", "unlink", "unlinkat",
@@ -88,7 +96,7 @@ def _op(code: int, k: int, yes: int = 0, no: int = 0) -> bytes:
 
 
 def _argument(index: int) -> bytes:
-    """Load the low half of an argument: pids, commands and flags are 32-bit for the kernel too."""
+    """Load the low half of an argument: pids, commands and flags have 32 bits in the kernel too."""
     return _op(_LD, 16 + 8 * index)
 
 
@@ -97,7 +105,7 @@ def _refuse(number: int = errno.EPERM) -> bytes:
 
 
 def _when(name: str, block: bytes) -> bytes:
-    """Run the block, which returns on every way, when this call is made. A call this machine lacks is skipped."""
+    """Run the block, which always returns, for this call. A call that this machine lacks is skipped."""
     if name not in NR:
         return b""
     return _op(_JEQ, NR[name], 0, len(block) // 8) + block
@@ -119,12 +127,17 @@ _THREADS_ONLY = (
     + _refuse()
 )
 _NO_NAMESPACES = _argument(0) + _op(_JSET, CLONE_NEW_BITS, 0, 1) + _refuse() + _op(_RET, _ALLOW)
-# Before ABI 3 Landlock lets a file that may be read be truncated by opening it.
+# before ABI 3 Landlock allows truncating a readable file by opening it
 _TRUNCATE_ONLY_TO_WRITE = {
-    index: _argument(index) + _op(_JSET, _TRUNC, 0, 3) + _op(_AND, _ACCMODE) + _op(_JEQ, 0, 0, 1) + _refuse() + _op(_RET, _ALLOW)
+    index: _argument(index)
+    + _op(_JSET, _TRUNC, 0, 3)
+    + _op(_AND, _ACCMODE)
+    + _op(_JEQ, 0, 0, 1)
+    + _refuse()
+    + _op(_RET, _ALLOW)
     for index in _OPEN_FLAGS.values()
-}  # fmt: skip
-# A datagram pair could be aimed at an abstract address; asyncio needs only streams.
+}
+# a datagram pair could be connected to an abstract address; asyncio needs only streams
 _STREAM_PAIRS = (
     _argument(0)
     + _op(_JEQ, 1, 0, 3)
@@ -137,7 +150,7 @@ _STREAM_PAIRS = (
 
 
 def _head() -> bytes:
-    """Kill a foreign architecture, refuse x32's numbers, then have the call's number loaded."""
+    """Kill a foreign architecture, refuse x32's numbers, then load the call's number."""
     head = _op(_LD, 4) + _op(_JEQ, AUDIT_ARCH, 1, 0) + _op(_RET, _KILL) + _op(_LD, 0)
     if MACHINE == "x86_64":
         head += _op(_JGE, 0x40000000, 0, 1) + _refuse(errno.ENOSYS)
@@ -145,9 +158,10 @@ def _head() -> bytes:
 
 
 def server_filter() -> bytes:
-    """The allow-list that the server and all its children live under."""
+    """The allow-list for the server and all its children."""
     code = _head()
-    code += _when("clone3", _refuse(errno.ENOSYS))  # its flags lie behind a pointer; libc falls back to clone
+    # its flags lie behind a pointer; libc falls back to clone
+    code += _when("clone3", _refuse(errno.ENOSYS))
     code += _when("clone", _NO_NAMESPACES)
     code += _when("socketpair", _STREAM_PAIRS)
     code += _when("ioctl", _one_of(1, _IOCTL))
@@ -159,15 +173,17 @@ def server_filter() -> bytes:
     return code + _refuse()
 
 
-#: Signals that say that a limit was passed, or that the kernel killed: no program says so of itself.
-_SAID_BY_KERNEL = (9, 24, 25)  # SIGKILL, SIGXCPU, SIGXFSZ
-_LIMIT_CPU = 0  # RLIMIT_CPU: lowered by a program, it would end it as if the sample's own limit had
+#: Signals of exceeded limits and of kills by the kernel, which a program must not fake.
+#: SIGKILL, SIGXCPU, SIGXFSZ.
+_SAID_BY_KERNEL = (9, 24, 25)
+#: RLIMIT_CPU: lowered by a program, it would end it as if the sample's own limit had.
+_LIMIT_CPU = 0
 
 
 def _own_pid_only() -> bytes:
-    """Signals and limits: for the process itself, whose pid stands in one place; its limits also by the number 0.
+    """Restrict signals and limits to the process itself, whose pid stands in one place; limits also by the number 0.
 
-    Even to itself it sends no signal by which the kernel says why a process ended, and it does not set the limit of
+    It may not even send itself the signals by which the kernel reports why a process ended, nor set the limit of
     processor time.
     """
     refuse, allow = _refuse(), _op(_RET, _ALLOW)
@@ -177,7 +193,7 @@ def _own_pid_only() -> bytes:
     )
     signals += refuse + allow
     sets_cpu = _argument(1) + _op(_JEQ, _LIMIT_CPU, 1, 0) + allow
-    # The new limits' address, both halves: none means that they are only read.
+    # the address of the new limits, both halves: null means that they are only read
     sets_cpu += (
         _argument(2) + _op(_JEQ, 0, 0, 2) + _op(_LD, 16 + 8 * 2 + 4) + _op(_JEQ, 0, 1, 0) + refuse + allow
     )
@@ -198,21 +214,22 @@ def _own_pid_only() -> bytes:
 
 
 def _fatal_but(flags: int) -> bytes:
-    """Refuse what may be libc's way to say fstat; the argument's number is that of the flags."""
+    """Refuse a call that may be libc's form of fstat; `flags` is the index of the flags argument."""
     return _argument(flags) + _op(_JSET, _AT_EMPTY_PATH, 0, 1) + _refuse()
 
 
 class SampleFilter:
-    """The child's filter, made once. Before a child loads it, its pid has to be in `pid`.
+    """The child's filter, made once. `pid` has to be set before a child loads it.
 
     Attributes:
-        pid: Part of the program. Until it is set, the filter refuses a process also what it may do to itself.
-        load: The raw call, prepared: -1 when the kernel refused. Needs no_new_privs.
+        pid: The pid in the filter program. Until it is set, the filter refuses even operations on the process itself.
+        load: The prepared raw call; returns -1 when the kernel refuses. Needs no_new_privs.
 
     Args:
-        paths: Whether calls that name a path are allowed; else each is refused, or ends the process (SIGSYS).
-        own_root: Whether mounts hold the files; without them Landlock does, and what it leaves open is refused here.
-        reserved_exit: The exit code by which a child says that it is not jailed. Nobody behind the filter says so.
+        paths: Whether calls with a path are allowed; else each is refused, or ends the process (SIGSYS).
+        own_root: Whether mounts protect the files; otherwise Landlock does, and calls that it does not cover are
+            refused here.
+        reserved_exit: The exit code of a child that is not jailed, which no process behind the filter may use.
     """
 
     def __init__(
@@ -227,7 +244,8 @@ class SampleFilter:
             _argument(0)
             + _op(_AND, 0xFF)
             + _op(_JEQ, reserved_exit, 0, 1)
-            # Where SIGSYS says that a file was asked for, it may say nothing else: who cannot exit crashes.
+            # where SIGSYS means that a file was requested, an exit with the reserved code is refused instead, which
+            # crashes
             + (_refuse() if paths == "fatal" else _op(_RET, _KILL))
             + _op(_RET, _ALLOW)
         )
@@ -251,7 +269,8 @@ class SampleFilter:
             for name in _ATTRIBUTES if allowed else ():
                 code += _when(name, _op(_RET, _ERRNO))
             for name in _XATTRS:
-                code += _when(name, _refuse(errno.ENOTSUP))  # which shutil takes for "there are none"
+                # which shutil takes for "there are none"
+                code += _when(name, _refuse(errno.ENOTSUP))
             if allowed:
                 for name, index in _OPEN_FLAGS.items():
                     code += _when(name, _TRUNCATE_ONLY_TO_WRITE[index])
@@ -269,6 +288,6 @@ def _program(code: ctypes.Array[Any]) -> bytes:
 
 
 def load(code: bytes) -> None:
-    """Live under this filter from now on. Needs no_new_privs."""
+    """Load this filter, irrevocably. Needs no_new_privs."""
     buffer = ctypes.create_string_buffer(code, len(code))
     call("seccomp", 1, 0, _program(buffer))

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
@@ -80,7 +81,7 @@ AARCH64: dict[str, int] = {
 }  # fmt: skip
 
 MACHINE = os.uname().machine if hasattr(os, "uname") else ""
-#: By machine. NR: those of this one; {} on one that is not supported.
+#: System call numbers by machine. NR: this machine's; {} on an unsupported one.
 TABLES = {"x86_64": X86_64, "aarch64": AARCH64}
 NR: dict[str, int] = TABLES.get(MACHINE, {}) if sys.platform.startswith("linux") else {}
 #: How seccomp names this machine (AUDIT_ARCH_*).
@@ -92,9 +93,9 @@ Argument = int | bytes | ctypes.Array[ctypes.c_char] | None
 
 @cache
 def _syscall() -> Any:
-    """libc's, at the first call: the host imports this module on every system.
+    """libc's syscall, loaded at the first call, since the host imports this module on every system.
 
-    Called with the interpreter's lock held (PyDLL): letting go of it would write pages that a forked child has to copy.
+    Called with the interpreter's lock held (PyDLL): releasing it would write pages that a forked child then copies.
     """
     syscall = ctypes.PyDLL(None, use_errno=True).syscall
     syscall.restype = ctypes.c_long
@@ -102,7 +103,7 @@ def _syscall() -> Any:
 
 
 def prepared(name: str, *arguments: Argument) -> Callable[[], int]:
-    """A raw system call with its arguments in place, for where each step counts. It returns -1 when it fails."""
+    """A raw system call with bound arguments, where every step counts. It returns -1 when it fails."""
     converted = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
     return partial(_syscall(), ctypes.c_long(NR[name]), *converted)
 
@@ -121,13 +122,14 @@ def call(name: str, *arguments: Argument) -> int:
 
 
 def fork_for_parent(child: int) -> Callable[[], int]:
-    """A fork whose child belongs to this process's own parent, prepared: the child's pid, and 0 in the child.
+    """A prepared fork whose child belongs to this process's parent. It returns the child's pid, and 0 in the child.
 
     Args:
-        child: Address of 32 bits that hold the child's pid, in the child; 0 for none.
+        child: Address of 32 bits for the child's pid, in the child; 0 for none.
     """
     flags = _CLONE_PARENT | _SIGCHLD | (_CLONE_CHILD_SETTID if child else 0)
-    last = (None, child, None) if MACHINE == "x86_64" else (None, None, child)  # the order differs
+    # the order differs
+    last = (None, child, None) if MACHINE == "x86_64" else (None, None, child)
     return prepared("clone", flags, None, *last)
 
 
@@ -141,7 +143,7 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 
 def signal_descriptor(signal: int) -> int:
-    """A descriptor that is readable while this signal, which must be blocked, waits for the process that looks."""
+    """A descriptor that is readable while this signal, which must be blocked, is pending."""
     mask = (1 << signal - 1).to_bytes(8, "little")
     return call("signalfd4", -1, mask, len(mask), os.O_CLOEXEC | os.O_NONBLOCK)
 
@@ -153,13 +155,15 @@ def prctl(option: int, *arguments: int) -> int:
 
 
 def drop_capabilities() -> None:
-    """Give up every capability, also for what this process may become."""
+    """Drop every capability, also for programs that this process executes."""
     for number in range(64):
         with suppress(
             OSError
         ):  # beyond the last the kernel knows, or not ours to drop: then it is not held either
             prctl(PR_CAPBSET_DROP, number)
-    with suppress(OSError):  # before Linux 4.3 there is no ambient set
+    # before Linux 4.3 there is no ambient set
+    with suppress(OSError):
         prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
-    header = (0x20080522).to_bytes(4, "little") + bytes(4)  # _LINUX_CAPABILITY_VERSION_3, this process
+    # _LINUX_CAPABILITY_VERSION_3, this process
+    header = (0x20080522).to_bytes(4, "little") + bytes(4)
     call("capset", header, bytes(24))

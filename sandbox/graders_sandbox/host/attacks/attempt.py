@@ -23,7 +23,7 @@ CLEAN = program_of("return 1.0")
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
+class MultiSampleAttack:
     """An attack with several samples.
 
     Attributes:

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from graders_sandbox.host.sandbox import Sandbox
 from graders_sandbox.limits import Outcome
 
-from .attempt import Together, program_of, reason_of
+from .attempt import MultiSampleAttack, program_of, reason_of
 from .matrix import FILES, FULL, NS, TIERS
 from .scene import Scene
 
@@ -65,6 +65,6 @@ UNDONE: list[tuple[int, str, str, str, tuple[str, ...]]] = [
     (62, "classes that all share", "class Odd(dict):\n    pass\ntypes.SimpleNamespace.__doc__\nuuid.UUID.__eq__ = lambda a, b: True\nfractions.Fraction.__add__ = None", "assert fractions.Fraction(1, 2) + fractions.Fraction(1, 2) == 1 and uuid.UUID(int=1) != uuid.UUID(int=2)", TIERS),
 ]  # fmt: skip
 CARRYOVER = [
-    Together(row, name, "value 1", after(f"{change}\nreturn 1.0", f"{check}\nreturn 1.0"), tiers)
+    MultiSampleAttack(row, name, "value 1", after(f"{change}\nreturn 1.0", f"{check}\nreturn 1.0"), tiers)
     for row, name, change, check, tiers in UNDONE
 ]

@@ -151,8 +151,11 @@ def raw(row: int, calls: dict[str, object], expect: str = "EPERM") -> list[Attac
     """System calls with arguments of 0: `name: number` or `name: (on x86_64, on aarch64)`."""
     return [
         Attack(
-            row, name, expect, f"return met(call, {numbers!r}, 0, 0, 0, 0, 0, 0)",
+            row,
+            name,
+            expect,
+            f"return met(call, {numbers!r}, 0, 0, 0, 0, 0, 0)",
             machine="x86_64" if isinstance(numbers, tuple) and numbers[1] is None else "",
         )
         for name, numbers in calls.items()
-    ]  # fmt: skip
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from graders_sandbox.host.attacks.attempt import Together, program_of, reason_of
+from graders_sandbox.host.attacks.attempt import MultiSampleAttack, program_of, reason_of
 from graders_sandbox.host.sandbox import Sandbox
 
 from .matrix import FULL, LANDLOCK, NS, STRICT
@@ -67,25 +67,25 @@ def real(acts):
 """
 _PIDS = "pids = [pid for pid in range(max(1, os.getpid() - 40), os.getpid() + 40) if pid != os.getpid()]\n"
 SIBLINGS = [
-    Together(54, "listing its folder", "EACCES or ENOENT", beside(_FOLDERS + "return real([(os.listdir, other) for other in others])"), (FULL, LANDLOCK, NS)),
-    Together(54, "reading its file", "EACCES or ENOENT", beside(_FOLDERS + "return real([(open, other + '/kept') for other in others])"), (FULL, LANDLOCK, NS)),
-    Together(54, "writing its file", "EACCES or ENOENT", beside(_FOLDERS + "return real([(open, other + '/kept', 'w') for other in others])"), (FULL, LANDLOCK, NS)),
-    Together(54, "adding a file", "EACCES or EROFS or ENOENT", beside(_FOLDERS + "return real([(open, other + '/new', 'w') for other in others])"), (FULL, LANDLOCK, NS)),
-    Together(54, "deleting its file", "EACCES or ENOENT", beside(_FOLDERS + "return real([(os.unlink, other + '/kept') for other in others])"), (FULL, LANDLOCK, NS)),
-    Together(54, "moving its file", "EXDEV or EACCES or ENOENT", beside(_FOLDERS + "return real([(os.rename, other + '/kept', 'mine') for other in others])"), (FULL, LANDLOCK, NS)),
-    Together(54, "linking to its file", "EACCES or ENOENT", beside(_FOLDERS + "def act(other):\n    if os.path.lexists('link'):\n        os.unlink('link')\n    os.symlink(other + '/kept', 'link')\n    open('link')\nreturn real([(act, other) for other in others])"), (FULL, LANDLOCK, NS)),
-    Together(54, "a hard link to its file", "EXDEV or EACCES or ENOENT", beside(_FOLDERS + "return real([(os.link, other + '/kept', 'hard') for other in others])"), (FULL, LANDLOCK, NS)),
-    Together(54, "removing its folder", "EACCES or EBUSY or EROFS or ENOENT", beside(_FOLDERS + "return real([(os.rmdir, other) for other in others])"), (FULL, LANDLOCK, NS)),
-    Together(54, "its folder, where paths are refused", "EPERM", beside("return all_met([(os.listdir, '.'), (open, 'kept'), (os.unlink, 'kept')])"), (STRICT,)),
-    Together(54, "signals", "EPERM", beside(_PIDS + "return all_met([(os.kill, pid, signal.SIGKILL) for pid in pids])")),
-    Together(54, "signals to its threads", "EPERM", beside(_PIDS + "return all_met([(call, (234, 131), pid, tid, 9) for pid in pids for tid in (pid, pid + 1)])")),
-    Together(54, "its limits", "EPERM", beside(_PIDS + "return all_met([(call, (302, 261), pid, 7, struct.pack('QQ', 0, 0), None) for pid in pids])")),
-    Together(54, "ptrace", "EPERM", beside(_PIDS + "return all_met([(call, (101, 117), 16, pid, 0, 0) for pid in pids])")),
-    Together(54, "its memory", "EPERM", beside(_PIDS + "local = struct.pack('QQ', ctypes.addressof(ctypes.create_string_buffer(8)), 8)\nreturn all_met([(call, (310, 270), pid, local, 1, local, 1, 0) for pid in pids])")),
-    Together(54, "/proc", "EACCES or ENOENT or EPERM", beside("return all_met([(open, '/proc/%d/%s' % (os.getpid(), name), 'rb') for name in ('mem', 'maps', 'environ')])")),
-    Together(54, "its result's pipe", "EACCES or ENOENT or EPERM", beside(_PIDS + "errors = {met(os.open, f'/proc/{pid}/fd/{fd}', os.O_WRONLY) for pid in pids for fd in (3, 4, 5)} - {number(errno.ENOENT)} or {number(errno.ENOENT)}\nassert len(errors) == 1, errors\nreturn errors.pop()")),
-    Together(54, "its folder by way of /proc", "EACCES or ENOENT or EPERM", beside("return met(os.listdir, '/proc/%d/cwd' % (os.getpid() - 1))")),
-    Together(54, "its processor time", "EPERM", beside(_PIDS + "return all_met([(os.setpriority, os.PRIO_PROCESS, pid, 19) for pid in pids] + [(os.sched_setaffinity, pid, [0]) for pid in pids])")),
-    Together(54, "its lists of locks", "EPERM or EACCES or ESRCH", beside("buffer = ctypes.create_string_buffer(16)\npointer = ctypes.addressof(buffer)\nfor pid in (os.getppid(),):\n    return met(call, (274, 100), pid, pointer, pointer + 8)")),
-    Together(53, "its sample and item in memory", "NOTHING", beside("assert not memory(rb'[S]ECRET-[0-9a-f]{32}')\nreturn NOTHING", tries=2)),
+    MultiSampleAttack(54, "listing its folder", "EACCES or ENOENT", beside(_FOLDERS + "return real([(os.listdir, other) for other in others])"), (FULL, LANDLOCK, NS)),
+    MultiSampleAttack(54, "reading its file", "EACCES or ENOENT", beside(_FOLDERS + "return real([(open, other + '/kept') for other in others])"), (FULL, LANDLOCK, NS)),
+    MultiSampleAttack(54, "writing its file", "EACCES or ENOENT", beside(_FOLDERS + "return real([(open, other + '/kept', 'w') for other in others])"), (FULL, LANDLOCK, NS)),
+    MultiSampleAttack(54, "adding a file", "EACCES or EROFS or ENOENT", beside(_FOLDERS + "return real([(open, other + '/new', 'w') for other in others])"), (FULL, LANDLOCK, NS)),
+    MultiSampleAttack(54, "deleting its file", "EACCES or ENOENT", beside(_FOLDERS + "return real([(os.unlink, other + '/kept') for other in others])"), (FULL, LANDLOCK, NS)),
+    MultiSampleAttack(54, "moving its file", "EXDEV or EACCES or ENOENT", beside(_FOLDERS + "return real([(os.rename, other + '/kept', 'mine') for other in others])"), (FULL, LANDLOCK, NS)),
+    MultiSampleAttack(54, "linking to its file", "EACCES or ENOENT", beside(_FOLDERS + "def act(other):\n    if os.path.lexists('link'):\n        os.unlink('link')\n    os.symlink(other + '/kept', 'link')\n    open('link')\nreturn real([(act, other) for other in others])"), (FULL, LANDLOCK, NS)),
+    MultiSampleAttack(54, "a hard link to its file", "EXDEV or EACCES or ENOENT", beside(_FOLDERS + "return real([(os.link, other + '/kept', 'hard') for other in others])"), (FULL, LANDLOCK, NS)),
+    MultiSampleAttack(54, "removing its folder", "EACCES or EBUSY or EROFS or ENOENT", beside(_FOLDERS + "return real([(os.rmdir, other) for other in others])"), (FULL, LANDLOCK, NS)),
+    MultiSampleAttack(54, "its folder, where paths are refused", "EPERM", beside("return all_met([(os.listdir, '.'), (open, 'kept'), (os.unlink, 'kept')])"), (STRICT,)),
+    MultiSampleAttack(54, "signals", "EPERM", beside(_PIDS + "return all_met([(os.kill, pid, signal.SIGKILL) for pid in pids])")),
+    MultiSampleAttack(54, "signals to its threads", "EPERM", beside(_PIDS + "return all_met([(call, (234, 131), pid, tid, 9) for pid in pids for tid in (pid, pid + 1)])")),
+    MultiSampleAttack(54, "its limits", "EPERM", beside(_PIDS + "return all_met([(call, (302, 261), pid, 7, struct.pack('QQ', 0, 0), None) for pid in pids])")),
+    MultiSampleAttack(54, "ptrace", "EPERM", beside(_PIDS + "return all_met([(call, (101, 117), 16, pid, 0, 0) for pid in pids])")),
+    MultiSampleAttack(54, "its memory", "EPERM", beside(_PIDS + "local = struct.pack('QQ', ctypes.addressof(ctypes.create_string_buffer(8)), 8)\nreturn all_met([(call, (310, 270), pid, local, 1, local, 1, 0) for pid in pids])")),
+    MultiSampleAttack(54, "/proc", "EACCES or ENOENT or EPERM", beside("return all_met([(open, '/proc/%d/%s' % (os.getpid(), name), 'rb') for name in ('mem', 'maps', 'environ')])")),
+    MultiSampleAttack(54, "its result's pipe", "EACCES or ENOENT or EPERM", beside(_PIDS + "errors = {met(os.open, f'/proc/{pid}/fd/{fd}', os.O_WRONLY) for pid in pids for fd in (3, 4, 5)} - {number(errno.ENOENT)} or {number(errno.ENOENT)}\nassert len(errors) == 1, errors\nreturn errors.pop()")),
+    MultiSampleAttack(54, "its folder by way of /proc", "EACCES or ENOENT or EPERM", beside("return met(os.listdir, '/proc/%d/cwd' % (os.getpid() - 1))")),
+    MultiSampleAttack(54, "its processor time", "EPERM", beside(_PIDS + "return all_met([(os.setpriority, os.PRIO_PROCESS, pid, 19) for pid in pids] + [(os.sched_setaffinity, pid, [0]) for pid in pids])")),
+    MultiSampleAttack(54, "its lists of locks", "EPERM or EACCES or ESRCH", beside("buffer = ctypes.create_string_buffer(16)\npointer = ctypes.addressof(buffer)\nfor pid in (os.getppid(),):\n    return met(call, (274, 100), pid, pointer, pointer + 8)")),
+    MultiSampleAttack(53, "its sample and item in memory", "NOTHING", beside("assert not memory(rb'[S]ECRET-[0-9a-f]{32}')\nreturn NOTHING", tries=2)),
 ]  # fmt: skip

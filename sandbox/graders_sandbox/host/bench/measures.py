@@ -1,4 +1,4 @@
-"""Time, processor time and memory of a sample, measured in turns."""
+"""Measurements of a sample's time, processor time and memory, in turns."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from graders_sandbox.limits import Job
 from .naked import SAMPLE, SOURCE, NakedServers
 
 NUMPY = "import numpy\n" + SOURCE
-#: What throughput is measured with: the pattern that SOURCE writes down is compiled once here, and by naked servers in each
-#: sample; the others leave nothing to compile ahead.
+#: Graders for measuring throughput. SOURCE has a literal pattern, which is compiled once here and by naked servers in
+#: each sample; the others have nothing to compile ahead.
 GRADERS = {
     "pattern": SOURCE,
     "pattern made as it runs": SOURCE.replace(r"r'\d+'", r"''.join([r'\d\d', '*'])"),
@@ -26,10 +26,10 @@ GRADERS = {
 
 @dataclass(slots=True)
 class Way:
-    """One way to grade a sample, and how long it took each time.
+    """One way to grade a sample, with its measured times.
 
     Attributes:
-        once: Grades one sample; seconds, by its own clock where it has one.
+        once: Grades one sample and returns the seconds, by its own clock if it has one.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Way:
     times: list[float] = field(default_factory=list)
 
     def at(self, quantile: float) -> float:
-        """Milliseconds."""
+        """A quantile of the times, in milliseconds."""
         return sorted(self.times)[int(quantile * (len(self.times) - 1))] * 1000
 
 
@@ -60,7 +60,7 @@ def sandboxed(sandbox: Sandbox, source: str = SOURCE) -> Callable[[], float]:
 
 
 def layers(stack: ExitStack, tier: str) -> Iterator[tuple[str, Sandbox]]:
-    """The jail with more and more of it switched off. Only for measuring: none of these is a tier."""
+    """The jail with fewer and fewer layers, for measuring only: none of these is a tier."""
     yield "no jail at all", stack.enter_context(Sandbox(unsandboxed=True, in_flight=4))
     for weaker in ("linux-strict", "linux-ns", "linux-landlock", "linux-full"):
         sandbox = stack.enter_context(Sandbox(tier=weaker, in_flight=4))
@@ -69,7 +69,7 @@ def layers(stack: ExitStack, tier: str) -> Iterator[tuple[str, Sandbox]]:
 
 
 def measure_latency(ways: list[Way], rounds: int) -> None:
-    """Every way once a round, so that noise meets all of them."""
+    """Measure every way once a round, so that noise affects all of them."""
     for way in ways:
         way.once()
     for _ in range(rounds):
@@ -78,10 +78,10 @@ def measure_latency(ways: list[Way], rounds: int) -> None:
 
 
 def cpu_ms(sandbox: Sandbox, naked: NakedServers, count: int) -> tuple[float, float]:
-    """Processor milliseconds a sample, with all of its server's work: of the jail and of a naked server."""
+    """Processor milliseconds per sample, with its server's work: of the jail and of a naked server."""
 
     def of_tree(pid: int) -> float:
-        """User and system time of a process, of all below it, and of those of them that have ended."""
+        """User and system time of a process and all its descendants, ended ones included."""
         ticks = sum(sum(map(int, stat[11:15])) for _, stat in tree(pid))
         return ticks / os.sysconf("SC_CLK_TCK")
 
@@ -101,7 +101,7 @@ def cpu_ms(sandbox: Sandbox, naked: NakedServers, count: int) -> tuple[float, fl
 def measure_throughput(
     sandbox: Sandbox, naked: dict[str, NakedServers], seconds: float, rounds: int, source: str = SOURCE
 ) -> list[dict[str, float]]:
-    """Samples a second of the jail and of naked servers, round by round."""
+    """Samples per second of the jail and of naked servers, for each round."""
     job = Job(source, SAMPLE, {})
     sandbox.run(source, SAMPLE, {})
     found = []
@@ -121,7 +121,7 @@ def measure_throughput(
 
 
 def start_ms(tier: str, rounds: int = 5) -> list[float]:
-    """Milliseconds from nothing to a server that is ready and has graded one sample, without packages."""
+    """Milliseconds from the start to a server without packages that has graded one sample."""
     times = []
     for _ in range(rounds):
         with Sandbox(tier=tier, in_flight=4) as sandbox:
@@ -130,7 +130,7 @@ def start_ms(tier: str, rounds: int = 5) -> list[float]:
 
 
 def private_bytes(tier: str) -> int:
-    """Memory that a sample in flight has for itself: what it wrote of its template's pages, and its own."""
+    """Private memory of a sample in flight: copied pages of its template, and its own pages."""
     with without_idle(tier) as sandbox:
         source = "import time\ndef grade(s, i):\n    time.sleep(i)\n    return 1.0"
         sandbox.run(source, SAMPLE, 0)  # it has a template from now on
@@ -146,7 +146,7 @@ def private_bytes(tier: str) -> int:
 
 
 def tree(top: int) -> list[tuple[int, list[str]]]:
-    """A process and all below it: pids, and what /proc says of each from its state on (field 3 of proc_pid_stat(5))."""
+    """Pids of a process and its descendants, each with the fields of /proc/PID/stat from the state on (field 3)."""
     found: dict[int, list[str]] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         with suppress(OSError), open(f"/proc/{name}/stat") as file:
@@ -158,7 +158,7 @@ def tree(top: int) -> list[tuple[int, list[str]]]:
 
 
 def without_idle(tier: str) -> Sandbox:
-    """A sandbox whose server keeps no idle children: what forking for each sample costs."""
+    """A sandbox whose server has no idle children, to measure forking for each sample."""
     sandbox = Sandbox(tier=tier, in_flight=4)
     kept, start.IDLE = start.IDLE, 0
     try:

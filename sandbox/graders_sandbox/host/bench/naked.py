@@ -1,4 +1,4 @@
-"""What the jail is measured beside: forks and fork servers without any protection."""
+"""Baselines for measurements: forks and fork servers without any protection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import time
 SOURCE = "import re\ndef grade(sample, item):\n    return float(re.search(r'\\d+', sample) is not None)\n"
 SAMPLE = "the answer is 42"
 NICE = 10  # as the servers' own: both sides of each ratio meet the same competition
-#: A server without any protection: forks for each line, the child grades and answers. It holds what ours holds.
+#: A server without protection: it forks for each line, and the child grades and answers. It loads the same modules as
+#: ours.
 _NAKED = """
 import gc, json, os, re, select, struct, sys
 sys.path.insert(0, sys.argv[1])
@@ -47,7 +48,7 @@ while True:
             running[read] = pid
             poll.register(read, select.POLLIN)
 """
-#: Bare forks of a Python that holds what a server of this package holds, measured in that process itself.
+#: Bare forks of a Python with the same modules as our server, measured in that process.
 BARE = """
 import os, sys, time
 sys.path.insert(0, sys.argv[1])
@@ -62,12 +63,12 @@ for line in sys.stdin:
     os.waitpid(pid, 0)
     print(time.perf_counter() - started, flush=True)
 """
-#: Where this package is, for helpers to import it.
+#: The folder of this package, from which helpers import it.
 HERE = os.path.abspath(__file__).rsplit("/graders_sandbox/", 1)[0]
 
 
 class Helper:
-    """A process that answers a line, with as little priority as servers have."""
+    """A process that answers lines, with the priority of servers."""
 
     def __init__(self, code: str, *arguments: str) -> None:
         self.process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Which of the modules that a program imports are loaded before the fork, once instead of by every sample again."""
+"""Selects the modules that are loaded once before the fork, and not again by every sample."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ HOSTED = frozenset(
      "yaml", "nltk", "sqlparse", "rdkit", "skbio", "ast_grep_py")
 )  # fmt: skip
 
-#: Standard modules that do something when imported, want a screen, or are no use inside.
+#: Standard modules that have side effects when imported, need a display, or are useless inside.
 _LEFT_OUT = frozenset(
     ("antigravity", "this", "idlelib", "lib2to3", "tkinter", "turtle", "turtledemo", "test", "ensurepip", "venv", "pip",
      "webbrowser", "__future__", "multiprocessing", "site", "sitecustomize", "usercustomize")
 )  # fmt: skip
 
-#: Parts of a module's name that are never loaded ahead: command lines that parse arguments and leave, and test suites.
+#: Parts of modules' names that are never preloaded: command lines, which may exit, and test suites.
 _NEVER_AHEAD = frozenset(("__main__", "conftest", "setup", "test", "tests", "benchmark", "benchmarks"))
 
-#: What a module loads only when it is used, so that no program names it.
+#: Module -> a module that it loads lazily, which no program names.
 _LATE = {"asyncio": "concurrent.futures.thread", "concurrent.futures": "concurrent.futures.thread"}
-#: numpy loads it when it is first touched. Only where that may be: it has ninety mappings of memory, copied for each sample.
+#: Loaded lazily by numpy. Preloaded only for programs that may use it, since its ninety memory mappings cost each fork.
 NUMPY_RANDOM = "numpy.random"
 
 
 @dataclass(frozen=True, slots=True)
-class ToLoad:
-    """What to load before the fork.
+class ImportPlan:
+    """The modules to load before the fork.
 
     Attributes:
-        packages: Modules of installed packages; a server is kept for each such set.
-        standard: Modules of the standard library, and numpy.random; any server loads them when first asked.
-        untrusted: Whether it runs other people's code (`run_untrusted`).
+        packages: Modules of installed packages; each distinct set has its own servers.
+        standard: Modules of the standard library, and numpy.random, which any server loads on demand.
+        untrusted: Whether the program uses `run_untrusted`.
     """
 
     packages: frozenset[str] = frozenset()
@@ -49,11 +49,11 @@ class ToLoad:
     untrusted: bool = False
 
 
-NOTHING_TO_LOAD = ToLoad()
+NOTHING_TO_LOAD = ImportPlan()
 
 
-def to_load(imported: Iterable[str], source: str) -> ToLoad:
-    """Of the modules that a source imports anywhere, functions included, those that are known and may be loaded ahead."""
+def to_load(imported: Iterable[str], source: str) -> ImportPlan:
+    """The modules to preload for a source, among those that it imports anywhere, functions included."""
     names = {ahead for name in imported if (ahead := _loadable(name))}
     names |= {late for name, late in _LATE.items() if name in names}
     untrusted = "graders_sandbox" in names
@@ -61,29 +61,30 @@ def to_load(imported: Iterable[str], source: str) -> ToLoad:
         n for n in names if n.partition(".")[0] in sys.stdlib_module_names - _LEFT_OUT and is_module(n)
     }
     if untrusted:
-        standard |= set(MODULES)  # for the tests' text, which nobody has read yet
+        # for the text of tests, which is unknown
+        standard |= set(MODULES)
     packages = {name for name in names if name.partition(".")[0] in HOSTED and is_module(name)}
     if "numpy" in packages and (
         "random" in source or any(name.partition(".")[0] != "numpy" for name in packages)
     ):
         standard.add(NUMPY_RANDOM)
-    return ToLoad(frozenset(packages), frozenset(standard), untrusted)
+    return ImportPlan(frozenset(packages), frozenset(standard), untrusted)
 
 
 def not_installed(imported: Iterable[str]) -> tuple[str, ...]:
-    """The modules, by their first names, that are not there: no row whose program needs one can be graded."""
+    """The top-level modules that are not installed, so that rows of programs that need them cannot be graded."""
     first = sorted({name.partition(".")[0] for name in imported})
     return tuple(name for name in first if name not in sys.stdlib_module_names and not is_module(name))
 
 
 def _loadable(name: str) -> str:
-    """The part of a module's name that may be loaded ahead: up to the first that must not be."""
+    """The prefix of a module's name that may be preloaded."""
     return ".".join(takewhile(lambda part: part not in _NEVER_AHEAD, name.split(".")))
 
 
 @lru_cache(maxsize=4096)
 def is_module(name: str) -> bool:
-    """Whether there is a module of this name, found without importing anything."""
+    """Whether a module of this name exists, without importing anything."""
     top, *parts = name.split(".")
     try:
         spec = find_spec(top)

@@ -1,4 +1,4 @@
-"""What the host knows of a source, without having parsed it: a jailed reader does (jail/reader.py)."""
+"""Facts of a source, which a jailed reader parses (jail/reader.py), never the host."""
 
 from __future__ import annotations
 
@@ -20,32 +20,35 @@ from graders_sandbox.host import descriptors
 from graders_sandbox.host.spawn import spawn
 from graders_sandbox.limits import SandboxUnavailable
 
-from .imports import NOTHING_TO_LOAD, ToLoad, not_installed, to_load
+from .imports import NOTHING_TO_LOAD, ImportPlan, not_installed, to_load
 
-KEPT = 256  # sources whose facts are remembered
-TRIES = 3  # of one source, where the reader ends under it
-DEATH_S = 0.5  # how long a killed reader may take to be gone
-ANSWER_S = 30.0  # more than the reader gives a source
+#: Sources whose facts are remembered.
+KEPT = 256
+#: Of one source, where the reader ends under it.
+TRIES = 3
+#: How long a killed reader may take to be gone.
+DEATH_S = 0.5
+#: More than the reader gives a source.
+ANSWER_S = 30.0
 ANSWER_BYTES = 64_000
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """What is known of a source without running it.
+    """Facts of a source that are known without running it.
 
     Attributes:
-        mistake: Why no row can be graded with it, such as a syntax error with its line; "" when nothing is wrong that can
-            be seen.
-        to_load: Modules to load ahead of its samples.
-        patterns: Regular expressions that it gives to functions of re as literals, with their flags.
-        advice: What of grade's signature is probably not meant; "" when nothing is.
+        mistake: A mistake that prevents grading, such as a syntax error with its line; "" when none is visible.
+        to_load: Modules to preload for its samples.
+        patterns: Literal regular expressions in calls of re, with their flags.
+        advice: A probable mistake in grade's signature; "" without one.
         missing: Modules that it imports anywhere, also behind try, and that are not installed here.
-        packages: Top-level modules that it imports anywhere and that are not of the standard library.
+        packages: Top-level modules outside of the standard library that it imports anywhere.
         resources: ("file", path) for files that it opens by a literal path to read, ("corpus", name) for nltk's data.
     """
 
     mistake: str = ""
-    to_load: ToLoad = NOTHING_TO_LOAD
+    to_load: ImportPlan = NOTHING_TO_LOAD
     patterns: tuple[tuple[str, int], ...] = ()
     advice: str = ""
     missing: tuple[str, ...] = ()
@@ -54,12 +57,12 @@ class SourceFacts:
 
 
 UNREADABLE = SourceFacts("The source does not compile: the compiler crashed or took too long on it.")
-#: Nothing has to be loaded for a source that imports nothing, so that none of it is read before its server compiles it.
+#: The facts of a source without imports, which need not be read before its server compiles it.
 IMPORTS_NOTHING = SourceFacts()
 
 
 class Reader:
-    """A reader's process, started when a source has to be read. Safe to use from any thread.
+    """The reader's process, started when a source has to be read. Thread-safe.
 
     Call `forget` in a forked child.
     """
@@ -70,7 +73,7 @@ class Reader:
         self._control: socket.socket | None = None
 
     def begin(self, source: str) -> int:
-        """Have a source read; a descriptor of the answer, which ends without one when the source could not be read.
+        """Start reading a source; returns a descriptor of the answer, which is empty when the source could not be read.
 
         Raises:
             SandboxUnavailable: this Python cannot be started.
@@ -82,7 +85,8 @@ class Reader:
             with self._lock:
                 try:
                     protocol.send(self._started(), b"R", [text, write])
-                except ConnectionError:  # it had nothing to do for long, or was killed
+                except ConnectionError:
+                    # the reader ended after its idle time, or was killed
                     self._stop()
                     protocol.send(self._started(), b"R", [text, write])
         except BaseException:
@@ -118,12 +122,12 @@ class Reader:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the process is gone, and with it what it was reading."""
+        """Whether the process has ended, and with it any reading."""
         with self._lock:
             return self._process is None or self._process.poll() is not None
 
     def ends_within(self, seconds: float) -> bool:
-        """As `has_ended`, after a wait: a process that was killed is not gone at once."""
+        """As `has_ended`, after waiting: a killed process does not end at once."""
         with self._lock:
             if self._process is None:
                 return True
@@ -134,17 +138,18 @@ class Reader:
             return True
 
     def close(self) -> None:
-        """End the process. It is started again when a source has to be read."""
+        """End the process. The next source to read starts it again."""
         with self._lock:
             self._stop()
 
     def forget(self) -> None:
-        """In a forked child: let go of the process without ending it."""
+        """Release the process without ending it, in a forked child."""
         self._lock = threading.Lock()
         if self._control is not None:
             self._control.close()
         if self._process is not None:
-            self._process.returncode = 0  # not our child: never waited for
+            # not a child of this process: it must not be waited for
+            self._process.returncode = 0
         self._control = self._process = None
 
 
@@ -154,7 +159,7 @@ _reader = Reader()
 
 
 def known(source: str) -> SourceFacts | None:
-    """The facts of a source that was read before."""
+    """The remembered facts of a source; None when it has to be read."""
     with _known_lock:
         facts = _known.get(source)
         if facts is not None:
@@ -163,12 +168,12 @@ def known(source: str) -> SourceFacts | None:
 
 
 def at_hand(source: str) -> SourceFacts | None:
-    """Of a source that was read before, or that imports nothing; None when it has to be read."""
+    """The facts of a source that was read before or imports nothing; None when it has to be read."""
     return known(source) or (None if "import" in source else IMPORTS_NOTHING)
 
 
 def settle(source: str, answer: bytes) -> SourceFacts | None:
-    """The facts in a reader's answer, remembered; None when there was no answer."""
+    """Remember and return the facts in a reader's answer; None when it is empty."""
     facts = _facts(source, answer)
     if facts is not None:
         with _known_lock:
@@ -179,9 +184,9 @@ def settle(source: str, answer: bytes) -> SourceFacts | None:
 
 
 def read_source(source: str) -> SourceFacts:
-    """What is known of a source without running it: whether it compiles, and what it imports.
+    """The facts of a source: whether it compiles, and what it imports.
 
-    It is parsed in a process of its own behind seccomp, never here. The first call of a process starts it, in some 50 ms.
+    It is parsed in a separate process behind seccomp, never here. The first call starts that process, in some 50 ms.
 
     Raises:
         SandboxUnavailable: this Python cannot be started, or there is no jail for a reader on this system.
@@ -202,7 +207,7 @@ def read_source(source: str) -> SourceFacts:
 
 
 def _answer(descriptor: int) -> bytes:
-    """All that a reader's child writes; b"" when it takes too long."""
+    """The complete answer of a reader's child; b"" when it takes too long."""
     end = time.monotonic() + ANSWER_S
     written = b""
     try:
@@ -218,7 +223,7 @@ def _answer(descriptor: int) -> bytes:
 
 
 def _facts(source: str, answer: bytes) -> SourceFacts | None:
-    """The reader's child may be in the hands of the source that it read: nothing but bounded data is taken."""
+    """The facts in an answer, checked strictly, since a hostile source may control the reader's child."""
     if len(answer) > ANSWER_BYTES:
         return UNREADABLE
     try:

@@ -1,9 +1,9 @@
-"""For graders of programs that a model wrote: `run_untrusted` runs them in a second jailed child.
+"""`run_untrusted`, for graders of programs that a model wrote: it runs them in a second jailed child.
 
-Whoever runs inside `grade` owns that sample's score: it sees `item`, and the pipe that the result goes to. So code that
-`grade` is to judge must not run there. Here it runs in a child of its own, a fork of a template that never held the row or
-any grader's source: it is told the code and, one by one, the arguments of calls. What it answers is read as plain data
-(numbers, texts, lists, ...) and compared in the grader's process. It can claim a wrong value; it cannot know the right one.
+Code inside `grade` controls that sample's score: it sees `item`, and the pipe for the result. So code that `grade`
+judges must not run there. It runs in a separate child, forked from a template that never held the row or any grader's
+source, and receives only the code and, one by one, the arguments of calls. Its answers are read as plain data (numbers,
+texts, lists, ...) and compared in the grader's process. It can claim a wrong value, but it cannot know the right one.
 
     from graders_sandbox import run_untrusted
 
@@ -26,21 +26,23 @@ from . import messages, program
 from .client import Child
 from .forms import TestResult, prepared, result
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     Json = Any
 
 MEMORY_BYTES = 512 * 1024**2
-_REHEARSALS = 10  # Python rewrites a function's code when it has run eight times
+#: Python rewrites a function's code when it has run eight times.
+_REHEARSALS = 10
 
 
 class Verdict(SimpleNamespace):
     """One result for each test, in order.
 
     Attributes:
-        results: Of the tests; a code that does not even load fails them all.
+        results: Results of the tests; code that does not load fails them all.
     """
 
     results: tuple[TestResult, ...]
@@ -50,7 +52,7 @@ class Verdict(SimpleNamespace):
 
     @property
     def passed(self) -> int:
-        """How many passed."""
+        """The number of passed tests."""
         return sum(result.passed for result in self.results)
 
     @property
@@ -72,31 +74,30 @@ def run_untrusted(
     entry: str | Sequence[str] | None = None,
     memory_bytes: int = MEMORY_BYTES,
 ) -> Verdict:
-    """Run code that nobody trusts against tests. Works inside `grade` only, in a process of its own.
+    """Run untrusted code against tests, in a separate process. Works only inside `grade`.
 
     Tests come in these forms; a sequence may mix them:
 
-        {"args": [1, 2], "expect": 3}       calls `entry`, or what "call" names; "kwargs" and "tolerance" (absolute, for
-                                            floats) if wanted. A tuple equals a list with the same things in it, since
-                                            JSON has only lists.
-        {"stdin": "1 2", "stdout": "3"}     runs the code as a program in a fresh child; blanks at line ends do not count
-        "assert add(1, 2) == 3"             statements that run here, with `entry` as functions that call the child
-        "def check(candidate): ..."         as HumanEval has it: `check` is called with the first of `entry`. Names that
-                                            the test does not define are functions of the code. They answer what the
-                                            code claims: where a prompt defines them, put it before the test's text.
+        {"args": [1, 2], "expect": 3}    calls `entry`, or the function in "call"; optional "kwargs", and "tolerance"
+                                         (absolute, for floats). A tuple equals a list with the same elements, since
+                                         JSON has only lists.
+        {"stdin": "1 2", "stdout": "3"}  runs the code as a program in a fresh child; blanks at line ends do not count
+        "assert add(1, 2) == 3"          statements that run here, with `entry` as functions that call the child
+        "def check(candidate): ..."      as in HumanEval: `check` is called with the first of `entry`. Names that the
+                                         test does not define are functions of the code and return what it claims:
+                                         if a prompt defines them, put it before the test's text.
 
-    Test text is trusted like the grader itself. What the child answers arrives as None, bool, int, float, complex, str,
-    bytes, list, tuple, set, frozenset or dict and nothing else: an answer of another type fails the test. numpy's scalars
-    and arrays come as numbers and lists. Arguments must be of these types too; changes that the code makes to them stay
-    in the child.
+    Test text is trusted like the grader itself. The child's answers are None, bool, int, float, complex, str, bytes,
+    list, tuple, set, frozenset or dict: an answer of another type fails the test. numpy's scalars and arrays become
+    numbers and lists. Arguments must be of these types too; changes that the code makes to them stay in the child.
 
-    Only what the code does fails a test. When the sandbox cannot start its child, the whole sample is done again.
+    Only the code itself can fail a test. When the sandbox cannot start its child, the whole sample is repeated.
 
     Args:
         code: A module's source.
-        tests: A text alone is one test.
-        timeout: Seconds that the code may take for all tests together. When a test ends the child, the others go on in a
-            new one; the time to start it is not counted.
+        tests: The tests; a single text is one test.
+        timeout: Seconds of the code for all tests together. When a test ends the child, the others continue in a new
+            one, whose start does not count.
         entry: The functions under test.
         memory_bytes: Address space of the child beyond the template; at most the sample's own limit.
 
@@ -115,7 +116,7 @@ def run_untrusted(
 
 
 class _RehearsedChild(Child):
-    """A child whose answers are made in this process."""
+    """A child that answers in this process, for rehearsals."""
 
     def __init__(self) -> None:
         self._left = 1.0
@@ -125,7 +126,7 @@ class _RehearsedChild(Child):
         self._space: dict[str, Any] = {}
 
     def _ask(self, request: list[Any]) -> Any:
-        # The answer has to be there before the question: nobody else would write it.
+        # the answer is written before the question, since no other process writes it
         answer = program.answer(self._space, json.dumps([self._number + 1, *request]).encode())
         messages.send(self._theirs, answer)
         value = super()._ask(request)
@@ -134,7 +135,7 @@ class _RehearsedChild(Child):
 
 
 def rehearse() -> None:
-    """In the first template: run what samples run for a child and the child for them, as `template.warm` does for all others."""
+    """Run the code of both sides of a child once, in the first template, as `template.warm` does for the other code."""
     graders_sandbox.run_untrusted  # noqa: B018  # looked up once, for all programs that import it
     child = _RehearsedChild()
     forms = [{"args": [1, "x"], "expect": [1, "x"]}, "def check(f):\n    assert f(1, [2.0]) == (1, [2.0])"]

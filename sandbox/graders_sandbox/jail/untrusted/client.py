@@ -1,8 +1,8 @@
-"""The way from a sample to the child that runs a model's code (program.py): started by the server, asked over a socket.
+"""A sample's client of the child that runs a model's code (program.py), which the server starts.
 
-The child's clock runs while its answer is waited for, and while the folder is emptied that an earlier child has filled. It
-does not run while the server starts a child or is itself late: what is ours to do costs no test anything. The server ends
-a child whose time is over, and with it the wait for its answer.
+The child's clock runs while its answer is waited for, and while the folder is emptied that an earlier child has
+filled. It does not run while the server starts a child or is itself late: what is ours to do costs no test anything.
+The server ends a child whose time is over, and with it the wait for its answer.
 """
 
 from __future__ import annotations
@@ -22,24 +22,27 @@ from . import messages
 from .plain import decode, encode
 from .program import ANSWER_MAX
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Literal
 
     Failure = Literal["error", "timeout", "memory", "disk", "crash", "exit", "unreadable"]
 
-_NO_SIGNAL = _socket.MSG_NOSIGNAL  # a child that has ended is no end of the sample
-_server: _socket.socket | None = None  # to the server, inside a sample that may ask
+#: A child that has ended is no end of the sample.
+_NO_SIGNAL = _socket.MSG_NOSIGNAL
+# to the server, inside a sample that may ask
+_server: _socket.socket | None = None
 
 
 def connect(descriptor: int) -> None:
-    """In a sample: requests go here."""
+    """Set the socket for requests, in a sample."""
     global _server
     _server = _socket.socket(fileno=descriptor)
 
 
-class Ended(Exception):
-    """The child cannot answer any more, or said what is not plain data."""
+class ChildEnded(Exception):
+    """Raised when the child has ended, or its answer is not plain data."""
 
     def __init__(self, status: Failure, text: str) -> None:
         super().__init__(text)
@@ -47,23 +50,23 @@ class Ended(Exception):
 
 
 class UntrustedError(Exception):
-    """What the code raised. Also of the built-in class that it claims, so that tests can expect one."""
+    """The code's exception. Its class derives from the built-in one that the code raised, too, as tests may expect."""
 
 
 class ServerLost(BaseException):
-    """The server takes no requests of this sample any more. No test's result: neither tests nor libraries catch it."""
+    """Raised when the server accepts no more requests. A BaseException, which neither tests nor libraries catch."""
 
 
 class Child:
-    """The child that runs the code, started when needed, and anew after it ended.
+    """The child that runs the code, started when needed, and again after it ended.
 
     Args:
         code: A module's source.
-        timeout: Seconds for all that it is asked.
-        memory_bytes: Address space beyond the template.
+        timeout: Seconds for all of its answers.
+        memory_bytes: Address space beyond the template's.
 
     Raises:
-        RuntimeError: this is no sample that may ask for one.
+        RuntimeError: this process is not a sample that may request children.
     """
 
     def __init__(self, code: str, timeout: float, memory_bytes: int) -> None:
@@ -78,10 +81,11 @@ class Child:
         self._memory_bytes = memory_bytes
         self._channel: _socket.socket | None = None
         self._number = 0
-        self._broken: UntrustedError | None = None  # the code does not load, and will not the next time
+        # the code does not load, and will not the next time
+        self._broken: UntrustedError | None = None
 
     def ready(self) -> None:
-        """Have the code loaded. Raises what it raised."""
+        """Load the code. Raises its exception."""
         if self._broken is not None:
             raise self._broken
         if self._channel is None:
@@ -104,7 +108,7 @@ class Child:
         return candidate
 
     def program(self, stdin: str) -> str:
-        """What the code writes when run with this input, in a child that runs nothing else."""
+        """The output of the code as a program with this input, in a fresh child."""
         self.stop()
         self._start()
         try:
@@ -112,11 +116,11 @@ class Child:
         finally:
             self.stop()
         if not isinstance(written, str):
-            raise Ended("unreadable", "the child did not answer with a text")
+            raise ChildEnded("unreadable", "the child did not answer with a text")
         return written
 
-    def stop(self) -> Ended | None:
-        """End the child if there is one; what ended it."""
+    def stop(self) -> ChildEnded | None:
+        """End the child, if there is one; returns its ending."""
         if self._channel is None:
             return None
         self._channel.close()
@@ -126,7 +130,7 @@ class Child:
 
     def _start(self) -> None:
         if self._left <= 0:
-            raise Ended("timeout", "no time was left")
+            raise ChildEnded("timeout", "no time was left")
         told, descriptors = self._told(protocol.ASK.pack(b"U", self._left, self._memory_bytes))
         self._left -= protocol.TOLD.unpack(told)[-1]
         if told[:1] == b"X":
@@ -136,7 +140,7 @@ class Child:
         self._channel = _socket.socket(fileno=descriptors[0])
 
     def _told(self, request: bytes) -> tuple[bytes, Any]:
-        """The server's answer, for which it takes the time that it needs: it ends this sample rather than say no."""
+        """The server's answer, without a time-out: the server never refuses a request, but it may end this sample."""
         try:
             self._server.sendall(request, _NO_SIGNAL)
             told, descriptors = protocol.receive(self._server, protocol.TOLD.size)
@@ -147,7 +151,7 @@ class Child:
         return told, descriptors
 
     def _ask(self, request: list[Any]) -> Any:
-        """One answer. Raises Ended when there will be none, UntrustedError when the code raised."""
+        """One answer of the child. Raises ChildEnded when there is none, UntrustedError when the code raised."""
         assert self._channel is not None
         self._number += 1
         started = time.monotonic()
@@ -156,21 +160,21 @@ class Child:
             kind, value = self._answer(self._channel, ends=started + self._left)
         except TimeoutError:
             self.stop()
-            raise Ended("timeout", "it ran longer than the time for all tests") from None
+            raise ChildEnded("timeout", "it ran longer than the time for all tests") from None
         except (OSError, EOFError):
             ended = self.stop()
-            raise ended or Ended("exit", "the child left") from None
+            raise ended or ChildEnded("exit", "the child left") from None
         except (ValueError, TypeError, RecursionError, MemoryError, OverflowError) as error:
             self.stop()
-            raise Ended("unreadable", f"what the child wrote is not an answer: {error}") from None
+            raise ChildEnded("unreadable", f"what the child wrote is not an answer: {error}") from None
         finally:
             self._left -= time.monotonic() - started
         if kind == "error":
             if value[0] == "MemoryError":
-                raise Ended("memory", "it ran out of memory")
+                raise ChildEnded("memory", "it ran out of memory")
             raise _raised(*value)
         if kind == "unreadable":
-            raise Ended("unreadable", protocol.clean(value))
+            raise ChildEnded("unreadable", protocol.clean(value))
         return value
 
     def _answer(self, channel: _socket.socket, ends: float) -> tuple[str, Any]:
@@ -187,38 +191,40 @@ class Child:
         raise ValueError("it is of an unknown kind")
 
 
-def _ending(told: bytes) -> Ended:
-    """What the server says of a child that has ended."""
+def _ending(told: bytes) -> ChildEnded:
+    """The ending of a child, from the server's message."""
     _, status, ended, _ = protocol.TOLD.unpack(told)
     if ended == protocol.BY_DEADLINE:
-        return Ended("timeout", "it ran longer than the time for all tests")
+        return ChildEnded("timeout", "it ran longer than the time for all tests")
     if ended == protocol.BY_DISK:
-        return Ended("disk", "it left more on disk than its limit")
+        return ChildEnded("disk", "it left more on disk than its limit")
     if not os.WIFSIGNALED(status):
-        return Ended("exit", f"it left with exit code {os.WEXITSTATUS(status)}")
+        return ChildEnded("exit", f"it left with exit code {os.WEXITSTATUS(status)}")
     number = os.WTERMSIG(status)
     if number != signal.SIGKILL:
-        return Ended("crash", f"it was ended by signal {number}")
+        return ChildEnded("crash", f"it was ended by signal {number}")
     if ended == protocol.BY_HOST:
-        return Ended("exit", "it closed its channel")
-    return Ended("memory", "it was killed by the kernel, out of memory")
+        return ChildEnded("exit", "it closed its channel")
+    return ChildEnded("memory", "it was killed by the kernel, out of memory")
 
 
-#: An exception that a for loop, all() or map() takes for the end of its iterator is no claim that the code may make:
-#: it would pass a test by ending it early.
+#: Exceptions that the code's exception must not claim to be: a for loop, all() or map() would take them for the end of
+#: an iterator, and a test would pass because it ends early.
 _NOT_CLAIMED = ("StopIteration", "StopAsyncIteration")
 _CLAIMED: dict[str, type[UntrustedError]] = {}
 
 
 def _raised(name: str, text: str) -> UntrustedError:
-    """An exception of the class that the child claims, if that is a built-in one that handlers expect."""
+    """An exception of the class that the child names, if that is a built-in class that handlers may expect."""
     claimed = None if name in _NOT_CLAIMED else getattr(builtins, name, None)
     kind = _CLAIMED.get(name, UntrustedError)
     if kind is UntrustedError and isinstance(claimed, type) and issubclass(claimed, Exception):
-        with suppress(TypeError):  # a layout that does not mix
+        # a layout that does not mix
+        with suppress(TypeError):
             kind = _CLAIMED[name] = type(name, (UntrustedError, claimed), {"__str__": Exception.__str__})
     message = protocol.clean(f"{name}: {text}" if text else name)
     try:
         return kind(message)
-    except TypeError:  # one that wants more than a text, such as UnicodeDecodeError
+    except TypeError:
+        # one that wants more than a text, such as UnicodeDecodeError
         return UntrustedError(message)

@@ -1,4 +1,4 @@
-"""The forms of tests that `run_untrusted` takes, each a function of the child that gives one result."""
+"""The forms of tests for `run_untrusted`. Each becomes a function of the child that returns one result."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from types import SimpleNamespace
 
 from graders_sandbox import protocol
 
-from .client import Child, Ended, UntrustedError
+from .client import Child, ChildEnded, UntrustedError
 from .plain import same
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Literal
 
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 
 
 class TestResult(SimpleNamespace):
-    """What became of one test.
+    """The result of one test.
 
     Attributes:
-        status: "passed"; "failed" (it answered, but something else); "error" (it raised); "timeout"; "memory"; "disk";
-            "crash" (a signal); "exit" (it left); "unreadable" (its answer is not plain data).
-        text: What was wrong, without the expected value.
+        status: "passed"; "failed" (a wrong answer); "error" (an exception); "timeout"; "memory"; "disk"; "crash" (a
+            signal); "exit" (the code exited); "unreadable" (the answer is not plain data).
+        text: The reason, without the expected value.
     """
 
     status: TestStatus
@@ -45,7 +46,7 @@ def prepared(test: object, names: tuple[str, ...]) -> Callable[[Child], TestResu
     """The test as a function of the child.
 
     Args:
-        test: In one of the forms that `run_untrusted` names.
+        test: A test in one of the forms in `run_untrusted`.
         names: The functions under test.
 
     Raises:
@@ -73,11 +74,12 @@ def result(test: Callable[[Child], TestResult], child: Child) -> TestResult:
     """Run one test."""
     try:
         return test(child)
-    except Ended as ended:
+    except ChildEnded as ended:
         return TestResult(ended.status, str(ended))
     except UntrustedError as error:
         return TestResult("error", str(error))
-    except Exception as error:  # of the test's own text
+    except Exception as error:
+        # of the test's own text
         return TestResult("error", f"{type(error).__name__} in the test: {error}")
 
 
@@ -95,7 +97,7 @@ def _call_test(name: str, test: Mapping[str, Any]) -> Callable[[Child], TestResu
 
 
 class _Names(dict[str, object]):
-    """The built-ins of test text; while `check` runs, other names are functions of the code under test, as in HumanEval."""
+    """The built-ins of test text. While `check` runs, unknown names are functions of the code, as in HumanEval."""
 
     child: Child | None = None
 
@@ -116,7 +118,8 @@ def _text_test(code: types.CodeType, names: tuple[str, ...]) -> Callable[[Child]
             check = space.get("check")
             if isinstance(check, types.FunctionType):
                 known.child = child
-                space.update(functions)  # a prompt before the test may have defined them too
+                # a prompt before the test may have defined them too
+                space.update(functions)
                 check(functions[names[0]])
         except AssertionError as error:
             return TestResult("failed", f"AssertionError: {error}" if str(error) else "an assertion failed")
@@ -141,6 +144,7 @@ def _program_test(stdin: str, stdout: str) -> Callable[[Child], TestResult]:
 def _shown(value: object) -> str:
     try:
         text = repr(value)
-    except ValueError:  # an integer with more digits than Python prints
+    except ValueError:
+        # an integer with more digits than Python prints
         text = "a very long integer"
     return protocol.cut(text, 200)

@@ -1,7 +1,7 @@
 """Messages between a sample and the child that runs a model's code: a length and a text, one at a time each way.
 
-Most fit into one chunk, and then take one system call on each side. Nothing here waits for a limited time: the server
-ends a child that is late, and with it the wait.
+Most fit into one chunk, and then take one system call on each side. Waiting has no time-out here: the server ends a
+late child, which ends the wait.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import struct
 
 SIZE = struct.Struct("<I")
 _CHUNK, _LARGE_CHUNK = 4096, 1 << 20
-_NO_SIGNAL = _socket.MSG_NOSIGNAL  # that the other side has ended is no end of this one
+#: No SIGPIPE, so that the end of the other side does not end this one.
+_NO_SIGNAL = _socket.MSG_NOSIGNAL
 
 
 def send(channel: _socket.socket, text: bytes) -> None:
@@ -24,12 +25,12 @@ def send(channel: _socket.socket, text: bytes) -> None:
 
 
 def receive(channel: _socket.socket, most: int = 0xFFFFFFFF) -> bytes:
-    """Read one message of at most so many bytes.
+    """Read one message of bounded size.
 
     Raises:
         EOFError: the other side has ended.
         OSError: the channel is broken.
-        ValueError: it is too long, or something follows it.
+        ValueError: it is too long, or followed by other data.
     """
     data = bytearray()
     size = SIZE.size

@@ -1,6 +1,6 @@
-"""Plain data as JSON, both ways: what arguments and answers of `run_untrusted` are made of.
+"""JSON encoding of plain data, for arguments and answers of `run_untrusted`.
 
-Every type that JSON lacks is a list of a tag and its content: ["tuple", [1, 2]], ["int", "0x..."], ["dict", [[1, 2]]].
+A type that JSON lacks is a list of a tag and the content: ["tuple", [1, 2]], ["int", "0x..."], ["dict", [[1, 2]]].
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 import time
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
@@ -21,7 +22,7 @@ def encode(value: object) -> Json:
     """Plain data of exact types as JSON.
 
     Raises:
-        TypeError: it holds something else.
+        TypeError: a value is not plain data.
     """
     kind = type(value)
     if value is None or kind is bool or kind is str or kind is float:
@@ -43,15 +44,15 @@ def encode(value: object) -> Json:
 
 
 def decode(value: Json, ends: float = _NEVER) -> Any:
-    """What `encode` made JSON of.
+    """The data that `encode` encoded.
 
     Args:
-        value: As `encode` has returned it, or anything else that JSON can say.
-        ends: When to give up, by time.monotonic(). Keys that collide take quadratic time, and whoever wrote them may have
-            chosen them for it.
+        value: The result of `encode`, or any other, untrusted JSON value.
+        ends: Deadline by time.monotonic(), since keys with colliding hashes, which may be chosen on purpose, take
+            quadratic time.
 
     Raises:
-        ValueError, TypeError: it is something else.
+        ValueError, TypeError: it is not a result of `encode`.
         TimeoutError: it took too long.
     """
     if value is None or isinstance(value, (bool, str, float, int)):

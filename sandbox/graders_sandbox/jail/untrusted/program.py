@@ -1,4 +1,4 @@
-"""The child that runs a model's code, told what to do by the sample (client.py). Nothing here is relied upon."""
+"""The child that runs a model's code, driven by the sample (client.py). The sample trusts nothing here."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from graders_sandbox import seeding
 from . import messages
 from .plain import decode, encode
 
-TYPE_CHECKING = False  # without typing, whose pages each fork would copy
+#: False, since importing typing would add pages that each fork copies.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     Json = Any
 
-ANSWER_MAX = 16 * 1024**2  # of one value from the child, as text
-_NAME = "<untrusted>"  # of the code, in tracebacks
-MODULE = "untrusted_program"  # the code's
-_CHANNEL = 3  # the child's only descriptor
+#: Of one value from the child, as text.
+ANSWER_MAX = 16 * 1024**2
+#: Of the code, in tracebacks.
+_NAME = "<untrusted>"
+#: The code's.
+MODULE = "untrusted_program"
+#: The child's only descriptor.
+_CHANNEL = 3
 
 
 def prepare() -> None:
@@ -33,7 +38,7 @@ def prepare() -> None:
 
 
 def serve() -> NoReturn:
-    """As a jailed child: answer on _CHANNEL until the other side is gone."""
+    """Answer requests on _CHANNEL until the other side closes it, as a jailed child."""
     channel = _socket.socket(fileno=_CHANNEL)
     space: dict[str, Any] = {}
     while True:
@@ -58,13 +63,13 @@ def answer(space: dict[str, Any], question: bytes) -> bytes:
 
 
 def _open(event: str, arguments: tuple[object, ...]) -> None:
-    """Where a source does not compile, Python looks for its file to show the line. To ask for a file may be the end."""
+    """Prevent Python from opening a source's file to show a line of a SyntaxError, which could end the process."""
     if event == "open" and arguments[0] == _NAME:
         raise FileNotFoundError
 
 
 class _Unreadable(Exception):
-    """What the code returned is not plain data."""
+    """Raised for a returned value that is not plain data."""
 
 
 def _load(space: dict[str, Any], code: str, seed: int) -> None:
