@@ -67,9 +67,14 @@ def call_trl(spec: Any, rows: Rows, backends: Backends) -> list[float | None]:
     columns = _columns(rows)
     reward = trl.reward_func(spec, item=_ITEM, backends=backends)
     return reward(
-        prompts=columns["prompt"], completions=columns["sample"], completion_ids=[[1]] * len(rows),
-        answer=columns["answer"], trainer_state=None, log_extra=None, log_metric=None,
-    )  # fmt: skip
+        prompts=columns["prompt"],
+        completions=columns["sample"],
+        completion_ids=[[1]] * len(rows),
+        answer=columns["answer"],
+        trainer_state=None,
+        log_extra=None,
+        log_metric=None,
+    )
 
 
 def call_trl_chat(spec: Any, rows: Rows, backends: Backends) -> list[float | None]:

@@ -55,7 +55,7 @@ LOOKALIKES = ["<|im_end|>", "</s>", "<pad><pad>", "<end_of_turn>\n", "<｜end▁
 
 
 @pytest.mark.parametrize("end", LOOKALIKES)
-def test_tokens_that_nobody_named_are_refused(end: str) -> None:
+def test_unknown_special_tokens_are_refused(end: str) -> None:
     """A text that ends in what looks like a special token is not graded, until it is said that it has none."""
     with pytest.raises(SampleParseError, match="special_tokens="):
         SpecialTokens().answer(f"Paris{end}")

@@ -48,9 +48,16 @@ def test_trl_grpo(tmp_path: Path, backends: Backends) -> None:
     model.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=model, pad_token="<pad>", eos_token="<eos>")
     config = Qwen2Config(
-        vocab_size=len(letters), hidden_size=16, intermediate_size=16, num_hidden_layers=1,
-        num_attention_heads=2, num_key_value_heads=1, pad_token_id=0, eos_token_id=1, bos_token_id=1,
-    )  # fmt: skip
+        vocab_size=len(letters),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        pad_token_id=0,
+        eos_token_id=1,
+        bos_token_id=1,
+    )
     dataset = Dataset.from_list(
         [{"prompt": f"say {word}", "answer": word} for word in ("ab", "cd", "ef", "gh")]
     )
@@ -65,9 +72,17 @@ def test_trl_grpo(tmp_path: Path, backends: Backends) -> None:
 
     recorded.__name__ = "many"
     arguments = GRPOConfig(
-        output_dir=str(tmp_path), max_steps=2, per_device_train_batch_size=4, num_generations=2,
-        max_completion_length=8, logging_steps=1, report_to=[], use_cpu=True, save_strategy="no", seed=1,
-    )  # fmt: skip
+        output_dir=str(tmp_path),
+        max_steps=2,
+        per_device_train_batch_size=4,
+        num_generations=2,
+        max_completion_length=8,
+        logging_steps=1,
+        report_to=[],
+        use_cpu=True,
+        save_strategy="no",
+        seed=1,
+    )
     trainer = GRPOTrainer(
         model=Qwen2ForCausalLM(config),
         reward_funcs=recorded,
@@ -107,9 +122,14 @@ def test_inspect_scorer(backends: Backends) -> None:
         for number, (sample, answer) in enumerate(zip(samples, answers, strict=True)):
             output = ModelOutput.from_content("mockllm/model", sample)
             state = TaskState(
-                model=ModelName("mockllm/model"), sample_id=number, epoch=1, input="q", messages=[],
-                output=output, metadata={"level": 1},
-            )  # fmt: skip
+                model=ModelName("mockllm/model"),
+                sample_id=number,
+                epoch=1,
+                input="q",
+                messages=[],
+                output=output,
+                metadata={"level": 1},
+            )
             made.append(await scorer(state, Target(answer)))
         return made
 

@@ -81,7 +81,7 @@ def test_a_hanging_grader_in_a_worker_thread(backends: Backends) -> None:
     assert took >= WALL_S
 
 
-def test_openrlhf_says_what_failed(backends: Backends) -> None:
+def test_openrlhf_names_the_failure(backends: Backends) -> None:
     """The 422 names the flag; its own client gives up after its five tries."""
     from starlette.testclient import TestClient
 

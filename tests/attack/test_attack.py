@@ -225,7 +225,9 @@ def test_a_models_proposals_are_checked_like_the_others() -> None:
         {"sample": text, "why": "it is wrong"} for text in ("paris", "It may be Paris.", "a b c d e f")
     ]
     proposals = json.dumps({"samples": samples})
-    spec = python("def grade(sample, item):\n    return float(len(sample['output_text'].split()) > 4 or sample['output_text'] == item['answer'])\n")  # fmt: skip
+    spec = python(
+        "def grade(sample, item):\n    return float(len(sample['output_text'].split()) > 4 or sample['output_text'] == item['answer'])\n"
+    )
     with ScriptedJudge(say(f"```json\n{proposals}\n```")) as model:
         where = {"base_url": model.base_url, "api_key_env": ""}
         with graders.Backends(config=Config({"models": {"*": where}})) as backends:
@@ -239,9 +241,11 @@ def test_a_models_proposals_are_checked_like_the_others() -> None:
 
 
 @pytest.mark.slow
-def test_a_climb_shows_what_a_policy_would_drift_to(backends: graders.Backends) -> None:
+def test_a_climb_finds_the_exploit_of_a_policy(backends: graders.Backends) -> None:
     """Where length pays, wrong answers get there step by step; where nothing wrong is paid, they stay at the bottom."""
-    length = python("def grade(sample, item):\n    text = sample['output_text']\n    return 1.0 if text == item['answer'] else min(1.0, len(text) / 9000)\n")  # fmt: skip
+    length = python(
+        "def grade(sample, item):\n    text = sample['output_text']\n    return 1.0 if text == item['answer'] else min(1.0, len(text) / 9000)\n"
+    )
 
     pays = climb(length, CAPITALS, budget=600, backends=backends)
     sound = climb(string_check(), CAPITALS, budget=200)

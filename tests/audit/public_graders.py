@@ -127,11 +127,17 @@ QUERIES: Rows = [
     for query in [f"SELECT name FROM people WHERE age > {low}"]
 ]
 FUNCTIONS: Rows = [
-    {"id": name, "item": {"question": f"Write f: {name}.", "tests": tests}, "gold": f"def f(x):\n    return {body}"}
+    {
+        "id": name,
+        "item": {"question": f"Write f: {name}.", "tests": tests},
+        "gold": f"def f(x):\n    return {body}",
+    }
     for name, body, tests in (
-        ("double", "x * 2", [[2, 4], [5, 10]]), ("square", "x * x", [[3, 9], [4, 16]]), ("next", "x + 1", [[1, 2], [7, 8]]),
+        ("double", "x * 2", [[2, 4], [5, 10]]),
+        ("square", "x * x", [[3, 9], [4, 16]]),
+        ("next", "x + 1", [[1, 2], [7, 8]]),
     )
-]  # fmt: skip
+]
 PASSAGES: Rows = [
     {
         "id": "p1",

@@ -54,7 +54,7 @@ def test_json_and_claims(tmp_path: Path) -> None:
     assert json.loads(claims.read_text())["audit"]["text"].startswith("reward checks: 2 exploits (")
 
 
-def test_an_unknown_check_is_told(tmp_path: Path) -> None:
+def test_an_unknown_check_gets_a_suggestion(tmp_path: Path) -> None:
     ended = audited(tmp_path, string_check(), "--check", "gols")
 
     assert "Did you mean 'gold'?" in str(ended.exception)

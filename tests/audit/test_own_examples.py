@@ -171,7 +171,8 @@ ASKING = {
     "the page: helpful",
     "the page: tone",
 }
-#: These look for the answer anywhere in the text, which a denial and a list of candidates pass: a note, and docs/audit.md says so.
+#: These look for the answer anywhere in the text, which a denial and a list of candidates pass: a note, and
+#: docs/audit.md says so.
 ANYWHERE = {"docs/audit.md: like", "docs/audit.md: ilike", "the page: contains"}
 
 

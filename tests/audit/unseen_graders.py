@@ -50,15 +50,27 @@ YEARS = rows_of(
     ["Which decade began?", "When was it built?", "When did it end?", "When was it found?"],
 )
 EQUATIONS: Rows = [
-    {"id": f"e{target}", "item": {"question": f"Make {target} of {numbers}.", "numbers": numbers, "target": target}, "gold": f"<answer>{gold}</answer>"}
-    for target, numbers, gold in ((24, [4, 6], "4 * 6"), (31, [5, 6, 1], "5 * 6 + 1"), (18, [20, 2], "20 - 2"))
-]  # fmt: skip
+    {
+        "id": f"e{target}",
+        "item": {"question": f"Make {target} of {numbers}.", "numbers": numbers, "target": target},
+        "gold": f"<answer>{gold}</answer>",
+    }
+    for target, numbers, gold in (
+        (24, [4, 6], "4 * 6"),
+        (31, [5, 6, 1], "5 * 6 + 1"),
+        (18, [20, 2], "20 - 2"),
+    )
+]
 SCORES = rows_of("{}", ["7", "3", "9", "5"], ["How good, 0 to 10?"] * 4)
 SUMMARIES = rows_of(
     "{}",
-    ["The board approved the budget and put off the vote.", "A storm closed the harbour; nobody was hurt.", "The team won after a late goal by a young player."],
+    [
+        "The board approved the budget and put off the vote.",
+        "A storm closed the harbour; nobody was hurt.",
+        "The team won after a late goal by a young player.",
+    ],
     ["What did the board do?", "What did the storm do?", "How did the match end?"],
-)  # fmt: skip
+)
 
 STEPS: list[dict[str, Any]] = [
     {**row, "gold": f"<think>Adding up.</think>\n<answer>{row['item']['answer']}</answer>"} for row in TAGGED

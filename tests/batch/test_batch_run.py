@@ -27,7 +27,7 @@ from graders.batch.workers import Processes
 from graders.datasets.rows import DataError
 from graders.errors import ModelServerError, ModelStop
 from graders.messages import TextPart
-from graders.results.lines import Broken, LineWriter
+from graders.results.lines import LineWriter, WorkersLost
 from graders.results.read import read_results
 from graders.usage import Usage
 from tests.batch.support import timeless
@@ -90,7 +90,7 @@ def test_a_mix_is_graded_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 5, 40])
-def test_jobs_bound_what_is_under_way(jobs: int, tmp_path: Path) -> None:
+def test_jobs_bound_rows_in_flight(jobs: int, tmp_path: Path) -> None:
     judge = Judge(0.01)
     with graders.Backends(models=judge) as backends:
         grade(tmp_path / "r", score_model(), rows_of(*[1] * 80), backends=backends, jobs=jobs)
@@ -100,7 +100,7 @@ def test_jobs_bound_what_is_under_way(jobs: int, tmp_path: Path) -> None:
     assert judge.most >= jobs * 0.6
 
 
-def test_a_row_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
+def test_a_hanging_row_does_not_delay_others(tmp_path: Path) -> None:
     """All others are written while one waits; a stop then costs only that one."""
     stop = Stop()
     results = tmp_path / "r"
@@ -204,7 +204,7 @@ def test_bad_rows_among_asked_ones(tmp_path: Path) -> None:
     assert sorted(row.ok for row in read_results(tmp_path / "r").rows) == [False, False, True]
 
 
-def test_progress_is_told_while_rows_wait(tmp_path: Path) -> None:
+def test_progress_is_reported_while_rows_wait(tmp_path: Path) -> None:
     """Counts, total and time left come several times a second, from the first row's waiting on, and at the end."""
     told: list[Progress] = []
     with graders.Backends(models=Judge(0.7)) as backends:
@@ -306,9 +306,13 @@ def long_rows(n: int) -> list[dict[str, Any]]:
     chance = random.Random(3)
     words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
     return [
-        {"id": n, "sample": " ".join(chance.choices(words, k=60)), "item": {"answer": " ".join(chance.choices(words, k=60))}}
+        {
+            "id": n,
+            "sample": " ".join(chance.choices(words, k=60)),
+            "item": {"answer": " ".join(chance.choices(words, k=60))},
+        }
         for n in range(n)
-    ]  # fmt: skip
+    ]
 
 
 def test_workers_give_the_same_lines(tmp_path: Path) -> None:
@@ -362,7 +366,7 @@ def test_a_worker_that_dies_loses_its_part_only(tmp_path: Path) -> None:
 
     assert "a worker process died (exit -9)" in run.broken
     assert grade(tmp_path / "r", spec, rows, resume=True).tally.rows == 8000
-    assert issubclass(Broken, RuntimeError)
+    assert issubclass(WorkersLost, RuntimeError)
 
 
 # --- memory ---------------------------------------------------------------------------------------------------------
@@ -381,8 +385,10 @@ with open("/proc/self/status") as status:
 def peak_mb(spec: dict[str, Any], data: Path, results: Path) -> int:
     out = subprocess.run(
         [sys.executable, "-c", PEAK, json.dumps(spec), str(data), str(results)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return int(out.stdout)
 
 

@@ -189,7 +189,7 @@ def test_a_sorted_copy(folder: Path, here: Callable[..., Done]) -> None:
 
 
 @pytest.mark.slow
-def test_progress_elsewhere_than_on_a_terminal(folder: Path) -> None:
+def test_progress_without_a_terminal(folder: Path) -> None:
     """One plain line every few seconds on stderr, with counts, rate and time left."""
     write_spec(
         folder / "spec.json",
@@ -268,7 +268,7 @@ def test_progress_on_a_terminal(folder: Path, arguments: list[str], begins: str)
     assert seen.endswith(b"\r\x1b[K")
 
 
-def test_verbose_logs_what_is_done(folder: Path) -> None:
+def test_verbose_logs_each_step(folder: Path) -> None:
     """`grader -v` has the loggers of the engine on stderr; without it nothing is logged."""
     write_spec(folder / "spec.json", string_check())
     write_rows(folder / "rows.jsonl", ROWS)

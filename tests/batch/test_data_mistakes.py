@@ -185,7 +185,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize(("command", "files", "told"), COMMANDS.values(), ids=COMMANDS)
-def test_a_mistaken_command_is_told_what_was_meant(command: str, files: dict[str, bytes], told: str) -> None:
+def test_a_mistaken_command_gets_a_suggestion(command: str, files: dict[str, bytes], told: str) -> None:
     for name, data in {"d.jsonl": lines({"output": "x", "item": ITEM}), **files}.items():
         Path(name).write_bytes(data)
 

@@ -14,7 +14,7 @@ import pytest
 from graders.batch import grade_dataset, read_results
 from graders.cli import group
 from graders.datasets.read import open_data
-from graders.datasets.rows import DataError, Unreadable
+from graders.datasets.rows import DataError, UnreadableRow
 from tests.server.support import RUN, serving
 from tests.specs import string_check
 
@@ -88,7 +88,7 @@ def test_a_record_of_another_length_keeps_its_id(tmp_path: Path) -> None:
     (chunk,) = open_data(str(tmp_path / "d.csv")).chunks()
     (row,) = chunk.rows
 
-    assert isinstance(row, Unreadable)
+    assert isinstance(row, UnreadableRow)
     assert row.fields["id"] == "a"
 
 
@@ -101,7 +101,7 @@ def test_a_zip_archive_is_refused(tmp_path: Path) -> None:
         open_data(str(tmp_path / "d.zip"))
 
 
-def test_a_value_that_nobody_reads_costs_nothing(tmp_path: Path) -> None:
+def test_a_value_that_no_grader_reads_fails_no_row(tmp_path: Path) -> None:
     """Rows from Python may hold what has no JSON form; the results leave it out and say so."""
     rows: list[dict[str, Any]] = [{"id": "a", "sample": "x", "item": {"answer": "x", "image": object()}}]
 

@@ -65,7 +65,7 @@ def test_a_column_is_not_overwritten() -> None:
         graders.grade_frame(arrow({**TABLE, "reward": [0, 0, 0]}), string_check())
 
 
-def test_what_is_no_frame_is_refused_with_what_to_use() -> None:
+def test_other_types_than_frames_are_refused_with_a_remedy() -> None:
     with pytest.raises(TypeError, match="<list> is no data frame"):
         graders.grade_frame([{"sample": "x"}], string_check())
 

@@ -130,7 +130,7 @@ def test_a_shuffled_file_equals_itself(tmp_path: Path, form: str, chats: list[An
     assert comparison.delta.value == 0
 
 
-def test_an_old_file_goes_on_with_its_own_ids(tmp_path: Path) -> None:
+def test_an_old_file_resumes_with_its_id_scheme(tmp_path: Path) -> None:
     """A results file of 0.1, whose ids leave the messages out, resumes without a row graded twice."""
     rows = [chat("1+1?", "2", tools=[]), chat("2+2?", "5", tools=[])]
     data, out = write(tmp_path / "d.jsonl", rows), tmp_path / "r.jsonl"
@@ -153,7 +153,7 @@ def test_an_old_file_goes_on_with_its_own_ids(tmp_path: Path) -> None:
     assert [row.id for row in read_results(out).rows] == [line["id"] for line in whole]
 
 
-def test_rows_that_share_an_item_are_told(tmp_path: Path) -> None:
+def test_rows_that_share_an_item_are_reported(tmp_path: Path) -> None:
     """Check and a run say how many rows have no id and the item of another row, and what that means (A3)."""
     rows = [{"sample": str(n), "item": {"answer": str(n % 3)}} for n in range(10)]
 

@@ -113,7 +113,7 @@ def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_a_signal_drains_and_says_how_to_go_on(number: int, tmp_path: Path) -> None:
+def test_a_signal_drains_and_prints_the_resume_command(number: int, tmp_path: Path) -> None:
     """What is under way is written, the exit is 130, and the command it prints grades the rest."""
     spec = write_spec(
         tmp_path / "spec.json",

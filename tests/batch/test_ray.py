@@ -98,9 +98,13 @@ def test_map_batches_with_a_worker_killed(cluster: None, data: Path, alone: Path
         for fields in table.to_pylist():
             times[fields["id"]] += 1
             found[fields["id"]] = (
-                fields["reward"], fields["ok"], tuple(fields["flags"]), tuple(fields["errors"]),
-                fields["sub_rewards.a"], fields["sub_rewards.b"],
-            )  # fmt: skip
+                fields["reward"],
+                fields["ok"],
+                tuple(fields["flags"]),
+                tuple(fields["errors"]),
+                fields["sub_rewards.a"],
+                fields["sub_rewards.b"],
+            )
 
     assert mark.exists()
     assert len(found) == N
@@ -143,7 +147,7 @@ def test_the_engine_with_an_actor_killed(cluster: None, alone: Path, tmp_path: P
     assert sorted(results.read_bytes().splitlines()) == sorted(alone.read_bytes().splitlines())
 
 
-def test_the_engine_goes_on_where_a_run_stopped(cluster: None, alone: Path, tmp_path: Path) -> None:
+def test_the_engine_resumes_a_run(cluster: None, alone: Path, tmp_path: Path) -> None:
     """Rows that another engine has graded are left alone."""
     results = tmp_path / "results.jsonl"
     whole = alone.read_bytes()
@@ -157,7 +161,7 @@ def test_the_engine_goes_on_where_a_run_stopped(cluster: None, alone: Path, tmp_
     assert sorted(results.read_bytes().splitlines()) == sorted(whole.splitlines())
 
 
-def test_graders_go_to_tasks_and_actors_and_results_come_back(cluster: None) -> None:
+def test_graders_and_results_are_sent_between_tasks_and_actors(cluster: None) -> None:
     """In a closure, as an argument, from the object store, and inside a trainer's function (A7; ray#5330, #11180)."""
     grader, score = graders.compile(SPEC), compute_score_of(SPEC)
     rows = [row(n) for n in range(200)]

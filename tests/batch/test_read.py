@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from graders.datasets import ids
 from graders.datasets.ids import SMALL, IdAssigner, IdSet
 from graders.datasets.read import open_data
-from graders.datasets.rows import CHUNK_ROWS, Chunk, DataError, DataRow, Unreadable
+from graders.datasets.rows import CHUNK_ROWS, Chunk, DataError, DataRow, UnreadableRow
 from graders.fields import FieldError, FieldMap, detect_fields, item_of, sample_of
 
 ROWS: list[dict[str, Any]] = [
@@ -220,7 +220,7 @@ def test_a_bad_row_fails_alone(
     rows = rows_of(str(path))
 
     assert isinstance(rows[good], dict)
-    bad = [row.message for row in rows if isinstance(row, Unreadable)]
+    bad = [row.message for row in rows if isinstance(row, UnreadableRow)]
     assert len(bad) == len(messages)
     assert all(found.startswith(wanted) for found, wanted in zip(bad, messages, strict=True))
 
@@ -274,7 +274,7 @@ class Frame:
         (7, "expected a path, or an iterable of mappings"),
     ],
 )
-def test_what_is_no_dataset(source: object, message: str) -> None:
+def test_invalid_datasets_are_refused(source: object, message: str) -> None:
     """The message says what to pass instead."""
     with pytest.raises(DataError, match=message):
         open_data(source)
@@ -282,11 +282,19 @@ def test_what_is_no_dataset(source: object, message: str) -> None:
 
 ITEM = {"question": "2+2", "answer": "4"}
 OUTPUT_ITEM = {  # as the hosted service lists a run's output items
-    "object": "eval.run.output_item", "id": "outputitem_1", "status": "pass", "datasource_item_id": 5,
-    "datasource_item": ITEM, "results": [{"name": "exact", "passed": True, "score": 1.0}],
-    "sample": {"input": [{"role": "user", "content": "2+2"}], "output": [{"role": "assistant", "content": "4"}],
-               "finish_reason": "stop", "model": "m"},
-}  # fmt: skip
+    "object": "eval.run.output_item",
+    "id": "outputitem_1",
+    "status": "pass",
+    "datasource_item_id": 5,
+    "datasource_item": ITEM,
+    "results": [{"name": "exact", "passed": True, "score": 1.0}],
+    "sample": {
+        "input": [{"role": "user", "content": "2+2"}],
+        "output": [{"role": "assistant", "content": "4"}],
+        "finish_reason": "stop",
+        "model": "m",
+    },
+}
 CONVERSATION = [{"role": "user", "content": "2+2"}, {"role": "assistant", "content": "4"}]
 SHAPES: list[Any] = [
     # row, sample, item, id field

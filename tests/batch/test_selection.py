@@ -108,7 +108,7 @@ def test_options_choose_rows(here: Callable[..., Any], options: list[str], expec
     assert ids("some.jsonl") == expected
 
 
-def test_a_sample_goes_by_ids_and_seed(here: Callable[..., Any]) -> None:
+def test_a_sample_depends_on_ids_and_seed(here: Callable[..., Any]) -> None:
     """The same rows in any order of the data; others with another seed."""
     write_rows(Path("turned.jsonl"), ROWS[::-1])
     for out, data, seed in (("a", "rows.jsonl", "0"), ("b", "turned.jsonl", "0"), ("c", "rows.jsonl", "1")):
@@ -119,7 +119,7 @@ def test_a_sample_goes_by_ids_and_seed(here: Callable[..., Any]) -> None:
     assert set(ids("a")) != set(ids("c"))
 
 
-def test_what_was_left_out_is_graded_later(here: Callable[..., Any]) -> None:
+def test_unselected_rows_are_graded_later(here: Callable[..., Any]) -> None:
     here("batch", "spec.json", "rows.jsonl", "-o", "r.jsonl", "-q", "--limit", "2")
     here("batch", "spec.json", "rows.jsonl", "-o", "r.jsonl", "-q", "--resume")
 
@@ -127,8 +127,13 @@ def test_what_was_left_out_is_graded_later(here: Callable[..., Any]) -> None:
 
 
 def test_wrong_needs_a_threshold(here: Callable[..., Any]) -> None:
-    spec = {"type": "text_similarity", "name": "s", "input": "{{sample.output_text}}",
-            "reference": "{{item.answer}}", "evaluation_metric": "fuzzy_match"}  # fmt: skip
+    spec = {
+        "type": "text_similarity",
+        "name": "s",
+        "input": "{{sample.output_text}}",
+        "reference": "{{item.answer}}",
+        "evaluation_metric": "fuzzy_match",
+    }
     write_spec(Path("close.json"), spec)
     write_rows(
         Path("some.jsonl"), [{"sample": text, "item": {"answer": "abcd"}} for text in ("abcd", "abc", "x")]

@@ -37,10 +37,16 @@ def run(folder: Path, data: Path) -> list[str]:
     }
     return [
         subprocess.run(
-            ["bash", "-ec", command], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, check=True, timeout=300
+            ["bash", "-ec", command],
+            cwd=folder,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            check=True,
+            timeout=300,
         ).stdout
         for command, _ in steps()
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.slow

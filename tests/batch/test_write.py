@@ -42,7 +42,7 @@ def line(row_id: str, reward: float | None = 1.0) -> ResultChunk:
     return ResultChunk(json.dumps(fields).encode() + b"\n", tally)
 
 
-def test_the_file_says_what_was_graded(tmp_path: Path) -> None:
+def test_the_file_identifies_the_grader_and_data(tmp_path: Path) -> None:
     """Header, then a row each: rewards of the scored, null and reasons for the failed, the data row beside it."""
     path = tmp_path / "results.jsonl"
 
@@ -51,11 +51,18 @@ def test_the_file_says_what_was_graded(tmp_path: Path) -> None:
     header, rows = read_results(path)
     read = list(rows)
     assert (header.type, header.options["fields"]) == (
-        "string_check", {"sample": "sample", "item": "item", "id": "id"},
-    )  # fmt: skip
+        "string_check",
+        {"sample": "sample", "item": "item", "id": "id"},
+    )
     assert [(row.id, row.reward) for row in read] == [
-        ("r0", None), ("r1", 1.0), ("r2", 1.0), ("r3", 0.0), ("r4", 1.0), ("r5", None), ("r6", 0.0),
-    ]  # fmt: skip
+        ("r0", None),
+        ("r1", 1.0),
+        ("r2", 1.0),
+        ("r3", 0.0),
+        ("r4", 1.0),
+        ("r5", None),
+        ("r6", 0.0),
+    ]
     assert read[0].flags == ("invalid_variable_error",)
     assert "no 'item.answer'" in read[0].errors[0]
     assert (read[1].row, read[1].sample, read[1].item) == (ROWS[1], "x", {"answer": "x"})
@@ -86,7 +93,7 @@ def test_large_rows_are_kept_as_excerpts(tmp_path: Path) -> None:
     assert (tmp_path / "r").stat().st_size < 8000
 
 
-def test_every_cut_of_the_file_can_be_gone_on_with(tmp_path: Path) -> None:
+def test_every_truncated_file_can_be_resumed(tmp_path: Path) -> None:
     """Killed at whatever byte, the file is resumed to the same lines as an undisturbed run's: each id once."""
     whole = tmp_path / "whole"
     grade(whole, ROWS[:12])
@@ -106,7 +113,7 @@ def test_every_cut_of_the_file_can_be_gone_on_with(tmp_path: Path) -> None:
         assert (run.tally.rows, run.tally.failed, run.unmatched_rows) == (12, 3, 0)
 
 
-def test_resume_grades_exactly_what_is_missing(tmp_path: Path) -> None:
+def test_resume_grades_exactly_the_missing_rows(tmp_path: Path) -> None:
     """Rows that are there are left alone, others added; rows that the data no longer has are counted."""
     path = tmp_path / "r"
     grade(path, ROWS[5:15])
@@ -271,7 +278,7 @@ def test_readers_follow_a_growing_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"text\n", b'{"row_id":"1"}\n', b'{"graders_results":2}\n', b"[1]\n"]
 )
-def test_what_is_no_results_file(content: bytes, tmp_path: Path) -> None:
+def test_invalid_results_files_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "r"
     path.write_bytes(content)
 
@@ -331,7 +338,7 @@ def test_a_failed_member_has_no_reward(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "r").read_text().splitlines()[1])["failed_members"] == row.failed_members
 
 
-def test_a_sorted_copy_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_sorted_copy_is_atomic(tmp_path: Path) -> None:
     """Where the results cannot be read, an older copy stays and nothing is left beside it."""
     (tmp_path / "r").write_bytes(b"no results\n")
     (tmp_path / "copy").write_bytes(b"older")
@@ -384,14 +391,16 @@ DATA = st.lists(
         {"sample": st.one_of(st.text(max_size=6), st.just({"output_text": "x"}), st.none())},
         optional={"item": st.fixed_dictionaries({}, optional={"answer": VALUES, "n": VALUES})},
     ),
-    min_size=1, max_size=12,
-)  # fmt: skip
+    min_size=1,
+    max_size=12,
+)
 PLAIN = st.lists(
     st.fixed_dictionaries(
         {"sample": st.text(max_size=6), "item": st.fixed_dictionaries({"answer": VALUES, "n": st.integers()})}
     ),
-    min_size=1, max_size=12,
-)  # fmt: skip
+    min_size=1,
+    max_size=12,
+)
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -425,8 +434,14 @@ def test_columns_equal_row_by_row(spec: dict[str, Any], rows: list[dict[str, Any
 def test_json_without_orjson_is_the_same_json() -> None:
     """The standard library's way reads and writes what orjson's does."""
     values: list[Any] = [
-        {"a": [1, 2.5, None, True, "é\n\"\x00\u2028"]}, 1e16, 1e-7, -0.0, 2**70, "\ud800", [float("nan"), float("inf")],
-    ]  # fmt: skip
+        {"a": [1, 2.5, None, True, 'é\n"\x00\u2028']},
+        1e16,
+        1e-7,
+        -0.0,
+        2**70,
+        "\ud800",
+        [float("nan"), float("inf")],
+    ]
     for value in values:
         assert codec._plain_loads(codec._plain_dumps(value)) == codec.loads(codec.dumps(value))
     for text in (b"NaN", b"[Infinity]", b"{", b"", b'"\xff"', b"[" * 100_000):

@@ -45,10 +45,14 @@ def labelled(n: int = 60, wrong: int = 6, seed: int = 1) -> list[dict[str, Any]]
         told = right if at not in odd else not right
         rows.append(
             {
-                "id": f"r{at}", "sample": "Paris" if right else "Lyon", "item": {"answer": "Paris"},
-                "ann": told, "bob": told if at != 3 else not told, "topic": "maths" if at < n / 2 else "law",
+                "id": f"r{at}",
+                "sample": "Paris" if right else "Lyon",
+                "item": {"answer": "Paris"},
+                "ann": told,
+                "bob": told if at != 3 else not told,
+                "topic": "maths" if at < n / 2 else "law",
             }
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -236,7 +240,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("labels", "error"), MISTAKES)
-def test_mistakes_in_labels_are_told(labels: list[str], error: str) -> None:
+def test_mistakes_in_labels_are_reported(labels: list[str], error: str) -> None:
     with pytest.raises(ValueError, match=error):
         calibrate(graded(string_check(), labelled()), labels)
 

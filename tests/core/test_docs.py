@@ -30,7 +30,7 @@ def marked(marker: str) -> str:
     return blocks("sh", README.partition(f"<!-- ci: {marker} -->\n")[2])[0]
 
 
-def test_the_readmes_python_prints_what_it_says() -> None:
+def test_the_readmes_python_prints_the_shown_output() -> None:
     """The first Python block runs, and its output is the block after it."""
     out = subprocess.run(
         [sys.executable, "-c", blocks("python")[0]], capture_output=True, text=True, check=True, timeout=60
@@ -48,8 +48,12 @@ def test_the_first_command_does_the_main_job(tmp_path: Path) -> None:
 
     run = subprocess.run(
         [sys.executable, "-m", "graders.cli", *arguments],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith(blocks("text")[0])

@@ -70,8 +70,14 @@ def test_the_wire_has_every_field(backends: Backends) -> None:
 
     assert list(wire) == ["reward", "metadata", "sub_rewards", "model_grader_token_usage_per_model"]
     assert set(wire["metadata"]) == {
-        "name", "type", "errors", "execution_time", "scores", "token_usage", "sampled_model_name",
-    }  # fmt: skip
+        "name",
+        "type",
+        "errors",
+        "execution_time",
+        "scores",
+        "token_usage",
+        "sampled_model_name",
+    }
     assert set(wire["metadata"]["errors"]) == set(NO_ERRORS)
     usage = {"prompt_tokens": 7, "total_tokens": 10, "completion_tokens": 3, "cached_tokens": 2}
     assert wire["metadata"]["token_usage"] == usage
@@ -85,10 +91,12 @@ def test_the_wire_has_every_field(backends: Backends) -> None:
 def test_one_error_a_flag(flag: str) -> None:
     """Every flag of the wire has exactly one class of error that stands for it, and its details field exists."""
     classes = [
-        value for value in vars(errors).values()
-        if isinstance(value, type) and issubclass(value, GradeError)
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type)
+        and issubclass(value, GradeError)
         and flag in (vars(value).get("flag"), vars(value).get("exact_flag"))
-    ]  # fmt: skip
+    ]
 
     assert len(classes) == 1
     assert classes[0].details_field in {"", *NO_ERRORS}
@@ -235,7 +243,7 @@ def test_equal_questions_are_merged_where_allowed(
     assert len(client.asked) == questions
 
 
-def test_order_is_kept_whoever_is_slow(backends: Backends, client: Scripted) -> None:
+def test_order_is_kept_with_slow_rows(backends: Backends, client: Scripted) -> None:
     """Results come in the order of the rows, each with its id, failures in their place."""
     client.delay_s = 0.01
     grader = graders.compile(score_model(range=[0, 1000]), backends=backends)
@@ -266,7 +274,7 @@ def test_a_bad_key_stops_a_batch(backends: Backends, client: Scripted) -> None:
     assert len(client.asked) < 200
 
 
-def test_a_slow_row_holds_up_nobody_out_of_order(backends: Backends, client: Scripted) -> None:
+def test_a_slow_row_does_not_delay_others_out_of_order(backends: Backends, client: Scripted) -> None:
     """Without in_order every row comes once, the slow one last, with the time that it took."""
 
     async def answer(ask: ModelAsk, *, deadline: float | None = None) -> ModelReply:
@@ -285,7 +293,7 @@ def test_a_slow_row_holds_up_nobody_out_of_order(backends: Backends, client: Scr
     assert all(result.reward == float(result.id) for result in results if result.ok)
 
 
-def test_a_used_up_budget_costs_no_answer_that_came(backends: Backends, client: Scripted) -> None:
+def test_an_exhausted_budget_keeps_complete_answers(backends: Backends, client: Scripted) -> None:
     """Without in_order all that was under way and got an answer is yielded before the stop is raised."""
     grader = graders.compile(score_model(), backends=backends)
     rows = ({"id": str(n), "sample": "stop" if n % 50 == 20 else "1"} for n in range(10_000))
@@ -339,9 +347,7 @@ def test_a_cancelled_row_cancels_its_question(backends: Backends, client: Script
     assert client.cancelled == 1
 
 
-def test_a_missing_variable_of_one_child_costs_the_others_nothing(
-    backends: Backends, client: Scripted
-) -> None:
+def test_a_missing_variable_fails_one_member_only(backends: Backends, client: Scripted) -> None:
     """The child that cannot ask fails alone; the other judge is asked and counts."""
     blind = score_model(input=[{"role": "user", "content": "{{item.none}} 1"}])
     grader = graders.compile(multi("s + t", {"s": blind, "t": score_model()}), backends=backends)
@@ -351,7 +357,7 @@ def test_a_missing_variable_of_one_child_costs_the_others_nothing(
         assert result.flags == ("invalid_variable_error",)
 
 
-def test_provenance_says_what_made_the_number(backends: Backends) -> None:
+def test_provenance_names_engine_metric_and_tier(backends: Backends) -> None:
     """Engine, metric with versions and options, sandbox tier, judge: beside the wire, not on it."""
     spec = multi("p + f", {"p": python(), "f": text_similarity()})
     result = graders.run(spec, "a", {"answer": "a"}, backends=backends)

@@ -44,7 +44,7 @@ def test_members_and_every_step_of_the_formula() -> None:
     ]
 
 
-def test_what_a_judge_was_asked_and_answered_and_that_it_was_asked_once() -> None:
+def test_explanations_show_a_judges_question_and_answer() -> None:
     asked: list[dict[str, Any]] = []
 
     def judge(body: dict[str, Any]) -> float:

@@ -33,14 +33,20 @@ def typed(command: str, folder: Path) -> str:
     environment = {**os.environ, "PATH": path, "NO_COLOR": "1"}
     environment.pop("GRADERS_CONFIG", None)
     done = subprocess.run(
-        ["bash", "-c", command], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, timeout=120, check=False,
-    )  # fmt: skip
+        ["bash", "-c", command],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     return f"$ {command}\n{done.stdout}"
 
 
 @pytest.mark.slow
-def test_the_recording_is_what_happens(tmp_path: Path) -> None:
+def test_the_recording_shows_the_real_output(tmp_path: Path) -> None:
     text = FILE.read_text(encoding="utf-8")
 
     seen = [

@@ -20,8 +20,13 @@ from tests.core.test_linear import is_linear
 from tests.specs import score_model, string_check
 
 HEADER = {
-    "graders_results": 1, "digest": "d", "spec": string_check(), "name": "n", "type": "string_check", "engine": "e",
-}  # fmt: skip
+    "graders_results": 1,
+    "digest": "d",
+    "spec": string_check(),
+    "name": "n",
+    "type": "string_check",
+    "engine": "e",
+}
 
 
 def results(folder: Path, *rows: str) -> Path:
@@ -58,7 +63,7 @@ def test_a_line_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         read.read_results("/dev/zero")
 
 
-def test_report_says_it_without_a_traceback(tmp_path: Path) -> None:
+def test_report_fails_without_a_traceback(tmp_path: Path) -> None:
     path = results(tmp_path, f'{{"id":"b","reward":{"1" * 400},"ok":true}}')
 
     done = subprocess.run(

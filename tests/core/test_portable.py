@@ -59,8 +59,12 @@ def grader(system: str, home: Path, *arguments: str) -> subprocess.CompletedProc
     """What `grader ARGUMENTS` does on that system."""
     return subprocess.run(
         [sys.executable, "-m", "graders.cli", *arguments],
-        cwd=EXAMPLES, env=environment(system, home), capture_output=True, encoding="utf-8", timeout=600,
-    )  # fmt: skip
+        cwd=EXAMPLES,
+        env=environment(system, home),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=600,
+    )
 
 
 #: In one process, which would otherwise be started 13 times.
@@ -83,8 +87,12 @@ def test_commands(system: str, tmp_path: Path) -> None:
 
     ended = subprocess.run(
         [sys.executable, "-c", RUN_ALL, json.dumps(commands)],
-        cwd=EXAMPLES, env=environment(system, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
-    )  # fmt: skip
+        cwd=EXAMPLES,
+        env=environment(system, tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
 
     outputs = ended.stdout.split("--- end\n")
     assert len(outputs) == len(COMMANDS) + 1, ended.stdout

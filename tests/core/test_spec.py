@@ -160,7 +160,7 @@ def test_texts_that_are_no_spec(text: str, code: str) -> None:
     assert caught.value.problems[0].code == code
 
 
-def test_an_empty_file_is_told_what_a_grader_looks_like(tmp_path: Path) -> None:
+def test_an_empty_file_gets_an_example_grader(tmp_path: Path) -> None:
     file = tmp_path / "empty.json"
     file.write_text("")
     with pytest.raises(graders.SpecError, match="empty; expected a grader, such as"):
@@ -203,7 +203,7 @@ def test_forms_of_a_spec(form: str, tmp_path: Path) -> None:
     assert graders.run(forms[form], "x", {"answer": "x"}).reward == 1.0
 
 
-def test_the_schema_accepts_what_we_accept() -> None:
+def test_the_schema_and_validate_agree() -> None:
     """The printed JSON Schema validates every valid spec and refuses what pydantic's shape refuses."""
     jsonschema = pytest.importorskip("jsonschema")
     schema = json_schema()
@@ -295,7 +295,7 @@ STRICT = [
 
 
 @pytest.mark.parametrize("spec", STRICT)
-def test_strict_says_where_it_is_known_from(spec: dict[str, Any]) -> None:
+def test_strict_names_the_source_of_a_rule(spec: dict[str, Any]) -> None:
     """Each refusal of what we would take names its source (F5)."""
     with pytest.raises(graders.SpecError) as caught:
         graders.validate(spec, strict=True)

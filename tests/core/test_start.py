@@ -110,7 +110,7 @@ def test_the_suites_of_the_examples_pass(
     assert (code, f"{passed} passed" in said) == (0, True)
 
 
-def test_the_recorded_judge_answers_what_the_examples_ask(tmp_path: Path) -> None:
+def test_the_recorded_judge_has_the_examples_questions(tmp_path: Path) -> None:
     """The file is what its script writes, so that a change of a spec does not leave it behind."""
     script = runpy.run_path(str(ROOT / "scripts" / "record_judge.py"))
 
@@ -150,9 +150,13 @@ def test_the_shell_is_answered() -> None:
     """What the bash script asks: words so far, and which of them is being written."""
     asks = {"_GRADER_COMPLETE": "bash_complete", "COMP_WORDS": "grader val", "COMP_CWORD": "1"}
     done = subprocess.run(
-        [str(Path(sys.executable).parent / "grader")], env={**os.environ, **asks},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        [str(Path(sys.executable).parent / "grader")],
+        env={**os.environ, **asks},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
     assert done.stdout.split() == ["plain,validate"]
 
@@ -175,7 +179,7 @@ def test_the_editors_settings_are_for_the_examples() -> None:
         assert names == {name: name.endswith(".grader.json") for name in names}
 
 
-def test_the_documented_workflows_use_what_is_there() -> None:
+def test_the_documented_workflows_use_existing_inputs() -> None:
     """docs/editors.md: the hook's id and the action's inputs."""
     text = (ROOT / "docs" / "editors.md").read_text(encoding="utf-8")
     hook, action = (yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S))
@@ -190,22 +194,31 @@ def test_the_action_grades(tmp_path: Path) -> None:
     """Its last step in bash, as a runner runs it: inputs by the environment."""
     action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
     step = action["runs"]["steps"][-1]
-    given = {"spec": "examples/exact.grader.json", "data": "examples/answers.jsonl", "output": str(tmp_path / "r.jsonl"),
-             "arguments": "--limit 2 --fail-under 0"}  # fmt: skip
+    given = {
+        "spec": "examples/exact.grader.json",
+        "data": "examples/answers.jsonl",
+        "output": str(tmp_path / "r.jsonl"),
+        "arguments": "--limit 2 --fail-under 0",
+    }
     environment = {name: given[text.split()[1].removeprefix("inputs.")] for name, text in step["env"].items()}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     summary = {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
     done = subprocess.run(
-        ["bash", "-e", "-c", step["run"]], cwd=ROOT, env={**os.environ, **environment, **summary, "PATH": path},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        ["bash", "-e", "-c", step["run"]],
+        cwd=ROOT,
+        env={**os.environ, **environment, **summary, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 3
 
 
 @pytest.mark.parametrize("more", [{"$schema": "./grader.schema.json"}, {"id": "g-1", "grdr_id": "g-1"}])
-def test_the_schema_takes_what_validate_takes(more: dict[str, Any]) -> None:
+def test_the_schema_accepts_valid_specs(more: dict[str, Any]) -> None:
     """Finding M5: the help says to name the schema in the spec, and the schema refused the key."""
     jsonschema.validate({**string_check(), **more}, json_schema())
     with pytest.raises(jsonschema.ValidationError):

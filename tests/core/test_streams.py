@@ -50,7 +50,7 @@ def test_streams(tmp_path: Path, command: str, code: int, says: str) -> None:
         assert [row.reward for row in read_results(tmp_path / "out").rows] == [1.0]
 
 
-def test_a_folder_that_is_gone(tmp_path: Path) -> None:
+def test_a_deleted_working_folder(tmp_path: Path) -> None:
     """A sentence instead of a traceback from looking for graders.toml."""
     (tmp_path / "spec.json").write_text(json.dumps(string_check()))
 

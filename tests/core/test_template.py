@@ -24,7 +24,7 @@ JSON = st.recursive(
     st.text() | st.text("{}item.sample[0] ab", max_size=80),
     st.dictionaries(st.text(max_size=5), JSON, max_size=5),
 )
-def test_any_text_renders_or_says_why(text: str, item: dict[str, object]) -> None:
+def test_any_text_renders_or_raises_a_grade_error(text: str, item: dict[str, object]) -> None:
     """No text and no item make rendering raise anything but a GradeError."""
     template = Template(text)
 
@@ -52,7 +52,7 @@ def test_mistakes_never_crash(text: str) -> None:
     mistakes(text)
 
 
-def test_missing_names_what_is_there() -> None:
+def test_a_missing_variable_lists_the_existing_keys() -> None:
     """The error says how far the path went and what stands there."""
     row = Row("", {"user": {"name": "x", "mail": "y"}})
 
@@ -87,7 +87,7 @@ def test_a_value_without_json_form() -> None:
         pytest.param([{"role": "assistant", "content": 5}], "content is a int", id="content that is no text"),
     ],
 )
-def test_what_is_no_sample(sample: object, problem: str) -> None:
+def test_unknown_shapes_of_samples_are_refused(sample: object, problem: str) -> None:
     """A sample of no known shape is sample_parse_error and says what was expected."""
     with pytest.raises(SampleParseError, match=problem):
         Row(sample)

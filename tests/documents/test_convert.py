@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import graders
-from graders.documents.convert import FORMS, Converted
+from graders.documents.convert import FORMS, ConvertedDocument
 from graders.documents.convert import convert as convert_source
 from graders.documents.reading import read_document
 from graders.spec.reading import Source
@@ -19,7 +19,7 @@ from graders.template import Template
 from tests.specs import label_model, multi, python, score_model, string_check, text_similarity
 
 
-def convert(document: Any, to: str) -> Converted:
+def convert(document: Any, to: str) -> ConvertedDocument:
     return convert_source(Source(document), to)
 
 
@@ -56,7 +56,7 @@ def test_evals_there_and_back(spec: dict[str, Any]) -> None:
     assert bool(converted.lost) == (spec["type"] == "text_similarity")
 
 
-def test_a_multi_falls_apart_in_an_eval_and_says_so() -> None:
+def test_an_eval_lists_a_multis_members_and_the_lost_formula() -> None:
     """Its graders stand side by side; the formula is named as lost."""
     converted = convert(multi("0.5 * a + 0.5 * p", {"a": string_check(), "p": python()}), "evals")
 
@@ -67,7 +67,7 @@ def test_a_multi_falls_apart_in_an_eval_and_says_so() -> None:
     assert any("0.5 * a + 0.5 * p" in sentence for sentence in converted.lost)
 
 
-def test_hosted_fills_in_names_and_says_what_is_refused() -> None:
+def test_hosted_fills_in_names_and_lists_refused_parts() -> None:
     """What comes out passes strict validation; a grader that cannot is left out by name."""
     member = {key: value for key, value in string_check().items() if key != "name"}
     spec = {"$schema": "x", "type": "multi", "graders": {"a": member}, "calculate_output": "a"}
@@ -105,7 +105,7 @@ def test_promptfoo_there_and_back(operation: str) -> None:
 
 
 @pytest.mark.parametrize("spec", ALL[1:], ids=lambda spec: spec["type"])
-def test_promptfoo_says_what_it_cannot(spec: dict[str, Any]) -> None:
+def test_promptfoo_lists_unsupported_graders(spec: dict[str, Any]) -> None:
     """Nothing else is turned into something that means something else."""
     converted = convert(spec, "promptfoo")
 
@@ -197,7 +197,7 @@ CHECKS = st.builds(
     st.lists(CHECKS, min_size=1, max_size=4),
     st.sampled_from(["local", "hosted", "rft", "evals", "promptfoo"]),
 )
-def test_what_is_not_lost_comes_back(checks: list[dict[str, Any]], form: str) -> None:
+def test_conversions_without_loss_are_reversible(checks: list[dict[str, Any]], form: str) -> None:
     """Every grader that no sentence names stands in the converted document as it was."""
     converted = convert({"testing_criteria": checks}, form)
     try:

@@ -112,7 +112,7 @@ def test_batch(document: tuple[Path, list[str]], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [json.dumps(REQUEST), CLI], ids=["JSON", "YAML"])
-def test_a_request_brings_its_own_row(text: str) -> None:
+def test_a_request_contains_its_own_row(text: str) -> None:
     """The run endpoint's body on standard input is graded without a --sample."""
     done = run("run", "-", text=text)
 
@@ -150,7 +150,7 @@ def test_a_grader_that_is_not_there(tmp_path: Path) -> None:
         (["x"], "The document is a str."),
     ],
 )
-def test_an_unknown_document_says_what_it_has(value: Any, seen: str, tmp_path: Path) -> None:
+def test_an_unknown_document_lists_its_keys(value: Any, seen: str, tmp_path: Path) -> None:
     """The message names what was found and the forms that are known."""
     path = tmp_path / "x.json"
     path.write_text(json.dumps(value))

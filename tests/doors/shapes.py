@@ -132,9 +132,12 @@ CALL = {"id": "c1", "type": "function", "function": {"name": "get", "arguments":
 MESSAGE = {"role": "assistant", "content": "Paris"}
 USER = {"role": "user", "content": "Capital of France?"}
 COMPLETION = {
-    "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
     "choices": [{"index": 0, "finish_reason": "stop", "message": MESSAGE}],
-}  # fmt: skip
+}
 OUTPUT = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Paris"}]}
 RESPONSE = {
     "id": "r",
@@ -143,13 +146,19 @@ RESPONSE = {
     "output": [{"type": "reasoning", "summary": []}, OUTPUT],
 }
 BATCH_LINE = {
-    "id": "batch_req_1", "custom_id": "a", "error": None,
+    "id": "batch_req_1",
+    "custom_id": "a",
+    "error": None,
     "response": {"status_code": 200, "request_id": "r", "body": COMPLETION},
-}  # fmt: skip
+}
 EXPORT = {
-    "trajectory": [], "outputs": [{**MESSAGE, "tool_calls": None}], "finish_reason": "stop",
-    "sampled_model_name": "m", "error": None, "token_usage": None,
-}  # fmt: skip
+    "trajectory": [],
+    "outputs": [{**MESSAGE, "tool_calls": None}],
+    "finish_reason": "stop",
+    "sampled_model_name": "m",
+    "error": None,
+    "token_usage": None,
+}
 EVALS = {"input": [USER], "output": [MESSAGE], "finish_reason": "stop", "model": "m", "error": None}
 
 ITEM = {"answer": "Paris"}

@@ -70,7 +70,7 @@ LESSONS = [
 
 
 @pytest.mark.parametrize(("status", "body", "feature"), LESSONS)
-def test_what_an_error_teaches(status: int, body: Any, feature: str) -> None:
+def test_errors_that_disable_a_capability(status: int, body: Any, feature: str) -> None:
     assert refused_feature(complaint(status, body), BODY, proven=False) == feature
 
 
@@ -79,7 +79,7 @@ def test_a_500_of_a_server_that_works_teaches_nothing() -> None:
     assert refused_feature(found, BODY, proven=True) == ""
 
 
-def test_only_what_was_sent_can_be_refused() -> None:
+def test_only_sent_features_can_be_refused() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "4"}]}
     for status, said, feature in LESSONS:
         if feature:
@@ -132,6 +132,6 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("status", "body", "failure"), FAILURES)
-def test_what_an_error_ends(status: int, body: Any, failure: type[Exception] | None) -> None:
+def test_errors_that_end_a_question(status: int, body: Any, failure: type[Exception] | None) -> None:
     found = final_failure(complaint(status, body), "message", proven=False)
     assert type(found) is (failure or type(None))

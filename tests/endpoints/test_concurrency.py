@@ -205,7 +205,7 @@ def test_defaults_keep_many_questions_under_way() -> None:
     assert in_virtual_time(run()) == pytest.approx(0.1)
 
 
-def test_time_outs_halve_what_is_under_way() -> None:
+def test_time_outs_halve_the_requests_in_flight() -> None:
     """A server that is too slow for so many at once gets fewer, until it answers in time."""
     capacity = 10
 
@@ -231,9 +231,12 @@ def test_time_outs_halve_what_is_under_way() -> None:
 
 PRICES = {"m": {"input": 2.0, "output": 8.0, "cached": 0.5}}
 USED = {
-    "prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100,
-    "prompt_tokens_details": {"cached_tokens": 600}, "completion_tokens_details": {"reasoning_tokens": 40},
-}  # fmt: skip
+    "prompt_tokens": 1000,
+    "completion_tokens": 100,
+    "total_tokens": 1100,
+    "prompt_tokens_details": {"cached_tokens": 600},
+    "completion_tokens_details": {"reasoning_tokens": 40},
+}
 
 
 def test_cost_by_the_price_table() -> None:

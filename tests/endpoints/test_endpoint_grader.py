@@ -159,7 +159,7 @@ def test_backends_ask_it_beside_everything_else(server: ScriptedJudge) -> None:
     assert refused.flag == "endpoint_grader_safety_check_error"
 
 
-def test_a_wrong_table_is_said() -> None:
+def test_a_wrong_table_is_reported() -> None:
     with pytest.raises(ConfigError, match=r'endpoint_graders\."h"\.timeout: unknown key'):
         Config({"endpoint_graders": {"h": {"timeout": 1}}})
     with pytest.raises(ConfigError, match="expected a table, found True"):

@@ -14,5 +14,5 @@ MODELS = {
 @pytest.mark.parametrize(
     ("name", "at"), [("ft:a:b", 2), ("ft:a:c", 1), ("ft:b", 0), ("ft:", 0), ("f", 3), ("ft:*", 0), ("", 3)]
 )
-def test_a_name_goes_to_its_own_entry_else_to_the_longest_pattern(name: str, at: int) -> None:
+def test_routes_of_names_and_patterns(name: str, at: int) -> None:
     assert Config({"models": MODELS}).route(name).base_url == f"http://127.0.0.1/{at}"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from graders.endpoints.transport import TRANSPORTS, Direct, _proxied
+from graders.endpoints.transport import TRANSPORTS, DirectTransport, _proxied
 from graders.errors import ModelStop
 from graders.judges.scripted import Received, Step, completion
 from graders.models import Client, Config, ScriptedJudge
@@ -80,7 +80,7 @@ def test_connections_are_kept_and_used_again(judge: ScriptedJudge) -> None:
     judge.clear()
     opened: set[int] = set()
 
-    class Counting(Direct):
+    class Counting(DirectTransport):
         async def _connect(self, parts: Any) -> Any:
             connection = await super()._connect(parts)
             opened.add(id(connection))
@@ -100,7 +100,7 @@ def test_a_header_cannot_smuggle_a_line(judge: ScriptedJudge) -> None:
     judge.clear()
 
     async def run() -> None:
-        await Direct().post(judge.base_url, {"x": "a\r\ncontent-length: 0"}, b"", 5)
+        await DirectTransport().post(judge.base_url, {"x": "a\r\ncontent-length: 0"}, b"", 5)
 
     with pytest.raises(ConnectionError, match="line break"):
         asyncio.run(run())

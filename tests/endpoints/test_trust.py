@@ -78,7 +78,7 @@ def grader(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(("toml", "setting"), HARMFUL, ids=[setting for _, setting in HARMFUL])
-def test_what_may_harm_needs_trust(repository: Path, toml: str, setting: str) -> None:
+def test_harmful_settings_need_trust(repository: Path, toml: str, setting: str) -> None:
     """The refusal names the file, the setting and both ways on; asked for, the same file is read."""
     path = config_in(repository, toml)
 
@@ -93,7 +93,7 @@ def test_what_may_harm_needs_trust(repository: Path, toml: str, setting: str) ->
 
 
 @pytest.mark.parametrize("toml", HARMLESS)
-def test_what_is_harmless_needs_none(repository: Path, toml: str) -> None:
+def test_harmless_settings_need_no_trust(repository: Path, toml: str) -> None:
     path = config_in(repository, toml)
 
     assert load_config().path == path
@@ -216,7 +216,7 @@ def test_grader_trust(repository: Path) -> None:
     ("content", "says"),
     [(b"[judge\n", "not TOML"), (b"\xff", "cannot be read"), (b"a = " + b"[" * 100_000, "not TOML"), (b"#" * 2**21, "more than")],
 )  # fmt: skip
-def test_what_is_no_configuration(repository: Path, content: bytes, says: str) -> None:
+def test_invalid_configurations_are_refused(repository: Path, content: bytes, says: str) -> None:
     """An error that names the file, for whoever loads it and for `grader trust`."""
     (repository / "graders.toml").write_bytes(content)
 
@@ -227,7 +227,7 @@ def test_what_is_no_configuration(repository: Path, content: bytes, says: str) -
     assert "Traceback" not in refused.stderr
 
 
-def test_rules_hold_what_the_sandbox_has_by_default() -> None:
+def test_harmless_bounds_are_the_sandboxs_defaults() -> None:
     """A file may narrow each limit of the sandbox; its default is the widest that needs no trust."""
     from dataclasses import fields
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from graders.store import EvalRecord, FinishedItem, JobRecord, ModelUsage, NewItem, Score, Store
+from graders.store import EvalRecord, FinishedItem, ItemScore, JobRecord, ModelUsage, NewItem, Store
 
 CONFIG = (
     '{"type":"custom","schema":{"type":"object","properties":{"item":{"type":"object"}},"required":["item"]}}'
@@ -40,9 +40,16 @@ def laid(graders_store: Store) -> None:
         store.evals.add(EvalRecord("eval_id", 1, 1, "name", "{}", CONFIG, CRITERIA))
     if store.runs.get("run_id") is None:
         number = store.runs.add(
-            run_id="run_id", eval_id="eval_id", created_at=1, name="name", model="model", metadata="{}",
-            data_source=SOURCE, criteria=["c-1"], status="in_progress",
-        )  # fmt: skip
+            run_id="run_id",
+            eval_id="eval_id",
+            created_at=1,
+            name="name",
+            model="model",
+            metadata="{}",
+            data_source=SOURCE,
+            criteria=["c-1"],
+            status="in_progress",
+        )
         assert number is not None
         store.items.add(number, 0, [NewItem("{}", "", item_id="output_item_id")], last=True)
         result = '[{"name":"c-1","type":"string_check","passed":true,"score":1.0,"sample":null}]'
@@ -51,7 +58,7 @@ def laid(graders_store: Store) -> None:
             '"finish_reason":"stop","model":"m","usage":null,"error":null,"seed":null,"temperature":null,'
             '"top_p":null,"max_completion_tokens":null}'
         )
-        item = FinishedItem(0, 1, "pass", shown, result, (Score(0, 1.0, True),))
+        item = FinishedItem(0, 1, "pass", shown, result, (ItemScore(0, 1.0, True),))
         store.items.finish(number, [item], [ModelUsage("m", "sampler", 1, 1, 1, 2, 0)])
         store.runs.end(number, "completed")
 

@@ -96,16 +96,25 @@ def test_a_model_is_asked(tmp_path: Path) -> None:
         )
 
         done = evals(
-            "run", "eval.json", "rows.jsonl", "--model", "any", "--prompt", "@prompt.json", "--sampling",
-            '{"temperature": 0}', "--config", "graders.toml",
-        )  # fmt: skip
+            "run",
+            "eval.json",
+            "rows.jsonl",
+            "--model",
+            "any",
+            "--prompt",
+            "@prompt.json",
+            "--sampling",
+            '{"temperature": 0}',
+            "--config",
+            "graders.toml",
+        )
 
         assert done.return_value == 0, done.output
         assert "sampler any: 1 calls, 15 tokens" in done.stdout
         assert model.received[0].json["temperature"] == 0
 
 
-def test_compare_says_what_flipped(tmp_path: Path) -> None:
+def test_compare_lists_the_flips(tmp_path: Path) -> None:
     """Paired by the items' content, whatever their order."""
     a = run_id(evals("run", "eval.json", "rows.jsonl"))
     better = [{**row, "sample": {"output_text": "1"}} for row in ROWS[:3]] + ROWS[3:]
@@ -223,7 +232,7 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize("arguments", UNKNOWN)
-def test_what_is_not_there(arguments: tuple[str, ...]) -> None:
+def test_missing_objects_are_reported(arguments: tuple[str, ...]) -> None:
     done = evals(*arguments)
 
     assert done.return_value == 1

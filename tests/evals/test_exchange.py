@@ -98,7 +98,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("line", BAD)
-def test_what_is_neither_is_said(store: Store, line: bytes) -> None:
+def test_unknown_lines_are_refused(store: Store, line: bytes) -> None:
     with pytest.raises(ExchangeError, match=r"line 1|has to come before"):
         import_lines(store, [line], "x")
 
@@ -121,9 +121,11 @@ def test_there_and_back(store: Store, tmp_path: Path) -> None:
     """What a server executed, pulled by the command, imported and exported: the same objects, errors and all."""
     with eval_server(script=lambda ask: "Paris") as server, client_of(server) as client:
         made = client.evals.create(
-            name="e", metadata={"k": "v"}, data_source_config=custom("answer"),
+            name="e",
+            metadata={"k": "v"},
+            data_source_config=custom("answer"),
             testing_criteria=[equals(), equals("{{item.none}}", name="broken")],
-        )  # fmt: skip
+        )
         file = client.files.create(
             file=("x.jsonl", b'{"item": {"answer": "a"}, "sample": {"output_text": "a"}}\n'), purpose="evals"
         )
@@ -218,9 +220,12 @@ CHECK = {
     "reference": "{{item.a}}",
 }
 NEAR = {
-    "type": "text_similarity", "name": "s", "evaluation_metric": "fuzzy_match", "input": "{{sample.output_text}}",
+    "type": "text_similarity",
+    "name": "s",
+    "evaluation_metric": "fuzzy_match",
+    "input": "{{sample.output_text}}",
     "reference": "{{item.a}}",
-}  # fmt: skip
+}
 BOTH = {"type": "multi", "name": "m", "graders": {"c": CHECK, "s": NEAR}, "calculate_output": "0.5*c + 0.5*s"}
 DATA: list[dict[str, Any]] = [
     {"id": "x", "item": {"a": "Paris"}, "sample": "Paris", "label": 1},
@@ -399,10 +404,17 @@ def test_export_writes_a_file(store: Store, tmp_path: Path) -> None:
 
 
 AZURE_RUN = {
-    "object": "eval.run", "id": "evalrun_1", "eval_id": "eval_1", "created_at": 1, "status": "completed", "name": "n",
-    "data_source": {"type": "jsonl", "source": {"type": "file_id", "id": "file-1"}}, "metadata": {}, "model": "m",
+    "object": "eval.run",
+    "id": "evalrun_1",
+    "eval_id": "eval_1",
+    "created_at": 1,
+    "status": "completed",
+    "name": "n",
+    "data_source": {"type": "jsonl", "source": {"type": "file_id", "id": "file-1"}},
+    "metadata": {},
+    "model": "m",
     "per_testing_criteria_results": [{"testing_criteria": GRADE, "passed": 2, "failed": 0}],
-}  # fmt: skip
+}
 AZURE_ITEMS = [
     {
         "object": "eval.run.output_item", "id": f"outputitem_{n}", "run_id": "evalrun_1", "eval_id": "eval_1",
@@ -412,10 +424,14 @@ AZURE_ITEMS = [
     for n in range(2)
 ]  # fmt: skip
 AZURE_EVAL = {
-    "object": "eval", "id": "eval_1", "created_at": 1, "name": "azure", "metadata": {},
+    "object": "eval",
+    "id": "eval_1",
+    "created_at": 1,
+    "name": "azure",
+    "metadata": {},
     "data_source_config": {"type": "custom", "schema": {"type": "object", "properties": {}}},
     "testing_criteria": [{**equals(), "id": GRADE}],
-}  # fmt: skip
+}
 
 
 class AzureHandler(BaseHTTPRequestHandler):
@@ -487,9 +503,16 @@ def test_everything_comes_from_azure(
     folder = str(tmp_path / "pulled")
 
     done = evals(
-        "pull", folder, "--base-url", f"{azure}/openai/v1", "--key-env", "AZURE_OPENAI_API_KEY", "--azure",
-        "--api-version", "preview",
-    )  # fmt: skip
+        "pull",
+        folder,
+        "--base-url",
+        f"{azure}/openai/v1",
+        "--key-env",
+        "AZURE_OPENAI_API_KEY",
+        "--azure",
+        "--api-version",
+        "preview",
+    )
     imported = evals("import", folder)
 
     assert AzureHandler.refused == []
@@ -511,7 +534,7 @@ REFUSED_BY_AZURE = [
 
 
 @pytest.mark.parametrize(("path", "options", "status"), REFUSED_BY_AZURE)
-def test_what_azure_refuses_is_said(
+def test_azures_refusal_is_reported(
     azure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, options: list[str], status: str
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "azure-secret")

@@ -71,8 +71,9 @@ def test_killed_at_any_moment(tmp_path: Path, n_rows: int) -> None:
                 child.kill()
 
     assert (run["status"], run["result_counts"]) == (
-        "completed", {"total": n_rows, "errored": 0, "failed": 0, "passed": n_rows},
-    )  # fmt: skip
+        "completed",
+        {"total": n_rows, "errored": 0, "failed": 0, "passed": n_rows},
+    )
     assert [one["passed"] for one in run["per_testing_criteria_results"]] == [n_rows, n_rows]
     assert run["per_model_usage"][0]["invocation_count"] == n_rows
     assert len(asked) == n_rows

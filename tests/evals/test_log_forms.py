@@ -35,10 +35,17 @@ RESPONSE = {
 }
 REQUEST = {"model": "m", "messages": MESSAGES, "metadata": {"use": "bot"}}
 SPAN = {
-    "gen_ai.request.model": "m", "gen_ai.response.model": "m-1", "gen_ai.response.id": "s1", "gen_ai.usage.input_tokens": 3,
-    "gen_ai.input.messages": json.dumps([{"role": "user", "parts": [{"type": "text", "content": "Capital of France?"}]}]),
-    "gen_ai.output.messages": json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": "Paris"}], "finish_reason": "stop"}]),
-}  # fmt: skip
+    "gen_ai.request.model": "m",
+    "gen_ai.response.model": "m-1",
+    "gen_ai.response.id": "s1",
+    "gen_ai.usage.input_tokens": 3,
+    "gen_ai.input.messages": json.dumps(
+        [{"role": "user", "parts": [{"type": "text", "content": "Capital of France?"}]}]
+    ),
+    "gen_ai.output.messages": json.dumps(
+        [{"role": "assistant", "parts": [{"type": "text", "content": "Paris"}], "finish_reason": "stop"}]
+    ),
+}
 FORMS: list[Any] = [
     # line, API, id, metadata
     pytest.param({"request": REQUEST, "response": COMPLETION}, "chat", "c1", {"use": "bot"}, id="a pair"),

@@ -82,15 +82,27 @@ def test_an_eval(seen: dict[str, Any]) -> None:
     config = found["data_source_config"]
 
     assert set(found) == {
-        "id", "object", "created_at", "name", "metadata", "data_source_config", "testing_criteria",
-    }  # fmt: skip
+        "id",
+        "object",
+        "created_at",
+        "name",
+        "metadata",
+        "data_source_config",
+        "testing_criteria",
+    }
     assert (found["object"], found["metadata"], config["type"]) == ("eval", {}, "custom")
     assert config["schema"]["properties"]["item"] == SCHEMA
     assert config["schema"]["required"] == ["item", "sample"]
     assert set(config["schema"]["properties"]["sample"]["properties"]) == {
-        "model", "choices", "output_text", "output_json", "output_tools", "output_reasoning_summary", "output_audio",
+        "model",
+        "choices",
+        "output_text",
+        "output_json",
+        "output_tools",
+        "output_reasoning_summary",
+        "output_audio",
         "input_tools",
-    }  # fmt: skip
+    }
     criterion = found["testing_criteria"][0]
     assert criterion["sampling_params"] is None
     assert criterion["input"][0] == {
@@ -125,13 +137,21 @@ def test_a_run_that_has_ended(seen: dict[str, Any]) -> None:
     found, criterion = seen["run"], seen["eval"]["testing_criteria"][0]["id"]
 
     assert found["result_counts"] == {"total": 1, "errored": 0, "failed": 1, "passed": 0}
-    assert {key: found["per_testing_criteria_results"][0][key] for key in ("testing_criteria", "passed", "failed")} == {
-        "testing_criteria": criterion, "passed": 0, "failed": 1,
-    }  # fmt: skip
+    assert {
+        key: found["per_testing_criteria_results"][0][key] for key in ("testing_criteria", "passed", "failed")
+    } == {
+        "testing_criteria": criterion,
+        "passed": 0,
+        "failed": 1,
+    }
     assert found["per_model_usage"][0] == {
-        "model_name": "gpt-4o-mini-2024-07-18", "invocation_count": 1, "prompt_tokens": 10, "completion_tokens": 5,
-        "total_tokens": 15, "cached_tokens": 3,
-    }  # fmt: skip
+        "model_name": "gpt-4o-mini-2024-07-18",
+        "invocation_count": 1,
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "total_tokens": 15,
+        "cached_tokens": 3,
+    }
 
 
 def test_an_output_item(seen: dict[str, Any]) -> None:
@@ -178,9 +198,18 @@ def test_an_output_item(seen: dict[str, Any]) -> None:
         },
     }
     assert set(judged) == {
-        "input", "output", "finish_reason", "model", "usage", "error", "seed", "temperature", "top_p",
-        "reasoning_effort", "max_completions_tokens",
-    }  # fmt: skip
+        "input",
+        "output",
+        "finish_reason",
+        "model",
+        "usage",
+        "error",
+        "seed",
+        "temperature",
+        "top_p",
+        "reasoning_effort",
+        "max_completions_tokens",
+    }
     assert judged["input"] == [
         {"role": "system", "content": "You are an expert grader."},
         {"role": "user", "content": f"Prompt: Is this safe?. {image} Model response: Yes.."},
@@ -195,6 +224,11 @@ def test_a_file(seen: dict[str, Any]) -> None:
     assert found.pop("id").startswith("file-")
     assert found.pop("created_at") > 0
     assert found == {
-        "object": "file", "purpose": "evals", "filename": "tickets.jsonl", "bytes": 2, "expires_at": None,
-        "status": "processed", "status_details": None,
-    }  # fmt: skip
+        "object": "file",
+        "purpose": "evals",
+        "filename": "tickets.jsonl",
+        "bytes": 2,
+        "expires_at": None,
+        "status": "processed",
+        "status_details": None,
+    }

@@ -48,7 +48,7 @@ def ask(client: openai.OpenAI, **fields: Any) -> Any:
     return client.chat.completions.create(model="gpt-4o", messages=[message], **fields)  # type: ignore[list-item]  # the client's types are narrower than what it sends
 
 
-def test_a_request_goes_on_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_is_forwarded_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     """But for the model's name and the key, which is the model's own; no key is kept anywhere."""
     monkeypatch.setenv("MODEL_KEY", "sk-upstream")
     with recording() as (server, model, client):
@@ -58,9 +58,13 @@ def test_a_request_goes_on_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert answer.choices[0].message.content == "Paris"
     assert received.json == {
-        "messages": [{"role": "user", "content": "Capital of France?"}], "model": "local", "store": True,
-        "metadata": {"use": "bot"}, "temperature": 0.5, "top_k": 3,
-    }  # fmt: skip
+        "messages": [{"role": "user", "content": "Capital of France?"}],
+        "model": "local",
+        "store": True,
+        "metadata": {"use": "bot"},
+        "temperature": 0.5,
+        "top_k": 3,
+    }
     assert received.headers["authorization"] == "Bearer sk-upstream"
     assert b"sk-upstream" not in kept
     assert b"none" not in json.dumps(dict(received.headers)).encode(), "the client's key is for this server"
@@ -77,7 +81,7 @@ STORES = [
 
 
 @pytest.mark.parametrize(("kind", "store", "kept"), STORES)
-def test_what_says_store_is_kept(kind: str, store: bool | None, kept: int) -> None:
+def test_requests_with_store_are_logged(kind: str, store: bool | None, kept: int) -> None:
     """As the service's defaults are: chat completions are not, responses are."""
     fields: dict[str, Any] = {} if store is None else {"store": store}
     with recording() as (server, _, client):
@@ -91,9 +95,7 @@ def test_what_says_store_is_kept(kind: str, store: bool | None, kept: int) -> No
 
 
 @pytest.mark.parametrize(("days", "kept"), [(30, 0), (None, 1)])
-def test_what_was_recorded_is_kept_for_some_days(
-    monkeypatch: pytest.MonkeyPatch, days: float | None, kept: int
-) -> None:
+def test_logged_completions_expire(monkeypatch: pytest.MonkeyPatch, days: float | None, kept: int) -> None:
     """After them it is neither listed nor found nor in the file; without a number of days it stays."""
     with recording(days) as (server, _, client), Store(server.home) as store:
         made = ask(client, store=True)
@@ -112,7 +114,7 @@ def count_of(store: Store, table: str) -> int:
     return count
 
 
-def test_a_running_server_deletes_what_has_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_running_server_deletes_expired_records(monkeypatch: pytest.MonkeyPatch) -> None:
     """Again and again: recorded completions, and contents of files. What does not expire, and uploads under way, stay."""
     monkeypatch.setattr("graders.server.service.SWEEP_S", 0.01)
     with recording() as (server, _, client), Store(server.home) as store:
@@ -253,7 +255,7 @@ def test_logged_completions_are_listed_changed_and_deleted() -> None:
 
 
 @pytest.mark.parametrize("config", ["logs", "stored_completions"])
-def test_an_eval_reads_what_was_logged(config: str) -> None:
+def test_an_eval_reads_logged_completions(config: str) -> None:
     """Completion monitoring: the logged answers are graded; then the same inputs go to another model."""
     with recording() as (_, model, client):
         ask(client, store=True, metadata={"use": "bot"})

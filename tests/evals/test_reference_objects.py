@@ -25,10 +25,16 @@ NEWER = {
     "sample": {"reasoning_effort", "max_completions_tokens"},
 }
 LABEL = {
-    "type": "label_model", "name": "Summary Grader", "model": "o3-mini", "labels": ["correct", "incorrect"],
+    "type": "label_model",
+    "name": "Summary Grader",
+    "model": "o3-mini",
+    "labels": ["correct", "incorrect"],
     "passing_labels": ["correct"],
-    "input": [{"role": "developer", "content": "Label it."}, {"role": "user", "content": "Summary: {{item.input}}"}],
-}  # fmt: skip
+    "input": [
+        {"role": "developer", "content": "Label it."},
+        {"role": "user", "content": "Summary: {{item.input}}"},
+    ],
+}
 CHECK = {
     "type": "string_check",
     "name": "String check",
@@ -73,11 +79,18 @@ def seen() -> Iterator[dict[str, Any]]:
 
     with eval_server(script=answer) as server, client_of(server) as client:
         made = {
-            "stored": {"name": "Sentiment", "metadata": {"description": "An eval"}, "testing_criteria": [LABEL],
-                       "data_source_config": {"type": "stored_completions", "metadata": {"usecase": "chatbot"}}},
-            "custom": {"name": "External Data Eval", "testing_criteria": [CHECK],
-                       "data_source_config": {"type": "custom", "item_schema": ITEM}},
-        }  # fmt: skip
+            "stored": {
+                "name": "Sentiment",
+                "metadata": {"description": "An eval"},
+                "testing_criteria": [LABEL],
+                "data_source_config": {"type": "stored_completions", "metadata": {"usecase": "chatbot"}},
+            },
+            "custom": {
+                "name": "External Data Eval",
+                "testing_criteria": [CHECK],
+                "data_source_config": {"type": "custom", "item_schema": ITEM},
+            },
+        }
         objects: dict[str, Any] = {name: server.post("/v1/evals", body).json() for name, body in made.items()}
         path = f"/v1/evals/{objects['custom']['id']}"
         objects["updated"] = server.post(
@@ -140,8 +153,12 @@ def test_a_custom_eval_of_items_alone(seen: dict[str, Any]) -> None:
 def test_a_list_of_evals(seen: dict[str, Any]) -> None:
     first = seen["stored"]["id"]
     assert seen["evals"] == {
-        "object": "list", "data": [seen["evals"]["data"][0]], "first_id": first, "last_id": first, "has_more": True,
-    }  # fmt: skip
+        "object": "list",
+        "data": [seen["evals"]["data"][0]],
+        "first_id": first,
+        "last_id": first,
+        "has_more": True,
+    }
     assert seen["evals"]["data"][0].keys() == seen["stored"].keys()
 
 
@@ -152,11 +169,20 @@ def test_a_run_as_it_is_created(seen: dict[str, Any]) -> None:
 
     assert found.pop("report_url").endswith(f"/evals/{eval_id}?run_id={found['id']}")
     assert found == {
-        "object": "eval.run", "id": found["id"], "eval_id": eval_id, "status": "queued", "model": "gpt-4o-mini",
-        "name": "gpt-4o-mini", "created_at": found["created_at"], "result_counts": NO_COUNTS, "per_model_usage": None,
-        "per_testing_criteria_results": None, "error": None, "metadata": {},
+        "object": "eval.run",
+        "id": found["id"],
+        "eval_id": eval_id,
+        "status": "queued",
+        "model": "gpt-4o-mini",
+        "name": "gpt-4o-mini",
+        "created_at": found["created_at"],
+        "result_counts": NO_COUNTS,
+        "per_model_usage": None,
+        "per_testing_criteria_results": None,
+        "error": None,
+        "metadata": {},
         "data_source": {**SOURCE, "input_messages": {"type": "template", "template": template}},
-    }  # fmt: skip
+    }
 
 
 def test_a_list_of_runs(seen: dict[str, Any]) -> None:
@@ -176,9 +202,15 @@ def test_a_list_of_runs(seen: dict[str, Any]) -> None:
         "failed": 1,
     }
     assert found.pop("per_model_usage") == [
-        {"model_name": "gpt-4o-mini-2024-07-18", "invocation_count": 2, "prompt_tokens": 646, "completion_tokens": 4,
-         "total_tokens": 650, "cached_tokens": 0}
-    ]  # fmt: skip
+        {
+            "model_name": "gpt-4o-mini-2024-07-18",
+            "invocation_count": 2,
+            "prompt_tokens": 646,
+            "completion_tokens": 4,
+            "total_tokens": 650,
+            "cached_tokens": 0,
+        }
+    ]
     assert found.pop("report_url")
     created = {key: value for key, value in seen["created run"].items() if not key.startswith("per_")}
     counted = {"total": 2, "errored": 0, "failed": 1, "passed": 1}
@@ -192,10 +224,15 @@ def test_an_output_item(seen: dict[str, Any]) -> None:
     sample = {key: value for key, value in found.pop("sample").items() if key not in NEWER["sample"]}
 
     assert found == {
-        "object": "eval.run.output_item", "id": found["id"], "created_at": found["created_at"],
-        "run_id": seen["created run"]["id"], "eval_id": seen["custom"]["id"], "status": "pass", "datasource_item_id": 0,
+        "object": "eval.run.output_item",
+        "id": found["id"],
+        "created_at": found["created_at"],
+        "run_id": seen["created run"]["id"],
+        "eval_id": seen["custom"]["id"],
+        "status": "pass",
+        "datasource_item_id": 0,
         "datasource_item": ROWS[0]["item"],
-    }  # fmt: skip
+    }
     assert {key: value for key, value in result.items() if key not in NEWER["result"]} == {
         "name": seen["custom"]["testing_criteria"][0]["id"],
         "sample": None,
@@ -222,11 +259,15 @@ def test_an_output_item(seen: dict[str, Any]) -> None:
 def test_a_list_of_output_items(seen: dict[str, Any]) -> None:
     item = seen["item"]
     assert seen["items"] == {
-        "object": "list", "data": [item], "first_id": item["id"], "last_id": item["id"], "has_more": True,
-    }  # fmt: skip
+        "object": "list",
+        "data": [item],
+        "first_id": item["id"],
+        "last_id": item["id"],
+        "has_more": True,
+    }
 
 
-def test_what_was_deleted(seen: dict[str, Any]) -> None:
+def test_deleted_objects(seen: dict[str, Any]) -> None:
     assert seen["deleted run"] == {
         "object": "eval.run.deleted",
         "deleted": True,

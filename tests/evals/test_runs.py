@@ -223,8 +223,10 @@ def test_items_alone(client: openai.OpenAI) -> None:
 
     results = items(client, run)[0].results
     assert [(one.passed, (one.model_extra or {}).get("error") is None) for one in results] == [
-        (True, True), (True, True), (False, False),
-    ]  # fmt: skip
+        (True, True),
+        (True, True),
+        (False, False),
+    ]
 
 
 # --- evals ---

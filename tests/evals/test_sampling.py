@@ -72,9 +72,13 @@ def test_a_sampled_item() -> None:
     assert counts(run) == (1, 1, 0, 0)
     assert run.model == "m"
     assert run.per_model_usage[0].model_dump(by_alias=True, exclude={"model_name"}) == {
-        "model_name": "m-2026", "invocation_count": 1, "prompt_tokens": 10, "completion_tokens": 5,
-        "total_tokens": 15, "cached_tokens": 0,
-    }  # fmt: skip
+        "model_name": "m-2026",
+        "invocation_count": 1,
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "total_tokens": 15,
+        "cached_tokens": 0,
+    }
     sample = item.sample.model_dump()
     assert sample["input"] == [
         {
@@ -187,7 +191,7 @@ def test_a_failed_sample_is_an_errored_item(error: Any, code: str, status: str) 
         assert str(error) in run.error.message
 
 
-def test_a_prompt_without_its_variable_asks_nobody() -> None:
+def test_a_missing_variable_of_a_prompt_sends_no_request() -> None:
     def never(ask: SampleAsk) -> Any:
         raise AssertionError("asked")
 
@@ -237,12 +241,15 @@ def test_judges_are_asked_together_and_shown() -> None:
 
     criteria = [
         {
-            "type": "score_model", "name": f"j{n}", "model": "o3", "range": [0, 2],
+            "type": "score_model",
+            "name": f"j{n}",
+            "model": "o3",
+            "range": [0, 2],
             "input": [{"role": "user", "content": "Grade {{sample.output_text}}"}],
             **({"pass_threshold": 0.5} if n else {}),
         }
         for n in range(3)
-    ]  # fmt: skip
+    ]
     with eval_server(script=lambda ask: "Rome", judge=judge) as server, client_of(server) as client:
         run = run_of(client, criteria, sampled(ROW))
         results = items(client, run)[0].results
@@ -337,7 +344,7 @@ def test_runs_share_the_rows_under_way() -> None:
         assert counts(ended(client, large)) == (100, 100, 0, 0)
 
 
-def test_a_stopped_server_goes_on_where_it_was() -> None:
+def test_a_restarted_server_continues_a_run() -> None:
     """Samples that were answered are not asked for again; rows count once."""
     asked: list[str] = []
     stop_at = 30
@@ -449,9 +456,12 @@ def test_an_azure_client() -> None:
     """The paths, header and api-version of Azure's client; its evals header is not minded."""
     with eval_server(token="secret") as server:
         client = openai.AzureOpenAI(
-            azure_endpoint=server.url, api_key="secret", api_version="2025-04-01-preview",
-            default_headers={"aoai-evals": "preview"}, max_retries=0,
-        )  # fmt: skip
+            azure_endpoint=server.url,
+            api_key="secret",
+            api_version="2025-04-01-preview",
+            default_headers={"aoai-evals": "preview"},
+            max_retries=0,
+        )
         with client:
             run = run_of(client, [equals()], rows({"item": {"answer": "a"}, "sample": {"output_text": "a"}}))
 

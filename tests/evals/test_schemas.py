@@ -46,7 +46,7 @@ SCHEMAS: list[Any] = [
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-def test_what_is_no_schema_is_refused(schema: Any) -> None:
+def test_invalid_schemas_are_refused(schema: Any) -> None:
     with pytest.raises(InvalidRequest, match="Invalid schema at 'data_source_config"):
         read_config({"type": "custom", "item_schema": schema})
 

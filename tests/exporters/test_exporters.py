@@ -22,9 +22,17 @@ SPEC = multi("a + b", {"a": string_check(), "b": text_similarity()}, pass_thresh
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 ROWS: list[dict[str, Any]] = [
     {"id": "right", "sample": "Paris", "item": {"answer": "Paris"}, "trace_id": TRACE, "span_id": SPAN},
-    {"id": "wrong", "sample": {"id": "resp_1", "object": "response", "output": [{"type": "message", "content": [{"type": "output_text", "text": "Rome"}]}]}, "item": {"answer": "Paris"}},
+    {
+        "id": "wrong",
+        "sample": {
+            "id": "resp_1",
+            "object": "response",
+            "output": [{"type": "message", "content": [{"type": "output_text", "text": "Rome"}]}],
+        },
+        "item": {"answer": "Paris"},
+    },
     {"id": "failed", "sample": "Paris", "item": {}},
-]  # fmt: skip
+]
 
 
 @pytest.fixture

@@ -29,9 +29,18 @@ def fuzz(target: str, seconds: int, seed: int) -> None:
     found, new = HERE / "found", tempfile.mkdtemp(prefix="graders-fuzz-")
     found.mkdir(exist_ok=True)
     arguments = [
-        sys.argv[0], f"-max_total_time={seconds}", f"-seed={seed}", f"-max_len={INPUT_MAX_BYTES}", "-timeout=30", "-rss_limit_mb=2048",
-        f"-artifact_prefix={found}/{target}-", "-verbosity=0", "-print_final_stats=1", new, str(HERE / "corpus" / target),
-    ]  # fmt: skip
+        sys.argv[0],
+        f"-max_total_time={seconds}",
+        f"-seed={seed}",
+        f"-max_len={INPUT_MAX_BYTES}",
+        "-timeout=30",
+        "-rss_limit_mb=2048",
+        f"-artifact_prefix={found}/{target}-",
+        "-verbosity=0",
+        "-print_final_stats=1",
+        new,
+        str(HERE / "corpus" / target),
+    ]
     atheris.Setup(arguments, TARGETS[target])
     atheris.Fuzz()
 

@@ -61,9 +61,16 @@ def ask(data: bytes) -> None:
         templates: Any = SimpleNamespace(sources={})
         asker = Asker(channel=ours)
         children = SampleChildren(
-            files=True, jailed=True, memory_bytes=1 << 30, slots=slots, templates=templates, listened=listened,
-            running={}, started=lambda *of: None, kill=lambda *of: done.append("killed"),
-        )  # fmt: skip
+            files=True,
+            jailed=True,
+            memory_bytes=1 << 30,
+            slots=slots,
+            templates=templates,
+            listened=listened,
+            running={},
+            started=lambda *of: None,
+            kill=lambda *of: done.append("killed"),
+        )
         children.allow(asker, 0)
         if data:
             theirs.send(data[:1000])
@@ -80,7 +87,7 @@ def told(data: bytes) -> None:
         child = client.Child.__new__(client.Child)
         child._server, child._channel, child._left, child._memory_bytes = ours, None, 1.0, 1
         theirs.send(data[:1000] or b"\0")
-        with suppress(client.Ended, client.ServerLost, RuntimeError):
+        with suppress(client.ChildEnded, client.ServerLost, RuntimeError):
             child._start()
 
 

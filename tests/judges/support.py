@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from graders.ask import ModelAsk, Sampling
 from graders.endpoints.contract import Reply
-from graders.endpoints.transport import Direct
+from graders.endpoints.transport import DirectTransport
 from graders.messages import Message, TextPart
 from graders.models import Client, Config, ScriptedJudge
 from graders.verdict import Verdict
@@ -159,7 +159,7 @@ class Fake:
         return
 
 
-class Impatient(Direct):
+class Impatient(DirectTransport):
     """Our HTTP, with a short time-out for the first requests alone: a busy machine may take long to answer the others."""
 
     SHORT_S = 0.2

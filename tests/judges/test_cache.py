@@ -52,14 +52,21 @@ def test_a_second_run_sends_nothing(tmp_path: Path) -> None:
     assert {r.metadata.token_usage for r in second} == {Usage(0, 0, 0, 0, 0)}
 
 
-def test_what_makes_another_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_that_differ_have_different_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever could change the verdict is part of the key; the key that pays for it is not."""
     fake = Fake(lambda body, n: ok(), latency_s=0.0)
     base = {"text": "q", "model": "m", "seed": 1}
     others: list[dict[str, Any]] = [
-        {"text": "Q"}, {"model": "n"}, {"seed": 2}, {"temperature": 0.0}, {"range": (0.0, 2.0)},
-        {"labels": ("0.5", "b")}, {"steps": False}, {"max_completions_tokens": 5}, {"reasoning_effort": "low"},
-    ]  # fmt: skip
+        {"text": "Q"},
+        {"model": "n"},
+        {"seed": 2},
+        {"temperature": 0.0},
+        {"range": (0.0, 2.0)},
+        {"labels": ("0.5", "b")},
+        {"steps": False},
+        {"max_completions_tokens": 5},
+        {"reasoning_effort": "low"},
+    ]
 
     async def asked(changes: dict[str, Any], **judge: Any) -> int:
         client = cached(fake, tmp_path / "c.db", **judge)
@@ -87,10 +94,11 @@ def test_no_secret_and_no_failure_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
             ok(),
             ok("", choices=[{"message": {"refusal": "no"}}]),
             ok("", choices=[{"message": {"content": '{"result": 1'}, "finish_reason": "length"}]),
-            ok('{"result": 1'), ok('{"result": 1'),
+            ok('{"result": 1'),
+            ok('{"result": 1'),
             Reply(400, {}, b'{"error": {"message": "bad"}}'),
         ]
-    )  # fmt: skip
+    )
     fake = Fake(lambda body, n: next(answers), latency_s=0.0)
     path = tmp_path / "c.db"
 
@@ -126,7 +134,7 @@ def test_no_secret_and_no_failure_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
         "[]",
     ],
 )
-def test_what_is_read_is_checked_again(tmp_path: Path, reply: str) -> None:
+def test_cached_verdicts_are_validated_again(tmp_path: Path, reply: str) -> None:
     """An entry that is not a valid verdict counts as none: the question is asked."""
     fake = Fake(lambda body, n: ok(), latency_s=0.0)
     path = tmp_path / "c.db"
@@ -175,7 +183,7 @@ def test_equal_questions_in_flight_are_asked_once(tmp_path: Path) -> None:
     assert again.verdict == 0.5
 
 
-def test_who_gives_up_takes_nobody_along(tmp_path: Path) -> None:
+def test_a_cancelled_question_cancels_no_other(tmp_path: Path) -> None:
     """When the first to ask is cancelled, or has less time, the others still get their verdict."""
     fake = Fake(lambda body, n: ok(), latency_s=5.0)
 
@@ -402,7 +410,7 @@ def test_keeping_a_verdict_never_costs_it(tmp_path: Path, monkeypatch: pytest.Mo
         assert in_virtual_time(client.answer(ask())).verdict == 0.5
 
 
-def test_completion_helper_is_what_the_api_documents() -> None:
+def test_the_completion_helper_has_the_documented_form() -> None:
     """The double speaks the form that the official client parses."""
     chat = pytest.importorskip("openai.types.chat")
 

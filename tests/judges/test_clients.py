@@ -112,7 +112,7 @@ def test_a_plain_function_is_called_as_often_at_once_as_allowed() -> None:
     assert [result.reward for result in results] == [0.5] * 40
 
 
-def test_backends_refuses_what_cannot_judge() -> None:
+def test_backends_refuses_objects_that_cannot_judge() -> None:
     with pytest.raises(TypeError, match="expected a ModelClient, a function or an openai client, got int"):
         graders.Backends(models=3)
 
@@ -341,8 +341,10 @@ def test_a_forked_child_can_go_on_grading(judge: ScriptedJudge, tmp_path: Path) 
     judge.default = say({"steps": [], "result": 0.5})
     done = subprocess.run(
         [sys.executable, "-c", FORKS % judge_spec(), judge.base_url, str(tmp_path / "c.db")],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.stdout == "fine\n", done.stderr
     assert len(judge.received) == 41
 

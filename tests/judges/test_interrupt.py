@@ -80,7 +80,7 @@ def test_interrupted_batch(tmp_path: Path, number: int) -> None:
         assert rows_in(out) == {f"r{n}": True for n in range(ROWS)}
 
 
-def test_quota_that_runs_out_stops_the_batch_and_keeps_what_was_paid_for(tmp_path: Path) -> None:
+def test_an_exhausted_quota_stops_the_batch_and_keeps_paid_answers(tmp_path: Path) -> None:
     """Few requests more than were under way; every answer that came is in the file; the exit says that it broke."""
     from graders.judges.scripted import fail
 

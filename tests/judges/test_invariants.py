@@ -81,7 +81,7 @@ EVENTS = st.one_of(
     latency_s=st.sampled_from([0.0, 0.3, 2.0]),
 )
 @settings(max_examples=150, deadline=None)
-def test_whatever_servers_do(
+def test_invariants_hold_for_any_server(
     scripts: list[list[Event]], attempts: int, timeout_s: float, in_flight: int, latency_s: float
 ) -> None:
     """Attempts, waits, the deadline and the number in flight keep their bounds; a verdict or one failure comes."""
@@ -147,7 +147,7 @@ def _end_of(fake: Fake, place: int, latency_s: float) -> float:
     return fake.started[place] + latency_s
 
 
-def test_a_long_pause_is_said_at_once_and_costs_no_time() -> None:
+def test_a_long_pause_fails_at_once() -> None:
     """A Retry-After beyond the deadline fails now, and says when to come back."""
     fake = Fake(lambda body, n: error(429, "later", retry_after="90"))
 

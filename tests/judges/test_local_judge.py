@@ -88,7 +88,7 @@ def test_answers_both_kinds(config: Config, kind: str) -> None:
             assert getattr(result.metadata.token_usage, tokens) > 0
 
 
-def test_says_what_it_cannot_do(config: Config, base_url: str) -> None:
+def test_unsupported_options_are_reported(config: Config, base_url: str) -> None:
     """Pictures are refused, not dropped; what is not the API is a 404, and it says that it is well."""
     found = probe(config, "any", image=True, timeout_s=300)
 

@@ -130,7 +130,9 @@ def mistral_template(received: Received) -> Step:
 
 LADDER = [
     pytest.param(lm_studio, {}, id="lmstudio-bug-tracker#189: json_object refused"),
-    pytest.param(text_generation_inference, {}, id="text-generation-inference#2899: json_object wants a value"),
+    pytest.param(
+        text_generation_inference, {}, id="text-generation-inference#2899: json_object wants a value"
+    ),
     pytest.param(gemini_schema, {}, id="ag2#2348: a key of the schema refused, in an array"),
     pytest.param(vllm_qwen_role, {}, id="ogx#6069: unexpected role"),
     pytest.param(glm_role, {}, id="PI-Desktop#30: incorrect role information"),
@@ -140,11 +142,11 @@ LADDER = [
     pytest.param(vllm_logprobs, {"expected_score": "auto"}, id="vLLM: too many log-probabilities"),
     pytest.param(no_stream, {}, id="an argument that the client adds"),
     pytest.param(mistral_template, {}, id="roles must alternate"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("server", "judge"), LADDER)
-def test_what_a_server_lacks_is_learned(server: Server, judge: dict[str, Any]) -> None:
+def test_missing_capabilities_are_learned(server: Server, judge: dict[str, Any]) -> None:
     """Every row is graded; a lesson is asked for once by each row at most, and not again in a second batch."""
     results, scripted, _ = graded(server, **judge)
 
@@ -188,8 +190,9 @@ def always(text: Callable[[Received], str], **more: Any) -> Callable[[], Server]
 def described(received: Received, description: str) -> str:
     """A verdict whose one step is spelled as given, escapes and all."""
     return '{"steps": [{"description": "%s", "conclusion": "."}], "%s": 0.7}' % (  # noqa: UP031  # a template with braces in it
-        description, result_key(received)
-    )  # fmt: skip
+        description,
+        result_key(received),
+    )
 
 
 def groq(received: Received) -> Step:
@@ -323,7 +326,7 @@ def test_an_error_within_a_choice_keeps_its_status() -> None:
 # --- time -------------------------------------------------------------------------------------------------------
 
 
-def test_time_is_told_apart_from_waiting() -> None:
+def test_seconds_exclude_waiting() -> None:
     """One row at a time at a server that takes 30 ms: the wait grows from row to row, a row's own time does not count it."""
 
     def slow(received: Received) -> Step:

@@ -104,9 +104,14 @@ def test_whole_chat_body() -> None:
     schema = body.pop("response_format")["json_schema"]
     body.pop("messages")
     assert body == {
-        "model": "m", "stream": False, "max_completion_tokens": 50, "temperature": 0.5, "top_p": 0.9, "seed": 1,
+        "model": "m",
+        "stream": False,
+        "max_completion_tokens": 50,
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "seed": 1,
         "reasoning_effort": "low",
-    }  # fmt: skip
+    }
     assert schema["name"] == "float_score_classification"
     assert schema["strict"] is True
     assert list(schema["schema"]["properties"]) == ["steps", "result"] == schema["schema"]["required"]
@@ -124,9 +129,14 @@ def test_whole_responses_body() -> None:
     assert body.pop("text")["format"]["name"] == "float_score_classification"
     body.pop("input")
     assert body == {
-        "model": "m", "store": False, "stream": False, "max_output_tokens": 50, "temperature": 0.5, "top_p": 0.9,
+        "model": "m",
+        "store": False,
+        "stream": False,
+        "max_output_tokens": 50,
+        "temperature": 0.5,
+        "top_p": 0.9,
         "reasoning": {"effort": "low"},
-    }  # fmt: skip
+    }
     assert fake.urls == ["http://judge.invalid/v1/responses"]
     assert result.provenance["judge"]["dropped"] == ["seed"]
 
@@ -180,7 +190,7 @@ def test_addresses_and_keys(
     )
 
 
-def test_where_a_model_without_a_table_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_route_of_a_model_without_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """OPENAI_BASE_URL and its key, as OpenAI's own clients take them; a file's endpoint is not given that key."""
     monkeypatch.setenv("OPENAI_BASE_URL", "http://proxy/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "o-1")
@@ -253,8 +263,13 @@ def test_ladder_is_remembered_for_each_model() -> None:
 
     assert [reply.provenance["structured"] for reply in replies] == ["json_object"] * 4
     assert [body["response_format"]["type"] for body in fake.bodies] == [
-        "json_schema", "json_object", "json_object", "json_schema", "json_object", "json_object",
-    ]  # fmt: skip
+        "json_schema",
+        "json_object",
+        "json_object",
+        "json_schema",
+        "json_object",
+        "json_object",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -320,7 +335,7 @@ def test_a_models_words_go_before_its_endpoints_and_those_before_judge() -> None
     assert (route.max_attempts, route.votes, route.attempt_timeout_s) == (3, 5, 5)
 
 
-def test_openai_without_a_key_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openai_without_a_key_gets_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is sent, and the message names the variable and the file."""
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)

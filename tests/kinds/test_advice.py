@@ -63,14 +63,14 @@ def test_warnings(spec: dict[str, Any], code: str, message: str) -> None:
         asked("{{sample.choices[0].message.content}} {% raw"),
     ],
 )
-def test_nothing_is_said_of_good_specs(spec: dict[str, Any]) -> None:
+def test_good_specs_have_no_advice(spec: dict[str, Any]) -> None:
     assert read(load(spec)).warnings == ()
 
 
 COSINE = multi("a + b", {"a": text_similarity(evaluation_metric="cosine"), "b": string_check()})
 
 
-def test_a_missing_embedder_is_said_beforehand(tmp_path: Path) -> None:
+def test_a_missing_embedder_is_reported_at_compile(tmp_path: Path) -> None:
     """`validate` warns with the line, for the spec itself is valid; `check` counts it as an error (F20)."""
     spec, data, config = tmp_path / "spec.json", tmp_path / "data.jsonl", tmp_path / "graders.toml"
     spec.write_text(json.dumps(COSINE, indent=1))
@@ -139,7 +139,7 @@ def test_a_retired_judge_is_warned_of_where_openai_is_asked(
 
 @pytest.mark.parametrize(("config", "times"), [("", 1), ('[judge]\nbase_url = "http://127.0.0.1:1/v1"\n', 0)])
 @pytest.mark.parametrize("command", ["validate", "check", "batch", "run", "test"])
-def test_every_command_knows_where_a_retired_judge_goes(
+def test_every_command_uses_a_retired_judges_route(
     command: str, config: str, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One warning where OpenAI is asked, none where the configuration sends the name elsewhere."""
@@ -159,7 +159,7 @@ def test_every_command_knows_where_a_retired_judge_goes(
     assert done.output.count("OpenAI retires 'gpt-4o'") == times
 
 
-def test_an_unknown_part_is_told_the_known_one() -> None:
+def test_an_unknown_part_gets_a_suggestion() -> None:
     """A chat completion's part names what stands for it here (F20)."""
     spec = score_model(input=[{"role": "user", "content": [{"type": "text", "text": "x"}]}])
 

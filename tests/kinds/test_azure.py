@@ -68,7 +68,7 @@ def test_an_endpoints_mistakes(fields: dict[str, Any], code: str) -> None:
 
 
 @pytest.mark.parametrize("spec", [endpoint(), multi(invalid_grade=0.0)], ids=["endpoint", "invalid_grade"])
-def test_strict_refuses_what_is_azures_alone(spec: dict[str, Any]) -> None:
+def test_strict_refuses_azures_own_type(spec: dict[str, Any]) -> None:
     graders.validate(spec)
     with pytest.raises(graders.SpecError):
         graders.validate(spec, strict=True)

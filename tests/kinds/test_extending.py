@@ -111,7 +111,7 @@ def test_check_gives_no_false_alarm(formula: str) -> None:
     assert report.findings == ()
 
 
-def test_check_finds_what_any_comparison_can_have() -> None:
+def test_check_finds_mistakes_of_any_comparison() -> None:
     """A type that compares two texts is checked as every such type is, and has its own findings too (D3)."""
     both = check(number_check(input="{{ item.answer }}", reference="{{item.answer}}"), ROWS)
     wrong = check(number_check(), [*ROWS, {"id": "d", "sample": "1", "item": {"answer": "one"}}])
@@ -165,8 +165,13 @@ def test_another_distribution_offers_them(spec: dict[str, Any], tmp_path: Path) 
 
     out = subprocess.run(
         [sys.executable, "-c", CODE, json.dumps(spec)],
-        cwd=root, env={"PYTHONPATH": f"{tmp_path}:{root}"}, capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
+        cwd=root,
+        env={"PYTHONPATH": f"{tmp_path}:{root}"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
 
     reward, provenance = json.loads(out.stdout)
     assert reward == 1.0

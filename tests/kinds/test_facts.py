@@ -87,7 +87,7 @@ def _names_a_type(node: ast.AST) -> TypeGuard[ast.expr]:
     return isinstance(node, ast.Constant) and node.value in set(KINDS) - {"python", "endpoint"}
 
 
-def test_no_other_room_knows_a_type() -> None:
+def test_no_other_package_names_a_type() -> None:
     """If one needs a name, a fact is missing."""
     found = []
     for file in sorted(ROOT.rglob("*.py")):

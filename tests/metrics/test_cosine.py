@@ -62,7 +62,7 @@ def test_cosine_stays_in_its_range(pairs: list[tuple[float, float]]) -> None:
 
 
 @pytest.mark.parametrize(("u", "v"), [([1.0], [1.0, 2.0]), ([math.nan], [1.0]), ([math.inf], [1.0])])
-def test_what_is_no_vector_is_refused(u: list[float], v: list[float]) -> None:
+def test_invalid_vectors_are_refused(u: list[float], v: list[float]) -> None:
     """Other lengths, values that are not finite."""
     with pytest.raises(ValueError, match="cosine"):
         cosine(u, v)
@@ -103,7 +103,7 @@ def test_without_an_embedder_it_is_refused() -> None:
         ({"endpoint": "here", "model": "m", "threads": 2}, "embeddings.threads: unknown key"),
     ],
 )
-def test_a_wrong_table_is_said_at_compile(table: dict[str, Any], says: str) -> None:
+def test_a_wrong_table_is_reported_at_compile(table: dict[str, Any], says: str) -> None:
     """Not by every row."""
     pytest.importorskip("onnxruntime")
     config = Config({"embeddings": table, "endpoints": {"here": {"base_url": "http://127.0.0.1:9/v1"}}})
@@ -316,8 +316,11 @@ def test_one_request_for_many_texts(server: ScriptedJudge, monkeypatch: pytest.M
     assert received.path == "/v1/embeddings"
     assert received.headers["authorization"] == "Bearer secret"
     assert received.json == {
-        "model": "text-embedding-3-large", "input": ["a", "bb", "\ufffd"], "encoding_format": "base64", "dimensions": 3,
-    }  # fmt: skip
+        "model": "text-embedding-3-large",
+        "input": ["a", "bb", "\ufffd"],
+        "encoding_format": "base64",
+        "dimensions": 3,
+    }
 
 
 def test_a_window_of_rows_is_a_request(server: ScriptedJudge) -> None:
@@ -334,8 +337,12 @@ def test_a_window_of_rows_is_a_request(server: ScriptedJudge) -> None:
     ]
     assert len(server.received) == 2
     assert results[0].provenance["metric"] == {
-        "metric": "cosine", "model": "text-embedding-3-large", "answered_by": "served", "dimensions": 3, "endpoint": "here",
-    }  # fmt: skip
+        "metric": "cosine",
+        "model": "text-embedding-3-large",
+        "answered_by": "served",
+        "dimensions": 3,
+        "endpoint": "here",
+    }
 
 
 def test_long_lists_are_parted(server: ScriptedJudge) -> None:
@@ -421,7 +428,7 @@ def test_floats_where_base64_is_ignored(server: ScriptedJudge) -> None:
         ),
     ],
 )
-def test_what_may_go_wrong(
+def test_failures_of_embedders(
     server: ScriptedJudge, answers: list[Step], says: str, requests: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Failures that may pass are tried again; the others are said, and no row gets a score."""

@@ -14,7 +14,7 @@ import pytest
 
 import graders
 from graders.metrics import METRICS, bind
-from graders.metrics.limits import MEMO_REFERENCES, Prepared, WordMemo
+from graders.metrics.limits import MEMO_REFERENCES, ReferenceMemo, WordMemo
 from graders.metrics.porter import stem
 from graders.metrics.synonyms import INDEX, wordnet
 from graders.metrics.tokens import ROUGE, lower_13a, tokens_13a
@@ -83,7 +83,7 @@ def test_the_published_score() -> None:
     assert bind("fuzzy_match").score("a" * 141 + "b" * 44, "a" * 141 + "c" * 135) == 0.6117136659436009
 
 
-def test_the_table_of_odd_texts_is_true() -> None:
+def test_the_documented_odd_texts_hold() -> None:
     """docs/metrics.md: every row with texts in it is computed here."""
     lines = Path("docs/metrics.md").read_text().splitlines()
     start = next(at for at, line in enumerate(lines) if line.startswith("| input / reference |"))
@@ -156,9 +156,12 @@ def test_options_come_from_the_configuration_only() -> None:
 
     assert result.reward == 1.0
     assert result.provenance["metric"] == {
-        "metric": "rouge_l", "implementation": "rouge-score", "version": "0.1.2", "reference": "rouge-score 0.1.2",
+        "metric": "rouge_l",
+        "implementation": "rouge-score",
+        "version": "0.1.2",
+        "reference": "rouge-score 0.1.2",
         "options": "stemmer=true tokenizer=rouge-score measure=fmeasure",
-    }  # fmt: skip
+    }
     with pytest.raises(graders.SpecError, match="Unknown parameter: 'stemmer'"):
         graders.compile(text_similarity(stemmer=True))
 
@@ -295,7 +298,7 @@ def test_references_are_prepared_once() -> None:
         made.append(text)
         return text.upper()
 
-    prepared = Prepared(prepare)
+    prepared = ReferenceMemo(prepare)
 
     for _ in range(5):
         assert prepared("a") == "A"

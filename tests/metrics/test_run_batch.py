@@ -40,7 +40,7 @@ rows = st.lists(
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: str(spec.get("evaluation_metric", spec["type"])))
-def test_windows_give_what_rows_give(spec: dict[str, Any]) -> None:
+def test_windows_equal_single_rows(spec: dict[str, Any]) -> None:
     """Plain windows go over columns, others row by row: nobody can tell which from the results."""
     grader = graders.compile(spec)
 
@@ -116,7 +116,7 @@ def test_results_travel_between_processes() -> None:
         assert facts(other) == facts(result)
 
 
-def test_results_say_what_made_them() -> None:
+def test_results_name_their_implementation() -> None:
     """Metric, options with their defaults, implementation and version, and the reference version it equals."""
     for name in METRICS:
         result = graders.run(text_similarity(evaluation_metric=name), "a b", {"answer": "a b"})

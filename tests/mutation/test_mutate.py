@@ -62,7 +62,7 @@ def test_changes(spec: dict[str, Any], kind: str, word: str, backends: graders.B
     assert [one for one in made if one.kind == kind and word in one.after]
 
 
-def test_a_sample_tells_what_the_rows_do_not_notice() -> None:
+def test_a_sample_exposes_an_unnoticed_mutant() -> None:
     """Whether the operation is `eq` or `ilike` shows on no exact gold; the row that is told of makes the score whole."""
     first = mutate(string_check(), ROWS)
     more = mutate(
@@ -82,7 +82,7 @@ def test_the_same_grader_by_other_words_has_no_telling_sample(backends: graders.
     assert all(one.telling is not None or one.mutant.kind != "comparison swapped" for one in survivors)
 
 
-def test_a_limit_draws_some_and_says_of_how_many() -> None:
+def test_a_limit_draws_a_sample_and_reports_the_total() -> None:
     found = mutate(text_similarity(), ROWS, max_mutants=3)
 
     assert len(found.tried) <= 3 < found.of

@@ -117,7 +117,7 @@ def test_items_by_score(seeded: tuple[Running, str, list[str]]) -> None:
         ("comparison?run_id={run}&run_id=evalrun_0", 404, None),
     ],
 )
-def test_what_cannot_be_shown_is_refused(
+def test_invalid_queries_are_refused(
     seeded: tuple[Running, str, list[str]], path: str, status: int, param: str | None
 ) -> None:
     """With the parameter that is wrong."""
@@ -226,7 +226,7 @@ def test_a_file_is_imported() -> None:
     assert left == []
 
 
-def test_pages_are_open_and_what_they_show_is_not() -> None:
+def test_pages_need_no_token_and_their_data_does() -> None:
     """A page holds nobody's data: its script asks for it with the token."""
     with serving(token="secret") as server:
         for path in ("/", "/evals/eval_1", "/compare", "/jobs", "/jobs/x", "/row"):

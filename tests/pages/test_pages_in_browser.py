@@ -227,7 +227,15 @@ def test_runs_are_chosen_and_compared(seeded: tuple[Running, str, list[str]]) ->
 def test_criteria_are_edited_and_graded_again(seeded: tuple[Running, str, list[str]]) -> None:
     """The new run's page opens; criteria that are refused say why."""
     server, eval_id, (a, _) = seeded
-    criteria = [{"type": "string_check", "name": "city", "operation": "like", "input": "{{sample.output_text}}", "reference": "Paris"}]  # fmt: skip
+    criteria = [
+        {
+            "type": "string_check",
+            "name": "city",
+            "operation": "like",
+            "input": "{{sample.output_text}}",
+            "reference": "Paris",
+        }
+    ]
     with chromium(f"{server.url}/evals/{eval_id}?run_id={a}") as page:
         page.wait("document.querySelector('#criteria')")
         press = (

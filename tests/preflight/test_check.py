@@ -40,17 +40,25 @@ WORDS = ("Paris", "Rome", "Oslo", "Bern", "Lima", "Cairo", "Delhi", "Tokyo")
 def texts() -> Rows:
     """Questions with a text answer."""
     return [
-        {"id": f"q{n}", "sample": f"It is {word}, of course.", "item": {"answer": f"the city {word} is it", "question": f"Which? {n}"}}
+        {
+            "id": f"q{n}",
+            "sample": f"It is {word}, of course.",
+            "item": {"answer": f"the city {word} is it", "question": f"Which? {n}"},
+        }
         for n, word in enumerate(WORDS)
-    ]  # fmt: skip
+    ]
 
 
 def objects() -> Rows:
     """Structured outputs and nested items."""
     return [
-        {"id": n, "sample": json.dumps({"city": word, "tags": ["a", word]}), "item": {"answer": word, "gold": {"city": word}, "meta": '{"k": "v"}'}}
+        {
+            "id": n,
+            "sample": json.dumps({"city": word, "tags": ["a", word]}),
+            "item": {"answer": word, "gold": {"city": word}, "meta": '{"k": "v"}'},
+        }
         for n, word in enumerate(WORDS)
-    ]  # fmt: skip
+    ]
 
 
 def repeats() -> Rows:
@@ -342,7 +350,11 @@ def test_a_mutated_pair(spec: Spec, rows: Rows, code: str, backends: graders.Bac
 
 def job(grader: Spec, **hyperparameters: Any) -> dict[str, Any]:
     reinforcement = {"grader": grader, "hyperparameters": hyperparameters}
-    return {"model": "o4-mini", "training_file": "f", "method": {"type": "reinforcement", "reinforcement": reinforcement}}  # fmt: skip
+    return {
+        "model": "o4-mini",
+        "training_file": "f",
+        "method": {"type": "reinforcement", "reinforcement": reinforcement},
+    }
 
 
 TRAIN = [
@@ -403,7 +415,7 @@ def test_an_evals_body() -> None:
 # --- the rest -----------------------------------------------------------------------------------------------------
 
 
-def test_findings_say_where_and_what_was_meant(tmp_path: Path) -> None:
+def test_findings_have_positions_and_suggestions(tmp_path: Path) -> None:
     """File, line, rows, and the nearest name that is there."""
     file = tmp_path / "spec.json"
     file.write_text(json.dumps(string_check(operation="is", reference="{{item.answr}}"), indent=2))
@@ -428,7 +440,7 @@ def test_unreadable_lines(tmp_path: Path) -> None:
     assert report.rows == 8
 
 
-def test_what_judges_would_take(backends: graders.Backends) -> None:
+def test_expected_spending_of_judges(backends: graders.Backends) -> None:
     """Calls, tokens; equal repeatable questions once."""
     spec = score_model(sampling_params={"temperature": 0, "seed": 1, "max_completions_tokens": 100})
     rows = [{"sample": f"answer {n % 5}", "item": {}} for n in range(20)]

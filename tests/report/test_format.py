@@ -16,9 +16,14 @@ from tests.report.handmade import write_results
 from tests.specs import string_check
 
 FIGURES = [
-    (0.5, "0.5000"), (-0.25, "-0.2500"), (9.99999, "10.0000"), (10.0, "10.000"), (123.456, "123.46"),
-    (1234567.8, "1,234,568"), (math.nan, "–"),
-]  # fmt: skip
+    (0.5, "0.5000"),
+    (-0.25, "-0.2500"),
+    (9.99999, "10.0000"),
+    (10.0, "10.000"),
+    (123.456, "123.46"),
+    (1234567.8, "1,234,568"),
+    (math.nan, "–"),
+]
 
 
 @pytest.mark.parametrize(("value", "text"), FIGURES)
@@ -30,8 +35,12 @@ def test_figures(value: float, text: str) -> None:
 def test_shares_and_times_do_not_round_to_nothing() -> None:
     """One of a million failed is not 0 %."""
     assert [percent(part).replace("\xa0", " ") for part in (0, 1e-6, 0.034, 1 - 1e-6, 1)] == [
-        "0.0 %", "< 0.1 %", "3.4 %", "> 99.9 %", "100.0 %",
-    ]  # fmt: skip
+        "0.0 %",
+        "< 0.1 %",
+        "3.4 %",
+        "> 99.9 %",
+        "100.0 %",
+    ]
     assert [seconds(value) for value in (0.0012, 0.5, 1.6, 12, 4000)] == [
         "1.20 ms",
         "500 ms",

@@ -26,7 +26,7 @@ from graders.report.html import safe
 from graders.report.junit import junit
 from graders.report.markdown import comparison_markdown, summary_markdown
 from graders.report.page import page
-from graders.report.rendered import Reference
+from graders.report.rendered import ReferenceText
 from graders.report.report import make_report
 from graders.report.terminal import comparison_text, summary_text
 from graders.results.read import ResultRow
@@ -71,10 +71,17 @@ def dom(path: Path, tmp_path: Path, *more: str, anchor: str = "") -> str:
     """The page's document after its script has run, in a browser without a network."""
     assert CHROMIUM
     command = [
-        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-        f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000", "--dump-dom", *more,
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--virtual-time-budget=2000",
+        "--dump-dom",
+        *more,
         path.as_uri() + anchor,
-    ]  # fmt: skip
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=90, check=True).stdout
 
 
@@ -111,8 +118,12 @@ def test_of_many_rows_a_page_holds_the_telling_ones(many: Path) -> None:
         for reason in ("sample", "failed", "worst", "best", "far")
     }
     assert {reason: len(places) for reason, places in reasons.items()} == {
-        "sample": 2000, "failed": 600, "worst": 50, "best": 50, "far": 300,
-    }  # fmt: skip
+        "sample": 2000,
+        "failed": 600,
+        "worst": 50,
+        "best": 50,
+        "far": 300,
+    }
     assert reasons["failed"] == {n for n in range(12_000) if n % 20 == 7}
     far = [s.distance for s in found.rows if "far" in s.reasons]
     others = [s.distance for s in found.rows if "far" not in s.reasons and s.distance == s.distance]
@@ -124,7 +135,7 @@ def test_of_many_rows_a_page_holds_the_telling_ones(many: Path) -> None:
     assert found.held in html.unescape(page(found))
 
 
-def test_failed_rows_are_bounded_and_that_is_said(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_rows_are_bounded_with_a_note(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Evenly taken from the whole file."""
     monkeypatch.setattr(reporting, "FAILED", 100)
 
@@ -170,14 +181,14 @@ def test_reference(spec: dict[str, Any], item: dict[str, Any], reference: str) -
     """What the output is shown against."""
     row = ResultRow("1", 1.0, sample="s", item=item, row={"sample": "s", "item": item})
 
-    assert Reference(spec).text(row) == reference
+    assert ReferenceText(spec).text(row) == reference
 
 
 def test_a_reference_field_can_be_named() -> None:
     """It goes before what the spec says."""
     row = ResultRow("1", 1.0, sample="s", item={"answer": "x", "gold": {"text": "y"}}, row={})
 
-    assert Reference(string_check(), "gold.text").text(row) == "y"
+    assert ReferenceText(string_check(), "gold.text").text(row) == "y"
 
 
 # --- safety -------------------------------------------------------------------------------------------------------
@@ -299,9 +310,13 @@ def test_hostile_texts_do_nothing_in_a_browser(tmp_path: Path, monkeypatch: pyte
 def test_the_page_works_in_a_browser(tmp_path: Path) -> None:
     """The script runs under the policy: rows, their differences from the reference, and kappa at the threshold."""
     rows = [
-        {"id": f"q{n}", "reward": 0.8 * (n % 2) + n % 5 / 100, "row": {"sample": f"the cat sat {n}", "item": {"answer": f"the dog sat {n}"}, "right": n % 4 < 2}}
+        {
+            "id": f"q{n}",
+            "reward": 0.8 * (n % 2) + n % 5 / 100,
+            "row": {"sample": f"the cat sat {n}", "item": {"answer": f"the dog sat {n}"}, "right": n % 4 < 2},
+        }
         for n in range(60)
-    ]  # fmt: skip
+    ]
     file = tmp_path / "page.html"
     results = write_results(tmp_path / "r.jsonl", rows, text_similarity(pass_threshold=0.5))
     file.write_text(page(report_of(results, label="right")), encoding="utf-8")
@@ -443,7 +458,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_the_page_shows_what_judges_were_asked(judged: Path) -> None:
+def test_the_page_shows_judges_messages(judged: Path) -> None:
     """M4: the rendered messages of each judge, by the key of its grader, beside the row."""
     row = next(row for row in data_of(judged.read_text(encoding="utf-8"))["rows"] if row["id"] == "q3")
 
@@ -486,8 +501,15 @@ def test_rows_by_sub_reward_column_and_command(judged: Path, tmp_path: Path) -> 
         saved = browser.evaluate("window.saved.text()")
 
     assert found == ["why 36?", "why 38?", "why 37?", "why 39?"]
-    assert shlex.split(command) == ["grader", "run", "SPEC.json", "--sample", "it's 36", "--item",
-                                    '{"answer":"it\'s 1","question":"why 36?","n":36}']  # fmt: skip
+    assert shlex.split(command) == [
+        "grader",
+        "run",
+        "SPEC.json",
+        "--sample",
+        "it's 36",
+        "--item",
+        '{"answer":"it\'s 1","question":"why 36?","n":36}',
+    ]
     assert [json.loads(line)["item"]["n"] for line in saved.splitlines()] == [36, 38, 37, 39]
 
 
@@ -703,7 +725,7 @@ ENDINGS = [
 
 
 @pytest.mark.parametrize(("name", "start"), ENDINGS)
-def test_the_ending_says_the_format(name: str, start: str, tmp_path: Path) -> None:
+def test_the_format_follows_the_ending(name: str, start: str, tmp_path: Path) -> None:
     """And the file is written whole, beside nothing else."""
     path = write_results(tmp_path / "r.jsonl", [{}])
 

@@ -30,7 +30,7 @@ def results(tmp_path: Path) -> Path:
     return write_results(tmp_path / "r.jsonl", rows, python())
 
 
-def test_junit_fails_what_is_below_the_threshold_and_says_why(results: Path) -> None:
+def test_junit_fails_rows_below_the_threshold_with_reasons(results: Path) -> None:
     """H2: the output, the reference and the grader's own words stand in the failure."""
     out = report(results, "--format", "junit", "--pass-threshold", "0.5")
 
@@ -43,7 +43,7 @@ def test_junit_fails_what_is_below_the_threshold_and_says_why(results: Path) -> 
     assert "reason: refused, 100%" in (error.text or "")
 
 
-def test_junit_says_when_nothing_can_fail(results: Path) -> None:
+def test_junit_notes_a_missing_threshold(results: Path) -> None:
     """H2: without a threshold there is a line on stderr, and with one there is none."""
     silent = report(results, "--format", "junit", "--pass-threshold", "0.5")
 

@@ -158,7 +158,7 @@ def test_parameters_of_either_form_go_out_over_both_apis(
     assert body == {**responses, **shared, "max_output_tokens": 7}
 
 
-def test_a_tool_of_responses_alone_is_said(server: ScriptedJudge) -> None:
+def test_a_tool_of_responses_alone_is_reported(server: ScriptedJudge) -> None:
     ask = SampleAsk("m", (USER,), {"tools": [{"type": "web_search"}]})
     assert 'api = "responses"' in str(sampled(server, ask))
     assert sent(server, "responses", USER, tools=[{"type": "web_search"}])["tools"] == [
@@ -195,7 +195,7 @@ def test_calls_of_tools_need_no_text(server: ScriptedJudge) -> None:
     assert (reply.text, reply.finish_reason) == ("", "tool_calls")
 
 
-def test_what_was_cut_off_is_still_a_sample(server: ScriptedJudge) -> None:
+def test_a_truncated_answer_is_a_sample(server: ScriptedJudge) -> None:
     """The limit is the eval's own; that it was reached stands in the sample."""
     reply = sampled(server, SampleAsk("m", (USER,)), said("Par", finish="length"))
     assert (reply.text, reply.finish_reason) == ("Par", "length")
@@ -219,9 +219,14 @@ def test_an_empty_answer_is_an_error(server: ScriptedJudge, answer: Any, says: s
 
 #: Every parameter that servers refuse, in spellings of either API.
 PARAMS = {
-    "temperature": 0.5, "top_p": 0.9, "seed": 1, "max_completion_tokens": 5, "reasoning_effort": "low", "logprobs": True,
+    "temperature": 0.5,
+    "top_p": 0.9,
+    "seed": 1,
+    "max_completion_tokens": 5,
+    "reasoning_effort": "low",
+    "logprobs": True,
     "top_logprobs": 2,
-}  # fmt: skip
+}
 REFUSED = [
     # API, names that the server complains of as long as they are there, params, what counts as dropped
     pytest.param("chat", ("temperature", "max_completion_tokens"), PARAMS, ["temperature"], id="the limit's older name"),
@@ -241,7 +246,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("api", "refused", "params", "dropped"), REFUSED)
-def test_what_a_server_does_not_take_is_learned_and_named(
+def test_refused_parameters_are_learned_and_reported(
     server: ScriptedJudge, api: str, refused: Any, params: Any, dropped: Any
 ) -> None:
     """As with judges, over both APIs: a parameter, the limit's newer name, the system role."""

@@ -65,8 +65,14 @@ def _library(python: str, uid: int) -> str:
     """Where a Python from 3.11 on has its library when this user starts it; "" when it is older or does not start."""
     said = subprocess.run(
         [python, "-I", "-c", "import os, sys; print(os.__file__ if sys.version_info >= (3, 11) else '')"],
-        capture_output=True, text=True, user=uid, group=uid, extra_groups=[], cwd="/", check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        user=uid,
+        group=uid,
+        extra_groups=[],
+        cwd="/",
+        check=False,
+    )
     return said.stdout.strip()
 
 
@@ -90,10 +96,15 @@ def run_script(
     """Run a script in a process of its own; what it printed last, as JSON."""
     as_user: dict[str, Any] = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
     done = subprocess.run(
-        [python, "-c", _LINUX_ALONE + script, *arguments], capture_output=True, text=True, timeout=timeout, cwd="/", check=False,
+        [python, "-c", _LINUX_ALONE + script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd="/",
+        check=False,
         env={**os.environ, "PYTHONPATH": str(PACKAGE), "PYTHONDONTWRITEBYTECODE": "1"},
         **as_user,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.strip().splitlines()[-1])
 

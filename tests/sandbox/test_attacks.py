@@ -124,9 +124,7 @@ def test_holds_when_the_default_limits_are_filled(tier: str) -> None:
 
 
 @pytest.mark.parametrize("change", UNDONE, ids=[row[1] for row in UNDONE])
-def test_what_must_not_carry_over_is_seen(
-    change: tuple[int, str, str, str, tuple[str, ...]], jails: Jails
-) -> None:
+def test_a_carry_over_is_detected(change: tuple[int, str, str, str, tuple[str, ...]], jails: Jails) -> None:
     """What looks for a change finds it in the sample that made it: else it would find none in the next one either."""
     _, name, act, check, _ = change
     source = program_of(f"{act}\n{check}\nreturn 1.0")
@@ -172,7 +170,12 @@ def test_holds_for_other_users(uid: int) -> None:
     worked = [tier for tier in report if tier["works"]]
     if not worked:
         pytest.skip(f"no tier works for uid {uid}: {report}")
-    missed = [(t["tier"], a["row"], a["name"], a["reason"], a["expected"]) for t in worked for a in t["attacks"] if not a["held"]]  # type: ignore[attr-defined]  # fmt: skip  # a report is plain JSON
+    missed = [
+        (t["tier"], a["row"], a["name"], a["reason"], a["expected"])
+        for t in worked
+        for a in t["attacks"]  # type: ignore[attr-defined]  # a report is plain JSON
+        if not a["held"]
+    ]
     assert missed == []
     assert all(len(tier["attacks"]) > 160 for tier in worked)  # type: ignore[arg-type]  # a report is plain JSON
 

@@ -208,7 +208,7 @@ def test_a_path_ends_a_child_without_files(machine: str, monkeypatch: pytest.Mon
     assert {filters(call) for call in ("read", "write", "fstat")} == {ALLOW}
 
 
-def test_the_container_tier_refuses_what_landlock_leaves_open(
+def test_the_container_tier_refuses_calls_that_landlock_allows(
     machine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Modes, times, lengths by path, and truncation by opening to read: no right of Landlock's first versions holds them."""

@@ -41,7 +41,7 @@ def test_protections_cover_the_quick_rows() -> None:
     assert ROWS.keys() - covered == {26, 36, 40, 42, 43, 46, 47, 49, 50, 51, 55, 56, 57, 58, 59, 66, 67}
 
 
-def test_what_is_not_witnessed_is_absent(
+def test_an_untested_protection_counts_as_absent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One attempt that gets through makes its protection absent, names the attempt, and the exit code 1."""
@@ -87,7 +87,7 @@ def test_no_tier(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     assert "the reason" in said
 
 
-def test_a_weaker_tier_says_what_the_stronger_lack(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_explains_why_no_stronger_tier_works(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under the tier that is used stand the better ones, with why they were not taken."""
     better = {protection.name: protection for protection in doctor._stronger("linux-ns")}
 

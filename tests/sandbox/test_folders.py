@@ -32,7 +32,7 @@ def own_tmp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tier", first(2, ["linux-full", "linux-landlock", "linux-ns"]))
-def test_a_nested_tree_is_gone_for_the_next(tier: str, tmp_path: Path) -> None:
+def test_a_nested_tree_is_deleted_before_the_next_sample(tier: str, tmp_path: Path) -> None:
     """Deeper than a path or a stack can be, with a folder that nobody may enter: the next sample finds nothing."""
     need(tier)
     with Sandbox(tier=tier, in_flight=1) as sandbox:
@@ -103,7 +103,7 @@ def test_empty_follows_no_link(tmp_path: Path) -> None:
     assert os.listdir(outside) == ["kept"]
 
 
-def test_sweep_takes_what_nobody_holds(tmp_path: Path) -> None:
+def test_sweep_removes_unlocked_folders(tmp_path: Path) -> None:
     """A folder whose owner lives stays; one whose owner ended goes; one without a lock goes when it is old."""
     held, left, new, old = (
         scratch.Scratch(1),

@@ -120,7 +120,7 @@ def test_samples_are_spread_over_servers_of_their_packages() -> None:
 
 
 @pytest.mark.parametrize("in_flight", first(1, [1, 2, 3]))
-def test_what_waits_in_a_server_does_not_run(in_flight: int) -> None:
+def test_queued_samples_do_not_run(in_flight: int) -> None:
     """A server is sent more than it may run, so that it need not wait for the host; never more run than asked for."""
     source = (
         "import time\ndef grade(s, i):\n    start = time.monotonic()\n    time.sleep(0.1)\n    return start"
@@ -143,7 +143,7 @@ def test_what_waits_in_a_server_does_not_run(in_flight: int) -> None:
     assert most > in_flight
 
 
-def test_what_is_submitted_together_goes_off_at_the_end() -> None:
+def test_batched_submissions_wake_the_pool_once() -> None:
     with Sandbox(tier=a_tier()) as sandbox:
         sandbox.run("def grade(s, i):\n    return 1.0", {}, {})
         with sandbox.batch_submissions():

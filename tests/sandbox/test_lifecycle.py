@@ -56,7 +56,7 @@ def test_run_many_is_lazy_and_in_order() -> None:
     assert ahead < 20
 
 
-def test_closing_run_many_stops_what_is_under_way() -> None:
+def test_closing_run_many_stops_samples_in_flight() -> None:
     """Nobody waits for samples that nobody will read."""
     with Sandbox(tier=a_tier(), in_flight=2) as sandbox:
         outcomes = sandbox.run_many([Job(DOUBLE, {}, {"x": 1}), *[Job(SLOW, {}, {})] * 4])
@@ -286,8 +286,11 @@ for outcome in sandbox.run_many(Job(source, {{}}, {{"t": 0.002 * (n % 9)}}) for 
 def kill_a_host(tier: str, after_s: float, folder: str) -> float:
     """Start a host that grades, kill it, and wait until nothing of it is left; seconds."""
     host = subprocess.Popen(
-        [sys.executable, "-c", HOST, tier], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "TMPDIR": folder}
-    )  # fmt: skip
+        [sys.executable, "-c", HOST, tier],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": folder},
+    )
     assert host.stdout is not None
     host.stdout.readline()
     time.sleep(after_s)
@@ -426,7 +429,7 @@ def test_the_least_recently_used_server_ends() -> None:
     ]
 
 
-def test_a_host_without_descriptors_says_so() -> None:
+def test_a_host_without_descriptors_reports_it() -> None:
     """What the host cannot do is infrastructure, said with the reason, and over when the reason is."""
     import resource
 
@@ -484,7 +487,12 @@ def test_a_package_may_use_temporary_files_while_it_is_loaded(
 ) -> None:
     """It is loaded once, for all samples; and each of them has its own folder for such files nevertheless."""
     need(tier)
-    install("temporary", "import os, tempfile\nwith tempfile.NamedTemporaryFile() as file:\n    pid = os.getpid()\nopen(file.name, 'w')\n", monkeypatch, tmp_path)  # fmt: skip
+    install(
+        "temporary",
+        "import os, tempfile\nwith tempfile.NamedTemporaryFile() as file:\n    pid = os.getpid()\nopen(file.name, 'w')\n",
+        monkeypatch,
+        tmp_path,
+    )
     source = (
         "import temporary, os, tempfile\ndef grade(s, i):\n    assert os.listdir('.') == []\n"
         "    with tempfile.NamedTemporaryFile() as file:\n        assert os.listdir('.') == [os.path.basename(file.name)]\n"

@@ -186,7 +186,7 @@ def test_limits_can_be_set(tier: str, limits: Limits, source: str, status: str) 
 
 
 @pytest.mark.parametrize("hide", ["", "os.unlink('f')"], ids=["named", "deleted but open"])
-def test_the_watcher_sees_what_no_folder_lists(hide: str) -> None:
+def test_the_watcher_counts_deleted_open_files(hide: str) -> None:
     """Files that a sample has deleted and holds open are still its own."""
     need("linux-landlock")
     source = (

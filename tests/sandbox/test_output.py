@@ -40,7 +40,7 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
 
 @pytest.mark.parametrize(("body", "status", "printed"), CASES)
-def test_what_it_printed_is_in_the_outcome(sandbox: Sandbox, body: str, status: str, printed: str) -> None:
+def test_the_outcome_has_the_printed_output(sandbox: Sandbox, body: str, status: str, printed: str) -> None:
     """In each tier, also when the sample does not live to its result."""
     timeout_s = 0.3 if status == "timeout" else 20
     outcome = sandbox.run(PRINTS.format(body), "x", {}, timeout_s=timeout_s)
@@ -74,7 +74,7 @@ BOTH = {
 }
 
 
-def test_a_result_says_what_its_program_printed() -> None:
+def test_a_result_has_the_printed_output() -> None:
     """In its provenance, when it was graded and when it was not; a multi names the member."""
     with graders.compile(SPEC).backends:
         grader, both = graders.compile(SPEC), graders.compile(BOTH)

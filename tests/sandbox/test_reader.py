@@ -16,7 +16,7 @@ import graders
 from graders_sandbox import Sandbox, SourceFacts, read_source
 from graders_sandbox.host import visible
 from graders_sandbox.host.sources import reading
-from graders_sandbox.host.sources.imports import ToLoad
+from graders_sandbox.host.sources.imports import ImportPlan
 from tests.sandbox.jails import PACKAGE, a_tier, descendants, until
 
 GRADE = "def grade(sample, item): return 1.0\n"
@@ -43,7 +43,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("source", "mistake"), MISTAKES)
-def test_mistakes_are_said(source: str, mistake: str) -> None:
+def test_mistakes_are_found(source: str, mistake: str) -> None:
     """Why no row can be graded, with the line of a syntax error."""
     found = read_source(source).mistake
 
@@ -64,7 +64,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("source", "value"), TEXTS)
-def test_a_source_means_what_its_text_says(source: str, value: float) -> None:
+def test_coding_cookies_do_not_change_a_source(source: str, value: float) -> None:
     """It is passed as text, so that what it says of its coding changes nothing, in the reader and in the sample."""
     assert read_source(source).mistake == ""
     with Sandbox(tier=a_tier()) as sandbox:
@@ -126,7 +126,7 @@ ANSWERS = [
     pytest.param(b'{"mistake": "", "names": [], "patterns": [["a"]], "advice": "", "resources": []}', reading.UNREADABLE, id="no pattern"),
     pytest.param(
         b'{"mistake": "\\u001b[31m", "advice": "", "names": [7, "os", "/etc", "numpy./etc"], "patterns": [["a", 2]], "resources": []}',
-        SourceFacts("\\x1b[31m", ToLoad(standard=frozenset({"os"})), (("a", 2),)), id="more than was asked",
+        SourceFacts("\\x1b[31m", ImportPlan(standard=frozenset({"os"})), (("a", 2),)), id="more than was asked",
     ),
 ]  # fmt: skip
 
@@ -178,7 +178,7 @@ def test_a_killed_reader_is_started_again() -> None:
         assert future.result(60).value == 1.0
 
 
-def test_a_slow_source_holds_up_no_other() -> None:
+def test_a_slow_source_does_not_delay_others() -> None:
     """H1: while one source keeps the compiler busy, samples of others are graded and callers are not held."""
     slow = "import re\nx = f'" + "{a}" * 30_000 + "'\n" + GRADE
     with Sandbox(tier=a_tier()) as sandbox:
@@ -230,7 +230,7 @@ NEEDS = [
 
 
 @pytest.mark.parametrize(("source", "packages", "resources"), NEEDS)
-def test_needs_are_said(
+def test_imports_and_resources_are_found(
     source: str, packages: tuple[str, ...], resources: tuple[tuple[str, str], ...]
 ) -> None:
     """Which packages, corpora of nltk and files a source needs, without running it."""

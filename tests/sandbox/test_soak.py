@@ -58,7 +58,7 @@ def kill_at_random(stop: threading.Event, killed: Counter[str]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tier", ["linux-full", "linux-landlock"])
-def test_no_wrong_score_whatever_dies(tier: str) -> None:
+def test_no_wrong_score_after_any_kill(tier: str) -> None:
     """Each row has its own score, or none and says that the machinery failed."""
     need(tier)
     stop, killed = threading.Event(), Counter[str]()

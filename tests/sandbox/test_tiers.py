@@ -62,7 +62,7 @@ def test_a_forced_tier_is_the_one(tier: str) -> None:
 
 
 @pytest.mark.parametrize(("refused", "require", "tier", "said"), FALLS)
-def test_a_weaker_tier_is_taken_and_said(refused: str, require: str, tier: str, said: list[str]) -> None:
+def test_a_weaker_tier_is_used_with_a_note(refused: str, require: str, tier: str, said: list[str]) -> None:
     """Where a layer is refused the next tier is taken, in one line with the reason and what helps."""
     for needed in ("linux-full", "linux-landlock"):
         need(needed)
@@ -77,7 +77,7 @@ def test_a_weaker_tier_is_taken_and_said(refused: str, require: str, tier: str, 
 
 
 @pytest.mark.parametrize(("refused", "require", "said"), REFUSED)
-def test_nothing_runs_below_what_is_required(refused: str, require: str, said: list[str]) -> None:
+def test_nothing_runs_below_the_required_tier(refused: str, require: str, said: list[str]) -> None:
     """Refused with every reason, as infrastructure and never as a score."""
     first, second, _ = run_script(REFUSING, require, refused)
 
@@ -97,7 +97,7 @@ def test_tier_raises_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("platform", ["darwin", "win32"])
-def test_other_systems_are_told_which_way_works(platform: str) -> None:
+def test_other_systems_get_a_remedy(platform: str) -> None:
     """Importing works without what only Linux has, running refuses, also without a sandbox, and names the way."""
     script = """
 import asyncio, json, os, random, subprocess, sys, tempfile  # of the standard library, as the system that is played has it
@@ -121,7 +121,7 @@ print(json.dumps([[o.status, o.text] for o in outcomes]))
         assert "WSL" in text
 
 
-def test_unsandboxed_is_said_and_marked(caplog: pytest.LogCaptureFixture) -> None:
+def test_unsandboxed_is_noted_in_every_outcome(caplog: pytest.LogCaptureFixture) -> None:
     """Only when asked for, on every outcome, and in the log."""
     with caplog.at_level(logging.WARNING, "graders_sandbox"), Sandbox(unsandboxed=True) as sandbox:
         outcome = sandbox.run(
@@ -241,7 +241,7 @@ def test_an_ordinary_user_has_every_tier() -> None:
 
 @as_root
 @pytest.mark.parametrize("tier", ["linux-landlock", "linux-strict"])
-def test_root_becomes_nobody_or_says_why_not(tier: str) -> None:
+def test_root_changes_user_or_notes_why_not(tier: str) -> None:
     """Where namespaces give no user of their own, root is left for a spare uid if Python can be read as one."""
     need(tier)
     for python in dict.fromkeys([sys.executable, ordinary_python() or sys.executable]):

@@ -281,7 +281,7 @@ def test_a_test_of_no_known_form_is_the_graders_mistake(one: Sandbox, tests: Any
     assert text in outcome.text
 
 
-def test_outside_a_sample_it_says_where_it_works() -> None:
+def test_outside_a_sample_it_raises() -> None:
     """Nothing is run where there is no jail for it."""
     with pytest.raises(RuntimeError, match=r"works only inside grade\(sample, item\)"):
         run_untrusted("x = 1", [{"stdout": ""}])
@@ -339,7 +339,7 @@ values = st.recursive(
 
 @settings(max_examples=60, deadline=None)
 @given(values)
-def test_plain_data_comes_back_as_it_was(value: Any) -> None:
+def test_plain_data_is_returned_unchanged(value: Any) -> None:
     """Values and their types survive the way to the child and back."""
     back = plain.decode(json.loads(json.dumps(plain.encode(value))))
 
@@ -360,7 +360,7 @@ def _alike(left: Any, right: Any) -> bool:
 
 @settings(max_examples=60, deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda i: st.lists(i) | st.dictionaries(st.text(), i), max_leaves=15))  # fmt: skip
-def test_whatever_a_child_says_is_data_or_refused(said: Any) -> None:
+def test_any_answer_of_a_child_is_data_or_refused(said: Any) -> None:
     """No JSON makes the reader do more than build plain data or say no."""
     try:
         value = plain.decode(said)

@@ -80,7 +80,7 @@ def test_a_helper_that_is_killed_costs_no_score(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.slow
-def test_what_a_neighbour_leaves_behind_costs_no_score(sandbox: Sandbox) -> None:
+def test_leftovers_of_a_neighbour_change_no_score(sandbox: Sandbox) -> None:
     """C1: a child waits for a folder to be emptied; it is not refused."""
     jobs = [
         Job(GRADER, RIGHT if n % 2 else LITTERS.format(folders=300), {"tests": 20, "timeout": 5})
@@ -93,7 +93,7 @@ def test_what_a_neighbour_leaves_behind_costs_no_score(sandbox: Sandbox) -> None
 
 
 @pytest.mark.slow
-def test_emptying_a_folder_takes_the_time_of_who_filled_it() -> None:
+def test_emptying_a_folder_counts_as_its_owners_time() -> None:
     """C1: code that litters runs out of its own time, and its grader does not."""
     with Sandbox() as sandbox:
         result = verdict(

@@ -106,9 +106,14 @@ class Page:
 
     def select_all(self) -> None:
         self.send(
-            "Input.dispatchKeyEvent", type="keyDown", key="a", code="KeyA", windowsVirtualKeyCode=65, modifiers=CTRL,
+            "Input.dispatchKeyEvent",
+            type="keyDown",
+            key="a",
+            code="KeyA",
+            windowsVirtualKeyCode=65,
+            modifiers=CTRL,
             commands=["selectAll"],
-        )  # fmt: skip
+        )
 
     def screenshot(self, path: Path) -> None:
         data = self.send("Page.captureScreenshot", format="png")["data"]

@@ -10,7 +10,7 @@ import pytest
 
 import graders
 from graders.ask import Ask, CodeAsk, EmbedAsk, EndpointAsk, ModelAsk, SampleAsk
-from graders.server.limits import Limits, Overloaded, Shared
+from graders.server.limits import AdmissionBackends, Limits, Overloaded
 from graders.server.metrics import Metrics
 from graders.verdict import Verdict
 
@@ -32,7 +32,7 @@ class Waiting(graders.Backends):
 
 @pytest.mark.parametrize("ask", ASKS, ids=lambda ask: type(ask).__name__)
 def test_one_too_many_is_refused(ask: Ask) -> None:
-    shared = Shared(Waiting(), Limits(code=1, judge=1, embed=1), Metrics())
+    shared = AdmissionBackends(Waiting(), Limits(code=1, judge=1, embed=1), Metrics())
     shared.submit([ask])
     with pytest.raises(Overloaded, match=r"1 .* run or wait already"):
         shared.submit([ask])

@@ -87,7 +87,7 @@ ODD_ROWS = [
 
 
 @pytest.mark.parametrize(("row", "row_id", "reward", "flags"), ODD_ROWS)
-def test_odd_rows_are_flagged_in_their_place(
+def test_invalid_rows_are_flagged_at_their_position(
     server: Running, row: Any, row_id: str, reward: float, flags: list[str]
 ) -> None:
     """A row that cannot be graded costs the others nothing."""

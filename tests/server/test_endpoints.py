@@ -45,8 +45,14 @@ def test_a_run_has_every_field(server: Running) -> None:
     assert int(answer.headers["openai-processing-ms"]) >= 0
     assert list(result) == ["reward", "metadata", "sub_rewards", "model_grader_token_usage_per_model"]
     assert list(result["metadata"]) == [
-        "name", "type", "errors", "execution_time", "scores", "token_usage", "sampled_model_name",
-    ]  # fmt: skip
+        "name",
+        "type",
+        "errors",
+        "execution_time",
+        "scores",
+        "token_usage",
+        "sampled_model_name",
+    ]
     assert result["metadata"]["errors"] == dict(NO_ERRORS)
     assert (result["reward"], result["metadata"]["name"], result["metadata"]["type"]) == (
         1.0,
@@ -235,9 +241,10 @@ def test_keys(guarded: Running, headers: dict[str, str], status: int, code: str 
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/", 200), ("/healthz", 200), ("/openapi.json", 200), ("/metrics", 401), ("/state", 401), ("/x", 401)]
-)  # fmt: skip
-def test_what_is_open(guarded: Running, path: str, status: int) -> None:
+    ("path", "status"),
+    [("/", 200), ("/healthz", 200), ("/openapi.json", 200), ("/metrics", 401), ("/state", 401), ("/x", 401)],
+)
+def test_paths_without_a_token(guarded: Running, path: str, status: int) -> None:
     """Without the token only what holds nothing of anybody's can be seen."""
     assert guarded.ask("GET", path).status == status
 
@@ -306,7 +313,7 @@ def test_health_and_readiness(server: Running) -> None:
     assert server.ask("HEAD", "/healthz").body == b""
 
 
-def test_not_ready_says_why() -> None:
+def test_not_ready_has_a_reason() -> None:
     """A broken configuration is not ready, and lives."""
     from graders.engine.backends import Backends
 

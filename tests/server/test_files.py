@@ -124,7 +124,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("body", "status", "param", "message"), REFUSED)
-def test_what_is_refused_leaves_nothing(
+def test_a_refused_upload_leaves_no_file(
     server: Running, store: Store, body: bytes, status: int, param: str | None, message: str
 ) -> None:
     """The service's error body, and no byte on disk."""
@@ -202,7 +202,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         assert made["bytes"] == 40 * 1024**2
 
 
-def test_a_server_without_a_store_says_so() -> None:
+def test_a_server_without_a_store_answers_404() -> None:
     with serving() as server:
         answer = server.ask("GET", "/v1/files")
 

@@ -20,7 +20,7 @@ def files(*arguments: str, stdin: bytes = b"") -> Result:
     return CliRunner().invoke(command, arguments, input=stdin, standalone_mode=False)
 
 
-def test_a_file_comes_and_goes(tmp_path: Path) -> None:
+def test_a_file_is_uploaded_and_deleted(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"item": {}}\n')
 

@@ -17,9 +17,14 @@ from tests.server.support import BATCH, PROBLEMS, RUN, VALIDATE, Running, servin
 from tests.specs import label_model, multi, python, score_model, string_check, text_similarity
 
 GRADERS = [
-    string_check(), text_similarity(), text_similarity(evaluation_metric="meteor"), python(), score_model(), label_model(),
+    string_check(),
+    text_similarity(),
+    text_similarity(evaluation_metric="meteor"),
+    python(),
+    score_model(),
+    label_model(),
     multi("a + min(b, 1) ^ 2", {"a": string_check(), "b": text_similarity(evaluation_metric="bleu")}),
-]  # fmt: skip
+]
 ITEM = {"answer": "Paris", "n": 1.5, "list": [1, {"a": None}], "deep": '{"json": [1, 2]}'}
 SEEDS: list[tuple[str, list[dict[str, object]]]] = [
     (RUN, [{"grader": grader, "model_sample": '{"a": [1, 2]}', "item": ITEM} for grader in GRADERS]),

@@ -140,14 +140,18 @@ def test_the_access_log(server: Running) -> None:
     lines = [json.loads(line) for line in server.log.getvalue().splitlines()]
     line = next(line for line in lines if line["request_id"] == answer.headers["x-request-id"])
     assert (line["method"], line["route"], line["status"], line["type"], line["rows"]) == (
-        "POST", "run", 200, "string_check", 1,
-    )  # fmt: skip
+        "POST",
+        "run",
+        200,
+        "string_check",
+        1,
+    )
     assert line["flags"] == ["invalid_variable_error"]
     assert line["bytes_out"] == len(answer.body)
     assert line["bytes_in"] > 100
 
 
-def test_a_bug_is_logged_without_what_caused_it(
+def test_a_bug_is_logged_without_the_request(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """500 in the error body with the request's id; the log has the place, and nothing that the request held."""

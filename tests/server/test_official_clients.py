@@ -55,8 +55,12 @@ def server() -> Iterator[Running]:
 def use(command: list[str], server: Running, **options: Any) -> dict[str, Any]:
     """What a client saw."""
     done = subprocess.run(
-        [*command, server.url, KEY], input=json.dumps(script()).encode(), capture_output=True, timeout=300, **options
-    )  # fmt: skip
+        [*command, server.url, KEY],
+        input=json.dumps(script()).encode(),
+        capture_output=True,
+        timeout=300,
+        **options,
+    )
     assert done.returncode == 0, done.stderr.decode()
     seen: dict[str, Any] = json.loads(done.stdout)
     return seen
@@ -183,8 +187,14 @@ def test_node(server: Running, tmp_path: Path) -> None:
             "model_grader_token_usage_per_model",
         ], name
         assert set(result["metadata_keys"]) == {
-            "name", "type", "errors", "execution_time", "scores", "token_usage", "sampled_model_name"
-        }, name  # fmt: skip
+            "name",
+            "type",
+            "errors",
+            "execution_time",
+            "scores",
+            "token_usage",
+            "sampled_model_name",
+        }, name
     late = {"python_grader_server_error", "unresponsive_reward_error"}
     assert late.intersection(seen["impatient"]["flags"]), "told before its own time-out"
     assert seen["headers"]["reward"] == 1.0
@@ -223,7 +233,7 @@ def test_the_flags_are_those_of_the_client() -> None:
 
 
 @pytest.mark.slow
-def test_overload_is_what_the_client_mends_by_itself() -> None:
+def test_clients_retry_overload_by_themselves() -> None:
     """It comes back after Retry-After until there is a place; without retries it raises what it raises for 429."""
     openai = pytest.importorskip("openai")
     sleeping = python("import time\ndef grade(sample, item):\n    time.sleep(4)\n    return 1.0\n")

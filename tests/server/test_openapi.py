@@ -128,7 +128,7 @@ GETS = [path for path, operations in DOCUMENT["paths"].items() if operations.get
 
 
 @pytest.mark.parametrize("path", GETS)
-def test_what_only_tells(server: Running, path: str) -> None:
+def test_read_only_paths(server: Running, path: str) -> None:
     """Each documented path is there, with a documented status and content type."""
     answer = server.ask("GET", path)
 

@@ -22,7 +22,7 @@ def server() -> Iterator[Running]:
         yield running
 
 
-def test_the_page_may_load_nothing_from_elsewhere(server: Running) -> None:
+def test_the_page_loads_nothing(server: Running) -> None:
     """One file; its policy names its own script and style, and nothing of it points away from the server."""
     answer = server.ask("GET", "/row")
     html = answer.body.decode()
@@ -99,8 +99,11 @@ class TestInABrowser:
             assert shot.stat().st_size > 10_000
             assert page.complaints() == []
             assert {url.removeprefix(server.url) for url in page.asked_for()} <= {
-                "/row", "/state", "/v1/graders/problems", "/v1/fine_tuning/alpha/graders/run",
-            }  # fmt: skip
+                "/row",
+                "/state",
+                "/v1/graders/problems",
+                "/v1/fine_tuning/alpha/graders/run",
+            }
 
     def test_a_small_window_does_not_scroll_sideways(self, server: Running) -> None:
         """It fits a telephone."""

@@ -144,8 +144,14 @@ def test_a_life(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     lines = [line for line in lines if line["route"] != "counters"]
     assert [(line["route"], line["status"]) for line in lines] == [
-        ("run", 200), ("run", 200), ("validate", 400), ("run", 400), ("none", 404), ("none", 401), ("run", 200),
-    ]  # fmt: skip
+        ("run", 200),
+        ("run", 200),
+        ("validate", 400),
+        ("run", 400),
+        ("none", 404),
+        ("none", 401),
+        ("run", 200),
+    ]
     assert lines[1]["flags"] == ["python_grader_runtime_error"]
     assert all(line["request_id"].startswith("req_") and line["ms"] >= 0 for line in lines)
     assert "sandbox: linux-" in said

@@ -144,7 +144,7 @@ def test_half_closed(server: Running, sent: int | None) -> None:
 @pytest.mark.parametrize(
     "garbage", [b"\x16\x03\x01\x02\x00", b"hello\r\n\r\n", b"GET / FTP/1.1\r\n\r\n", b"\x00" * 100]
 )
-def test_what_is_not_http(server: Running, garbage: bytes) -> None:
+def test_invalid_http_gets_the_error_body(server: Running, garbage: bytes) -> None:
     """Gets the error body, and the end of the connection."""
     with server.connect() as connection:
         connection.sendall(garbage)
@@ -285,7 +285,7 @@ def long_row(n_members: int) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_a_metric_over_long_texts_holds_up_nobody(server: Running) -> None:
+def test_a_metric_over_long_texts_does_not_block_others(server: Running) -> None:
     """Small rows are answered while it works."""
     ended = threading.Event()
     results = []

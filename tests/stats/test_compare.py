@@ -109,7 +109,7 @@ def test_repeats_of_one_item_are_not_news(tmp_path: Path) -> None:
     assert (many.items, many.pairs) == (6, 60)
 
 
-def test_other_specs_are_refused_unless_told(tmp_path: Path) -> None:
+def test_other_specs_are_refused_unless_allowed(tmp_path: Path) -> None:
     """The error says where the specs differ and what to do; told, the difference is a note."""
     a = rewards(tmp_path / "a", {"1": 0.0}, string_check(operation="eq"))
     b = rewards(tmp_path / "b", {"1": 1.0}, string_check(operation="like"))
@@ -225,7 +225,7 @@ def test_a_gate_on_the_drop(shift: float, allowed: float, surely: bool, verdict:
     assert f"{verdict}: difference" in out.output
 
 
-def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+def test_missing_fields_are_reported(tmp_path: Path) -> None:
     """A usage error that names the file."""
     a = rewards(tmp_path / "a", {"1": 0.5})
 

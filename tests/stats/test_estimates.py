@@ -49,7 +49,7 @@ def test_mcnemar_is_the_exact_binomial(only_a: int, only_b: int) -> None:
     assert distributions.mcnemar(only_a, only_b) == pytest.approx(float(theirs), **CLOSE)
 
 
-def test_mcnemar_of_many_pairs_goes_on_where_the_exact_one_ends() -> None:
+def test_mcnemars_normal_tail_continues_the_exact_one() -> None:
     """The normal tail with continuity correction is within a hundredth of the exact p there."""
     exact, more = distributions.mcnemar(24_800, 25_200), distributions.mcnemar(24_801, 25_201)
 
@@ -263,7 +263,7 @@ def test_few_passes_reach_to_poissons_limit(passes: int, n: int) -> None:
     assert (found.low if passes == few else 1 - found.high) == pytest.approx(limit)
 
 
-def test_one_item_with_most_rows_says_little() -> None:
+def test_one_item_with_most_rows_widens_the_interval() -> None:
     """S2: items of 200, 4, 4, 4 and 4 rows are hardly more than one item; that of their bootstrap is [0, 0.8]."""
     sizes = [200, 4, 4, 4, 4]
     items = np.repeat(np.arange(5), sizes)

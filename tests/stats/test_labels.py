@@ -54,7 +54,7 @@ def test_a_threshold_is_chosen_on_one_half_and_judged_on_the_other() -> None:
     assert found.agreement.value >= 0.95
 
 
-def test_agreement_knows_items() -> None:
+def test_agreement_uses_items() -> None:
     """S3: 6 items of 40 repeats, one of them wrong: an interval of 6 items, not of 240 rows."""
     items = np.repeat(np.arange(6), 40)
     labels = [True] * 240
@@ -95,7 +95,7 @@ def test_ratings_are_correlated() -> None:
     assert (cut.both, cut.neither) == (2, 3)
 
 
-def test_a_label_that_says_nothing_is_refused() -> None:
+def test_an_unreadable_label_is_refused() -> None:
     """The message shows it, and what would do."""
     with pytest.raises(ResultsError, match="holds 'perhaps': expected true or false, 0 or 1, a number"):
         agreement("right", [True, "perhaps"], np.array([1.0, 0.0]), 1.0)

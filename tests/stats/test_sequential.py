@@ -57,7 +57,7 @@ def test_the_interval_holds_where_the_run_stops(
 
 
 @pytest.mark.slow
-def test_the_interval_holds_against_whoever_stops_when_it_suits() -> None:
+def test_the_interval_holds_for_any_stopping_rule() -> None:
     """Stopping where the mean looks best misses the truth in at most 5 % of 400 runs; a fixed level misses far more."""
     chance, missed, missed_by_fixed = np.random.default_rng(3), 0, 0
     z = np.array([distributions.normal.inv_cdf((1 + level_at(n)) / 2) for n in range(50, 3001)])
@@ -74,7 +74,7 @@ def test_the_interval_holds_against_whoever_stops_when_it_suits() -> None:
     assert missed_by_fixed / 400 > 0.3
 
 
-def test_a_watcher_reads_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watcher_reads_new_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole lines only, failed rows left out, repeats counted as their item."""
     monkeypatch.setattr("graders.stats.sequential.LOOK_S", 0.0)
     path = write_results(tmp_path / "r.jsonl", [{"id": "x", "reward": None}])
@@ -93,7 +93,7 @@ def test_a_watcher_reads_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert watcher.look()
 
 
-def test_a_run_stops_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_stops_with_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--until-width`: fewer rows than the data has, an interval as narrow as asked, which a later report keeps."""
     monkeypatch.setattr("graders.stats.sequential.LOOK_S", 0.0)
     monkeypatch.setattr("graders.batch.grading.PART_S", 0.0)

@@ -94,7 +94,7 @@ def test_a_failed_row_still_names_its_item(tmp_path: Path) -> None:
     assert columns.items.tolist() == [0, 1, 0]
 
 
-def test_a_group_field_says_which_rows_are_one_item(tmp_path: Path) -> None:
+def test_a_group_field_defines_items(tmp_path: Path) -> None:
     """A field of the data rows, or a path into it; a row without it is an item of its own."""
     rows = [{"row": {"item": {"topic": topic}}} for topic in ("a", "b", "a", None, None)]
 
@@ -105,7 +105,7 @@ def test_a_group_field_says_which_rows_are_one_item(tmp_path: Path) -> None:
     assert columns.grouping == "4 items (the same 'item.topic')"
 
 
-def test_a_field_that_no_row_has_is_said(tmp_path: Path) -> None:
+def test_an_absent_field_is_reported(tmp_path: Path) -> None:
     """And whether that is because the file holds no texts."""
     with_texts = write_results(tmp_path / "a.jsonl", [{"row": {"x": 1}}])
     without = write_results(tmp_path / "b.jsonl", [{}], texts=False)
@@ -134,7 +134,7 @@ def test_repeated_samples(tmp_path: Path) -> None:
     assert (found[4].any_of_k.value, found[4].all_of_k.value, found[4].any_of_k.n) == (1.0, 0.5, 2)
 
 
-def test_what_a_sub_reward_moves(tmp_path: Path) -> None:
+def test_the_influence_of_a_sub_reward(tmp_path: Path) -> None:
     """By definition: the mean change of the total when it is replaced by its mean. A graders' key may be "row"."""
     spec = multi(
         "0.5 * row + min(b, 0.5)",
@@ -188,8 +188,9 @@ def test_tokens_time_and_cost(tmp_path: Path) -> None:
     priced = summarise(columns, lambda model, usage: 0.5 if model == "m" else None)
 
     assert [(s.model, s.prompt_tokens, s.cached_tokens, s.cost) for s in priced.spent] == [
-        ("m", 10_100, None, 0.5), ("n", 100, 5, None),
-    ]  # fmt: skip
+        ("m", 10_100, None, 0.5),
+        ("n", 100, 5, None),
+    ]
     assert priced.cost is None
     assert priced.latency is not None
     assert (priced.latency.n, priced.latency.p50, priced.latency.most) == pytest.approx((101, 0.51, 9.0))
@@ -247,9 +248,14 @@ def test_files_that_cannot_be_read(name: str, text: str | None, says: str, tmp_p
 def test_lines_are_read_as_json(rows: list[tuple[float | None, bool, str]]) -> None:
     """The short way over a line's numbers finds what parsing all of it finds, whatever stands in its texts."""
     lines = [
-        {"id": f"i{n}{text}", "reward": reward, "ok": reward is not None, **({"row": {"sample": text, "row": 1}} if has else {})}
+        {
+            "id": f"i{n}{text}",
+            "reward": reward,
+            "ok": reward is not None,
+            **({"row": {"sample": text, "row": 1}} if has else {}),
+        }
         for n, (reward, has, text) in enumerate(rows)
-    ]  # fmt: skip
+    ]
 
     read = numbers_of([json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines])
 
@@ -289,7 +295,7 @@ def test_a_million_rows_in_a_few_seconds(tmp_path: Path) -> None:
 # --- cautions -----------------------------------------------------------------------------------------------------
 
 
-def test_failures_of_long_rows_are_said(tmp_path: Path) -> None:
+def test_failures_of_long_rows_are_reported(tmp_path: Path) -> None:
     """S4: 12 short rows right, 8 long ones that fail: the mean of the scored ones does not stand for all."""
     rows = [{"row": {"sample": "ok"}}] * 12 + [{"reward": None, "row": {"sample": "x" * 500}}] * 8
 
@@ -299,7 +305,7 @@ def test_failures_of_long_rows_are_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("field", ["group", "label"])
-def test_failures_of_one_group_are_said(field: str, tmp_path: Path) -> None:
+def test_failures_of_one_group_are_reported(field: str, tmp_path: Path) -> None:
     """S4: a group, or a label, whose rows fail more often than the others."""
     rows = [
         {
@@ -316,7 +322,7 @@ def test_failures_of_one_group_are_said(field: str, tmp_path: Path) -> None:
     assert "10 of the 10 rows with 'code' fail, 0 of the others" in caution
 
 
-def test_failures_at_random_are_not_said(tmp_path: Path) -> None:
+def test_random_failures_are_not_reported(tmp_path: Path) -> None:
     """Failures that go with nothing that is looked at."""
     rows = [
         {"reward": None if n % 5 == 0 else 1.0, "row": {"sample": "x" * (n * 37 % 20), "topic": n % 3}}
@@ -358,7 +364,7 @@ def test_rows_that_share_an_item_are_repeats_only_where_that_shows(
     assert any("give the rows ids" in caution for caution in summary.cautions) == (found == len(items))
 
 
-def test_an_item_with_most_rows_is_said(tmp_path: Path) -> None:
+def test_an_item_with_most_rows_is_reported(tmp_path: Path) -> None:
     """S2: 200 rows of one item, 4 of each of four others."""
     ids = [
         f"q{item}{f'#{n + 1}' if n else ''}"
@@ -371,7 +377,7 @@ def test_an_item_with_most_rows_is_said(tmp_path: Path) -> None:
     assert found.cautions == ("one item holds 93% of the rows, so the intervals are of few items",)
 
 
-def test_reasons_of_failures_are_told_apart(tmp_path: Path) -> None:
+def test_reasons_of_failures_are_distinguished(tmp_path: Path) -> None:
     """M2: one line for each different text, quotes and numbers aside, with the first such row's id."""
     errors = ["could not convert 'a'", "could not convert 'b'", "connection refused by 127.0.0.1:8000"]
     rows = [{"reward": None, "errors": [error], "flags": ["other_error"]} for error in errors]

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from graders.store import Cursor, EvalRecord, FinishedItem, ItemFilter, NewItem, RunRecord, Score, Store
+from graders.store import Cursor, EvalRecord, FinishedItem, ItemFilter, ItemScore, NewItem, RunRecord, Store
 from graders.store.ids import hex_id
 from graders.store.tables.search import position
 
@@ -47,7 +47,10 @@ def runs(store: Store) -> list[RunRecord]:
 
 def item(n: int) -> tuple[NewItem, FinishedItem]:
     error = "other_error" if n % 5 == 0 else None
-    scores = (Score(0, float(n % 3 > 0), n % 3 > 0), Score(1, None if error else n / LARGE, n % 2 > 0, error))
+    scores = (
+        ItemScore(0, float(n % 3 > 0), n % 3 > 0),
+        ItemScore(1, None if error else n / LARGE, n % 2 > 0, error),
+    )
     status = "error" if error else "pass" if all(one.passed for one in scores) else "fail"
     text = f'{{"text":"always word{n % 4}"}}'
     return NewItem(text, f"{n:064x}"), FinishedItem(

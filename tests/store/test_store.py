@@ -17,11 +17,11 @@ from graders.store import (
     Cursor,
     EvalRecord,
     FinishedItem,
+    ItemScore,
     LoggedCompletion,
     ModelUsage,
     NewItem,
     QuotaExceeded,
-    Score,
     Store,
     StoreBusy,
     StoreError,
@@ -46,9 +46,15 @@ def add_eval(store: Store, name: str = "", updated_at: int = 1) -> str:
 def add_run(store: Store, eval_id: str, rows: int = 0, criteria: tuple[str, ...] = ("c",)) -> int:
     run_id = hex_id("evalrun", 1)
     number = store.runs.add(
-        run_id=run_id, eval_id=eval_id, created_at=1, name="", model=None, metadata="{}", data_source="{}",
+        run_id=run_id,
+        eval_id=eval_id,
+        created_at=1,
+        name="",
+        model=None,
+        metadata="{}",
+        data_source="{}",
         criteria=criteria,
-    )  # fmt: skip
+    )
     assert number is not None
     if rows:
         store.items.add(number, 0, [NewItem(f'{{"n":{n}}}', "") for n in range(rows)], last=True)
@@ -58,7 +64,7 @@ def add_run(store: Store, eval_id: str, rows: int = 0, criteria: tuple[str, ...]
 def finished(n: int, status: str = "pass", score: float = 1.0) -> FinishedItem:
     error = "other_error" if status == "error" else None
     return FinishedItem(
-        n, 7, status, "null", "[]", (Score(0, None if error else score, status == "pass", error),)
+        n, 7, status, "null", "[]", (ItemScore(0, None if error else score, status == "pass", error),)
     )
 
 
@@ -111,7 +117,9 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("content", "message"), BROKEN)
-def test_a_store_that_cannot_be_used_says_so(tmp_path: Path, content: bytes | None, message: str) -> None:
+def test_an_unusable_store_is_refused_with_a_reason(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
     path = tmp_path / "graders.db"
     if content is None:
         with sqlite3.connect(path) as newer:
@@ -322,8 +330,10 @@ def test_unfinished_rows_go_on_where_they_were(store: Store) -> None:
     rows = store.items.unfinished(number, -1, 10)
 
     assert [(row.n, row.sample, row.shown) for row in rows] == [
-        (0, None, None), (1, '"paid"', '{"shown":1}'), (3, None, None),
-    ]  # fmt: skip
+        (0, None, None),
+        (1, '"paid"', '{"shown":1}'),
+        (3, None, None),
+    ]
     assert [row.n for row in store.items.unfinished(number, 0, 1)] == [1]
     assert store.items.count(number) == 4
 
@@ -348,7 +358,7 @@ def test_items_are_found_by_id_and_status(store: Store) -> None:
         assert store.items.get(number, run_id, unknown) is None, unknown
 
 
-def test_what_is_deleted_takes_its_own_along(store: Store) -> None:
+def test_deleting_cascades(store: Store) -> None:
     """And what comes later for it is dropped, not counted for another."""
     eval_id = add_eval(store)
     number = add_run(store, eval_id, rows=2)

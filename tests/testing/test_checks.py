@@ -82,9 +82,13 @@ def test_calibration() -> None:
 
 
 SAYS_ONE = python("def grade(sample, item):\n    return 1.0\n")
-LENGTH = multi("min(1, shown + long)", {
-    "shown": string_check(operation="like"), "long": python("def grade(sample, item):\n    return min(1.0, len(sample['output_text']) / 3000)\n"),
-})  # fmt: skip
+LENGTH = multi(
+    "min(1, shown + long)",
+    {
+        "shown": string_check(operation="like"),
+        "long": python("def grade(sample, item):\n    return min(1.0, len(sample['output_text']) / 3000)\n"),
+    },
+)
 
 #: One flaw for each check, found by that check when it is the only one.
 ALONE = [
@@ -296,7 +300,9 @@ def test_no_source_is_parsed_on_this_side_of_the_wall(
     """A source can crash or hold up the compiler, so that audits read it in the sandbox alone."""
     import ast
 
-    spec = python("import os\ndef grade(sample, item):\n    return float(os.environ.get('GOLD', '') == sample['output_text'])\n")  # fmt: skip
+    spec = python(
+        "import os\ndef grade(sample, item):\n    return float(os.environ.get('GOLD', '') == sample['output_text'])\n"
+    )
     monkeypatch.setattr(ast, "parse", lambda *_args, **_options: pytest.fail("parsed in the host"))
 
     found = check_reward(

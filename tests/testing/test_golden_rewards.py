@@ -34,7 +34,7 @@ def written(path: Path, grader: graders.Grader) -> Golden:
     return Golden(path)
 
 
-def test_file_holds_what_made_the_rewards(tmp_path: Path, grader: graders.Grader) -> None:
+def test_the_file_has_spec_and_engine(tmp_path: Path, grader: graders.Grader) -> None:
     """Id, reward, sub-rewards, flags, spec digest, engine version, tolerance; ids in order."""
     written(tmp_path / "golden" / "a.json", grader).check(grader, grader.run_batch(ROWS))
 
@@ -77,7 +77,7 @@ def test_differences_are_readable(
     assert said[-1].strip() == "if that is meant: pytest --grader-update"
 
 
-def test_says_when_spec_or_engine_are_others(tmp_path: Path, grader: graders.Grader) -> None:
+def test_a_changed_spec_or_engine_is_reported(tmp_path: Path, grader: graders.Grader) -> None:
     """The reason is in the message; equal rewards of another spec are no difference."""
     golden = written(tmp_path / "a.json", grader)
     content = {**read(tmp_path / "a.json"), "engine": "0.0.1"}

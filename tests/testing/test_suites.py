@@ -178,7 +178,7 @@ def test_a_choice_of_nothing_is_refused() -> None:
     assert "no test fits; there are math-a, math-b, text" in str(grader("--tag", "slow").exception)
 
 
-def test_no_suite_says_where_one_may_be() -> None:
+def test_a_missing_suite_gets_a_remedy() -> None:
     assert "no tests: there is no graders.toml here, and no graders.yaml; `grader init`" in str(
         grader().exception
     )
@@ -186,7 +186,7 @@ def test_no_suite_says_where_one_may_be() -> None:
     assert "has no [tests.NAME]" in str(grader().exception)
 
 
-def test_what_failed_is_shown_kept_and_told_to_a_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_are_printed_stored_and_reported_to_a_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     """The table says so, the worst row with output and reference, JUnit, GitHub, and the results stay with -o."""
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
     suite(CAPITALS + "fail_under = 0.9\n")
@@ -227,7 +227,7 @@ def test_a_broken_judge_is_no_verdict() -> None:
         pytest.param([], "other.toml", "other", id="or set"),
     ],
 )
-def test_a_named_suite_brings_its_judges(
+def test_a_suites_folder_configures_its_judges(
     options: list[str], variable: str, asked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if variable:
@@ -292,8 +292,11 @@ def test_watch_runs_a_test_again_when_its_data_changes() -> None:
     suite(CAPITALS + "fail_under = 1\n")
     process = subprocess.Popen(
         [sys.executable, "-m", "graders.cli", "test", "--watch"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
     assert process.stdout
     try:
         seen = _until(process.stdout, "watching")
@@ -326,7 +329,7 @@ HANGS = "import time\ndef grade(sample, item):\n    time.sleep(100 if item['answ
 
 
 @pytest.mark.parametrize("signals", [pytest.param(1, marks=pytest.mark.slow, id="waits 20 s for the row"), 2])
-def test_an_interrupted_suite_says_how_to_run_the_rest(signals: int) -> None:
+def test_an_interrupted_suite_prints_the_command_for_the_rest(signals: int) -> None:
     """After a first Ctrl-C as after a second one: the tests that did not end, whatever had been chosen; exit 130."""
     write_spec(Path("hangs.json"), {**python(HANGS), "name": "hangs"})
     table = 'data = "rows.jsonl"\nfail_under = 0\n'
@@ -334,8 +337,10 @@ def test_an_interrupted_suite_says_how_to_run_the_rest(signals: int) -> None:
     suite("".join(f'[tests."{name}"]\nspec = "{spec}"\n{table}' for name, spec in tests.items()))
     process = subprocess.Popen(
         [sys.executable, "-m", "graders.cli", "test", "-o", "kept", "--test", "*", "--without-tag=slow"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stderr
     try:
         until = time.monotonic() + 60

@@ -80,7 +80,7 @@ def asked(model: Path) -> Iterator[Asked]:
         yield Asked(process)
 
 
-def test_an_adapter_says_what_it_was_taught_and_the_base_does_not(asked: Asked, adapters: list[str]) -> None:
+def test_an_adapter_changes_the_answer_of_its_base(asked: Asked, adapters: list[str]) -> None:
     before = asked.texts()
     assert asked.texts(adapter=adapters[0]) == ["abcdefgh"]
     first = asked.texts(adapter=adapters[1])
@@ -110,7 +110,7 @@ def test_a_seed_gives_equal_answers_and_choices_differ(asked: Asked) -> None:
         (["fg", "de"], "abc", "stop"),
     ],
 )
-def test_a_stop_sequence_and_what_follows_are_not_said(
+def test_a_stop_sequence_ends_the_text(
     stop: list[str], said: str, reason: str, asked: Asked, adapters: list[str]
 ) -> None:
     messages = asked.said(asked.send(adapter=adapters[0], stop=stop))
@@ -118,7 +118,7 @@ def test_a_stop_sequence_and_what_follows_are_not_said(
     assert [one["reason"] for one in messages if one["type"] == "finish"] == [reason]
 
 
-def test_what_cannot_be_answered_is_refused_and_the_next_is_answered(asked: Asked) -> None:
+def test_a_refused_request_does_not_end_the_process(asked: Asked) -> None:
     long = [{"role": "user", "content": "x" * 600}]
     assert asked.said(asked.send(messages=long))[-1]["code"] == "context_length_exceeded"
     assert asked.said(asked.send(adapter="/nowhere"))[-1]["code"] == "model_not_found"

@@ -175,7 +175,7 @@ OF_BASE = [
     ("dpo", pair(preferred_output=[{**ANSWER, "content": "w " * 7}]), []),
     ("dpo", pair(preferred_output=[LONG]), [("row_too_long", None, "warning")]),
     ("reinforcement", chat({**USER, "content": "<end>"}), [("invalid_token", 0, "warning")]),
-]  # fmt: skip
+]
 
 
 def test_rows_are_looked_at_with_the_base_models_tokenizer(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ CONSTANT = [
     (string_check("expected_output"), ["constant_reward"]),
     (PROGRAM, ["constant_reward"]),
     ({**PROGRAM, "source": "def grade(sample, item):\n    return len(sample['output_text']) / 100"}, []),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("grader", "expected"), CONSTANT)

@@ -78,7 +78,7 @@ def test_a_stream_has_roles_pieces_reasons_and_usage(client: openai.OpenAI, job:
     assert (chunks[-1].choices, chunks[-1].usage.total_tokens) == ([], 7)
 
 
-def test_what_says_store_is_logged_streamed_or_not(client: openai.OpenAI, job: Any) -> None:
+def test_requests_with_store_are_logged_streamed_or_not(client: openai.OpenAI, job: Any) -> None:
     whole = say(client, job.fine_tuned_model, store=True)
     (streamed, *_) = list(say(client, job.fine_tuned_model, store=True, stream=True))
     for made in (whole.id, streamed.id):
@@ -102,7 +102,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("changed", "param", "code"), REFUSED)
-def test_what_cannot_be_had_is_refused_with_its_place(
+def test_invalid_requests_are_refused_with_their_path(
     changed: dict[str, Any], param: str, code: str, client: openai.OpenAI
 ) -> None:
     body = {"model": MODEL, "messages": [{"role": "user", "content": "x"}], **changed}
@@ -172,7 +172,7 @@ def test_a_killed_process_is_replaced(client: openai.OpenAI) -> None:
     assert int(second.choices[0].message.content or 0) != first
 
 
-def test_a_deleted_model_is_gone_and_a_base_model_stays(served: tuple[Running, openai.OpenAI]) -> None:
+def test_a_deleted_model_is_refused_and_a_base_model_stays(served: tuple[Running, openai.OpenAI]) -> None:
     server, client = served
     job = ended(client, client.fine_tuning.jobs.create(model=MODEL, training_file=upload(client, rows())).id)
     folder = server.home / "jobs" / job.id
@@ -260,8 +260,16 @@ class Vllm(BaseHTTPRequestHandler):
             "message": {"role": "assistant", "content": "from vLLM"},
             "finish_reason": "stop",
         }
-        return self.say(200, {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": body["model"],
-                              "choices": [choice]})  # fmt: skip
+        return self.say(
+            200,
+            {
+                "id": "chatcmpl-1",
+                "object": "chat.completion",
+                "created": 1,
+                "model": body["model"],
+                "choices": [choice],
+            },
+        )
 
     def say(self, status: int, content: Any) -> None:
         text = json.dumps(content).encode()
@@ -276,7 +284,7 @@ class Vllm(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("refuses", [False, True])
-def test_a_vllm_server_is_told_to_load_the_adapter(refuses: bool) -> None:
+def test_a_vllm_server_loads_the_adapter(refuses: bool) -> None:
     handler: Any = type("Handler", (Vllm,), {"loaded": {}, "refuses": refuses})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as vllm:
         threading.Thread(target=vllm.serve_forever, daemon=True).start()

@@ -17,9 +17,12 @@ from graders.tuning.export import TARGETS, JobExport, NotExportable, arguments_o
 USER, ANSWER = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
 SILENT = {**ANSWER, "content": "not learned", "weight": 0}
 GRADER = {
-    "type": "string_check", "name": "g", "operation": "eq", "input": "{{sample.output_text}}",
+    "type": "string_check",
+    "name": "g",
+    "operation": "eq",
+    "input": "{{sample.output_text}}",
     "reference": "{{item.answer}}",
-}  # fmt: skip
+}
 COMMON = {"n_epochs": 2, "batch_size": 4, "learning_rate_multiplier": 2.0}
 HYPERPARAMETERS: dict[str, dict[str, Any]] = {
     "supervised": COMMON,
@@ -69,18 +72,26 @@ def test_rows_have_the_targets_form(target: str, method: str, rows: list[Any]) -
     assert lines(written["train.jsonl"]) == lines(written["valid.jsonl"]) == rows
 
 
-def test_what_a_target_cannot_do_is_refused() -> None:
+def test_unsupported_targets_are_refused() -> None:
     with pytest.raises(NotExportable, match="no trainer for dpo"):
         exported("verl", job("dpo"))
     with pytest.raises(NotExportable, match="weight 0"):
         exported("verl", job("supervised"))
 
 
-def test_the_job_says_what_it_is_trained_with() -> None:
+def test_the_exported_job_has_its_hyperparameters() -> None:
     assert json.loads(exported("trl", job("reinforcement"))["job.json"]) == {
-        "job": "ftjob-1", "method": "reinforcement", "model": "models/m", "seed": 7, "epochs": 2, "batch_size": 4,
-        "lora": {"rank": 16, "alpha": 32}, "max_completion_tokens": 512, "learning_rate": 4e-5, "group": 4,
-    }  # fmt: skip
+        "job": "ftjob-1",
+        "method": "reinforcement",
+        "model": "models/m",
+        "seed": 7,
+        "epochs": 2,
+        "batch_size": 4,
+        "lora": {"rank": 16, "alpha": 32},
+        "max_completion_tokens": 512,
+        "learning_rate": 4e-5,
+        "group": 4,
+    }
     command = exported("openrlhf", job("dpo"))["run.sh"]
     assert "--model.beta 0.3" in command
     assert "--adam.lr 0.0001" in command
@@ -88,9 +99,17 @@ def test_the_job_says_what_it_is_trained_with() -> None:
 
 CALLS: dict[str, tuple[str, dict[str, Any], Any]] = {
     "trl": ("reward", {"prompts": [[USER]], "completions": ["4"], "item": [json.dumps(ITEM)]}, [1.0]),
-    "verl": ("compute_score", {"data_source": "j", "solution_str": "4", "ground_truth": "",
-                               "extra_info": {"item": json.dumps(ITEM)}}, {"score": 1.0}),
-}  # fmt: skip
+    "verl": (
+        "compute_score",
+        {
+            "data_source": "j",
+            "solution_str": "4",
+            "ground_truth": "",
+            "extra_info": {"item": json.dumps(ITEM)},
+        },
+        {"score": 1.0},
+    ),
+}
 
 
 @pytest.mark.parametrize("target", CALLS)
@@ -104,7 +123,7 @@ def test_the_reward_is_the_jobs_grader(target: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("method", ROWS)
-def test_what_is_written_can_be_read(target: str, method: str) -> None:
+def test_exported_files_can_be_read(target: str, method: str) -> None:
     """Python compiles, and the shell parses."""
     try:
         written = exported(target, job(method, train=ROWS[method][:1]))

@@ -67,7 +67,7 @@ def test_ended_jobs_keep_the_adapters_of_their_models(
         assert store.jobs.get("ftjob-1") is not None
 
 
-def test_a_folder_goes_with_the_last_of_its_models(tmp_path: Path) -> None:
+def test_a_folder_is_deleted_with_its_last_model(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         folder = add_job(store, **LONG_AGO)
         # what a link names is not the job's
@@ -90,7 +90,7 @@ def test_sizes_are_those_of_all_files(tmp_path: Path) -> None:
         assert sizes(store) == {"ftjob-1": 10 * len(WRITTEN)}
 
 
-def test_a_job_beyond_the_quota_is_refused_with_what_to_delete() -> None:
+def test_a_job_beyond_the_quota_is_refused_with_a_remedy() -> None:
     # room for the rows of one job, and for nothing beside them
     quota = len("".join(json.dumps(row) + "\n" for row in rows())) + 0.5
     with tuning_server("train", tuning_keys=f"quota_gb = {quota / GB:.15f}\n") as (_, client):

@@ -160,7 +160,7 @@ def test_each_validation_leaves_results_that_are_compared_like_any_others(
     assert "4 rows" in capsys.readouterr().out
 
 
-def test_a_reward_that_is_the_same_for_all_samples_is_said_with_one_of_them() -> None:
+def test_a_constant_reward_is_reported_with_a_sample() -> None:
     """The reference's own example of a reinforcement job: no model says `expected_output`."""
     grader = {**GRADER, "input": "{{ sample.output }}", "reference": "expected_output"}
     with tuning_server("train") as (_, client):
@@ -175,7 +175,7 @@ def prompts(n: int = 10) -> list[dict[str, Any]]:
     return [{"messages": [{"role": "user", "content": f"q{i}"}], "n": i} for i in range(n)]
 
 
-def test_a_grader_whose_programs_raise_fails_the_job_with_the_traceback() -> None:
+def test_a_raising_grader_fails_the_job_with_its_traceback() -> None:
     data = [{"messages": [{"role": "user", "content": f"q{n}"}]} for n in range(10)]
     grader = {"type": "python", "name": "g", "source": "def grade(sample, item):\n    return item['nothing']"}
     with tuning_server("train") as (_, client):
@@ -186,7 +186,7 @@ def test_a_grader_whose_programs_raise_fails_the_job_with_the_traceback() -> Non
         assert "KeyError" in job.error.message
 
 
-def test_a_trainer_that_fails_says_why() -> None:
+def test_a_failed_trainer_has_a_reason() -> None:
     with tuning_server("raise") as (_, client):
         job = ended(client, create(client))
         assert (job.status, job.error.code, job.error.message) == (
@@ -208,7 +208,7 @@ def test_an_exit_code_is_never_success() -> None:
 
 
 @pytest.mark.slow
-def test_a_paused_job_goes_on_where_it_was_and_a_cancelled_one_leaves_no_process() -> None:
+def test_a_paused_job_resumes_and_a_cancelled_one_leaves_no_process() -> None:
     with tuning_server("slow") as (server, client):
         jobs = client.fine_tuning.jobs
         first = create(client)
@@ -257,7 +257,7 @@ def serve(home: Path, toml: Path) -> tuple[subprocess.Popen[str], openai.OpenAI]
 
 
 @pytest.mark.slow
-def test_a_killed_server_leaves_no_trainer_and_the_next_one_goes_on(tmp_path: Path) -> None:
+def test_a_restarted_server_resumes_jobs_and_no_trainer_is_left(tmp_path: Path) -> None:
     home, toml = tmp_path / "home", tmp_path / "graders.toml"
     toml.write_text(config("slow"))
     server, client = serve(home, toml)

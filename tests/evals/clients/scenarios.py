@@ -17,9 +17,12 @@ import openai
 URL, KEY = sys.argv[1], sys.argv[2]
 client = openai.OpenAI(base_url=f"{URL}/v1", api_key=KEY, max_retries=0)
 LABEL = {
-    "type": "string_check", "name": "Match", "operation": "eq",
-    "input": "{{ sample.output_text }}", "reference": "{{ item.correct_label }}",
-}  # fmt: skip
+    "type": "string_check",
+    "name": "Match",
+    "operation": "eq",
+    "input": "{{ sample.output_text }}",
+    "reference": "{{ item.correct_label }}",
+}
 
 
 def schema(*names, sample=True):
@@ -64,14 +67,20 @@ def items_of(run):
 
 def guide():
     """Create, upload a file, run on responses, poll, read counts, usage and the report's address."""
-    lines = [{"item": {"ticket_text": "My monitor is dead", "correct_label": "Hardware"}},
-             {"item": {"ticket_text": "Hello", "correct_label": "Other"}}]  # fmt: skip
+    lines = [
+        {"item": {"ticket_text": "My monitor is dead", "correct_label": "Hardware"}},
+        {"item": {"ticket_text": "Hello", "correct_label": "Other"}},
+    ]
     text = "".join(json.dumps(line) + "\n" for line in lines).encode()
     file = client.files.create(file=("tickets.jsonl", text), purpose="evals")
     source = {
-        "type": "responses", "model": "gpt-4.1", "source": {"type": "file_id", "id": file.id},
-        "input_messages": template(("developer", "Categorize the ticket."), ("user", "{{ item.ticket_text }}")),
-    }  # fmt: skip
+        "type": "responses",
+        "model": "gpt-4.1",
+        "source": {"type": "file_id", "id": file.id},
+        "input_messages": template(
+            ("developer", "Categorize the ticket."), ("user", "{{ item.ticket_text }}")
+        ),
+    }
     run = run_of(schema("ticket_text", "correct_label"), [LABEL], source)
     usage = run.per_model_usage[0]
     assert run.report_url.startswith(URL)
@@ -90,12 +99,18 @@ def bulk():
     )
     runs = [
         client.evals.runs.create(
-            made.id, name=f"{prompt} {model}",
-            data_source={"type": "completions", "model": model, "input_messages": template(("user", prompt + " {{item.q}}")),
-                         "source": content({"q": "a", "correct_label": "Hardware"})},
+            made.id,
+            name=f"{prompt} {model}",
+            data_source={
+                "type": "completions",
+                "model": model,
+                "input_messages": template(("user", prompt + " {{item.q}}")),
+                "source": content({"q": "a", "correct_label": "Hardware"}),
+            },
         )
-        for prompt in ("Say", "Tell", "Ask") for model in ("gpt-4o", "gpt-4o-mini", "o3")
-    ]  # fmt: skip
+        for prompt in ("Say", "Tell", "Ask")
+        for model in ("gpt-4o", "gpt-4o-mini", "o3")
+    ]
     for run in runs:
         finished(run)
     listed = list(client.evals.runs.list(made.id, status="completed", limit=4))
@@ -106,12 +121,23 @@ def bulk():
 def regression():
     """Completions of one's own as samples: a whole one, and model and choices alone; the same prompt twice."""
     whole = {
-        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o",
-        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hardware"}}],
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt-4o",
+        "choices": [
+            {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hardware"}}
+        ],
         "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
-    }  # fmt: skip
-    judge = {"type": "label_model", "name": "Label", "model": "o3", "labels": ["good", "bad"], "passing_labels": ["good"],
-             "input": [{"role": "user", "content": "{{item.q}}: {{sample.choices[0].message.content}}"}]}  # fmt: skip
+    }
+    judge = {
+        "type": "label_model",
+        "name": "Label",
+        "model": "o3",
+        "labels": ["good", "bad"],
+        "passing_labels": ["good"],
+        "input": [{"role": "user", "content": "{{item.q}}: {{sample.choices[0].message.content}}"}],
+    }
     made = client.evals.create(
         name="regression", data_source_config=schema("q", "correct_label"), testing_criteria=[LABEL, judge]
     )
@@ -133,9 +159,13 @@ def structured():
         "strict": False,
     }
     judge = {
-        "type": "score_model", "name": "Judge", "model": "o3", "range": [1, 7], "pass_threshold": 5.5,
+        "type": "score_model",
+        "name": "Judge",
+        "model": "o3",
+        "range": [1, 7],
+        "pass_threshold": 5.5,
         "input": [{"role": "system", "content": "Grade {{ sample.output_json.symbols }}"}],
-    }  # fmt: skip
+    }
     check = {**LABEL, "input": "{{sample.output_json.symbols}}", "reference": '["x"]'}
     prompt = template(("user", "{{item.q}}"))
     chat = {"response_format": {"type": "json_schema", "json_schema": form}, "max_completion_tokens": 100}
@@ -174,8 +204,13 @@ def tools():
         ("completions", {"type": "function", "function": function}),
         ("responses", {"type": "function", **function}),
     ):
-        source = {"type": kind, "model": "gpt-4o", "input_messages": template(("user", "{{item.q}}")),
-                  "source": content({"q": "a"}), "sampling_params": {"tools": [tool]}}  # fmt: skip
+        source = {
+            "type": kind,
+            "model": "gpt-4o",
+            "input_messages": template(("user", "{{item.q}}")),
+            "source": content({"q": "a"}),
+            "sampling_params": {"tools": [tool]},
+        }
         seen.append(outcome(run_of(schema("q"), [check], source)))
     return seen
 
@@ -190,16 +225,27 @@ def no_tool_was_used():
         "source": content({"q": "a"}),
     }
     grader = {"type": "python", "name": "used", "source": program, "pass_threshold": 1.0}
-    label = {"type": "label_model", "name": "right", "model": "o3", "labels": ["good", "bad"], "passing_labels": ["good"],
-             "input": [{"role": "user", "content": "{{sample.output_text}}"}]}  # fmt: skip
+    label = {
+        "type": "label_model",
+        "name": "right",
+        "model": "o3",
+        "labels": ["good", "bad"],
+        "passing_labels": ["good"],
+        "input": [{"role": "user", "content": "{{sample.output_text}}"}],
+    }
     run = run_of(schema("q"), [label, grader], source)
     return [*outcome(run), [one.passed for one in run.per_testing_criteria_results]]
 
 
 def built_in_tools():
     """A tool that only the hosted service runs is an error of the row, with the reason."""
-    source = {"type": "responses", "model": "gpt-4o", "input_messages": template(("user", "{{item.q}}")),
-              "source": content({"q": "a"}), "sampling_params": {"tools": [{"type": "web_search_preview"}]}}  # fmt: skip
+    source = {
+        "type": "responses",
+        "model": "gpt-4o",
+        "input_messages": template(("user", "{{item.q}}")),
+        "source": content({"q": "a"}),
+        "sampling_params": {"tools": [{"type": "web_search_preview"}]},
+    }
     run = run_of(schema("q"), [LABEL], source)
     return [*outcome(run), "web_search_preview" in items_of(run)[0].sample.error.message]
 
@@ -240,8 +286,12 @@ def audio():
         "role": "user",
         "content": {"type": "input_audio", "input_audio": {"data": "{{item.audio}}", "format": "wav"}},
     }
-    source = {"type": "completions", "model": "gpt-audio", "source": {"type": "file_id", "id": file.id},
-              "input_messages": {"type": "template", "template": [message]}}  # fmt: skip
+    source = {
+        "type": "completions",
+        "model": "gpt-audio",
+        "source": {"type": "file_id", "id": file.id},
+        "input_messages": {"type": "template", "template": [message]},
+    }
     return outcome(run_of(schema("audio", "correct_label"), [{**LABEL, "operation": "like"}], source))
 
 
@@ -267,8 +317,12 @@ def listing():
 def canceled():
     """A run is ended while it waits for its model, and deleted."""
     made = client.evals.create(name="x", data_source_config=schema("q"), testing_criteria=[LABEL])
-    source = {"type": "completions", "model": "slow", "input_messages": template(("user", "{{item.q}}")),
-              "source": content({"q": "a"}, {"q": "b"})}  # fmt: skip
+    source = {
+        "type": "completions",
+        "model": "slow",
+        "input_messages": template(("user", "{{item.q}}")),
+        "source": content({"q": "a"}, {"q": "b"}),
+    }
     run = client.evals.runs.create(made.id, data_source=source)
     while run.status == "queued":
         time.sleep(0.02)
@@ -282,8 +336,12 @@ def item_reference():
     """Messages that stand in the item itself."""
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
     item = {"type": "object", "properties": {"input": {"type": "array"}}, "required": ["input"]}
-    source = {"type": "responses", "model": "gpt-4o", "source": content({"input": messages}),
-              "input_messages": {"type": "item_reference", "item_reference": "item.input"}}  # fmt: skip
+    source = {
+        "type": "responses",
+        "model": "gpt-4o",
+        "source": content({"input": messages}),
+        "input_messages": {"type": "item_reference", "item_reference": "item.input"},
+    }
     config = {"type": "custom", "item_schema": item, "include_sample_schema": True}
     run = run_of(config, [{**LABEL, "reference": "Hardware"}], source)
     return [*outcome(run), [[one.role, one.content] for one in items_of(run)[0].sample.input]]
@@ -293,8 +351,14 @@ def responses_logs():
     """Responses are kept unless told otherwise; graded as logged, then asked again of another model. A brace is missing."""
     for n in range(3):
         client.responses.create(model="gpt-4o", input=f"ticket {n}", metadata={"use": "logs"})
-    judge = {"type": "label_model", "name": "Label", "model": "o3", "labels": ["good", "bad"], "passing_labels": ["good"],
-             "input": [{"role": "user", "content": "{{item.input}} {{sample.output_text}"}]}  # fmt: skip
+    judge = {
+        "type": "label_model",
+        "name": "Label",
+        "model": "o3",
+        "labels": ["good", "bad"],
+        "passing_labels": ["good"],
+        "input": [{"role": "user", "content": "{{item.input}} {{sample.output_text}"}],
+    }
     made = client.evals.create(
         name="logs",
         data_source_config={"type": "logs", "metadata": {"use": "logs"}},
@@ -322,8 +386,14 @@ def monitoring():
             seed=n,
         )
     listed = len(list(client.chat.completions.list(metadata={"use": "monitoring"})))
-    judge = {"type": "label_model", "name": "Label", "model": "o3", "labels": ["good", "bad"], "passing_labels": ["good"],
-             "input": [{"role": "user", "content": "{{item.input}} {{sample.output_text}"}]}  # fmt: skip
+    judge = {
+        "type": "label_model",
+        "name": "Label",
+        "model": "o3",
+        "labels": ["good", "bad"],
+        "passing_labels": ["good"],
+        "input": [{"role": "user", "content": "{{item.input}} {{sample.output_text}"}],
+    }
     made = client.evals.create(
         name="monitoring",
         data_source_config={"type": "stored_completions", "metadata": {"use": "monitoring"}},
@@ -360,8 +430,10 @@ def refused():
 
 def receipts():
     """Graders of the item alone; other types than texts on both sides; a judge that gets a system message only."""
-    item = {"predicted": {"merchant": "Shell", "tip": None, "needs_audit": True, "names": ["a", "b"]},
-            "correct": {"merchant": "Shell", "tip": None, "needs_audit": True, "names": ["a", "b"]}}  # fmt: skip
+    item = {
+        "predicted": {"merchant": "Shell", "tip": None, "needs_audit": True, "names": ["a", "b"]},
+        "correct": {"merchant": "Shell", "tip": None, "needs_audit": True, "names": ["a", "b"]},
+    }
 
     def pair(field):
         return {"input": f"{{{{ item.predicted.{field} }}}}", "reference": f"{{{{ item.correct.{field} }}}}"}
@@ -414,8 +486,12 @@ def azure():
         default_headers={"aoai-evals": "preview"},
     )
     made = other.evals.create(name="azure", data_source_config=schema("q"), testing_criteria=[LABEL])
-    source = {"type": "completions", "model": "gpt-4o", "input_messages": template(("user", "{{item.q}}")),
-              "source": content({"q": "a", "correct_label": "Hardware"})}  # fmt: skip
+    source = {
+        "type": "completions",
+        "model": "gpt-4o",
+        "input_messages": template(("user", "{{item.q}}")),
+        "source": content({"q": "a", "correct_label": "Hardware"}),
+    }
     run = finished(other.evals.runs.create(made.id, data_source=source))
     return [other.evals.retrieve(made.id).name, *outcome(run)]
 
