@@ -192,10 +192,16 @@ def test_examples_run(name: str) -> None:
 
 
 def test_an_adapter_is_a_page() -> None:
-    """At most a page of code each."""
+    """At most a page of code each, comments aside."""
     folder = Path(graders.__file__).parent / "adapters"
     lines = {
-        file.name: len([line for line in file.read_text().splitlines() if line.strip()])
+        file.name: len(
+            [
+                line
+                for line in file.read_text().splitlines()
+                if line.strip() and not line.lstrip().startswith("#")
+            ]
+        )
         for file in folder.glob("*.py")
     }
     assert max(lines.values()) <= 70, lines
