@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def over_http(store: Store, evals: Evals, eval_id: str, run_id: str, source: Any
 
         for name, query in (("first", ""), ("deep", f"&order=desc&after={last}"), ("failed", "&status=fail")):
             address = f"{path}/output_items?limit=100{query}"
-            latency(f"100 output items over HTTP, {name}", lambda address=address: read(address))  # type: ignore[misc]  # mypy does not see the default's type
+            latency(f"100 output items over HTTP, {name}", partial(read, address))
         latency("a run over HTTP", lambda: read(path))
         grade()
         idle, _ = percentiles(grade, 500)

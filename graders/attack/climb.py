@@ -71,7 +71,7 @@ def climb(
         CannotCheck: the sandbox could not be used, so that there is no result.
     """
     grader = compile(spec, backends=backends)
-    if any(leaf.judge() is not None for leaf in grader.spec.leaves().values()):
+    if grader.spec.asks_judge():
         raise ValueError(
             "a climb grades thousands of samples, each a call of the judge: use the attack with max_calls"
         )

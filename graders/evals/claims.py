@@ -61,7 +61,7 @@ class KnownClaims:
                 compiled.append(graders.compile(wire, backends=self._backends))
             except SpecError:
                 compiled.append(None)
-        judged = [one for one in compiled if one is not None and _asks_a_judge(one)]
+        judged = [one for one in compiled if one is not None and one.spec.asks_judge()]
         return [
             None
             if one is None
@@ -83,10 +83,6 @@ class KnownClaims:
 
 def _is_about(claim: Claim, now: Binding) -> bool:
     return not claim.expired or (claim.grader != "" and claim.grader == now.name)
-
-
-def _asks_a_judge(grader: Grader) -> bool:
-    return any(leaf.judge() is not None for leaf in grader.spec.leaves().values())
 
 
 def _passed_from(

@@ -106,7 +106,7 @@ def mutate(
         CannotCheck: the sandbox could not be used, so that there is no result.
     """
     grader = compile(spec, backends=backends)
-    if any(leaf.judge() is not None for leaf in grader.spec.leaves().values()):
+    if grader.spec.asks_judge():
         raise ValueError("a judge is asked for every mutant and row: mutate the graders beside it")
     chance = random.Random(seed)
     read = _some(read_rows(rows_of(rows)), max_rows, chance)

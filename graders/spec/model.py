@@ -175,6 +175,10 @@ class SpecModel(BaseModel):
         """The name of the judge; None when no model is asked."""
         return None
 
+    def asks_judge(self) -> bool:
+        """Whether a model is asked, by this grader or one inside it."""
+        return any(leaf.judge() is not None for leaf in self.leaves().values())
+
     def best_verdict(self) -> Json:
         """The judge's `result` that gives the highest reward; None where no judge is asked."""
         return None
