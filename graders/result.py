@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from graders.errors import GradeError
 from graders.usage import Usage
@@ -105,6 +105,17 @@ class Identity:
     provenance: Mapping[str, Any]
 
 
+E_co = TypeVar("E_co", covariant=True)
+
+
+class Explainer(Protocol[E_co]):
+    """A grader that explains results, such as a `Grader`."""
+
+    def explain(
+        self, sample: object, item: Mapping[str, Any] | None = None, *, result: RunResult | None = None
+    ) -> E_co: ...
+
+
 class RunResult(NamedTuple):
     """One graded row. A tuple, the cheapest value, since a batch makes one for each row.
 
@@ -193,6 +204,10 @@ class RunResult(NamedTuple):
         for one in self.spent:
             totals[one.sampled_model] = totals.get(one.sampled_model, Usage()) + one.usage
         return totals
+
+    def explain(self, grader: Explainer[E_co], sample: object, item: Mapping[str, Any] | None = None) -> E_co:
+        """The steps to this reward, without grading again. A result holds no row and no grader, so both are given."""
+        return grader.explain(sample, item, result=self)
 
     def to_dict(self) -> dict[str, Any]:
         """The row as one flat record for JSON and data frames; `reward` is None when the row failed."""

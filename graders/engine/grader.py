@@ -105,11 +105,17 @@ class Grader:
         except Exception as error:
             return self.failed(failure_of(error), time.perf_counter() - started, id)
 
-    def explain(self, sample: object, item: Mapping[str, Any] | None = None) -> Explanation:
-        """Grade one row and explain its reward: texts, questions to judges, the formula's steps."""
+    def explain(
+        self, sample: object, item: Mapping[str, Any] | None = None, *, result: RunResult | None = None
+    ) -> Explanation:
+        """Explain a row's reward: texts, questions to judges, the formula's steps.
+
+        Args:
+            result: The row's result, as this grader made it; None: the row is graded.
+        """
         from graders.engine.explain import explain
 
-        result = self.run(sample, item)
+        result = self.run(sample, item) if result is None else result
         row = None
         with suppress(GradeError):
             row = Row(sample, item)

@@ -44,6 +44,24 @@ def test_members_and_every_step_of_the_formula() -> None:
     ]
 
 
+def test_a_result_is_explained_without_grading_again() -> None:
+    """A result of a batch, too: its judge is asked once."""
+    asked: list[dict[str, Any]] = []
+
+    def judge(body: dict[str, Any]) -> float:
+        asked.append(body)
+        return 0.5
+
+    with graders.Backends(models=judge) as backends:
+        grader = graders.compile(score_model(), backends=backends)
+        (result,) = grader.run_batch([{"sample": "some text", "item": {}}])
+        explanation = result.explain(grader, "some text", {})
+
+    assert explanation.result is result
+    assert "Rate this: some text" in str(explanation)
+    assert len(asked) == 1
+
+
 def test_explanations_show_a_judges_question_and_answer() -> None:
     asked: list[dict[str, Any]] = []
 
