@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from graders.cli.audit import command
+from tests.audit.catalog import CAPITALS
 from tests.specs import multi, string_check
-from tests.testing.catalog import CAPITALS
 
 BACKWARDS = string_check(operation="like", input="{{item.answer}}", reference="{{sample.output_text}}")
 #: A member that nothing needs is a note.

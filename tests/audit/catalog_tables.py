@@ -1,4 +1,4 @@
-"""Runs the checks over the catalog. `python -m tests.testing.calibration` writes the tables of docs/reward-checks.md."""
+"""Runs the checks over the catalog. `python -m tests.audit.catalog_tables` writes the tables of docs/reward-checks.md."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import graders
 from graders.config.config import Config
 from graders.judges.scripted import Answer, Received, ScriptedJudge, say
 from graders.testing import Finding, check_reward
-from tests.testing.catalog import FLAWED, SOUND, Entry
+from tests.audit.catalog import FLAWED, SOUND, Entry
 
 DOCS = Path(__file__).parents[2] / "docs" / "reward-checks.md"
-BEGIN, END = "<!-- made by tests/testing/calibration.py -->\n", "<!-- end -->"
+BEGIN, END = "<!-- made by tests/audit/catalog_tables.py -->\n", "<!-- end -->"
 
 
 @contextmanager

@@ -24,9 +24,7 @@ from graders.testing import (
     samples,
     specs,
 )
-from tests.specs import multi, python, score_model, string_check, text_similarity
-from tests.testing.calibration import findings, names, run_all, tables, written
-from tests.testing.catalog import (
+from tests.audit.catalog import (
     CAPITALS,
     EITHER,
     FACTS,
@@ -38,6 +36,8 @@ from tests.testing.catalog import (
     SUMS,
     Entry,
 )
+from tests.audit.catalog_tables import findings, names, run_all, tables, written
+from tests.specs import multi, python, score_model, string_check, text_similarity
 
 #: Of the entries that need the sandbox, those that every run tries; all sixty are tried by the slow test.
 QUICK = {"last_number", "by_keywords"}
