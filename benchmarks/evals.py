@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import multiprocessing
 import shutil
 import statistics
 import subprocess
@@ -19,7 +20,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -213,14 +216,26 @@ def canceled(folder: Path, n_rows: int = 2000) -> None:
     figure("from a cancel's answer to the last question", max(0.0, last), 1.0, "s")
 
 
-def sampling(folder: Path, n_rows: int = 2000, in_flight: int = 64) -> None:
-    """Rows a second of a run that samples, beside judges of `grader.run_batch`, from one model that takes 50 ms."""
+def model(connection: Connection) -> None:
+    """A model that takes 50 ms for an answer, in a process of its own; sends its address, and ends with the pipe."""
     from graders.judges.scripted import Received, ScriptedJudge, Step, completion
 
     def answer(received: Received) -> Step:
         text = '{"steps": [], "result": 1.0}' if "response_format" in received.json else "1"
         return Step(body=completion(received, text), delay_s=0.05)
 
+    with ScriptedJudge() as judge:
+        judge.default = answer
+        connection.send(judge.base_url)
+        with suppress(EOFError):
+            connection.recv()
+
+
+def sampling(folder: Path, n_rows: int = 2000, in_flight: int = 64, rounds: int = 5) -> None:
+    """Rows a second of a run that samples, beside judges of `grader.run_batch`, from one model.
+
+    Both have as many requests in flight, and twice as many rows under way. Median of the rounds, which take turns.
+    """
     judge = {
         "type": "score_model",
         "name": "j",
@@ -229,39 +244,47 @@ def sampling(folder: Path, n_rows: int = 2000, in_flight: int = 64) -> None:
     }
     template = {"type": "template", "template": [{"role": "user", "content": "{{item.answer}}"}]}
     content = [{"item": {"answer": str(n)}} for n in range(n_rows)]
-    with ScriptedJudge() as model:
-        model.default = answer
-        config = folder / "graders.toml"
-        config.write_text(
-            f'[models."*"]\nbase_url = "{model.base_url}"\napi_key_env = ""\nmax_in_flight = {in_flight}\n'
-        )
-        with Backends(config=str(config)) as backends, Store(folder / "sampling") as store:
-            grader = graders.compile(judge, backends=backends)
-            rows = [{"sample": "", **row} for row in content]
+    rows = [{"sample": "", **row} for row in content]
+    source = {
+        "type": "completions",
+        "model": "m",
+        "input_messages": template,
+        "source": {"type": "file_content", "content": content},
+    }
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=model, args=(theirs,))
+    process.start()
+    theirs.close()
+    config = folder / "graders.toml"
+    config.write_text(
+        f'[models."*"]\nbase_url = "{ours.recv()}"\napi_key_env = ""\nmax_in_flight = {in_flight}\n'
+    )
+    rates = []
+    with Backends(config=str(config)) as backends, Store(folder / "sampling") as store:
+        grader = graders.compile(judge, backends=backends)
+        runner = Runner(store, backends, rows=2 * in_flight)
+        for _ in range(rounds):
             started = time.perf_counter()
             assert all(result.ok for result in grader.run_batch(rows, window=2 * in_flight, in_order=False))
             judged = n_rows / (time.perf_counter() - started)
-            runner = Runner(store, backends, rows=in_flight)
-            source = {
-                "type": "completions",
-                "model": "m",
-                "input_messages": template,
-                "source": {"type": "file_content", "content": content},
-            }
             _, run_id, seconds = finished(store, Evals(store, backends), source)
-            runner.close()
             run = store.runs.get(run_id)
             assert run is not None
             assert run.errored == 0
-    rate = n_rows / seconds
-    more = f"{rate:,.0f} and {judged:,.0f} rows/s"
+            rates.append((n_rows / seconds, judged))
+        runner.close()
+    ours.close()
+    process.join()
+    ratio = statistics.median(sampled / judged for sampled, judged in rates)
+    sampled, judged = (statistics.median(side) for side in zip(*rates, strict=True))
     figure(
         f"sampled rows, {in_flight} in flight, of the judge client's",
-        rate / judged,
+        ratio,
         0.8,
         "x",
         least=True,
-        more=more,
+        more=f"{sampled:,.0f} and {judged:,.0f} rows/s",
     )
 
 

@@ -39,6 +39,10 @@ FILTERS = {
     "a frequent word and an error": ItemFilter(status="error", text="always"),
     "a frequent word and an error of a criterion": ItemFilter(criterion=1, verdict="error", text="always"),
     "a frequent word and a score": ItemFilter(criterion=1, low=0.2, high=0.21, text="always"),
+    "a frequent word by score": ItemFilter(criterion=1, by_score=True, text="always"),
+    "a word, 1 of 20, and a score": ItemFilter(criterion=1, low=0.2, high=0.21, text="word7"),
+    "a word, 1 of 20, by score": ItemFilter(criterion=1, by_score=True, text="word7"),
+    "two words, 1 of 400, by score": ItemFilter(criterion=1, by_score=True, text="word7 word8"),
 }
 
 

@@ -20,6 +20,7 @@ from graders.store.pages import Cursor, Page
 from graders.store.tables.completions import CompletionTable, LoggedCompletion
 from graders.store.tables.evals import EvalRecord, EvalTable
 from graders.store.tables.files import FileRecord, FileTable, QuotaExceeded
+from graders.store.tables.filters import ItemFilter
 from graders.store.tables.finished import FinishedItem, ItemScore
 from graders.store.tables.items import ItemRecord, ItemTable, NewItem
 from graders.store.tables.job_records import (
@@ -31,7 +32,7 @@ from graders.store.tables.job_records import (
 )
 from graders.store.tables.jobs import JobTable
 from graders.store.tables.runs import CriterionCounts, ModelUsage, RunRecord, RunTable
-from graders.store.tables.search import FoundItem, ItemFilter, ItemSearch
+from graders.store.tables.search import FoundItem, ItemSearch
 
 __all__ = [
     "CheckpointRecord",

@@ -9,6 +9,7 @@ import pytest
 
 from graders.store import Cursor, EvalRecord, FinishedItem, ItemFilter, ItemScore, NewItem, RunRecord, Store
 from graders.store.ids import hex_id
+from graders.store.tables import matches
 from graders.store.tables.search import position
 
 SMALL, LARGE = 500, 6_000
@@ -115,6 +116,20 @@ def test_a_filtered_page_costs_the_same_in_a_large_run(
         costs.append(n_steps)
 
     assert costs[1] <= 1.2 * costs[0] + 10
+
+
+@pytest.mark.parametrize("text", ["always", "word3"])
+def test_a_page_by_words_and_score_costs_the_same_in_a_large_run(
+    store: Store, runs: list[RunRecord], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the matches are known, scores are read as far as the page needs them."""
+    monkeypatch.setattr(matches, "FEW", 0)
+    wanted = ItemFilter(criterion=1, by_score=True, text=text)
+
+    costs = [cost(store, partial(store.search.page, run.number, run.id, wanted, PAGE)) for run in runs]
+
+    assert len(costs[0][1]) == len(costs[1][1]) == STATEMENTS + 2
+    assert costs[1][0] <= 1.2 * costs[0][0] + 10
 
 
 @pytest.mark.parametrize("status", [None, "pass", "error"])

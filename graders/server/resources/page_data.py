@@ -26,7 +26,8 @@ from graders.server.resources import Resource
 from graders.server.routing import Routes, get
 from graders.server.service import Service
 from graders.store import Cursor, EvalRecord, ItemFilter, RunRecord, Store
-from graders.store.tables.search import VERDICTS, position
+from graders.store.tables.filters import VERDICTS
+from graders.store.tables.search import position
 from graders.tuning.folders import jobs_folder
 from graders.tuning.rollouts import read_rollouts
 

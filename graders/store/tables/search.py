@@ -5,15 +5,16 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from graders.jsontext import loads
 from graders.store.database import Database
 from graders.store.ids import item_id
 from graders.store.pages import Page
+from graders.store.tables.filters import VERDICTS, ItemFilter, status_mark, verdict_mark
 from graders.store.tables.finished import ItemScore
 from graders.store.tables.items import FINISHED
+from graders.store.tables.matches import MatchCache, numbers_by_score, score_range
 
 #: Characters of a text in a list.
 SHOWN_CHARS = 300
@@ -22,56 +23,10 @@ SEARCHED_CHARS = 20_000
 #: Items whose words are added in one transaction.
 CHUNK = 200
 
-#: A criterion's verdict in a query -> its code in the index.
-VERDICTS = {"fail": 0, "pass": 1, "error": 2}
 _SELECT = f"""SELECT i.n, i.id, i.created_at, i.status, substr(i.item, 1, {SHOWN_CHARS}),
     substr(coalesce(json_extract(i.shown, '$.output[0].content'),
         json_extract(i.shown, '$.output[0].tool_calls'), ''), 1, {SHOWN_CHARS})"""
 _VERDICT = "(CASE WHEN s.error IS NULL THEN s.passed ELSE 2 END)"
-
-
-@dataclass(frozen=True, slots=True)
-class ItemFilter:
-    """A filter of items; fields that are None or "" have no effect.
-
-    Attributes:
-        status: The item's status: "pass", "fail" or "error".
-        criterion: Index of the criterion for `verdict`, `low`, `high` and `by_score`.
-        verdict: The criterion's verdict: "pass", "fail" or "error".
-        low, high: Inclusive bounds of the score. The items are then in the order of their scores.
-        by_score: Whether to order by score, the lowest first, also without bounds; items without a score are left out.
-        text: Words that the item or the output must contain, all of them; "begin*" matches every word with that prefix.
-    """
-
-    status: str | None = None
-    criterion: int | None = None
-    verdict: str | None = None
-    low: float | None = None
-    high: float | None = None
-    by_score: bool = False
-    text: str = ""
-
-    @property
-    def ranged(self) -> bool:
-        """Whether items are in the order of a score."""
-        return self.criterion is not None and (self.by_score or self.low is not None or self.high is not None)
-
-    @property
-    def scored(self) -> bool:
-        """Whether it depends on one criterion's result."""
-        return self.criterion is not None and (self.ranged or self.verdict is not None)
-
-    @property
-    def words(self) -> str:
-        """`text` as FTS5 takes it, with the status and the verdict; "" where `text` has no word."""
-        words = [word for word in self.text.replace("\0", " ").split() if any(map(str.isalnum, word))]
-        if not words:
-            return ""
-        quoted = (_quoted(word.removesuffix("*")) + "*" * word.endswith("*") for word in words)
-        marks = [] if self.status is None else [_status_mark(self.status)]
-        if self.criterion is not None and self.verdict is not None:
-            marks.append(_verdict_mark(self.criterion, VERDICTS[self.verdict]))
-        return " AND ".join([f"words : ({' '.join(quoted)})", *(f"marks : {mark}" for mark in marks)])
 
 
 class FoundItem(NamedTuple):
@@ -95,6 +50,7 @@ class ItemSearch:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._matches = MatchCache()
 
     def page(
         self, run: int, run_id: str, wanted: ItemFilter, limit: int, after: Sequence[float] = ()
@@ -104,6 +60,12 @@ class ItemSearch:
         Args:
             after: `position` of the item before the page; () for the start.
         """
+        db = self._database.read()
+        if wanted.words and wanted.ranged:
+            matches = self._matches.find(db, run, wanted.words)
+            numbers = numbers_by_score(db, run, wanted, matches, limit + 1, after)
+            found = self.some(run, run_id, numbers[:limit])
+            return Page([found[n] for n in numbers[:limit]], len(numbers) > limit)
         tables, conditions, values = _where(run, wanted)
         number = "w.rowid" if wanted.words else "s.n" if wanted.scored else "i.n"
         order = ("s.score", "s.n") if wanted.ranged else (number,)
@@ -113,7 +75,6 @@ class ItemSearch:
         statement = (
             f"{_SELECT} FROM {tables} WHERE {' AND '.join(conditions)} ORDER BY {', '.join(order)} LIMIT ?"
         )
-        db = self._database.read()
         rows = db.execute(statement, (*values, limit + 1)).fetchall()
         return Page(list(_found(db, run, run_id, rows[:limit])), len(rows) > limit)
 
@@ -158,13 +119,13 @@ class ItemSearch:
                 rows = rows[: next(unfinished, len(rows))]
             if not rows:
                 return None
-            marks = {row["n"]: [_status_mark(row["status"])] for row in rows}
+            marks = {row["n"]: [status_mark(row["status"])] for row in rows}
             for n, criterion, verdict in db.execute(
                 f"""SELECT n, criterion, {_VERDICT} FROM scores s WHERE run = ? AND n BETWEEN ? AND ?
                 AND criterion IN (SELECT criterion FROM run_criteria WHERE run = ?)""",
                 (run, rows[0]["n"], rows[-1]["n"], run),
             ):
-                marks[n].append(_verdict_mark(criterion, verdict))
+                marks[n].append(verdict_mark(criterion, verdict))
             db.executemany(
                 "INSERT INTO item_words (rowid, words, marks) VALUES (?, ?, ?)",
                 [
@@ -202,38 +163,19 @@ def _where(run: int, wanted: ItemFilter) -> tuple[str, list[str], list[Any]]:
         tables += [f"scores s{index}", "items i"]
         conditions += ["s.run = ?", "s.criterion = ?", "s.n = i.n"]
         values += [run, wanted.criterion]
-        if wanted.words:
-            # scores are looked up before items, whose rows are large
-            conditions.append("s.n = w.rowid - ?")
-            values.append(run << 32)
-        if wanted.verdict is not None and not wanted.words:
+        if wanted.verdict is not None:
             conditions.append(f"{_VERDICT} = ?")
             values.append(VERDICTS[wanted.verdict])
-        for end, sign in ((wanted.low, ">="), (wanted.high, "<=")):
-            if end is not None:
-                conditions.append(f"s.score {sign} ?")
-                values.append(end)
         if wanted.ranged:
-            conditions.append("s.score IS NOT NULL")
+            bounds, ends = score_range(wanted)
+            conditions += bounds
+            values += ends
     else:
         tables.append("items i")
     if wanted.status is not None and not wanted.words:
         conditions.append("i.status = ?")
         values.append(wanted.status)
     return " CROSS JOIN ".join(tables), conditions, values
-
-
-def _quoted(word: str) -> str:
-    return '"' + word.replace('"', '""') + '"'
-
-
-def _status_mark(status: str | None) -> str:
-    return f"status{status}"
-
-
-def _verdict_mark(criterion: int, verdict: int) -> str:
-    """What stands for a verdict, as the index of scores has it."""
-    return f"criterion{criterion}verdict{verdict}"
 
 
 def _words(item: str, shown: str | None) -> str:
