@@ -1,4 +1,4 @@
-"""How many graders the checks and the attack find: `python -m tests.audit.measure [check|attack] [public|unseen|reported]`."""
+"""How many graders the checks and the attack find: `python -m tests.audit.measure [check|attack] [public|unseen|reported|further]`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import graders
 from graders.audit import attack
 from graders.config.config import Config
 from graders.testing import check_reward
-from tests.audit import public_graders, reported, unseen_graders
+from tests.audit import further, public_graders, reported, unseen_graders
 from tests.audit.public_graders import PublicGrader
+
+SETS = {"public": public_graders, "unseen": unseen_graders, "reported": reported, "further": further}
 
 
 def by_check(grader: PublicGrader, backends: graders.Backends) -> list[str]:
@@ -67,5 +69,4 @@ def run(
 
 if __name__ == "__main__":
     way, which = [*sys.argv[1:], *("check", "public")[len(sys.argv) - 1 :]]
-    graders_of = {"public": public_graders, "unseen": unseen_graders, "reported": reported}[which]
-    run({"check": by_check, "attack": by_attack}[way], graders_of.FLAWED, graders_of.SOUND)
+    run({"check": by_check, "attack": by_attack}[way], SETS[which].FLAWED, SETS[which].SOUND)

@@ -1,4 +1,4 @@
-"""The same graders by other public tools, where these are installed: `python -m tests.audit.others [public|unseen|reported]`.
+"""The same graders by other public tools, where these are installed: `python -m tests.audit.others [public|unseen|reported|further]`.
 
 reward-doctor: a program of one text reference; caught where it accepts an exploit of its corpus or a tenth of what it should not.
 rewardprobe: replies that are texts; caught where a finding is critical, two probes
@@ -17,7 +17,7 @@ from typing import Any
 
 import graders
 from graders.config.config import Config
-from tests.audit import public_graders, reported, unseen_graders
+from tests.audit.measure import SETS
 from tests.audit.public_graders import PublicGrader
 
 #: Probes of rewardprobe that are left out: for state, which fires on nearly every grader without any; and for a task without its
@@ -92,7 +92,7 @@ TOOLS = {"reward_doctor": by_reward_doctor, "rewardprobe": by_rewardprobe, "eval
 
 
 def main(which: str) -> None:
-    entries = {"public": public_graders, "unseen": unseen_graders, "reported": reported}[which]
+    entries = SETS[which]
     with graders.Backends(config=Config()) as backends:
         for name, tool in TOOLS.items():
             if importlib.util.find_spec(name) is None:

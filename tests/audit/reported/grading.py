@@ -20,9 +20,6 @@ Item = dict[str, Any]
 Calls = list[tuple[str, dict[str, Any]]]
 Grade = Callable[[Any, Item], float]
 
-FLAWED: list[PublicGrader] = []
-SOUND: list[PublicGrader] = []
-
 #: What a parameter of that name is given.
 GIVEN = {
     "sample": "sample",
@@ -76,29 +73,39 @@ def program_of(function: Grade) -> dict[str, Any]:
     )
 
 
-def flawed(rows: Rows, source: str, flaw: str) -> Callable[[Grade], Grade]:
-    """Adds a grader with one flaw, known from `source`."""
+class GraderSet:
+    """The flawed and sound graders of one set, in the order of writing."""
 
-    def add(function: Grade) -> Grade:
-        FLAWED.append(PublicGrader(function.__name__, flaw, source, program_of(function), rows))
-        return function
+    def __init__(self) -> None:
+        self.flawed: list[PublicGrader] = []
+        self.sound: list[PublicGrader] = []
 
-    return add
+    def add_flawed(self, rows: Rows, source: str, flaw: str) -> Callable[[Grade], Grade]:
+        """A decorator that adds a grader with one flaw, known from `source`."""
+
+        def add(function: Grade) -> Grade:
+            self.add_flawed_spec(function.__name__, rows, source, flaw, program_of(function))
+            return function
+
+        return add
+
+    def add_sound(self, rows: Rows, source: str) -> Callable[[Grade], Grade]:
+        """A decorator that adds a grader which pays right answers alone: the repair that `source` asks for, or its task as meant."""
+
+        def add(function: Grade) -> Grade:
+            self.add_sound_spec(function.__name__, rows, source, program_of(function))
+            return function
+
+        return add
+
+    def add_flawed_spec(self, name: str, rows: Rows, source: str, flaw: str, spec: dict[str, Any]) -> None:
+        self.flawed.append(PublicGrader(name, flaw, source, spec, rows))
+
+    def add_sound_spec(self, name: str, rows: Rows, source: str, spec: dict[str, Any]) -> None:
+        self.sound.append(PublicGrader(name, "", source, spec, rows))
 
 
-def sound(rows: Rows, source: str) -> Callable[[Grade], Grade]:
-    """Adds a grader that pays right answers alone: the repair that `source` asks for, or the task as it is meant there."""
-
-    def add(function: Grade) -> Grade:
-        SOUND.append(PublicGrader(function.__name__, "", source, program_of(function), rows))
-        return function
-
-    return add
-
-
-def flawed_spec(name: str, rows: Rows, source: str, flaw: str, spec: dict[str, Any]) -> None:
-    FLAWED.append(PublicGrader(name, flaw, source, spec, rows))
-
-
-def sound_spec(name: str, rows: Rows, source: str, spec: dict[str, Any]) -> None:
-    SOUND.append(PublicGrader(name, "", source, spec, rows))
+REPORTED = GraderSet()
+FLAWED, SOUND = REPORTED.flawed, REPORTED.sound
+flawed, sound = REPORTED.add_flawed, REPORTED.add_sound
+flawed_spec, sound_spec = REPORTED.add_flawed_spec, REPORTED.add_sound_spec
