@@ -53,7 +53,9 @@ def _attempts(name: str, row: CheckRow, scene: Scene, most: float) -> Iterator[A
     share = most if family.share == MOST else family.share
     for wrong in family.make(row, form_of(row), scene):
         sample = wrong.sample
-        if sample == row.gold or (isinstance(sample, str) and may_be_right(row, sample)):
+        if sample == row.gold or (
+            isinstance(sample, str) and not family.by_case and may_be_right(row, sample)
+        ):
             continue
         far = family.share < ALL and not family.holds_answer
         if far and isinstance(sample, str) and has_answer(row, sample):

@@ -12,7 +12,7 @@ from os import PathLike
 from typing import Any
 
 from graders.attack.families import ALL, FAMILIES
-from graders.attack.families.wrong import has_answer, may_be_right
+from graders.attack.families.wrong import form_of, has_answer, may_be_right, plain
 from graders.attack.plan import Attempt, joined, planned
 from graders.attack.proposals import proposed
 from graders.bench.bench import Bench, Graded, Settings
@@ -257,10 +257,11 @@ class Search:
         return tuple(sorted(exploits, key=lambda exploit: -len(exploit.rows)))
 
     def _surely_wrong(self) -> Iterator[tuple[Attempt, Graded]]:
-        """What broke a row, without texts that may be one row's answer by the spec's own words."""
-        broken: dict[str, set[RowId]] = {}
+        """What broke a row, without the spec's own words where they may be the one answer of all rows that they broke."""
+        broken: dict[str, set[str]] = {}
         for _, one in self._broken:
-            broken.setdefault(json.dumps(one.sample, default=repr), set()).add(one.row.id)
+            answer = plain(form_of(one.row).answer) or str(one.row.id)
+            broken.setdefault(json.dumps(one.sample, default=repr), set()).add(answer)
         for attempt, one in self._broken:
             if not attempt.on_several or len(broken[json.dumps(one.sample, default=repr)]) > 1:
                 yield attempt, one

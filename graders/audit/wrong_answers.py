@@ -17,9 +17,10 @@ from graders.attack.families import FAMILIES
 from graders.attack.families.wrong import form_of, plain
 from graders.attack.plan import planned
 from graders.attack.search import Limits, Search
+from graders.attack.seeds import constants
 from graders.bench.bench import FULL, SOFT_LIMIT, Bench, Graded, row_ids
 from graders.bench.findings import Finding
-from graders.bench.rows import as_number
+from graders.bench.rows import CheckRow, as_number
 
 #: Fraction of the scale for an empty answer: a little for good form is fine.
 EMPTY_LIMIT = 0.2
@@ -228,21 +229,33 @@ def _judge_orders(bench: Bench) -> list[str]:
 
 
 def attacked(bench: Bench) -> Iterator[Finding]:
-    """Samples of the attack's families are not rewarded like the gold; one that contains the answer is only a note."""
+    """Samples of the attack's families are not rewarded like the gold; what a grader of its kind is known to pay is only a note."""
     rows = bench.recognised()[:ATTACKED_ROWS]
     limits = Limits(JUDGED_SAMPLES if bench.judged else ATTACK_SAMPLES, None)
     search = Search(bench, rows, list(planned(bench, rows, FAMILIES)), limits)
     by_id = {row.id: row for row in rows}
-    golds = [plain(row.text) for row in bench.rows]
+    compares = all(leaf.compared() for leaf in bench.grader.spec.leaves().values())
     for exploit in search.run(0, None):
-        row = by_id[exploit.row]
-        closed = golds.count(plain(row.text)) > 1 or plain(row.text) in ("yes", "no", "true", "false")
-        open_text = not (closed or form_of(row).marked or as_number(form_of(row).answer) is not None)
-        severity: Literal["exploit", "note"] = (
-            "note" if open_text and exploit.family in ANYWHERE else "exploit"
+        known = (exploit.family in ANYWHERE and _is_open(bench, by_id[exploit.row])) or (
+            exploit.family == "words" and compares
         )
+        severity: Literal["exploit", "note"] = "note" if known else "exploit"
         message = f"{exploit.why} gets {exploit.reward:g} where the gold gets {exploit.gold_reward:g} ({exploit.family})"
         yield Finding("attack", message, exploit.rows, exploit.sample, severity)
+
+
+def _is_open(bench: Bench, row: CheckRow) -> bool:
+    """Whether a row's answer is a text that is not marked, no number, and not one of a few that can be listed."""
+    form = form_of(row)
+    labels = {plain(text) for text in constants(bench.grader.spec)}
+    answers = [plain(form_of(other).answer) for other in bench.rows]
+    golds = [plain(other.text) for other in bench.rows]
+    closed = (
+        golds.count(plain(row.text)) > 1
+        or plain(row.text) in ("yes", "no", "true", "false")
+        or (len(set(answers)) > 1 and labels.issuperset(answers))
+    )
+    return not (closed or form.marked or as_number(form.answer) is not None)
 
 
 def _above(check: str, graded: list[Graded], limit: float, what: str, bench: Bench) -> Iterator[Finding]:

@@ -17,8 +17,8 @@ from graders.bench.rows import as_number, read_rows
 from graders.cli.attack import command
 from graders.config.config import Config
 from graders.judges.scripted import ScriptedJudge, say
+from tests.audit import further, reported
 from tests.audit import public_graders as public
-from tests.audit import reported
 from tests.specs import python, score_model, string_check
 
 CAPITALS = [
@@ -53,13 +53,17 @@ FOUND = [
     ("words_too_many_are_free", "json_more", '{"time": "nine or zqxj"}'),
     ("order_of_rows_is_lost", "query_order", "SELECT amount FROM sales ORDER BY amount"),
     ("rating_in_the_reply", "spec_words", "[[9]]"),
+    ("f1_of_distinct_words", "words", None),
+    ("title_is_capitals", "capitals", "Lima Is Dry"),
+    ("checkpoints_outweigh", "answer_replaced", None),
+    ("citations_of_everything", "sources", None),
 ]
 
 
 @pytest.mark.parametrize(("name", "family", "sample"), [pytest.param(*case, id=case[0]) for case in FOUND])
 def test_flaws_are_broken(name: str, family: str, sample: str | None, backends: graders.Backends) -> None:
     """A family breaks the grader that has its flaw; the sample gets the reward that is printed, and `bad` holds it."""
-    (entry,) = (one for one in (*public.FLAWED, *reported.FLAWED) if one.name == name)
+    (entry,) = (one for one in (*public.FLAWED, *reported.FLAWED, *further.FLAWED) if one.name == name)
 
     found = attack(entry.spec, entry.rows, families=[family], backends=backends)
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from graders.audit import FAMILIES
 from graders.testing import CHECKS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reward-checks.md").read_text(encoding="utf-8")
+PAGES = Path(__file__).parents[2] / "docs"
+PAGE = (PAGES / "reward-checks.md").read_text(encoding="utf-8")
 
 
 def first_block(language: str) -> str:
@@ -30,3 +32,11 @@ def test_every_check_is_documented() -> None:
     table = PAGE.partition("## The checks")[2]
 
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(CHECKS)
+
+
+def test_every_family_is_documented() -> None:
+    """docs/audit.md names every family of the attack in its table."""
+    page = (PAGES / "audit.md").read_text(encoding="utf-8")
+    table = page.partition("## Families")[2].partition("## ")[0]
+
+    assert [name for name in FAMILIES if f"`{name}`" not in table] == []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from graders.attack.families import far, hedged, near, structured
+from graders.attack.families import far, hedged, near, structured, wording
 from graders.attack.families.wrong import Family
 
 ALL = 0.999
@@ -25,12 +25,16 @@ FAMILIES: Mapping[str, Family] = {
     "units": Family(near.units, ALL),
     "year_alone": Family(near.year_alone, ALL),
     "swapped": Family(near.swapped, ALL),
+    "words": Family(wording.words, ALL),
+    "capitals": Family(wording.capitals, ALL, by_case=True),
     "negation": Family(near.negation, ALL, holds_answer=True),
     "several": Family(hedged.several, ALL, holds_answer=True),
     "candidates": Family(hedged.candidates, ALL, holds_answer=True),
     "thoughts": Family(hedged.thoughts, ALL, holds_answer=True),
     "unclosed": Family(hedged.unclosed, ALL, holds_answer=True),
+    "sources": Family(wording.sources, ALL, holds_answer=True),
     "empty_form": Family(far.empty_form, MOST),
+    "answer_replaced": Family(far.answer_replaced, MOST, holds_answer=True),
     "prompt_numbers": Family(far.prompt_numbers, MOST),
     "prompt_repeated": Family(far.prompt_repeated, ECHO),
     "quotes": Family(far.quotes, ECHO),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from graders.attack import probes
-from graders.attack.families.wrong import Form, Scene, Wrong, is_prose
+from graders.attack.families.wrong import Form, Scene, Wrong, is_prose, plain
 from graders.bench.rows import CheckRow
 
 SHELLS = (
@@ -29,6 +29,16 @@ def empty_form(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
         yield Wrong(form.holding(WORD), "the gold's form around a word without meaning")
     for shell in SHELLS:
         yield Wrong(shell, "a form without an answer")
+
+
+def answer_replaced(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+    """All of the gold but its marked answer, which the item has and the spec names; the rest may be in the item, too."""
+    if (
+        form.marked
+        and any(plain(form.answer) == plain(known) for known in row.answers)
+        and scene.means(row, form.answer)
+    ):
+        yield Wrong(form.holding(WORD), "all of the gold around a word without meaning")
 
 
 def prompt_numbers(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:

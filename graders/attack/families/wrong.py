@@ -134,12 +134,14 @@ class Family:
         holds_answer: Whether the samples contain the right answer and are wrong because of the rest.
         on_several: Whether the spec's own words may make a sample right, so that it has to break two rows with
             different answers.
+        by_case: Whether the samples differ from the gold in capitals alone, and are wrong since the prompt asks for those.
     """
 
     make: Maker
     share: float
     holds_answer: bool = False
     on_several: bool = False
+    by_case: bool = False
 
 
 def plain(text: str) -> str:
