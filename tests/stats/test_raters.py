@@ -36,18 +36,6 @@ def test_alpha_is_krippendorffs(nominal: bool, value: float) -> None:
     assert found.n == 11
 
 
-def test_alpha_equals_the_reference_package() -> None:
-    reference = pytest.importorskip("krippendorff")
-    chance = np.random.default_rng(4)
-    for _ in range(20):
-        ratings = chance.integers(0, 4, (30, 3)).astype(float)
-        ratings[:, 1] = np.where(chance.random(30) < 0.7, ratings[:, 0], ratings[:, 1])
-        ratings[chance.random((30, 3)) < 0.2] = NONE
-        for nominal, name in ((True, "nominal"), (False, "interval")):
-            expected = reference.alpha(ratings.T, level_of_measurement=name)
-            assert alpha(ratings, nominal=nominal).value == pytest.approx(expected, abs=1e-12)
-
-
 def test_alpha_without_disagreement_is_not_certain() -> None:
     """Twenty rows on which all agree do not show that they always would."""
     found = alpha(np.repeat([[0.0], [1.0]], 10, axis=0).repeat(2, axis=1), nominal=True)

@@ -1,4 +1,4 @@
-"""Which samples of the attack are an accusation in `check_reward`, which a note, and which neither."""
+"""Which findings of `check_reward` are an exploit, a fault or a note."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("spec", "rows", "accused", "noted"), CASES)
-def test_severity(
+def test_samples_of_the_attack(
     spec: dict[str, Any], rows: Rows, accused: set[str], noted: set[str], backends: graders.Backends
 ) -> None:
     found = check_reward(spec, rows, checks=["attack"], backends=backends)
@@ -72,3 +72,25 @@ def test_severity(
     for finding in found:
         families[finding.severity].add(finding.message.rpartition("(")[2].rstrip(")"))
     assert families == {"exploit": accused, "note": noted}
+
+
+OTHERS = [
+    # program, the check that finds something, its severity
+    pytest.param("return 5.0 * (text == item['answer'])", "in_range", "note", id="a scale that golds use"),
+    pytest.param(
+        "return float(item['answer'].split()[0] in text)", "near_miss", "exploit", id="a part is paid"
+    ),
+    pytest.param(
+        "return float(text.split()[0] == item['answer'].split()[0])",
+        "failed",
+        "fault",
+        id="a blank answer is an error, and not punished",
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "check", "severity"), OTHERS)
+def test_other_findings(body: str, check: str, severity: str, backends: graders.Backends) -> None:
+    found = check_reward(program(body), NAMES, checks=[check], backends=backends)
+
+    assert {(finding.check, finding.severity) for finding in found} == {(check, severity)}
