@@ -1,7 +1,11 @@
-"""How many graders the checks and the attack find: `python -m tests.audit.measure [check|attack] [public|unseen|reported|further]`."""
+"""How many graders the checks and the attack find, and how long they take: `python -m tests.audit.measure [check|attack] [SET...]`.
+
+The sets are public, unseen, reported and further; without a name all of them in one run.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import sys
@@ -45,28 +49,30 @@ def processor_s() -> float:
     return sum(spent[pid][1] for pid in ours)
 
 
-def run(
-    accuse: Callable[[PublicGrader, graders.Backends], Iterable[str]],
-    flawed: list[PublicGrader],
-    sound: list[PublicGrader],
-) -> None:
+def run(accuse: Callable[[PublicGrader, graders.Backends], Iterable[str]], names: Iterable[str]) -> None:
+    times: dict[str, list[tuple[float, float]]] = {"with a program": [], "local": []}
     with graders.Backends(config=Config()) as backends:
-        for name, entries in (("flawed", flawed), ("sound", sound)):
-            seconds, of_processor, accused = [], [], 0
-            for entry in entries:
-                started, spent = time.perf_counter(), processor_s()
-                found = list(accuse(entry, backends))
-                seconds.append(time.perf_counter() - started)
-                of_processor.append(processor_s() - spent)
-                accused += bool(found)
-                if bool(found) == (name == "sound"):
-                    print(f"  {name} {entry.name}: {', '.join(found) or 'nothing found'}")
-            print(
-                f"{name}: {accused} of {len(entries)} accused, median {statistics.median(seconds):.1f} s"
-                f" and {statistics.median(of_processor):.1f} s of the processor"
-            )
+        for name in names:
+            for kind, entries in (("flawed", SETS[name].FLAWED), ("sound", SETS[name].SOUND)):
+                accused = 0
+                for entry in entries:
+                    started, spent = time.perf_counter(), processor_s()
+                    found = list(accuse(entry, backends))
+                    took = time.perf_counter() - started, processor_s() - spent
+                    times["with a program" if '"source"' in json.dumps(entry.spec) else "local"].append(took)
+                    accused += bool(found)
+                    if bool(found) == (kind == "sound"):
+                        print(
+                            f"  {name}, {kind} {entry.name}: {', '.join(found) or 'nothing found'}",
+                            flush=True,
+                        )
+                print(f"{name}, {kind}: {accused} of {len(entries)} accused", flush=True)
+    for kind, pairs in times.items():
+        if pairs:
+            wall, processor = map(statistics.median, zip(*pairs, strict=True))
+            print(f"{len(pairs)} graders {kind}: median {wall:.2f} s, {processor:.2f} s of the processor")
 
 
 if __name__ == "__main__":
-    way, which = [*sys.argv[1:], *("check", "public")[len(sys.argv) - 1 :]]
-    run({"check": by_check, "attack": by_attack}[way], SETS[which].FLAWED, SETS[which].SOUND)
+    way, *named = sys.argv[1:] or ["check"]
+    run({"check": by_check, "attack": by_attack}[way], named or SETS)

@@ -1,4 +1,4 @@
-"""The same graders by other public tools, where these are installed: `python -m tests.audit.others [public|unseen|reported|further]`.
+"""The same graders by other public tools, where these are installed: `python -m tests.audit.others [SET...]`.
 
 reward-doctor: a program of one text reference; caught where it accepts an exploit of its corpus or a tenth of what it should not.
 rewardprobe: replies that are texts; caught where a finding is critical, two probes
@@ -12,7 +12,7 @@ import importlib.util
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import graders
@@ -91,30 +91,32 @@ def by_evalmut(entry: PublicGrader, reward: Reward) -> bool:
 TOOLS = {"reward_doctor": by_reward_doctor, "rewardprobe": by_rewardprobe, "evalmut": by_evalmut}
 
 
-def main(which: str) -> None:
-    entries = SETS[which]
+def main(names: Iterable[str]) -> None:
     with graders.Backends(config=Config()) as backends:
         for name, tool in TOOLS.items():
             if importlib.util.find_spec(name) is None:
                 print(f"{name}: not installed")
                 continue
-            for kind, some in (("flawed", entries.FLAWED), ("sound", entries.SOUND)):
-                used, accused, seconds = 0, 0, []
-                for entry in some:
-                    reward = reward_of(entry, backends)
-                    started = time.perf_counter()
-                    try:
-                        found = None if reward is None else tool(entry, reward)
-                    except Exception as error:  # of the tool: counted as not usable, and told
-                        print(f"  {name} {entry.name}: {type(error).__name__}: {error}")
-                        found = None
-                    if found is not None:
-                        used, accused = used + 1, accused + found
-                        seconds.append(time.perf_counter() - started)
-                print(
-                    f"{name} {kind}: {accused} of {used} accused (of {len(some)}), median {statistics.median(seconds):.2f} s"
-                )
+            for which in names:
+                for kind, some in (("flawed", SETS[which].FLAWED), ("sound", SETS[which].SOUND)):
+                    used, accused, seconds = 0, 0, []
+                    for entry in some:
+                        reward = reward_of(entry, backends)
+                        started = time.perf_counter()
+                        try:
+                            found = None if reward is None else tool(entry, reward)
+                        except Exception as error:  # of the tool: counted as not usable, and told
+                            print(f"  {name} {entry.name}: {type(error).__name__}: {error}")
+                            found = None
+                        if found is not None:
+                            used, accused = used + 1, accused + found
+                            seconds.append(time.perf_counter() - started)
+                    print(
+                        f"{name}, {which}, {kind}: {accused} of {used} accused (of {len(some)}),"
+                        f" median {statistics.median(seconds):.2f} s",
+                        flush=True,
+                    )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if sys.argv[1:] else "public")
+    main(sys.argv[1:] or SETS)
