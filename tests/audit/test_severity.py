@@ -68,7 +68,7 @@ def test_samples_of_the_attack(
 ) -> None:
     found = check_reward(spec, rows, checks=["attack"], backends=backends)
 
-    families = {severity: set() for severity in ("exploit", "note")}
+    families: dict[str, set[str]] = {"exploit": set(), "note": set()}
     for finding in found:
         families[finding.severity].add(finding.message.rpartition("(")[2].rstrip(")"))
     assert families == {"exploit": accused, "note": noted}

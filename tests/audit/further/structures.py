@@ -118,7 +118,7 @@ def calls_as_far_as_both_go(calls: Calls, item: Item) -> float:
 def calls_one_by_one(calls: Calls, item: Item) -> float:
     if len(calls) != len(item["calls"]):
         return 0.0
-    return sum(list(got) == want for got, want in zip(calls, item["calls"], strict=True)) / len(calls)
+    return float(sum(list(got) == want for got, want in zip(calls, item["calls"], strict=True))) / len(calls)
 
 
 @flawed(CITED, "koletimanish/GoodlaneTech#24", "sources too many cost nothing")

@@ -105,7 +105,7 @@ def dates_of_one_form(text: str, item: Item) -> float:
     while prefix < min(len(got), len(want), 4) and got[prefix] == want[prefix]:
         prefix += 1
     near = common / max(len(got), len(want), 1)
-    return near + 0.1 * prefix * (1 - near)
+    return float(near + 0.1 * prefix * (1 - near))
 
 
 @sound(BORN, "repair of benseverndev-oss/goldenmatch#1858: few digits may differ")
