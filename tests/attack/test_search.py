@@ -53,14 +53,20 @@ SEEDS = [
     # spec, a text that it is tried with
     pytest.param(string_check(reference="Answer: {{item.answer}}"), "Answer:", id="a template"),
     pytest.param(multi("0.25 * a", {"a": string_check()}), "0.25", id="a number of the formula"),
-    pytest.param(python("def grade(sample, item):\n    return item['points']\n"), "points", id="a key of a program"),
-    pytest.param(python("KEYS = {'gold-bar': 1}\ndef grade(s, i):\n    return 0\n"), "gold-bar", id="a constant"),
     pytest.param(
-        python("import re\ndef grade(s, i):\n    return float(bool(re.search(r'score: (\\d+)/10', s['output_text'])))\n"),
+        python("def grade(sample, item):\n    return item['points']\n"), "points", id="a key of a program"
+    ),
+    pytest.param(
+        python("KEYS = {'gold-bar': 1}\ndef grade(s, i):\n    return 0\n"), "gold-bar", id="a constant"
+    ),
+    pytest.param(
+        python(
+            "import re\ndef grade(s, i):\n    return float(bool(re.search(r'score: (\\d+)/10', s['output_text'])))\n"
+        ),
         "score: 9/10",
         id="a regular expression",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("spec", "text"), SEEDS)

@@ -20,22 +20,40 @@ CASES = [
         ["off off put put is is vote vote The The.", "is off put The vote."],
         id="a sentence",
     ),
-    pytest.param(words, "red green blue grey pink", {}, ["pink pink grey grey blue blue green green red red"], id="names in any order"),
+    pytest.param(
+        words,
+        "red green blue grey pink",
+        {},
+        ["pink pink grey grey blue blue green green red red"],
+        id="names in any order",
+    ),
     pytest.param(words, "Paris", {}, [], id="a word said twice may be right"),
     pytest.param(words, "red, green", {}, [], id="a list of labels may be a set"),
     pytest.param(words, "5 km", {}, [], id="numbers"),
-    pytest.param(words, "<answer>red fox</answer>", {}, ["<answer>fox fox red red</answer>"], id="in its mark"),
     pytest.param(
-        capitals, "OSLO IS COLD", {"question": "In capitals: Oslo is cold."}, ["Oslo Is Cold", "oslo is cold", "Oslo is cold"], id="capitals"
+        words, "<answer>red fox</answer>", {}, ["<answer>fox fox red red</answer>"], id="in its mark"
     ),
-    pytest.param(capitals, "oslo", {"question": "In lower case: Oslo."}, ["OSLO", "Oslo"], id="small letters"),
+    pytest.param(
+        capitals,
+        "OSLO IS COLD",
+        {"question": "In capitals: Oslo is cold."},
+        ["Oslo Is Cold", "oslo is cold", "Oslo is cold"],
+        id="capitals",
+    ),
+    pytest.param(
+        capitals, "oslo", {"question": "In lower case: Oslo."}, ["OSLO", "Oslo"], id="small letters"
+    ),
     pytest.param(capitals, "OSLO", {"question": "The capital of Norway?"}, [], id="not asked for"),
     pytest.param(
-        sources, "It closed. [1][3]", {"cited": [1, 3]}, ["It closed. [1][3][2][4][5][6][7][8][9]"], id="sources of the item"
+        sources,
+        "It closed. [1][3]",
+        {"cited": [1, 3]},
+        ["It closed. [1][3][2][4][5][6][7][8][9]"],
+        id="sources of the item",
     ),
     pytest.param(sources, "It closed. [1][3]", {"cited": [1]}, [], id="the item has other sources"),
     pytest.param(sources, "It closed. [1]", {"pages": [1]}, [], id="sources that the spec does not name"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("family", "gold", "item", "samples"), CASES)
