@@ -205,6 +205,42 @@ def test_servers_that_always_die_are_given_up_with_the_reason(monkeypatch: pytes
     assert (after.value, after.tier) == (1.0, tier)
 
 
+@pytest.mark.parametrize(
+    ("place", "source"),
+    [
+        pytest.param("_first_template", ONE, id="no fork for the template"),
+        pytest.param("_first_template", "import fractions\n" + ONE, id="the same, with a module to load"),
+        pytest.param("_load", ONE, id="a start without packages fails"),
+    ],
+)
+def test_a_server_whose_own_start_fails_is_given_up_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, place: str, source: str
+) -> None:
+    """As where a machine refuses another process: the sample is told after some attempts, and the next one tries anew."""
+    real = subprocess.Popen
+    refusal = (
+        "import errno, graders_sandbox.jail.server as server\n"
+        "def refused(*arguments): raise BlockingIOError(errno.EAGAIN, 'no process is left')\n"
+        f"server.{place} = refused\n"
+    )
+
+    class Refused(subprocess.Popen[bytes]):
+        def __init__(self, command: list[str], **named: Any) -> None:
+            code = command.index("-c") + 1
+            start = command[code].replace("sys.path.pop(0)", f"exec({refusal!r}); sys.path.pop(0)")
+            super().__init__([*command[:code], start, *command[code + 1 :]], **named)
+
+    with Sandbox() as sandbox:
+        monkeypatch.setattr("graders_sandbox.host.spawn.subprocess.Popen", Refused)
+        outcome = sandbox.run(source, {}, {})
+        monkeypatch.setattr("graders_sandbox.host.spawn.subprocess.Popen", real)
+        after = sandbox.run(source, {}, {})
+
+    assert outcome.status == "infrastructure"
+    assert "no process is left" in outcome.text
+    assert after.value == 1.0
+
+
 # --- users ---
 
 USERS = """

@@ -72,8 +72,10 @@ class Answers:
         elif kind == b"R":
             server.ready = True
             self._failed_starts = 0
-        elif kind == b"T":
+        elif kind == b"T" and self._preloads(server):
             self._cannot_load(server, data[1:].decode("utf-8", "replace"))
+        elif kind in (b"T", b"E"):
+            self._not_started(server, data[1:].decode("utf-8", "replace"))
         elif kind == b"F":
             self._on_tier_failure(server, data[1:].decode("utf-8", "replace"))
         else:

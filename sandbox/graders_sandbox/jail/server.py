@@ -284,13 +284,14 @@ def main() -> None:
     except BaseException as error:
         _give_up(control, b"F", error)
     control.send(b"L" + json.dumps({"tier": jail.tier, "notes": jail.notes}).encode())
+    kind = b"T"
     try:
         _load(jail, settings["modules"])
+        kind = b"E"  # from here on it is not the packages' fault
         server = Server(control, jail, settings)
     except BaseException as error:
-        _give_up(control, b"T", error)
-    # until here errors go to the host
-    os.dup2(1, 2)
+        _give_up(control, kind, error)
+    os.dup2(1, 2)  # until here errors go to the host
     control.send(b"R")
     try:
         server.serve()
