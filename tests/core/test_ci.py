@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
+import time
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 RUN = ROOT / ".ci" / "run"
@@ -24,6 +29,7 @@ def test_every_job_is_a_function_and_listed() -> None:
         "environment",
         "python_of",
         "tested",
+        *("is_in", "run", "beside", "one_by_one", "unfinished"),
     }
 
     assert set(run("--list").stdout.split()) == functions
@@ -36,20 +42,62 @@ def test_an_unknown_job_is_refused() -> None:
     assert "there are: debian install tests" in done.stderr
 
 
-def test_goes_on_after_a_failure_and_names_it(tmp_path: Path) -> None:
-    """A job ends at its first failing command; the next one is still run."""
-    script = tmp_path / ".ci" / "run"
+def script_of(folder: Path, jobs: str, names: str, first: str = "") -> Path:
+    """`.ci/run` with other jobs."""
+    script = folder / ".ci" / "run"
     script.parent.mkdir()
     text = RUN.read_text()
-    first = text.index("debian() {")
-    jobs = "one() { false; echo never; }\ntwo() { echo second; }\n"
-    script.write_text(
-        text[:first] + jobs + re.sub(r"JOBS=\(.*\)", "JOBS=(one two)", text[text.index("JOBS=") :])
-    )
+    rest = re.sub(r"^JOBS=\(.*\)", f"JOBS=({names})", text[text.index("JOBS=(") :], flags=re.MULTILINE)
+    rest = re.sub(r"^FIRST=\(.*\)", f"FIRST=({first})", rest, flags=re.MULTILINE)
+    script.write_text(text[: text.index("debian() {")] + jobs + rest)
+    return script
 
-    done = subprocess.run(["bash", str(script)], capture_output=True, text=True, check=False, timeout=60)
+
+@pytest.mark.parametrize("arguments", [(), ("one", "two")], ids=["the usual ones", "by name"])
+@pytest.mark.parametrize("first", ["", "one"], ids=["beside the other", "before the others"])
+def test_goes_on_after_a_failure_and_names_it(tmp_path: Path, arguments: tuple[str, ...], first: str) -> None:
+    """A job ends at its first failing command; the next one is still run."""
+    script = script_of(tmp_path, "one() { false; echo never; }\ntwo() { echo second; }\n", "one two", first)
+
+    done = subprocess.run(
+        ["bash", str(script), *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
 
     assert done.returncode == 1
     assert "second" in done.stdout
     assert "never" not in done.stdout
     assert done.stderr == "\nfailed: one\n"
+
+
+def test_a_job_that_would_begin_too_late_is_named(tmp_path: Path) -> None:
+    script = script_of(tmp_path, "one() { echo first; }\ntwo() { echo second; }\n", "one two", "one")
+
+    late = {**os.environ, "BEGIN_S": "-1"}
+    done = subprocess.run(
+        ["bash", str(script)], capture_output=True, text=True, timeout=60, check=False, env=late
+    )
+
+    assert done.returncode == 0
+    assert "first" in done.stdout
+    assert "second" not in done.stdout
+    assert "left out, for lack of time: two\n" in done.stdout
+
+
+def test_what_unfinished_jobs_said_is_shown(tmp_path: Path) -> None:
+    """Where something ends the whole run, as after the last of its minutes."""
+    script = script_of(tmp_path, "one() { echo begun; sleep 30; }\n", "one")
+
+    process = subprocess.Popen(
+        ["bash", str(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    while not any("begun" in log.read_text() for log in tmp_path.glob("*/one")):
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGTERM)
+    said, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 1
+    assert "== one, not finished\nbegun\n" in said
