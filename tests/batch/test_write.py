@@ -454,7 +454,6 @@ def test_a_python_grader_rows_say_their_tier(tmp_path: Path) -> None:
     """What made a row's number and is not known from the spec alone stands in its line."""
     grade(tmp_path / "r", ROWS[:2], python())
 
-    for row in read_results(tmp_path / "r").rows:
-        assert row.reward == 1.0
-        assert row.provenance["sandbox"]
-        assert 0 < (row.seconds or 0) < 60
+    rows = list(read_results(tmp_path / "r").rows)
+    assert [row.reward for row in rows] == [1.0, 1.0]
+    assert all(row.provenance["sandbox"] and row.seconds for row in rows)

@@ -114,7 +114,7 @@ def test_in_flight_is_shared_by_all_graders_and_members_of_a_multi() -> None:
 
     def answer(received: Any) -> Any:
         result: Any = "good" if "enum" in json.dumps(received.json) else 1.0
-        return say({"result": result})(received)
+        return say({"result": result}, delay_s=0.005)(received)
 
     with (
         ScriptedJudge(answer) as judge,

@@ -73,7 +73,7 @@ def answer(received: Received) -> Step:
         return Step(body=made)
     made = completion(received, "Hardware")
     made["id"] += f"-{next(NUMBERS)}"
-    return Step(body=made, delay_s=5.0 if body["model"] == "slow" else 0.0)
+    return Step(body=made, delay_s=60.0 if body["model"] == "slow" else 0.0)
 
 
 @pytest.fixture

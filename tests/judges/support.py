@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import selectors
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -180,9 +181,14 @@ def ok(text: str = '{"steps": [], "result": 0.5}', **more: Any) -> Reply:
 
 
 def virtual_client(fake: Fake, *, tables: Mapping[str, Any] | None = None, **judge: Any) -> Client:
-    """A client over a fake transport, to be used inside `in_virtual_time`."""
+    """A client over a fake transport, to be used inside `in_virtual_time`; its jitter is the same in each run."""
     endpoint = {"base_url": "http://judge.invalid/v1"}
     config = Config(
         {"endpoints": {"fake": endpoint}, "models": {"*": "fake"}, "judge": judge, **(tables or {})}
     )
-    return Client(config, transport=fake, clock=lambda: asyncio.get_running_loop().time())
+    return Client(
+        config,
+        transport=fake,
+        clock=lambda: asyncio.get_running_loop().time(),
+        jitter=random.Random(0).random,
+    )

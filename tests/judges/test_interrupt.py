@@ -93,7 +93,7 @@ def test_an_exhausted_quota_stops_the_batch_and_keeps_paid_answers(tmp_path: Pat
 
     with ScriptedJudge(answer) as judge:
         command = batch_of(tmp_path, out, judge, max_in_flight=20)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
 
         assert done.returncode == 3, done.stderr
         assert "no quota left" in done.stderr

@@ -184,4 +184,4 @@ def test_full_jitter() -> None:
         nth = [delay[n] for delay in delays]
         assert all(0 <= delay <= bound for delay in nth)
         assert len(set(nth)) == 20
-        assert max(nth) > bound / 2 > min(nth)  # 20 draws from a uniform: fails once in 100,000 runs
+        assert max(nth) > bound / 2 > min(nth)

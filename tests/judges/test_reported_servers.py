@@ -345,9 +345,9 @@ def test_seconds_exclude_waiting() -> None:
     waits = sorted(result.waited for result in results)
     assert all(wait >= 0.03 * place * 0.9 for place, wait in enumerate(waits))
     assert all(result.execution_time - result.waited >= 0.03 * 0.9 for result in results)
-    assert sum(result.execution_time - result.waited for result in results) <= max(
-        r.execution_time for r in results
-    )
+    # with the waits it would be half as many times the longest row as there are rows
+    own = sum(result.execution_time - result.waited for result in results)
+    assert own <= 2 * max(result.execution_time for result in results)
 
 
 # --- addresses ----------------------------------------------------------------------------------------------------

@@ -512,7 +512,7 @@ def test_command(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_100_000_rows_soon(tmp_path: Path) -> None:
-    """Looking every variable up in 100,000 rows takes at most 2 s; three times that are allowed for a busy machine."""
+    """Looking every variable up in 100,000 rows takes 2 s of CPU, 20 s at most: time that grew with the square would be hours."""
     data = tmp_path / "data.jsonl"
     with data.open("w") as file:
         for n in range(100_000):
@@ -527,4 +527,4 @@ def test_100_000_rows_soon(tmp_path: Path) -> None:
     report = check(string_check(), str(data))
 
     assert report.findings == ()
-    assert time.process_time() - started < 6
+    assert time.process_time() - started < 20

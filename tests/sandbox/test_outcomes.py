@@ -114,10 +114,8 @@ def test_each_end_has_its_outcome(
     if "ctypes" in source and tier_of(sandbox, request) == "linux-strict":
         source = "import ctypes\n" + source
     if "(70)" in source and tier_of(sandbox, request) == "unsandboxed":
-        status, error_type = (
-            "no_result",
-            "",
-        )  # nobody keeps it from the code, and there is no jail to be outside of
+        # nobody keeps it from the code, and there is no jail to be outside of
+        status, error_type = "no_result", ""
 
     outcome = sandbox.run(source, {}, {}, timeout_s=0.4 if status == "timeout" else 20.0)
 
@@ -278,23 +276,25 @@ def killed_from_outside(sandbox: Sandbox, times: int) -> Outcome:
 
 @pytest.mark.parametrize("tier", first(1, TIERS))
 @pytest.mark.parametrize(
-    ("times", "status"),
+    ("times", "status", "attempts"),
     [
-        pytest.param(1, "value", id="H8 once"),
-        pytest.param(5, "infrastructure", id="each time", marks=pytest.mark.slow),
+        pytest.param(1, "value", 2, id="H8 once"),
+        pytest.param(5, "infrastructure", 5, id="each time", marks=pytest.mark.slow),
     ],
 )
-def test_a_sample_that_is_killed_from_outside_is_run_again(tier: str, times: int, status: str) -> None:
+def test_a_sample_that_is_killed_from_outside_is_run_again(
+    tier: str, times: int, status: str, attempts: int
+) -> None:
     """A kill that the sample's own use does not explain, as by a machine short of memory, is never its score."""
     need(tier)
     with Sandbox(tier=tier, in_flight=1) as sandbox:
         # a kill that met a process before or after it was the sample's is tried again
         for _ in range(5):
             outcome = killed_from_outside(sandbox, times)
-            if outcome.attempts > 1:
+            if outcome.attempts == attempts:
                 break
 
-    assert (outcome.status, outcome.attempts) == (status, min(5, times + 1)), outcome
+    assert (outcome.status, outcome.attempts) == (status, attempts), outcome
     assert (outcome.value is None) == (status != "value")
 
 

@@ -154,6 +154,8 @@ def readers() -> list[int]:
 def test_the_reader_is_behind_a_filter() -> None:
     """The process that reads may not gain privileges, and is held by seccomp."""
     read_source(GRADE + "# behind a filter")
+
+    assert readers()
     for pid in readers():
         status = Path(f"/proc/{pid}/status").read_text()
         assert "Seccomp:\t2" in status
@@ -164,7 +166,9 @@ def test_the_reader_is_behind_a_filter() -> None:
 def test_a_killed_reader_is_started_again() -> None:
     """Before a source, and under it: sources are read, and samples lose nothing."""
     read_source(GRADE + "# first")
-    for pid in readers():
+    killed = readers()
+    assert killed
+    for pid in killed:
         os.kill(pid, signal.SIGKILL)
     assert read_source("def grade(s): pass # second").mistake.startswith("grade takes")
 

@@ -13,7 +13,7 @@ import pytest
 
 from graders_sandbox import TIERS, Job, Sandbox, SandboxUnavailable
 from graders_sandbox.host.choice import Choice
-from tests.sandbox.jails import ORDINARY_UID, PACKAGE, a_tier, need, ordinary_python, run_script
+from tests.sandbox.jails import ORDINARY_UID, a_tier, need, ordinary_python, run_script
 
 ONE = "def grade(sample, item): return 1.0"
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root becomes another user")
@@ -335,4 +335,3 @@ def test_the_server_starts_with_nothing_of_the_callers(
     source = "import os, sys\ndef grade(s, i):\n    return ('SECRET_KEY' in os.environ) + 2 * any(i in p for p in sys.path)"
     with Sandbox(tier=a_tier()) as sandbox:
         assert sandbox.run(source, {}, str(tmp_path)).value == 0.0
-    assert str(PACKAGE) != str(tmp_path)

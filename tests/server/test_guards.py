@@ -148,18 +148,20 @@ def test_a_client_that_does_not_read_is_given_up(server: Running) -> None:
         connection.close()
 
 
+@pytest.mark.slow
 def test_a_client_that_reads_slowly_gets_all(server: Running) -> None:
-    """What is given up is one that reads less than a buffer in write_s, however long the whole takes."""
-    connection = unread(server, 4000, 2**20)
-    connection.settimeout(30)
-    found = b""
+    """The server gives up a client that reads less than a buffer in write_s, however long the whole takes."""
+    connection = unread(server, 40_000, 2**20)
+    connection.settimeout(60)
+    started, found = time.monotonic(), bytearray()
     while not found.endswith(b"0\r\n\r\n"):
         part = connection.recv(256 * 1024)
         assert part, f"closed after {len(found)} bytes"
         found += part
-        time.sleep(0.001)
+        time.sleep(0.05)
 
-    assert found.count(b'"reward":1.0') == 4000
+    assert found.count(b'"reward":1.0') == 40_000
+    assert time.monotonic() - started > 2 * LIMITS.write_s
 
 
 # --- headers -----------------------------------------------------------------------------------------------------
@@ -245,26 +247,35 @@ def heavy() -> dict[str, tuple[str, Callable[[], bytes]]]:
 
 @pytest.mark.slow
 def test_the_server_answers_during_heavy_requests() -> None:
-    """While each is under way, /healthz comes within 100 ms, beyond what this machine takes by itself."""
+    """While each is under way, /healthz comes within 100 ms, beyond what this machine takes by itself.
+
+    A fault is there each time, and a busy moment of the machine is not: the quickest of five rounds counts.
+    """
     with served() as running:
         quiet = [healthz(running) for _ in range(30)]
+        most = 0.1 + statistics.quantiles(quiet, n=20)[-1]
         slow = {}
         for name, (path, make) in heavy().items():
             body = make()
-            request = threading.Thread(target=running.post, args=(path, body), kwargs={"timeout": 120})
-            request.start()
-            times = []
-            while request.is_alive():
-                times.append(healthz(running))
-                time.sleep(0.005)
-            request.join()
-            # one outlier is the machine's
-            slow[name] = sorted(times)[-2] if len(times) > 1 else 0.0
+            waits = (longest_wait(running, path, body) for _ in range(5))
+            if (first := next(waits)) > most and all(seconds > most for seconds in waits):
+                slow[name] = first
             del body
             gc.collect()
 
-    spare = max(0.0, statistics.quantiles(quiet, n=20)[-1])
-    assert {name: seconds for name, seconds in slow.items() if seconds > 0.1 + spare} == {}
+    assert slow == {}
+
+
+def longest_wait(running: Running, path: str, body: bytes) -> float:
+    """How long /healthz took at most while this request was under way, one outlier left out; seconds."""
+    request = threading.Thread(target=running.post, args=(path, body), kwargs={"timeout": 120})
+    request.start()
+    times = [0.0, 0.0]
+    while request.is_alive():
+        times.append(healthz(running))
+        time.sleep(0.005)
+    request.join()
+    return sorted(times)[-2]
 
 
 def healthz(running: Running) -> float:

@@ -236,7 +236,7 @@ def test_the_flags_are_those_of_the_client() -> None:
 def test_clients_retry_overload_by_themselves() -> None:
     """It comes back after Retry-After until there is a place; without retries it raises what it raises for 429."""
     openai = pytest.importorskip("openai")
-    sleeping = python("import time\ndef grade(sample, item):\n    time.sleep(4)\n    return 1.0\n")
+    sleeping = python("import time\ndef grade(sample, item):\n    time.sleep(8)\n    return 1.0\n")
     with serving(limits=Limits(code=1)) as server:
         url = f"{server.url}/v1"
         holding = threading.Thread(target=server.run, args=(sleeping,))
@@ -246,7 +246,7 @@ def test_clients_retry_overload_by_themselves() -> None:
         impatient = openai.OpenAI(base_url=url, api_key=KEY, max_retries=0)
         with pytest.raises(openai.RateLimitError) as refused:
             impatient.fine_tuning.alpha.graders.run(grader=python(), model_sample="x")
-        patient = openai.OpenAI(base_url=url, api_key=KEY, max_retries=8)
+        patient = openai.OpenAI(base_url=url, api_key=KEY, max_retries=50)
         result = patient.fine_tuning.alpha.graders.run(grader=python(), model_sample="x")
         holding.join()
 

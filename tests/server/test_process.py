@@ -52,7 +52,7 @@ def wait_for_a_row(port: int, **headers: str) -> None:
         connection.close()
 
 
-def ended(child: subprocess.Popen[bytes], seconds: float = 20) -> int:
+def ended(child: subprocess.Popen[bytes], seconds: float = 60) -> int:
     return child.wait(seconds)
 
 

@@ -275,7 +275,7 @@ def test_a_histogram_counts_every_value(values: list[float]) -> None:
 
 @pytest.mark.slow
 def test_a_million_rows_in_a_few_seconds(tmp_path: Path) -> None:
-    """Read and summarised in under 8 seconds of CPU, which a busy machine's share of a core does not change."""
+    """Reading and summarising take 4 s of CPU, 20 s at most: time that grew with the square would be hours."""
     line = '{"id":"%s","reward":%s,"ok":true,"row":{"sample":"%s","item":{"answer":"Paris"}}}\n'
     path = write_results(tmp_path / "r.jsonl", [])
     chance = random.Random(1)
@@ -289,7 +289,7 @@ def test_a_million_rows_in_a_few_seconds(tmp_path: Path) -> None:
     used = os.times().user - before
 
     assert (found.rows, found.items) == (1_000_000, 1_000_000)
-    assert used < 8
+    assert used < 20
 
 
 # --- cautions -----------------------------------------------------------------------------------------------------
