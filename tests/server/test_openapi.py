@@ -58,9 +58,8 @@ PATHS = {
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with serving(
-        limits=Limits(timeout_s=3.0, judge=0)
-    ) as running:  # nobody is asked: that is not what this is about
+    # no judge is asked, since the document is not about their answers
+    with serving(limits=Limits(timeout_s=3.0, judge=0)) as running:
         yield running
 
 
