@@ -167,10 +167,9 @@ def test_an_upload_that_stops_is_given_up(store: Store) -> None:
         f"POST /v1/files HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: multipart/form-data; boundary={BOUNDARY}\r\n"
         "content-length: 100000\r\n\r\n"
     ).encode()
-    with serving(store=store, limits=Limits(body_s=1.0)) as server:
-        with server.connect() as slow:
-            slow.sendall(head + PURPOSE + ROW)
-            assert slow.recv(1000).startswith(b"HTTP/1.1 408")
+    with serving(store=store, limits=Limits(body_s=1.0)) as server, server.connect() as slow:
+        slow.sendall(head + PURPOSE + ROW)
+        assert slow.recv(1000).startswith(b"HTTP/1.1 408")
     with serving(store=store) as server:
         with server.connect() as leaving:
             leaving.sendall(head + PURPOSE + ROW)
