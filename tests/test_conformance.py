@@ -65,7 +65,7 @@ def test_there_are_enough() -> None:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refused(case: dict[str, Any], backends: Backends) -> None:
+def test_invalid_specs_are_refused_with_their_problems(case: dict[str, Any], backends: Backends) -> None:
     """The spec is refused with the problems named, in the words named."""
     strict = case.get("strict", False)
     read_it = partial(graders.compile, backends=backends) if case.get("compile") else graders.validate
@@ -83,7 +83,7 @@ def test_refused(case: dict[str, Any], backends: Backends) -> None:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refused_on_the_command_line(
+def test_invalid_specs_are_refused_on_the_command_line(
     case: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`grader validate --json` exits 1 and lists the same problems."""
@@ -100,7 +100,7 @@ def test_refused_on_the_command_line(
 
 
 @pytest.mark.parametrize("case", GRADED)
-def test_warnings(case: dict[str, Any]) -> None:
+def test_warnings_are_those_named(case: dict[str, Any]) -> None:
     """The warnings are those named, and no others."""
     warnings = read(load(case["spec"])).warnings
 
@@ -108,7 +108,7 @@ def test_warnings(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", GRADED)
-def test_run(case: dict[str, Any], backends: Backends, judge: Judge) -> None:
+def test_run_gives_the_expected_result(case: dict[str, Any], backends: Backends, judge: Judge) -> None:
     """One row through Grader.run."""
     judge.answer(case.get("judge", ""))
     grader = graders.compile(case["spec"], backends=backends)
@@ -121,7 +121,7 @@ def test_run(case: dict[str, Any], backends: Backends, judge: Judge) -> None:
 
 
 @pytest.mark.parametrize("case", [case for case in GRADED if "timeout_s" not in case.values[0]])
-def test_run_batch(case: dict[str, Any], backends: Backends, judge: Judge) -> None:
+def test_run_batch_gives_the_expected_result(case: dict[str, Any], backends: Backends, judge: Judge) -> None:
     """The same row three times through run_batch."""
     judge.answer(case.get("judge", ""))
     grader = graders.compile(case["spec"], backends=backends)
@@ -135,7 +135,7 @@ def test_run_batch(case: dict[str, Any], backends: Backends, judge: Judge) -> No
 
 
 @pytest.mark.parametrize("case", [case for case in GRADED if "timeout_s" not in case.values[0]])
-def test_command_line(
+def test_the_command_gives_the_expected_result(
     case: dict[str, Any], judge: Judge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same row through `grader run`."""
@@ -184,7 +184,7 @@ def expect(case: dict[str, Any], wire: dict[str, Any]) -> None:
         assert re.fullmatch(case["name"], wire["metadata"]["name"])
 
 
-def test_an_own_client_may_answer() -> None:
+def test_any_object_with_answer_is_a_client() -> None:
     """Any object with `answer` stands in for the model client."""
 
     class Scripted:

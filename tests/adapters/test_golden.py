@@ -191,7 +191,7 @@ def test_examples_run(name: str) -> None:
     assert {file.stem for file in EXAMPLES.glob("*.py")} - set(ALONE) == {"inspect_task", "verifiers_task"}
 
 
-def test_an_adapter_is_a_page() -> None:
+def test_an_adapter_has_at_most_a_page_of_code() -> None:
     """At most a page of code each, comments aside."""
     folder = Path(graders.__file__).parent / "adapters"
     lines = {

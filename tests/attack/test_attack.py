@@ -170,7 +170,7 @@ def test_right_answers_are_not_tried(gold: str, item: dict[str, Any], right: lis
     assert list(attack({"type": "python", "source": body}, rows[:1])) == []
 
 
-def test_lists_are_no_numbers() -> None:
+def test_a_list_is_not_read_as_a_number() -> None:
     """ "1, 2, 3" was read as 123, so that golds of lists had numeric neighbours."""
     assert (as_number("1, 2, 3"), as_number("1,2,3"), as_number("1,200"), as_number("$1,200.50")) == (
         None,
@@ -180,7 +180,7 @@ def test_lists_are_no_numbers() -> None:
     )
 
 
-def test_budget_and_start() -> None:
+def test_a_budget_ends_an_attack_and_start_continues_it() -> None:
     """A budget ends the attack early; two halves find what one whole finds."""
     spec = string_check(operation="ilike")
     whole = attack(spec, CAPITALS)
@@ -192,7 +192,7 @@ def test_budget_and_start() -> None:
     assert attack(spec, CAPITALS, seconds=1e-9).n_samples == 0
 
 
-def test_judges_only_with_a_budget() -> None:
+def test_judges_are_asked_only_with_a_budget() -> None:
     with pytest.raises(ValueError, match="max_calls"):
         attack(score_model(), CAPITALS)
 

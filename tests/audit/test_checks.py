@@ -71,7 +71,7 @@ def test_sound_graders_are_clean(entry: Entry, backends: graders.Backends) -> No
 
 
 @pytest.mark.slow
-def test_calibration() -> None:
+def test_nearly_all_flaws_are_caught_and_sound_graders_cleared() -> None:
     """Of 31 flawed graders at least 30 are caught, of 29 sound ones at most one is accused; the docs show just that."""
     caught = run_all()
 
@@ -134,7 +134,7 @@ def test_every_check_is_tried_alone() -> None:
         for case in ALONE
     ],
 )
-def test_checks_alone(
+def test_each_check_works_alone_and_can_be_skipped(
     check: str, spec: dict[str, Any], rows: list[dict[str, Any]], options: dict[str, Any], row: str | None, said: str,
     backends: graders.Backends,
 ) -> None:  # fmt: skip
@@ -162,7 +162,7 @@ MORE = [
 
 
 @pytest.mark.parametrize(("spec", "rows", "check"), MORE)
-def test_other_ways_to_fail(
+def test_a_check_finds_every_flaw_of_its_kind(
     spec: dict[str, Any], rows: list[dict[str, Any]], check: str, backends: graders.Backends
 ) -> None:
     """Flaws that a check finds in another way than the one above."""
@@ -182,7 +182,7 @@ FINE = [
 
 
 @pytest.mark.parametrize("rows", FINE)
-def test_row_shapes(rows: list[dict[str, Any]]) -> None:
+def test_every_documented_row_shape_is_checked(rows: list[dict[str, Any]]) -> None:
     """A sound grader is clean on rows of every documented shape."""
     assert check_reward(string_check(), rows) == []
 
@@ -192,14 +192,16 @@ def test_row_shapes(rows: list[dict[str, Any]]) -> None:
 @settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-def test_never_breaks(spec: dict[str, Any], pairs: list[tuple[Any, dict[str, Any]]]) -> None:
+def test_any_grader_and_rows_get_findings(
+    spec: dict[str, Any], pairs: list[tuple[Any, dict[str, Any]]]
+) -> None:
     """Whatever grader and rows: a list of findings, and no exception."""
     rows = [{"id": str(at), "gold": gold, "item": item, "group": 1} for at, (gold, item) in enumerate(pairs)]
 
     assert all(isinstance(finding, Finding) for finding in check_reward(spec, rows))
 
 
-def test_scale(backends: graders.Backends) -> None:
+def test_a_grader_with_a_scale_is_sound(backends: graders.Backends) -> None:
     """A grader with marks from 0 to 5 is sound when that is said."""
     spec = python("def grade(sample, item):\n    return 5 * (sample['output_text'] == item['answer'])\n")
 
@@ -208,7 +210,7 @@ def test_scale(backends: graders.Backends) -> None:
 
 
 @pytest.mark.slow
-def test_code_that_is_run_apart_is_sound(backends: graders.Backends) -> None:
+def test_code_run_by_run_untrusted_is_sound(backends: graders.Backends) -> None:
     """A grader of programs is clean when it runs them by run_untrusted, which shows them neither row nor tests."""
     spec = python(
         "from graders_sandbox import run_untrusted\n"
@@ -278,7 +280,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("rows", "options", "error"), WRONG)
-def test_mistakes(rows: list[dict[str, Any]], options: dict[str, Any], error: str) -> None:
+def test_invalid_rows_and_options_are_refused(
+    rows: list[dict[str, Any]], options: dict[str, Any], error: str
+) -> None:
     """What is wrong with rows and options is said before anything is graded."""
     with pytest.raises(ValueError, match=error.replace("?", r"\?")):
         check_reward(string_check(), rows, **options)
@@ -294,7 +298,7 @@ def test_no_judge_is_no_finding() -> None:
         check_reward(score_model(), CAPITALS, backends=backends)
 
 
-def test_no_source_is_parsed_on_this_side_of_the_wall(
+def test_audits_parse_no_source_in_the_host(
     monkeypatch: pytest.MonkeyPatch, backends: graders.Backends
 ) -> None:
     """A source can crash or hold up the compiler, so that audits read it in the sandbox alone."""

@@ -190,7 +190,7 @@ def backends() -> Iterator[graders.Backends]:
 @pytest.mark.parametrize(
     "place", [pytest.param(place, marks=pytest.mark.slow if place in PROGRAMS else ()) for place in CHECKED]
 )
-def test_nothing_wrong_is_paid_but_what_is_explained(place: str, backends: graders.Backends) -> None:
+def test_every_exploit_of_a_shown_grader_is_explained(place: str, backends: graders.Backends) -> None:
     rows_with_golds, explained = CHECKED[place]
 
     # a busy machine is no flaw of the grader

@@ -183,7 +183,7 @@ def test_single_failures_do_not_stop_a_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spec", [string_check(), score_model()], ids=lambda spec: spec["type"])
 @pytest.mark.parametrize("n", [5, 1005])
-def test_rows_that_break_off(spec: dict[str, Any], n: int, tmp_path: Path) -> None:
+def test_rows_that_raise_end_the_run_with_the_reason(spec: dict[str, Any], n: int, tmp_path: Path) -> None:
     """A program's rows that raise end the run with the reason; every row before them is in the file."""
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -197,7 +197,7 @@ def test_rows_that_break_off(spec: dict[str, Any], n: int, tmp_path: Path) -> No
     assert sum(1 for _ in read_results(tmp_path / "r").rows) == n
 
 
-def test_bad_rows_among_asked_ones(tmp_path: Path) -> None:
+def test_unreadable_rows_fail_alone_among_judged_ones(tmp_path: Path) -> None:
     """Rows that cannot be read, or cannot ask, fail alone in the asking way too."""
     data = tmp_path / "d.jsonl"
     data.write_text(
@@ -279,14 +279,14 @@ def test_a_program_may_stop_a_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rows", [[], iter(()), [5, "x"]])
-def test_nothing_to_grade(rows: Any, tmp_path: Path) -> None:
+def test_a_dataset_without_rows_is_refused(rows: Any, tmp_path: Path) -> None:
     """An error, and no results file."""
     with pytest.raises(DataError, match="has no rows"):
         grade(tmp_path / "r", string_check(), rows)
     assert not (tmp_path / "r").exists()
 
 
-def test_rows_whose_cost_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_cut_by_cost_grade_each_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However a chunk is cut by what its rows cost, each row is graded once."""
     monkeypatch.setattr(grading, "PART_S", 0.001)
     alone = LineWriter.grade
@@ -421,7 +421,7 @@ def test_memory_does_not_grow_with_the_rows(answer: str, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_million_rows(tmp_path: Path) -> None:
+def test_a_million_rows_take_bounded_memory_and_time(tmp_path: Path) -> None:
     """1,000,000 rows, in less than 120 MB, in a small multiple of a bare loop's time (1.6 on a quiet machine)."""
     from benchmarks.batch import GRADER, LOOP, SPEC, check_same, write_rows
 
@@ -456,7 +456,7 @@ def test_a_million_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_sandbox_is_kept_busy() -> None:
+def test_a_dataset_uses_most_of_the_sandboxs_throughput() -> None:
     """A dataset of python grader rows takes little longer than the sandbox alone (90 % on a quiet machine)."""
     from benchmarks.batch_sandbox import measure
 

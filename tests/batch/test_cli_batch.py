@@ -82,7 +82,7 @@ def test_standard_streams(folder: Path) -> None:
     assert (quiet.stdout, quiet.stderr) == (done.stdout, "")
 
 
-def test_the_reader_of_stdout_may_leave(folder: Path) -> None:
+def test_a_closed_stdout_ends_the_run_silently(folder: Path) -> None:
     """`grader batch ... -o - | head -1` ends as Unix tools do: silently, with 0."""
     many = write_rows(
         folder / "many.jsonl", [{"id": n, "sample": "x", "item": {"answer": "x"}} for n in range(50_000)]
@@ -145,7 +145,7 @@ WRONG: list[Any] = [
 ]  # fmt: skip
 
 
-def test_results_have_a_usual_name(folder: Path, here: Callable[..., Done]) -> None:
+def test_results_have_a_default_file_name(folder: Path, here: Callable[..., Done]) -> None:
     """A first number needs no option."""
     assert here("spec.json", "rows.jsonl").returncode == 0
     assert len(list(read_results(folder / "results.jsonl").rows)) == 20
@@ -153,7 +153,7 @@ def test_results_have_a_usual_name(folder: Path, here: Callable[..., Done]) -> N
 
 
 @pytest.mark.parametrize(("arguments", "code", "message"), WRONG)
-def test_what_goes_wrong(
+def test_each_failure_has_its_exit_code_and_advice(
     arguments: list[str], code: int, message: str, folder: Path, here: Callable[..., Done]
 ) -> None:
     """Each exit has its meaning, and the text says what to do."""
@@ -288,7 +288,7 @@ def test_verbose_logs_each_step(folder: Path) -> None:
     assert quiet == ""
 
 
-def test_help_teaches(here: Callable[..., Done]) -> None:
+def test_help_explains_formats_and_resuming(here: Callable[..., Done]) -> None:
     """--help names the forms of data, what to do after a crash, and gives examples."""
     done = here("--help")
 

@@ -138,7 +138,7 @@ def test_at_most_two_steps_to_a_number(case: Case) -> None:
     assert [row.reward for row in read_results("r.jsonl").rows if row.ok][:1] == [1.0]
 
 
-def test_a_file_is_converted_on_the_way() -> None:
+def test_the_advice_for_latin_1_works() -> None:
     """What the message about Latin-1 says to do: a pipe before the same command."""
     csv = b"output,answer\n\xe9,\xe9\n".decode("latin-1").encode()
 

@@ -50,7 +50,7 @@ FILES = [
 
 
 @pytest.mark.parametrize(("name", "data"), FILES)
-def test_the_same_rows_in_any_spelling(tmp_path: Path, name: str, data: bytes) -> None:
+def test_every_encoding_gives_the_same_rows(tmp_path: Path, name: str, data: bytes) -> None:
     """Ids and rewards are those of the plain file."""
     (tmp_path / name).write_bytes(data)
     spec = string_check(reference="{{item.answer}}")

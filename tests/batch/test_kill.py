@@ -76,7 +76,7 @@ KILLED: list[Any] = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("spec", "n", "filler", "kills", "lines"), KILLED)
-def test_killed_again_and_again(
+def test_a_run_killed_many_times_equals_an_undisturbed_one(
     spec: dict[str, Any],
     n: int,
     filler: int,
@@ -174,7 +174,7 @@ def limited() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 
 
-def test_no_room_for_the_results(tmp_path: Path) -> None:
+def test_a_file_size_limit_leaves_whole_lines(tmp_path: Path) -> None:
     """Where the file may not grow any more: exit 3, whole lines only, and the next run does the rest."""
     spec = write_spec(tmp_path / "spec.json", string_check())
     data = write_rows(tmp_path / "data.jsonl", answers(600, 500))
@@ -250,7 +250,7 @@ def test_a_full_and_a_read_only_disk(spec: dict[str, Any], tmp_path: Path) -> No
     assert one == other
 
 
-def test_a_dataset_that_breaks_off(tmp_path: Path) -> None:
+def test_a_truncated_dataset_keeps_the_rows_before_the_break(tmp_path: Path) -> None:
     """Rows before the break are graded and kept; with the whole file the run goes on."""
     content = gzip.compress("".join(json.dumps(row) + "\n" for row in answers(8000, 100)).encode())
     data, results = tmp_path / "data.jsonl.gz", tmp_path / "results.jsonl"

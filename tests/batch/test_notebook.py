@@ -22,7 +22,7 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-def test_everything_shows_itself_escaped(tmp_path: Path) -> None:
+def test_objects_are_shown_as_escaped_html(tmp_path: Path) -> None:
     """Graders, results, explanations, runs, summaries, reports and checks; small, and in the page's own colours."""
     grader = graders.compile(SPEC)
     run = grade_dataset(grader, ROWS, str(tmp_path / "r.jsonl"))
@@ -77,7 +77,7 @@ CELLS = [
 
 
 @pytest.mark.slow
-def test_a_real_kernel(tmp_path: Path) -> None:
+def test_a_real_kernel_shows_results_and_progress(tmp_path: Path) -> None:
     """Sync and async calls beside the kernel's loop, HTML for objects, and a progress line that renews itself."""
     nbclient = pytest.importorskip("nbclient", reason="it has an environment of its own (.ci/run exporters)")
     nbformat = pytest.importorskip("nbformat")

@@ -340,7 +340,7 @@ def test_named_fields() -> None:
         ({"sample": "text", "row_id": "answer.id"}, "--id-field"),
     ],
 )
-def test_fields_that_are_not_there(fields: dict[str, Any], message: str) -> None:
+def test_a_missing_field_lists_the_existing_ones(fields: dict[str, Any], message: str) -> None:
     """The message says what the row has, and how to name the field."""
     with pytest.raises(FieldError, match=message):
         detect_fields({"text": "a", "answer": "b"}, **fields)
@@ -394,7 +394,7 @@ def test_ids_come_from_the_item_where_the_data_has_none() -> None:
 @given(
     st.lists(st.lists(st.integers(0, 200).map(str), max_size=12), max_size=30), st.sampled_from([3, SMALL])
 )
-def test_seen_is_a_set(chunks: list[list[str]], small: int) -> None:
+def test_an_id_set_answers_as_a_set(chunks: list[list[str]], small: int) -> None:
     """IdSet answers as a set would, in texts and in a growing table of hashes."""
     seen, plain = IdSet(), set[str]()
     with pytest.MonkeyPatch.context() as patch:
@@ -409,7 +409,7 @@ def test_seen_is_a_set(chunks: list[list[str]], small: int) -> None:
     assert len(seen) == len(plain)
 
 
-def test_seen_takes_little_memory() -> None:
+def test_an_id_set_takes_little_memory() -> None:
     """250,000 ids take at most 32 bytes each just after the table has grown, and are all found again."""
     seen = IdSet()
     for start in range(0, 250_000, 5000):

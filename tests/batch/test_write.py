@@ -70,7 +70,7 @@ def test_the_file_identifies_the_grader_and_data(tmp_path: Path) -> None:
     assert run.tally.flags == {"invalid_variable_error": 2}
 
 
-def test_without_texts(tmp_path: Path) -> None:
+def test_results_without_texts_leave_the_rows_out(tmp_path: Path) -> None:
     """texts=False leaves the data rows out; everything else is the same."""
     grade(tmp_path / "with")
     grade(tmp_path / "without", texts=False)
@@ -359,7 +359,7 @@ def test_a_sorted_copy_is_atomic(tmp_path: Path) -> None:
     st.lists(st.text() | st.text(list('",\\\ud800é'), max_size=6), min_size=1),
     st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1),
 )
-def test_columns_are_spelled_as_single_values(texts: list[str], numbers: list[float]) -> None:
+def test_a_line_has_the_same_bytes_alone_and_in_columns(texts: list[str], numbers: list[float]) -> None:
     """A line's bytes do not depend on whether it was made alone or with others."""
     assert _texts(texts) == [codec.dumps(text)[1:-1] for text in texts]
     assert _numbers(numbers) == [codec.dumps(number + 0.0) for number in numbers]

@@ -102,7 +102,9 @@ AMPLIFIED = [
 
 
 @pytest.mark.parametrize(("spec", "value"), [row[1:] for row in AMPLIFIED], ids=[row[0] for row in AMPLIFIED])
-def test_a_value_put_in_many_times(spec: dict[str, Any], value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_of_many_copies_is_refused(
+    spec: dict[str, Any], value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """H3 of the review: 30 kB of spec made 9 GB of text. The row is flagged, before the text is made."""
     monkeypatch.setattr("graders.template.RENDERED_MAX_CHARS", 10 * 10**6)
     grader = graders.compile(spec, backends=graders.Backends(models=lambda *args: 1.0))
@@ -154,7 +156,7 @@ def test_positions_of_paths(path: str, line: int) -> None:
     assert Positions(text, yaml=True).locate(path)[0] == line
 
 
-def test_positions_take_memory_by_the_text() -> None:
+def test_positions_take_memory_linear_in_the_text() -> None:
     """H3 of the review: every path was kept whole, which is the square of a deep text."""
     text = '{"' + "k" * 3200 + '":'
     text = text * 900 + "1" + "}" * 900

@@ -78,7 +78,7 @@ def test_breakpoint_stops_in_the_program(run: list[str]) -> None:
     assert "unsandboxed" in terminal.text.partition("reward")[2].partition("--debug")[0]
 
 
-def test_no_is_no(run: list[str]) -> None:
+def test_nothing_runs_without_a_yes(run: list[str]) -> None:
     """Nothing of the program runs."""
     terminal = Terminal(run)
 
@@ -91,7 +91,7 @@ def test_no_is_no(run: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("more", "code", "says"), [([], 2, "--yes"), (["--yes"], 0, "unsandboxed")])
-def test_without_a_terminal(run: list[str], more: list[str], code: int, says: str) -> None:
+def test_without_a_terminal_yes_must_be_given(run: list[str], more: list[str], code: int, says: str) -> None:
     """Nobody can be asked: refused, unless --yes says it. The result alone stands on standard output."""
     ended = subprocess.run(
         [*run, *more], input="continue\n", capture_output=True, encoding="utf-8", timeout=60

@@ -71,7 +71,7 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_teaches(name: str) -> None:
+def test_every_command_has_help_with_an_example(name: str) -> None:
     """Every command says what it does, shows a call, and explains each of its options."""
     out = subprocess.run(
         [sys.executable, "-m", "graders.cli", name, "-h"],
@@ -109,6 +109,21 @@ def test_links_lead_somewhere(document: Path) -> None:
     targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
 
     assert [t for t in targets if not (document.parent / t.partition("#")[0]).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "table", sorted((ROOT / "tests").glob("*/README.md")), ids=lambda path: path.parent.name
+)
+def test_tables_of_tests_name_existing_tests(table: Path) -> None:
+    """Every file and every test that a README below tests/ names is there."""
+    text = table.read_text(encoding="utf-8")
+    folders = (ROOT, ROOT / "tests", table.parent)
+    files = set(re.findall(r"`([\w/]+\.py)[`:]", text))
+    tests = set(re.findall(r"\btest_\w+\b(?!\.py|\*)", text))
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+
+    assert [name for name in files if not any((folder / name).is_file() for folder in folders)] == []
+    assert [name for name in tests if f"def {name}(" not in sources] == []
 
 
 THREATS = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")

@@ -38,7 +38,7 @@ def words(text: str) -> set[str]:
     return {word for quoted in re.findall(r"`([^`\n]+)`", text) for word in re.findall(r"[\w.-]+", quoted)}
 
 
-def test_every_code_of_a_problem() -> None:
+def test_every_problem_code_is_documented() -> None:
     """docs/problems.md has each code that the sources give, and no other but those that are put together."""
     listed = re.findall(r"^\| `(\w+)` \|", page("problems.md"), re.MULTILINE)
 
@@ -47,7 +47,7 @@ def test_every_code_of_a_problem() -> None:
     assert len(listed) == len(set(listed))
 
 
-def test_every_option_of_a_command() -> None:
+def test_every_option_is_documented() -> None:
     """docs/commands.md is what the commands print; `python scripts/commands.py` writes it.
 
     In a process of its own: commands remember the settings of the first context that they ran in.
@@ -74,12 +74,12 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("table", SETTINGS)
-def test_every_setting(table: str) -> None:
+def test_every_setting_is_documented(table: str) -> None:
     """docs/configuration.md names each key of graders.toml."""
     assert sorted(SETTINGS[table] - words(page("configuration.md"))) == []
 
 
-def test_every_public_name() -> None:
+def test_every_public_name_is_documented() -> None:
     """docs/python-api.md names what can be imported, and all of it is there."""
     text = page("python-api.md")
 
@@ -164,7 +164,7 @@ def test_old_documented_paths_are_forwarded() -> None:
         assert callable(results.read_results)
 
 
-def test_the_project_speaks_of_itself_alone() -> None:
+def test_no_machine_path_or_index_address_is_published() -> None:
     """No path of a machine and no address of a package index stands in a file that is published."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
     if not listed:

@@ -150,7 +150,7 @@ class Trap(dict[str, Any]):
 
 @pytest.mark.parametrize("in_order", [True, False])
 @pytest.mark.parametrize("spec", [string_check(), multi("a + s", {"a": string_check(), "s": score_model()})])
-def test_rows_that_break_off_cost_no_result(spec: dict[str, Any], in_order: bool, backends: Backends) -> None:
+def test_rows_that_raise_cost_no_result(spec: dict[str, Any], in_order: bool, backends: Backends) -> None:
     """What reading a row raises is raised after the results of the rows before it; answers that came are kept."""
 
     def rows() -> Iterator[dict[str, Any]]:

@@ -100,7 +100,7 @@ def test_steps_are_in_the_order_of_work() -> None:
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_the_command_shows_them(tmp_path: Path, as_json: bool) -> None:
+def test_the_command_prints_the_steps(tmp_path: Path, as_json: bool) -> None:
     spec = tmp_path / "spec.json"
     spec.write_text(json.dumps(JOINED), encoding="utf-8")
     more = ["--json"] if as_json else []

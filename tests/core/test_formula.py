@@ -45,7 +45,7 @@ def formulas() -> st.SearchStrategy[tuple[str, str]]:
 
 
 @given(formulas())
-def test_equals_python(pair: tuple[str, str]) -> None:
+def test_a_formula_equals_python(pair: tuple[str, str]) -> None:
     """A formula has the value that Python gives the same expression, or an error where Python has none."""
     text, same = pair
     try:
@@ -70,7 +70,7 @@ def test_any_text_is_a_formula_or_its_own_error(text: str) -> None:
 
 
 @given(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=6, unique=True))
-def test_any_keys(names: list[str]) -> None:
+def test_a_formula_of_any_key_names_it(names: list[str]) -> None:
     """Whatever the keys are, a formula of one of them names it or says that it cannot."""
     try:
         formula = Formula(names[0], names)

@@ -45,13 +45,13 @@ def test_a_reward_is_a_finite_number(tmp_path: Path, reward: str) -> None:
 
 
 @pytest.mark.parametrize("reward", ["null", "0", "1", "-2.5", "1e308"])
-def test_rewards_that_are(tmp_path: Path, reward: str) -> None:
+def test_finite_rewards_are_read(tmp_path: Path, reward: str) -> None:
     path = results(tmp_path, f'{{"id":"b","reward":{reward},"ok":true}}')
 
     assert [row.reward for row in read.read_results(path).rows] == [json.loads(reward)]
 
 
-def test_a_line_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_line_is_read_to_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as /dev/zero: read to LINE_MAX_BYTES, as a header and as a row."""
     monkeypatch.setattr(read, "LINE_MAX_BYTES", 1000)
     endless = tmp_path / "endless"
@@ -98,7 +98,7 @@ def test_graders_of_one_name_take_linear_time() -> None:
     assert is_linear(read_all, lambda n: [string_check(name="x")] * n)
 
 
-def test_a_cache_whose_table_never_ends(tmp_path: Path) -> None:
+def test_a_recursive_cache_table_is_given_up(tmp_path: Path) -> None:
     """A recursive view in the place of the table: given up, with a warning, and the judge is asked."""
     import graders
 

@@ -20,7 +20,7 @@ def modules_after(statement: str, *flags: str) -> set[str]:
     "statement",
     ["import graders", "import graders.metrics", "import graders_sandbox", "import graders.models"],
 )
-def test_brings_in_no_third_party_module(statement: str) -> None:
+def test_import_brings_in_no_third_party_module(statement: str) -> None:
     """Only the standard library and our own modules are loaded."""
     new = {name.partition(".")[0] for name in modules_after(statement) - modules_after("pass")}
 

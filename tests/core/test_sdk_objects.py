@@ -60,7 +60,7 @@ def test_null_is_absence(given: dict[str, Any], bare: dict[str, Any], strict: bo
 
 
 @pytest.mark.parametrize("how", ["object", "model_dump", "exclude_none", "to_dict"])
-def test_openai_pythons_score_model(how: str) -> None:
+def test_openai_pythons_score_model_is_accepted(how: str) -> None:
     """The type that was refused: `model_dump()` fills a message's type with null."""
     grader_models = pytest.importorskip("openai.types.graders")
     grader = grader_models.ScoreModelGrader(type="score_model", name="g", model="o3", input=[MESSAGE])

@@ -42,14 +42,14 @@ def rooms() -> dict[str, dict[str, str]]:
 ROOMS = rooms()
 
 
-def test_modules() -> None:
+def test_modules_are_bounded() -> None:
     """None is over 300 lines, and the median is at most 130."""
     assert [path for path, text in MODULES.items() if length(text) > MODULE_LINES] == []
     assert statistics.median(map(length, MODULES.values())) <= MEDIAN_LINES
 
 
 @pytest.mark.parametrize("room", sorted(ROOMS))
-def test_rooms(room: str) -> None:
+def test_rooms_are_bounded_and_described(room: str) -> None:
     """A room has fewer than 3,000 lines, a docstring, and a line in the map."""
     assert sum(map(length, ROOMS[room].values())) < ROOM_LINES
     assert ast.get_docstring(ast.parse(ROOMS[room][f"{room}/__init__.py"]))
@@ -75,6 +75,6 @@ def is_command(place: str) -> bool:
     return place.startswith("graders/cli/") and place.endswith(":command")
 
 
-def test_classes_and_functions() -> None:
+def test_classes_and_functions_are_bounded() -> None:
     """No class over 300 lines and no function over 60, docstrings apart; commands have as many lines as options."""
     assert [place for place, lines, most in definitions() if lines > most and not is_command(place)] == []

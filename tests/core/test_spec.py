@@ -57,7 +57,9 @@ def test_any_json_is_a_spec_or_a_spec_error(value: Any) -> None:
 
 
 @given(st.sampled_from(VALID), st.sampled_from(KEYS), JSON)
-def test_one_field_replaced_by_anything(spec: dict[str, Any], key: str, value: Any) -> None:
+def test_a_spec_with_any_field_replaced_is_a_spec_or_a_spec_error(
+    spec: dict[str, Any], key: str, value: Any
+) -> None:
     """The same for specs that are almost right."""
     assert problems_of({**spec, key: value}) is not None
 
@@ -111,7 +113,7 @@ def test_a_key_that_looks_like_a_mark_of_the_parser_is_named(spec: dict[str, Any
     assert [problem.path for problem in caught.value.problems] == [path]
 
 
-def test_places_in_a_file(tmp_path: Path) -> None:
+def test_problems_have_line_and_column(tmp_path: Path) -> None:
     """Each problem of a file has its line and column, in the order of the file."""
     file = tmp_path / "spec.json"
     file.write_text(
@@ -126,7 +128,7 @@ def test_places_in_a_file(tmp_path: Path) -> None:
     assert str(caught.value).startswith(f"{file}:3:3: Invalid value: 'is'.")
 
 
-def test_places_in_yaml(tmp_path: Path) -> None:
+def test_problems_in_yaml_have_line_and_column(tmp_path: Path) -> None:
     """YAML specs are read, and have lines too."""
     pytest.importorskip("yaml")
     file = tmp_path / "spec.yaml"
@@ -152,7 +154,7 @@ def test_places_in_yaml(tmp_path: Path) -> None:
         pytest.param("a\0b", "unreadable_file", id="NUL in a name"),
     ],
 )
-def test_texts_that_are_no_spec(text: str, code: str) -> None:
+def test_a_text_that_is_no_spec_is_explained(text: str, code: str) -> None:
     """A text is JSON or a path; what it is not is said."""
     with pytest.raises(graders.SpecError) as caught:
         graders.validate(text)
@@ -188,7 +190,7 @@ class HasDump:
 
 
 @pytest.mark.parametrize("form", ["dict", "text", "path", "object", "grader"])
-def test_forms_of_a_spec(form: str, tmp_path: Path) -> None:
+def test_every_form_of_a_spec_compiles(form: str, tmp_path: Path) -> None:
     """dict, JSON text, path, an object with model_dump, and a compiled grader all compile."""
     file = tmp_path / "s.json"
     file.write_text(json.dumps(string_check()))

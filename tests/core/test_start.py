@@ -146,7 +146,7 @@ def test_completion_is_a_script_for_the_shell(shell: str) -> None:
     assert "_GRADER_COMPLETE" in script
 
 
-def test_the_shell_is_answered() -> None:
+def test_completion_answers_the_shell() -> None:
     """What the bash script asks: words so far, and which of them is being written."""
     asks = {"_GRADER_COMPLETE": "bash_complete", "COMP_WORDS": "grader val", "COMP_CWORD": "1"}
     done = subprocess.run(
@@ -161,7 +161,7 @@ def test_the_shell_is_answered() -> None:
     assert done.stdout.split() == ["plain,validate"]
 
 
-def test_the_hook_is_a_command_over_specs() -> None:
+def test_the_hook_validates_spec_files() -> None:
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
 
     assert hook["entry"].split() == ["grader", "validate"]
@@ -169,7 +169,7 @@ def test_the_hook_is_a_command_over_specs() -> None:
     assert names == {name: name.endswith(".grader.json") for name in names}
 
 
-def test_the_editors_settings_are_for_the_examples() -> None:
+def test_editor_settings_match_the_examples() -> None:
     """docs/editors.md: both snippets of JSON are JSON, and their patterns fit every example of a spec and nothing else."""
     text = (ROOT / "docs" / "editors.md").read_text(encoding="utf-8")
     settings, entry = (json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", text, re.M | re.S))

@@ -36,7 +36,9 @@ def in_bash(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(("command", "code", "says"), CASES)
-def test_streams(tmp_path: Path, command: str, code: int, says: str) -> None:
+def test_a_broken_stream_has_a_sentence_and_an_exit_code(
+    tmp_path: Path, command: str, code: int, says: str
+) -> None:
     """No traceback, and a gate never reads a broken stream as a missed one."""
     (tmp_path / "spec.json").write_text(json.dumps(string_check()))
     (tmp_path / "d.jsonl").write_text('{"id": "a", "sample": "x", "item": {"answer": "x"}}\n')
@@ -62,7 +64,7 @@ def test_a_deleted_working_folder(tmp_path: Path) -> None:
     assert "the working directory is gone" in ended.stderr
 
 
-def test_batches_without_fcntl(tmp_path: Path) -> None:
+def test_batches_import_without_fcntl(tmp_path: Path) -> None:
     """A12: on Windows there is none; batch, report and compare died at their import."""
     code = (
         "import sys; sys.modules['fcntl'] = None\n"

@@ -60,7 +60,7 @@ def test_a_missing_variable_lists_the_existing_keys() -> None:
         Template("{{item.user.nam}}").render(row)
 
 
-def test_python_form_by_choice() -> None:
+def test_values_are_rendered_as_python_by_choice() -> None:
     """The switch renders values that are not strings as Python writes them."""
     row = Row("", {"a": True, "b": None, "c": "text"})
 
@@ -122,7 +122,7 @@ class Completion:
         ),
     ],
 )  # fmt: skip
-def test_sample_shapes(sample: object, text: str, tools: object) -> None:
+def test_every_sample_shape_has_four_keys(sample: object, text: str, tools: object) -> None:
     """Every shape ends in the same four keys."""
     complete = Row(sample).sample.complete()
 

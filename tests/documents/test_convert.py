@@ -34,7 +34,7 @@ ALL = [string_check(), text_similarity(), python(), score_model(), label_model()
 
 @pytest.mark.parametrize("spec", ALL, ids=lambda spec: spec["type"])
 @pytest.mark.parametrize("form", ["local", "rft"])
-def test_there_and_back(spec: dict[str, Any], form: str) -> None:
+def test_a_grader_survives_conversion_and_back(spec: dict[str, Any], form: str) -> None:
     """One grader comes back from a form that can hold it as it went in."""
     converted = convert(spec, form)
     document = {"method": converted.document} if form == "rft" else converted.document
@@ -46,7 +46,7 @@ def test_there_and_back(spec: dict[str, Any], form: str) -> None:
 
 
 @pytest.mark.parametrize("spec", ALL[:-1], ids=lambda spec: spec["type"])
-def test_evals_there_and_back(spec: dict[str, Any]) -> None:
+def test_an_eval_survives_conversion_and_back(spec: dict[str, Any]) -> None:
     """An eval holds every type but multi; a text_similarity gets the threshold that evals want."""
     converted = convert(spec, "evals")
 
@@ -93,7 +93,7 @@ def test_several_criteria_become_a_multi() -> None:
 
 
 @pytest.mark.parametrize("operation", ["eq", "ne", "like", "ilike"])
-def test_promptfoo_there_and_back(operation: str) -> None:
+def test_string_checks_survive_promptfoo_and_back(operation: str) -> None:
     """String checks of the output mean the same in promptfoo, variables included."""
     spec = string_check(operation=operation)
 
@@ -134,13 +134,13 @@ def test_eval_protocol_source_is_python() -> None:
 @pytest.mark.parametrize(
     "document", [{"model": "x"}, [[]], {"method": {}}, {"method": {"reinforcement": {}}}, ["x"]]
 )
-def test_no_grader_in_it(document: Any) -> None:
+def test_a_document_without_a_grader_is_refused(document: Any) -> None:
     """A document without one says what was expected."""
     with pytest.raises(graders.SpecError, match="Found no grader"):
         graders_in(document)
 
 
-def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_result_and_losses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The result is on stdout, what is lost on stderr."""
     from graders.cli import main
 

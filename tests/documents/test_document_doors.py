@@ -79,14 +79,14 @@ def document(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, list
     return path, graders
 
 
-def test_validate(document: tuple[Path, list[str]]) -> None:
+def test_validate_reads_every_document(document: tuple[Path, list[str]]) -> None:
     """Every grader of the document is valid."""
     done = run("validate", str(document[0]))
 
     assert (done.exit_code, "1 of 1 valid" in done.output) == (0, True), done.output
 
 
-def test_run(document: tuple[Path, list[str]]) -> None:
+def test_run_reads_every_document(document: tuple[Path, list[str]]) -> None:
     """One grader prints its result, several print theirs by name, and --grader chooses one."""
     path, names = document
     row = ("--sample", "Paris", "--item", '{"answer": "Paris"}')
@@ -98,7 +98,7 @@ def test_run(document: tuple[Path, list[str]]) -> None:
     assert json.loads(chosen.stdout)["reward"] == 1.0
 
 
-def test_batch(document: tuple[Path, list[str]], tmp_path: Path) -> None:
+def test_batch_writes_a_file_for_each_grader(document: tuple[Path, list[str]], tmp_path: Path) -> None:
     """One grader writes OUT; each of several writes a file with its name in it."""
     path, names = document
     data = tmp_path / "data.jsonl"
@@ -130,7 +130,7 @@ def test_problems_have_their_place_in_the_document(tmp_path: Path) -> None:
     assert (problem["path"], problem["line"]) == ("testing_criteria[1].operation", 13)
 
 
-def test_a_grader_that_is_not_there(tmp_path: Path) -> None:
+def test_an_unknown_grader_name_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "eval.json"
     path.write_text(json.dumps(EVAL))
 

@@ -111,7 +111,7 @@ WAITS = [
 
 
 @pytest.mark.parametrize(("body", "headers", "seconds"), WAITS)
-def test_how_long_to_wait(body: Any, headers: dict[str, str], seconds: float) -> None:
+def test_a_pause_is_read_from_the_response(body: Any, headers: dict[str, str], seconds: float) -> None:
     found = complaint(429, body, **headers)
     assert found.wait_s(0.0) == seconds
     assert found.says_when == bool(seconds)

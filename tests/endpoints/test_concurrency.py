@@ -51,7 +51,7 @@ NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
         ({"retry-after": "inf"}, MOST_WAIT_S),
     ],
 )
-def test_retry_after(headers: dict[str, str], seconds: float) -> None:
+def test_retry_after_is_read_in_every_form(headers: dict[str, str], seconds: float) -> None:
     assert retry_after(headers, NOW) == seconds
 
 
@@ -60,7 +60,7 @@ def test_retry_after(headers: dict[str, str], seconds: float) -> None:
         st.sampled_from(["retry-after", "retry-after-ms", "x-ratelimit-reset-requests"]), st.text(max_size=40)
     )
 )
-def test_retry_after_of_anything(headers: dict[str, str]) -> None:
+def test_any_retry_after_is_a_bounded_wait(headers: dict[str, str]) -> None:
     """No header makes it raise, or wait less than nothing or for ever."""
     assert 0.0 <= retry_after(headers, NOW) <= MOST_WAIT_S
 
@@ -79,7 +79,7 @@ def test_bucket_never_gives_more_than_its_rate(per_minute: int, amounts: list[fl
         assert sum(amount for at, amount in taken if start <= at < start + 60) <= 2 * per_minute + 1e-6
 
 
-def test_requests_and_tokens_a_minute() -> None:
+def test_rates_a_minute_are_kept() -> None:
     """60 a minute: the first 60 at once, then one a second; tokens are settled by what was used."""
     fake = Fake(lambda body, n: ok(), latency_s=0.0)
 

@@ -129,7 +129,7 @@ async def _one(client: Client) -> Any:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
-def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_untrusted_certificate_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A certificate that is not trusted ends the run at once, with what to do; trusted, it works."""
     files = [str(tmp_path / name) for name in ("key.pem", "cert.pem")]
     subprocess.run(

@@ -74,7 +74,7 @@ def test_gates(arguments: tuple[str, ...], code: int) -> None:
     assert evals("run", "eval.json", "rows.jsonl", *arguments).return_value == code
 
 
-def test_errors_are_not_met(tmp_path: Path) -> None:
+def test_an_errored_item_exits_with_1(tmp_path: Path) -> None:
     """Exit 1 with an errored item, 3 when nothing could be run."""
     (tmp_path / "rows.jsonl").write_text('{"item": {"answer": "a"}}\n')
     assert evals("run", "eval.json", "rows.jsonl").return_value == 1
@@ -84,7 +84,7 @@ def test_errors_are_not_met(tmp_path: Path) -> None:
     assert "no rows" in done.stdout
 
 
-def test_a_model_is_asked(tmp_path: Path) -> None:
+def test_a_model_is_asked_with_a_prompt_from_a_file(tmp_path: Path) -> None:
     """By its name in graders.toml, with a prompt from a file."""
     prompt = {"type": "template", "template": [{"role": "user", "content": "{{item.answer}}"}]}
     (tmp_path / "prompt.json").write_text(json.dumps(prompt))

@@ -117,7 +117,7 @@ def test_an_import_that_was_broken_off_begins_again(store: Store) -> None:
     assert (found.runs, store.runs.get("evalrun_1").done) == (2, 2)  # type: ignore[union-attr]  # it was imported
 
 
-def test_there_and_back(store: Store, tmp_path: Path) -> None:
+def test_a_pulled_run_survives_import_and_export(store: Store, tmp_path: Path) -> None:
     """What a server executed, pulled by the command, imported and exported: the same objects, errors and all."""
     with eval_server(script=lambda ask: "Paris") as server, client_of(server) as client:
         made = client.evals.create(
@@ -242,7 +242,7 @@ RESULTS = [
 
 
 @pytest.mark.parametrize(("spec", "options", "counted"), RESULTS)
-def test_results_of_a_batch_there_and_back(
+def test_results_of_a_batch_survive_import_and_export(
     store: Store, tmp_path: Path, spec: Any, options: Any, counted: tuple[int, int, int]
 ) -> None:
     """`grader batch` writes a file; imported it is a run, and exported the same lines again, field by field."""
@@ -495,7 +495,7 @@ def azure() -> Iterator[str]:
         thread.join()
 
 
-def test_everything_comes_from_azure(
+def test_a_pull_sends_azures_key_version_and_prefix(
     azure: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Key, version and prefix go with every request: of pages behind the first one and of files, too."""

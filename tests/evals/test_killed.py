@@ -36,7 +36,7 @@ def request(port: int, method: str, path: str, body: Any = None) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_rows", [10_000])
-def test_killed_at_any_moment(tmp_path: Path, n_rows: int) -> None:
+def test_a_killed_server_counts_each_row_once(tmp_path: Path, n_rows: int) -> None:
     """Every row ends with its own answer, once; at most the rows under way are asked about again for each kill."""
     asked: Counter[str] = Counter()
     chance = random.Random(12)

@@ -65,7 +65,9 @@ FORMS: list[Any] = [
 
 
 @pytest.mark.parametrize(("line", "api", "completion_id", "metadata"), FORMS)
-def test_forms(line: Any, api: str, completion_id: str, metadata: dict[str, str]) -> None:
+def test_completions_are_read_from_each_log_form(
+    line: Any, api: str, completion_id: str, metadata: dict[str, str]
+) -> None:
     """What was asked, what was answered, by which model, when."""
     (found,) = read_logs([json.dumps(line).encode()])
     request = json.loads(found.request)
@@ -93,7 +95,9 @@ def test_other_lines_are_refused(line: bytes, message: str) -> None:
         list(read_logs([line]))
 
 
-def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_imports_a_file_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All of a file or nothing; what is there already is not new."""
     monkeypatch.setenv("GRADERS_HOME", str(tmp_path / "home"))
     good, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"

@@ -76,7 +76,7 @@ def _objects(server: Running, client: Any) -> dict[str, Any]:
     }
 
 
-def test_an_eval(seen: dict[str, Any]) -> None:
+def test_an_eval_equals_the_recorded_one(seen: dict[str, Any]) -> None:
     """As the notebooks print it after creation."""
     found = seen["eval"]
     config = found["data_source_config"]
@@ -112,7 +112,7 @@ def test_an_eval(seen: dict[str, Any]) -> None:
     }
 
 
-def test_a_run_that_was_created(seen: dict[str, Any]) -> None:
+def test_a_created_run_equals_the_recorded_one(seen: dict[str, Any]) -> None:
     """Counts of 0, and null for what is made of results; the data source as it came, sampling_params null."""
     found = seen["created"]
 
@@ -132,7 +132,7 @@ def test_a_run_that_was_created(seen: dict[str, Any]) -> None:
     assert found["data_source"]["input_messages"]["template"] == TEMPLATE
 
 
-def test_a_run_that_has_ended(seen: dict[str, Any]) -> None:
+def test_an_ended_run_equals_the_recorded_one(seen: dict[str, Any]) -> None:
     """The resolved model in the usage, the criterion's id in its results."""
     found, criterion = seen["run"], seen["eval"]["testing_criteria"][0]["id"]
 
@@ -154,7 +154,7 @@ def test_a_run_that_has_ended(seen: dict[str, Any]) -> None:
     }
 
 
-def test_an_output_item(seen: dict[str, Any]) -> None:
+def test_an_output_item_equals_the_recorded_one(seen: dict[str, Any]) -> None:
     """The image notebook's printed item, field by field: images as tags, parts joined by a blank, the judge's own sample."""
     found = dict(seen["item"])
     created_at, item_id = found.pop("created_at"), found.pop("id")
@@ -217,7 +217,7 @@ def test_an_output_item(seen: dict[str, Any]) -> None:
     assert judged["output"] == [{"role": "assistant", "content": VERDICT}]
 
 
-def test_a_file(seen: dict[str, Any]) -> None:
+def test_a_file_equals_the_recorded_one(seen: dict[str, Any]) -> None:
     """The guide's answer to an upload."""
     found = dict(seen["file"])
 

@@ -295,7 +295,7 @@ def test_an_eval_reads_logged_responses() -> None:
         assert counts(run) == (1, 1, 0, 0)
 
 
-def test_not_asked_for_means_not_there() -> None:
+def test_without_record_nothing_is_forwarded() -> None:
     """Without --record nothing is forwarded; without a model or a key the caller is told."""
     with eval_server() as server:
         body = {"model": "gpt-4o", "messages": []}

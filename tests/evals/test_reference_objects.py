@@ -111,7 +111,7 @@ def seen() -> Iterator[dict[str, Any]]:
         yield objects
 
 
-def test_an_eval_of_stored_completions(seen: dict[str, Any]) -> None:
+def test_an_eval_of_stored_completions_equals_the_reference(seen: dict[str, Any]) -> None:
     found = dict(seen["stored"])
     (criterion,) = found.pop("testing_criteria")
 
@@ -134,7 +134,7 @@ def test_an_eval_of_stored_completions(seen: dict[str, Any]) -> None:
     }  # fmt: skip
 
 
-def test_a_custom_eval_of_items_alone(seen: dict[str, Any]) -> None:
+def test_a_custom_eval_of_items_alone_equals_the_reference(seen: dict[str, Any]) -> None:
     """As it is made, and after a change of its name and metadata; nothing else differs."""
     found = dict(seen["custom"])
     (criterion,) = found["testing_criteria"]
@@ -150,7 +150,7 @@ def test_a_custom_eval_of_items_alone(seen: dict[str, Any]) -> None:
     assert seen["updated"] == {**found, "name": "Updated Eval", "metadata": {"description": "Updated"}}
 
 
-def test_a_list_of_evals(seen: dict[str, Any]) -> None:
+def test_a_list_of_evals_equals_the_reference(seen: dict[str, Any]) -> None:
     first = seen["stored"]["id"]
     assert seen["evals"] == {
         "object": "list",
@@ -162,7 +162,7 @@ def test_a_list_of_evals(seen: dict[str, Any]) -> None:
     assert seen["evals"]["data"][0].keys() == seen["stored"].keys()
 
 
-def test_a_run_as_it_is_created(seen: dict[str, Any]) -> None:
+def test_a_created_run_equals_the_reference(seen: dict[str, Any]) -> None:
     """Queued; the data source as it came, with its messages in one form."""
     found, eval_id = seen["created run"], seen["custom"]["id"]
     template = [said("developer", "Categorize."), said("user", "{{item.input}}")]
@@ -185,7 +185,7 @@ def test_a_run_as_it_is_created(seen: dict[str, Any]) -> None:
     }
 
 
-def test_a_list_of_runs(seen: dict[str, Any]) -> None:
+def test_a_list_of_runs_equals_the_reference(seen: dict[str, Any]) -> None:
     """A completed one: tokens by model, counts by criterion."""
     (found,) = seen["runs"]["data"]
     (criterion,) = found.pop("per_testing_criteria_results")
@@ -217,7 +217,7 @@ def test_a_list_of_runs(seen: dict[str, Any]) -> None:
     assert found == {**created, "status": "completed", "result_counts": counted}
 
 
-def test_an_output_item(seen: dict[str, Any]) -> None:
+def test_an_output_item_equals_the_reference(seen: dict[str, Any]) -> None:
     """A sampled row under a check: no sample of a judge, the parameters that were asked for."""
     found = {key: value for key, value in seen["item"].items() if key not in NEWER["eval.run.output_item"]}
     (result,) = found.pop("results")
@@ -256,7 +256,7 @@ def test_an_output_item(seen: dict[str, Any]) -> None:
     }
 
 
-def test_a_list_of_output_items(seen: dict[str, Any]) -> None:
+def test_a_list_of_output_items_equals_the_reference(seen: dict[str, Any]) -> None:
     item = seen["item"]
     assert seen["items"] == {
         "object": "list",
@@ -267,7 +267,7 @@ def test_a_list_of_output_items(seen: dict[str, Any]) -> None:
     }
 
 
-def test_deleted_objects(seen: dict[str, Any]) -> None:
+def test_deleted_objects_equal_the_reference(seen: dict[str, Any]) -> None:
     assert seen["deleted run"] == {
         "object": "eval.run.deleted",
         "deleted": True,
@@ -280,7 +280,7 @@ def test_deleted_objects(seen: dict[str, Any]) -> None:
     }
 
 
-def test_a_canceled_run() -> None:
+def test_a_canceled_run_equals_the_reference() -> None:
     """Before it began, since others are under way: no counts, and null for what is made of results."""
 
     async def waits(ask: SampleAsk) -> str:

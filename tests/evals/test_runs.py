@@ -97,7 +97,9 @@ MIXED = [
 
 
 @pytest.mark.parametrize(("scores", "status"), MIXED)
-def test_status_of_an_item(client: openai.OpenAI, scores: list[int | None], status: str) -> None:
+def test_a_failed_criterion_counts_before_an_error(
+    client: openai.OpenAI, scores: list[int | None], status: str
+) -> None:
     """It fails when a criterion fails, else an error shows, else it passes."""
     references = {1: "a", 0: "b", None: "{{item.none}}"}
     criteria = [equals(references[score], name=f"c{n}") for n, score in enumerate(scores)]
@@ -120,7 +122,9 @@ THRESHOLDS = [
 
 
 @pytest.mark.parametrize(("criterion", "score", "passed"), THRESHOLDS)
-def test_thresholds(client: openai.OpenAI, criterion: Any, score: float, passed: bool) -> None:
+def test_a_score_passes_from_its_threshold(
+    client: openai.OpenAI, criterion: Any, score: float, passed: bool
+) -> None:
     """A score meets or exceeds its threshold; a program without one passes from 1, a check when it is true."""
     row = {"item": {"answer": ""}, "sample": {"output_text": ""}}
 
@@ -167,7 +171,7 @@ def test_criteria_that_ask_nobody_grade_many_rows_at_once(
     assert sizes == [512, 88]
 
 
-def test_rows_of_a_file(client: openai.OpenAI) -> None:
+def test_rows_are_read_from_an_uploaded_file(client: openai.OpenAI) -> None:
     """Whatever it is called; with a BOM and blank lines; equal items have equal hashes."""
     lines = '\ufeff{"item": {"answer": "a", "x": 1}, "sample": {"output_text": "a"}}\n\n{"item": {"x": 1, "answer": "a"}}\n'
     file = client.files.create(file=("rows.json", lines.encode()), purpose="evals")
@@ -212,7 +216,7 @@ def test_a_run_grades_the_samples_of_another(client: openai.OpenAI) -> None:
     assert (counts(first), counts(again)) == ((2, 0, 1, 1), (2, 1, 0, 1))
 
 
-def test_items_alone(client: openai.OpenAI) -> None:
+def test_an_eval_without_samples_grades_items(client: openai.OpenAI) -> None:
     """An eval without a sample schema: a program sees an empty sample, a template that wants one is an error."""
     program = (
         "def grade(sample, item):\n    return float(sample['output_text'] is None and item['answer'] == 'a')"
@@ -232,7 +236,7 @@ def test_items_alone(client: openai.OpenAI) -> None:
 # --- evals ---
 
 
-def test_an_eval_lives(client: openai.OpenAI, server: Running) -> None:
+def test_an_eval_is_created_updated_and_deleted(client: openai.OpenAI, server: Running) -> None:
     """Created with 201, listed, updated, deleted with its runs, not found after."""
     made = client.evals.create(
         name="first", metadata={"k": "v"}, data_source_config=custom("answer"), testing_criteria=[equals()]
@@ -330,7 +334,7 @@ EVALS = [
 
 
 @pytest.mark.parametrize(("body", "param", "message"), EVALS)
-def test_an_eval_that_cannot_be_made(server: Running, body: Any, param: str | None, message: str) -> None:
+def test_an_invalid_eval_is_refused(server: Running, body: Any, param: str | None, message: str) -> None:
     """400 with the place, in the service's words."""
     answer = server.post("/v1/evals", body)
 
@@ -365,7 +369,7 @@ RUNS = [
 
 
 @pytest.mark.parametrize(("source", "param", "message"), RUNS)
-def test_a_run_that_cannot_be_made(
+def test_an_invalid_run_is_refused(
     server: Running, client: openai.OpenAI, source: Any, param: str, message: str
 ) -> None:
     """400 with the place; nothing is queued."""
@@ -400,7 +404,7 @@ QUERIES = [
 
 
 @pytest.mark.parametrize(("query", "status"), QUERIES)
-def test_queries_of_lists(server: Running, query: str, status: int) -> None:
+def test_list_queries_are_bounded(server: Running, query: str, status: int) -> None:
     """Limits are bounded, not refused; an unknown `after` is the start, as the official tests expect."""
     assert server.ask("GET", f"/v1/evals?{query}").status == status
 
@@ -415,7 +419,9 @@ def test_an_empty_list_has_texts_for_ids(server: Running, client: openai.OpenAI)
 
 @pytest.mark.parametrize("path", ["", "/cancel"])
 @pytest.mark.parametrize("prefix", ["/v1", "/openai/v1", "/openai"])
-def test_both_ways_to_cancel(server: Running, client: openai.OpenAI, path: str, prefix: str) -> None:
+def test_a_run_is_canceled_by_either_path(
+    server: Running, client: openai.OpenAI, path: str, prefix: str
+) -> None:
     """The Node client posts to the run itself, without a content type; the Python client below it. Azure's paths too."""
     run = run_of(client, [equals()], rows({"item": {"answer": "a"}}))
 
@@ -426,7 +432,7 @@ def test_both_ways_to_cancel(server: Running, client: openai.OpenAI, path: str, 
     )
 
 
-def test_filled_nulls() -> None:
+def test_nulls_are_filled_by_choice() -> None:
     """`nulls = false`: for clients whose types take no null where the service sends one."""
     with eval_server("[evals]\nnulls = false\n") as server, client_of(server) as client:
         run = run_of(client, [equals()], rows({"item": {"answer": "a"}}))
@@ -438,7 +444,7 @@ def test_filled_nulls() -> None:
     assert None not in [item["sample"][name] for name in ("error", "usage", "model", "seed", "finish_reason")]
 
 
-def test_texts_are_texts(client: openai.OpenAI) -> None:
+def test_any_text_survives_a_run(client: openai.OpenAI) -> None:
     """Whatever they hold: quotes, markup, half a surrogate pair, other planes."""
     nasty = '"</script>\\ \u2028 \x00 \U0001f600'
 

@@ -44,7 +44,7 @@ from tests.server.support import load_config_of, wait_until
 ROW = {"item": {"question": "Capital of France?", "answer": "Paris"}}
 
 
-def test_a_sampled_item() -> None:
+def test_a_sampled_item_has_messages_answer_and_usage() -> None:
     """The messages that were asked, the answer, the server's model, tokens, and the parameters as they were given."""
     asked: list[SampleAsk] = []
 
@@ -148,7 +148,7 @@ PROMPTS = [
 
 @pytest.mark.parametrize("kind", ["completions", "responses"])
 @pytest.mark.parametrize(("prompt", "item", "asked", "shown"), PROMPTS)
-def test_prompts(prompt: Any, item: Any, asked: Any, shown: Any, kind: str) -> None:
+def test_both_prompt_forms_are_sent(prompt: Any, item: Any, asked: Any, shown: Any, kind: str) -> None:
     """Both forms of input_messages, whatever their content's form."""
     found: list[SampleAsk] = []
 
@@ -454,7 +454,7 @@ def test_a_store_that_cannot_be_written_ends_the_run(monkeypatch: pytest.MonkeyP
     assert "disk is full" in (found.error or "")
 
 
-def test_an_azure_client() -> None:
+def test_an_azure_client_is_served() -> None:
     """The paths, header and api-version of Azure's client; its evals header is not minded."""
     with eval_server(token="secret") as server:
         client = openai.AzureOpenAI(

@@ -32,7 +32,7 @@ ITEMS = [
 
 
 @pytest.mark.parametrize(("schema", "item", "problems"), ITEMS)
-def test_items(schema: Any, item: Any, problems: list[str]) -> None:
+def test_invalid_items_are_problems(schema: Any, item: Any, problems: list[str]) -> None:
     assert list(ItemSchema(schema).problems(item)) == problems
 
 
@@ -51,7 +51,7 @@ def test_invalid_schemas_are_refused(schema: Any) -> None:
         read_config({"type": "custom", "item_schema": schema})
 
 
-def test_a_pattern_is_given_up() -> None:
+def test_an_exponential_pattern_is_given_up() -> None:
     """One that takes exponential time by backtracking: a problem of the item, after the bound."""
     schema = ItemSchema({"properties": {"a": {"pattern": "^(a|a|b?a)+(a|aa)+$"}}})
     found: list[str] = []
@@ -64,7 +64,7 @@ def test_a_pattern_is_given_up() -> None:
     assert len(found) == 1
 
 
-def test_nothing_is_fetched() -> None:
+def test_a_remote_reference_is_not_fetched() -> None:
     """A reference to another document is a problem of the item; nobody is connected to."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -79,7 +79,7 @@ def test_nothing_is_fetched() -> None:
             listener.accept()
 
 
-def test_a_schema_without_an_end() -> None:
+def test_an_endless_schema_is_refused() -> None:
     """References in a circle, and nesting as deep as JSON can be read."""
     deep: dict[str, Any] = {}
     for _ in range(900):

@@ -58,13 +58,15 @@ def test_a_missing_library_is_named_with_its_extra(to: str, results: Path) -> No
     assert f"pip install 'local-graders[{EXPORTERS[to][1]}]'" in said.output
 
 
-def test_an_unknown_target() -> None:
+def test_an_unknown_target_is_refused() -> None:
     with pytest.raises(ValueError, match="no exporter 'excel'; there are mlflow, wandb, otel"):
         export("results.jsonl", "excel")
 
 
 @pytest.mark.slow
-def test_mlflow(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_gets_parameters_numbers_and_files(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One run with parameters, numbers that leave the failed row out, and the files."""
     mlflow = pytest.importorskip("mlflow", reason="it has an environment of its own (.ci/run exporters)")
     monkeypatch.chdir(tmp_path)
@@ -87,7 +89,9 @@ def test_mlflow(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.slow
-def test_wandb(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_gets_numbers_table_and_file(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An offline run whose record has the numbers, the table of rows and the file."""
     wandb = pytest.importorskip("wandb", reason="it has an environment of its own (.ci/run exporters)")
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -136,7 +140,7 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
 
 
 @pytest.mark.slow
-def test_opentelemetry(results: Path, collector: list[bytes]) -> None:
+def test_opentelemetry_gets_events(results: Path, collector: list[bytes]) -> None:
     """Events by the conventions, through the SDK and OTLP over HTTP: a failed row has an error and no score."""
     pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="it has an environment of its own")
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest

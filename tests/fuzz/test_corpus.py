@@ -28,7 +28,7 @@ def test_every_target_has_a_corpus() -> None:
 @pytest.mark.parametrize(
     "path", sorted(CORPUS.rglob("*.*")), ids=lambda path: f"{path.parent.name}/{path.name}"
 )
-def test_the_corpus_holds(path: Path) -> None:
+def test_targets_keep_their_promises_over_the_corpus(path: Path) -> None:
     target, data = TARGETS[path.parent.name], path.read_bytes()
     rng = random.Random(path.name)
 

@@ -350,7 +350,7 @@ def test_a_server_failure_is_not_recorded(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_a_torn_or_strange_recording(tmp_path: Path) -> None:
+def test_a_torn_recording_is_mended_and_a_strange_one_refused(tmp_path: Path) -> None:
     """A last line that an interrupt tore is dropped and made anew; anything else is refused with its line."""
     path = tmp_path / "judge.jsonl"
     fake = Fake(lambda body, n: ok(), latency_s=0.0)
@@ -399,7 +399,9 @@ def test_a_recording_lies_beside_the_configuration_that_names_it(
         connect(load_config(tmp_path / "graders.toml"))
 
 
-def test_keeping_a_verdict_never_costs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_costs_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A cache that cannot be written any more is a warning."""
     fake = Fake(lambda body, n: ok(), latency_s=0.0)
     client = cached(fake, tmp_path / "c.db")

@@ -66,7 +66,7 @@ def broken(body: dict[str, Any]) -> Any:
         (broken, "model_grader_server_error"),
     ],
 )
-def test_a_function_as_a_judge(function: Callable[..., Any], flag: str) -> None:
+def test_a_function_can_be_a_judge(function: Callable[..., Any], flag: str) -> None:
     """Sync or async, whatever it gives back; its answer is validated like a server's, and it is simply given to Backends."""
     with graders.Backends(models=function, config=Config()) as backends:
         result = graders.compile(judge_spec(), backends=backends).run("x")
@@ -272,7 +272,9 @@ def colour_of(received: Received) -> str:
 
 
 @pytest.mark.parametrize("sees", [True, False, None])
-def test_doctor_probes(judge: ScriptedJudge, doctored: Any, capsys: Any, sees: bool | None) -> None:
+def test_doctor_probe_asks_each_judge(
+    judge: ScriptedJudge, doctored: Any, capsys: Any, sees: bool | None
+) -> None:
     """One tiny question each, and a tiny picture where the spec shows pictures; a server that drops it is found out."""
 
     def answer(received: Received) -> Step:
@@ -304,7 +306,7 @@ def test_doctor_probe_of_a_server_that_is_not_there(doctored: Any, capsys: Any, 
     assert "status 401: no key ***" in found["plain"]["text"]
 
 
-def test_a_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_proxy_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is said at once, with the reason, and not tried again."""
     for name in ("HTTP_PROXY", "no_proxy", "NO_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)

@@ -56,7 +56,9 @@ def graded(way: str, grader: graders.Grader) -> dict[str, Any]:
 @pytest.mark.parametrize("way", ["run", "arun", "batch"])
 @pytest.mark.parametrize("kind", [SCORE, LABEL], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.name)
-def test_behaviour(judge: ScriptedJudge, behaviour: Behaviour, kind: Kind, way: str) -> None:
+def test_each_fault_has_its_flags_attempts_and_waits(
+    judge: ScriptedJudge, behaviour: Behaviour, kind: Kind, way: str
+) -> None:
     """The verdict or exactly its flags, the attempts, the waits between them, and the text of the failure."""
     check(judge, behaviour, kind, way)
     if judge.received:
@@ -72,7 +74,7 @@ def of_chat_alone(behaviour: Behaviour) -> bool:
 @pytest.mark.parametrize(
     "behaviour", [b for b in BEHAVIOURS if not of_chat_alone(b)], ids=lambda behaviour: behaviour.name
 )
-def test_behaviour_of_responses(judge: ScriptedJudge, behaviour: Behaviour) -> None:
+def test_each_fault_is_the_same_over_responses(judge: ScriptedJudge, behaviour: Behaviour) -> None:
     """The same over /v1/responses, where it is chosen."""
     check(judge, behaviour, LABEL, "run", api="responses")
     assert {received.path for received in judge.received} == {"/v1/responses"}
@@ -146,7 +148,7 @@ def test_table_is_long_enough() -> None:
     assert len({behaviour.name for behaviour in BEHAVIOURS}) == len(BEHAVIOURS) >= 40
 
 
-def test_waits_in_real_time(judge: ScriptedJudge) -> None:
+def test_retry_after_is_waited_for_in_real_time(judge: ScriptedJudge) -> None:
     """With the real clock no attempt comes before Retry-After."""
     judge.clear()
     judge.default = SCORE.ok

@@ -166,7 +166,7 @@ def test_a_long_pause_fails_at_once() -> None:
     assert isinstance(failed, ModelStop)  # no other question has the time, either
 
 
-def test_full_jitter() -> None:
+def test_delays_have_full_jitter() -> None:
     """Delays lie anywhere below a bound that doubles; two questions that fail together do not come back together."""
     fake = Fake(lambda body, n: error(500, "oops"), latency_s=0.0)
 

@@ -34,7 +34,7 @@ MIXED = [behaviour for behaviour in BEHAVIOURS if alone(behaviour)]
 @pytest.mark.parametrize(
     "kind", [SCORE, pytest.param(LABEL, marks=pytest.mark.slow)], ids=lambda kind: kind.name
 )
-def test_a_thousand_rows(kind: Kind) -> None:
+def test_each_of_a_thousand_rows_ends_by_its_own_fault(kind: Kind) -> None:
     """Every row ends as its own fault says: no failure is a score, no success is lost, the order is kept."""
     assert len(MIXED) >= 40
     plan = [MIXED[row % len(MIXED)] for row in range(ROWS)]

@@ -42,7 +42,9 @@ def answers(*verdicts: Any) -> list[Reply]:
         (("a", "b"), ("b", NO, "b"), "b", 0.0),
     ],
 )
-def test_votes(labels: tuple[str, ...], given_: tuple[Any, ...], verdict: Any, spread: float) -> None:
+def test_votes_give_the_median_or_the_majority(
+    labels: tuple[str, ...], given_: tuple[Any, ...], verdict: Any, spread: float
+) -> None:
     """The median or the majority, with all votes, the spread and all tokens in the result."""
     replies = answers(*given_)
     fake = Fake(lambda body, n: replies[n])
@@ -129,7 +131,7 @@ def test_expected_score_by_hand() -> None:
         [{"token": '{"result": 8}', "logprob": 0.0}],
     ],
 )
-def test_logprobs_that_say_nothing(logprobs: Any) -> None:
+def test_useless_logprobs_give_no_expected_score(logprobs: Any) -> None:
     """No guess is made from log-probabilities that are missing, or belong to another token."""
     assert expected_score('{"result": 8}', logprobs, range(10)) is None
 
@@ -144,7 +146,7 @@ def test_logprobs_that_say_nothing(logprobs: Any) -> None:
         ((-1.0, 1.0), ()),
     ],
 )
-def test_grid(range_: tuple[float, float], grid: tuple[int, ...]) -> None:
+def test_expected_scores_use_numbers_of_one_digit(range_: tuple[float, float], grid: tuple[int, ...]) -> None:
     """Whole numbers of one digit: the ones that every tokenizer has as one token."""
     assert grid_of(Verdict(range=range_)) == grid
 
@@ -201,7 +203,9 @@ def test_expected_score_modes() -> None:
         ([0, 10], 10, None),
     ],
 )
-def test_out_of_range(range_: list[float], said: float, clipped: float | None) -> None:
+def test_a_number_out_of_range_is_clipped_or_an_error(
+    range_: list[float], said: float, clipped: float | None
+) -> None:
     """Cut to the range as the service does, or a parse error where graders.toml wants that; the raw number is kept."""
     for policy in ("clip", "error"):
         judge = ScriptedJudge(say({"result": said}))
@@ -350,7 +354,7 @@ def test_reading_gives_a_valid_verdict_or_none(text: str, tolerant: bool, labels
     assert "result" in text
 
 
-def test_many_braces_take_no_time() -> None:
+def test_many_braces_are_read_in_linear_time() -> None:
     with pytest.raises(Ambiguous):
         read_verdict("{" * 900_000, Verdict(), tolerant=True)
 

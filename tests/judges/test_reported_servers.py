@@ -275,7 +275,7 @@ QUOTA = (
         ([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "2.5s"}], "billing", 2.5),
     ],
 )
-def test_a_limit_a_minute_is_a_pause(details: list[Any], message: str, least_s: float) -> None:
+def test_a_rate_limit_pauses_and_loses_no_row(details: list[Any], message: str, least_s: float) -> None:
     """smolagents#1134, continue#11926: forty rows of which the eleventh request is refused end with forty rewards."""
     count = itertools.count(1)
 

@@ -12,7 +12,7 @@ from benchmarks import judges
 
 
 @pytest.mark.slow
-def test_two_hundred_rows_at_once() -> None:
+def test_questions_go_out_together() -> None:
     """200 rows of 50 ms take less than half of the 10 s that they take one after the other; 0.1 s on a calm machine."""
     server = subprocess.Popen(
         [sys.executable, "-c", judges.SERVER, str(judges.DELAY_S)],

@@ -66,7 +66,7 @@ def sent(spec: dict[str, Any], item: dict[str, Any], **judge: Any) -> tuple[Fake
 
 
 @pytest.mark.parametrize(("content", "chat", "responses"), FORMS)
-def test_message_forms(content: Any, chat: Any, responses: Any) -> None:
+def test_every_message_form_is_sent_as_the_api_has_it(content: Any, chat: Any, responses: Any) -> None:
     """Every form that specs use arrives as the API has it, and nothing is added."""
     spec = judge_spec(input=[{"role": "user", "content": content, "type": "message"}], sampling_params={})
 
@@ -201,7 +201,7 @@ def test_the_route_of_a_model_without_a_table(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
-def test_token_callback(kind: str) -> None:
+def test_a_token_callback_is_called_for_each_attempt(kind: str) -> None:
     """A token is made anew for every attempt, and goes before the route's key."""
     made: list[Route] = []
 
@@ -243,7 +243,7 @@ def test_an_added_text_joins_the_users_last() -> None:
     assert with_text((user, judge), "c") == (user, judge, Message("user", (TextPart("c"),)))
 
 
-def test_ladder_is_remembered_for_each_model() -> None:
+def test_the_structured_mode_is_remembered_for_each_model() -> None:
     """Once a model is known to lack json_schema it is not asked again; another model there is."""
     unsupported = Reply(400, {}, b'{"error": {"message": "response_format json_schema is not supported"}}')
 
@@ -292,7 +292,7 @@ def test_ladder_is_remembered_for_each_model() -> None:
         ("judge = ", "not TOML: "),
     ],
 )
-def test_config_mistakes(tmp_path: Any, toml: str, says: str) -> None:
+def test_config_mistakes_name_file_key_and_expectation(tmp_path: Any, toml: str, says: str) -> None:
     """What is wrong in graders.toml is said with file, key and what was expected."""
     path = tmp_path / "graders.toml"
     path.write_text(toml)
@@ -304,7 +304,7 @@ def test_config_mistakes(tmp_path: Any, toml: str, says: str) -> None:
     assert says in str(wrong.value)
 
 
-def test_config_is_found(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configuration_files_have_a_precedence(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """--config goes before GRADERS_CONFIG, that before the first graders.toml found upward."""
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
@@ -323,7 +323,7 @@ def test_config_is_found(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None
         load_config(tmp_path / "none.toml")
 
 
-def test_a_models_words_go_before_its_endpoints_and_those_before_judge() -> None:
+def test_settings_of_a_model_override_its_endpoint_and_judge() -> None:
     config = Config(
         {
             "judge": {"max_attempts": 1, "votes": 3, "attempt_timeout_s": 5},
@@ -366,7 +366,7 @@ def json_error(message: str) -> Any:
 
 
 @pytest.mark.parametrize("how", ["refused", "ignored"])
-def test_many_at_once_step_down_one_rung(how: str) -> None:
+def test_concurrent_refusals_step_down_one_mode(how: str) -> None:
     """Fifty questions that find out at the same time leave the ladder where one would: none steps past what works."""
 
     def respond(body: dict[str, Any], number: int) -> Reply:

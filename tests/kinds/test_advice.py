@@ -46,7 +46,7 @@ ADVICE = [
 
 
 @pytest.mark.parametrize(("spec", "code", "message"), ADVICE)
-def test_warnings(spec: dict[str, Any], code: str, message: str) -> None:
+def test_each_advice_has_its_code(spec: dict[str, Any], code: str, message: str) -> None:
     """Each has a code of its own, and the spec stays valid."""
     (warning,) = read(load(spec)).warnings
 
@@ -197,6 +197,6 @@ def test_programs_are_tried_on_items_alone(source: str, found: list[str]) -> Non
         ("the program was ended", "the program was ended"),
     ],
 )
-def test_last_words_of_a_traceback(text: str, words: str) -> None:
+def test_a_warning_quotes_the_exception_of_a_traceback(text: str, words: str) -> None:
     """The exception and its first words, not a line of stars (F11)."""
     assert last_words(text) == words

@@ -30,14 +30,14 @@ BROKEN = string_check(reference="{{item.nothing}}")
         ),
     ],
 )
-def test_invalid_grade(spec: dict[str, Any], sample: Any, reward: float, ok: bool) -> None:
+def test_invalid_grade_replaces_no_flag(spec: dict[str, Any], sample: Any, reward: float, ok: bool) -> None:
     """It stands beside the flags of a row that could not be graded, and never in place of a flag."""
     result = graders.run(spec, sample, {"answer": "x"})
 
     assert (result.reward, result.ok) == (reward, ok)
 
 
-def test_an_endpoints_ask_and_answer() -> None:
+def test_an_endpoints_score_is_the_reward() -> None:
     """The row is asked about as it is; the score is the reward, without a bound."""
     grader = graders.compile(endpoint(rate_limit=50, headers={"x-team": "a"}))
 
@@ -60,7 +60,7 @@ def test_an_endpoints_ask_and_answer() -> None:
         ({"rate_limit": 0}, "invalid_value"),
     ],
 )
-def test_an_endpoints_mistakes(fields: dict[str, Any], code: str) -> None:
+def test_mistakes_of_an_endpoint_are_refused(fields: dict[str, Any], code: str) -> None:
     with pytest.raises(graders.SpecError) as caught:
         graders.validate(endpoint(**fields))
 

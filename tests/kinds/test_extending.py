@@ -47,7 +47,7 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(METRICS, "jaccard", TOYS)
 
 
-def test_validate() -> None:
+def test_a_spec_of_a_toy_type_is_validated() -> None:
     """A spec of the type is valid, its mistakes are named as those of any type, and the normalised spec is it."""
     assert graders.validate(number_check()) == number_check()
     with pytest.raises(graders.SpecError) as caught:
@@ -60,7 +60,7 @@ def test_validate() -> None:
     }
 
 
-def test_the_hosted_service_has_neither() -> None:
+def test_strict_refuses_the_toys() -> None:
     """strict refuses what the service would refuse (D6)."""
     for spec in (
         number_check(),
@@ -122,7 +122,7 @@ def test_check_finds_mistakes_of_any_comparison() -> None:
     ]
 
 
-def test_the_schema_has_it() -> None:
+def test_the_schema_has_the_toys() -> None:
     """Editors know the type, alone and inside a multi, and the metric."""
     jsonschema = pytest.importorskip("jsonschema")
     validator = jsonschema.Draft202012Validator(json_schema())
@@ -155,7 +155,7 @@ print(json.dumps([result.reward, result.provenance]))
 @pytest.mark.parametrize(
     "spec", [number_check(), text_similarity(evaluation_metric="jaccard")], ids=["type", "metric"]
 )
-def test_another_distribution_offers_them(spec: dict[str, Any], tmp_path: Path) -> None:
+def test_entry_points_add_types_and_metrics(spec: dict[str, Any], tmp_path: Path) -> None:
     """Entry points are found where a name is not known here, and results name the distribution."""
     metadata = tmp_path / "acme_graders-1.2.dist-info"
     metadata.mkdir()

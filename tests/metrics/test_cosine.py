@@ -167,7 +167,7 @@ def test_kept_vectors_are_bounded() -> None:
     assert inner.asked[-1] == ["b"]
 
 
-def test_any_object_with_an_embed_will_do() -> None:
+def test_any_object_with_embed_is_an_embedder() -> None:
     """A window of rows is one call; results carry what it says of itself."""
     embedder = Counting()
     grader = graders.compile(COSINE, backends=graders.Backends(config=Config({}), embedder=embedder))
@@ -213,7 +213,9 @@ def local() -> Iterator[graders.Backends]:
         pytest.param("\ud800\x00 👩‍👩‍👧 مرحبا", "!!!", -1.0, 1.0, id="odd"),
     ],
 )
-def test_the_local_model(got: str, want: str, low: float, high: float, local: graders.Backends) -> None:
+def test_the_local_model_compares_meanings(
+    got: str, want: str, low: float, high: float, local: graders.Backends
+) -> None:
     """Close in meaning is close to 1, and it says which model it was."""
     result = graders.run(COSINE, got, {"answer": want}, backends=local)
 
@@ -256,7 +258,7 @@ def test_another_model_file_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @needs_model
-def test_a_folder_with_a_model(tmp_path: Path, local: graders.Backends) -> None:
+def test_a_model_folder_gives_the_same_numbers(tmp_path: Path, local: graders.Backends) -> None:
     """The same files in a folder give the same numbers."""
     from graders.embed.local import MINILM_FILES, _in_package
 

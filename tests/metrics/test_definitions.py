@@ -65,7 +65,7 @@ GOLDEN: list[Any] = [
 
 
 @pytest.mark.parametrize(("name", "options", "hypothesis", "reference", "wanted"), GOLDEN)
-def test_known_numbers(
+def test_metrics_give_the_numbers_of_their_sources(
     name: str, options: dict[str, Any], hypothesis: str, reference: str, wanted: float
 ) -> None:
     """As their sources have them."""
@@ -74,7 +74,7 @@ def test_known_numbers(
     assert score == pytest.approx(wanted, abs=5e-5 if name == "bleu" else 1e-12)
 
 
-def test_the_published_score() -> None:
+def test_fuzzy_match_equals_the_published_score() -> None:
     """The one score of the hosted service that is published with its texts: fuzzy_match, 0.6117136659436009.
 
     Source: Microsoft's documentation "Azure OpenAI graders", November 2025, the fifth row of its data. Those texts

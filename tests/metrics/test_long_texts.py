@@ -129,7 +129,7 @@ def test_a_window_of_long_texts_is_no_single_call() -> None:
     assert pairs == [1, 1, 1, 3]
 
 
-def test_a_long_pair_lets_others_run() -> None:
+def test_a_long_pair_lets_other_threads_run() -> None:
     """The same number as the plain call's, and other threads get their turns while it is computed."""
     from rapidfuzz import fuzz
 

@@ -61,7 +61,9 @@ def speed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
 
 @pytest.mark.parametrize("which", ["some", pytest.param("many", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", METRICS)
-def test_equals_its_reference(name: str, which: str, speed: str, request: pytest.FixtureRequest) -> None:
+def test_a_metric_equals_its_reference(
+    name: str, which: str, speed: str, request: pytest.FixtureRequest
+) -> None:
     """On scripts and punctuation, repeated words, fragments and prose."""
     if name == "meteor":
         request.getfixturevalue("wordnet_corpus")

@@ -56,7 +56,9 @@ MADE = [
 
 
 @pytest.mark.parametrize(("spec", "kind", "word"), MADE)
-def test_changes(spec: dict[str, Any], kind: str, word: str, backends: graders.Backends) -> None:
+def test_each_operator_makes_its_mutants(
+    spec: dict[str, Any], kind: str, word: str, backends: graders.Backends
+) -> None:
     made = mutants(graders.compile(spec, backends=backends).spec, read_rows(ROWS), backends.sandbox)
 
     assert [one for one in made if one.kind == kind and word in one.after]
@@ -93,7 +95,7 @@ def test_judges_are_refused() -> None:
         mutate(score_model(), ROWS)
 
 
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command_gates_on_the_score_and_saves_rows(tmp_path: Path) -> None:
     """The exit code goes by --fail-under; --save writes the rows that are missing, --claims the score."""
     spec, rows, saved, claims = (
         tmp_path / name for name in ("spec.json", "rows.jsonl", "more.jsonl", "claims.json")

@@ -24,7 +24,7 @@ def text_of(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_module_is_plain(name: str) -> None:
+def test_a_module_makes_no_markup_of_strings(name: str) -> None:
     """Short, without what makes markup or code of a string, and importing what others export and nothing else."""
     text = text_of(name)
 

@@ -73,7 +73,9 @@ ADDRESSES = {
 
 @pytest.mark.parametrize("name", ADDRESSES)
 @pytest.mark.parametrize(("dark", "width"), [(False, 1240), (True, 1240), (False, 390)])
-def test_every_page(seeded: tuple[Running, str, list[str]], name: str, dark: bool, width: int) -> None:
+def test_every_page_is_drawn_safely(
+    seeded: tuple[Running, str, list[str]], name: str, dark: bool, width: int
+) -> None:
     """Drawn without an error, nothing of the data runs, no sideways scrolling, and no finding of axe-core."""
     server, eval_id, (a, b) = seeded
     path, drawn = ADDRESSES[name]

@@ -332,13 +332,15 @@ def mutants() -> Iterator[Any]:
 MUTANTS = list(mutants())
 
 
-def test_there_are_200() -> None:
+def test_there_are_200_mutated_pairs() -> None:
     """As many as promised."""
     assert len(MUTANTS) >= 200
 
 
 @pytest.mark.parametrize(("spec", "rows", "code"), MUTANTS)
-def test_a_mutated_pair(spec: Spec, rows: Rows, code: str, backends: graders.Backends) -> None:
+def test_a_mutated_pair_has_its_finding(
+    spec: Spec, rows: Rows, code: str, backends: graders.Backends
+) -> None:
     """What was changed is found, under its name."""
     report = check(spec, rows, backends=backends)
 
@@ -373,7 +375,7 @@ VALUES = [
 
 
 @pytest.mark.parametrize(("name", "value", "allowed"), VALUES)
-def test_a_jobs_hyperparameters(name: str, value: Any, allowed: bool) -> None:
+def test_hyperparameters_of_a_job_are_checked(name: str, value: Any, allowed: bool) -> None:
     """The job's body is accepted as a spec, and its hyperparameters are held to the reference."""
     report = check(job(string_check(operation="like"), **{name: value}), TRAIN)
 
@@ -384,7 +386,7 @@ def test_a_jobs_hyperparameters(name: str, value: Any, allowed: bool) -> None:
     assert set(HYPERPARAMETERS) >= {"batch_size", "n_epochs"}
 
 
-def test_training_rows_without_outputs() -> None:
+def test_training_rows_need_no_outputs() -> None:
     """Items are looked at; what the model will say is not missed."""
     good = check(job(string_check(operation="like")), TRAIN)
     bad = check(job(string_check(reference="{{item.gold}}")), TRAIN)
@@ -393,7 +395,7 @@ def test_training_rows_without_outputs() -> None:
     assert [finding.code for finding in bad.findings] == ["missing_variable"]
 
 
-def test_an_evals_body() -> None:
+def test_criteria_of_an_eval_are_checked() -> None:
     """Every criterion is checked by its name; an eval has no multi, and its similarities need a threshold."""
     criteria = [
         string_check(name="exact", reference="{{item.nothing}}"),
@@ -427,7 +429,7 @@ def test_findings_have_positions_and_suggestions(tmp_path: Path) -> None:
     assert [(f.code, f.line) for f in report.findings] == [("invalid_value", 4)]
 
 
-def test_unreadable_lines(tmp_path: Path) -> None:
+def test_an_unreadable_line_is_a_finding(tmp_path: Path) -> None:
     """A broken line is found; the others are still looked at."""
     data = tmp_path / "data.jsonl"
     lines = [json.dumps(row) for row in texts()]
@@ -454,13 +456,13 @@ def test_expected_spending_of_judges(backends: graders.Backends) -> None:
 @pytest.mark.parametrize(
     ("data", "message"), [([], "has no rows"), ("nowhere.jsonl", "cannot read nowhere.jsonl")]
 )
-def test_data_that_is_none(data: Any, message: str) -> None:
+def test_data_without_rows_is_an_error(data: Any, message: str) -> None:
     """There has to be something to look at."""
     with pytest.raises(DataError, match=message):
         check(string_check(), data)
 
 
-def test_no_grader_in_the_document() -> None:
+def test_a_document_without_a_grader_is_refused() -> None:
     """A document of another kind says what was expected."""
     with pytest.raises(graders.SpecError, match="Found no grader"):
         check({"model": "x"}, texts())
@@ -511,7 +513,7 @@ def test_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_100_000_rows_soon(tmp_path: Path) -> None:
+def test_100_000_rows_are_checked_in_linear_time(tmp_path: Path) -> None:
     """Looking every variable up in 100,000 rows takes 2 s of CPU, 20 s at most: time that grew with the square would be hours."""
     data = tmp_path / "data.jsonl"
     with data.open("w") as file:

@@ -76,7 +76,7 @@ def test_no_text_becomes_markup(text: str, tmp_path: Path) -> None:
     assert pages[0] == pages[1]
 
 
-def test_a_page_is_of_two_files(tmp_path: Path) -> None:
+def test_a_comparison_page_takes_two_files(tmp_path: Path) -> None:
     """More are a table on the terminal; a results file is never written over."""
     compared(tmp_path)
     a, b = str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")

@@ -27,7 +27,7 @@ FIGURES = [
 
 
 @pytest.mark.parametrize(("value", "text"), FIGURES)
-def test_figures(value: float, text: str) -> None:
+def test_numbers_have_five_digits(value: float, text: str) -> None:
     """Five digits, at most four of them decimals."""
     assert figure(value) == text
 

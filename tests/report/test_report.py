@@ -109,7 +109,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_results(tmp_path_factory.mktemp("many") / "r.jsonl", rows(), text_similarity())
 
 
-def test_of_many_rows_a_page_holds_the_telling_ones(many: Path) -> None:
+def test_a_large_page_holds_failures_extremes_and_a_sample(many: Path) -> None:
     """A sample, all failures, both ends, the largest disagreements; and it says so."""
     found = report_of(many, label="right")
 
@@ -147,7 +147,7 @@ def test_failed_rows_are_bounded_with_a_note(many: Path, monkeypatch: pytest.Mon
     assert "100 of the 600 failed ones, evenly taken from the file" in found.held
 
 
-def test_the_same_rows_every_time(many: Path) -> None:
+def test_a_report_is_reproducible(many: Path) -> None:
     """Two reports of one file are the same bytes."""
     assert page(report_of(many, label="right")) == page(report_of(many, label="right"))
 
@@ -177,7 +177,7 @@ REFERENCES = [
 
 
 @pytest.mark.parametrize(("spec", "item", "reference"), REFERENCES)
-def test_reference(spec: dict[str, Any], item: dict[str, Any], reference: str) -> None:
+def test_the_reference_of_a_row_is_shown(spec: dict[str, Any], item: dict[str, Any], reference: str) -> None:
     """What the output is shown against."""
     row = ResultRow("1", 1.0, sample="s", item=item, row={"sample": "s", "item": item})
 
@@ -249,7 +249,7 @@ def test_no_text_becomes_markup(text: str, tmp_path: Path, monkeypatch: pytest.M
 
 @given(st.text())
 @settings(max_examples=200, deadline=None)
-def test_safe(text: str) -> None:
+def test_text_is_escaped(text: str) -> None:
     """No mark of HTML, and no character that hides or reverses, gets through."""
     made = safe(text)
 
@@ -373,7 +373,7 @@ def shown_rewards(browser: Browser) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_keyboard_does(opened: Browser) -> None:
+def test_rows_are_walked_by_keyboard(opened: Browser) -> None:
     """Rows are walked, opened and closed, pages turned, and search reached, without a mouse."""
     focused = "document.activeElement.querySelector('bdi')?.textContent"
     opened.evaluate("document.getElementById('clear').click()")
@@ -401,7 +401,7 @@ def test_the_keyboard_does(opened: Browser) -> None:
 
 
 @pytest.mark.slow
-def test_filters_do(opened: Browser) -> None:
+def test_filters_list_their_rows(opened: Browser) -> None:
     """A bar lists its rows and lets go of them again; failures, ends and limits too; headings sort."""
     opened.evaluate("document.getElementById('clear').click()")
     everything = text_of(opened, "count")
@@ -483,7 +483,7 @@ def test_reasons_lead_to_a_row(judged: Path) -> None:
 
 @needs_chromium
 @pytest.mark.slow
-def test_rows_by_sub_reward_column_and_command(judged: Path, tmp_path: Path) -> None:
+def test_rows_are_found_by_sub_reward_and_column(judged: Path, tmp_path: Path) -> None:
     """M9: a column of the item, ends of a sub-reward, a command to copy, the found rows to download."""
     choose = "(i, v) => { const e = document.getElementById(i); e.value = v; e.dispatchEvent(new Event(e.tagName === 'INPUT' ? 'input' : 'change')); }"
     with Browser(tmp_path / "profile") as browser:
@@ -515,7 +515,7 @@ def test_rows_by_sub_reward_column_and_command(judged: Path, tmp_path: Path) -> 
 
 @needs_chromium
 @pytest.mark.slow
-def test_members_against_each_other(judged: Path, tmp_path: Path) -> None:
+def test_members_are_plotted_against_each_other(judged: Path, tmp_path: Path) -> None:
     """M9: a point for the scored rows of two values, larger where they are more; choosing one opens a row."""
     choose = "(i, v) => { const e = document.getElementById(i); e.value = v; e.dispatchEvent(new Event('change')); }"
     radii = "[...document.querySelectorAll('.spot')].map(e => +e.getAttribute('r'))"
@@ -597,7 +597,7 @@ def test_the_slider_counts_every_label(opened: Browser) -> None:
 
 
 @pytest.mark.slow
-def test_light_and_dark(opened: Browser) -> None:
+def test_the_button_switches_light_and_dark(opened: Browser) -> None:
     """The button changes both ways; ink and paper stand apart as WCAG asks of small text (4.5 to 1)."""
     contrast = """(() => {
         const color = value => {
@@ -627,7 +627,7 @@ def test_light_and_dark(opened: Browser) -> None:
 # --- the other forms ----------------------------------------------------------------------------------------------
 
 
-def test_the_terminal_form(tmp_path: Path) -> None:
+def test_the_terminal_form_has_counts_mean_and_gates(tmp_path: Path) -> None:
     """A few lines: counts, mean and interval, bars, failures by kind, gates."""
     rows = [{"reward": float(n < 30)} for n in range(40)] + [
         {"reward": None, "flags": ["sample_parse_error"]}
@@ -649,7 +649,7 @@ def test_the_terminal_form(tmp_path: Path) -> None:
     ]
 
 
-def test_markdown(tmp_path: Path) -> None:
+def test_markdown_begins_with_the_verdict(tmp_path: Path) -> None:
     """The verdict first, then tables that a comment on a change shows."""
     path = write_results(tmp_path / "r.jsonl", [{"reward": 1.0}, {"reward": 0.0}])
 
@@ -662,7 +662,7 @@ def test_markdown(tmp_path: Path) -> None:
     assert "| mean reward | 0.5000 | 0.0256 to 0.9744 |" in text
 
 
-def test_json(tmp_path: Path) -> None:
+def test_json_has_plain_figures(tmp_path: Path) -> None:
     """The figures, the gates and the agreement, plain: numbers that do not exist are null."""
     rows = [{"reward": 0.5, "row": {"right": True}}]
     path = write_results(tmp_path / "r.jsonl", rows, python())
@@ -693,7 +693,7 @@ def test_prices_make_a_cost(tmp_path: Path) -> None:
     assert "tokens       m: 200,000 in, 20,000 out, cost 0.7" in text
 
 
-def test_junit(tmp_path: Path) -> None:
+def test_junit_has_errors_failures_and_gates(tmp_path: Path) -> None:
     """A failed row is an error, one below the threshold a failure, and so is a gate that is not met; any text is XML."""
     rows: list[dict[str, Any]] = [
         {"id": "good \x00 <&>", "reward": 1.0, "seconds": 0.5},
@@ -746,7 +746,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("options", "says"), REFUSED)
-def test_usage_errors(options: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_usage_errors_leave_the_results_alone(
+    options: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Say what was wrong, and leave the results alone."""
     monkeypatch.chdir(tmp_path)
     path = write_results(tmp_path / "r.jsonl", [{"row": {"sample": "x"}}])
@@ -777,7 +779,7 @@ SPECS = [
 @given(ROWS, ROWS, st.sampled_from(SPECS))
 @settings(max_examples=60, deadline=None)
 @pytest.mark.filterwarnings("error")
-def test_there_is_a_form_for_any_results(one: list[Any], other: list[Any], spec: dict[str, Any]) -> None:
+def test_every_form_shows_any_results(one: list[Any], other: list[Any], spec: dict[str, Any]) -> None:
     """Few rows, failed rows, equal, tiny and huge rewards: no form breaks, or writes a number that JSON lacks."""
     with TemporaryDirectory() as folder:
         a, b = write_results(Path(folder, "a"), one, spec), write_results(Path(folder, "b"), other, spec)
@@ -806,7 +808,7 @@ EMPTY = [
 
 
 @pytest.mark.parametrize(("rows", "verdict"), EMPTY)
-def test_nothing_scored(rows: list[Any], verdict: str, tmp_path: Path) -> None:
+def test_every_form_shows_that_nothing_was_scored(rows: list[Any], verdict: str, tmp_path: Path) -> None:
     """Every form can say so."""
     found = report_of(write_results(tmp_path / "r.jsonl", rows))
 

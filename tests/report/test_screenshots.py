@@ -48,7 +48,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 @pytest.mark.parametrize("name", LOOKS)
-def test_the_report_as_it_looks(name: str, report: Path, tmp_path: Path) -> None:
+def test_the_report_is_whole_in_light_dark_and_on_a_phone(name: str, report: Path, tmp_path: Path) -> None:
     """The verdict and the tiles come first, the lowest row is open, nothing is cut off or loaded, paper is light or dark."""
     width, height, scheme = LOOKS[name]
     with Browser(tmp_path / "profile") as browser:

@@ -83,7 +83,7 @@ def attempt(jails: Jails, tier: str, row: int) -> None:
     [pytest.param(row, marks=pytest.mark.slow if row in LONG else (), id=str(row)) for row in ROWS],
 )
 @pytest.mark.parametrize("tier", QUICK)
-def test_holds(tier: str, row: int, jails: Jails) -> None:
+def test_attacks_are_held(tier: str, row: int, jails: Jails) -> None:
     """Nothing gets through, and each attempt fails for the reason that the matrix names."""
     attempt(jails, tier, row)
 
@@ -91,14 +91,14 @@ def test_holds(tier: str, row: int, jails: Jails) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS)
 @pytest.mark.parametrize("tier", SLOW)
-def test_holds_in_the_other_tiers(tier: str, row: int, jails: Jails) -> None:
+def test_attacks_are_held_in_the_other_tiers(tier: str, row: int, jails: Jails) -> None:
     """The same without Landlock, and without a file system."""
     attempt(jails, tier, row)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tier", [*QUICK, *SLOW])
-def test_holds_at_the_default_limits(tier: str) -> None:
+def test_attacks_are_held_at_the_default_limits(tier: str) -> None:
     """Every row again: small limits do not stand in for a wall."""
     need(tier)
     chosen = [a for a in attacks.attacks(tier) if not (isinstance(a, Attack) and a.small_limits)]
@@ -112,7 +112,7 @@ def test_holds_at_the_default_limits(tier: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tier", QUICK)
-def test_holds_when_the_default_limits_are_filled(tier: str) -> None:
+def test_attacks_that_fill_the_default_limits_are_held(tier: str) -> None:
     """2 GB of memory, files of more than 1 GB, 60,000 inodes, a sample of 100 MB."""
     need(tier)
     filling = [a for a in attacks.attacks(tier, slow=True) if isinstance(a, Attack) and a.default_limits]
@@ -160,7 +160,7 @@ def as_user(uid: int, folder: Path, tiers: tuple[str, ...]) -> list[dict[str, ob
 @pytest.mark.parametrize(
     "uid", [pytest.param(ORDINARY_UID, id="an ordinary user"), pytest.param(0, id="root that can step down")]
 )
-def test_holds_for_other_users(uid: int) -> None:
+def test_attacks_are_held_for_other_users(uid: int) -> None:
     """As a user without privileges; and as root with a Python that the sandbox's own user can read."""
     tiers = (*QUICK, *SLOW) if uid else ("linux-landlock", "linux-strict")
 
@@ -190,7 +190,7 @@ def test_the_matrix_is_whole() -> None:
     assert len(titles) == len(set(titles))
 
 
-def test_another_reason_is_not_held(jails: Jails) -> None:
+def test_an_attack_that_fails_for_another_reason_is_reported(jails: Jails) -> None:
     """An attack that fails by a mistake of its own, or that succeeds, is reported."""
     mistaken = Attack(9, "a mistake", "EPERM", source="def grade(sample, item):\n    return no_such_name\n")
     successful = Attack(9, "a success", "EPERM", source="def grade(sample, item):\n    return 0.0\n")
@@ -202,7 +202,7 @@ def test_another_reason_is_not_held(jails: Jails) -> None:
     assert [r.held for r in results] == [False, False, True]
 
 
-def test_a_touched_scene_is_seen() -> None:
+def test_a_touched_target_is_reported() -> None:
     """A changed file, a new file, a connection, a signal: the scene says so."""
     import socket
     import time
@@ -223,7 +223,7 @@ def test_a_touched_scene_is_seen() -> None:
 
 
 @pytest.mark.slow
-def test_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_reports_how_many_held(capsys: pytest.CaptureFixture[str]) -> None:
     """`python -m graders_sandbox attack` says how many held, as text and as JSON; 0 when all did."""
     from graders_sandbox.host.attacks import main
 

@@ -152,7 +152,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("call", "arguments", "answer"), CASES)
-def test_answers(
+def test_each_call_has_its_answer(
     call: str, arguments: tuple[int, ...], answer: str, machine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a sample may ask for, on both machines."""
@@ -161,7 +161,7 @@ def test_answers(
     assert filters(call, *arguments) == answer
 
 
-def test_numbers_without_a_name(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unnamed_numbers_are_refused(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every number that is not in the table is refused: those that the kernel may get later, too."""
     filters = Filters(machine, monkeypatch)
     known = set(filters.numbers.values())
@@ -171,7 +171,7 @@ def test_numbers_without_a_name(machine: str, monkeypatch: pytest.MonkeyPatch) -
     assert set(answers.values()) == {EPERM}
 
 
-def test_foreign_numbers(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_of_other_architectures_are_killed(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls of another architecture kill; on x86_64 those of x32 do not exist."""
     filters = Filters(machine, monkeypatch)
 
@@ -221,7 +221,7 @@ def test_the_container_tier_refuses_calls_that_landlock_allows(
     assert filters("openat", 0, 0, 0o1001) == ALLOW
 
 
-def test_no_path_falls_off(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_path_ends_in_an_answer(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every call with every single bit of every checked argument is answered by an instruction of the program."""
     filters = Filters(machine, monkeypatch, own_root=False)
 

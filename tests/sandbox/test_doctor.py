@@ -16,7 +16,7 @@ from tests.sandbox.jails import a_tier, need
 
 
 @pytest.mark.slow
-def test_a_sound_machine(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sound_machine_passes(capsys: pytest.CaptureFixture[str]) -> None:
     """Every protection is witnessed, Python inside is the one outside, packages import; as JSON, and 0."""
     tier = a_tier()
 
@@ -73,7 +73,9 @@ def test_another_python_inside_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "AssertionError" in other.text
 
 
-def test_no_tier(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_fails_where_no_tier_works(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Where no tier works, the doctor says why and ends with 1."""
     from graders_sandbox import SandboxUnavailable
 

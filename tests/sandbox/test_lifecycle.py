@@ -82,7 +82,7 @@ def test_a_cancelled_sample_is_stopped() -> None:
         assert sandbox.run(DOUBLE, {}, {"x": 4}, timeout_s=20).value == 8.0
 
 
-def test_async_callers() -> None:
+def test_async_callers_get_outcomes_and_cancel() -> None:
     """arun and arun_many answer, and cancelling a task cancels the sample."""
 
     async def main(sandbox: Sandbox) -> list[float | None]:
@@ -96,7 +96,7 @@ def test_async_callers() -> None:
         assert asyncio.run(main(sandbox)) == [0, 2, 4, 6, 8, 10, 12, 14, 18]
 
 
-def test_any_thread() -> None:
+def test_threads_share_a_sandbox() -> None:
     """Many threads share one sandbox; a thread that starts it and ends does not take the servers along."""
     values: dict[int, float | None] = {}
     with Sandbox(tier=a_tier()) as sandbox:
@@ -207,7 +207,7 @@ def test_a_forked_child_does_not_keep_servers_alive() -> None:
     os.waitpid(pid, 0)
 
 
-def test_a_spawned_caller() -> None:
+def test_a_spawned_caller_has_its_own() -> None:
     """Spawn works as well."""
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
@@ -509,7 +509,7 @@ def test_a_package_may_use_temporary_files_while_it_is_loaded(
 
 
 @pytest.mark.parametrize("name", UNFIT)
-def test_a_package_that_no_server_bears_is_left_to_samples(
+def test_a_package_that_breaks_servers_is_imported_by_samples(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A server that such a package spoils is replaced by one without; samples import it, with its own outcome."""

@@ -64,7 +64,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("written", "error"), BROKEN)
-def test_anything_else_is_no_message(
+def test_malformed_messages_are_refused(
     ends: tuple[socket.socket, socket.socket], written: bytes, error: type[Exception]
 ) -> None:
     """A child can write what it likes."""

@@ -217,7 +217,7 @@ STAR = "from numpy import *\ndef grade(s, i): return random.rand()"
         pytest.param(UNSAID, id="numpy, in grade and unsaid", marks=pytest.mark.slow),
     ],
 )
-def test_randomness_is_the_runs_and_the_samples(source: str) -> None:
+def test_randomness_depends_on_seed_and_key(source: str) -> None:
     """The same seed and key give the same stream; another key or another seed gives another."""
     if "numpy" in source:
         pytest.importorskip("numpy")

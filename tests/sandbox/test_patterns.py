@@ -64,14 +64,14 @@ def test_patterns_are_read_from_the_text(text: str, patterns: tuple[tuple[str, i
         pytest.param("import re", r"re.search('q' + 'z', 'qz')", 1.0, id="which compiles for itself"),
     ],
 )
-def test_the_sample_finds_them_compiled(before: str, call: str, value: float | None) -> None:
+def test_patterns_are_compiled_before_the_sample(before: str, call: str, value: float | None) -> None:
     with Sandbox(tier=a_tier()) as sandbox:
         outcome = sandbox.run(f"{before}\ndef grade(s, i):\n    return {call} is not None", {}, {})
     assert outcome.value == value, outcome
     assert value is not None or "compiled in the sample" in outcome.text
 
 
-def test_one_that_is_wrong_fails_where_it_is_reached() -> None:
+def test_a_wrong_pattern_fails_where_it_is_used() -> None:
     source = "import re\ndef grade(s, i):\n    return 1.0 if i else float(re.search('(', 'x') is None)"
     with Sandbox(tier=a_tier()) as sandbox:
         assert sandbox.run(source, {}, 1).value == 1.0
@@ -102,7 +102,7 @@ def seconds_to_compile(pattern: str) -> float:
 
 
 @pytest.mark.slow
-def test_slow_ones_are_left_to_samples() -> None:
+def test_slow_patterns_are_compiled_by_samples() -> None:
     """Nine hundred slow pieces may not hold up a server."""
     slow = PIECE * 900
     assert read_source(f"import re\nre.search('(?i){slow}', s)").patterns

@@ -253,7 +253,7 @@ def test_nltk_data_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert visible.nltk_data("name") == ""
 
 
-def test_nothing_is_left_for_the_interpreter_to_warn_of() -> None:
+def test_a_caller_ends_without_warnings() -> None:
     """A caller that ends says nothing: the reader's process and its socket are let go of before."""
     program = {"type": "python", "name": "p", "source": "def grade(sample, item): return 1.0"}
     code = f"import graders; graders.run({program!r}, 'x', {{}})"

@@ -18,7 +18,7 @@ README = (Path(graders_sandbox.__file__).parent / "README.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-def test_synopsis(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_synopsis_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
     """The first program runs as it stands, and prints what its comment says."""
     tier = a_tier()
     space: dict[str, object] = {}
@@ -29,7 +29,7 @@ def test_synopsis(capsys: pytest.CaptureFixture[str]) -> None:
     assert space["rewards"] == [0.0] * 4 + [1.0] + [0.0] * 995
 
 
-def test_code_of_models() -> None:
+def test_the_second_example_grades_code_of_models() -> None:
     """The second is a grader of a model's code."""
     item = {"tests": [{"args": [1, 2], "expect": 3}, {"args": [0, 0], "expect": 1}]}
 

@@ -96,7 +96,7 @@ def test_a_top_level_that_raises_raises_for_every_row() -> None:
     assert {(o.status, o.stage, o.error_type) for o in outcomes} == {("grader_error", "import", "ValueError")}
 
 
-def test_many_errors_fit() -> None:
+def test_many_long_errors_are_read_whole() -> None:
     """More text than a pipe holds at once is read as it comes."""
     with Sandbox(tier=a_tier(), samples_per_process=200, in_flight=1) as sandbox:
         source = "def grade(s, i): raise ValueError('x' * 9999)"

@@ -254,7 +254,9 @@ FORMS = [
 
 
 @pytest.mark.parametrize(("code", "tests", "options", "statuses"), FORMS)
-def test_forms_of_tests(one: Sandbox, code: str, tests: Any, options: Any, statuses: list[str]) -> None:
+def test_each_form_of_test_has_its_result(
+    one: Sandbox, code: str, tests: Any, options: Any, statuses: list[str]
+) -> None:
     """Calls, assertions, check functions and programs; each test has its own result."""
     result = verdict(one, code, tests, **options)
 

@@ -77,7 +77,9 @@ class TestRuns:
     pytestmark = runs_wasm
 
     @pytest.mark.parametrize(("source", "status", "error_type", "text"), OUTCOMES)
-    def test_outcomes(self, sandbox: Sandbox, source: str, status: str, error_type: str, text: str) -> None:
+    def test_outcomes_equal_those_of_other_tiers(
+        self, sandbox: Sandbox, source: str, status: str, error_type: str, text: str
+    ) -> None:
         """Each end of a program has the outcome that the Linux tiers give it, or the row is refused."""
         outcome = sandbox.run(
             source, {"output_text": "four"}, {}, timeout_s=2.0 if status == "timeout" else 20.0
@@ -88,7 +90,7 @@ class TestRuns:
         assert outcome.value == (1.0 if status == "value" else None)
 
     @pytest.mark.parametrize(("name", "attempt"), ATTEMPTS, ids=[name for name, _ in ATTEMPTS])
-    def test_holds(self, sandbox: Sandbox, name: str, attempt: Attempt) -> None:
+    def test_attacks_are_held(self, sandbox: Sandbox, name: str, attempt: Attempt) -> None:
         """Nothing of the host is there. A refused row is held too."""
         outcome = sandbox.run(attempt.program, {}, {})
 
@@ -123,7 +125,7 @@ class TestRuns:
         assert {name for name, _ in ATTEMPTS} <= found.keys()
         assert "numpy" in found["packages inside"].text
 
-    def test_limits(self) -> None:
+    def test_time_and_memory_are_bounded(self) -> None:
         """Time and memory of a sample are bounded."""
         with Sandbox(tier="wasm", limits=Limits(wall_s=1.0, memory_bytes=64 * 1024**2)) as sandbox:
             endless = sandbox.run("def grade(s, i):\n    while True: pass", {}, {})
@@ -168,7 +170,7 @@ class TestRuns:
             assert future.cancel()
             assert sandbox.run("def grade(s, i): return 2.0", {}, {}).value == 2.0
 
-    def test_takes_over_where_no_linux_tier_works(self) -> None:
+    def test_wasm_takes_over_where_no_linux_tier_works(self) -> None:
         """A machine whose servers all say no runs its samples in `wasm`."""
         with Sandbox() as sandbox:
             for tier in ("linux-full", "linux-landlock", "linux-ns", "linux-strict"):

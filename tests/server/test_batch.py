@@ -113,7 +113,7 @@ def test_a_line_that_is_no_json_is_flagged(server: Running) -> None:
 
 
 @pytest.mark.parametrize("rows", [[], None])
-def test_no_rows(server: Running, rows: list[Any] | None) -> None:
+def test_a_batch_without_rows_is_empty(server: Running, rows: list[Any] | None) -> None:
     """Nothing in, nothing out."""
     if rows is None:
         answer = server.post(BATCH, ndjson({"grader": string_check()}, []), {"content-type": NDJSON})
@@ -161,7 +161,7 @@ def test_a_client_that_leaves_ends_the_work(judged: tuple[Running, ScriptedJudge
     assert len(judge.received) <= 8
 
 
-def test_too_many_batches(judged: tuple[Running, ScriptedJudge]) -> None:
+def test_too_many_batches_are_refused(judged: tuple[Running, ScriptedJudge]) -> None:
     """One more than is admitted is told to come back; one that ends makes room."""
     running, judge = judged
     judge.default = say({"steps": [], "result": 0.5}, delay_s=60)

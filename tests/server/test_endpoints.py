@@ -166,7 +166,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("method", "path", "body", "headers", "status", "param", "code", "word"), REFUSALS)
-def test_refusals(
+def test_every_refusal_has_the_services_error_body(
     server: Running,
     method: str,
     path: str,
@@ -206,7 +206,7 @@ def test_validate_gives_the_normalised_grader(server: Running) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["/v1", "/openai/v1", "/openai"])
-def test_azure_paths(server: Running, prefix: str) -> None:
+def test_endpoints_answer_under_azures_paths(server: Running, prefix: str) -> None:
     """The same endpoints under Azure's prefixes, with or without an api-version."""
     path = f"{prefix}/fine_tuning/alpha/graders/run?api-version=2025-04-01-preview"
     answer = server.post(path, {"grader": string_check(), "model_sample": "a", "item": {"answer": "a"}})
@@ -229,7 +229,9 @@ KEYS = [
 
 
 @pytest.mark.parametrize(("headers", "status", "code"), KEYS)
-def test_keys(guarded: Running, headers: dict[str, str], status: int, code: str | None) -> None:
+def test_every_grading_endpoint_asks_for_the_token(
+    guarded: Running, headers: dict[str, str], status: int, code: str | None
+) -> None:
     """With a token every endpoint that grades asks for it; any host name will do then."""
     body = {"grader": string_check(), "model_sample": "a", "item": {"answer": "a"}}
     answer = guarded.post(RUN, body, {"host": "graders.example", **headers})
@@ -244,12 +246,12 @@ def test_keys(guarded: Running, headers: dict[str, str], status: int, code: str 
     ("path", "status"),
     [("/", 200), ("/healthz", 200), ("/openapi.json", 200), ("/metrics", 401), ("/state", 401), ("/x", 401)],
 )
-def test_paths_without_a_token(guarded: Running, path: str, status: int) -> None:
+def test_only_pages_and_health_need_no_token(guarded: Running, path: str, status: int) -> None:
     """Without the token only what holds nothing of anybody's can be seen."""
     assert guarded.ask("GET", path).status == status
 
 
-def test_strict() -> None:
+def test_a_strict_server_refuses_what_the_service_would() -> None:
     """A strict server refuses what the service would."""
     with serving(strict=True) as running:
         answer = running.run(string_check(operation="neq"))

@@ -61,7 +61,7 @@ def left_behind(store: Store) -> list[Path]:
     return [path for name in ("files", "incoming") for path in (store.home / name).iterdir()]
 
 
-def test_the_official_client(server: Running) -> None:
+def test_the_official_client_uploads_lists_and_deletes(server: Running) -> None:
     """Upload, retrieve, content, list, delete."""
     with client_of(server) as client:
         made = client.files.create(file=("tickets.json", b'{"item": {}}\n'), purpose="evals")
@@ -142,7 +142,7 @@ def test_other_content_types_are_refused(server: Running) -> None:
         assert send(server, ROW, content_type).status == 415, content_type
 
 
-def test_quota(server: Running, store: Store) -> None:
+def test_the_quota_is_for_all_files(server: Running, store: Store) -> None:
     """Of all files together; the one that does not fit leaves nothing."""
     for n in range(2):
         assert send(server, PURPOSE + part("file", b"%d" % n * 200_000, "x") + END).status == 200

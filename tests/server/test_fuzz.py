@@ -87,7 +87,7 @@ def throw(server: Running, n_bodies: int, seed: int) -> dict[int, int]:
     return statuses
 
 
-def test_bodies_of_any_kind(server: Running) -> None:
+def test_mutated_bodies_get_documented_statuses(server: Running) -> None:
     """Some hundred."""
     statuses = throw(server, 250, seed=1)
 

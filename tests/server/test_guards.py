@@ -167,7 +167,7 @@ def test_a_client_that_reads_slowly_gets_all(server: Running) -> None:
 # --- headers -----------------------------------------------------------------------------------------------------
 
 
-def test_no_answer_is_guessed_to_be_something_else(server: Running) -> None:
+def test_every_answer_forbids_sniffing(server: Running) -> None:
     """Results, errors and the page."""
     for path in ("/healthz", "/", "/nothing"):
         assert server.ask("GET", path).headers["x-content-type-options"] == "nosniff"

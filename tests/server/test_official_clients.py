@@ -134,7 +134,7 @@ def check_python(seen: dict[str, Any], before: dict[tuple[str, str], int], serve
     }
 
 
-def test_python_3(server: Running) -> None:
+def test_python_client_3_notices_no_difference(server: Running) -> None:
     """openai 3.x, sync and async: results, flags, errors, request ids, and no request more than made."""
     pytest.importorskip("openai", minversion="3")
     before = requests(server)
@@ -146,7 +146,7 @@ def test_python_3(server: Running) -> None:
 
 
 @pytest.mark.slow
-def test_python_2(server: Running, tmp_path: Path) -> None:
+def test_python_client_2_notices_no_difference(server: Running, tmp_path: Path) -> None:
     """openai 2.x, in an environment of its own."""
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
@@ -163,7 +163,7 @@ def test_python_2(server: Running, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("npm"), reason="there is no npm")
-def test_node(server: Running, tmp_path: Path) -> None:
+def test_node_client_notices_no_difference(server: Running, tmp_path: Path) -> None:
     """The npm client: all six types, flags, errors, request ids, and no request more than made."""
     (tmp_path / "package.json").write_text('{"private": true, "type": "module"}')
     install(

@@ -91,7 +91,7 @@ def test_the_schemas_are_json_schema() -> None:
         jsonschema.Draft202012Validator.check_schema(schema)
 
 
-def test_it_is_served(server: Running) -> None:
+def test_the_document_is_served(server: Running) -> None:
     """As it is."""
     assert server.ask("GET", "/openapi.json").json() == DOCUMENT
 
@@ -127,7 +127,7 @@ GETS = [path for path, operations in DOCUMENT["paths"].items() if operations.get
 
 
 @pytest.mark.parametrize("path", GETS)
-def test_read_only_paths(server: Running, path: str) -> None:
+def test_read_only_paths_are_documented(server: Running, path: str) -> None:
     """Each documented path is there, with a documented status and content type."""
     answer = server.ask("GET", path)
 

@@ -51,7 +51,7 @@ class TestInABrowser:
     pytestmark = BROWSER
 
     @pytest.mark.parametrize("dark", [False, True])
-    def test_problems_as_one_types_and_a_run(self, server: Running, tmp_path: Path, dark: bool) -> None:
+    def test_problems_show_while_a_spec_is_typed(self, server: Running, tmp_path: Path, dark: bool) -> None:
         """Typed by keyboard alone: a mistake shows with its line, goes when mended, and Ctrl-Enter runs."""
         with chromium(f"{server.url}/row", dark=dark) as page:
             page.wait("document.querySelector('#problems .fine')")

@@ -82,7 +82,7 @@ def test_refusals_to_start(arguments: list[str], code: int, says: str) -> None:
     assert done.stdout == b""
 
 
-def test_a_port_that_is_taken() -> None:
+def test_a_taken_port_is_reported() -> None:
     """The message says so."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = subprocess.run(
@@ -95,7 +95,7 @@ def test_a_port_that_is_taken() -> None:
     assert "--port 0 takes any free one" in done.stderr.decode()
 
 
-def test_a_configuration_that_cannot_be_read(tmp_path: Path) -> None:
+def test_an_unreadable_configuration_is_reported(tmp_path: Path) -> None:
     """Is said before the first request."""
     config = tmp_path / "graders.toml"
     config.write_text("[models\n")
@@ -109,7 +109,7 @@ def test_a_configuration_that_cannot_be_read(tmp_path: Path) -> None:
     assert "graders.toml" in done.stderr.decode()
 
 
-def test_a_life(tmp_path: Path) -> None:
+def test_requests_are_logged_and_a_drain_finishes_rows(tmp_path: Path) -> None:
     """Start, requests, a drain on SIGTERM; the log has all of them, and nothing of what they held."""
     token = tmp_path / "token"
     token.write_text(KEY + "\n")
@@ -195,7 +195,7 @@ def test_ctrl_c_twice_does_not_wait() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
-def test_restarts_under_load(sign: signal.Signals) -> None:
+def test_restarts_answer_no_request_wrongly(sign: signal.Signals) -> None:
     """No request is answered wrongly: each gets its own answer whole, or a connection that ends without one."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -253,7 +253,7 @@ def test_restarts_under_load(sign: signal.Signals) -> None:
     assert lost[0] > 0, "the restarts were felt"
 
 
-def test_help_teaches() -> None:
+def test_help_explains_base_url_and_tokens() -> None:
     """What it is for, how a client is pointed at it, and what a token is for."""
     done = subprocess.run(
         [sys.executable, "-m", "graders.cli", "serve", "--help"],

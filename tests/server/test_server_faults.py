@@ -115,7 +115,7 @@ def test_headers_after_a_request_have_to_come_in_time_too(server: Running) -> No
         rest(connection)
 
 
-def test_headers_without_end(server: Running) -> None:
+def test_endless_headers_are_not_kept(server: Running) -> None:
     """They are not kept."""
     with server.connect() as connection:
         try:
@@ -139,7 +139,7 @@ def test_a_body_has_to_come_in_time(server: Running) -> None:
 
 
 @pytest.mark.parametrize("sent", [0, 20, None])
-def test_half_closed(server: Running, sent: int | None) -> None:
+def test_half_closed_connections_are_ended(server: Running, sent: int | None) -> None:
     """A client that stops writing, in its headers, its body or after all of it, costs nothing."""
     whole = request(json.dumps(GOOD).encode())
     with server.connect() as connection:
@@ -170,7 +170,7 @@ def patient() -> Iterator[Running]:
 
 
 @pytest.mark.parametrize("length_known", [True, False])
-def test_50_megabytes(patient: Running, length_known: bool) -> None:
+def test_a_body_of_50_megabytes_is_refused_and_not_kept(patient: Running, length_known: bool) -> None:
     """Read to the end so that the client sees the answer, and not kept."""
     part = b" " * 65536
     before = resident_bytes()
@@ -191,7 +191,7 @@ def test_50_megabytes(patient: Running, length_known: bool) -> None:
     connection.close()
 
 
-def test_pipelined_requests(server: Running) -> None:
+def test_pipelined_requests_are_answered_in_order(server: Running) -> None:
     """Several at once on a connection are answered in their order."""
     bodies = [json.dumps({**GOOD, "model_sample": sample}).encode() for sample in ("a", "b", "a")]
     with server.connect() as connection:
@@ -208,7 +208,7 @@ def test_pipelined_requests(server: Running) -> None:
     assert rewards == [1.0, 0.0, 1.0]
 
 
-def test_too_many_connections() -> None:
+def test_connections_beyond_the_limit_are_closed() -> None:
     """The next ones are closed; those who are connected go on."""
     with ExitStack() as stack:
         server = stack.enter_context(serving(limits=Limits(connections=50)))
@@ -329,7 +329,7 @@ def test_a_metric_that_works_past_the_deadline_is_a_flag(
     assert answer.json()["metadata"]["errors"]["unresponsive_reward_error"]
 
 
-def test_too_much_in_memory() -> None:
+def test_bodies_beyond_the_memory_are_refused() -> None:
     """Bodies under way that fill their memory: the next one is told to come back."""
     with serving(limits=Limits(buffered_bytes=1000, body_s=60)) as running:
         with running.connect() as connection:
@@ -342,7 +342,7 @@ def test_too_much_in_memory() -> None:
         assert running.run(string_check(), "x" * 300).status == 200
 
 
-def test_too_many_requests() -> None:
+def test_requests_beyond_the_limit_are_refused() -> None:
     """The next one is told to come back; whether the server lives can still be asked."""
     with ScriptedJudge() as judge:
         judge.default = say({"steps": [], "result": 1.0}, delay_s=60)
@@ -365,7 +365,7 @@ def test_too_many_requests() -> None:
 
 
 @pytest.mark.slow
-def test_too_many_rows_with_long_texts() -> None:
+def test_long_texts_beyond_the_limit_are_refused() -> None:
     """They queue for two threads; one too many is told to come back, and small rows go on."""
     with serving(limits=Limits(large=1)) as running:
         row = long_row(1)
@@ -386,7 +386,7 @@ def test_too_many_rows_with_long_texts() -> None:
 
 
 @pytest.mark.slow
-def test_without_the_fast_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_limits_hold_without_httptools(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same patience where httptools is not installed."""
     monkeypatch.setattr(serving_module, "find_spec", lambda name: None)
     with serving(limits=LIMITS) as running:

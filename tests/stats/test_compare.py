@@ -91,7 +91,7 @@ def test_there_is_a_table_where_there_is_a_threshold(spec: Any, table: bool, tmp
         assert (passes.both, passes.only_a, passes.only_b, passes.neither) == (0, 1, 1, 0)
 
 
-def test_repeats_of_one_item_are_not_news(tmp_path: Path) -> None:
+def test_repeats_of_one_item_narrow_no_interval(tmp_path: Path) -> None:
     """Ten samples of each of six items: the interval is as wide as for six, and a note says so for McNemar."""
     lift = [0.3, -0.1, 0.2, 0.25, -0.05, 0.1]
     ids = [f"q{item}" if n == 0 else f"q{item}#{n + 1}" for item in range(6) for n in range(10)]
@@ -170,7 +170,9 @@ EDGES = [
 
 @pytest.mark.parametrize(("a", "b", "verdict"), EDGES)
 @pytest.mark.parametrize("format_", ["text", "md", "json"])
-def test_edges(a: Any, b: Any, verdict: str, format_: str, tmp_path: Path) -> None:
+def test_every_form_shows_empty_comparisons(
+    a: Any, b: Any, verdict: str, format_: str, tmp_path: Path
+) -> None:
     """Every form can say that there is nothing to say."""
     files = rewards(tmp_path / "a", a, python()), rewards(tmp_path / "b", b, python())
 
@@ -181,7 +183,7 @@ def test_edges(a: Any, b: Any, verdict: str, format_: str, tmp_path: Path) -> No
     assert verdict in out.output
 
 
-def test_a_file_compared_with_itself(tmp_path: Path) -> None:
+def test_a_file_equals_itself(tmp_path: Path) -> None:
     """No row differs, and nobody is better."""
     a = rewards(tmp_path / "a", {str(n): n / 10 for n in range(10)}, python())
 

@@ -189,7 +189,7 @@ KAPPAS = [
 
 
 @pytest.mark.parametrize(("both", "one", "other", "neither", "kappa"), KAPPAS)
-def test_kappa(both: int, one: int, other: int, neither: int, kappa: float) -> None:
+def test_kappa_of_known_tables(both: int, one: int, other: int, neither: int, kappa: float) -> None:
     """Cohen's kappa of known tables."""
     table = {(True, True): both, (True, False): one, (False, True): other, (False, False): neither}
 
@@ -204,7 +204,7 @@ def test_weighted_kappa_is_kappa_where_ratings_are_yes_and_no() -> None:
     assert math.isnan(association.weighted_kappa(np.ones(3), np.ones(3)))
 
 
-def test_repeats_are_not_news() -> None:
+def test_copies_of_rows_narrow_no_interval() -> None:
     """Four copies of every row leave the interval as wide as the rows themselves make it."""
     chance = np.random.default_rng(4)
     values, passed = chance.beta(2, 2, 60), chance.random(60) < 0.4
@@ -231,7 +231,7 @@ ALL_EQUAL = [
 
 
 @pytest.mark.parametrize(("value", "n", "span", "interval"), ALL_EQUAL)
-def test_equal_rewards_do_not_make_a_point(
+def test_equal_rewards_have_an_interval(
     value: float, n: int, span: tuple[float, float] | None, interval: tuple[float, float]
 ) -> None:
     """S1: other rewards may be as frequent as Wilson's interval of 0 among n allows (0.2775 for 10), anywhere in the span."""
@@ -275,14 +275,14 @@ def test_one_item_with_most_rows_widens_the_interval() -> None:
     assert found.high > 0.9
 
 
-def test_item_means_that_are_alike_are_no_point() -> None:
+def test_equal_item_means_have_an_interval() -> None:
     """The same three rewards in each item: the spread between items is 0, and that is not certainty."""
     found = estimates.mean(np.tile([0.0, 0.3, 0.7], 8), np.repeat(np.arange(8), 3))
 
     assert found.low < found.value < found.high
 
 
-def test_no_differing_pair_is_not_proof() -> None:
+def test_pairs_without_a_difference_have_an_interval() -> None:
     """Ten equal pairs leave room for differences of the size that rewards can have."""
     found = estimates.difference(np.zeros(10), None, 1.0)
 

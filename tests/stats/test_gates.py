@@ -120,7 +120,7 @@ def test_a_single_item_surely_decides_nothing(tmp_path: Path) -> None:
     assert gate.verdict == "inconclusive"
 
 
-def test_coverage_gate(tmp_path: Path) -> None:
+def test_coverage_is_met_or_failed(tmp_path: Path) -> None:
     """It is counted, not estimated: met or failed."""
     found = summary_of(write_results(tmp_path / "r.jsonl", [{}, {}, {}, {"reward": None}]))
 

@@ -57,7 +57,9 @@ BOUNDS = [
 
 
 @pytest.mark.parametrize(("spec", "rewards", "low", "high"), BOUNDS)
-def test_bounds(spec: dict[str, Any], rewards: list[float], low: float, high: float, tmp_path: Path) -> None:
+def test_bounds_put_failed_rows_at_the_ends_of_the_range(
+    spec: dict[str, Any], rewards: list[float], low: float, high: float, tmp_path: Path
+) -> None:
     """By definition: the mean over all rows with the failed one at the end of the range."""
     path = write_results(tmp_path / "r.jsonl", [*({"reward": r} for r in rewards), {"reward": None}], spec)
 
@@ -77,7 +79,9 @@ ITEMS = [
 
 
 @pytest.mark.parametrize(("ids", "items"), ITEMS)
-def test_rows_of_one_item(ids: list[str], items: list[int] | None, tmp_path: Path) -> None:
+def test_numbered_ids_are_repeats_of_one_item(
+    ids: list[str], items: list[int] | None, tmp_path: Path
+) -> None:
     """`x#2` repeats `x` where there is an `x`; items are numbered as they come."""
     columns = gather(write_results(tmp_path / "r.jsonl", [{"id": row_id} for row_id in ids]))
 
@@ -116,7 +120,7 @@ def test_an_absent_field_is_reported(tmp_path: Path) -> None:
         gather(without, label="right")
 
 
-def test_repeated_samples(tmp_path: Path) -> None:
+def test_pass_at_k_counts_items_with_k_rows(tmp_path: Path) -> None:
     """pass@k over the items with at least k scored rows: two items of 4 with 1 and 4 passes, one of 2 with 1."""
     passes = {"a": [1, 0, 0, 0], "b": [1, 1, 1, 1], "c": [1, 0]}
     rows = [
@@ -168,7 +172,7 @@ THRESHOLDS = [
 
 
 @pytest.mark.parametrize(("spec", "rewards", "threshold", "rate"), THRESHOLDS)
-def test_pass_rate(
+def test_the_pass_rate_goes_by_the_threshold(
     spec: dict[str, Any], rewards: list[float], threshold: float | None, rate: float | None, tmp_path: Path
 ) -> None:
     """By the spec's pass_threshold, or where a grader only says yes and no."""
@@ -178,7 +182,7 @@ def test_pass_rate(
     assert (None if found.passed is None else found.passed.value) == rate
 
 
-def test_tokens_time_and_cost(tmp_path: Path) -> None:
+def test_tokens_time_and_cost_are_summed(tmp_path: Path) -> None:
     """Summed for each judge, failed rows included; a cost only where every judge has a price."""
     used = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110, "cached_tokens": None}
     rows: list[dict[str, Any]] = [{"seconds": s / 100, "usage": {"m": used}} for s in range(1, 101)]
@@ -198,7 +202,7 @@ def test_tokens_time_and_cost(tmp_path: Path) -> None:
     assert summarise(columns, lambda model, usage: 0.5).cost == 1.0
 
 
-def test_time_without_the_wait(tmp_path: Path) -> None:
+def test_working_time_excludes_waiting(tmp_path: Path) -> None:
     """What judges and programs took, and the wait for them, are figures of their own (M8 of the study of use)."""
     rows = [{"seconds": 10.0 + s, "waited": 10.0} for s in (1, 2, 3)]
     latency = summarise(gather(write_results(tmp_path / "r.jsonl", rows, score_model()))).latency
@@ -225,7 +229,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("name", "text", "says"), BROKEN)
-def test_files_that_cannot_be_read(name: str, text: str | None, says: str, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_explained(name: str, text: str | None, says: str, tmp_path: Path) -> None:
     """An error says which file, where, and what was expected."""
     path = tmp_path / name
     if text is not None:

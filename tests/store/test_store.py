@@ -206,7 +206,7 @@ def test_file_names_are_text(store: Store, name: str, kept: str) -> None:
     assert store.files.add(arriving, purpose="evals", filename=name).filename == kept
 
 
-def test_quota(store: Store) -> None:
+def test_a_file_beyond_the_quota_leaves_nothing(store: Store) -> None:
     """A file that does not fit leaves nothing behind."""
     upload(store, b"x" * 60, quota_bytes=100)
 

@@ -92,7 +92,7 @@ def test_a_changed_spec_or_engine_is_reported(tmp_path: Path, grader: graders.Gr
     assert f"the file was written by local-graders 0.0.1; this is {graders.__version__}" in str(caught.value)
 
 
-def test_tolerance(tmp_path: Path, grader: graders.Grader) -> None:
+def test_rewards_may_differ_by_the_tolerance(tmp_path: Path, grader: graders.Grader) -> None:
     """A reward may be off by the file's tolerance, or by one given."""
     golden = written(tmp_path / "a.json", grader)
     near = [*ROWS[:1], {**ROWS[1], "sample": "Tokyyo"}, ROWS[2]]  # 10/11 instead of 0.8

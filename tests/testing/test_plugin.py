@@ -60,7 +60,7 @@ FIXTURES = """
 
 
 @pytest.mark.parametrize("arguments", SERIAL_AND_PARALLEL)
-def test_fixtures(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
+def test_fixtures_get_their_specs_and_rows(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
     """Specs come from the marker, a path, a dict or the ini file; rows give tests named by their ids."""
     result = run(project, FIXTURES, *arguments)
 
@@ -100,7 +100,7 @@ OTHERS = """
 
 
 @pytest.mark.parametrize("arguments", SERIAL_AND_PARALLEL)
-def test_beside_other_plugins(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
+def test_the_plugin_works_beside_others(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
     """hypothesis (no health check to suppress), pytest-benchmark, syrupy, xdist and subtests in one environment."""
     for plugin in ("syrupy", "pytest_benchmark", "xdist", "hypothesis"):
         pytest.importorskip(plugin)
@@ -111,7 +111,7 @@ def test_beside_other_plugins(project: pytest.Pytester, arguments: tuple[str, ..
     result.stdout.fnmatch_lines(["*4 passed*"])
 
 
-def test_can_be_left_out(project: pytest.Pytester) -> None:
+def test_the_plugin_can_be_disabled(project: pytest.Pytester) -> None:
     """-p no:graders takes fixtures and options away; other tests run."""
     project.makeini("[pytest]\naddopts = -p no:cacheprovider\n")
     source = """
@@ -128,7 +128,7 @@ def test_can_be_left_out(project: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*fixture 'grade' not found*"])
 
 
-def test_costs_nothing_when_unused(project: pytest.Pytester) -> None:
+def test_an_unused_plugin_loads_no_engine(project: pytest.Pytester) -> None:
     """A run that asks for none of it loads neither the engine nor what it is made of."""
     project.makepyfile(
         """
@@ -196,7 +196,7 @@ def test_failing_asserts_explain(
     assert max(map(len, result.outlines)) < 700
 
 
-def test_fake_judge(project: pytest.Pytester) -> None:
+def test_a_fake_judge_answers_over_the_wire(project: pytest.Pytester) -> None:
     """Judges' questions go over the wire to the script; the spec need not know."""
     spec = score_model(model="o3-mini", sampling_params={"temperature": 0})
     source = f"""
@@ -222,7 +222,7 @@ def test_fake_judge(project: pytest.Pytester) -> None:
     run(project, source).assert_outcomes(passed=2)
 
 
-def test_sandbox_limits(project: pytest.Pytester) -> None:
+def test_limits_of_the_marker_override_the_ini_file(project: pytest.Pytester) -> None:
     """The marker's limits over the ini file's; a program that needs more is cut and flagged."""
     spec = python(
         "import time\ndef grade(sample, item):\n    time.sleep(float(sample['output_text']))\n    return 1.0\n"
@@ -247,7 +247,7 @@ def test_sandbox_limits(project: pytest.Pytester) -> None:
     run(project, source).assert_outcomes(passed=2)
 
 
-def test_grader_server(project: pytest.Pytester) -> None:
+def test_the_server_fixture_answers_any_client(project: pytest.Pytester) -> None:
     """The endpoints answer on a port of loopback, for any client."""
     source = f"""
         import json

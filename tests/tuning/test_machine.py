@@ -214,7 +214,7 @@ TestTuningMachine.settings = settings(max_examples=12, stateful_step_count=10, d
 
 
 @pytest.mark.slow
-def test_many_more_sequences() -> None:
+def test_the_state_machine_holds_for_many_sequences() -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
     run_state_machine_as_test(
