@@ -47,7 +47,7 @@ RAISES = ("verl", "verifiers", "tinker")
 
 @pytest.mark.parametrize("name", CALLS)
 def test_a_failed_row_is_never_a_number(name: str, backends: Backends) -> None:
-    """It is left out where the framework can do that, and an error where it cannot."""
+    """A failed row is left out where the framework can do that, and an error where it cannot."""
     some = [
         {"prompt": "q", "answer": "a", "sample": "a"},
         {"prompt": "q", "answer": "a", "sample": "fail"},
@@ -66,7 +66,7 @@ def test_a_failed_row_is_never_a_number(name: str, backends: Backends) -> None:
 
 
 def test_a_hanging_grader_in_a_worker_thread(backends: Backends) -> None:
-    """It is cut at its limit; the other rows of the batch keep their rewards."""
+    """The grader is cut at its limit, and the other rows of the batch keep their rewards."""
     some = [{"prompt": "q", "answer": "a", "sample": "a"} for _ in range(40)]
     some[7] = {"prompt": "q", "answer": "a", "sample": "hang"}
     got: list[Any] = []
@@ -82,7 +82,7 @@ def test_a_hanging_grader_in_a_worker_thread(backends: Backends) -> None:
 
 
 def test_openrlhf_names_the_failure(backends: Backends) -> None:
-    """The 422 names the flag; its own client gives up after its five tries."""
+    """The response is a 422 that names the flag; OpenRLHF's client gives up after five tries."""
     from starlette.testclient import TestClient
 
     from graders.adapters import openrlhf
@@ -99,7 +99,7 @@ def test_openrlhf_names_the_failure(backends: Backends) -> None:
 
 
 def test_nemo_gym_routes(backends: Backends) -> None:
-    """Sessions are seeded; a body without a response is the caller's mistake and said so."""
+    """A session can be seeded; a body without a response gets an error that names what is missing."""
     from starlette.testclient import TestClient
 
     from graders.adapters import nemo_gym
@@ -112,7 +112,7 @@ def test_nemo_gym_routes(backends: Backends) -> None:
 
 
 def test_trl_logs_sub_rewards_and_failures(backends: Backends) -> None:
-    """What TRL's log_metric is told: the part of failed rows, and each member's mean over the others."""
+    """TRL's log_metric gets the share of failed rows, and each member's mean over the other rows."""
     from graders.adapters import trl
 
     logged: dict[str, float] = {}
@@ -131,7 +131,7 @@ def test_trl_logs_sub_rewards_and_failures(backends: Backends) -> None:
 
 
 def test_item_maps() -> None:
-    """A map renames, a function decides, None takes all; a wrong name says what is there."""
+    """An item map may be a mapping, a function or None; a wrong name is an error that lists the columns."""
     fields = {"answer": "x", "level": 3}
 
     assert item_of(fields, {"gold": "answer"}) == {"gold": "x"}
@@ -142,7 +142,7 @@ def test_item_maps() -> None:
 
 
 def test_columns_become_rows() -> None:
-    """Lists as long as the samples are columns; anything else is not a row's."""
+    """Lists as long as the samples are columns; other values belong to no row."""
     made = list(rows_of(["a", "b"], {"answer": ["x", "y"], "ids": [1, 2, 3], "state": None}, None))
 
     assert made == [
@@ -152,7 +152,7 @@ def test_columns_become_rows() -> None:
 
 
 def test_adapters_import_no_framework() -> None:
-    """Importing every adapter brings in none of what it adapts to."""
+    """Importing an adapter imports no framework."""
     import subprocess
     import sys
 
@@ -192,7 +192,7 @@ def test_examples_run(name: str) -> None:
 
 
 def test_an_adapter_has_at_most_a_page_of_code() -> None:
-    """At most a page of code each, comments aside."""
+    """An adapter has at most a page of code, comments aside."""
     folder = Path(graders.__file__).parent / "adapters"
     lines = {
         file.name: len(

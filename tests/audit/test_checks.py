@@ -165,7 +165,7 @@ MORE = [
 def test_a_check_finds_every_flaw_of_its_kind(
     spec: dict[str, Any], rows: list[dict[str, Any]], check: str, backends: graders.Backends
 ) -> None:
-    """Flaws that a check finds in another way than the one above."""
+    """Each check finds further flaws of its kind."""
     assert check in names(check_reward(spec, rows, checks=[check], backends=backends))
 
 
@@ -195,14 +195,14 @@ def test_every_documented_row_shape_is_checked(rows: list[dict[str, Any]]) -> No
 def test_any_grader_and_rows_get_findings(
     spec: dict[str, Any], pairs: list[tuple[Any, dict[str, Any]]]
 ) -> None:
-    """Whatever grader and rows: a list of findings, and no exception."""
+    """Any valid grader and any rows give a list of findings, and no exception."""
     rows = [{"id": str(at), "gold": gold, "item": item, "group": 1} for at, (gold, item) in enumerate(pairs)]
 
     assert all(isinstance(finding, Finding) for finding in check_reward(spec, rows))
 
 
 def test_a_grader_with_a_scale_is_sound(backends: graders.Backends) -> None:
-    """A grader with marks from 0 to 5 is sound when that is said."""
+    """A grader with marks from 0 to 5 is sound if `scale` says so."""
     spec = python("def grade(sample, item):\n    return 5 * (sample['output_text'] == item['answer'])\n")
 
     assert names(check_reward(spec, CAPITALS, backends=backends)) == ["in_range"]
@@ -211,7 +211,7 @@ def test_a_grader_with_a_scale_is_sound(backends: graders.Backends) -> None:
 
 @pytest.mark.slow
 def test_code_run_by_run_untrusted_is_sound(backends: graders.Backends) -> None:
-    """A grader of programs is clean when it runs them by run_untrusted, which shows them neither row nor tests."""
+    """A grader that runs programs by run_untrusted, which shows them neither row nor tests, is clean."""
     spec = python(
         "from graders_sandbox import run_untrusted\n"
         "def grade(sample, item):\n"
@@ -283,13 +283,13 @@ WRONG = [
 def test_invalid_rows_and_options_are_refused(
     rows: list[dict[str, Any]], options: dict[str, Any], error: str
 ) -> None:
-    """What is wrong with rows and options is said before anything is graded."""
+    """Invalid rows and options are refused before anything is graded."""
     with pytest.raises(ValueError, match=error.replace("?", r"\?")):
         check_reward(string_check(), rows, **options)
 
 
 def test_no_judge_is_no_finding() -> None:
-    """Where the judge cannot be reached, nothing is known about the grader, and that is not a finding."""
+    """A judge that cannot be reached raises CannotCheck and makes no finding."""
     where = {"base_url": "http://127.0.0.1:9/v1", "api_key_env": "", "max_attempts": 1}
     with (
         graders.Backends(config=Config({"models": {"*": where}})) as backends,

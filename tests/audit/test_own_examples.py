@@ -177,7 +177,7 @@ ANYWHERE = {"docs/audit.md: like", "docs/audit.md: ilike", "the page: contains"}
 
 
 def test_every_grader_that_is_shown_is_checked() -> None:
-    """A new example gets a line here."""
+    """Every spec that examples and documents show has its line here."""
     assert set(shown_specs()) == {*CHECKED, *ASKING}
 
 

@@ -82,7 +82,7 @@ def rows_of(*samples: object) -> list[dict[str, Any]]:
 
 
 def test_a_mix_is_graded_together(tmp_path: Path) -> None:
-    """Local graders, programs and judges in one multi: each row's line has all of its rewards, tokens and tier."""
+    """A multi of local graders, programs and judges writes each row's rewards, tokens and tier."""
     spec = multi("a + p + s", {"a": string_check(), "p": python(), "s": score_model(range=[0, 9])})
     judge = Judge(0.02)
     with graders.Backends(models=judge) as backends:
@@ -107,7 +107,7 @@ def test_jobs_bound_rows_in_flight(jobs: int, tmp_path: Path) -> None:
 
 
 def test_a_hanging_row_does_not_delay_others(tmp_path: Path) -> None:
-    """All others are written while one waits; a stop then costs only that one."""
+    """All other rows are written while one waits; a stop then costs that row alone."""
     stop = Stop()
     results = tmp_path / "r"
 
@@ -132,7 +132,7 @@ def test_a_hanging_row_does_not_delay_others(tmp_path: Path) -> None:
 
 
 def test_an_ignored_signal_stays_ignored() -> None:
-    """A batch in the background of a script goes on when Ctrl-C ends what is in the foreground."""
+    """A batch in the background of a script goes on if Ctrl-C ends the program in the foreground."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with Stop() as stop:
@@ -144,7 +144,7 @@ def test_an_ignored_signal_stays_ignored() -> None:
 
 
 def test_a_refused_key_stops_the_run(tmp_path: Path) -> None:
-    """Rows that were answered are kept; the stop is told, and nothing is counted as failed for it."""
+    """Answered rows are kept, the run says why it stopped, and no row counts as failed."""
     judge = Judge()
     with graders.Backends(models=judge) as backends:
         run = grade(
@@ -184,7 +184,7 @@ def test_single_failures_do_not_stop_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spec", [string_check(), score_model()], ids=lambda spec: spec["type"])
 @pytest.mark.parametrize("n", [5, 1005])
 def test_rows_that_raise_end_the_run_with_the_reason(spec: dict[str, Any], n: int, tmp_path: Path) -> None:
-    """A program's rows that raise end the run with the reason; every row before them is in the file."""
+    """An iterator of rows that raises ends the run with the reason; every row before is in the file."""
 
     def rows() -> Iterator[dict[str, Any]]:
         yield from rows_of(*[1] * n)
@@ -198,7 +198,7 @@ def test_rows_that_raise_end_the_run_with_the_reason(spec: dict[str, Any], n: in
 
 
 def test_unreadable_rows_fail_alone_among_judged_ones(tmp_path: Path) -> None:
-    """Rows that cannot be read, or cannot ask, fail alone in the asking way too."""
+    """Rows that cannot be read, or have no question, fail alone among rows that ask a judge."""
     data = tmp_path / "d.jsonl"
     data.write_text(
         '{"id": 1, "sample": "1"}\nnot json\n{"id": 3, "sample": {"object": "chat.completion"}}\n'
@@ -211,7 +211,7 @@ def test_unreadable_rows_fail_alone_among_judged_ones(tmp_path: Path) -> None:
 
 
 def test_progress_is_reported_while_rows_wait(tmp_path: Path) -> None:
-    """Counts, total and time left come several times a second, from the first row's waiting on, and at the end."""
+    """Progress has counts, total and time left, several times a second from the first wait on, and at the end."""
     told: list[Progress] = []
     with graders.Backends(models=Judge(0.7)) as backends:
         grade(
@@ -243,7 +243,7 @@ def test_progress_estimates_the_rows_of_a_file(tmp_path: Path) -> None:
 
 
 def test_without_a_stop_an_interrupt_is_raised(tmp_path: Path) -> None:
-    """A program's own Ctrl-C is not swallowed; what was graded is in the file."""
+    """Ctrl-C of a program that called the run is raised; graded rows are in the file."""
 
     def rows() -> Iterator[dict[str, Any]]:
         yield from rows_of(*[1] * 3000)
@@ -264,7 +264,7 @@ def test_without_a_stop_an_interrupt_is_raised(tmp_path: Path) -> None:
 
 
 def test_a_program_may_stop_a_run(tmp_path: Path) -> None:
-    """Stop.requested ends a local run between two chunks; it goes on later."""
+    """Stop.requested ends a local run between two chunks, and the run can be resumed."""
     stop = Stop()
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -280,14 +280,14 @@ def test_a_program_may_stop_a_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [[], iter(()), [5, "x"]])
 def test_a_dataset_without_rows_is_refused(rows: Any, tmp_path: Path) -> None:
-    """An error, and no results file."""
+    """A dataset without rows is an error, and leaves no results file."""
     with pytest.raises(DataError, match="has no rows"):
         grade(tmp_path / "r", string_check(), rows)
     assert not (tmp_path / "r").exists()
 
 
 def test_chunks_cut_by_cost_grade_each_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However a chunk is cut by what its rows cost, each row is graded once."""
+    """Chunks are cut by the cost of their rows, and each row is graded once."""
     monkeypatch.setattr(grading, "PART_S", 0.001)
     alone = LineWriter.grade
     calls = iter(range(10_000))
@@ -322,7 +322,7 @@ def long_rows(n: int) -> list[dict[str, Any]]:
 
 
 def test_workers_give_the_same_lines(tmp_path: Path) -> None:
-    """Pieces made in other processes, in whatever order they come, are those made here."""
+    """Lines made in worker processes equal those made in this process, in whatever order they come."""
     spec = text_similarity(evaluation_metric="meteor")
     rows = [*long_rows(3000), {"id": "bad", "sample": None, "item": {}}]
     with Processes(2) as workers:
@@ -334,7 +334,7 @@ def test_workers_give_the_same_lines(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_slow_rows_go_to_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a row costs more than sending it away and enough are left, processes are started, as many as jobs says."""
+    """As many processes as `jobs` says start if a row costs more than sending it and enough rows are left."""
     monkeypatch.setattr(grading, "WORKERS_ROW_S", 0.0)
     monkeypatch.setattr(grading, "WORKERS_LEFT_S", 0.0)
     started: list[int] = []
@@ -354,7 +354,7 @@ def test_slow_rows_go_to_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.slow
 def test_a_worker_that_dies_loses_its_part_only(tmp_path: Path) -> None:
-    """The others grade on; the run says so in the end, and the next one grades what is missing."""
+    """The other workers go on; the run reports the death, and a resumed run grades the missing rows."""
     rows = long_rows(8000)
     spec = text_similarity(evaluation_metric="meteor")
     with Processes(2) as workers:
@@ -406,7 +406,7 @@ def peak_mb(spec: dict[str, Any], data: Path, results: Path) -> int:
     ],
 )
 def test_memory_does_not_grow_with_the_rows(answer: str, tmp_path: Path) -> None:
-    """Five times the rows take a few bytes a row more, for their ids; also where every row fails."""
+    """Five times as many rows take a few bytes a row more, for their ids, also if every row fails."""
     few, many = tmp_path / "few.jsonl", tmp_path / "many.jsonl"
     for path, n in ((few, 15_000), (many, 75_000)):
         with path.open("w") as file:

@@ -69,7 +69,7 @@ def test_a_run_and_its_summary(folder: Path, here: Callable[..., Done]) -> None:
 
 
 def test_standard_streams(folder: Path) -> None:
-    """- is standard input and output; then the summary is talk, so that the results can be piped on."""
+    """`-` stands for standard input and output; the summary then goes to stderr, so that results can be piped."""
     done = batch("spec.json", "-", "-o", "-", cwd=folder, input=(folder / "rows.jsonl").read_text())
 
     assert done.returncode == 0
@@ -105,7 +105,7 @@ def test_a_closed_stdout_ends_the_run_silently(folder: Path) -> None:
 
 
 def test_mapped_fields(folder: Path, here: Callable[..., Done]) -> None:
-    """Any row can be graded once its fields are named; the id may be made from the content."""
+    """Rows with other field names are graded with --sample-field and the like; an id may be made from the content."""
     rows = [
         {"uid": f"u{n}", "truth": {"answer": "x"}, "models": {"a": {"text": "x" if n else "y"}}}
         for n in range(3)
@@ -146,7 +146,7 @@ WRONG: list[Any] = [
 
 
 def test_results_have_a_default_file_name(folder: Path, here: Callable[..., Done]) -> None:
-    """A first number needs no option."""
+    """A run without -o writes a results file with a default name."""
     assert here("spec.json", "rows.jsonl").returncode == 0
     assert len(list(read_results(folder / "results.jsonl").rows)) == 20
     assert "--resume goes on with it" in here("spec.json", "rows.jsonl").stderr
@@ -156,7 +156,7 @@ def test_results_have_a_default_file_name(folder: Path, here: Callable[..., Done
 def test_each_failure_has_its_exit_code_and_advice(
     arguments: list[str], code: int, message: str, folder: Path, here: Callable[..., Done]
 ) -> None:
-    """Each exit has its meaning, and the text says what to do."""
+    """Each exit code has its meaning, and the message says what to do next."""
     (folder / "bad.json").write_text('{"type": "string_check"}')
     (folder / "empty.jsonl").write_text("")
     (folder / "there").write_text("something else\n")
@@ -208,7 +208,7 @@ def test_progress_without_a_terminal(folder: Path) -> None:
 
 
 def test_a_dead_judge_is_not_called_bad_data(folder: Path) -> None:
-    """When the endpoint is what failed, the next step is to look at the endpoint."""
+    """A run that failed by its endpoint advises to look at the endpoint."""
     write_spec(folder / "spec.json", score_model(model="m"))
     write_rows(folder / "rows.jsonl", ROWS[:3])
     (folder / "graders.toml").write_text(

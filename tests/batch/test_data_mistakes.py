@@ -139,7 +139,7 @@ def test_at_most_two_steps_to_a_number(case: Case) -> None:
 
 
 def test_the_advice_for_latin_1_works() -> None:
-    """What the message about Latin-1 says to do: a pipe before the same command."""
+    """The message about Latin-1 advises a pipe before the same command, and that command works."""
     csv = b"output,answer\n\xe9,\xe9\n".decode("latin-1").encode()
 
     done = CliRunner().invoke(

@@ -71,7 +71,7 @@ UNREADABLE = [
 
 @pytest.mark.parametrize(("line", "message"), UNREADABLE)
 def test_a_row_that_cannot_be_read_keeps_its_id(tmp_path: Path, line: str, message: str) -> None:
-    """It fails under its own id, so that a later run pairs it, and the message says what to do."""
+    """Such a row fails under its own id, so that a later run pairs it, and the message says what to do."""
     (tmp_path / "d.jsonl").write_text(json.dumps({**ROWS[1], "id": "z"}) + "\n" + line + "\n")
 
     grade_dataset(string_check(), str(tmp_path / "d.jsonl"), str(tmp_path / "r"))
@@ -83,7 +83,7 @@ def test_a_row_that_cannot_be_read_keeps_its_id(tmp_path: Path, line: str, messa
 
 
 def test_a_record_of_another_length_keeps_its_id(tmp_path: Path) -> None:
-    """CSV: the fields that are there are under the header's names."""
+    """A CSV record with fewer or more fields than the header keeps its named fields."""
     (tmp_path / "d.csv").write_text("id,sample,answer\na,x\n")
     (chunk,) = open_data(str(tmp_path / "d.csv")).chunks()
     (row,) = chunk.rows
@@ -93,7 +93,7 @@ def test_a_record_of_another_length_keeps_its_id(tmp_path: Path) -> None:
 
 
 def test_a_zip_archive_is_refused(tmp_path: Path) -> None:
-    """It was read as text, and a junk row was graded."""
+    """An archive was once read as text, and a junk row was graded."""
     with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
         archive.writestr("d.jsonl", LINES)
 
@@ -139,7 +139,7 @@ def test_specs_samples_and_settings_in_any_encoding(tmp_path: Path, encode: Call
 
 
 def test_a_byte_order_mark_in_a_request() -> None:
-    """Some clients write one; the body is JSON all the same."""
+    """A body that begins with a byte order mark is read as JSON."""
     body = (
         codecs.BOM_UTF8
         + json.dumps({"grader": string_check(), "model_sample": "x", "item": {"answer": "x"}}).encode()

@@ -37,7 +37,7 @@ def columns_of(frame: Any) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("make", [pandas, polars, arrow])
 def test_a_frame_gets_rewards_as_columns(make: Callable[[dict[str, Any]], Any]) -> None:
-    """A failed row has no reward, not 0; the given frame stays as it is."""
+    """A failed row has no reward, and not 0; the given frame is not changed."""
     spec = {
         "type": "multi",
         "name": "m",

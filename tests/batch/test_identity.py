@@ -86,7 +86,7 @@ def test_a_question_is_known_by_its_field(row: dict[str, Any], asked: bool) -> N
 
 
 def test_the_question_ends_at_the_last_answer() -> None:
-    """Earlier turns belong to the question; what follows the answer does not."""
+    """Earlier turns of a conversation belong to the question, and messages after the answer do not."""
     turns = ["user", "assistant", "user", "assistant", "tool"]
     messages = [{"role": role, "content": str(n)} for n, role in enumerate(turns)]
 

@@ -114,7 +114,7 @@ def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_drains_and_prints_the_resume_command(number: int, tmp_path: Path) -> None:
-    """What is under way is written, the exit is 130, and the command it prints grades the rest."""
+    """Rows under way are written, the exit code is 130, and the printed command grades the rest."""
     spec = write_spec(
         tmp_path / "spec.json",
         python("import time\ndef grade(sample, item):\n    time.sleep(0.02)\n    return 1\n"),
@@ -146,7 +146,7 @@ def test_a_signal_drains_and_prints_the_resume_command(number: int, tmp_path: Pa
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
-    """Rows that hang are given up; those that were done are in the file."""
+    """Rows that hang are given up, and finished rows are in the file."""
     source = "import time\ndef grade(sample, item):\n    time.sleep(100 if sample['output_text'] == 'hang' else 0)\n    return 1\n"
     spec = write_spec(tmp_path / "spec.json", python(source))
     data = write_rows(
@@ -175,7 +175,7 @@ def limited() -> None:
 
 
 def test_a_file_size_limit_leaves_whole_lines(tmp_path: Path) -> None:
-    """Where the file may not grow any more: exit 3, whole lines only, and the next run does the rest."""
+    """A limit on file sizes ends the run with exit code 3 and whole lines, and a resumed run does the rest."""
     spec = write_spec(tmp_path / "spec.json", string_check())
     data = write_rows(tmp_path / "data.jsonl", answers(600, 500))
     results = tmp_path / "results.jsonl"
@@ -251,7 +251,7 @@ def test_a_full_and_a_read_only_disk(spec: dict[str, Any], tmp_path: Path) -> No
 
 
 def test_a_truncated_dataset_keeps_the_rows_before_the_break(tmp_path: Path) -> None:
-    """Rows before the break are graded and kept; with the whole file the run goes on."""
+    """Rows before the break are graded and kept, and the run can be resumed with the whole file."""
     content = gzip.compress("".join(json.dumps(row) + "\n" for row in answers(8000, 100)).encode())
     data, results = tmp_path / "data.jsonl.gz", tmp_path / "results.jsonl"
     data.write_bytes(content[: len(content) // 2])

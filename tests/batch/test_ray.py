@@ -148,7 +148,7 @@ def test_the_engine_with_an_actor_killed(cluster: None, alone: Path, tmp_path: P
 
 
 def test_the_engine_resumes_a_run(cluster: None, alone: Path, tmp_path: Path) -> None:
-    """Rows that another engine has graded are left alone."""
+    """A resumed run leaves rows that another engine graded."""
     results = tmp_path / "results.jsonl"
     whole = alone.read_bytes()
     results.write_bytes(whole[: len(whole) * 9 // 10])

@@ -90,7 +90,7 @@ FORMATS: list[Any] = [
 def test_every_format_gives_the_same_rows(
     name: str, write: Callable[[list[dict[str, Any]]], bytes], tmp_path: Path
 ) -> None:
-    """The rows come out as they went in, whole, in order, and in chunks of bounded size."""
+    """Rows are read whole, in order, and in chunks of bounded size."""
     path = tmp_path / name
     path.write_bytes(write(ROWS))
 
@@ -140,7 +140,7 @@ def arrow_table() -> Any:
     ],
 )
 def test_every_iterable_gives_the_same_rows(make: Callable[[], Any], total: int | None) -> None:
-    """Lists, generators, and dataset objects by what they can do; nothing is imported for them."""
+    """Lists, generators and dataset objects are recognised by their methods, without importing their libraries."""
     data = open_data(make())
 
     assert data.total == total
@@ -213,7 +213,7 @@ BAD_ROWS = [
 def test_a_bad_row_fails_alone(
     name: str, content: bytes, good: int, messages: list[str], tmp_path: Path
 ) -> None:
-    """It is named by its line or record, and the rows around it are read."""
+    """A bad row is named by its line or record, and the rows around it are read."""
     path = tmp_path / name
     path.write_bytes(content)
 
@@ -275,7 +275,7 @@ class Frame:
     ],
 )
 def test_invalid_datasets_are_refused(source: object, message: str) -> None:
-    """The message says what to pass instead."""
+    """Other objects are refused with a message that says what to pass instead."""
     with pytest.raises(DataError, match=message):
         open_data(source)
 
@@ -395,7 +395,7 @@ def test_ids_come_from_the_item_where_the_data_has_none() -> None:
     st.lists(st.lists(st.integers(0, 200).map(str), max_size=12), max_size=30), st.sampled_from([3, SMALL])
 )
 def test_an_id_set_answers_as_a_set(chunks: list[list[str]], small: int) -> None:
-    """IdSet answers as a set would, in texts and in a growing table of hashes."""
+    """An IdSet answers as a set does, with few texts and with a growing table of hashes."""
     seen, plain = IdSet(), set[str]()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ids, "SMALL", small)

@@ -68,7 +68,7 @@ def test_a_mapped_field_that_is_not_there_is_refused_with_the_likely_one() -> No
 
 
 def test_rows_of_other_names_are_two_steps_from_a_number(here: Callable[..., Any]) -> None:
-    """The first message holds every option that is needed: finding M1 needed a changed spec."""
+    """The first message has every option that is needed (finding M1: once the spec had to be changed)."""
     Path("d.jsonl").write_text('{"question": "q", "gold": "Paris", "pred": "Paris"}\n')
     code, _, said = here("batch", "spec.json", "d.jsonl", "-o", "r.jsonl")
     assert (code, "--sample-field pred --map answer=gold" in said) == (2, True)
@@ -109,7 +109,7 @@ def test_options_choose_rows(here: Callable[..., Any], options: list[str], expec
 
 
 def test_a_sample_depends_on_ids_and_seed(here: Callable[..., Any]) -> None:
-    """The same rows in any order of the data; others with another seed."""
+    """The sample has the same rows in any order of the data, and others with another seed."""
     write_rows(Path("turned.jsonl"), ROWS[::-1])
     for out, data, seed in (("a", "rows.jsonl", "0"), ("b", "turned.jsonl", "0"), ("c", "rows.jsonl", "1")):
         assert here("batch", "spec.json", data, "-o", out, "-q", "--sample", "4", "--seed", seed)[0] == 0
@@ -167,7 +167,7 @@ def test_a_missing_file_of_several_is_named_at_once(here: Callable[..., Any]) ->
 
 @pytest.mark.parametrize("writer", ["RecordBatchStreamWriter", "RecordBatchFileWriter"])
 def test_a_saved_dataset_is_a_folder_of_arrow_files(tmp_path: Path, writer: str) -> None:
-    """As `datasets.Dataset.save_to_disk` leaves it: Arrow streams, and descriptions beside them."""
+    """A folder that `datasets.Dataset.save_to_disk` wrote is read: Arrow streams with descriptions beside them."""
     pa = pytest.importorskip("pyarrow")
     table = pa.table({"id": ["1", "2"], "sample": ["x", "y"]})
     with getattr(pa, writer)(str(tmp_path / "data-00000-of-00001.arrow"), table.schema) as out:
@@ -200,7 +200,7 @@ def test_field_maps_are_kept_in_the_header(here: Callable[..., Any]) -> None:
 def test_check_looks_at_the_rows_that_batch_would_grade(
     here: Callable[..., Any], options: list[str], rows: int
 ) -> None:
-    """Its findings are theirs alone: the row without an answer is found where it is chosen."""
+    """`grader check` reports findings of the chosen rows alone."""
     here("batch", "spec.json", "rows.jsonl", "-o", "r.jsonl", "-q")
     here("batch", "spec.json", "rows.jsonl", "-o", "s.jsonl", "-q", *options)
     graded = list(read_results("s.jsonl").rows)

@@ -51,7 +51,7 @@ def run(folder: Path, data: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_the_commands_work(tmp_path: Path) -> None:
-    """With a handful of problems of our own."""
+    """The commands run over a handful of problems of our own."""
     problems = [
         {
             "question": f"What is {n} and {n}?",
@@ -77,7 +77,7 @@ def test_the_commands_work(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif("GSM8K" not in os.environ, reason="GSM8K does not name a folder with the data")
 def test_the_outputs_are_those_shown(tmp_path: Path) -> None:
-    """Each output stands in the page as it is printed, but for times."""
+    """Each output stands in the page as it is printed, times aside."""
     outputs = run(tmp_path, Path(os.environ["GSM8K"]))
 
     for (_, shown), printed in zip(steps(), outputs, strict=True):

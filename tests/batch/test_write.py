@@ -141,7 +141,7 @@ def test_retry_failed_grades_them_again(tmp_path: Path) -> None:
 
 
 def test_retry_failed_survives_a_torn_line(tmp_path: Path) -> None:
-    """Both repairs in one go."""
+    """One run drops the torn line and grades failed rows again."""
     path = tmp_path / "r"
     grade(path)
     path.write_bytes(path.read_bytes()[:-7])
@@ -163,7 +163,7 @@ OTHERS: list[Any] = [
 
 @pytest.mark.parametrize(("again", "message"), OTHERS)
 def test_another_run_is_refused(again: dict[str, Any], message: str, tmp_path: Path) -> None:
-    """A file holds one spec's results under one mapping; it stays as it was."""
+    """A file has the results of one spec under one mapping; another run is refused and does not change it."""
     path = tmp_path / "r"
     grade(path)
     before = path.read_bytes()
@@ -177,7 +177,7 @@ def test_another_run_is_refused(again: dict[str, Any], message: str, tmp_path: P
     "content", [b"notes\nof mine\n", b"one line", b'{"graders_results"', b"\n", b'{"id":"1"}\n']
 )
 def test_a_file_of_another_kind_is_never_touched(content: bytes, tmp_path: Path) -> None:
-    """resume on something that is no results file is an error, and the file stays."""
+    """Resuming with a file that is no results file is an error and does not change the file."""
     path = tmp_path / "notes.txt"
     path.write_bytes(content)
     torn = content == b'{"graders_results"'  # what a run that died in its header leaves
@@ -208,7 +208,7 @@ def test_metric_options_are_part_of_the_run(tmp_path: Path) -> None:
 
 
 def test_bad_lines_before_good_ones_are_an_error(tmp_path: Path) -> None:
-    """Only the end of a file can be torn; elsewhere somebody has changed it, and nothing is dropped."""
+    """An invalid line before the end means that the file was edited: the run is refused and drops nothing."""
     path = tmp_path / "r"
     grade(path)
     lines = path.read_bytes().splitlines(keepends=True)
@@ -265,7 +265,7 @@ def test_a_place_that_cannot_be_written(place: str, message: str, tmp_path: Path
 
 
 def test_readers_follow_a_growing_file(tmp_path: Path) -> None:
-    """What has been appended can be read at once; a line that is half there is left out."""
+    """Appended lines can be read at once; an unfinished line is left out."""
     path = tmp_path / "r"
     with Writer(str(path), HEADER) as writer:
         writer.append(line("a"))
@@ -339,7 +339,7 @@ def test_a_failed_member_has_no_reward(tmp_path: Path) -> None:
 
 
 def test_a_sorted_copy_is_atomic(tmp_path: Path) -> None:
-    """Where the results cannot be read, an older copy stays and nothing is left beside it."""
+    """If the results cannot be read, an older copy stays and no temporary file is left."""
     (tmp_path / "r").write_bytes(b"no results\n")
     (tmp_path / "copy").write_bytes(b"older")
 
@@ -366,7 +366,7 @@ def test_a_line_has_the_same_bytes_alone_and_in_columns(texts: list[str], number
 
 
 def test_half_a_surrogate_pair_is_an_id_too(tmp_path: Path) -> None:
-    """What JSON can spell and UTF-8 cannot goes through, escaped."""
+    """A lone surrogate, which UTF-8 cannot encode, is written as an escape."""
     path, data = tmp_path / "r", tmp_path / "d.jsonl"
     data.write_text('{"id": "\\ud800", "sample": "\\udc00", "item": {"answer": "\\udc00"}}\n' * 2)
 
@@ -432,7 +432,7 @@ def test_columns_equal_row_by_row(spec: dict[str, Any], rows: list[dict[str, Any
 
 
 def test_json_without_orjson_is_the_same_json() -> None:
-    """The standard library's way reads and writes what orjson's does."""
+    """The standard library's reader and writer give what orjson's give."""
     values: list[Any] = [
         {"a": [1, 2.5, None, True, 'é\n"\x00\u2028']},
         1e16,
@@ -451,7 +451,7 @@ def test_json_without_orjson_is_the_same_json() -> None:
 
 
 def test_a_python_grader_rows_say_their_tier(tmp_path: Path) -> None:
-    """What made a row's number and is not known from the spec alone stands in its line."""
+    """The line of a row graded by a program has the sandbox's tier and the seconds."""
     grade(tmp_path / "r", ROWS[:2], python())
 
     rows = list(read_results(tmp_path / "r").rows)

@@ -57,7 +57,7 @@ def labelled(n: int = 60, wrong: int = 6, seed: int = 1) -> list[dict[str, Any]]
 
 
 def test_agreement_with_several_annotators() -> None:
-    """Kappa with most of them, alpha among them and with the grader, each alone, and rows where they are tied."""
+    """Kappa with the majority, alpha among annotators and with the grader, each annotator alone, and tied rows."""
     rows = graded(string_check(), labelled())
     found = calibrate(rows, ["ann", "bob"], slices=["topic"])
 
@@ -82,7 +82,7 @@ def test_failed_rows_are_in_no_figure() -> None:
 
 
 def test_more_labels_for_a_wanted_width() -> None:
-    """Four times as many rows have half the interval, and that is about what is told."""
+    """The number of labels for a given width is close to what interval widths of larger sets confirm."""
     small = calibrate(graded(string_check(), labelled(80, 12)), ["ann"])
     assert small.agreement.kappa is not None
     half = small.agreement.kappa.width / 2
@@ -202,7 +202,7 @@ def test_other_files_are_no_claims(text: str, error: str, tmp_path: Path) -> Non
 
 
 def test_claims_are_shown_as_text_in_every_form(tmp_path: Path) -> None:
-    """What stands in a claims file is text: no markup on the page, no control characters on the terminal."""
+    """Claims are text: they make no markup on the page and no control characters on the terminal."""
     claims, out = tmp_path / "claims.json", tmp_path / "out.jsonl"
     grade_dataset(graders.compile(string_check()), labelled(4, 1), str(out))
     made_on = binding(graders.compile(string_check()).spec, {})
@@ -286,7 +286,7 @@ PLANTED = [
 
 @pytest.mark.parametrize(("probe", "liked", "bias"), PLANTED)
 def test_a_planted_bias_is_found_and_no_other(probe: str, liked: str, bias: float) -> None:
-    """Of all probes at once, the one is found whose bias is in the judge, in its direction."""
+    """Of all probes, only that of the judge's planted bias finds something, with the right direction."""
     with graders.Backends(models=Biased(liked, bias)) as backends:
         effects = probed(graded(score_model(), answers(60), backends=backends))
 
@@ -313,7 +313,7 @@ def test_position_needs_two_candidates() -> None:
 
 
 def test_a_judge_that_wavers_is_found() -> None:
-    """Another verdict each time; every question is asked anew, equal ones too."""
+    """A judge that answers differently each time is found; equal questions are asked anew."""
     asked = {row["sample"]: itertools.count() for row in answers(40)}
 
     def judge(body: Mapping[str, Any]) -> float:

@@ -58,7 +58,7 @@ TOO_LARGE = [
 
 @pytest.mark.parametrize(("spec", "says"), [row[1:] for row in TOO_LARGE], ids=[row[0] for row in TOO_LARGE])
 def test_specs_beyond_a_bound(spec: Callable[[], Any], says: str) -> None:
-    """One problem that names the bound, found without looking at all of the spec."""
+    """A spec beyond a bound has one problem that names the bound, found without reading the whole spec."""
     with pytest.raises(SpecError) as refused:
         graders.validate(spec())
 
@@ -120,7 +120,7 @@ def test_a_text_of_many_copies_is_refused(
 
 
 def test_a_long_value_alone_is_not_bounded() -> None:
-    """Only what is put together is: a single long text of a row is graded as it is."""
+    """The bound is for rendered texts: a single long text of a row is graded."""
     text = "a" * (RENDERED_MAX_CHARS + 1)
 
     assert Template("{{item.a}}").render(graders_row({"a": text})) is text
@@ -149,7 +149,7 @@ def graders_row(item: dict[str, Any]) -> Any:
     ],
 )
 def test_positions_of_paths(path: str, line: int) -> None:
-    """Keys may hold what else separates keys; what is not there is placed at what is around it."""
+    """Keys may contain dots and brackets; a missing value has the position of what contains it."""
     text = '{\n"a": {\n"b.c": 1,\n"[1]": 2},\n\n"x.y": [\n{"z": [1]}],\n"[0]": 3}'
 
     assert Positions(text).locate(path)[0] == line

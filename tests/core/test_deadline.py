@@ -32,7 +32,7 @@ class Silent(Backends):
 
 @pytest.mark.parametrize("how", ["run", "arun"])
 def test_a_deadline_ends_the_wait(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-    """A row whose answer does not come in time is flagged, and what was under way is given up."""
+    """A row whose answer does not come in time is flagged, and its asks are cancelled."""
     monkeypatch.setattr(futures, "LATE_S", 0.05)
     silent = Silent()
     spec = multi("a + b", {"a": python(), "b": string_check()})
@@ -49,7 +49,7 @@ def test_a_deadline_ends_the_wait(monkeypatch: pytest.MonkeyPatch, how: str) -> 
 
 
 def test_cancelling_the_caller_cancels_the_asks() -> None:
-    """A caller that goes away leaves nothing under way."""
+    """Cancelling a caller's task cancels its asks."""
     silent = Silent()
     grader = graders.compile(python(), backends=silent)
 

@@ -79,7 +79,7 @@ def test_breakpoint_stops_in_the_program(run: list[str]) -> None:
 
 
 def test_nothing_runs_without_a_yes(run: list[str]) -> None:
-    """Nothing of the program runs."""
+    """After a "no" nothing of the program runs."""
     terminal = Terminal(run)
 
     terminal.expect("[y/N]")
@@ -92,7 +92,7 @@ def test_nothing_runs_without_a_yes(run: list[str]) -> None:
 
 @pytest.mark.parametrize(("more", "code", "says"), [([], 2, "--yes"), (["--yes"], 0, "unsandboxed")])
 def test_without_a_terminal_yes_must_be_given(run: list[str], more: list[str], code: int, says: str) -> None:
-    """Nobody can be asked: refused, unless --yes says it. The result alone stands on standard output."""
+    """Without a terminal --debug is refused unless --yes is given; standard output has the result alone."""
     ended = subprocess.run(
         [*run, *more], input="continue\n", capture_output=True, encoding="utf-8", timeout=60
     )

@@ -64,7 +64,7 @@ def test_the_second_command_runs_the_tests() -> None:
 
 
 def test_every_command_is_in_the_readme() -> None:
-    """A command that nobody is told of is not there."""
+    """The README names every command."""
     missing = [name for name in COMMANDS if f"grader {name}" not in README]
 
     assert missing == []

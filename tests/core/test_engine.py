@@ -114,7 +114,7 @@ def test_details_of_a_failure(backends: Backends) -> None:
 
 @pytest.mark.parametrize("sample", [5, None, object(), [], {"object": "chat.completion"}])
 def test_run_never_raises_for_a_row(sample: Any) -> None:
-    """Whatever comes as a sample or item, the row gets a flag."""
+    """Any sample and any item give a result, with a flag if the row cannot be graded."""
     result = graders.run(string_check(), sample, {"answer": "x"})
 
     assert not result.ok
@@ -151,7 +151,7 @@ class Trap(dict[str, Any]):
 @pytest.mark.parametrize("in_order", [True, False])
 @pytest.mark.parametrize("spec", [string_check(), multi("a + s", {"a": string_check(), "s": score_model()})])
 def test_rows_that_raise_cost_no_result(spec: dict[str, Any], in_order: bool, backends: Backends) -> None:
-    """What reading a row raises is raised after the results of the rows before it; answers that came are kept."""
+    """An error of the rows' iterator is raised after the results of the rows before it."""
 
     def rows() -> Iterator[dict[str, Any]]:
         yield from ({"sample": "0.5", "item": {"answer": "a"}, "id": str(n)} for n in range(700))
@@ -167,7 +167,7 @@ def test_rows_that_raise_cost_no_result(spec: dict[str, Any], in_order: bool, ba
 
 
 def test_an_arrow_table_is_no_iterable_of_rows() -> None:
-    """It iterates over its columns; the message says what to pass."""
+    """An Arrow table iterates over columns, so it is refused with a message that says what to pass."""
     pa = pytest.importorskip("pyarrow")
     with pytest.raises(TypeError, match=r"pass its rows: table.to_pylist"):
         graders.compile(string_check()).run_batch(pa.table({"sample": ["a"]}))

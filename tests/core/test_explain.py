@@ -80,7 +80,7 @@ def test_explanations_show_a_judges_question_and_answer() -> None:
     "spec", [string_check(), JOINED, score_model(input=[{"role": "user", "content": "{{item.answer}}"}])]
 )
 def test_a_missing_variable_is_a_step_and_no_score(spec: dict[str, Any]) -> None:
-    """An error is never a score, in an explanation neither."""
+    """An explanation shows a missing variable as a step without a score."""
     with graders.Backends(models=lambda body: 0.5) as backends:
         explanation = graders.compile(spec, backends=backends).explain("x", {})
 

@@ -71,7 +71,7 @@ def test_any_text_is_a_formula_or_its_own_error(text: str) -> None:
 
 @given(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=6, unique=True))
 def test_a_formula_of_any_key_names_it(names: list[str]) -> None:
-    """Whatever the keys are, a formula of one of them names it or says that it cannot."""
+    """A formula that is one key, whatever the key is, names its score or is a syntax error."""
     try:
         formula = Formula(names[0], names)
     except FormulaSyntax:
@@ -110,7 +110,7 @@ def test_hostile_formulas_end_at_once(text: str) -> None:
     ],
 )
 def test_the_bounds_themselves_work(text: str) -> None:
-    """What is within the bounds compiles on every supported Python."""
+    """A formula within the bounds compiles on every supported Python."""
     assert math.isfinite(Formula(text, NAMES).value(VALUES))
 
 
@@ -126,6 +126,6 @@ def test_a_power_tower_does_not_grow_big_integers() -> None:
 
 
 def test_the_message_names_the_scores() -> None:
-    """Whoever reads the flag sees which scores had no value."""
+    """The error lists the scores that the formula was computed from."""
     with pytest.raises(FormulaError, match=r"a=1, b=0: .*division by zero"):
         Formula("a / b", ["a", "b"]).value([1.0, 0.0])

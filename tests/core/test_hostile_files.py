@@ -37,7 +37,7 @@ def results(folder: Path, *rows: str) -> Path:
 
 @pytest.mark.parametrize("reward", ["1e999", "-1e999", "1" + "0" * 400, "true", '"1"', "[]", "NaN"])
 def test_a_reward_is_a_finite_number(tmp_path: Path, reward: str) -> None:
-    """What stands in a file as a reward and is none ends the reading, with the line; it is never a score."""
+    """A reward that is not a finite number ends the reading with its line, and is never a score."""
     path = results(tmp_path, '{"id":"a","reward":1.0,"ok":true}', f'{{"id":"b","reward":{reward},"ok":true}}')
 
     with pytest.raises(read.ResultsError, match=r"results\.jsonl:3: not a result line"):
@@ -52,7 +52,7 @@ def test_finite_rewards_are_read(tmp_path: Path, reward: str) -> None:
 
 
 def test_an_endless_line_is_read_to_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as /dev/zero: read to LINE_MAX_BYTES, as a header and as a row."""
+    """A file without line ends, such as /dev/zero, is read to LINE_MAX_BYTES."""
     monkeypatch.setattr(read, "LINE_MAX_BYTES", 1000)
     endless = tmp_path / "endless"
     endless.write_bytes(b"\0" * 100_000)
@@ -99,7 +99,7 @@ def test_graders_of_one_name_take_linear_time() -> None:
 
 
 def test_a_recursive_cache_table_is_given_up(tmp_path: Path) -> None:
-    """A recursive view in the place of the table: given up, with a warning, and the judge is asked."""
+    """A cache whose table is a recursive view is given up with a warning, and the judge is asked."""
     import graders
 
     path = tmp_path / "cache.sqlite"

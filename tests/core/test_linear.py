@@ -144,7 +144,7 @@ def test_every_expression_is_attacked() -> None:
 
 
 def test_every_row_has_an_expression() -> None:
-    """A row whose expression has moved or is gone attacks nothing."""
+    """Each row of PATTERNS belongs to an expression that is there."""
     assert sorted({*PATTERNS, *NOT_OURS} - set(FOUND)) == [], "move these in patterns.py, or take them out"
 
 
@@ -235,7 +235,7 @@ SEARCHES: list[tuple[str, Callable[[Any], object], list[Text]]] = [
 
 @pytest.mark.parametrize(("work", "texts"), [s[1:] for s in SEARCHES], ids=[s[0] for s in SEARCHES])
 def test_searches_are_linear(work: Callable[[Any], object], texts: list[Text]) -> None:
-    """What stands around the expressions, through the functions that others call."""
+    """Functions that search by hand take time linear in their text."""
     for number, text in enumerate(texts):
         assert is_linear(work, text), f"text {number}: {text(40)!r}"
 

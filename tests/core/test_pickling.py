@@ -56,7 +56,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[[Any], Any]]] = {
 @pytest.mark.parametrize("how", COPIES)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_adapters_functions_are_copied(name: str, how: str) -> None:
-    """What a trainer is given survives the way to its workers."""
+    """Functions of adapters survive pickling to a trainer's workers."""
     make, call = FUNCTIONS[name]
     copied = COPIES[how](make(string_check(), item=ITEM))
 
@@ -65,7 +65,7 @@ def test_adapters_functions_are_copied(name: str, how: str) -> None:
 
 @pytest.mark.parametrize("make", [openrlhf.reward_func_of, eval_protocol.evaluator, trl.async_reward_func])
 def test_the_other_adapters_functions_can_be_pickled(make: Callable[..., Any]) -> None:
-    """They need their frameworks or a loop to be called; pickling is what is shown."""
+    """Functions that need their framework or an event loop can be pickled."""
     assert pickle.loads(pickle.dumps(make(string_check())))
 
 

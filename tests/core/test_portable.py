@@ -102,7 +102,7 @@ def test_commands(system: str, tmp_path: Path) -> None:
 
 
 def test_imitation_is_of_another_system(tmp_path: Path) -> None:
-    """The commands above would not see a difference if nothing had been taken away."""
+    """The imitation takes away modules and calls that another system lacks."""
     code = "import sys; print(sys.platform, flush=True); import fcntl"
 
     ended = subprocess.run(

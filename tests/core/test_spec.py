@@ -283,7 +283,7 @@ def test_warnings(spec: dict[str, Any], code: str) -> None:
     ],
 )
 def test_sources_that_may_work_are_not_accused(source: str) -> None:
-    """Only what is certainly wrong is warned of."""
+    """Sources that may work get no warning."""
     assert read(load(python(source))).warnings == ()
 
 

@@ -101,7 +101,7 @@ def remote_grader() -> Iterator[None]:
 def test_the_suites_of_the_examples_pass(
     suite: str, passed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the folder above them: what they name stands beside them."""
+    """The suites run from the folder above, since their paths are relative to their file."""
     monkeypatch.chdir(tmp_path)
     grader("init", "here")
 
@@ -147,7 +147,7 @@ def test_completion_is_a_script_for_the_shell(shell: str) -> None:
 
 
 def test_completion_answers_the_shell() -> None:
-    """What the bash script asks: words so far, and which of them is being written."""
+    """The bash script's question, the words so far and the index of the current one, is answered."""
     asks = {"_GRADER_COMPLETE": "bash_complete", "COMP_WORDS": "grader val", "COMP_CWORD": "1"}
     done = subprocess.run(
         [str(Path(sys.executable).parent / "grader")],

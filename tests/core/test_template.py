@@ -39,7 +39,7 @@ def test_any_text_renders_or_raises_a_grade_error(text: str, item: dict[str, obj
 
 @given(JSON)
 def test_a_value_is_put_in_as_it_is(value: object) -> None:
-    """Strings stay what they are, whatever is in them; other values are their JSON."""
+    """Strings are rendered unchanged, and other values as JSON."""
     rendered = Template("<{{item.a}}|{{ item.a }}>").render(Row("", {"a": value, "b": "never"}))
 
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -48,7 +48,7 @@ def test_a_value_is_put_in_as_it_is(value: object) -> None:
 
 @given(st.text())
 def test_mistakes_never_crash(text: str) -> None:
-    """What validate says about a text is said for every text."""
+    """Any text has a list of template mistakes, and no exception."""
     mistakes(text)
 
 

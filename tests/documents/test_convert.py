@@ -57,7 +57,7 @@ def test_an_eval_survives_conversion_and_back(spec: dict[str, Any]) -> None:
 
 
 def test_an_eval_lists_a_multis_members_and_the_lost_formula() -> None:
-    """Its graders stand side by side; the formula is named as lost."""
+    """A multi becomes one criterion a member, and the conversion reports the lost formula."""
     converted = convert(multi("0.5 * a + 0.5 * p", {"a": string_check(), "p": python()}), "evals")
 
     assert [criterion["type"] for criterion in converted.document["testing_criteria"]] == [
@@ -106,7 +106,7 @@ def test_string_checks_survive_promptfoo_and_back(operation: str) -> None:
 
 @pytest.mark.parametrize("spec", ALL[1:], ids=lambda spec: spec["type"])
 def test_promptfoo_lists_unsupported_graders(spec: dict[str, Any]) -> None:
-    """Nothing else is turned into something that means something else."""
+    """Graders that promptfoo lacks are listed and not converted to something else."""
     converted = convert(spec, "promptfoo")
 
     assert converted.document == {"defaultTest": {"assert": []}}

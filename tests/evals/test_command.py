@@ -39,7 +39,7 @@ def run_id(done: Result) -> str:
 
 
 def test_a_run_without_a_server(tmp_path: Path) -> None:
-    """Executed here; listed, shown, with its items; deleted."""
+    """Without a server a run is executed by the command, then listed, shown with its items, and deleted."""
     done = evals("run", "eval.json", "rows.jsonl", "--name", "first")
     run = run_id(done)
 

@@ -104,7 +104,7 @@ def test_unknown_lines_are_refused(store: Store, line: bytes) -> None:
 
 
 def test_an_import_that_was_broken_off_begins_again(store: Store) -> None:
-    """The run is not there as if it were whole."""
+    """An import that was broken off leaves no whole run, and the same command begins again."""
     with pytest.raises(ExchangeError):
         import_lines(store, [*lines(EXPORT[:2]), b"oops\n"], "x")
     broken = store.runs.get("evalrun_1")
@@ -546,7 +546,7 @@ def test_azures_refusal_is_reported(
 
 
 def test_a_key_that_is_refused_ends_a_pull(tmp_path: Path) -> None:
-    """At once, with the API's answer."""
+    """A refused key ends a pull at once with the API's answer."""
     with eval_server(token="secret") as server:
         done = evals("pull", str(tmp_path), "--base-url", f"{server.url}/v1", "--key-env", "")
 

@@ -49,7 +49,7 @@ def ask(client: openai.OpenAI, **fields: Any) -> Any:
 
 
 def test_a_request_is_forwarded_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """But for the model's name and the key, which is the model's own; no key is kept anywhere."""
+    """Only the model's name and the key, which is the model's own, are changed; no key is kept."""
     monkeypatch.setenv("MODEL_KEY", "sk-upstream")
     with recording() as (server, model, client):
         answer = ask(client, store=True, metadata={"use": "bot"}, temperature=0.5, extra_body={"top_k": 3})
@@ -184,7 +184,7 @@ def test_a_stream_is_kept_before_its_end_is_passed_on() -> None:
 def test_an_answer_that_is_too_long_to_be_kept_is_passed_on(
     monkeypatch: pytest.MonkeyPatch, most: int, kept: int
 ) -> None:
-    """In the order of its bytes."""
+    """A long answer is passed on in the order of its bytes, and not kept."""
     monkeypatch.setattr("graders.server.forwarding.KEPT_BYTES", most)
     text = "".join(map(str, range(50_000)))
     with recording() as (_, model, client):

@@ -172,7 +172,7 @@ def test_criteria_that_ask_nobody_grade_many_rows_at_once(
 
 
 def test_rows_are_read_from_an_uploaded_file(client: openai.OpenAI) -> None:
-    """Whatever it is called; with a BOM and blank lines; equal items have equal hashes."""
+    """A file of any name, with a byte order mark and blank lines, gives its rows; equal items have equal hashes."""
     lines = '\ufeff{"item": {"answer": "a", "x": 1}, "sample": {"output_text": "a"}}\n\n{"item": {"x": 1, "answer": "a"}}\n'
     file = client.files.create(file=("rows.json", lines.encode()), purpose="evals")
 

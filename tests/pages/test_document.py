@@ -53,7 +53,7 @@ def test_joined_modules_are_one_script(entry: str) -> None:
 
 
 def test_every_module_is_of_a_page() -> None:
-    """Nothing lies about."""
+    """Every module belongs to a page."""
     used = set(ENTRIES)
     for _ in MODULES:
         used |= {module for name in used for _, module in IMPORT.findall(text_of(name))}

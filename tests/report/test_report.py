@@ -749,7 +749,7 @@ REFUSED = [
 def test_usage_errors_leave_the_results_alone(
     options: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Say what was wrong, and leave the results alone."""
+    """A usage error names the mistake and does not change the results."""
     monkeypatch.chdir(tmp_path)
     path = write_results(tmp_path / "r.jsonl", [{"row": {"sample": "x"}}])
     before = path.read_bytes()

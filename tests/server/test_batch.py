@@ -114,7 +114,7 @@ def test_a_line_that_is_no_json_is_flagged(server: Running) -> None:
 
 @pytest.mark.parametrize("rows", [[], None])
 def test_a_batch_without_rows_is_empty(server: Running, rows: list[Any] | None) -> None:
-    """Nothing in, nothing out."""
+    """A batch without rows has an empty answer."""
     if rows is None:
         answer = server.post(BATCH, ndjson({"grader": string_check()}, []), {"content-type": NDJSON})
     else:

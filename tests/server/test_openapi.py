@@ -92,7 +92,7 @@ def test_the_schemas_are_json_schema() -> None:
 
 
 def test_the_document_is_served(server: Running) -> None:
-    """As it is."""
+    """The server answers with the document that the code makes."""
     assert server.ask("GET", "/openapi.json").json() == DOCUMENT
 
 

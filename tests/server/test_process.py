@@ -83,7 +83,7 @@ def test_refusals_to_start(arguments: list[str], code: int, says: str) -> None:
 
 
 def test_a_taken_port_is_reported() -> None:
-    """The message says so."""
+    """A port that is taken is reported with what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = subprocess.run(
             [sys.executable, "-m", "graders.cli", "serve", "--port", str(taken.getsockname()[1])],
@@ -96,7 +96,7 @@ def test_a_taken_port_is_reported() -> None:
 
 
 def test_an_unreadable_configuration_is_reported(tmp_path: Path) -> None:
-    """Is said before the first request."""
+    """An unreadable configuration ends the start with the file's name."""
     config = tmp_path / "graders.toml"
     config.write_text("[models\n")
     done = subprocess.run(

@@ -95,7 +95,7 @@ SLOW = [
 
 @pytest.mark.parametrize("parts", first(2, SLOW))
 def test_headers_have_to_come_in_time(server: Running, parts: list[bytes]) -> None:
-    """However the bytes trickle: the connection ends, before the client gives up on it."""
+    """A connection that sends its headers too slowly is ended, before the client's 30 s are over."""
     with server.connect() as connection:
         try:
             for part in parts:
@@ -107,7 +107,7 @@ def test_headers_have_to_come_in_time(server: Running, parts: list[bytes]) -> No
 
 
 def test_headers_after_a_request_have_to_come_in_time_too(server: Running) -> None:
-    """A connection that has been good once gets no more patience."""
+    """Headers of a second request on a connection have the same time limit."""
     with server.connect() as connection:
         connection.sendall(request(json.dumps(GOOD).encode()))
         assert one(connection).startswith(b"HTTP/1.1 200")
@@ -116,7 +116,7 @@ def test_headers_after_a_request_have_to_come_in_time_too(server: Running) -> No
 
 
 def test_endless_headers_are_not_kept(server: Running) -> None:
-    """They are not kept."""
+    """Headers that do not end are refused and not kept."""
     with server.connect() as connection:
         try:
             connection.sendall(b"GET / HTTP/1.1\r\nx: " + b"a" * 200_000)
