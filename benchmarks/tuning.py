@@ -111,9 +111,10 @@ def fill(home: Path, n_jobs: int, n_events: int) -> tuple[str, str]:
     method = json.dumps({"type": "supervised", "supervised": {}})
     with Store(home) as store:
         for n in range(n_jobs):
+            job_id, metadata = f"ftjob-{n:024}", json.dumps({"n": str(n % 100)})
             job = JobRecord(
-                f"ftjob-{n:024}", n, "succeeded", MODEL, "file-1", None, None, 1, method, "{}", None, json.dumps({"n": str(n % 100)})
-            )  # fmt: skip
+                job_id, n, "succeeded", MODEL, "file-1", None, None, 1, method, "{}", None, metadata
+            )
             steps = (
                 NewEvent(
                     f"Step {step}/{n_events}: training loss={1 / step:.2f}",

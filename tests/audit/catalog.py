@@ -116,11 +116,16 @@ MOODS = [
     {"id": str(at), "item": {"text": text, "label": label}, "gold": label}
     for at, (text, label) in enumerate(
         (
-            ("What a lovely day.", "positive"), ("I want my money back.", "negative"), ("It broke at once.", "negative"),
-            ("Could not be happier.", "positive"), ("Never again.", "negative"), ("Works like a charm.", "positive"),
-        ), 1,
+            ("What a lovely day.", "positive"),
+            ("I want my money back.", "negative"),
+            ("It broke at once.", "negative"),
+            ("Could not be happier.", "positive"),
+            ("Never again.", "negative"),
+            ("Works like a charm.", "positive"),
+        ),
+        1,
     )
-]  # fmt: skip
+]
 KEYWORDS = [
     {
         "id": "k1",

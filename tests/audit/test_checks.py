@@ -135,9 +135,14 @@ def test_every_check_is_tried_alone() -> None:
     ],
 )
 def test_each_check_works_alone_and_can_be_skipped(
-    check: str, spec: dict[str, Any], rows: list[dict[str, Any]], options: dict[str, Any], row: str | None, said: str,
+    check: str,
+    spec: dict[str, Any],
+    rows: list[dict[str, Any]],
+    options: dict[str, Any],
+    row: str | None,
+    said: str,
     backends: graders.Backends,
-) -> None:  # fmt: skip
+) -> None:
     """Each check works by itself, and can be left out."""
     found = check_reward(spec, rows, checks=[check], backends=backends, **options)
 

@@ -139,10 +139,18 @@ WRONG: list[Any] = [
     (["spec.json", "rows.jsonl", "-o", "there"], 2, "--resume goes on with it, --force overwrites it"),
     (["spec.json", "rows.jsonl", "-o", "there", "--resume"], 2, "is not a results file"),
     (["spec.json", "rows.jsonl", "-o", "none/r"], 3, "its folder has to be made first"),
-    (["spec.json", "rows.jsonl", "-o", "r", "--engine", "ray", "--max-calls", "5"], 2, "are for --engine local"),
-    (["spec.json", "unlike.jsonl", "-o", "r"], 3, "no row could be graded; `grader check` says what is wrong"),
+    (
+        ["spec.json", "rows.jsonl", "-o", "r", "--engine", "ray", "--max-calls", "5"],
+        2,
+        "are for --engine local",
+    ),
+    (
+        ["spec.json", "unlike.jsonl", "-o", "r"],
+        3,
+        "no row could be graded; `grader check` says what is wrong",
+    ),
     (["spec.json", "rows.jsonl", "-o", "r", "--sorted", "none/s.jsonl"], 3, "cannot write none/s.jsonl"),
-]  # fmt: skip
+]
 
 
 def test_results_have_a_default_file_name(folder: Path, here: Callable[..., Done]) -> None:

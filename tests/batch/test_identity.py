@@ -31,7 +31,9 @@ def chat(question: str, answer: str, **more: Any) -> dict[str, Any]:
 
 
 DIFFERENT = [
-    pytest.param(chat("1+1?", "2", tools=[]), chat("2+2?", "5", tools=[]), id="F1: the question is in the messages"),
+    pytest.param(
+        chat("1+1?", "2", tools=[]), chat("2+2?", "5", tools=[]), id="F1: the question is in the messages"
+    ),
     pytest.param(
         {"sample": chat("1+1?", "2")["messages"], "item": {"label": "right"}},
         {"sample": chat("2+2?", "2")["messages"], "item": {"label": "right"}},
@@ -42,9 +44,13 @@ DIFFERENT = [
         {"sample": "1", "item": {"n": 12345678901234567890124}},
         id="A2: numbers beyond 64 bits",
     ),
-    pytest.param({"completion": "a", "prompt": "x"}, {"completion": "a", "prompt": "y"}, id="a flat row's prompt"),
-    pytest.param({"data_source_idx": 0, "sample": "a"}, {"data_source_idx": 1, "sample": "a"}, id="an export's index"),
-]  # fmt: skip
+    pytest.param(
+        {"completion": "a", "prompt": "x"}, {"completion": "a", "prompt": "y"}, id="a flat row's prompt"
+    ),
+    pytest.param(
+        {"data_source_idx": 0, "sample": "a"}, {"data_source_idx": 1, "sample": "a"}, id="an export's index"
+    ),
+]
 EQUAL = [
     pytest.param(chat("1+1?", "2"), chat("1+1?", "3"), id="two answers to one question"),
     pytest.param({"sample": "a", "item": {"q": "x"}}, {"sample": "b", "item": {"q": "x"}}, id="two samples"),

@@ -306,10 +306,14 @@ SHAPES: list[Any] = [
     (OUTPUT_ITEM, OUTPUT_ITEM["sample"], ITEM, "id"),
     ({**OUTPUT_ITEM, "sample": None, "datasource_item": {"item": ITEM, "sample": "4"}}, "4", ITEM, "id"),
     ({"messages": CONVERSATION, "answer": "4"}, CONVERSATION, {"messages": CONVERSATION, "answer": "4"}, ""),
-    ({"messages": CONVERSATION[:1], "answer": "4", "completion": "4"}, "4",
-     {"messages": CONVERSATION[:1], "answer": "4", "completion": "4"}, ""),
+    (
+        {"messages": CONVERSATION[:1], "answer": "4", "completion": "4"},
+        "4",
+        {"messages": CONVERSATION[:1], "answer": "4", "completion": "4"},
+        "",
+    ),
     ({"id": 1, "output_text": "4", **ITEM}, "4", {"id": 1, "output_text": "4", **ITEM}, "id"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("row", "sample", "item", "row_id"), SHAPES)

@@ -379,12 +379,17 @@ SPECS = [
     pytest.param(string_check(), id="string_check"),
     pytest.param(text_similarity(), id="text_similarity"),
     pytest.param(
-        multi("a / 3 - b", {"a": string_check(operation="ilike"), "b": text_similarity(evaluation_metric="bleu")}),
+        multi(
+            "a / 3 - b",
+            {"a": string_check(operation="ilike"), "b": text_similarity(evaluation_metric="bleu")},
+        ),
         id="multi",
     ),
-    pytest.param(string_check(input="<{{item.answer}}|{{item.n}}>", reference="{{item}}"), id="several variables"),
+    pytest.param(
+        string_check(input="<{{item.answer}}|{{item.n}}>", reference="{{item}}"), id="several variables"
+    ),
     pytest.param(multi("log(b - 0.5)", {"b": text_similarity()}), id="a formula that fails"),
-]  # fmt: skip
+]
 VALUES = st.one_of(st.text(max_size=5), st.integers(), st.none(), st.lists(st.booleans(), max_size=2))
 DATA = st.lists(
     st.fixed_dictionaries(

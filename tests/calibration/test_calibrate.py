@@ -124,11 +124,17 @@ CHANGES = [
     (score_model(sampling_params={"seed": 1}, name="other"), ["a"], []),
     (score_model(sampling_params={"seed": 2}), ["a"], ["'sampling_params' of the spec"]),
     (score_model(sampling_params={"seed": 1}, model="larger"), ["a"], ["'model' of the spec"]),
-    (score_model(sampling_params={"seed": 1}, input=[{"role": "user", "content": "{{sample.output_text}}"}]), ["a"], ["'input' of the spec"]),
+    (
+        score_model(
+            sampling_params={"seed": 1}, input=[{"role": "user", "content": "{{sample.output_text}}"}]
+        ),
+        ["a"],
+        ["'input' of the spec"],
+    ),
     (score_model(sampling_params={"seed": 1}, pass_threshold=0.7), ["a"], ["'pass_threshold' of the spec"]),
     (JUDGE, ["a", "b"], ["the model that answers (b, not a)"]),
     (JUDGE, [], []),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("spec", "models", "changes"), CHANGES)
@@ -190,8 +196,12 @@ def test_the_command_and_what_a_report_says_of_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "error"),
-    [("{", "no claims file"), ("{}", "no claims file"), ('{"graders_claims": 1, "attack": {"text": "x"}}', "the part 'attack'")],
-)  # fmt: skip
+    [
+        ("{", "no claims file"),
+        ("{}", "no claims file"),
+        ('{"graders_claims": 1, "attack": {"text": "x"}}', "the part 'attack'"),
+    ],
+)
 def test_other_files_are_no_claims(text: str, error: str, tmp_path: Path) -> None:
     claims, out = tmp_path / "claims.json", tmp_path / "out.jsonl"
     claims.write_text(text)

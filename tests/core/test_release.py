@@ -91,10 +91,14 @@ SITE = runpy.run_path(str(ROOT / "scripts" / "site.py"))
         ("a.html", '<script src="https://cdn.example/x.js"></script>', ["a.html: https://cdn.example/x.js"]),
         ("a.html", '<link href="//fonts.example/x.css" rel="stylesheet">', ["a.html: //fonts.example/x.css"]),
         ("a.html", '<a href="https://example.org">read</a><img src="img/report.png">', []),
-        ("a.css", "@import 'https://fonts.example/a';b{background:url(x.png)}", ["a.css: https://fonts.example/a"]),
-        ("a.css", "b{background:url(\"http://x.example/y\")}", ["a.css: http://x.example/y"]),
+        (
+            "a.css",
+            "@import 'https://fonts.example/a';b{background:url(x.png)}",
+            ["a.css: https://fonts.example/a"],
+        ),
+        ("a.css", 'b{background:url("http://x.example/y")}', ["a.css: http://x.example/y"]),
     ],
-)  # fmt: skip
+)
 def test_a_site_that_loads_from_elsewhere_is_refused(
     tmp_path: Path, name: str, text: str, found: list[str]
 ) -> None:

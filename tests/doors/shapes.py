@@ -298,7 +298,12 @@ VALUES: list[tuple[str, Any, str, Any]] = [
     ("A8: an enum that is a text", Word.PARIS, "Paris", "Paris"),
     ("an enum that is a number", Level.HIGH, "3", 3),
     ("a text of a class of its own", Text("a"), "a", "a"),
-    ("a UUID", uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000001"),
+    (
+        "a UUID",
+        uuid.UUID(int=1),
+        "00000000-0000-0000-0000-000000000001",
+        "00000000-0000-0000-0000-000000000001",
+    ),
     ("bytes that are text", b"a", "a", "a"),
     ("bytes that are not", b"\xff", "/w==", "/w=="),
     ("A8: NaN", float("nan"), "null", None),
@@ -308,7 +313,7 @@ VALUES: list[tuple[str, Any, str, Any]] = [
     ("NaN in a list", [1.0, float("nan")], "[1.0, null]", [1.0, None]),
     ("a tuple", (1, 2), "[1, 2]", [1, 2]),
     ("keys that are numbers", {1: "a"}, '{"1": "a"}', {"1": "a"}),
-]  # fmt: skip
+]
 #: What has no JSON form: refused with the field's name, never str()'d.
 NO_VALUES: list[tuple[str, Any]] = [
     ("infinity", float("inf")),

@@ -23,9 +23,13 @@ BODY: dict[str, Any] = {
     "reasoning_effort": "low",
     "response_format": {
         "type": "json_schema",
-        "json_schema": {"name": "score", "strict": True, "schema": {"type": "object", "additionalProperties": False}},
+        "json_schema": {
+            "name": "score",
+            "strict": True,
+            "schema": {"type": "object", "additionalProperties": False},
+        },
     },
-}  # fmt: skip
+}
 
 
 def complaint(status: int, body: Any, **headers: str) -> Complaint:
@@ -47,11 +51,19 @@ LESSONS = [
     # status, body, what is left out from then on
     (400, error("Unsupported parameter: 'temperature'"), "temperature"),
     (400, error("Model grok-4 does not support parameter reasoningEffort."), "reasoning_effort"),
-    (422, {"detail": [{"loc": ["body", "seed"], "msg": "Extra inputs are not permitted", "type": "extra_forbidden"}]}, "seed"),
+    (
+        422,
+        {
+            "detail": [
+                {"loc": ["body", "seed"], "msg": "Extra inputs are not permitted", "type": "extra_forbidden"}
+            ]
+        },
+        "seed",
+    ),
     (400, error("unknown argument", param="top_p"), "top_p"),
     (400, error("Unrecognized request argument supplied: stream"), "stream"),
     (400, error("'response_format.type' must be 'json_schema' or 'text'"), "mode"),
-    (400, error("Unknown name \"additionalProperties\": Cannot find field."), "mode"),
+    (400, error('Unknown name "additionalProperties": Cannot find field.'), "mode"),
     (400, error("Invalid parameter: 'strict'"), "mode"),
     (500, error("response_format is not implemented"), "mode"),
     (400, error("Unexpected message role."), "developer"),
@@ -66,7 +78,7 @@ LESSONS = [
     (429, error("temperature is not supported"), ""),
     (503, error("response_format is not supported"), ""),
     (401, error("response_format"), ""),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("status", "body", "feature"), LESSONS)

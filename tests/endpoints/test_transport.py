@@ -28,7 +28,11 @@ EXCHANGES: list[Any] = [
     pytest.param(Step(200, GOOD, chunked=True), GOOD, id="chunked"),
     pytest.param(Step(200, GOOD, close=True), GOOD, id="then closed"),
     pytest.param(Step(raw=b"HTTP/1.0 200 OK\r\n\r\n" + GOOD), GOOD, id="until the end"),
-    pytest.param(Step(raw=b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n" + GOOD), GOOD, id="after a 100"),
+    pytest.param(
+        Step(raw=b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n" + GOOD),
+        GOOD,
+        id="after a 100",
+    ),
     pytest.param(Step(204, b""), b"", id="204"),
     pytest.param(Step(503, b"busy"), b"busy", id="an error status is a response"),
     pytest.param(Step(200, GOOD, trickle_s=0.001), GOOD, id="trickled"),
@@ -39,7 +43,7 @@ EXCHANGES: list[Any] = [
     pytest.param(Step(raw=b"SSH-2.0-x\r\n\r\n"), OSError, id="not HTTP"),
     pytest.param(Step(200, GOOD, delay_s=30), TimeoutError, id="no answer in time"),
     pytest.param(Step(200, GOOD, stall_at=3), TimeoutError, id="stalled"),
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module")
@@ -132,11 +136,10 @@ async def _one(client: Client) -> Any:
 def test_an_untrusted_certificate_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A certificate that is not trusted ends the run at once, with what to do; trusted, it works."""
     files = [str(tmp_path / name) for name in ("key.pem", "cert.pem")]
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", files[0], "-out", files[1]],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    request = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    command = [*request.split(), *names, "-keyout", files[0], "-out", files[1]]
+    subprocess.run(command, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files[1], files[0])
     listener = socket.create_server(("127.0.0.1", 0))

@@ -214,8 +214,13 @@ def test_grader_trust(repository: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"[judge\n", "not TOML"), (b"\xff", "cannot be read"), (b"a = " + b"[" * 100_000, "not TOML"), (b"#" * 2**21, "more than")],
-)  # fmt: skip
+    [
+        (b"[judge\n", "not TOML"),
+        (b"\xff", "cannot be read"),
+        (b"a = " + b"[" * 100_000, "not TOML"),
+        (b"#" * 2**21, "more than"),
+    ],
+)
 def test_invalid_configurations_are_refused(repository: Path, content: bytes, says: str) -> None:
     """An error that names the file, for whoever loads it and for `grader trust`."""
     (repository / "graders.toml").write_bytes(content)

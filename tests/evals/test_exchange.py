@@ -417,12 +417,19 @@ AZURE_RUN = {
 }
 AZURE_ITEMS = [
     {
-        "object": "eval.run.output_item", "id": f"outputitem_{n}", "run_id": "evalrun_1", "eval_id": "eval_1",
-        "created_at": 1, "datasource_item_id": n, "datasource_item": {"q": str(n)}, "status": "pass",
-        "results": [{"name": GRADE, "passed": True, "score": 1.0, "sample": None}], "sample": {"output": []},
+        "object": "eval.run.output_item",
+        "id": f"outputitem_{n}",
+        "run_id": "evalrun_1",
+        "eval_id": "eval_1",
+        "created_at": 1,
+        "datasource_item_id": n,
+        "datasource_item": {"q": str(n)},
+        "status": "pass",
+        "results": [{"name": GRADE, "passed": True, "score": 1.0, "sample": None}],
+        "sample": {"output": []},
     }
     for n in range(2)
-]  # fmt: skip
+]
 AZURE_EVAL = {
     "object": "eval",
     "id": "eval_1",

@@ -75,8 +75,10 @@ def test_its_importer_counts_what_we_count(promptfoo: list[str], tmp_path: Path)
 
     assert (counts(brought), counts(asked)) == ((4, 1, 1, 2), (1, 1, 0, 0))
     assert {name: found["stats"][name] for name in ("successes", "failures", "errors")} == {
-        "successes": 2, "failures": 1, "errors": 2,
-    }  # fmt: skip
+        "successes": 2,
+        "failures": 1,
+        "errors": 2,
+    }
     by_item = sorted(
         found["results"], key=lambda one: (one["promptIdx"], one["metadata"]["openai"]["dataSourceIdx"])
     )

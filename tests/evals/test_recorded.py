@@ -16,16 +16,23 @@ SCHEMA = {
     "required": ["prompt", "media_url"],
 }
 GRADER = {
-    "type": "score_model", "name": "Score Model Grader", "model": "o4-mini", "range": [0, 1], "pass_threshold": 0.9,
+    "type": "score_model",
+    "name": "Score Model Grader",
+    "model": "o4-mini",
+    "range": [0, 1],
+    "pass_threshold": 0.9,
     "input": [
         {"role": "system", "content": "You are an expert grader."},
-        {"role": "user", "content": [
-            {"type": "input_text", "text": "Prompt: {{ item.prompt }}."},
-            {"type": "input_image", "image_url": "{{ item.media_url }}", "detail": "auto"},
-            {"type": "input_text", "text": "Model response: {{ sample.output_text }}."},
-        ]},
+        {
+            "role": "user",
+            "content": [
+                {"type": "input_text", "text": "Prompt: {{ item.prompt }}."},
+                {"type": "input_image", "image_url": "{{ item.media_url }}", "detail": "auto"},
+                {"type": "input_text", "text": "Model response: {{ sample.output_text }}."},
+            ],
+        },
     ],
-}  # fmt: skip
+}
 TEMPLATE = [
     {"role": "user", "type": "message", "content": {"type": "input_text", "text": "{{ item.prompt }}"}},
     {
@@ -116,10 +123,11 @@ def test_a_created_run_equals_the_recorded_one(seen: dict[str, Any]) -> None:
     """Counts of 0, and null for what is made of results; the data source as it came, sampling_params null."""
     found = seen["created"]
 
-    assert set(found) == {
-        "id", "object", "eval_id", "report_url", "status", "model", "name", "created_at", "result_counts",
-        "per_model_usage", "per_testing_criteria_results", "data_source", "error", "metadata",
-    }  # fmt: skip
+    names = """
+        id object eval_id report_url status model name created_at result_counts per_model_usage
+        per_testing_criteria_results data_source error metadata
+    """
+    assert set(found) == set(names.split())
     assert (found["object"], found["status"], found["model"]) == ("eval.run", "queued", "gpt-4o-mini")
     assert found["result_counts"] == {"total": 0, "errored": 0, "failed": 0, "passed": 0}
     assert (found["per_model_usage"], found["per_testing_criteria_results"], found["error"]) == (

@@ -22,16 +22,23 @@ from graders.store.tables.completions import Selection
 from tests.evals.support import client_of, counts, ended, equals, eval_server, items, run_of
 from tests.server.support import Running
 
-EVENTS = b"".join(
-    b"data: " + json.dumps({"id": "chatcmpl-s", "object": "chat.completion.chunk", "created": 5, "model": "m-1", **more}).encode() + b"\n\n"
-    for more in (
-        {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]},
-        {"choices": [{"index": 0, "delta": {"content": "Par"}, "finish_reason": None}]},
-        {"choices": [{"index": 0, "delta": {"content": "is"}, "finish_reason": None}]},
-        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
-        {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}},
+EVENTS = (
+    b"".join(
+        b"data: "
+        + json.dumps(
+            {"id": "chatcmpl-s", "object": "chat.completion.chunk", "created": 5, "model": "m-1", **more}
+        ).encode()
+        + b"\n\n"
+        for more in (
+            {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]},
+            {"choices": [{"index": 0, "delta": {"content": "Par"}, "finish_reason": None}]},
+            {"choices": [{"index": 0, "delta": {"content": "is"}, "finish_reason": None}]},
+            {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+            {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}},
+        )
     )
-) + b"data: [DONE]\n\n"  # fmt: skip
+    + b"data: [DONE]\n\n"
+)
 
 
 @contextmanager

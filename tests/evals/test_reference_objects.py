@@ -53,12 +53,18 @@ ROWS = [
 ]
 SAMPLING = {"seed": 42, "temperature": 1.0, "top_p": 1.0, "max_completions_tokens": 2048}
 SOURCE = {
-    "type": "completions", "model": "gpt-4o-mini", "sampling_params": SAMPLING,
+    "type": "completions",
+    "model": "gpt-4o-mini",
+    "sampling_params": SAMPLING,
     "source": {"type": "file_content", "content": ROWS},
-    "input_messages": {"type": "template", "template": [
-        {"role": "developer", "content": "Categorize."}, {"role": "user", "content": "{{item.input}}"},
-    ]},
-}  # fmt: skip
+    "input_messages": {
+        "type": "template",
+        "template": [
+            {"role": "developer", "content": "Categorize."},
+            {"role": "user", "content": "{{item.input}}"},
+        ],
+    },
+}
 MESSAGE = {"tool_call_id": None, "tool_calls": None, "function_call": None}
 NO_COUNTS = {"total": 0, "errored": 0, "failed": 0, "passed": 0}
 
@@ -122,16 +128,21 @@ def test_an_eval_of_stored_completions_equals_the_reference(seen: dict[str, Any]
         "input": [said("developer", "Label it."), said("user", "Summary: {{item.input}}")],
     }
     assert found == {
-        "object": "eval", "id": seen["stored"]["id"], "created_at": seen["stored"]["created_at"], "name": "Sentiment",
+        "object": "eval",
+        "id": seen["stored"]["id"],
+        "created_at": seen["stored"]["created_at"],
+        "name": "Sentiment",
         "metadata": {"description": "An eval"},
         "data_source_config": {
-            "type": "stored_completions", "metadata": {"usecase": "chatbot"},
+            "type": "stored_completions",
+            "metadata": {"usecase": "chatbot"},
             "schema": {
-                "type": "object", "required": ["item", "sample"],
+                "type": "object",
+                "required": ["item", "sample"],
                 "properties": {"item": {"type": "object"}, "sample": {"type": "object"}},
             },
         },
-    }  # fmt: skip
+    }
 
 
 def test_a_custom_eval_of_items_alone_equals_the_reference(seen: dict[str, Any]) -> None:
@@ -141,12 +152,17 @@ def test_a_custom_eval_of_items_alone_equals_the_reference(seen: dict[str, Any])
 
     assert {key: value for key, value in criterion.items() if key != "id"} == CHECK
     assert found == {
-        "object": "eval", "id": found["id"], "created_at": found["created_at"], "name": "External Data Eval", "metadata": {},
+        "object": "eval",
+        "id": found["id"],
+        "created_at": found["created_at"],
+        "name": "External Data Eval",
+        "metadata": {},
         "data_source_config": {
-            "type": "custom", "schema": {"type": "object", "properties": {"item": ITEM}, "required": ["item"]},
+            "type": "custom",
+            "schema": {"type": "object", "properties": {"item": ITEM}, "required": ["item"]},
         },
         "testing_criteria": [criterion],
-    }  # fmt: skip
+    }
     assert seen["updated"] == {**found, "name": "Updated Eval", "metadata": {"description": "Updated"}}
 
 

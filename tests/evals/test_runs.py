@@ -56,17 +56,24 @@ ERRORS = [
     # criterion, row, code
     pytest.param(equals(), {"item": {"answer": "a"}}, "sample_parse_error", id="no sample"),
     pytest.param(
-        equals(), {"item": {"answer": "a"}, "sample": {"foo": "bar"}}, "sample_parse_error", id="no known sample"
+        equals(),
+        {"item": {"answer": "a"}, "sample": {"foo": "bar"}},
+        "sample_parse_error",
+        id="no known sample",
     ),
     pytest.param(
-        equals("{{item.other}}"), {"item": {"answer": "a"}, "sample": {"output_text": "a"}}, "invalid_variable_error",
+        equals("{{item.other}}"),
+        {"item": {"answer": "a"}, "sample": {"output_text": "a"}},
+        "invalid_variable_error",
         id="no such variable",
     ),
     pytest.param(
-        python("def grade(sample, item):\n    return 1 / 0"), {"item": {"answer": "a"}, "sample": {"output_text": "a"}},
-        "python_grader_runtime_error", id="a program that raises",
+        python("def grade(sample, item):\n    return 1 / 0"),
+        {"item": {"answer": "a"}, "sample": {"output_text": "a"}},
+        "python_grader_runtime_error",
+        id="a program that raises",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("criterion", "row", "code"), ERRORS)

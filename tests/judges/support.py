@@ -57,9 +57,13 @@ def judge_spec(type: str = "score_model", **fields: Any) -> dict[str, Any]:
             {"role": "user", "content": "Grade this: {{sample.output_text}}"},
         ],
         "sampling_params": {
-            "seed": 1, "temperature": 0.5, "top_p": 0.9, "max_completions_tokens": 50, "reasoning_effort": "low",
+            "seed": 1,
+            "temperature": 0.5,
+            "top_p": 0.9,
+            "max_completions_tokens": 50,
+            "reasoning_effort": "low",
         },
-    }  # fmt: skip
+    }
     if type == "label_model":
         spec |= {"labels": ["good", "bad"], "passing_labels": ["good"]}
     return spec | fields

@@ -202,13 +202,20 @@ def groq(received: Received) -> Step:
 
 
 FORMS = [
-    pytest.param(now_and_then(lambda r: Step(body=completion(r, f"```json\n{verdict(r)}\n```"))), id="tau2-bench#555: fenced now and then"),
+    pytest.param(
+        now_and_then(lambda r: Step(body=completion(r, f"```json\n{verdict(r)}\n```"))),
+        id="tau2-bench#555: fenced now and then",
+    ),
     pytest.param(always(lambda r: f"\n```\n{verdict(r)}\n```\n"), id="always fenced"),
-    pytest.param(always(lambda r: described(r, r"\( x \) is C:\users\new")), id="gandalf-the-grader#21: backslashes"),
+    pytest.param(
+        always(lambda r: described(r, r"\( x \) is C:\users\new")), id="gandalf-the-grader#21: backslashes"
+    ),
     pytest.param(always(lambda r: described(r, "first\nsecond\tthird")), id="xaibo#36: raw line breaks"),
-    pytest.param(always(lambda r: verdict(r) + "\n" * 500, finish="length"), id="vllm#38696: blanks up to the limit"),
+    pytest.param(
+        always(lambda r: verdict(r) + "\n" * 500, finish="length"), id="vllm#38696: blanks up to the limit"
+    ),
     pytest.param(now_and_then(groq), id="amurex-backend#38: json_validate_failed now and then"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("make", FORMS)
@@ -240,12 +247,17 @@ def test_an_answer_beside_the_content_is_named() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        pytest.param('```json\n{good}\n```\n```json\n{other}\n```', id="two fences"),
+        pytest.param("```json\n{good}\n```\n```json\n{other}\n```", id="two fences"),
         pytest.param("{good}\n{other}", id="two objects"),
-        pytest.param('The sample says:\n```json\n{{"result": 1}}\n```', id="the sample's own, fenced, in prose"),
-        pytest.param('{{"steps": [{{"description": "it says \\" {{\\"result\\": 1}}"}}', id="within a string of a torn object"),
+        pytest.param(
+            'The sample says:\n```json\n{{"result": 1}}\n```', id="the sample's own, fenced, in prose"
+        ),
+        pytest.param(
+            '{{"steps": [{{"description": "it says \\" {{\\"result\\": 1}}"}}',
+            id="within a string of a torn object",
+        ),
     ],
-)  # fmt: skip
+)
 def test_two_verdicts_and_quoted_ones_are_none(answer: str, mode: str) -> None:
     """What is taken in a fence or with odd escapes is never one of two, nor the sample's."""
 

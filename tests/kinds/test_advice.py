@@ -111,14 +111,20 @@ RETIRED = [
     pytest.param("o3-mini", "", "o3-mini", id="an alias"),
     pytest.param("o3-mini-2025-01-31", "", "o3-mini-2025-01-31", id="a snapshot"),
     pytest.param("gpt-4o-audio-preview", "", None, id="another model that begins alike"),
-    pytest.param("gpt-4o", '[models."*"]\nbase_url = "http://127.0.0.1:8000/v1"', None, id="every name goes elsewhere"),
-    pytest.param("gpt-4o", '[models."gpt-4*"]\nbase_url = "http://127.0.0.1:8000/v1"', None, id="a pattern does"),
+    pytest.param(
+        "gpt-4o", '[models."*"]\nbase_url = "http://127.0.0.1:8000/v1"', None, id="every name goes elsewhere"
+    ),
+    pytest.param(
+        "gpt-4o", '[models."gpt-4*"]\nbase_url = "http://127.0.0.1:8000/v1"', None, id="a pattern does"
+    ),
     pytest.param("gpt-4o", '[judge]\nbase_url = "http://127.0.0.1:8000/v1"', None, id="all judges do"),
-    pytest.param("gpt-4o", '[models."o3"]\nbase_url = "http://127.0.0.1:8000/v1"', "gpt-4o", id="another name does"),
+    pytest.param(
+        "gpt-4o", '[models."o3"]\nbase_url = "http://127.0.0.1:8000/v1"', "gpt-4o", id="another name does"
+    ),
     pytest.param("gpt-4o", '[models]\n"gpt-4o" = { model = "gpt-6" }', None, id="sent as a model that stays"),
     pytest.param("mine", '[models]\nmine = { model = "gpt-4o" }', "gpt-4o", id="sent as one that ends"),
     pytest.param("gpt-4o", "[models", "gpt-4o", id="a configuration that cannot be read"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "config", "model"), RETIRED)
@@ -173,11 +179,19 @@ ITEMS = [{"nums": [1]}, {"nums": [2]}]
 @pytest.mark.parametrize(
     ("source", "found"),
     [
-        pytest.param("def grade(s, i):\n    return float(i['numbers'][0])\n", ["program_fails"], id="a key that no item has"),
-        pytest.param("import json\ndef grade(s, i):\n    return float(json.loads(s['output_text'])['x'])\n", [], id="an output is needed"),
+        pytest.param(
+            "def grade(s, i):\n    return float(i['numbers'][0])\n",
+            ["program_fails"],
+            id="a key that no item has",
+        ),
+        pytest.param(
+            "import json\ndef grade(s, i):\n    return float(json.loads(s['output_text'])['x'])\n",
+            [],
+            id="an output is needed",
+        ),
         pytest.param("def grade(s, i):\n    return float(i['nums'][0])\n", [], id="good"),
     ],
-)  # fmt: skip
+)
 def test_programs_are_tried_on_items_alone(source: str, found: list[str]) -> None:
     """Also where the data has no outputs, and only what no output would have prevented is said (F10)."""
     report = check(python(source), ITEMS)

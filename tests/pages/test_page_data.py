@@ -153,7 +153,15 @@ def test_runs_side_by_side(seeded: tuple[Running, str, list[str]]) -> None:
 def test_a_run_is_graded_again(seeded: tuple[Running, str, list[str]]) -> None:
     """Other criteria over the same samples: a new eval, no model is asked for a sample, and the runs are comparable."""
     server, eval_id, (run_id, other_id) = seeded
-    criteria = [{"type": "string_check", "name": "paris", "operation": "like", "input": "{{sample.output_text}}", "reference": "Paris"}]  # fmt: skip
+    criteria = [
+        {
+            "type": "string_check",
+            "name": "paris",
+            "operation": "like",
+            "input": "{{sample.output_text}}",
+            "reference": "Paris",
+        }
+    ]
 
     answer = server.post(f"/v1/evals/{eval_id}/runs/{run_id}/regrade", {"testing_criteria": criteria})
 

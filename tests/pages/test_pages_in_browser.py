@@ -299,9 +299,10 @@ STARTS_WELL = {
 
 def test_a_job_has_curves_samples_checkpoints_and_events() -> None:
     """Loss and reward of each grader as pictures with their ends in words; hostile names are texts, and new samples appear."""
+    method = '{"type":"supervised","supervised":{}}'
     job = JobRecord(
-        "ftjob-1", 1, "running", "tiny", "file-1", None, HOSTILE[:60], 1, '{"type":"supervised","supervised":{}}', "{}", None, None
-    )  # fmt: skip
+        "ftjob-1", 1, "running", "tiny", "file-1", None, HOSTILE[:60], 1, method, "{}", None, None
+    )
     steps = [
         NewEvent(
             f"Step {n}/900 {HOSTILE}",

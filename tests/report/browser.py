@@ -28,12 +28,14 @@ class Browser:
         self._rest, self._number = b"", 0
         commands, self._out = os.pipe()
         self._in, answers = os.pipe()
+        flags = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --remote-debugging-pipe --window-size=1200,900"
+        chromium = [CHROMIUM, *flags.split(), f"--user-data-dir={profile}"]
         self._process = subprocess.Popen(
-            ["bash", "-c", f'exec "$@" 3<&{commands} 4>&{answers}', "bash", CHROMIUM, "--headless", "--no-sandbox",
-             "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe", f"--user-data-dir={profile}",
-             "--window-size=1200,900"],
-            pass_fds=(commands, answers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            ["bash", "-c", f'exec "$@" 3<&{commands} 4>&{answers}', "bash", *chromium],
+            pass_fds=(commands, answers),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         os.close(commands)
         os.close(answers)
         target = self._send("Target.createTarget", {"url": "about:blank"})["targetId"]

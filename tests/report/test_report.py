@@ -763,11 +763,15 @@ def test_usage_errors_leave_the_results_alone(
 ROW: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "id": st.sampled_from(["a", "a#2", "a#3", "b", "b#2", "c", "d"]),
-        "reward": st.one_of(st.none(), st.sampled_from([0.0, 1.0, 0.1, 1e300, -1e300, 5e-324]), st.floats(-9, 9)),
+        "reward": st.one_of(
+            st.none(), st.sampled_from([0.0, 1.0, 0.1, 1e300, -1e300, 5e-324]), st.floats(-9, 9)
+        ),
         "sub_rewards": st.fixed_dictionaries({"a": st.floats(0, 1), "b": st.just(0.0)}),
-        "row": st.fixed_dictionaries({"sample": st.sampled_from(["x", None, 5, []]), "right": st.sampled_from([None, True, 0])}),
+        "row": st.fixed_dictionaries(
+            {"sample": st.sampled_from(["x", None, 5, []]), "right": st.sampled_from([None, True, 0])}
+        ),
     }
-)  # fmt: skip
+)
 ROWS = st.lists(ROW, max_size=7, unique_by=lambda row: row["id"])
 SPECS = [
     string_check(),

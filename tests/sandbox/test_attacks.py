@@ -144,12 +144,12 @@ def as_user(uid: int, folder: Path, tiers: tuple[str, ...]) -> list[dict[str, ob
     os.chown(scratch, uid, uid)
     if not (python := ordinary_python()):
         pytest.skip("no Python here can be started by an ordinary user: all lie below closed folders")
-    command = [python, "-m", "graders_sandbox", "attack", "--json"]
+    command = [python, "-m", "graders_sandbox", "attack", "--json", *(f"--tier={tier}" for tier in tiers)]
+    folders = {"TMPDIR": str(scratch), "HOME": str(scratch)}
+    env = {**folders, "PYTHONDONTWRITEBYTECODE": "1", "PATH": os.environ["PATH"]}
     done = subprocess.run(
-        [*command, *(word for tier in tiers for word in ("--tier", tier))],
-        user=uid, group=uid, extra_groups=[], cwd=folder, capture_output=True, timeout=600,
-        env={"TMPDIR": str(scratch), "HOME": str(scratch), "PYTHONDONTWRITEBYTECODE": "1", "PATH": os.environ["PATH"]},
-    )  # fmt: skip
+        command, user=uid, group=uid, extra_groups=[], cwd=folder, env=env, capture_output=True, timeout=600
+    )
     assert done.stdout, done.stderr.decode()
     report: list[dict[str, object]] = json.loads(done.stdout)
     return report

@@ -28,8 +28,13 @@ CASES = [
     pytest.param("print('a'); os.abort()", "crash", "a\n", id="before a crash"),
     pytest.param("print('a')\n    while True: pass", "timeout", "a\n", id="before its time is up"),
     pytest.param("print('a'); os.write(3, b'junk')", "protocol", "a\n", id="before what is no result"),
-    pytest.param("os.write(3, b'O\\xff\\xff\\xff\\xff')", "no_result", "V\\x00\\x00\\x00\\x00\\x00\\x00\\xf0?", id="a length of its own takes its own result"),
-]  # fmt: skip
+    pytest.param(
+        "os.write(3, b'O\\xff\\xff\\xff\\xff')",
+        "no_result",
+        "V\\x00\\x00\\x00\\x00\\x00\\x00\\xf0?",
+        id="a length of its own takes its own result",
+    ),
+]
 
 
 @pytest.fixture(scope="module", params=first(2, TIERS))

@@ -97,9 +97,14 @@ read_source("import re;" + text)
 print(time.process_time() - start)
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], input=text, capture_output=True, text=True, check=False, timeout=200,
+        [sys.executable, "-c", script],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
         env={**os.environ, "PYTHONPATH": str(PACKAGE)},
-    )  # fmt: skip
+    )
 
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1.0
@@ -122,13 +127,20 @@ ANSWERS = [
     pytest.param(b"{", reading.UNREADABLE, id="no JSON"),
     pytest.param(b"[" * 60_000, reading.UNREADABLE, id="deep JSON"),
     pytest.param(b"x" * 70_000, reading.UNREADABLE, id="too much"),
-    pytest.param(b'{"mistake": 1, "names": [], "patterns": [], "resources": []}', reading.UNREADABLE, id="no text"),
-    pytest.param(b'{"mistake": "", "names": [], "patterns": [["a"]], "advice": "", "resources": []}', reading.UNREADABLE, id="no pattern"),
+    pytest.param(
+        b'{"mistake": 1, "names": [], "patterns": [], "resources": []}', reading.UNREADABLE, id="no text"
+    ),
+    pytest.param(
+        b'{"mistake": "", "names": [], "patterns": [["a"]], "advice": "", "resources": []}',
+        reading.UNREADABLE,
+        id="no pattern",
+    ),
     pytest.param(
         b'{"mistake": "\\u001b[31m", "advice": "", "names": [7, "os", "/etc", "numpy./etc"], "patterns": [["a", 2]], "resources": []}',
-        SourceFacts("\\x1b[31m", ImportPlan(standard=frozenset({"os"})), (("a", 2),)), id="more than was asked",
+        SourceFacts("\\x1b[31m", ImportPlan(standard=frozenset({"os"})), (("a", 2),)),
+        id="more than was asked",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("answer", "facts"), ANSWERS)
@@ -222,15 +234,19 @@ NEEDS = [
     # source, packages, corpora and files
     pytest.param("import numpy as np, os.path", ("numpy",), (), id="packages"),
     pytest.param(
-        "from nltk.corpus import stopwords\nfrom nltk import word_tokenize", ("nltk",),
-        (("corpus", "punkt_tab"), ("corpus", "stopwords")), id="imported corpora",
+        "from nltk.corpus import stopwords\nfrom nltk import word_tokenize",
+        ("nltk",),
+        (("corpus", "punkt_tab"), ("corpus", "stopwords")),
+        id="imported corpora",
     ),
     pytest.param(
-        "import nltk\nnltk.download('names')\nnltk.corpus.wordnet.synsets('a')\nnltk.pos_tag([])", ("nltk",),
-        (("corpus", "averaged_perceptron_tagger_eng"), ("corpus", "names"), ("corpus", "wordnet")), id="corpora by use",
+        "import nltk\nnltk.download('names')\nnltk.corpus.wordnet.synsets('a')\nnltk.pos_tag([])",
+        ("nltk",),
+        (("corpus", "averaged_perceptron_tagger_eng"), ("corpus", "names"), ("corpus", "wordnet")),
+        id="corpora by use",
     ),
     pytest.param("open('data.csv')\nopen('out', 'w')", (), (("file", "data.csv"),), id="files that are read"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("source", "packages", "resources"), NEEDS)

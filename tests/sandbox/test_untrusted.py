@@ -331,12 +331,14 @@ def test_several_graders_at_once_each_have_a_child() -> None:
         assert [future.result().value for future in futures] == [1.0, 0.4] * 6
 
 
+numbers = st.booleans() | st.integers() | st.floats() | st.complex_numbers()
+sets = st.sets(st.integers() | st.text()) | st.frozensets(st.integers())
+keys = st.integers() | st.text() | st.tuples(st.text())
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.complex_numbers()
-    | st.sets(st.integers() | st.text()) | st.frozensets(st.integers()),
-    lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.integers() | st.text() | st.tuples(st.text()), inner),
+    st.none() | numbers | st.text() | st.binary() | sets,
+    lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(keys, inner),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -361,7 +363,13 @@ def _alike(left: Any, right: Any) -> bool:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda i: st.lists(i) | st.dictionaries(st.text(), i), max_leaves=15))  # fmt: skip
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda i: st.lists(i) | st.dictionaries(st.text(), i),
+        max_leaves=15,
+    )
+)
 def test_any_answer_of_a_child_is_data_or_refused(said: Any) -> None:
     """No JSON makes the reader do more than build plain data or say no."""
     try:

@@ -80,11 +80,15 @@ def test_commas_in_strings_do_not_refuse_a_body(text: bytes, more: bool) -> None
 
 BODIES = [
     # path, body, status, code
-    pytest.param(RUN, {**GOOD, "item": {"answer": "a", "more": [{}] * 1000}}, 413, "too_many_values", id="an item"),
-    pytest.param(VALIDATE, {"grader": {**string_check(), "x": [{}] * 1000}}, 413, "too_many_values", id="a spec"),
+    pytest.param(
+        RUN, {**GOOD, "item": {"answer": "a", "more": [{}] * 1000}}, 413, "too_many_values", id="an item"
+    ),
+    pytest.param(
+        VALIDATE, {"grader": {**string_check(), "x": [{}] * 1000}}, 413, "too_many_values", id="a spec"
+    ),
     pytest.param(BATCH, {"grader": string_check(), "rows": [1] * 1000}, 413, "too_many_values", id="rows"),
     pytest.param(RUN, {**GOOD, "item": {"answer": "a", "text": "{}," * 100_000}}, 200, None, id="only text"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("path", "body", "status", "code"), BODIES)

@@ -31,21 +31,34 @@ PUBLIC = {
 }
 PUBLIC_METADATA = ["name", "type", "errors", "execution_time", "scores", "token_usage", "sampled_model_name"]
 PUBLIC_ERRORS = {
-    "formula_parse_error": "boolean", "sample_parse_error": "boolean", "truncated_observation_error": "boolean",
-    "unresponsive_reward_error": "boolean", "invalid_variable_error": "boolean", "other_error": "boolean",
-    "python_grader_server_error": "boolean", "python_grader_server_error_type": "string",
-    "python_grader_runtime_error": "boolean", "python_grader_runtime_error_details": "string",
-    "model_grader_server_error": "boolean", "model_grader_refusal_error": "boolean",
-    "model_grader_parse_error": "boolean", "model_grader_server_error_details": "string",
-}  # fmt: skip
+    "formula_parse_error": "boolean",
+    "sample_parse_error": "boolean",
+    "truncated_observation_error": "boolean",
+    "unresponsive_reward_error": "boolean",
+    "invalid_variable_error": "boolean",
+    "other_error": "boolean",
+    "python_grader_server_error": "boolean",
+    "python_grader_server_error_type": "string",
+    "python_grader_runtime_error": "boolean",
+    "python_grader_runtime_error_details": "string",
+    "model_grader_server_error": "boolean",
+    "model_grader_refusal_error": "boolean",
+    "model_grader_parse_error": "boolean",
+    "model_grader_server_error_details": "string",
+}
 # In two public transcripts of the live endpoints and not in the public specification.
 SEEN_ERRORS = {
-    "sample_parse_error_details": "string", "invalid_variable_error_details": "string",
-    "model_grader_refusal_error_details": "string", "model_grader_parse_error_details": "string",
-    "model_grader_exceeded_max_tokens_error": "boolean", "endpoint_grader_internal_error": "boolean",
-    "endpoint_grader_internal_error_details": "string", "endpoint_grader_server_error": "boolean",
-    "endpoint_grader_server_error_details": "string", "endpoint_grader_safety_check_error": "boolean",
-}  # fmt: skip
+    "sample_parse_error_details": "string",
+    "invalid_variable_error_details": "string",
+    "model_grader_refusal_error_details": "string",
+    "model_grader_parse_error_details": "string",
+    "model_grader_exceeded_max_tokens_error": "boolean",
+    "endpoint_grader_internal_error": "boolean",
+    "endpoint_grader_internal_error_details": "string",
+    "endpoint_grader_server_error": "boolean",
+    "endpoint_grader_server_error_details": "string",
+    "endpoint_grader_safety_check_error": "boolean",
+}
 SERVICE = Service(Backends(), Limits(), strict=False, resources=resources)
 DOCUMENT = openapi.document(SERVICE.router.routes)
 PATHS = {

@@ -74,9 +74,13 @@ FAILED_ROWS = [
     pytest.param(string_check(), [1.0] * 12, 8, 0.7, None, "failed", id="S4: 12 right, 8 that fail"),
     pytest.param(string_check(), [1.0] * 12, 8, 0.6, None, "met", id="enough with all failed ones wrong"),
     pytest.param(string_check(), [1.0] * 12, 8, 0.7, 0.5, "met", id="left out on purpose"),
-    pytest.param(score_model(range=[-1, 1]), [1.0] * 9, 1, 0.85, None, "failed", id="at the bottom of the range"),
-    pytest.param(python(), [-2.0, 4.0, 4.0], 1, 1.5, None, "failed", id="a program: the least of 0 and what it gave"),
-]  # fmt: skip
+    pytest.param(
+        score_model(range=[-1, 1]), [1.0] * 9, 1, 0.85, None, "failed", id="at the bottom of the range"
+    ),
+    pytest.param(
+        python(), [-2.0, 4.0, 4.0], 1, 1.5, None, "failed", id="a program: the least of 0 and what it gave"
+    ),
+]
 
 
 @pytest.mark.parametrize(("spec", "rewards", "failed", "wanted", "coverage", "verdict"), FAILED_ROWS)

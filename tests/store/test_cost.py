@@ -32,9 +32,15 @@ def runs(store: Store) -> list[RunRecord]:
         eval_id, run_id = hex_id("eval", 1), hex_id("evalrun", 1)
         store.evals.add(EvalRecord(eval_id, 1, 1, "", "{}", "{}", "[]"))
         number = store.runs.add(
-            run_id=run_id, eval_id=eval_id, created_at=1, name="", model=None, metadata="{}",
-            data_source=f'"{"x" * 1000 * n_items}"', criteria=("a", "b"),
-        )  # fmt: skip
+            run_id=run_id,
+            eval_id=eval_id,
+            created_at=1,
+            name="",
+            model=None,
+            metadata="{}",
+            data_source=f'"{"x" * 1000 * n_items}"',
+            criteria=("a", "b"),
+        )
         assert number is not None
         store.items.add_finished(number, 0, [item(n) for n in range(n_items)], last=True)
         store.runs.start(number)

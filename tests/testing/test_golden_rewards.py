@@ -55,11 +55,19 @@ def test_the_file_has_spec_and_engine(tmp_path: Path, grader: graders.Grader) ->
 
 CHANGES = [
     # what is graded now, lines of the message
-    pytest.param([*ROWS[:1], {**ROWS[1], "sample": "Tokyo"}, ROWS[2]], ["jp: reward 0.4 -> 1.0 (+0.6); sub-reward exact 0.0 -> 1.0 (+1); sub-reward near 0.8 -> 1.0 (+0.2)"], id="another reward"),
-    pytest.param([*ROWS[:2], {**ROWS[2], "item": {"answer": "a"}}], ["xx: flags invalid_variable_error -> none"], id="no flag any more"),
+    pytest.param(
+        [*ROWS[:1], {**ROWS[1], "sample": "Tokyo"}, ROWS[2]],
+        ["jp: reward 0.4 -> 1.0 (+0.6); sub-reward exact 0.0 -> 1.0 (+1); sub-reward near 0.8 -> 1.0 (+0.2)"],
+        id="another reward",
+    ),
+    pytest.param(
+        [*ROWS[:2], {**ROWS[2], "item": {"answer": "a"}}],
+        ["xx: flags invalid_variable_error -> none"],
+        id="no flag any more",
+    ),
     pytest.param(ROWS[:2], ["xx: gone, was 0"], id="a row less"),
     pytest.param([*ROWS, {**ROWS[0], "id": "de"}], ["de: new, 1"], id="a row more"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("rows", "lines"), CHANGES)

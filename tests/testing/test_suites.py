@@ -57,18 +57,24 @@ def suite(text: str, name: str = "graders.toml") -> Path:
         pytest.param("fail_under = 0.5", "", 0, "passed", id="the mean reaches it"),
         pytest.param("fail_under = 0.6", "", 1, "failed", id="it does not"),
         pytest.param("fail_under = 0.5\nsurely = true", "", 1, "failed", id="the interval does not"),
-        pytest.param("fail_under = 0.5\nsurely = true\ninconclusive = 'pass'", "", 0, "passed", id="open is fine"),
+        pytest.param(
+            "fail_under = 0.5\nsurely = true\ninconclusive = 'pass'", "", 0, "passed", id="open is fine"
+        ),
         pytest.param("fail_under = 0.5", UNREADABLE, 1, "failed", id="a failed row counts at the bottom"),
         pytest.param("fail_under = 0.5\nmin_coverage = 0.5", UNREADABLE, 0, "passed", id="unless left out"),
         pytest.param("min_coverage = 0.9", UNREADABLE, 1, "failed", id="coverage"),
         pytest.param("fail_under = 1\nfilter = 'item.answer=Paris'", "", 0, "passed", id="filter"),
         pytest.param("fail_under = 1\nlimit = 1", "", 0, "passed", id="limit"),
-        pytest.param("fail_under = 0\nsample_field = 'topic'", "", 0, "passed", id="another field is the sample"),
-        pytest.param("fail_under = 1\nmap = { answer = 'topic' }\nsample_field = 'topic'", "", 0, "passed", id="map"),
+        pytest.param(
+            "fail_under = 0\nsample_field = 'topic'", "", 0, "passed", id="another field is the sample"
+        ),
+        pytest.param(
+            "fail_under = 1\nmap = { answer = 'topic' }\nsample_field = 'topic'", "", 0, "passed", id="map"
+        ),
         pytest.param("fail_under = 0\nfilter = 'topic=river'", "", 3, "error", id="no row is chosen"),
         pytest.param("fail_under = 0\nsample_field = 'text'", "", 3, "error", id="no such field"),
     ],
-)  # fmt: skip
+)
 def test_a_test_is_held_against_its_demands(demands: str, rows: str, code: int, verdict: str) -> None:
     Path("rows.jsonl").write_text(RIGHT + WRONG + rows)
     suite(CAPITALS + demands)

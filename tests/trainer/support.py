@@ -46,9 +46,15 @@ PAIRS = [
 ]
 PROMPTS = [{"prompt": [{"role": "user", "content": f"q{n}"}], "item": {"n": n}} for n in range(4)]
 COMMON = {
-    "seed": 42, "resume": False, "threads": 1, "save_every": 3, "micro_batch": 16, "gradient_checkpointing": False,
-    "lora": {"rank": 8, "alpha": 16}, "max_completion_tokens": 8,
-}  # fmt: skip
+    "seed": 42,
+    "resume": False,
+    "threads": 1,
+    "save_every": 3,
+    "micro_batch": 16,
+    "gradient_checkpointing": False,
+    "lora": {"rank": 8, "alpha": 16},
+    "max_completion_tokens": 8,
+}
 #: method -> rows, learning rate, hyperparameters; each takes STEPS steps
 METHODS: dict[str, tuple[Sequence[object], float, dict[str, float]]] = {
     "supervised": (SUPERVISED, 2e-3, {"n_epochs": 4, "batch_size": 4}),

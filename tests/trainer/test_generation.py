@@ -30,9 +30,17 @@ class Asked:
     def send(self, **changed: Any) -> int:
         self._number += 1
         request = {
-            "adapter": None, "messages": [{"role": "user", "content": "say 3"}], "tools": None, "n": 1, "stop": [],
-            "temperature": 0, "top_p": 1.0, "max_tokens": 8, "seed": None, **changed,
-        }  # fmt: skip
+            "adapter": None,
+            "messages": [{"role": "user", "content": "say 3"}],
+            "tools": None,
+            "n": 1,
+            "stop": [],
+            "temperature": 0,
+            "top_p": 1.0,
+            "max_tokens": 8,
+            "seed": None,
+            **changed,
+        }
         tell(self._process, {"type": "generate", "number": self._number, **request})
         return self._number
 

@@ -56,9 +56,13 @@ def test_reinforcement_raises_the_mean_reward_of_our_grader(
 ) -> None:
     """The share of vowels, by a program in the sandbox, over 64 samples of validation before and after training."""
     hyperparameters = {
-        "n_epochs": 6, "batch_size": 2, "learning_rate_multiplier": 1, "compute_multiplier": 2,
-        "eval_interval": 100, "eval_samples": 16,
-    }  # fmt: skip
+        "n_epochs": 6,
+        "batch_size": 2,
+        "learning_rate_multiplier": 1,
+        "compute_multiplier": 2,
+        "eval_interval": 100,
+        "eval_samples": 16,
+    }
     reinforcement = {"grader": VOWELS, "hyperparameters": hyperparameters}
     keys = "max_completion_tokens = 8\nmicro_batch = 64\nlearning_rate = { reinforcement = 1e-2 }\n"
     before = processor_seconds()
@@ -113,9 +117,12 @@ def test_a_tuned_model_writes_the_samples_of_an_eval_and_judges_them(model: Path
     """Taught by heart what to say, and what to answer when its own words are judged."""
     asked, verdict = question_of_judge()
     taught = [
-        *({"messages": [{"role": "user", "content": f"say {n}"}, {"role": "assistant", "content": SAID}]} for n in range(8)),
+        *(
+            {"messages": [{"role": "user", "content": f"say {n}"}, {"role": "assistant", "content": SAID}]}
+            for n in range(8)
+        ),
         *({"messages": [*asked, {"role": "assistant", "content": verdict}]} for _ in range(8)),
-    ]  # fmt: skip
+    ]
     hyperparameters = {"n_epochs": 40, "batch_size": 4, "learning_rate_multiplier": 80}
     with trainer_server(model) as (tuned, client):
         job = job_of(client, taught, hyperparameters=hyperparameters, seed=1)
@@ -136,10 +143,11 @@ def test_a_tuned_model_writes_the_samples_of_an_eval_and_judges_them(model: Path
     ]
 
 
-ACCELERATE = (
-    os.path.join(os.path.dirname(PYTHON), "accelerate"), "launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
-    "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "graders_train",
-)  # fmt: skip
+LAUNCH = """
+    launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0
+    -m graders_train
+"""
+ACCELERATE = (os.path.join(os.path.dirname(PYTHON), "accelerate"), *LAUNCH.split())
 
 
 def test_two_processes_of_accelerate_train_what_one_does(model: Path) -> None:

@@ -126,8 +126,11 @@ def test_an_offline_run_has_the_blocks_names_and_every_step_and_is_not_sent(
     assert (begun["project"], begun["display_name"], begun["tags"]) == ("graders", "a run", ["t"])
     assert begun["run_id"].startswith("ftjob-")
     logged = [
-        {item.get("key") or ".".join(item["nested_key"]): json.loads(item["value_json"]) for item in record["history"]["item"]}
+        {
+            item.get("key") or ".".join(item["nested_key"]): json.loads(item["value_json"])
+            for item in record["history"]["item"]
+        }
         for record in run
         if "history" in record
-    ]  # fmt: skip
+    ]
     assert [step["train/loss"] > 0 for step in logged if "train/loss" in step] == [True, True]

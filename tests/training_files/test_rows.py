@@ -51,7 +51,11 @@ FAULTS: list[tuple[str, dict[str, Any], list[tuple[str, int | None]]]] = [
     ("supervised", chat(USER, {"role": "assistant", "content": ""}), [("empty_answer", 1)]),
     ("supervised", chat({"role": "user"}, ANSWER), [("missing_content", 0)]),
     ("supervised", chat({"role": "user", "content": 3}, ANSWER), [("invalid_content", 0)]),
-    ("supervised", chat({"role": "user", "content": [{"type": "image_url"}]}, ANSWER), [("unsupported_content", 0)]),
+    (
+        "supervised",
+        chat({"role": "user", "content": [{"type": "image_url"}]}, ANSWER),
+        [("unsupported_content", 0)],
+    ),
     ("supervised", chat(ANSWER, USER), [("last_role", 1)]),
     ("supervised", chat(USER, {**ANSWER, "weight": 0.5}), [("invalid_weight", 1)]),
     ("supervised", chat({**USER, "weight": 1}, ANSWER), [("invalid_weight", 0)]),
@@ -73,7 +77,7 @@ FAULTS: list[tuple[str, dict[str, Any], list[tuple[str, int | None]]]] = [
     ("reinforcement", chat(USER, ANSWER), [("last_role", 1)]),
     ("reinforcement", {"answer": "4"}, [("missing_key", None)]),
     ("reinforcement", chat(USER, tools=[TOOL]), [("unsupported_tools", None)]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("method", "row", "expected"), FAULTS)
@@ -83,14 +87,20 @@ def test_each_fault_has_its_code_and_place(method: str, row: dict[str, Any], exp
 
 WRITTEN = [
     ("supervised", chat({**USER, "content": [{"type": "text", "text": "q"}]}, ANSWER), chat(USER, ANSWER)),
-    ("supervised", chat(USER, CALLS, RESULT, ANSWER, tools=[TOOL]),
-     chat(USER, {**CALLS, "content": ""}, RESULT, ANSWER, tools=[TOOL])),
+    (
+        "supervised",
+        chat(USER, CALLS, RESULT, ANSWER, tools=[TOOL]),
+        chat(USER, {**CALLS, "content": ""}, RESULT, ANSWER, tools=[TOOL]),
+    ),
     ("dpo", pair(), {"prompt": [USER], "chosen": [ANSWER], "rejected": [OTHER]}),
-    ("dpo", chat(USER, preferred={"content": "a"}, dispreferred={"content": "b"}),
-     {"prompt": [USER], "chosen": [ANSWER], "rejected": [OTHER]}),
+    (
+        "dpo",
+        chat(USER, preferred={"content": "a"}, dispreferred={"content": "b"}),
+        {"prompt": [USER], "chosen": [ANSWER], "rejected": [OTHER]},
+    ),
     ("reinforcement", chat(USER, answer="4"), {"prompt": [USER], "item": chat(USER, answer="4")}),
     ("reinforcement", chat(USER, item={"answer": "4"}), {"prompt": [USER], "item": {"answer": "4"}}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("method", "row", "expected"), WRITTEN)

@@ -97,8 +97,12 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"max_tokens": -1}, "max_tokens", "invalid_value"),
     ({"messages": []}, "messages", "invalid_value"),
     ({"messages": [{"content": "x"}]}, "messages[0].role", "missing_required_parameter"),
-    ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content", "invalid_value"),
-]  # fmt: skip
+    (
+        {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+        "messages[0].content",
+        "invalid_value",
+    ),
+]
 
 
 @pytest.mark.parametrize(("changed", "param", "code"), REFUSED)

@@ -29,7 +29,10 @@ EXPECTED = {
         {
             "type": "wandb",
             "wandb": {
-                "project": "openai-fine-tuning", "entity": "my-team", "name": "gpt4-mini-v1", "tags": ["production"],
+                "project": "openai-fine-tuning",
+                "entity": "my-team",
+                "name": "gpt4-mini-v1",
+                "tags": ["production"],
             },
         }
     ],
@@ -39,7 +42,7 @@ EXPECTED = {
     "controlled": ["paused", "queued", "cancelled"],
     "permissions": [2, 2, True],
     "errors": ["bad", "missing"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.slow
