@@ -66,7 +66,8 @@ def timed(arguments: list[str]) -> tuple[float, float]:
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise SystemExit(f"exit {child.returncode}: {arguments}")
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024  # the latter is in kB
+    # ru_maxrss is in kB
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 def main() -> int:

@@ -62,7 +62,8 @@ def measure(rows: int, slice: int) -> tuple[float, float, float]:
     pairs: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as folder, graders.Backends() as backends:
         grader = graders.compile(SPEC, backends=backends)
-        alone(backends.sandbox, rows_of(0, 50))  # starts it
+        # the first call starts the sandbox
+        alone(backends.sandbox, rows_of(0, 50))
         for number, start in enumerate(range(0, rows, slice)):
             part = rows_of(start, min(slice, rows - start))
             if number % 2:

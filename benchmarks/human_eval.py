@@ -34,7 +34,8 @@ def grade(sample, item):
     return run_untrusted(code, item["test"], timeout=20, entry=item["entry_point"]).score
 """
 LEAST = 5.0
-SHARED = 20  # rows in a process of the grader
+# rows in one process of the grader
+SHARED = 20
 
 Problem = dict[str, str]
 

@@ -146,7 +146,8 @@ def main() -> None:
     walls: dict[str, list[float]] = {name: [] for name in WAYS}
     cpus: dict[str, list[float]] = {name: [] for name in WAYS}
     try:
-        for way in WAYS.values():  # imports and first-time costs
+        # the first round pays for imports
+        for way in WAYS.values():
             way(base_url)
         for _ in range(rounds):
             for name, way in WAYS.items():

@@ -28,7 +28,8 @@ from graders.metrics import METRICS, Metric, bind
 from tests.metrics import corpus
 from tests.metrics.pairs import Pair, prose
 
-SIZES = {8: 320, 30: 160, 300: 16}  # words -> pairs: few, so that some repeat is left alone by others
+# words -> pairs: few, so that some repeat is left alone by others
+SIZES = {8: 320, 30: 160, 300: 16}
 GROUP = 16
 #: (metric, with [speed]) -> how many times faster than the reference it has to be, at 8, 30 and 300 words.
 GOALS = {

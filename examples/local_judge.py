@@ -24,8 +24,10 @@ from pathlib import Path
 from typing import Any
 
 NAME = "smollm2-135m"
-MOST_TOKENS = 256  # of an answer, where the request does not say: at about 40 tokens a second it takes 6 s
-MOST_BODY_BYTES = 1024 * 1024  # the model reads 8,192 tokens at most
+# the longest answer if the request sets no limit: 6 s at about 40 tokens a second
+MOST_TOKENS = 256
+# the model reads 8,192 tokens at most
+MOST_BODY_BYTES = 1024 * 1024
 
 
 class Refused(Exception):
@@ -36,7 +38,8 @@ class Model:
     """The model, one question at a time: the engine takes no second one before the first has ended."""
 
     def __init__(self, threads: int) -> None:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # the weights are here; nothing is to be looked for elsewhere
+        # the weights are here, so that nothing is looked for elsewhere
+        os.environ["HF_HUB_OFFLINE"] = "1"
         os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
         from mistralrs import Runner, Which
 
@@ -146,9 +149,11 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, self.model.answer(json.loads(data)))
         except (Refused, KeyError, TypeError, AttributeError, json.JSONDecodeError) as wrong:
             self._send(400, error(f"{type(wrong).__name__}: {wrong}"))
-        except (BrokenPipeError, ConnectionResetError):  # nobody waits any more
+        except (BrokenPipeError, ConnectionResetError):
+            # the client has gone
             self.close_connection = True
-        except Exception as failed:  # the engine's own errors have no common class
+        except Exception as failed:
+            # the engine's own errors have no common class
             self._send(500, error(f"{type(failed).__name__}: {failed}"))
 
     def _send(self, status: int, body: dict[str, Any]) -> None:

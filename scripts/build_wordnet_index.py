@@ -23,14 +23,16 @@ from pathlib import Path
 
 PARTS = ("noun", "verb", "adj", "adv")
 DEFAULT = Path(__file__).parent.parent / "graders" / "metrics" / "data" / "wordnet-3.0.zlib"
-SIZES = {"noun": 82115, "verb": 13767, "adj": 18156, "adv": 3621}  # synsets of WordNet 3.0, wnstats(7WN)
+# synsets of WordNet 3.0, wnstats(7WN)
+SIZES = {"noun": 82115, "verb": 13767, "adj": 18156, "adv": 3621}
 
 
 def synsets(folder: Path, part: str) -> dict[str, list[str]]:
     """Byte offset, as in the file -> the words of that synset (wndb(5WN)), without the marker of adjectives."""
     words: dict[str, list[str]] = {}
     for line in (folder / f"data.{part}").read_text("ascii").splitlines():
-        if not line.startswith(" "):  # the licence
+        # lines that begin with a blank are the licence
+        if not line.startswith(" "):
             offset, _, _, count, *rest = line.split("|")[0].split()
             words[offset] = [re.sub(r"\(\w+\)$", "", word) for word in rest[: 2 * int(count, 16) : 2]]
     return words

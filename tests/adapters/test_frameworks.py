@@ -101,7 +101,8 @@ def test_trl_grpo(tmp_path: Path, backends: Backends) -> None:
     logged = [
         entry["rewards/many/mean"] for entry in trainer.state.log_history if "rewards/many/mean" in entry
     ]
-    assert logged == pytest.approx(means[: len(logged)], rel=1e-6)  # TRL averages in float32
+    # TRL averages in float32
+    assert logged == pytest.approx(means[: len(logged)], rel=1e-6)
     assert len(logged) == 2
 
 

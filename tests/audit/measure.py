@@ -39,7 +39,8 @@ def processor_s() -> float:
     """Processor time of this process and of all that it started, those that have ended included, in seconds."""
     spent: dict[int, tuple[int, float]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended meanwhile
+        # the process has ended meanwhile
+        with suppress(OSError):
             # what stands behind the name, which may have blanks in it: state, parent, ..., four times from the twelfth on
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
             spent[int(folder.name)] = int(fields[1]), sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")

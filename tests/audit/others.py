@@ -105,7 +105,8 @@ def main(names: Iterable[str]) -> None:
                         started = time.perf_counter()
                         try:
                             found = None if reward is None else tool(entry, reward)
-                        except Exception as error:  # of the tool: counted as not usable, and told
+                        except Exception as error:
+                            # an error of the tool counts as not usable, and is printed
                             print(f"  {name} {entry.name}: {type(error).__name__}: {error}")
                             found = None
                         if found is not None:

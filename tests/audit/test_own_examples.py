@@ -62,7 +62,8 @@ def values_of(path: Path) -> Iterator[Any]:
 def literal(node: ast.Dict) -> Any:
     try:
         return ast.literal_eval(node)
-    except ValueError:  # it has names in it
+    except ValueError:
+        # the expression has names in it
         return None
 
 

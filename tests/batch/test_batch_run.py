@@ -250,9 +250,8 @@ def test_without_a_stop_an_interrupt_is_raised(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         yield from rows_of(*[1] * 3000)
 
-    before = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # ignored where a shell started us aside
+    # a shell that starts jobs aside has them ignore Ctrl-C
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
             grade(tmp_path / "r", string_check(), rows())
@@ -302,7 +301,8 @@ def test_chunks_cut_by_cost_grade_each_row_once(tmp_path: Path, monkeypatch: pyt
     grade(tmp_path / "r", string_check(), rows_of(*[1] * 3000), jobs=1)
 
     assert [row.id for row in read_results(tmp_path / "r").rows] == [str(n) for n in range(3000)]
-    assert next(calls) > 3  # at least one a chunk; more where the clock of CPU time is fine enough
+    # at least one a chunk; more where the clock of CPU time is fine enough
+    assert next(calls) > 3
 
 
 # --- worker processes -----------------------------------------------------------------------------------------------
@@ -417,7 +417,8 @@ def test_memory_does_not_grow_with_the_rows(answer: str, tmp_path: Path) -> None
     small, large = (peak_mb(string_check(), path, tmp_path / "r") for path in (few, many))
 
     assert large < 120
-    assert large - small < 30  # numpy comes in with the 50,000th id
+    # numpy comes in with the 50,000th id
+    assert large - small < 30
 
 
 @pytest.mark.slow
@@ -441,7 +442,8 @@ def test_a_million_rows_take_bounded_memory_and_time(tmp_path: Path) -> None:
         [sys.executable, "-c", loop],
         [sys.executable, "-c", GRADER, "batch", str(spec), str(data), "-o", ours, "-q"],
     )
-    small = "import sys; from benchmarks.batch import timed; print(timed(sys.argv[1:]))"  # see PEAK
+    # a small process measures, for the reason given at PEAK
+    small = "import sys; from benchmarks.batch import timed; print(timed(sys.argv[1:]))"
     out = [
         subprocess.run(
             [sys.executable, "-c", small, *command], capture_output=True, text=True, check=True

@@ -262,7 +262,8 @@ def test_progress_on_a_terminal(folder: Path, arguments: list[str], begins: str)
         try:
             while part := os.read(reader, 4096):
                 seen += part
-        except OSError:  # the other side has closed
+        except OSError:
+            # the other side has closed
             pass
         out, _ = process.communicate(timeout=60)
         os.close(reader)

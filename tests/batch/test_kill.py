@@ -54,7 +54,8 @@ def kill_again_and_again(arguments: list[object], results: Path, whole: int, kil
     chance = random.Random(50)
     died = 0
     for _ in range(kills):
-        wanted = size_of(results) + chance.uniform(0, whole / kills)  # it comes out about twice as far
+        # a run comes out about twice as far
+        wanted = size_of(results) + chance.uniform(0, whole / kills)
         process = subprocess.Popen(
             command(*arguments, "--resume"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

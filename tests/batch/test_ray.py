@@ -89,7 +89,8 @@ def test_map_batches_with_a_worker_killed(cluster: None, data: Path, alone: Path
         batch_format="pyarrow",
         batch_size=1000,
         compute=ray.data.ActorPoolStrategy(size=2),
-        num_cpus=0.5,  # reading needs a CPU too
+        # reading needs a CPU too
+        num_cpus=0.5,
     )
 
     found: dict[str, tuple[Any, ...]] = {}

@@ -58,7 +58,8 @@ def parquet(rows: list[dict[str, Any]]) -> bytes:
 
 def zstd(data: bytes) -> bytes:
     zstandard = pytest.importorskip("zstandard")
-    half = len(data) // 2  # two frames, as `zstd a b` or an appending logger makes them
+    # two frames, as `zstd a b` or an appending logger makes them
+    half = len(data) // 2
     return b"".join(zstandard.ZstdCompressor().compress(part) for part in (data[:half], data[half:]))
 
 
@@ -281,7 +282,8 @@ def test_invalid_datasets_are_refused(source: object, message: str) -> None:
 
 
 ITEM = {"question": "2+2", "answer": "4"}
-OUTPUT_ITEM = {  # as the hosted service lists a run's output items
+# as the hosted service lists a run's output items
+OUTPUT_ITEM = {
     "object": "eval.run.output_item",
     "id": "outputitem_1",
     "status": "pass",

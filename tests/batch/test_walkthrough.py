@@ -70,7 +70,8 @@ def test_the_commands_work(tmp_path: Path) -> None:
 
     assert "mean reward  0.6667" in outputs
     assert "only B 4" in outputs
-    assert "kappa –" in outputs  # every label says yes, so there is nothing to agree on
+    # every label says yes, so there is nothing to agree on
+    assert "kappa –" in outputs
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 

@@ -180,7 +180,8 @@ def test_a_file_of_another_kind_is_never_touched(content: bytes, tmp_path: Path)
     """Resuming with a file that is no results file is an error and does not change the file."""
     path = tmp_path / "notes.txt"
     path.write_bytes(content)
-    torn = content == b'{"graders_results"'  # what a run that died in its header leaves
+    # a run that died in its header leaves this
+    torn = content == b'{"graders_results"'
 
     for options in ({"resume": True}, {"retry_failed": True}, {}):
         if torn and options:

@@ -46,7 +46,8 @@ class Terminal:
             assert time.monotonic() < end, self.text
             try:
                 self.text += os.read(self._fd, 65536).decode()
-            except OSError:  # it has ended
+            except OSError:
+                # the program has ended
                 assert text in self.text, self.text
                 return
 

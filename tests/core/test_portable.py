@@ -35,7 +35,8 @@ COMMANDS = [
         "0 of 12 rows graded now",
     ),
     (("batch", "exact.grader.json", "answers.jsonl", "-o", "{out}/r.jsonl", "--retry-failed"), "12 scored"),
-    (("report", "{out}/r.jsonl"), "█"),  # in no code page of Windows
+    # in no code page of Windows
+    (("report", "{out}/r.jsonl"), "█"),
     (("report", "{out}/r.jsonl", "-o", "{out}/r.html"), "r.html"),
     (("compare", "{out}/r.jsonl", "{out}/r.jsonl"), "no row differs"),
     (("convert", "exact.grader.json"), "string_check"),

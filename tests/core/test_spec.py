@@ -51,7 +51,8 @@ def problems_of(spec: Any) -> tuple[graders.Problem, ...]:
 def test_any_json_is_a_spec_or_a_spec_error(value: Any) -> None:
     """validate raises nothing else, and a text is treated like the value it holds."""
     if isinstance(value, str):
-        return  # a path
+        # a text may also be a path
+        return
 
     assert problems_of(value) is not None
 

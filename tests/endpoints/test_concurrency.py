@@ -20,7 +20,8 @@ from graders.models import Config, Price, ScriptedJudge, connect, estimate
 from graders.usage import Usage
 from tests.judges.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
 
-NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
+# Fri, 15 Jan 2027 08:00:00 GMT
+NOW = 1_800_000_000.0
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,8 @@ NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
         ({"retry-after": "-3"}, 0.0),
         ({"retry-after": "Fri, 15 Jan 2027 08:01:00 GMT"}, 60.0),
         ({"retry-after": "Fri, 15 Jan 2027 07:00:00 GMT"}, 0.0),
-        ({"retry-after": "Friday, 15-Jan-27 08:00:10 GMT"}, 10.0),  # RFC 850, which HTTP still allows
+        # RFC 850, which HTTP still allows
+        ({"retry-after": "Friday, 15-Jan-27 08:00:10 GMT"}, 10.0),
         ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
         (
             {
@@ -75,7 +77,8 @@ def test_bucket_never_gives_more_than_its_rate(per_minute: int, amounts: list[fl
         assert bucket.wait(amount) < 1e-6
         bucket.take(amount)
         taken.append((now, min(amount, bucket.size)))
-    for start, _ in taken:  # in any minute at most a full bucket and what flows in meanwhile
+    # in any minute at most a full bucket and what flows in meanwhile
+    for start, _ in taken:
         assert sum(amount for at, amount in taken if start <= at < start + 60) <= 2 * per_minute + 1e-6
 
 
@@ -94,14 +97,14 @@ def test_rates_a_minute_are_kept() -> None:
     fake = Fake(lambda body, n: ok(usage=used), latency_s=1.0)
 
     async def tokens() -> None:
-        client = virtual_client(
-            fake, tokens_per_minute=600
-        )  # a question counts as about 525 before, 15 after
+        # a question counts as about 525 tokens before its answer and 15 after
+        client = virtual_client(fake, tokens_per_minute=600)
         for n in range(30):
             await client.answer(ask(str(n)))
 
     in_virtual_time(tokens())
-    assert fake.started[-1] < 70  # by estimates alone it would take 26 minutes
+    # by estimates alone it would take 26 minutes
+    assert fake.started[-1] < 70
 
 
 def test_in_flight_is_shared_by_all_graders_and_members_of_a_multi() -> None:
@@ -160,7 +163,8 @@ def test_one_pause_for_everybody_and_fewer_after_it() -> None:
 
     client = in_virtual_time(run())
 
-    assert fake.peak == 32  # the first burst; after it, it is found out how many the server takes
+    # the first burst has 32; after it the client finds out how many the server takes
+    assert fake.peak == 32
     assert not any(1.0 < started < 4.0 - 1e-9 for started in fake.started)
     late = [started for started in fake.started if started > 20]
     assert late

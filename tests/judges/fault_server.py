@@ -18,7 +18,8 @@ from graders.judges.scripted import Answer, Received, Step, completion, fail, sa
 
 SERVER, REFUSAL, PARSE = "model_grader_server_error", "model_grader_refusal_error", "model_grader_parse_error"
 MAX_TOKENS = "model_grader_exceeded_max_tokens_error"
-MAX_ATTEMPTS = 3  # of the configuration the table is written for
+# the attempts of the configuration that the table is written for
+MAX_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)

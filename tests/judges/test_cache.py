@@ -80,7 +80,8 @@ def test_requests_that_differ_have_different_keys(tmp_path: Path, monkeypatch: p
         assert in_virtual_time(asked(changes)) >= 1, changes
     for judge in ({"out_of_range": "error"}, {"api": "responses"}, {"model": "other"}):
         assert in_virtual_time(asked({}, **judge)) >= 1, judge
-    assert in_virtual_time(asked({}, votes=3)) == 2  # the first vote is the question as it was
+    # the first vote is the question as it was
+    assert in_virtual_time(asked({}, votes=3)) == 2
     monkeypatch.setenv("K", "another")
     for same in ({}, {"max_attempts": 2, "timeout_s": 9}):
         assert in_virtual_time(asked({}, **same)) == 0, same
@@ -153,7 +154,8 @@ def test_cached_verdicts_are_validated_again(tmp_path: Path, reply: str) -> None
 
     assert in_virtual_time(once()).verdict == 0.5
     assert len(fake.bodies) == 2
-    assert in_virtual_time(once()).provenance["cached"]  # and the bad entry has been replaced
+    # the bad entry has been replaced
+    assert in_virtual_time(once()).provenance["cached"]
 
 
 def test_a_file_that_is_no_cache(tmp_path: Path) -> None:

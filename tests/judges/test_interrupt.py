@@ -18,7 +18,8 @@ from tests.cases import first
 from tests.judges.support import judge_spec
 
 ROWS = 1000
-QUICK = 150  # rows that are answered at once; the others hang
+# rows that are answered at once; the others hang
+QUICK = 150
 HANG_S = 120
 
 
@@ -58,7 +59,8 @@ def test_an_interrupted_batch_keeps_verdicts_and_resumes(tmp_path: Path, number:
         until = time.monotonic() + 60
         while len(judge.received) < QUICK + 100 and time.monotonic() < until:
             time.sleep(0.02)
-        until = time.monotonic() + 60  # so that what has been answered is in the client's hands
+        # the client has got what the judge has answered
+        until = time.monotonic() + 60
         while len(rows_in(out)) < QUICK and time.monotonic() < until:
             time.sleep(0.1)
 

@@ -121,9 +121,8 @@ def test_invariants_hold_for_any_server(
         else:
             assert answer.flag in FLAGS
             assert answer.flag.startswith("model_grader_")
-            assert (
-                not isinstance(answer, ModelStop) or timeout_s < 41
-            )  # only a pause beyond every deadline stops
+            # only a pause beyond every deadline stops the run
+            assert not isinstance(answer, ModelStop) or timeout_s < 41
     asked: defaultdict[str, list[int]] = defaultdict(list)
     for place, body in enumerate(fake.bodies):
         asked[body["messages"][0]["content"].split("\n")[0]].append(place)
@@ -135,7 +134,8 @@ def test_invariants_hold_for_any_server(
         for before, after, event in zip(places, places[1:], events, strict=False):
             assert fake.started[after] >= _end_of(fake, before, latency_s) + event.waits - 1e-6
     assert max(ends) <= timeout_s + 1e-6
-    for place, body in enumerate(fake.bodies):  # a 429 holds back everybody at that endpoint
+    # a 429 holds back everybody at that endpoint
+    for place, body in enumerate(fake.bodies):
         name = body["messages"][0]["content"].split("\n")[0]
         event = happened[name][asked[name].index(place)]
         if event.name.startswith("429") and fake.started[place] + latency_s < timeout_s:
@@ -163,7 +163,8 @@ def test_a_long_pause_fails_at_once() -> None:
 
     assert at == 0.1
     assert "wants no request for another 90 s" in str(failed)
-    assert isinstance(failed, ModelStop)  # no other question has the time, either
+    # no other question has the time, either
+    assert isinstance(failed, ModelStop)
 
 
 def test_delays_have_full_jitter() -> None:

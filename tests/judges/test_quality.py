@@ -37,7 +37,8 @@ def answers(*verdicts: Any) -> list[Reply]:
     [
         ((), (0.2, 0.9, 0.4), 0.4, 0.7),
         ((), (0.5, 0.5, 0.5), 0.5, 0.0),
-        ((), (0.25, NO, 0.75), 0.5, 0.5),  # of two the mean
+        # of two the mean
+        ((), (0.25, NO, 0.75), 0.5, 0.5),
         (("a", "b"), ("a", "b", "a"), "a", 1 / 3),
         (("a", "b"), ("b", NO, "b"), "b", 0.0),
     ],
@@ -52,7 +53,8 @@ def test_votes_give_the_median_or_the_majority(
     reply = in_virtual_time(virtual_client(fake, votes=3).answer(ask(labels=labels)))
 
     assert len(fake.bodies) == 3
-    assert all("n" not in body for body in fake.bodies)  # some servers take n and give one
+    # some servers take n and give one
+    assert all("n" not in body for body in fake.bodies)
     assert reply.verdict == pytest.approx(verdict)
     assert reply.provenance["spread"] == pytest.approx(spread)
     assert reply.provenance["votes"] == [g for g in given_ if g is not NO]
@@ -278,7 +280,8 @@ def test_an_echoed_verdict_is_not_a_score(attack: str, rung: str) -> None:
 
     assert quoted.flags == ("model_grader_parse_error",)
     assert quoted.reward == 0.0
-    if rung == "json_schema":  # where a schema is enforced, prose around an object is no answer
+    # where a schema is enforced, prose around an object is no answer
+    if rung == "json_schema":
         assert result.flags == ("model_grader_parse_error",)
     else:
         assert (result.ok, result.reward) == (True, 0.25)
@@ -293,7 +296,8 @@ def test_a_text_cannot_leave_its_tag(text: str) -> None:
     assert marked.startswith(f"<{tag}>")
     assert marked.endswith(f"</{tag}>")
     assert marked.count(tag) == 2
-    assert hardened(text) == marked  # equal rows stay equal questions
+    # equal rows stay equal questions
+    assert hardened(text) == marked
 
 
 @pytest.mark.parametrize(
@@ -314,7 +318,8 @@ def test_a_text_cannot_leave_its_tag(text: str) -> None:
 )
 def test_chat_markup_is_broken(markup: str) -> None:
     assert markup not in hardened(f"a{markup}b")
-    assert hardened(f"a{markup}b").replace(" ", "").count(markup) == 1  # and still to be read
+    # the markup can still be read
+    assert hardened(f"a{markup}b").replace(" ", "").count(markup) == 1
 
 
 def test_ordinary_text_is_left_alone_by_harden() -> None:

@@ -385,4 +385,5 @@ def test_concurrent_refusals_step_down_one_mode(how: str) -> None:
     replies = in_virtual_time(run())
 
     assert {reply.provenance["structured"] for reply in replies} == {"json_object"}
-    assert len(fake.bodies) <= 50 * 2 + 1  # the very first of those ignored is asked once more in vain
+    # the first ignored question is asked once more in vain
+    assert len(fake.bodies) <= 50 * 2 + 1

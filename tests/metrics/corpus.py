@@ -70,7 +70,8 @@ def use_corpus(root: Path) -> None:
     corpus.mkdir(parents=True)
     for file in WORDNET.iterdir():
         if file.name.startswith(("data.", "index.")) or file.suffix == ".exc":
-            shutil.copyfile(file, corpus / file.name)  # nltk refuses links, hard ones too
+            # nltk refuses links, hard ones too
+            shutil.copyfile(file, corpus / file.name)
     lines = [f"{n:02}\t{name}\t{PARTS[name.partition('.')[0]]}\n" for n, name in enumerate(LEXNAMES)]
     (corpus / "lexnames").write_text("".join(lines))
     (root / "corpora" / "omw-1.4").mkdir()

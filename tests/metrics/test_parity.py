@@ -81,7 +81,8 @@ def test_the_slow_run_has_more_than_20_000_pairs() -> None:
 
 texts = st.one_of(
     st.text(max_size=60),
-    st.text(alphabet=st.characters(codec=None), max_size=20),  # surrogates, too
+    # texts with surrogates
+    st.text(alphabet=st.characters(codec=None), max_size=20),
     st.lists(st.sampled_from(REPEATS), max_size=12).map(" ".join),
     st.lists(st.sampled_from(GRID), max_size=5).map("".join),
 )
@@ -104,6 +105,7 @@ def test_hypothesis_finds_no_difference(examples: int, wordnet_corpus: None) -> 
         for name, scores in ours.items():
             want = reference[name](hypothesis, reference_text)
             assert [score(hypothesis, reference_text) for score in scores] == [want, want], name
-            assert 0.0 <= want <= 1.0 + 1e-9  # sacrebleu's rounding can end just above 1
+            # sacrebleu's rounding can end just above 1
+            assert 0.0 <= want <= 1.0 + 1e-9
 
     check()

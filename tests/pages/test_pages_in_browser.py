@@ -24,7 +24,8 @@ from tests.tuning.support import tuning_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not BINARY, reason="there is no chromium")]
 IMAGES = Path(__file__).parents[2] / "docs" / "img"
-AXE = os.environ.get("AXE_CORE")  # axe.min.js of the npm package axe-core
+# axe.min.js of the npm package axe-core
+AXE = os.environ.get("AXE_CORE")
 
 
 @pytest.fixture(scope="module")
@@ -384,7 +385,8 @@ def test_the_pictures_of_the_documents(tmp_path: Path, monkeypatch: pytest.Monke
                 assert is_safe(page)
 
     for name in PICTURES:
-        header = slice(16, 24)  # width and height of a PNG
+        # width and height of a PNG
+        header = slice(16, 24)
         made, shown = (folder / f"{name}.png", IMAGES / f"{name}.png")
         assert made.read_bytes()[header] == shown.read_bytes()[header]
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WAIT_S = 60.0  # for one answer, on a busy machine
+# the longest time for one answer on a busy machine
+WAIT_S = 60.0
 
 _CODES = {"Enter": 13, "Escape": 27, "ArrowDown": 40, "ArrowUp": 38}
 
@@ -49,7 +50,8 @@ class Browser:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        os.close(self._out)  # the browser ends with its pipe
+        # the browser ends with its pipe
+        os.close(self._out)
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:

@@ -30,7 +30,8 @@ def write_results(
     for number, row in enumerate(rows):
         ok = row.get("reward", 1.0) is not None
         fields = {"id": f"r{number}", "reward": 1.0, "ok": ok, **({} if ok else {"flags": ["other_error"]})}
-        texts = row.get("row")  # the last field, as grader batch writes it
+        # the last field, as grader batch writes it
+        texts = row.get("row")
         fields.update({key: value for key, value in row.items() if key != "row"})
         lines.append(json.dumps(fields if texts is None else {**fields, "row": texts}, separators=(",", ":")))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -302,7 +302,8 @@ def test_hostile_texts_do_nothing_in_a_browser(tmp_path: Path, monkeypatch: pyte
     assert 'aria-expanded="true"' in document
     assert "⟨U+202E⟩gnp.exe" in document
     assert "nul ␀ bell ␇ escape ␛[31m" in document
-    assert "document.title='run'" in html.unescape(document)  # it is there, as a text
+    # the script stands there as a text
+    assert "document.title='run'" in html.unescape(document)
 
 
 @needs_chromium
@@ -357,8 +358,10 @@ def opened(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bro
     with Browser(folder / "profile") as browser:
         browser.open(file)
         yield browser
-        assert browser.problems == []  # no error, and no breach of the policy
-        assert browser.asked == [file.as_uri()]  # and nothing else was loaded
+        # the browser reports no error, and no breach of the policy
+        assert browser.problems == []
+        # nothing else was loaded
+        assert browser.asked == [file.as_uri()]
 
 
 def text_of(browser: Browser, row_id: str) -> str:

@@ -18,7 +18,8 @@ import pytest
 from graders_sandbox import TIERS, Sandbox, SandboxUnavailable
 
 PACKAGE = Path(__file__).parents[2] / "sandbox"
-ORDINARY_UID = 61_000  # nobody's, when the tests run as root
+# a user id that nobody has, for tests that run as root
+ORDINARY_UID = 61_000
 
 
 @cache

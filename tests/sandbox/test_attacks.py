@@ -22,6 +22,7 @@ from graders_sandbox.host.attacks.matrix import ROWS, Attack
 from graders_sandbox.host.attacks.scene import Scene
 from tests.sandbox.jails import ORDINARY_UID, PACKAGE, need, ordinary_python
 
+# rows of two seconds and more: siblings at work, and all that may carry over
 LONG = (
     52,
     54,
@@ -31,7 +32,7 @@ LONG = (
     61,
     62,
     67,
-)  # of two seconds and more: siblings at work, and all that may carry over
+)
 QUICK = ("linux-full",)
 SLOW = ("linux-landlock", "linux-ns", "linux-strict")
 
@@ -75,7 +76,8 @@ def attempt(jails: Jails, tier: str, row: int) -> None:
         if not r.held
     ]
     assert not missed, "\n".join(missed)
-    assert len(results) == len(chosen) + 1  # and the scene
+    # one more result is that of the targets
+    assert len(results) == len(chosen) + 1
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,8 @@ def test_attacks_are_held_for_other_users(uid: int) -> None:
     """As a user without privileges; and as root with a Python that the sandbox's own user can read."""
     tiers = (*QUICK, *SLOW) if uid else ("linux-landlock", "linux-strict")
 
-    with tempfile.TemporaryDirectory() as folder:  # pytest closes its own to other users, again and again
+    # pytest closes its own to other users, again and again
+    with tempfile.TemporaryDirectory() as folder:
         report = as_user(uid, Path(folder), tiers)
 
     worked = [tier for tier in report if tier["works"]]

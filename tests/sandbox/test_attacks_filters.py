@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,13 @@ HEADERS = {
 #: Names by which the generic header calls what has one name everywhere else.
 RENAMED = "fstat fcntl statfs fstatfs truncate ftruncate lseek sendfile mmap fadvise64"
 GENERIC = {"newfstatat": "3264_fstatat", **{name: f"3264_{name}" for name in RENAMED.split()}}
+#: Instructions of classic BPF (linux/bpf_common.h), the only ones that the programs have.
+LOAD, AND, RETURN = 0x20, 0x54, 0x06
+JUMPS: dict[int, Callable[[int, int], bool]] = {
+    0x15: lambda accumulator, k: accumulator == k,
+    0x35: lambda accumulator, k: accumulator >= k,
+    0x45: lambda accumulator, k: bool(accumulator & k),
+}
 
 
 def run(program: bytes, number: int, arguments: tuple[int, ...] = (), arch: int = 0) -> str:
@@ -37,20 +45,19 @@ def run(program: bytes, number: int, arguments: tuple[int, ...] = (), arch: int 
     instructions = [struct.unpack_from("=HBBI", program, at) for at in range(0, len(program), 8)]
     at = accumulator = 0
     while True:
-        code, yes, no, k = instructions[
-            at
-        ]  # an IndexError is a jump out of the program, which the kernel refuses
+        # an IndexError would be a jump out of the program, which the kernel refuses
+        code, yes, no, k = instructions[at]
         at += 1
-        if code == 0x20:  # ld [k]
+        if code == LOAD:
             assert k % 4 == 0
             assert k < len(data)
             (accumulator,) = struct.unpack_from("=I", data, k)
-        elif code == 0x54:  # and
+        elif code == AND:
             accumulator &= k
-        elif code in (0x15, 0x35, 0x45):  # jeq, jge, jset
-            met = {0x15: accumulator == k, 0x35: accumulator >= k, 0x45: bool(accumulator & k)}[code]
+        elif code in JUMPS:
+            met = JUMPS[code](accumulator, k)
             at += yes if met else no
-        elif code == 0x06:  # ret
+        elif code == RETURN:
             action = k & 0xFFFF0000
             if action == 0x00050000:
                 return errno.errorcode[k & 0xFFFF] if k & 0xFFFF else DONE
@@ -84,7 +91,8 @@ def machine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-THREAD = 0x3D0F00  # what pthread_create asks of clone
+# the flags with which pthread_create calls clone
+THREAD = 0x3D0F00
 EPERM = "EPERM"
 CASES = [
     # call, arguments, answer
@@ -249,7 +257,8 @@ def test_numbers_are_the_kernels(machine: str) -> None:
     for name, number in kernel.TABLES[machine].items():
         found = published.get(GENERIC.get(name, name)) if machine == "aarch64" else published.get(name)
         if found is None and number > 440:
-            continue  # newer than these headers
+            # the call is newer than these headers
+            continue
         if found != number:
             wrong[name] = (number, found)
     assert wrong == {}

@@ -127,7 +127,8 @@ def test_queued_samples_do_not_run(in_flight: int) -> None:
     )
     at_once, most = [], 0
     with Sandbox(tier=a_tier(), in_flight=in_flight) as sandbox:
-        list(sandbox.run_many([Job(source, {}, {})] * 3 * in_flight))  # so that every server is up
+        # every server is up from here on
+        list(sandbox.run_many([Job(source, {}, {})] * 3 * in_flight))
         for _ in range(20):
             starts: list[float] = []
             for outcome in sandbox.run_many([Job(source, {}, {})] * 12):

@@ -320,7 +320,8 @@ def test_works_everywhere(source: str, tier: str, jails: dict[str, Sandbox]) -> 
     graded(jails, tier, source)
 
 
-@pytest.mark.parametrize("tier", [*QUICK, OTHERS[0]])  # the strict tier has no files, and loads nothing late
+# the strict tier has no files, and loads nothing late
+@pytest.mark.parametrize("tier", [*QUICK, OTHERS[0]])
 @pytest.mark.parametrize("source", WITH_FILES)
 def test_works_with_files(source: str, tier: str, jails: dict[str, Sandbox]) -> None:
     """Files in the own folder, and modules that are loaded late."""

@@ -125,7 +125,8 @@ def test_close_leaves_nothing_and_the_sandbox_can_be_used_again() -> None:
     sandbox.run(DOUBLE, {}, {"x": 1})
     sandbox.close()
     before = descriptors(), threading.active_count()
-    others = set(descendants(os.getpid()))  # of what other tests keep open
+    # processes of what other tests keep open
+    others = set(descendants(os.getpid()))
 
     for _ in range(3):
         waiting = [sandbox.submit(SLOW, {}, {}) for _ in range(3)]
@@ -187,7 +188,8 @@ def test_a_forked_caller_has_its_own(tier: str) -> None:
 
 def test_a_forked_child_does_not_keep_servers_alive() -> None:
     """When the parent closes, its servers end although a forked child of it lives on."""
-    others = set(descendants(os.getpid()))  # of what other tests keep open
+    # processes of what other tests keep open
+    others = set(descendants(os.getpid()))
     sandbox = Sandbox(tier=a_tier())
     sandbox.run(DOUBLE, {}, {"x": 1})
     servers = set(descendants(os.getpid())) - others
@@ -226,7 +228,8 @@ def test_a_folder_that_its_owner_closed_is_open_to_the_next(tier: str, mode: str
     closes = f"import os\ndef grade(s, i):\n    os.chmod('.', {mode})\n    return 1.0"
     writes = "def grade(s, i):\n    open('x', 'w').write('1')\n    return 2.0"
     with Sandbox(tier=tier, in_flight=2) as sandbox:
-        for source, value in [(closes, 1.0), (writes, 2.0)] * 8:  # more than there are folders
+        # more than there are folders
+        for source, value in [(closes, 1.0), (writes, 2.0)] * 8:
             outcome = sandbox.run(source, {}, {})
             assert (outcome.value, outcome.attempts) == (value, 1), outcome
 
@@ -303,7 +306,8 @@ def kill_a_host(tier: str, after_s: float, folder: str) -> float:
 
     host.stdout.close()
     assert until(lambda: not any(map(alive, below)))
-    servers = -(-3 // start.PER_SERVER) if tier == "linux-landlock" else 0  # with files outside of the jail
+    # in the tier without a mount namespace the folders lie outside of the jail
+    servers = -(-3 // start.PER_SERVER) if tier == "linux-landlock" else 0
     assert len(os.listdir(folder)) <= servers
     return time.monotonic() - started
 
@@ -475,7 +479,8 @@ def install(name: str, text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     (tmp_path / f"{name}.py").write_text(text)
     for folder in (tmp_path, *tmp_path.parents):
         if folder.name and folder.stat().st_mode & 0o055 != 0o055:
-            folder.chmod(0o755)  # samples may run as another user
+            # samples may run as another user
+            folder.chmod(0o755)
     paths = [*visible.python_paths(), str(tmp_path)]
     monkeypatch.setattr(visible, "python_paths", lambda: paths)
     monkeypatch.setattr(imports, "HOSTED", imports.HOSTED | {name})

@@ -28,7 +28,8 @@ def grade(sample, item):
 ROWS = 20_000
 #: At most, for each tier. GRADERS_SOAK_SECONDS=600 is what all rows take.
 SECONDS = float(os.environ.get("GRADERS_SOAK_SECONDS", "60"))
-EVERY_S = (0.2, 1.2)  # between kills
+# seconds between kills
+EVERY_S = (0.2, 1.2)
 
 
 def jobs() -> Iterator[tuple[Job, float]]:

@@ -81,7 +81,8 @@ def test_one_bad_end_costs_the_others_a_second_run_and_no_score(act: str, status
         outcomes = list(sandbox.run_many(Job(source, {}, x, timeout_s=seconds) for x in range(10)))
 
     expected = [float(x) for x in range(10)]
-    if status == "value":  # garbage between frames was seen; alone it is one frame too many
+    # garbage between frames was seen; alone it is one frame too many
+    if status == "value":
         assert outcomes[5].status == "protocol"
     else:
         assert outcomes[5].status == status
@@ -150,7 +151,8 @@ def expected(n: int) -> float:
 def hold(tier: str, count: int, every: int) -> None:
     """Mixed and alone give the same, and nothing is left."""
     need(tier)
-    others = set(descendants(os.getpid()))  # of what other tests keep open
+    # processes of what other tests keep open
+    others = set(descendants(os.getpid()))
     jobs = mixed(count, every)
     bad = [n for n in range(count) if n % every == every // 2]
     with Sandbox(tier=tier) as sandbox:

@@ -98,7 +98,8 @@ def test_mutated_bodies_get_documented_statuses(server: Running) -> None:
 @pytest.mark.slow
 def test_ten_thousand_bodies_leave_nothing_behind(server: Running) -> None:
     """Neither memory nor descriptors nor tasks grow with them."""
-    throw(server, 1500, seed=2)  # libraries loaded, caches filled
+    # from here on libraries are loaded and caches filled
+    throw(server, 1500, seed=2)
     gc.collect()
     memory, descriptors = resident_bytes(), len(os.listdir("/proc/self/fd"))
 

@@ -26,7 +26,8 @@ from tests.specs import python
 
 CLIENTS = Path(__file__).parent / "clients"
 KEY = "sk-local"
-OPENAI_2 = "openai==2.54.0"  # the last of 2.x that other packages still ask for
+# the last of 2.x that other packages still require
+OPENAI_2 = "openai==2.54.0"
 OPENAI_NODE = "openai@7.55.0"
 LOST = {
     "wrong key": ("AuthenticationError", 401, "invalid_api_key"),

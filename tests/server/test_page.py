@@ -33,7 +33,8 @@ def test_the_page_loads_nothing(server: Running) -> None:
     assert policy["connect-src"] == "'self'"
     assert re.fullmatch(r"'sha256-[\w+/]{43}='", policy["script-src"])
     assert re.fullmatch(r"'sha256-[\w+/]{43}='", policy["style-src"])
-    assert set(re.findall(r"https?://[\w.]+", html)) == {"http://www.w3.org"}  # a name, in the icon's SVG
+    # the name of SVG's namespace, in the icon
+    assert set(re.findall(r"https?://[\w.]+", html)) == {"http://www.w3.org"}
     markup = re.sub(r"<(script|style)>.*?</\1>", "", html, flags=re.DOTALL)
     assert not re.search(r"<[^>]+ (?:style|on\w+)=", markup), "the policy blocks attributes that style or run"
 

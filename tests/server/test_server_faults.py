@@ -102,7 +102,8 @@ def test_headers_have_to_come_in_time(server: Running, parts: list[bytes]) -> No
                 connection.sendall(part)
                 time.sleep(0.05 if len(parts) > 1 else 0)
         except OSError:
-            return  # it has ended already
+            # the server has ended the connection already
+            return
         rest(connection)
 
 
@@ -312,7 +313,8 @@ def test_a_metric_over_long_texts_does_not_block_others(server: Running) -> None
 
     assert results[0].status == 200
     assert results[0].json()["reward"] > 0
-    assert answered >= 3  # two where it is held up: before and after
+    # two would be answered if the metric held up the server: one before and one after
+    assert answered >= 3
 
 
 def test_a_metric_that_works_past_the_deadline_is_a_flag(
@@ -321,7 +323,8 @@ def test_a_metric_that_works_past_the_deadline_is_a_flag(
     """It cannot be interrupted; the client is not kept waiting for it."""
     monkeypatch.setattr(routes, "LATE_S", 0.01)
     row = long_row(2)
-    server.post(RUN, {**row, "model_sample": "x"})  # compiled
+    # the grader is compiled from here on
+    server.post(RUN, {**row, "model_sample": "x"})
 
     answer = server.post(RUN, row, {DEADLINE: "0.01"})
 
@@ -369,13 +372,15 @@ def test_long_texts_beyond_the_limit_are_refused() -> None:
     """They queue for two threads; one too many is told to come back, and small rows go on."""
     with serving(limits=Limits(large=1)) as running:
         row = long_row(1)
-        running.post(RUN, {**row, "model_sample": "x", "item": {"answer": "y"}})  # compiled
+        # the grader is compiled from here on
+        running.post(RUN, {**row, "model_sample": "x", "item": {"answer": "y"}})
         slow = long_row(24)
         first = threading.Thread(target=lambda: running.post(RUN, slow))
         first.start()
         running.wait_for("graders_large_under_way", 1)
         refused = running.post(RUN, row)
-        while refused.status == 200 and first.is_alive():  # it came between two rows
+        # a request between two rows is answered
+        while refused.status == 200 and first.is_alive():
             refused = running.post(RUN, row)
         small = running.post(RUN, GOOD)
         first.join()

@@ -45,7 +45,8 @@ def test_rows_are_paired_by_id_and_not_by_place(tmp_path: Path) -> None:
     assert found.delta.value == 0.125
     assert (found.up, found.down, found.same) == (1, 0, 1)
     assert found.a.mean is not None
-    assert found.a.mean.value == 0.5  # of the pairs: row "only a" is not in it
+    # the mean is of the pairs, without row "only a"
+    assert found.a.mean.value == 0.5
     assert any("2 shared rows failed in A" in note for note in found.notes)
 
 

@@ -128,9 +128,8 @@ def test_the_bootstrap_is_scipys() -> None:
     found = estimates.mean(values)
 
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=0.006)
-    assert (
-        estimates.mean(values[::-1].copy()) == found
-    )  # the same draws every time, in whatever order rows stand
+    # the same draws every time, in whatever order rows stand
+    assert estimates.mean(values[::-1].copy()) == found
 
 
 def test_few_distinct_items_are_drawn_by_their_counts() -> None:

@@ -153,8 +153,10 @@ def test_the_influence_of_a_sub_reward(tmp_path: Path) -> None:
     found = {sub.key: sub for sub in summary_of(write_results(tmp_path / "r.jsonl", rows, spec)).subs}
 
     assert found["row"].moves == pytest.approx(0.25)
-    assert found["b"].moves == 0.0  # never below what min() lets through
-    assert found["c"].moves == 0.0  # not in the formula, though it goes with the total
+    # never below what min() lets through
+    assert found["b"].moves == 0.0
+    # not in the formula, though it goes with the total
+    assert found["c"].moves == 0.0
     assert found["c"].correlation == pytest.approx(1.0)
     assert math.isclose(found["b"].spread.mean.value, 0.75)
     assert found["b"].passed is not None

@@ -103,7 +103,8 @@ def test_a_changed_spec_or_engine_is_reported(tmp_path: Path, grader: graders.Gr
 def test_rewards_may_differ_by_the_tolerance(tmp_path: Path, grader: graders.Grader) -> None:
     """A reward may be off by the file's tolerance, or by one given."""
     golden = written(tmp_path / "a.json", grader)
-    near = [*ROWS[:1], {**ROWS[1], "sample": "Tokyyo"}, ROWS[2]]  # 10/11 instead of 0.8
+    # the similarity is 10/11 instead of 0.8
+    near = [*ROWS[:1], {**ROWS[1], "sample": "Tokyyo"}, ROWS[2]]
 
     golden.check(grader, grader.run_batch(near), tolerance=0.2)
     with pytest.raises(GoldenChanged):
@@ -127,9 +128,8 @@ def test_parts_of_several_processes_are_merged(tmp_path: Path, grader: graders.G
         Golden(path, update=True, parts=parts).check(
             grader, grader.run(row["sample"], row["item"], id=row["id"])
         )
-    (parts / "another.jsonl").write_text(
-        "".join(file.read_text() for file in parts.iterdir())
-    )  # the same from another process
+    # another process gives the same
+    (parts / "another.jsonl").write_text("".join(file.read_text() for file in parts.iterdir()))
 
     assert merge(parts) == [path]
 

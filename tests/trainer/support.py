@@ -143,7 +143,8 @@ def train(
                 tell(process, {"type": "rewards", "number": said[-1]["number"], "values": values})
             listen(said[-1], process)
             if said[-1]["type"] == "step":
-                with suppress(OSError, ValueError):  # killed, or hung up on
+                # the trainer may have been killed
+                with suppress(OSError, ValueError):
                     tell(process, {"type": "rewards"})
     return said
 

@@ -18,8 +18,10 @@ from tests.tuning.support import config, ended, messages
 from tests.tuning.test_supervisor import alive, create, pids, serve, steps
 
 KILLS = 50
-STEPS = 200  # of the stub's jobs
-START_S = 300  # for a trainer to start and to make a step, at most
+# steps of the stub's jobs
+STEPS = 200
+# the longest time for a trainer to start and to make a step
+START_S = 300
 
 
 @pytest.mark.slow

@@ -124,7 +124,8 @@ def refusing_open_files(rename: Callable[..., None]) -> Callable[..., None]:
 
 
 def become(system: str) -> None:
-    sysconfig.get_config_vars()  # read from a file that is named for the system
+    # read from a file that is named for the system
+    sysconfig.get_config_vars()
     for module, names in NOT_ON_MACOS.items():
         for name in names:
             module.__dict__.pop(name, None)

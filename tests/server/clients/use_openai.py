@@ -17,9 +17,8 @@ def unknown_and_missing(model, path=""):
 
     `metadata.errors` may have more: the live service sends keys there that no client's type names.
     """
-    aliases = {
-        field.alias for field in type(model).model_fields.values()
-    }  # the client keeps these as extras too
+    # the client keeps these as extras too
+    aliases = {field.alias for field in type(model).model_fields.values()}
     extra = {} if path == "metadata.errors." else model.model_extra or {}
     found = [f"unknown {path}{name}" for name in extra if name not in aliases]
     found += [
