@@ -28,7 +28,7 @@ ROWS: list[dict[str, Any]] = [
 
 
 @dataclass
-class Done:
+class CommandResult:
     returncode: int
     stdout: str
     stderr: str
@@ -37,15 +37,15 @@ class Done:
 @pytest.fixture
 def here(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., Done]:
+) -> Callable[..., CommandResult]:
     """`grader batch` with these arguments, in this process and in the folder."""
     monkeypatch.chdir(folder)
 
-    def run(*arguments: str) -> Done:
+    def run(*arguments: str) -> CommandResult:
         capfd.readouterr()
         with pytest.raises(SystemExit) as end:
             main(["batch", *arguments])
-        return Done(end.value.code or 0, *capfd.readouterr())  # type: ignore[arg-type]  # the command's exit code is a number
+        return CommandResult(end.value.code or 0, *capfd.readouterr())  # type: ignore[arg-type]  # the command's exit code is a number
 
     return run
 
@@ -57,7 +57,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_run_and_its_summary(folder: Path, here: Callable[..., Done]) -> None:
+def test_a_run_and_its_summary(folder: Path, here: Callable[..., CommandResult]) -> None:
     """Counts and mean on stdout, nothing on stderr, results in the file, exit 0."""
     done = here("spec.json", "rows.jsonl", "-o", "r.jsonl")
 
@@ -104,7 +104,7 @@ def test_a_closed_stdout_ends_the_run_silently(folder: Path) -> None:
     assert talk == ""
 
 
-def test_mapped_fields(folder: Path, here: Callable[..., Done]) -> None:
+def test_mapped_fields(folder: Path, here: Callable[..., CommandResult]) -> None:
     """Rows with other field names are graded with --sample-field and the like; an id may be made from the content."""
     rows = [
         {"uid": f"u{n}", "truth": {"answer": "x"}, "models": {"a": {"text": "x" if n else "y"}}}
@@ -153,7 +153,7 @@ WRONG: list[Any] = [
 ]
 
 
-def test_results_have_a_default_file_name(folder: Path, here: Callable[..., Done]) -> None:
+def test_results_have_a_default_file_name(folder: Path, here: Callable[..., CommandResult]) -> None:
     """A run without -o writes a results file with a default name."""
     assert here("spec.json", "rows.jsonl").returncode == 0
     assert len(list(read_results(folder / "results.jsonl").rows)) == 20
@@ -162,7 +162,7 @@ def test_results_have_a_default_file_name(folder: Path, here: Callable[..., Done
 
 @pytest.mark.parametrize(("arguments", "code", "message"), WRONG)
 def test_each_failure_has_its_exit_code_and_advice(
-    arguments: list[str], code: int, message: str, folder: Path, here: Callable[..., Done]
+    arguments: list[str], code: int, message: str, folder: Path, here: Callable[..., CommandResult]
 ) -> None:
     """Each exit code has its meaning, and the message says what to do next."""
     (folder / "bad.json").write_text('{"type": "string_check"}')
@@ -177,7 +177,7 @@ def test_each_failure_has_its_exit_code_and_advice(
     assert (folder / "there").read_text() == "something else\n"
 
 
-def test_force_and_resume(folder: Path, here: Callable[..., Done]) -> None:
+def test_force_and_resume(folder: Path, here: Callable[..., CommandResult]) -> None:
     """--force begins anew; --resume with nothing missing grades nothing."""
     assert here("spec.json", "rows.jsonl", "-o", "r").returncode == 0
     before = (folder / "r").read_bytes()
@@ -188,7 +188,7 @@ def test_force_and_resume(folder: Path, here: Callable[..., Done]) -> None:
     assert (forced.returncode, (folder / "r").read_bytes()) == (0, before)
 
 
-def test_a_sorted_copy(folder: Path, here: Callable[..., Done]) -> None:
+def test_a_sorted_copy(folder: Path, here: Callable[..., CommandResult]) -> None:
     done = here("spec.json", "rows.jsonl", "-o", "r", "--sorted", "s.jsonl")
 
     assert done.returncode == 0
@@ -297,7 +297,7 @@ def test_verbose_logs_each_step(folder: Path) -> None:
     assert quiet == ""
 
 
-def test_help_explains_formats_and_resuming(here: Callable[..., Done]) -> None:
+def test_help_explains_formats_and_resuming(here: Callable[..., CommandResult]) -> None:
     """--help names the forms of data, what to do after a crash, and gives examples."""
     done = here("--help")
 

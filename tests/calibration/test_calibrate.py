@@ -263,7 +263,7 @@ def test_results_without_texts_have_no_labels(tmp_path: Path) -> None:
         from_results(out)
 
 
-class Biased:
+class BiasedJudge:
     """A judge whose score is the logistic of a row's quality, with so much more for what it likes."""
 
     def __init__(self, liked: str, bias: float, seed: int = 0, noise: float = 0.0) -> None:
@@ -297,7 +297,7 @@ PLANTED = [
 @pytest.mark.parametrize(("probe", "liked", "bias"), PLANTED)
 def test_a_planted_bias_is_found_and_no_other(probe: str, liked: str, bias: float) -> None:
     """Of all probes, only that of the judge's planted bias finds something, with the right direction."""
-    with graders.Backends(models=Biased(liked, bias)) as backends:
+    with graders.Backends(models=BiasedJudge(liked, bias)) as backends:
         effects = probed(graded(score_model(), answers(60), backends=backends))
 
     assert [effect.probe for effect in effects if effect.found] == [probe]
@@ -358,7 +358,7 @@ def test_calibration_recovers_planted_errors() -> None:
     }
     covered = dict.fromkeys(truth, 0)
     for seed in range(500):
-        with graders.Backends(models=Biased(LONGER, bias, seed, noise)) as backends:
+        with graders.Backends(models=BiasedJudge(LONGER, bias, seed, noise)) as backends:
             rows = graded(score_model(pass_threshold=0.5), answers(n, 1000 + seed), backends=backends)
             figures = calibrate(rows, ["right"]).figures()
             figures["verbosity"] = probed(rows, ["verbosity"])[0].effect
@@ -372,7 +372,7 @@ def test_false_findings_are_few() -> None:
     """Of 300 runs of three probes on a judge without a bias, hardly more than one in twenty finds something."""
     found = 0
     for seed in range(1000, 1300):
-        with graders.Backends(models=Biased("nothing at all", 0.0, seed, 0.3)) as backends:
+        with graders.Backends(models=BiasedJudge("nothing at all", 0.0, seed, 0.3)) as backends:
             effects = probed(
                 graded(score_model(), answers(12, seed), backends=backends),
                 ["verbosity", "formatting", "language"],

@@ -16,7 +16,7 @@ from graders.errors import GradeError
 from tests.specs import multi, python, string_check
 
 
-class Silent(Backends):
+class UnansweredBackends(Backends):
     """Nobody ever answers; remembers what it was asked for."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Silent(Backends):
 def test_a_deadline_ends_the_wait(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """A row whose answer does not come in time is flagged, and its asks are cancelled."""
     monkeypatch.setattr(futures, "LATE_S", 0.05)
-    silent = Silent()
+    silent = UnansweredBackends()
     spec = multi("a + b", {"a": python(), "b": string_check()})
     grader = graders.compile(spec, backends=silent)
 
@@ -50,7 +50,7 @@ def test_a_deadline_ends_the_wait(monkeypatch: pytest.MonkeyPatch, how: str) -> 
 
 def test_cancelling_the_caller_cancels_the_asks() -> None:
     """Cancelling a caller's task cancels its asks."""
-    silent = Silent()
+    silent = UnansweredBackends()
     grader = graders.compile(python(), backends=silent)
 
     async def go_away() -> None:

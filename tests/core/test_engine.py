@@ -24,7 +24,7 @@ from graders.usage import Usage
 from tests.specs import label_model, multi, python, score_model, string_check, text_similarity
 
 
-class Scripted:
+class ScriptedClient:
     """A model client: answers with what the sample says, counts questions, fails on demand."""
 
     def __init__(self, delay_s: float = 0.0) -> None:
@@ -54,12 +54,12 @@ class Scripted:
 
 
 @pytest.fixture
-def client() -> Scripted:
-    return Scripted()
+def client() -> ScriptedClient:
+    return ScriptedClient()
 
 
 @pytest.fixture
-def backends(client: Scripted) -> Iterator[Backends]:
+def backends(client: ScriptedClient) -> Iterator[Backends]:
     with Backends(models=client) as backends:
         yield backends
 
@@ -124,7 +124,7 @@ def test_run_never_raises_for_a_row(sample: Any) -> None:
 def test_a_failed_question_is_asked_again() -> None:
     """Rows merge with an answer that came or is under way, never with a failure of rows before them."""
 
-    class FirstFails(Scripted):
+    class FirstFails(ScriptedClient):
         async def answer(self, ask: ModelAsk, *, deadline: float | None = None) -> ModelReply:
             if not self.asked:
                 self.asked.append(ask)
@@ -228,7 +228,7 @@ def test_sync_and_async_agree(backends: Backends) -> None:
     ],
 )
 def test_equal_questions_are_merged_where_allowed(
-    sampling: dict[str, Any], merge: bool | None, questions: int, client: Scripted, backends: Backends
+    sampling: dict[str, Any], merge: bool | None, questions: int, client: ScriptedClient, backends: Backends
 ) -> None:
     """400 rows of a multi with two judges over 100 distinct samples."""
     judges = {
@@ -245,7 +245,7 @@ def test_equal_questions_are_merged_where_allowed(
     assert len(client.asked) == questions
 
 
-def test_order_is_kept_with_slow_rows(backends: Backends, client: Scripted) -> None:
+def test_order_is_kept_with_slow_rows(backends: Backends, client: ScriptedClient) -> None:
     """Results come in the order of the rows, each with its id, failures in their place."""
     client.delay_s = 0.01
     grader = graders.compile(score_model(range=[0, 1000]), backends=backends)
@@ -264,7 +264,7 @@ def test_order_is_kept_with_slow_rows(backends: Backends, client: Scripted) -> N
     assert rewards == [None if row["sample"] == "fail" else float(row["sample"]) for row in rows]
 
 
-def test_a_bad_key_stops_a_batch(backends: Backends, client: Scripted) -> None:
+def test_a_bad_key_stops_a_batch(backends: Backends, client: ScriptedClient) -> None:
     """No later row can be graded, so they are not asked for one by one; what came before has been yielded."""
     grader = graders.compile(score_model(), backends=backends)
     rows = ({"sample": "stop" if n == 20 else "1"} for n in range(10_000))
@@ -276,7 +276,7 @@ def test_a_bad_key_stops_a_batch(backends: Backends, client: Scripted) -> None:
     assert len(client.asked) < 200
 
 
-def test_a_slow_row_does_not_delay_others_out_of_order(backends: Backends, client: Scripted) -> None:
+def test_a_slow_row_does_not_delay_others_out_of_order(backends: Backends, client: ScriptedClient) -> None:
     """Without in_order every row comes once, the slow one last, with the time that it took."""
 
     others_done = threading.Event()
@@ -288,7 +288,7 @@ def test_a_slow_row_does_not_delay_others_out_of_order(backends: Backends, clien
         while ask.messages[0].parts[0] == TextPart("Rate this: 7") and not others_done.is_set():
             await asyncio.sleep(0.01)
             waited_s = time.monotonic() - started
-        return await Scripted.answer(client, ask)
+        return await ScriptedClient.answer(client, ask)
 
     client.answer = answer  # type: ignore[method-assign]  # a wrong value, or a stand-in, is the point
     grader = graders.compile(score_model(range=[0, 1000]), backends=backends)
@@ -306,7 +306,7 @@ def test_a_slow_row_does_not_delay_others_out_of_order(backends: Backends, clien
     assert all(result.reward == float(result.id) for result in results if result.ok)
 
 
-def test_an_exhausted_budget_keeps_complete_answers(backends: Backends, client: Scripted) -> None:
+def test_an_exhausted_budget_keeps_complete_answers(backends: Backends, client: ScriptedClient) -> None:
     """Without in_order all that was under way and got an answer is yielded before the stop is raised."""
     grader = graders.compile(score_model(), backends=backends)
     rows = ({"id": str(n), "sample": "stop" if n % 50 == 20 else "1"} for n in range(10_000))
@@ -320,7 +320,7 @@ def test_an_exhausted_budget_keeps_complete_answers(backends: Backends, client: 
     assert len(client.asked) < 200
 
 
-def test_a_batch_is_lazy(backends: Backends, client: Scripted) -> None:
+def test_a_batch_is_lazy(backends: Backends, client: ScriptedClient) -> None:
     """No more rows are taken than the window holds, and leaving early cancels the rest."""
     client.delay_s = 5.0
     taken = []
@@ -340,7 +340,7 @@ def test_a_batch_is_lazy(backends: Backends, client: Scripted) -> None:
     assert len(taken) <= 400
 
 
-def test_a_cancelled_row_cancels_its_question(backends: Backends, client: Scripted) -> None:
+def test_a_cancelled_row_cancels_its_question(backends: Backends, client: ScriptedClient) -> None:
     """Cancelling arun ends what is under way."""
     client.delay_s = 30.0
     grader = graders.compile(score_model(), backends=backends)
@@ -360,7 +360,7 @@ def test_a_cancelled_row_cancels_its_question(backends: Backends, client: Script
     assert client.cancelled == 1
 
 
-def test_a_missing_variable_fails_one_member_only(backends: Backends, client: Scripted) -> None:
+def test_a_missing_variable_fails_one_member_only(backends: Backends, client: ScriptedClient) -> None:
     """The child that cannot ask fails alone; the other judge is asked and counts."""
     blind = score_model(input=[{"role": "user", "content": "{{item.none}} 1"}])
     grader = graders.compile(multi("s + t", {"s": blind, "t": score_model()}), backends=backends)

@@ -36,7 +36,7 @@ RATIO_MAX = 24.0
 
 
 @dataclass(frozen=True)
-class Found:
+class RegexCall:
     """One call of the module `re`: where it stands, and the call itself."""
 
     key: str
@@ -67,7 +67,7 @@ class Found:
         return self.call.func.attr
 
 
-def expressions() -> Iterator[Found]:
+def expressions() -> Iterator[RegexCall]:
     """Every call of `re` in our sources that names an expression."""
     for package, folder in SOURCES.items():
         for path in sorted(folder.rglob("*.py")):
@@ -77,7 +77,7 @@ def expressions() -> Iterator[Found]:
             parts = path.relative_to(folder).with_suffix("").parts
             module = ".".join((package, *(part for part in parts if part != "__init__")))
             for place, call in _calls(ast.parse(source), ""):
-                yield Found(f"{module}:{place}", module, call)
+                yield RegexCall(f"{module}:{place}", module, call)
 
 
 def _calls(node: ast.AST, place: str) -> Iterator[tuple[str, ast.Call]]:
@@ -101,9 +101,9 @@ def _calls(node: ast.AST, place: str) -> Iterator[tuple[str, ast.Call]]:
         yield from _calls(child, place)
 
 
-def numbered(found: Iterator[Found]) -> dict[str, Found]:
+def numbered(found: Iterator[RegexCall]) -> dict[str, RegexCall]:
     """By key; the second expression of one place is `place#2`."""
-    by_key: dict[str, Found] = {}
+    by_key: dict[str, RegexCall] = {}
     for one in found:
         key, n = one.key, 1
         while key in by_key:

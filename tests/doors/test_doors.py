@@ -14,7 +14,7 @@ from graders.adapters import trl
 from graders.batch import grade_dataset, read_results
 from graders.cli import group
 from tests.doors.shapes import BATTERY, ROWS, UNREADABLE, Shape
-from tests.server.support import BATCH, Running, serving
+from tests.server.support import BATCH, RunningServer, serving
 
 N_SHAPES = sum(len(shapes) for _, shapes in BATTERY.values())
 
@@ -23,7 +23,7 @@ Found = float | str
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
+def server() -> Iterator[RunningServer]:
     with serving() as running:
         yield running
 

@@ -18,7 +18,15 @@ from graders.errors import ModelStop
 from graders.judges.scripted import say
 from graders.models import Config, Price, ScriptedJudge, connect, estimate
 from graders.usage import Usage
-from tests.judges.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
+from tests.judges.support import (
+    FakeTransport,
+    ask,
+    config_of,
+    in_virtual_time,
+    judge_spec,
+    ok,
+    virtual_client,
+)
 
 # Fri, 15 Jan 2027 08:00:00 GMT
 NOW = 1_800_000_000.0
@@ -84,7 +92,7 @@ def test_bucket_never_gives_more_than_its_rate(per_minute: int, amounts: list[fl
 
 def test_rates_a_minute_are_kept() -> None:
     """60 a minute: the first 60 at once, then one a second; tokens are settled by what was used."""
-    fake = Fake(lambda body, n: ok(), latency_s=0.0)
+    fake = FakeTransport(lambda body, n: ok(), latency_s=0.0)
 
     async def run() -> None:
         client = virtual_client(fake, requests_per_minute=60)
@@ -94,7 +102,7 @@ def test_rates_a_minute_are_kept() -> None:
     assert [round(at) for at in fake.started] == [0] * 60 + list(range(1, 31))
 
     used = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-    fake = Fake(lambda body, n: ok(usage=used), latency_s=1.0)
+    fake = FakeTransport(lambda body, n: ok(usage=used), latency_s=1.0)
 
     async def tokens() -> None:
         # a question counts as about 525 tokens before its answer and 15 after
@@ -154,7 +162,7 @@ def test_one_pause_for_everybody_and_fewer_after_it() -> None:
         # the server takes `limit` at a time: whoever is above it gets a 429
         return ok() if fake.in_flight <= limit else Reply(429, {"retry-after": "3"}, b"")
 
-    fake = Fake(respond, latency_s=1.0)
+    fake = FakeTransport(respond, latency_s=1.0)
 
     async def run() -> Any:
         client = virtual_client(fake, max_in_flight=32)
@@ -199,7 +207,7 @@ def test_limiter_serves_in_order_and_loses_no_place() -> None:
 
 def test_defaults_keep_many_questions_under_way() -> None:
     """200 questions of 50 ms take two rounds at the defaults."""
-    fake = Fake(lambda body, n: ok(), latency_s=0.05)
+    fake = FakeTransport(lambda body, n: ok(), latency_s=0.05)
 
     async def run() -> float:
         client = virtual_client(fake)
@@ -216,7 +224,7 @@ def test_time_outs_halve_the_requests_in_flight() -> None:
     def respond(body: dict[str, Any], number: int) -> Any:
         return TimeoutError() if fake.in_flight > capacity else ok()
 
-    fake = Fake(respond, latency_s=1.0)
+    fake = FakeTransport(respond, latency_s=1.0)
 
     async def run() -> Any:
         client = virtual_client(fake, max_attempts=20)
@@ -266,7 +274,7 @@ def test_max_calls_stops_a_batch() -> None:
 
 def test_max_cost_is_never_passed() -> None:
     """Requests under way count with what they may cost at most, so that together they stay below it."""
-    fake = Fake(lambda body, n: ok(usage=USED), latency_s=1.0)
+    fake = FakeTransport(lambda body, n: ok(usage=USED), latency_s=1.0)
 
     async def run() -> Any:
         client = virtual_client(fake, tables={"prices": PRICES}, max_cost=0.02)
@@ -283,7 +291,7 @@ def test_max_cost_is_never_passed() -> None:
 
 
 def test_a_cost_limit_without_a_price_is_refused() -> None:
-    fake = Fake(lambda body, n: ok())
+    fake = FakeTransport(lambda body, n: ok())
     with pytest.raises(ModelStop, match=r'add \[prices\."m"\]'):
         in_virtual_time(virtual_client(fake, max_cost=1.0).answer(ask()))
     assert not fake.bodies
@@ -292,7 +300,7 @@ def test_a_cost_limit_without_a_price_is_refused() -> None:
 def test_totals_of_a_run() -> None:
     """Calls, retries, answers, tokens with those cached and reasoned, unreported ones, latency and cost."""
     replies = [ok(usage=USED), Reply(500, {}, b""), ok(usage=USED), ok()]
-    fake = Fake(lambda body, n: replies[n])
+    fake = FakeTransport(lambda body, n: replies[n])
 
     async def run() -> Any:
         client = virtual_client(fake, tables={"prices": PRICES})

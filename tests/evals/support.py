@@ -15,7 +15,7 @@ from graders.ask import SampleAsk
 from graders.engine.backends import Backends
 from graders.sampling import SampleClient, ScriptedSampler
 from graders.store import Store
-from tests.server.support import Running, load_config_of, serving
+from tests.server.support import RunningServer, load_config_of, serving
 
 #: What a model answers: a text, a completion, or the error to raise; plain or async.
 Script: TypeAlias = Callable[[SampleAsk], Any]
@@ -29,7 +29,7 @@ def eval_server(
     judge: Any = None,
     sampler: SampleClient | None = None,
     **options: Any,
-) -> Iterator[Running]:
+) -> Iterator[RunningServer]:
     """A server with a store of its own, whose runs it executes.
 
     Args:
@@ -47,7 +47,7 @@ def eval_server(
         yield running
 
 
-def client_of(server: Running, **options: Any) -> openai.OpenAI:
+def client_of(server: RunningServer, **options: Any) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{server.url}/v1", max_retries=0, **{"api_key": "none", **options})
 
 

@@ -17,7 +17,7 @@ import pytest
 from graders.judges.scripted import Received, ScriptedJudge, Step, completion
 from graders.server.service import Recording
 from tests.evals.support import eval_server
-from tests.server.support import Running
+from tests.server.support import RunningServer
 from tests.server.test_official_clients import OPENAI_NODE, install
 
 CLIENTS = Path(__file__).parent / "clients"
@@ -77,7 +77,7 @@ def answer(received: Received) -> Step:
 
 
 @pytest.fixture
-def server() -> Iterator[Running]:
+def server() -> Iterator[RunningServer]:
     with ScriptedJudge() as model:
         model.default = answer
         config = f'[models."*"]\nbase_url = "{model.base_url}"\napi_key_env = ""\n'
@@ -85,14 +85,14 @@ def server() -> Iterator[Running]:
             yield running
 
 
-def seen_by(command: list[str], server: Running, **options: Any) -> dict[str, Any]:
+def seen_by(command: list[str], server: RunningServer, **options: Any) -> dict[str, Any]:
     done = subprocess.run([*command, server.url, KEY], capture_output=True, timeout=300, **options)
     assert done.returncode == 0, done.stderr.decode()
     return dict(json.loads(done.stdout))
 
 
 @pytest.mark.slow
-def test_the_newest_python_client(server: Running) -> None:
+def test_the_newest_python_client(server: RunningServer) -> None:
     """Every scenario, as the installed client of 3.x runs it."""
     seen = seen_by([sys.executable, str(CLIENTS / "scenarios.py")], server)
 
@@ -101,7 +101,7 @@ def test_the_newest_python_client(server: Running) -> None:
 
 
 @pytest.mark.slow
-def test_an_old_python_client(server: Running, tmp_path: Path) -> None:
+def test_an_old_python_client(server: RunningServer, tmp_path: Path) -> None:
     """The same scripts with 1.99, in an environment of its own."""
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
@@ -117,7 +117,7 @@ def test_an_old_python_client(server: Running, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("npm"), reason="there is no npm")
-def test_the_newest_node_client(server: Running, tmp_path: Path) -> None:
+def test_the_newest_node_client(server: RunningServer, tmp_path: Path) -> None:
     """Create, upload, run, iterate, cancel without a content type, delete."""
     (tmp_path / "package.json").write_text('{"private": true, "type": "module"}')
     install(

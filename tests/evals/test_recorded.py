@@ -8,7 +8,7 @@ import pytest
 
 from graders.sampling.scripted import chat_completion
 from tests.evals.support import client_of, ended, eval_server
-from tests.server.support import Running
+from tests.server.support import RunningServer
 
 SCHEMA = {
     "type": "object",
@@ -59,7 +59,7 @@ def seen() -> dict[str, Any]:
         return _objects(server, client)
 
 
-def _objects(server: Running, client: Any) -> dict[str, Any]:
+def _objects(server: RunningServer, client: Any) -> dict[str, Any]:
     config = {"type": "custom", "item_schema": SCHEMA, "include_sample_schema": True}
     made = server.post(
         "/v1/evals", {"name": "Image Grading", "data_source_config": config, "testing_criteria": [GRADER]}

@@ -20,7 +20,7 @@ from graders.server.service import Recording
 from graders.store import LoggedCompletion, Store
 from graders.store.tables.completions import Selection
 from tests.evals.support import client_of, counts, ended, equals, eval_server, items, run_of
-from tests.server.support import Running
+from tests.server.support import RunningServer
 
 EVENTS = (
     b"".join(
@@ -42,7 +42,7 @@ EVENTS = (
 
 
 @contextmanager
-def recording(days: float | None = 30) -> Iterator[tuple[Running, ScriptedJudge, openai.OpenAI]]:
+def recording(days: float | None = 30) -> Iterator[tuple[RunningServer, ScriptedJudge, openai.OpenAI]]:
     with ScriptedJudge() as model:
         model.default = say("Paris")
         config = f'[models]\n"gpt-4o" = {{base_url = "{model.base_url}", model = "local", api_key_env = "MODEL_KEY"}}\n'

@@ -11,18 +11,18 @@ import pytest
 
 from graders.engine.grader import Grader
 from tests.evals.support import client_of, counts, custom, ended, equals, eval_server, items, rows, run_of
-from tests.server.support import Running
+from tests.server.support import RunningServer
 from tests.specs import python
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
+def server() -> Iterator[RunningServer]:
     with eval_server() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def client(server: Running) -> Iterator[openai.OpenAI]:
+def client(server: RunningServer) -> Iterator[openai.OpenAI]:
     with client_of(server) as made:
         yield made
 
@@ -243,7 +243,7 @@ def test_an_eval_without_samples_grades_items(client: openai.OpenAI) -> None:
 # --- evals ---
 
 
-def test_an_eval_is_created_updated_and_deleted(client: openai.OpenAI, server: Running) -> None:
+def test_an_eval_is_created_updated_and_deleted(client: openai.OpenAI, server: RunningServer) -> None:
     """Created with 201, listed, updated, deleted with its runs, not found after."""
     made = client.evals.create(
         name="first", metadata={"k": "v"}, data_source_config=custom("answer"), testing_criteria=[equals()]
@@ -341,7 +341,9 @@ EVALS = [
 
 
 @pytest.mark.parametrize(("body", "param", "message"), EVALS)
-def test_an_invalid_eval_is_refused(server: Running, body: Any, param: str | None, message: str) -> None:
+def test_an_invalid_eval_is_refused(
+    server: RunningServer, body: Any, param: str | None, message: str
+) -> None:
     """400 with the place, in the service's words."""
     answer = server.post("/v1/evals", body)
 
@@ -377,7 +379,7 @@ RUNS = [
 
 @pytest.mark.parametrize(("source", "param", "message"), RUNS)
 def test_an_invalid_run_is_refused(
-    server: Running, client: openai.OpenAI, source: Any, param: str, message: str
+    server: RunningServer, client: openai.OpenAI, source: Any, param: str, message: str
 ) -> None:
     """400 with the place; nothing is queued."""
     made = client.evals.create(data_source_config=custom("answer"), testing_criteria=[equals()])
@@ -390,7 +392,7 @@ def test_an_invalid_run_is_refused(
     assert list(client.evals.runs.list(made.id)) == []
 
 
-def test_only_the_first_problems_are_listed(server: Running, client: openai.OpenAI) -> None:
+def test_only_the_first_problems_are_listed(server: RunningServer, client: openai.OpenAI) -> None:
     made = client.evals.create(data_source_config=custom("answer"), testing_criteria=[equals()])
 
     answer = server.post(
@@ -411,12 +413,12 @@ QUERIES = [
 
 
 @pytest.mark.parametrize(("query", "status"), QUERIES)
-def test_list_queries_are_bounded(server: Running, query: str, status: int) -> None:
+def test_list_queries_are_bounded(server: RunningServer, query: str, status: int) -> None:
     """Limits are bounded, not refused; an unknown `after` is the start, as the official tests expect."""
     assert server.ask("GET", f"/v1/evals?{query}").status == status
 
 
-def test_an_empty_list_has_texts_for_ids(server: Running, client: openai.OpenAI) -> None:
+def test_an_empty_list_has_texts_for_ids(server: RunningServer, client: openai.OpenAI) -> None:
     made = client.evals.create(data_source_config=custom(), testing_criteria=[equals()])
 
     found = server.ask("GET", f"/v1/evals/{made.id}/runs").json()
@@ -427,7 +429,7 @@ def test_an_empty_list_has_texts_for_ids(server: Running, client: openai.OpenAI)
 @pytest.mark.parametrize("path", ["", "/cancel"])
 @pytest.mark.parametrize("prefix", ["/v1", "/openai/v1", "/openai"])
 def test_a_run_is_canceled_by_either_path(
-    server: Running, client: openai.OpenAI, path: str, prefix: str
+    server: RunningServer, client: openai.OpenAI, path: str, prefix: str
 ) -> None:
     """The Node client posts to the run itself, without a content type; the Python client below it. Azure's paths too."""
     run = run_of(client, [equals()], rows({"item": {"answer": "a"}}))

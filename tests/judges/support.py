@@ -120,7 +120,7 @@ def in_virtual_time(work: Coroutine[Any, Any, T]) -> T:
 
 
 @dataclass
-class Fake:
+class FakeTransport:
     """A transport that answers by a function, and notes what is under way.
 
     Attributes:
@@ -164,7 +164,7 @@ class Fake:
         return
 
 
-class Impatient(DirectTransport):
+class ImpatientTransport(DirectTransport):
     """Our HTTP, with a short time-out for the first requests alone: a busy machine may take long to answer the others."""
 
     SHORT_S = 0.2
@@ -184,7 +184,7 @@ def ok(text: str = '{"steps": [], "result": 0.5}', **more: Any) -> Reply:
     return Reply(200, {}, json.dumps(body).encode())
 
 
-def virtual_client(fake: Fake, *, tables: Mapping[str, Any] | None = None, **judge: Any) -> Client:
+def virtual_client(fake: FakeTransport, *, tables: Mapping[str, Any] | None = None, **judge: Any) -> Client:
     """A client over a fake transport, to be used inside `in_virtual_time`; its jitter is the same in each run."""
     endpoint = {"base_url": "http://judge.invalid/v1"}
     config = Config(

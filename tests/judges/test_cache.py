@@ -17,12 +17,20 @@ from graders.errors import GradeError, ModelExceededMaxTokens, ModelParseError, 
 from graders.judges.scripted import Received, Step, completion, say
 from graders.models import Client, Config, ConfigError, Recorded, ScriptedJudge, connect, load_config
 from graders.usage import Usage
-from tests.judges.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
+from tests.judges.support import (
+    FakeTransport,
+    ask,
+    config_of,
+    in_virtual_time,
+    judge_spec,
+    ok,
+    virtual_client,
+)
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 
-def cached(fake: Fake, path: Path, **judge: Any) -> Client:
+def cached(fake: FakeTransport, path: Path, **judge: Any) -> Client:
     endpoint = {
         "base_url": "http://judge.invalid/v1",
         "headers": {"x-secret": "h-secret"},
@@ -54,7 +62,7 @@ def test_a_second_run_sends_nothing(tmp_path: Path) -> None:
 
 def test_requests_that_differ_have_different_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever could change the verdict is part of the key; the key that pays for it is not."""
-    fake = Fake(lambda body, n: ok(), latency_s=0.0)
+    fake = FakeTransport(lambda body, n: ok(), latency_s=0.0)
     base = {"text": "q", "model": "m", "seed": 1}
     others: list[dict[str, Any]] = [
         {"text": "Q"},
@@ -100,7 +108,7 @@ def test_no_secret_and_no_failure_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
             Reply(400, {}, b'{"error": {"message": "bad"}}'),
         ]
     )
-    fake = Fake(lambda body, n: next(answers), latency_s=0.0)
+    fake = FakeTransport(lambda body, n: next(answers), latency_s=0.0)
     path = tmp_path / "c.db"
 
     async def run() -> list[Any]:
@@ -137,7 +145,7 @@ def test_no_secret_and_no_failure_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
 )
 def test_cached_verdicts_are_validated_again(tmp_path: Path, reply: str) -> None:
     """An entry that is not a valid verdict counts as none: the question is asked."""
-    fake = Fake(lambda body, n: ok(), latency_s=0.0)
+    fake = FakeTransport(lambda body, n: ok(), latency_s=0.0)
     path = tmp_path / "c.db"
 
     async def once() -> ModelReply:
@@ -162,13 +170,13 @@ def test_a_file_that_is_no_cache(tmp_path: Path) -> None:
     path = tmp_path / "graders.toml"
     path.write_text("not a database" * 100)
     with pytest.raises(ConfigError, match="cannot be used as a cache"):
-        cached(Fake(lambda body, n: ok()), path)
+        cached(FakeTransport(lambda body, n: ok()), path)
 
 
 def test_equal_questions_in_flight_are_asked_once(tmp_path: Path) -> None:
     """Twenty at once make one request; where it fails, all fail alike and the next one asks again."""
     replies = [ok(), Reply(400, {}, b'{"error": {"message": "bad"}}'), ok()]
-    fake = Fake(lambda body, n: replies[n])
+    fake = FakeTransport(lambda body, n: replies[n])
 
     async def run() -> tuple[list[Any], list[Any], ModelReply]:
         client = cached(fake, tmp_path / "c.db")
@@ -187,7 +195,7 @@ def test_equal_questions_in_flight_are_asked_once(tmp_path: Path) -> None:
 
 def test_a_cancelled_question_cancels_no_other(tmp_path: Path) -> None:
     """When the first to ask is cancelled, or has less time, the others still get their verdict."""
-    fake = Fake(lambda body, n: ok(), latency_s=5.0)
+    fake = FakeTransport(lambda body, n: ok(), latency_s=5.0)
 
     async def run() -> tuple[Any, Any, ModelReply, ModelReply]:
         client = cached(fake, tmp_path / "c.db")
@@ -296,7 +304,7 @@ def test_equal_questions_of_one_row_bill_once(refusal: str | None) -> None:
 
 def test_an_equal_question_that_fails_in_flight_is_billed_once(tmp_path: Path) -> None:
     """The path of the cache: one asks, the others wait, and the failure costs what the one request did."""
-    fake = Fake(lambda body, n: ok("", choices=[{"message": {"refusal": "no"}}], usage=USAGE))
+    fake = FakeTransport(lambda body, n: ok("", choices=[{"message": {"refusal": "no"}}], usage=USAGE))
 
     async def run() -> list[Any]:
         client = cached(fake, tmp_path / "c.db")
@@ -320,7 +328,9 @@ def test_a_recording_is_replayed_and_filled(tmp_path: Path) -> None:
         "no": ok("", choices=[{"message": {"refusal": "never"}}]),
         "bad": ok("hm", usage=USAGE),
     }
-    fake = Fake(lambda body, n: replies[body["messages"][0]["content"].split("\n")[0]], latency_s=0.0)
+    fake = FakeTransport(
+        lambda body, n: replies[body["messages"][0]["content"].split("\n")[0]], latency_s=0.0
+    )
 
     async def run(client: Any) -> list[Any]:
         got = [await asyncio.gather(client.answer(ask(text)), return_exceptions=True) for text in replies]
@@ -346,7 +356,7 @@ def test_a_recording_is_replayed_and_filled(tmp_path: Path) -> None:
 
 def test_a_server_failure_is_not_recorded(tmp_path: Path) -> None:
     path = tmp_path / "judge.jsonl"
-    fake = Fake(lambda body, n: Reply(400, {}, b""))
+    fake = FakeTransport(lambda body, n: Reply(400, {}, b""))
     with pytest.raises(ModelServerError):
         in_virtual_time(Recorded(path, virtual_client(fake)).answer(ask()))
     assert not path.exists()
@@ -355,7 +365,7 @@ def test_a_server_failure_is_not_recorded(tmp_path: Path) -> None:
 def test_a_torn_recording_is_mended_and_a_strange_one_refused(tmp_path: Path) -> None:
     """A last line that an interrupt tore is dropped and made anew; anything else is refused with its line."""
     path = tmp_path / "judge.jsonl"
-    fake = Fake(lambda body, n: ok(), latency_s=0.0)
+    fake = FakeTransport(lambda body, n: ok(), latency_s=0.0)
 
     async def two(client: Recorded) -> None:
         for text in ("a", "b"):
@@ -405,7 +415,7 @@ def test_a_cache_that_cannot_be_written_costs_no_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cache that cannot be written any more is a warning."""
-    fake = Fake(lambda body, n: ok(), latency_s=0.0)
+    fake = FakeTransport(lambda body, n: ok(), latency_s=0.0)
     client = cached(fake, tmp_path / "c.db")
     with sqlite3.connect(tmp_path / "c.db") as db:
         db.execute("DROP TABLE verdicts")

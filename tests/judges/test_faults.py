@@ -23,7 +23,7 @@ from tests.judges.fault_server import (
     Behaviour,
     Kind,
 )
-from tests.judges.support import SAMPLE, Clock, Impatient, config_of, judge_spec
+from tests.judges.support import SAMPLE, Clock, ImpatientTransport, config_of, judge_spec
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_parameters_of_responses_are_learned(judge: ScriptedJudge, refused: str,
 def check(judge: ScriptedJudge, behaviour: Behaviour, kind: Kind, way: str, **route: Any) -> None:
     clock = Clock()
     config = config_of(judge, max_attempts=MAX_ATTEMPTS, api_key_env="JUDGE_KEY", **route)
-    transport = Impatient(behaviour.n_stalls)
+    transport = ImpatientTransport(behaviour.n_stalls)
     client = Client(config, transport=transport, clock=clock.now, sleep=clock.sleep, jitter=lambda: 0.5)
     judge.clear()
     judge.default = kind.ok

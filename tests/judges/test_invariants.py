@@ -16,7 +16,7 @@ from graders.ask import ModelReply
 from graders.endpoints.contract import Reply
 from graders.errors import GradeError, ModelStop
 from graders.result import FLAGS
-from tests.judges.support import Fake, ask, in_virtual_time, ok, virtual_client
+from tests.judges.support import FakeTransport, ask, in_virtual_time, ok, virtual_client
 
 
 def error(status: int, message: str = "", **headers: str) -> Reply:
@@ -94,7 +94,7 @@ def test_invariants_hold_for_any_server(
         so_far.append(event)
         return event.reply()
 
-    fake = Fake(respond, latency_s)
+    fake = FakeTransport(respond, latency_s)
     answers: list[Any] = []
     ends: list[float] = []
 
@@ -143,13 +143,13 @@ def test_invariants_hold_for_any_server(
             assert not any(closed + 1e-9 < started < closed + event.waits - 1e-6 for started in fake.started)
 
 
-def _end_of(fake: Fake, place: int, latency_s: float) -> float:
+def _end_of(fake: FakeTransport, place: int, latency_s: float) -> float:
     return fake.started[place] + latency_s
 
 
 def test_a_long_pause_fails_at_once() -> None:
     """A Retry-After beyond the deadline fails now, and says when to come back."""
-    fake = Fake(lambda body, n: error(429, "later", retry_after="90"))
+    fake = FakeTransport(lambda body, n: error(429, "later", retry_after="90"))
 
     async def run() -> tuple[float, GradeError]:
         client = virtual_client(fake, timeout_s=60)
@@ -169,7 +169,7 @@ def test_a_long_pause_fails_at_once() -> None:
 
 def test_delays_have_full_jitter() -> None:
     """Delays lie anywhere below a bound that doubles; two questions that fail together do not come back together."""
-    fake = Fake(lambda body, n: error(500, "oops"), latency_s=0.0)
+    fake = FakeTransport(lambda body, n: error(500, "oops"), latency_s=0.0)
 
     async def run() -> None:
         client = virtual_client(fake, max_attempts=6)

@@ -20,7 +20,15 @@ from graders.judges.scripted import Received, Step, completion, fail, result_key
 from graders.kinds.messages import REMINDER, hardened
 from graders.models import Config, ScriptedJudge
 from graders.verdict import Ambiguous, Verdict
-from tests.judges.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
+from tests.judges.support import (
+    FakeTransport,
+    ask,
+    config_of,
+    in_virtual_time,
+    judge_spec,
+    ok,
+    virtual_client,
+)
 
 NO = ok("", choices=[{"message": {"refusal": "no"}}])
 
@@ -48,7 +56,7 @@ def test_votes_give_the_median_or_the_majority(
 ) -> None:
     """The median or the majority, with all votes, the spread and all tokens in the result."""
     replies = answers(*given_)
-    fake = Fake(lambda body, n: replies[n])
+    fake = FakeTransport(lambda body, n: replies[n])
 
     reply = in_virtual_time(virtual_client(fake, votes=3).answer(ask(labels=labels)))
 
@@ -74,7 +82,7 @@ def test_votes_that_decide_nothing(
     labels: tuple[str, ...], given_: tuple[Any, ...], flag: str, says: str
 ) -> None:
     replies = answers(*given_)
-    fake = Fake(lambda body, n: replies[n])
+    fake = FakeTransport(lambda body, n: replies[n])
     with pytest.raises(GradeError, match=says) as failed:
         in_virtual_time(virtual_client(fake, votes=3).answer(ask(labels=labels)))
     assert failed.value.flag == flag
@@ -87,7 +95,7 @@ def test_votes_stop_with_the_quota() -> None:
         *answers(0.5, 0.5),
         Reply(429, {}, b'{"error": {"message": "", "code": "insufficient_quota"}}'),
     ]
-    fake = Fake(lambda body, n: replies[n])
+    fake = FakeTransport(lambda body, n: replies[n])
     with pytest.raises(ModelStop, match="no quota left") as failed:
         in_virtual_time(virtual_client(fake, votes=3).answer(ask()))
     assert failed.value.usage is not None
@@ -366,7 +374,7 @@ def test_many_braces_are_read_in_linear_time() -> None:
 
 def test_questions_are_answered_together() -> None:
     """Votes of one question are under way at the same time, not one after the other."""
-    fake = Fake(lambda body, n: ok(), latency_s=1.0)
+    fake = FakeTransport(lambda body, n: ok(), latency_s=1.0)
 
     async def run() -> float:
         await virtual_client(fake, votes=5).answer(ask())

@@ -12,7 +12,15 @@ import graders
 from graders.endpoints.contract import Reply
 from graders.messages import Message, TextPart, with_text
 from graders.models import Client, Config, ConfigError, Route, ScriptedJudge, load_config
-from tests.judges.support import Fake, ask, config_of, in_virtual_time, judge_spec, ok, virtual_client
+from tests.judges.support import (
+    FakeTransport,
+    ask,
+    config_of,
+    in_virtual_time,
+    judge_spec,
+    ok,
+    virtual_client,
+)
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 
@@ -50,7 +58,7 @@ FORMS = [
 ITEM = {"a": 1, "picture": PIXEL, "sound": "UklGRg=="}
 
 
-def sent(spec: dict[str, Any], item: dict[str, Any], **judge: Any) -> tuple[Fake, graders.RunResult]:
+def sent(spec: dict[str, Any], item: dict[str, Any], **judge: Any) -> tuple[FakeTransport, graders.RunResult]:
     """What one row makes a judge be asked, over a transport that answers."""
 
     def respond(body: dict[str, Any], number: int) -> Reply:
@@ -59,7 +67,7 @@ def sent(spec: dict[str, Any], item: dict[str, Any], **judge: Any) -> tuple[Fake
             return Reply(200, {}, json.dumps({"output": [{"type": "message", "content": content}]}).encode())
         return ok()
 
-    fake = Fake(respond, latency_s=0.0)
+    fake = FakeTransport(respond, latency_s=0.0)
     config = Config({"models": {"*": {"base_url": "http://judge.invalid/v1"}}, "judge": judge})
     with graders.Backends(models=Client(config, transport=fake), config=config) as backends:
         return fake, graders.compile(spec, backends=backends).run("the sample", item)
@@ -172,7 +180,7 @@ def test_addresses_and_keys(
     for name, value in {"K": "k-1", "OPENAI_API_KEY": "o-1", "AZURE_OPENAI_API_KEY": "a-1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    fake = Fake(
+    fake = FakeTransport(
         lambda body, n: ok() if "messages" in body else Reply(200, {}, b'{"output": []}'), latency_s=0.0
     )
     client = Client(Config({"models": {"*": {**table, "headers": {"X-Team": "red"}}}}), transport=fake)
@@ -212,7 +220,7 @@ def test_a_token_callback_is_called_for_each_attempt(kind: str) -> None:
     async def later(route: Route) -> str:
         return token(route)
 
-    fake = Fake(lambda body, n: ok() if n else Reply(503, {}, b""))
+    fake = FakeTransport(lambda body, n: ok() if n else Reply(503, {}, b""))
     config = Config({"endpoints": {"fake": {"base_url": "http://judge.invalid/v1"}}, "models": {"*": "fake"}})
     maker = token if kind == "plain" else later
     client = Client(config, transport=fake, token=maker, clock=lambda: asyncio.get_running_loop().time())
@@ -224,7 +232,7 @@ def test_a_token_callback_is_called_for_each_attempt(kind: str) -> None:
 
 
 def test_request_ids_are_unique_and_the_servers_own_is_in_the_result() -> None:
-    fake = Fake(lambda body, n: Reply(200, {"x-request-id": f"req-{n}"}, ok().body))
+    fake = FakeTransport(lambda body, n: Reply(200, {"x-request-id": f"req-{n}"}, ok().body))
     client = virtual_client(fake)
 
     async def two() -> list[Any]:
@@ -253,7 +261,7 @@ def test_the_structured_mode_is_remembered_for_each_model() -> None:
         key = body["messages"][-1]["content"].split('"required": ["')[1].split('"')[0]
         return ok(json.dumps({key: 0.5}))
 
-    fake = Fake(respond)
+    fake = FakeTransport(respond)
     client = virtual_client(fake, steps=False)
 
     async def run() -> list[Any]:
@@ -376,7 +384,7 @@ def test_concurrent_refusals_step_down_one_mode(how: str) -> None:
         key = body["messages"][-1]["content"].split('"required": ["')[1].split('"')[0]
         return ok(json.dumps({key: 0.5}))
 
-    fake = Fake(respond)
+    fake = FakeTransport(respond)
     client = virtual_client(fake, steps=False, max_in_flight=50)
 
     async def run() -> list[Any]:

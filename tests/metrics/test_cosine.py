@@ -127,7 +127,7 @@ def test_packages_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) ->
 # --- kept vectors -------------------------------------------------------------------------------------------------
 
 
-class Counting:
+class CountingEmbedder:
     """An embedder that notes what it is asked; vectors are lengths."""
 
     provenance = {"model": "counting"}  # noqa: RUF012  # a stand-in is not changed
@@ -142,7 +142,7 @@ class Counting:
 
 def test_each_text_is_asked_for_once() -> None:
     """Within a call and after it; the empty text never: its vector is all zeros."""
-    inner = Counting()
+    inner = CountingEmbedder()
     kept = CachingEmbedder(inner, max_bytes=1_000_000)
 
     first = kept.embed(["a", "bb", "a", ""])
@@ -156,7 +156,7 @@ def test_each_text_is_asked_for_once() -> None:
 
 def test_kept_vectors_are_bounded() -> None:
     """The ones used longest ago go first."""
-    inner = Counting()
+    inner = CountingEmbedder()
     kept = CachingEmbedder(inner, max_bytes=1000)
 
     for text in ("a", "b", "a", "c", "d", "a"):
@@ -169,7 +169,7 @@ def test_kept_vectors_are_bounded() -> None:
 
 def test_any_object_with_embed_is_an_embedder() -> None:
     """A window of rows is one call; results carry what it says of itself."""
-    embedder = Counting()
+    embedder = CountingEmbedder()
     grader = graders.compile(COSINE, backends=graders.Backends(config=Config({}), embedder=embedder))
 
     results = list(grader.run_batch([{"sample": "x" * n, "item": {"answer": "xx"}} for n in range(1, 60)]))

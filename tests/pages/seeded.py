@@ -13,7 +13,7 @@ from graders.ask import SampleAsk
 from graders.report.binding import binding
 from graders.report.claims import write_claim
 from tests.evals.support import client_of, custom, ended, equals, eval_server, sampled
-from tests.server.support import Running
+from tests.server.support import RunningServer
 
 HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script></script>\u202e{{body}}'
 PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAYAAACNMs+9AAAAFUlEQVR42mNk+M9Qz0AEYBxVSF+FAAhKDveksOjmAAAAAElFTkSuQmCC"
@@ -74,7 +74,7 @@ def write_claims(path: Path) -> None:
 
 
 @contextmanager
-def seeded_server(**options: Any) -> Iterator[tuple[Running, str, list[str]]]:
+def seeded_server(**options: Any) -> Iterator[tuple[RunningServer, str, list[str]]]:
     """The server, an eval's id, and the ids of its two runs."""
     with eval_server(script=answer, judge=judge, **options) as server:
         client = client_of(server, api_key=options.get("token", "none"))

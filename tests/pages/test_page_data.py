@@ -12,20 +12,20 @@ import pytest
 from graders.stats.estimates import wilson_of_few
 from tests.evals.support import client_of, ended
 from tests.pages.seeded import N_ITEMS, seeded_server, write_claims
-from tests.server.support import Running, serving
+from tests.server.support import RunningServer, serving
 
 
 @pytest.fixture(scope="module")
-def seeded() -> Iterator[tuple[Running, str, list[str]]]:
+def seeded() -> Iterator[tuple[RunningServer, str, list[str]]]:
     with seeded_server(config='[prices]\n"m" = { input = 1.0, output = 2.0 }\n') as made:
         yield made
 
 
-def items_of(server: Running, run_id: str, **query: Any) -> Any:
+def items_of(server: RunningServer, run_id: str, **query: Any) -> Any:
     return server.ask("GET", f"/pages/runs/{run_id}/items?{urlencode(query)}").json()
 
 
-def test_an_eval_is_listed_with_its_last_rates(seeded: tuple[Running, str, list[str]]) -> None:
+def test_an_eval_is_listed_with_its_last_rates(seeded: tuple[RunningServer, str, list[str]]) -> None:
     """The newest run first; a rate leaves errors out, and has Wilson's interval."""
     server, eval_id, runs = seeded
 
@@ -39,7 +39,7 @@ def test_an_eval_is_listed_with_its_last_rates(seeded: tuple[Running, str, list[
     assert last["rate"] == pytest.approx([last["passed"] / n, *wilson_of_few(last["passed"], n)])
 
 
-def test_a_run_has_a_rate_for_each_criterion(seeded: tuple[Running, str, list[str]]) -> None:
+def test_a_run_has_a_rate_for_each_criterion(seeded: tuple[RunningServer, str, list[str]]) -> None:
     """Its errors are counted apart; tokens stand by model and role, with a cost where the model has a price."""
     server, eval_id, runs = seeded
 
@@ -76,7 +76,7 @@ FILTERS: list[Any] = [
 @pytest.mark.parametrize(("query", "like", "n"), FILTERS)
 @pytest.mark.parametrize("limit", [7, 100])
 def test_items_are_filtered(
-    seeded: tuple[Running, str, list[str]], query: dict[str, Any], like: Any, n: int, limit: int
+    seeded: tuple[RunningServer, str, list[str]], query: dict[str, Any], like: Any, n: int, limit: int
 ) -> None:
     """Page after page gives each item that is like that once."""
     server, _, (run_id, _) = seeded
@@ -91,7 +91,7 @@ def test_items_are_filtered(
     assert all(like(one) for one in found)
 
 
-def test_items_by_score(seeded: tuple[Running, str, list[str]]) -> None:
+def test_items_by_score(seeded: tuple[RunningServer, str, list[str]]) -> None:
     """The lowest first, those with the same score in the data's order."""
     server, _, (run_id, _) = seeded
 
@@ -118,7 +118,7 @@ def test_items_by_score(seeded: tuple[Running, str, list[str]]) -> None:
     ],
 )
 def test_invalid_queries_are_refused(
-    seeded: tuple[Running, str, list[str]], path: str, status: int, param: str | None
+    seeded: tuple[RunningServer, str, list[str]], path: str, status: int, param: str | None
 ) -> None:
     """With the parameter that is wrong."""
     server, _, (run_id, _) = seeded
@@ -128,7 +128,7 @@ def test_invalid_queries_are_refused(
     assert (answer.status, answer.error["param"]) == (status, param)
 
 
-def test_runs_side_by_side(seeded: tuple[Running, str, list[str]]) -> None:
+def test_runs_side_by_side(seeded: tuple[RunningServer, str, list[str]]) -> None:
     """Every pair of what flipped, paired by item; the figures count the same flips."""
     server, _, runs = seeded
     asked = "/pages/comparison?" + urlencode([("run_id", run) for run in runs])
@@ -150,7 +150,7 @@ def test_runs_side_by_side(seeded: tuple[Running, str, list[str]]) -> None:
     assert figures["comparisons"] == found["comparisons"]
 
 
-def test_a_run_is_graded_again(seeded: tuple[Running, str, list[str]]) -> None:
+def test_a_run_is_graded_again(seeded: tuple[RunningServer, str, list[str]]) -> None:
     """Other criteria over the same samples: a new eval, no model is asked for a sample, and the runs are comparable."""
     server, eval_id, (run_id, other_id) = seeded
     criteria = [
@@ -201,7 +201,7 @@ def test_claims_stand_beside_the_rates_that_they_qualify(tmp_path: Path) -> None
     assert "no claims file" in broken[0][0]["text"]
 
 
-def test_report_url_is_a_page(seeded: tuple[Running, str, list[str]]) -> None:
+def test_report_url_is_a_page(seeded: tuple[RunningServer, str, list[str]]) -> None:
     """What a run names as its report is there."""
     server, eval_id, (run_id, _) = seeded
     run = client_of(server).evals.runs.retrieve(run_id, eval_id=eval_id)
@@ -217,7 +217,7 @@ def test_a_file_is_imported() -> None:
     row = '{"run_id": "r1", "data_source_idx": 0, "item": {"q": "a"}, "grades": {"g": 1.0}, "passes": {"g": true}}\n'
     boundary = "x" * 20
 
-    def send(server: Running, content: str) -> Any:
+    def send(server: RunningServer, content: str) -> Any:
         form = (
             f'--{boundary}\r\ncontent-disposition: form-data; name="file"; filename="history.jsonl"\r\n\r\n'
             f"{content}\r\n--{boundary}--\r\n"

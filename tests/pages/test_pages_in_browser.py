@@ -19,7 +19,7 @@ from graders.store import JobRecord, NewEvent, Store
 from graders.tuning.rollouts import write_rollouts
 from tests.pages.seeded import HOSTILE, N_ITEMS, seeded_server, write_claims
 from tests.server.chromium import BINARY, Page, chromium
-from tests.server.support import Running
+from tests.server.support import RunningServer
 from tests.tuning.support import tuning_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not BINARY, reason="there is no chromium")]
@@ -29,7 +29,7 @@ AXE = os.environ.get("AXE_CORE")
 
 
 @pytest.fixture(scope="module")
-def seeded() -> Iterator[tuple[Running, str, list[str]]]:
+def seeded() -> Iterator[tuple[RunningServer, str, list[str]]]:
     with seeded_server() as made:
         yield made
 
@@ -75,7 +75,7 @@ ADDRESSES = {
 @pytest.mark.parametrize("name", ADDRESSES)
 @pytest.mark.parametrize(("dark", "width"), [(False, 1240), (True, 1240), (False, 390)])
 def test_every_page_is_drawn_safely(
-    seeded: tuple[Running, str, list[str]], name: str, dark: bool, width: int
+    seeded: tuple[RunningServer, str, list[str]], name: str, dark: bool, width: int
 ) -> None:
     """Drawn without an error, nothing of the data runs, no sideways scrolling, and no finding of axe-core."""
     server, eval_id, (a, b) = seeded
@@ -95,7 +95,7 @@ def test_every_page_is_drawn_safely(
         assert violations(page) == []
 
 
-def test_from_the_list_to_an_item_by_keyboard(seeded: tuple[Running, str, list[str]]) -> None:
+def test_from_the_list_to_an_item_by_keyboard(seeded: tuple[RunningServer, str, list[str]]) -> None:
     """Links, j and k, Enter, Esc and Back; an open item is an address."""
     server, eval_id, (a, _) = seeded
     with chromium(server.url + "/") as page:
@@ -129,7 +129,7 @@ def choose(page: Page, name: str, value: str) -> None:
     )
 
 
-def test_items_are_narrowed_down(seeded: tuple[Running, str, list[str]]) -> None:
+def test_items_are_narrowed_down(seeded: tuple[RunningServer, str, list[str]]) -> None:
     """By status, verdict, score and words; the address keeps it, and a page that is loaded anew shows the same."""
     server, eval_id, (a, _) = seeded
     n_rows = "document.querySelectorAll('.opener').length"
@@ -159,7 +159,7 @@ def test_items_are_narrowed_down(seeded: tuple[Running, str, list[str]]) -> None
     assert "high=0.5" in address
 
 
-def test_an_item_shows_each_criterion(seeded: tuple[Running, str, list[str]]) -> None:
+def test_an_item_shows_each_criterion(seeded: tuple[RunningServer, str, list[str]]) -> None:
     """Score and threshold, the judge's steps, an error with its reason, and the picture that is in the data."""
     server, eval_id, (a, _) = seeded
     items = server.ask("GET", f"/v1/evals/{eval_id}/runs/{a}/output_items?limit=5").json()["data"]
@@ -203,7 +203,7 @@ def test_claims_stand_beside_the_rates(tmp_path: Path) -> None:
     assert [one.splitlines()[0] for one in listed] == ["equal", "helpful"]
 
 
-def test_runs_are_chosen_and_compared(seeded: tuple[Running, str, list[str]]) -> None:
+def test_runs_are_chosen_and_compared(seeded: tuple[RunningServer, str, list[str]]) -> None:
     """Two are ticked; what flipped is listed, and the words that differ are marked."""
     server, eval_id, _ = seeded
     with chromium(f"{server.url}/evals/{eval_id}") as page:
@@ -227,7 +227,7 @@ def test_runs_are_chosen_and_compared(seeded: tuple[Running, str, list[str]]) ->
     assert words == "Lyon. Paris."
 
 
-def test_criteria_are_edited_and_graded_again(seeded: tuple[Running, str, list[str]]) -> None:
+def test_criteria_are_edited_and_graded_again(seeded: tuple[RunningServer, str, list[str]]) -> None:
     """The new run's page opens; criteria that are refused say why."""
     server, eval_id, (a, _) = seeded
     criteria = [
@@ -261,7 +261,7 @@ def give(page: Page, file: Path) -> None:
     page.send("DOM.setFileInputFiles", files=[str(file)], nodeId=found)
 
 
-def test_files_are_imported_and_graded(seeded: tuple[Running, str, list[str]], tmp_path: Path) -> None:
+def test_files_are_imported_and_graded(seeded: tuple[RunningServer, str, list[str]], tmp_path: Path) -> None:
     """An export becomes an eval with its runs; rows with samples become a run of the eval on whose page they are given."""
     server, eval_id, _ = seeded
     export, rows, broken = (tmp_path / name for name in ("history.jsonl", "rows.jsonl", "broken.jsonl"))

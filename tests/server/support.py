@@ -54,7 +54,7 @@ class Answer:
 
 
 @dataclass
-class Running:
+class RunningServer:
     """A server on a thread of this process.
 
     Attributes:
@@ -124,7 +124,7 @@ def wait_until(met: Callable[[], object], seconds: float = 60) -> None:
 @contextmanager
 def serving(
     backends: Backends | None = None, *, limits: Limits | None = None, **options: Any
-) -> Iterator[Running]:
+) -> Iterator[RunningServer]:
     """A server that ends with the block."""
     own = backends or Backends(config=load_config_of(""))
     log = io.BytesIO()
@@ -138,7 +138,7 @@ def serving(
         assert time.monotonic() < until, "the server did not start"
         time.sleep(0.005)
     try:
-        yield Running(listener.getsockname()[1], log)
+        yield RunningServer(listener.getsockname()[1], log)
     finally:
         running.should_exit = True
         thread.join(30)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from graders.server.routing import Router
-from tests.server.support import VALIDATE, Running, serving
+from tests.server.support import VALIDATE, RunningServer, serving
 from tests.specs import string_check
 
 ORIGINS = [
@@ -23,13 +23,13 @@ ORIGINS = [
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
+def server() -> Iterator[RunningServer]:
     with serving() as running:
         yield running
 
 
 @pytest.mark.parametrize(("origin", "status"), ORIGINS)
-def test_a_foreign_origin_changes_nothing(server: Running, origin: str | None, status: int) -> None:
+def test_a_foreign_origin_changes_nothing(server: RunningServer, origin: str | None, status: int) -> None:
     """Without a token; a request that only reads is answered, since its page cannot see the answer."""
     host = f"127.0.0.1:{server.port}"
     headers = {"origin": origin.format(host=host)} if origin else {}

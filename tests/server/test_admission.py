@@ -23,7 +23,7 @@ ASKS: list[Ask] = [
 ]
 
 
-class Waiting(graders.Backends):
+class UnansweredBackends(graders.Backends):
     """Backends that answer nothing."""
 
     def submit(self, asks: Sequence[Any], *, deadline: float | None = None) -> list[Future[Any]]:
@@ -32,7 +32,7 @@ class Waiting(graders.Backends):
 
 @pytest.mark.parametrize("ask", ASKS, ids=lambda ask: type(ask).__name__)
 def test_one_ask_too_many_is_refused(ask: Ask) -> None:
-    shared = AdmissionBackends(Waiting(), Limits(code=1, judge=1, embed=1), Metrics())
+    shared = AdmissionBackends(UnansweredBackends(), Limits(code=1, judge=1, embed=1), Metrics())
     shared.submit([ask])
     with pytest.raises(Overloaded, match=r"1 .* run or wait already"):
         shared.submit([ask])

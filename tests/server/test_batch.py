@@ -12,7 +12,7 @@ import pytest
 from graders.engine.backends import Backends
 from graders.judges.scripted import ScriptedJudge, fail, say
 from graders.server import Limits
-from tests.server.support import BATCH, Answer, Running, load_config_of, serving
+from tests.server.support import BATCH, Answer, RunningServer, load_config_of, serving
 from tests.specs import multi, python, score_model, string_check, text_similarity
 
 NDJSON = "application/x-ndjson"
@@ -20,13 +20,13 @@ LIMITS = Limits(batches=2, batch_window=8, timeout_s=20)
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
+def server() -> Iterator[RunningServer]:
     with serving(limits=LIMITS) as running:
         yield running
 
 
 @pytest.fixture
-def judged() -> Iterator[tuple[Running, ScriptedJudge]]:
+def judged() -> Iterator[tuple[RunningServer, ScriptedJudge]]:
     with ScriptedJudge() as judge:
         config = load_config_of(
             f'[models."*"]\nbase_url = "{judge.base_url}"\napi_key_env = ""\nmax_attempts = 1\n'
@@ -55,7 +55,7 @@ GRADERS = [
 
 @pytest.mark.parametrize("grader", GRADERS)
 @pytest.mark.parametrize("form", ["json", "ndjson"])
-def test_rows_come_as_from_the_run_endpoint(server: Running, grader: dict[str, Any], form: str) -> None:
+def test_rows_come_as_from_the_run_endpoint(server: RunningServer, grader: dict[str, Any], form: str) -> None:
     """Each line is what the run endpoint answers for that row, with the row's id, in the rows' order."""
     rows = [
         {"id": f"row {n}", "sample": "x" * n, "item": {"answer": "xxx"} if n % 5 else {}} for n in range(30)
@@ -88,7 +88,7 @@ ODD_ROWS = [
 
 @pytest.mark.parametrize(("row", "row_id", "reward", "flags"), ODD_ROWS)
 def test_invalid_rows_are_flagged_at_their_position(
-    server: Running, row: Any, row_id: str, reward: float, flags: list[str]
+    server: RunningServer, row: Any, row_id: str, reward: float, flags: list[str]
 ) -> None:
     """A row that cannot be graded costs the others nothing."""
     good = {"id": "good", "sample": "a", "item": {"answer": "a"}}
@@ -100,7 +100,7 @@ def test_invalid_rows_are_flagged_at_their_position(
     assert found[1]["reward"] == 1.0
 
 
-def test_a_line_that_is_no_json_is_flagged(server: Running) -> None:
+def test_a_line_that_is_no_json_is_flagged(server: RunningServer) -> None:
     """Blank lines are nothing; a broken one is a failed row."""
     body = (
         json.dumps({"grader": string_check(reference="a")}).encode()
@@ -113,7 +113,7 @@ def test_a_line_that_is_no_json_is_flagged(server: Running) -> None:
 
 
 @pytest.mark.parametrize("rows", [[], None])
-def test_a_batch_without_rows_is_empty(server: Running, rows: list[Any] | None) -> None:
+def test_a_batch_without_rows_is_empty(server: RunningServer, rows: list[Any] | None) -> None:
     """A batch without rows has an empty answer."""
     if rows is None:
         answer = server.post(BATCH, ndjson({"grader": string_check()}, []), {"content-type": NDJSON})
@@ -123,7 +123,7 @@ def test_a_batch_without_rows_is_empty(server: Running, rows: list[Any] | None) 
     assert (answer.status, answer.body) == (200, b"")
 
 
-def test_results_stream(judged: tuple[Running, ScriptedJudge]) -> None:
+def test_results_stream(judged: tuple[RunningServer, ScriptedJudge]) -> None:
     """Rows whose answers are there are sent while others wait."""
     running, judge = judged
     quick, slow = say({"steps": [], "result": 0.5}), say({"steps": [], "result": 1.0}, delay_s=600)
@@ -144,7 +144,7 @@ def test_results_stream(judged: tuple[Running, ScriptedJudge]) -> None:
     running.wait_for("graders_judge_under_way", 0)
 
 
-def test_a_client_that_leaves_ends_the_work(judged: tuple[Running, ScriptedJudge]) -> None:
+def test_a_client_that_leaves_ends_the_work(judged: tuple[RunningServer, ScriptedJudge]) -> None:
     """What is under way is given up, and the place is free again."""
     running, judge = judged
     judge.default = say({"steps": [], "result": 0.5}, delay_s=60)
@@ -161,7 +161,7 @@ def test_a_client_that_leaves_ends_the_work(judged: tuple[Running, ScriptedJudge
     assert len(judge.received) <= 8
 
 
-def test_too_many_batches_are_refused(judged: tuple[Running, ScriptedJudge]) -> None:
+def test_too_many_batches_are_refused(judged: tuple[RunningServer, ScriptedJudge]) -> None:
     """One more than is admitted is told to come back; one that ends makes room."""
     running, judge = judged
     judge.default = say({"steps": [], "result": 0.5}, delay_s=60)
@@ -181,7 +181,7 @@ def test_too_many_batches_are_refused(judged: tuple[Running, ScriptedJudge]) -> 
     assert running.post(BATCH, {"grader": string_check(), "rows": []}).status == 200
 
 
-def test_a_judge_that_refuses_the_key_ends_the_batch(judged: tuple[Running, ScriptedJudge]) -> None:
+def test_a_judge_that_refuses_the_key_ends_the_batch(judged: tuple[RunningServer, ScriptedJudge]) -> None:
     """The last line says why no later row was graded, in the service's error body."""
     running, judge = judged
     judge.default = fail(401, "no such key", "invalid_api_key")
@@ -194,7 +194,7 @@ def test_a_judge_that_refuses_the_key_ends_the_batch(judged: tuple[Running, Scri
     assert len(judge.received) <= 10
 
 
-def test_equal_questions_are_asked_once(judged: tuple[Running, ScriptedJudge]) -> None:
+def test_equal_questions_are_asked_once(judged: tuple[RunningServer, ScriptedJudge]) -> None:
     """Where the caller allows it."""
     running, judge = judged
     judge.default = say({"steps": [], "result": 0.5})

@@ -13,20 +13,20 @@ import pytest
 from graders.result import NO_ERRORS
 from graders.server import Limits
 from graders.server.request import Call
-from tests.server.support import BATCH, PROBLEMS, RUN, VALIDATE, Running, serving
+from tests.server.support import BATCH, PROBLEMS, RUN, VALIDATE, RunningServer, serving
 from tests.specs import multi, python, string_check, text_similarity
 
 LIMITS = Limits(body_bytes=200_000)
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
+def server() -> Iterator[RunningServer]:
     with serving(limits=LIMITS) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Iterator[Running]:
+def guarded() -> Iterator[RunningServer]:
     with serving(token="a secret") as running:
         yield running
 
@@ -34,7 +34,7 @@ def guarded() -> Iterator[Running]:
 USAGE_FIELDS = ["prompt_tokens", "total_tokens", "completion_tokens", "cached_tokens"]
 
 
-def test_a_run_has_every_field(server: Running) -> None:
+def test_a_run_has_every_field(server: RunningServer) -> None:
     """CONTRACT 5: every key of the response is there, with the types that the specification gives them."""
     answer = server.run(string_check(), "Paris", {"answer": "Paris"})
 
@@ -87,7 +87,7 @@ RESULTS = [
 
 @pytest.mark.parametrize(("grader", "sample", "item", "reward", "flags"), RESULTS)
 def test_a_failed_row_is_an_answer(
-    server: Running, grader: dict[str, Any], sample: str, item: Any, reward: float, flags: list[str]
+    server: RunningServer, grader: dict[str, Any], sample: str, item: Any, reward: float, flags: list[str]
 ) -> None:
     """What a row comes to is 200, its failure a flag."""
     answer = server.run(grader, sample, item)
@@ -167,7 +167,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("method", "path", "body", "headers", "status", "param", "code", "word"), REFUSALS)
 def test_every_refusal_has_the_services_error_body(
-    server: Running,
+    server: RunningServer,
     method: str,
     path: str,
     body: Any,
@@ -189,14 +189,14 @@ def test_every_refusal_has_the_services_error_body(
         assert answer.headers["allow"]
 
 
-def test_all_problems_at_once(server: Running) -> None:
+def test_all_problems_at_once(server: RunningServer) -> None:
     """One answer names everything that is wrong with a spec."""
     error = server.post(VALIDATE, {"grader": {"type": "string_check", "operation": "x", "inputt": "a"}}).error
 
     assert len(error["message"].splitlines()) == 4, error["message"]
 
 
-def test_validate_gives_the_normalised_grader(server: Running) -> None:
+def test_validate_gives_the_normalised_grader(server: RunningServer) -> None:
     """Canonical words: nothing is added but a name where there is none."""
     source = "def grade(sample, item):\n    return 1.0\n"
     answer = server.post(VALIDATE, {"grader": multi("a + b", {"a": python(source), "b": string_check()})})
@@ -206,7 +206,7 @@ def test_validate_gives_the_normalised_grader(server: Running) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["/v1", "/openai/v1", "/openai"])
-def test_endpoints_answer_under_azures_paths(server: Running, prefix: str) -> None:
+def test_endpoints_answer_under_azures_paths(server: RunningServer, prefix: str) -> None:
     """The same endpoints under Azure's prefixes, with or without an api-version."""
     path = f"{prefix}/fine_tuning/alpha/graders/run?api-version=2025-04-01-preview"
     answer = server.post(path, {"grader": string_check(), "model_sample": "a", "item": {"answer": "a"}})
@@ -230,7 +230,7 @@ KEYS = [
 
 @pytest.mark.parametrize(("headers", "status", "code"), KEYS)
 def test_every_grading_endpoint_asks_for_the_token(
-    guarded: Running, headers: dict[str, str], status: int, code: str | None
+    guarded: RunningServer, headers: dict[str, str], status: int, code: str | None
 ) -> None:
     """With a token every endpoint that grades asks for it; any host name will do then."""
     body = {"grader": string_check(), "model_sample": "a", "item": {"answer": "a"}}
@@ -246,7 +246,7 @@ def test_every_grading_endpoint_asks_for_the_token(
     ("path", "status"),
     [("/", 200), ("/healthz", 200), ("/openapi.json", 200), ("/metrics", 401), ("/state", 401), ("/x", 401)],
 )
-def test_only_pages_and_health_need_no_token(guarded: Running, path: str, status: int) -> None:
+def test_only_pages_and_health_need_no_token(guarded: RunningServer, path: str, status: int) -> None:
     """Without the token only what holds nothing of anybody's can be seen."""
     assert guarded.ask("GET", path).status == status
 
@@ -259,7 +259,7 @@ def test_a_strict_server_refuses_what_the_service_would() -> None:
     assert (answer.status, answer.error["param"]) == (400, "grader.operation")
 
 
-def test_problems_have_lines(server: Running) -> None:
+def test_problems_have_lines(server: RunningServer) -> None:
     """Editors get everything that validate says, with its place in the text; warnings as well."""
     text = json.dumps(multi("a + b", {"a": string_check(operation="neq")}), indent=1)
     found = server.post(PROBLEMS, {"spec": text}).json()
@@ -279,7 +279,7 @@ def test_problems_have_lines(server: Running) -> None:
 @pytest.mark.parametrize(
     "text", ["", "[", "null", "[]", '"/etc/passwd"', "{}", '{"type": "string_check"}', "\x00"]
 )
-def test_problems_of_any_text(server: Running, text: str) -> None:
+def test_problems_of_any_text(server: RunningServer, text: str) -> None:
     """Whatever is typed gets a list of problems, never a refusal."""
     answer = server.post(PROBLEMS, {"spec": text})
 
@@ -287,7 +287,7 @@ def test_problems_of_any_text(server: Running, text: str) -> None:
     assert answer.json()["problems"]
 
 
-def test_a_repeated_spec_is_compiled_once(server: Running) -> None:
+def test_a_repeated_spec_is_compiled_once(server: RunningServer) -> None:
     """The same grader with each row costs one compilation; another one costs another."""
     before = server.metric("graders_compiled_misses_total")
     for n in range(5):
@@ -297,7 +297,7 @@ def test_a_repeated_spec_is_compiled_once(server: Running) -> None:
     assert server.metric("graders_compiled_misses_total") == before + 2
 
 
-def test_sub_rewards_keep_the_order_of_the_spec(server: Running) -> None:
+def test_sub_rewards_keep_the_order_of_the_spec(server: RunningServer) -> None:
     """Two specs that differ in the order of their keys are two graders."""
     one, two = {"a": string_check(), "b": text_similarity()}, {"b": text_similarity(), "a": string_check()}
 
@@ -306,7 +306,7 @@ def test_sub_rewards_keep_the_order_of_the_spec(server: Running) -> None:
         assert list(answer.json()["sub_rewards"]) == list(graders)
 
 
-def test_health_and_readiness(server: Running) -> None:
+def test_health_and_readiness(server: RunningServer) -> None:
     """Ready means that a program has run in the sandbox."""
     assert server.ask("GET", "/healthz").json() == {"status": "ok"}
     ready = server.ask("GET", "/readyz")

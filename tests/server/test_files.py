@@ -15,7 +15,7 @@ import pytest
 from graders.server import Limits
 from graders.server.metrics import resident_bytes
 from graders.store import Store
-from tests.server.support import Answer, Running, serving
+from tests.server.support import Answer, RunningServer, serving
 
 LIMITS = Limits(file_bytes=200_000, files_bytes=500_000)
 BOUNDARY = "----here"
@@ -28,12 +28,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def server(store: Store) -> Iterator[Running]:
+def server(store: Store) -> Iterator[RunningServer]:
     with serving(store=store, limits=LIMITS) as running:
         yield running
 
 
-def client_of(server: Running, **options: Any) -> openai.OpenAI:
+def client_of(server: RunningServer, **options: Any) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, **options)
 
 
@@ -52,7 +52,7 @@ PURPOSE = part("purpose", b"evals")
 
 
 def send(
-    server: Running, body: bytes, content_type: str = f"multipart/form-data; boundary={BOUNDARY}"
+    server: RunningServer, body: bytes, content_type: str = f"multipart/form-data; boundary={BOUNDARY}"
 ) -> Answer:
     return server.post("/v1/files", body, {"content-type": content_type})
 
@@ -61,7 +61,7 @@ def left_behind(store: Store) -> list[Path]:
     return [path for name in ("files", "incoming") for path in (store.home / name).iterdir()]
 
 
-def test_the_official_client_uploads_lists_and_deletes(server: Running) -> None:
+def test_the_official_client_uploads_lists_and_deletes(server: RunningServer) -> None:
     """Upload, retrieve, content, list, delete."""
     with client_of(server) as client:
         made = client.files.create(file=("tickets.json", b'{"item": {}}\n'), purpose="evals")
@@ -85,7 +85,7 @@ def test_the_official_client_uploads_lists_and_deletes(server: Running) -> None:
             client.files.retrieve(made.id)
 
 
-def test_a_download_is_no_page(server: Running) -> None:
+def test_a_download_is_no_page(server: RunningServer) -> None:
     """A browser saves it, whatever it holds."""
     made = send(server, PURPOSE + part("file", b"<script>alert(1)</script>", "x.html") + END).json()
 
@@ -126,7 +126,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("body", "status", "param", "message"), REFUSED)
 def test_a_refused_upload_leaves_no_file(
-    server: Running, store: Store, body: bytes, status: int, param: str | None, message: str
+    server: RunningServer, store: Store, body: bytes, status: int, param: str | None, message: str
 ) -> None:
     """The service's error body, and no byte on disk."""
     answer = send(server, body)
@@ -137,12 +137,12 @@ def test_a_refused_upload_leaves_no_file(
     assert left_behind(store) == []
 
 
-def test_other_content_types_are_refused(server: Running) -> None:
+def test_other_content_types_are_refused(server: RunningServer) -> None:
     for content_type in ("application/json", "multipart/form-data", "multipart/mixed; boundary=x"):
         assert send(server, ROW, content_type).status == 415, content_type
 
 
-def test_the_quota_is_for_all_files(server: Running, store: Store) -> None:
+def test_the_quota_is_for_all_files(server: RunningServer, store: Store) -> None:
     """Of all files together; the one that does not fit leaves nothing."""
     for n in range(2):
         assert send(server, PURPOSE + part("file", b"%d" % n * 200_000, "x") + END).status == 200
@@ -154,7 +154,7 @@ def test_the_quota_is_for_all_files(server: Running, store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../../etc/x.jsonl", "/etc/x.jsonl", "..\\x.jsonl"])
-def test_a_name_is_never_a_path(server: Running, store: Store, name: str) -> None:
+def test_a_name_is_never_a_path(server: RunningServer, store: Store, name: str) -> None:
     made = send(server, PURPOSE + part("file", b"{}", name) + END).json()
 
     assert made["filename"] == "x.jsonl"

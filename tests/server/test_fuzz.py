@@ -13,7 +13,7 @@ import pytest
 
 from graders.server import Limits
 from graders.server.metrics import resident_bytes
-from tests.server.support import BATCH, PROBLEMS, RUN, VALIDATE, Running, serving
+from tests.server.support import BATCH, PROBLEMS, RUN, VALIDATE, RunningServer, serving
 from tests.specs import label_model, multi, python, score_model, string_check, text_similarity
 
 GRADERS = [
@@ -39,7 +39,7 @@ PIECES = [
 
 
 @pytest.fixture
-def server() -> Iterator[Running]:
+def server() -> Iterator[RunningServer]:
     with serving(limits=Limits(judge=0, body_bytes=1 << 20, timeout_s=5.0)) as running:
         yield running
 
@@ -68,7 +68,7 @@ def mutated(chance: random.Random, seed: dict[str, object]) -> bytes:
     return bytes(body)
 
 
-def throw(server: Running, n_bodies: int, seed: int) -> dict[int, int]:
+def throw(server: RunningServer, n_bodies: int, seed: int) -> dict[int, int]:
     """Send them, each answered within its time; status -> how many."""
     chance = random.Random(seed)
     statuses: dict[int, int] = {}
@@ -87,7 +87,7 @@ def throw(server: Running, n_bodies: int, seed: int) -> dict[int, int]:
     return statuses
 
 
-def test_mutated_bodies_get_documented_statuses(server: Running) -> None:
+def test_mutated_bodies_get_documented_statuses(server: RunningServer) -> None:
     """250 mutated bodies get a documented status, and the error body where they fail."""
     statuses = throw(server, 250, seed=1)
 
@@ -96,7 +96,7 @@ def test_mutated_bodies_get_documented_statuses(server: Running) -> None:
 
 
 @pytest.mark.slow
-def test_ten_thousand_bodies_leave_nothing_behind(server: Running) -> None:
+def test_ten_thousand_bodies_leave_nothing_behind(server: RunningServer) -> None:
     """Neither memory nor descriptors nor tasks grow with them."""
     # from here on libraries are loaded and caches filled
     throw(server, 1500, seed=2)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from graders.jsontext import has_more_values
 from graders.server import Limits
-from tests.server.support import BATCH, PROBLEMS, RUN, VALIDATE, Running, serving
+from tests.server.support import BATCH, PROBLEMS, RUN, VALIDATE, RunningServer, serving
 from tests.specs import label_model, string_check
 
 GOOD = {"grader": string_check(), "model_sample": "a", "item": {"answer": "a"}}
@@ -29,7 +29,7 @@ LIMITS = Limits(json_values=1000, write_s=1.5, batches=2)
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
+def server() -> Iterator[RunningServer]:
     with serving(limits=LIMITS) as running:
         yield running
 
@@ -93,7 +93,7 @@ BODIES = [
 
 @pytest.mark.parametrize(("path", "body", "status", "code"), BODIES)
 def test_a_body_has_so_many_values_at_most(
-    server: Running, path: str, body: Any, status: int, code: str | None
+    server: RunningServer, path: str, body: Any, status: int, code: str | None
 ) -> None:
     """Refused before it is parsed, which nobody else could interrupt."""
     answer = server.post(path, body)
@@ -104,7 +104,7 @@ def test_a_body_has_so_many_values_at_most(
         assert "more than 1000 values" in answer.error["message"]
 
 
-def test_a_line_of_ndjson_has_so_many_values_at_most(server: Running) -> None:
+def test_a_line_of_ndjson_has_so_many_values_at_most(server: RunningServer) -> None:
     """It fails alone; the rows around it are graded."""
     rows = [
         {"sample": "a", "item": {"answer": "a"}},
@@ -124,7 +124,7 @@ def test_a_line_of_ndjson_has_so_many_values_at_most(server: Running) -> None:
 # --- slow readers ------------------------------------------------------------------------------------------------
 
 
-def unread(running: Running, n_rows: int = 40_000, buffer: int = 4096) -> socket.socket:
+def unread(running: RunningServer, n_rows: int = 40_000, buffer: int = 4096) -> socket.socket:
     """A client that asks for megabytes of results and has read nothing yet."""
     rows = b'{"sample":"a","item":{"answer":"a"}}\n' * n_rows
     body = json.dumps({"grader": string_check()}).encode() + b"\n" + rows
@@ -137,7 +137,7 @@ def unread(running: Running, n_rows: int = 40_000, buffer: int = 4096) -> socket
 
 
 @pytest.mark.slow
-def test_a_client_that_does_not_read_is_given_up(server: Running) -> None:
+def test_a_client_that_does_not_read_is_given_up(server: RunningServer) -> None:
     """M7 of the review: as many of them as there are batches kept everybody else's out for ever."""
     connections = [unread(server) for _ in range(LIMITS.batches)]
     server.wait_for("graders_batches_under_way", 0)
@@ -153,7 +153,7 @@ def test_a_client_that_does_not_read_is_given_up(server: Running) -> None:
 
 
 @pytest.mark.slow
-def test_a_client_that_reads_slowly_gets_all(server: Running) -> None:
+def test_a_client_that_reads_slowly_gets_all(server: RunningServer) -> None:
     """The server gives up a client that reads less than a buffer in write_s, however long the whole takes."""
     connection = unread(server, 40_000, 2**20)
     connection.settimeout(60)
@@ -171,7 +171,7 @@ def test_a_client_that_reads_slowly_gets_all(server: Running) -> None:
 # --- headers -----------------------------------------------------------------------------------------------------
 
 
-def test_every_answer_forbids_sniffing(server: Running) -> None:
+def test_every_answer_forbids_sniffing(server: RunningServer) -> None:
     """Results, errors and the page."""
     for path in ("/healthz", "/", "/nothing"):
         assert server.ask("GET", path).headers["x-content-type-options"] == "nosniff"
@@ -180,7 +180,7 @@ def test_every_answer_forbids_sniffing(server: Running) -> None:
 @pytest.mark.parametrize(
     "hosts", [("localhost", "evil.example"), ("evil.example", "localhost"), ("localhost",) * 2]
 )
-def test_several_host_headers_are_refused(server: Running, hosts: tuple[str, str]) -> None:
+def test_several_host_headers_are_refused(server: RunningServer, hosts: tuple[str, str]) -> None:
     """What looked at the other one on the way has let another request pass."""
     with server.connect() as connection:
         lines = "".join(f"host: {host}\r\n" for host in hosts)
@@ -270,7 +270,7 @@ def test_the_server_answers_during_heavy_requests() -> None:
     assert slow == {}
 
 
-def longest_wait(running: Running, path: str, body: bytes) -> float:
+def longest_wait(running: RunningServer, path: str, body: bytes) -> float:
     """How long /healthz took at most while this request was under way, one outlier left out; seconds."""
     request = threading.Thread(target=running.post, args=(path, body), kwargs={"timeout": 120})
     request.start()
@@ -282,14 +282,14 @@ def longest_wait(running: Running, path: str, body: bytes) -> float:
     return sorted(times)[-2]
 
 
-def healthz(running: Running) -> float:
+def healthz(running: RunningServer) -> float:
     started = time.perf_counter()
     assert running.ask("GET", "/healthz").status == 200
     return time.perf_counter() - started
 
 
 @contextmanager
-def served() -> Iterator[Running]:
+def served() -> Iterator[RunningServer]:
     """`grader serve` in a process of its own, so that the client's interpreter does not hold it up."""
     command = [sys.executable, "-m", "graders.cli", "serve", "--port", "0", "--no-access-log"]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
@@ -301,6 +301,6 @@ def served() -> Iterator[Running]:
             said += line
         threading.Thread(target=process.stderr.read, daemon=True).start()
         try:
-            yield Running(int(found[1]))
+            yield RunningServer(int(found[1]))
         finally:
             process.terminate()

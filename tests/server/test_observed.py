@@ -14,14 +14,14 @@ from graders.engine.backends import Backends
 from graders.judges.scripted import ScriptedJudge, say
 from graders.server import service
 from graders.server.metrics import BUCKETS, MOST_MODELS, Metrics
-from tests.server.support import BATCH, Running, load_config_of, serving
+from tests.server.support import BATCH, RunningServer, load_config_of, serving
 from tests.specs import multi, python, score_model, string_check
 
 SAMPLE = re.compile(r'^([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\.)*",?)+)\})? (\S+)$')
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
+def server() -> Iterator[RunningServer]:
     with ScriptedJudge() as judge:
         judge.default = say({"steps": [], "result": 1.0})
         config = load_config_of(f'[models."*"]\nbase_url = "{judge.base_url}"\napi_key_env = ""\n')
@@ -71,7 +71,7 @@ def parsed(text: str) -> dict[str, dict[str, float]]:
     return families
 
 
-def test_everything_is_counted(server: Running) -> None:
+def test_everything_is_counted(server: RunningServer) -> None:
     """Requests, rows, flags, judge tokens, sandbox outcomes, and the time it all took."""
     server.run(string_check(), "a", {"answer": "a"})
     server.run(string_check(), "a", {})
@@ -130,7 +130,7 @@ def test_names_of_judges_are_bounded() -> None:
     assert sum(tokens.values()) == 2 * 3 * MOST_MODELS
 
 
-def test_the_access_log(server: Running) -> None:
+def test_the_access_log(server: RunningServer) -> None:
     """A line of JSON for each request, under the id that the client was given."""
     answer = server.run(string_check(), "a", {})
     until = time.monotonic() + 20

@@ -21,7 +21,7 @@ from graders.judges.scripted import Received, ScriptedJudge, Step, say
 from graders.result import NO_ERRORS
 from graders.server import Limits
 from tests.server.clients.cases import ERRORS, RESULTS, script
-from tests.server.support import Running, load_config_of, serving
+from tests.server.support import RunningServer, load_config_of, serving
 from tests.specs import python
 
 CLIENTS = Path(__file__).parent / "clients"
@@ -45,7 +45,7 @@ def verdict(received: Received) -> Step:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
+def server() -> Iterator[RunningServer]:
     with ScriptedJudge() as judge:
         judge.default = verdict
         config = load_config_of(f'[models."*"]\nbase_url = "{judge.base_url}"\napi_key_env = ""\n')
@@ -53,7 +53,7 @@ def server() -> Iterator[Running]:
             yield running
 
 
-def use(command: list[str], server: Running, **options: Any) -> dict[str, Any]:
+def use(command: list[str], server: RunningServer, **options: Any) -> dict[str, Any]:
     """What a client saw."""
     done = subprocess.run(
         [*command, server.url, KEY],
@@ -67,7 +67,7 @@ def use(command: list[str], server: Running, **options: Any) -> dict[str, Any]:
     return seen
 
 
-def requests(server: Running) -> dict[tuple[str, str], int]:
+def requests(server: RunningServer) -> dict[tuple[str, str], int]:
     """(route, status) -> how many so far."""
     lines = server.ask("GET", "/metrics", headers={"api-key": KEY}).body.decode().splitlines()
     found = {}
@@ -103,7 +103,7 @@ def check_errors(seen: dict[str, Any]) -> None:
             assert error["request_id"].startswith("req_"), name
 
 
-def check_python(seen: dict[str, Any], before: dict[tuple[str, str], int], server: Running) -> None:
+def check_python(seen: dict[str, Any], before: dict[tuple[str, str], int], server: RunningServer) -> None:
     """Everything that is promised of a Python client, and that it asked as often as it was told to."""
     for way in ("sync", "async"):
         check_results(seen[way])
@@ -135,7 +135,7 @@ def check_python(seen: dict[str, Any], before: dict[tuple[str, str], int], serve
     }
 
 
-def test_python_client_3_notices_no_difference(server: Running) -> None:
+def test_python_client_3_notices_no_difference(server: RunningServer) -> None:
     """openai 3.x, sync and async: results, flags, errors, request ids, and no request more than made."""
     pytest.importorskip("openai", minversion="3")
     before = requests(server)
@@ -147,7 +147,7 @@ def test_python_client_3_notices_no_difference(server: Running) -> None:
 
 
 @pytest.mark.slow
-def test_python_client_2_notices_no_difference(server: Running, tmp_path: Path) -> None:
+def test_python_client_2_notices_no_difference(server: RunningServer, tmp_path: Path) -> None:
     """openai 2.x, in an environment of its own."""
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
@@ -164,7 +164,7 @@ def test_python_client_2_notices_no_difference(server: Running, tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("npm"), reason="there is no npm")
-def test_node_client_notices_no_difference(server: Running, tmp_path: Path) -> None:
+def test_node_client_notices_no_difference(server: RunningServer, tmp_path: Path) -> None:
     """The npm client: all six types, flags, errors, request ids, and no request more than made."""
     (tmp_path / "package.json").write_text('{"private": true, "type": "module"}')
     install(

@@ -16,7 +16,7 @@ from graders.server import Limits, openapi
 from graders.server.resources import resources
 from graders.server.routing import PREFIXES, is_page
 from graders.server.service import Service
-from tests.server.support import BATCH, PROBLEMS, RUN, VALIDATE, Running, serving
+from tests.server.support import BATCH, PROBLEMS, RUN, VALIDATE, RunningServer, serving
 from tests.specs import label_model, multi, python, score_model, string_check, text_similarity
 
 #: The two paths in openai/openai-openapi v2.3.0: operation, request parameters (required first), response fields.
@@ -70,7 +70,7 @@ PATHS = {
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
+def server() -> Iterator[RunningServer]:
     # no judge is asked, since the document is not about their answers
     with serving(limits=Limits(timeout_s=3.0, judge=0)) as running:
         yield running
@@ -104,7 +104,7 @@ def test_the_schemas_are_json_schema() -> None:
         jsonschema.Draft202012Validator.check_schema(schema)
 
 
-def test_the_document_is_served(server: Running) -> None:
+def test_the_document_is_served(server: RunningServer) -> None:
     """The server answers with the document that the code makes."""
     assert server.ask("GET", "/openapi.json").json() == DOCUMENT
 
@@ -140,7 +140,7 @@ GETS = [path for path, operations in DOCUMENT["paths"].items() if operations.get
 
 
 @pytest.mark.parametrize("path", GETS)
-def test_read_only_paths_are_documented(server: Running, path: str) -> None:
+def test_read_only_paths_are_documented(server: RunningServer, path: str) -> None:
     """Each documented path is there, with a documented status and content type."""
     answer = server.ask("GET", path)
 
@@ -258,7 +258,7 @@ def broken(whole: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 @pytest.mark.parametrize("path", PATHS)
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_requests_made_from_the_document(server: Running, path: str, data: st.DataObject) -> None:
+def test_requests_made_from_the_document(server: RunningServer, path: str, data: st.DataObject) -> None:
     """Whatever the schemas allow, and near misses: a documented answer, never a 5xx."""
     body = data.draw(values(request_schema(PATHS[path])))
     sent = json.dumps(body, ensure_ascii=True).encode()

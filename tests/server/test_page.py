@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 
 from tests.server.chromium import BINARY, CTRL, Page, chromium
-from tests.server.support import Running, serving
+from tests.server.support import RunningServer, serving
 
 BROWSER = [pytest.mark.slow, pytest.mark.skipif(not BINARY, reason="there is no chromium")]
 SECRET = "a secret"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
+def server() -> Iterator[RunningServer]:
     with serving() as running:
         yield running
 
 
-def test_the_page_loads_nothing(server: Running) -> None:
+def test_the_page_loads_nothing(server: RunningServer) -> None:
     """One file; its policy names its own script and style, and nothing of it points away from the server."""
     answer = server.ask("GET", "/row")
     html = answer.body.decode()
@@ -52,7 +52,9 @@ class TestInABrowser:
     pytestmark = BROWSER
 
     @pytest.mark.parametrize("dark", [False, True])
-    def test_problems_show_while_a_spec_is_typed(self, server: Running, tmp_path: Path, dark: bool) -> None:
+    def test_problems_show_while_a_spec_is_typed(
+        self, server: RunningServer, tmp_path: Path, dark: bool
+    ) -> None:
         """Typed by keyboard alone: a mistake shows with its line, goes when mended, and Ctrl-Enter runs."""
         with chromium(f"{server.url}/row", dark=dark) as page:
             page.wait("document.querySelector('#problems .fine')")
@@ -106,13 +108,13 @@ class TestInABrowser:
                 "/v1/fine_tuning/alpha/graders/run",
             }
 
-    def test_a_small_window_does_not_scroll_sideways(self, server: Running) -> None:
+    def test_a_small_window_does_not_scroll_sideways(self, server: RunningServer) -> None:
         """It fits a telephone."""
         with chromium(f"{server.url}/row", width=390, height=800) as page:
             page.wait("document.querySelector('#problems .fine')")
             assert page.look("document.documentElement.scrollWidth <= window.innerWidth")
 
-    def test_a_spec_is_text_and_never_markup(self, server: Running) -> None:
+    def test_a_spec_is_text_and_never_markup(self, server: RunningServer) -> None:
         """What a spec, a sample or an error holds is shown as it is."""
         evil = '{"type": "<img src=x onerror=document.title=1>", "<b>": 1}'
         with chromium(f"{server.url}/row") as page:
@@ -141,7 +143,7 @@ class TestInABrowser:
     )
     @pytest.mark.parametrize("dark", [False, True])
     @pytest.mark.parametrize("width", [1240, 390])
-    def test_axe_finds_nothing(self, server: Running, dark: bool, width: int) -> None:
+    def test_axe_finds_nothing(self, server: RunningServer, dark: bool, width: int) -> None:
         """M10: light and dark, on a desk and a phone, after a run."""
         with chromium(f"{server.url}/row", width=width, dark=dark) as page:
             page.wait("document.querySelector('#problems .fine')")

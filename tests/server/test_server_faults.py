@@ -21,7 +21,7 @@ from graders.server import serving as serving_module
 from graders.server.metrics import resident_bytes
 from graders.server.resources import graders as routes
 from tests.cases import first
-from tests.server.support import RUN, VALIDATE, Running, load_config_of, serving, wait_until
+from tests.server.support import RUN, VALIDATE, RunningServer, load_config_of, serving, wait_until
 from tests.specs import multi, python, score_model, string_check, text_similarity
 
 LIMITS = Limits(head_s=1.5, body_s=2.0, head_bytes=16_384, body_bytes=1 << 20, code=6)
@@ -31,7 +31,7 @@ DEADLINE = "x-stainless-read-timeout"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
+def server() -> Iterator[RunningServer]:
     with ScriptedJudge() as judge:
         judge.default = say({"steps": [], "result": 1.0}, delay_s=60)
         config = load_config_of(f'[models."*"]\nbase_url = "{judge.base_url}"\napi_key_env = ""\n')
@@ -40,7 +40,7 @@ def server() -> Iterator[Running]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(server: Running) -> Iterator[None]:
+def nothing_is_left(server: RunningServer) -> Iterator[None]:
     """After every fault the server answers, and holds nothing of it any more."""
     yield
     assert server.post(RUN, GOOD).json()["reward"] == 1.0
@@ -94,7 +94,7 @@ SLOW = [
 
 
 @pytest.mark.parametrize("parts", first(2, SLOW))
-def test_headers_have_to_come_in_time(server: Running, parts: list[bytes]) -> None:
+def test_headers_have_to_come_in_time(server: RunningServer, parts: list[bytes]) -> None:
     """A connection that sends its headers too slowly is ended, before the client's 30 s are over."""
     with server.connect() as connection:
         try:
@@ -107,7 +107,7 @@ def test_headers_have_to_come_in_time(server: Running, parts: list[bytes]) -> No
         rest(connection)
 
 
-def test_headers_after_a_request_have_to_come_in_time_too(server: Running) -> None:
+def test_headers_after_a_request_have_to_come_in_time_too(server: RunningServer) -> None:
     """Headers of a second request on a connection have the same time limit."""
     with server.connect() as connection:
         connection.sendall(request(json.dumps(GOOD).encode()))
@@ -116,7 +116,7 @@ def test_headers_after_a_request_have_to_come_in_time_too(server: Running) -> No
         rest(connection)
 
 
-def test_endless_headers_are_not_kept(server: Running) -> None:
+def test_endless_headers_are_not_kept(server: RunningServer) -> None:
     """Headers that do not end are refused and not kept."""
     with server.connect() as connection:
         try:
@@ -128,7 +128,7 @@ def test_endless_headers_are_not_kept(server: Running) -> None:
 
 
 @pytest.mark.slow
-def test_a_body_has_to_come_in_time(server: Running) -> None:
+def test_a_body_has_to_come_in_time(server: RunningServer) -> None:
     """408, which a retry may mend, and the connection ends."""
     with server.connect() as connection:
         connection.sendall(request(b'{"grader":', length=1000))
@@ -140,7 +140,7 @@ def test_a_body_has_to_come_in_time(server: Running) -> None:
 
 
 @pytest.mark.parametrize("sent", [0, 20, None])
-def test_half_closed_connections_are_ended(server: Running, sent: int | None) -> None:
+def test_half_closed_connections_are_ended(server: RunningServer, sent: int | None) -> None:
     """A client that stops writing, in its headers, its body or after all of it, costs nothing."""
     whole = request(json.dumps(GOOD).encode())
     with server.connect() as connection:
@@ -152,7 +152,7 @@ def test_half_closed_connections_are_ended(server: Running, sent: int | None) ->
 @pytest.mark.parametrize(
     "garbage", [b"\x16\x03\x01\x02\x00", b"hello\r\n\r\n", b"GET / FTP/1.1\r\n\r\n", b"\x00" * 100]
 )
-def test_invalid_http_gets_the_error_body(server: Running, garbage: bytes) -> None:
+def test_invalid_http_gets_the_error_body(server: RunningServer, garbage: bytes) -> None:
     """Gets the error body, and the end of the connection."""
     with server.connect() as connection:
         connection.sendall(garbage)
@@ -164,14 +164,14 @@ def test_invalid_http_gets_the_error_body(server: Running, garbage: bytes) -> No
 
 
 @pytest.fixture(scope="module")
-def patient() -> Iterator[Running]:
+def patient() -> Iterator[RunningServer]:
     """A server that waits for a large body on a busy machine too."""
     with Backends() as backends, serving(backends, limits=Limits(body_bytes=1 << 20)) as running:
         yield running
 
 
 @pytest.mark.parametrize("length_known", [True, False])
-def test_a_body_of_50_megabytes_is_refused_and_not_kept(patient: Running, length_known: bool) -> None:
+def test_a_body_of_50_megabytes_is_refused_and_not_kept(patient: RunningServer, length_known: bool) -> None:
     """Read to the end so that the client sees the answer, and not kept."""
     part = b" " * 65536
     before = resident_bytes()
@@ -192,7 +192,7 @@ def test_a_body_of_50_megabytes_is_refused_and_not_kept(patient: Running, length
     connection.close()
 
 
-def test_pipelined_requests_are_answered_in_order(server: Running) -> None:
+def test_pipelined_requests_are_answered_in_order(server: RunningServer) -> None:
     """Several at once on a connection are answered in their order."""
     bodies = [json.dumps({**GOOD, "model_sample": sample}).encode() for sample in ("a", "b", "a")]
     with server.connect() as connection:
@@ -222,7 +222,7 @@ def test_connections_beyond_the_limit_are_closed() -> None:
         assert one(first).startswith(b"HTTP/1.1 200")
 
 
-def hang(server: Running, seconds: float) -> socket.socket:
+def hang(server: RunningServer, seconds: float) -> socket.socket:
     connection = server.connect()
     connection.settimeout(30)
     body = json.dumps({"grader": HANGS, "model_sample": "x"}).encode()
@@ -231,7 +231,7 @@ def hang(server: Running, seconds: float) -> socket.socket:
 
 
 @pytest.mark.slow
-def test_hanging_graders_cost_their_places_until_their_deadlines(server: Running) -> None:
+def test_hanging_graders_cost_their_places_until_their_deadlines(server: RunningServer) -> None:
     """Others are answered meanwhile; then each is a row with its flag. One too many is told to come back."""
     hanging = [hang(server, 10.0) for _ in range(LIMITS.code)]
     server.wait_for("graders_code_under_way", LIMITS.code)
@@ -252,7 +252,7 @@ def test_hanging_graders_cost_their_places_until_their_deadlines(server: Running
     assert server.run(python()).json()["reward"] == 1.0
 
 
-def test_clients_that_leave_end_their_graders(server: Running) -> None:
+def test_clients_that_leave_end_their_graders(server: RunningServer) -> None:
     """The place is free long before the deadline."""
     hanging = [hang(server, 60.0) for _ in range(LIMITS.code)]
     server.wait_for("graders_code_under_way", LIMITS.code)
@@ -265,7 +265,7 @@ def test_clients_that_leave_end_their_graders(server: Running) -> None:
     wait_until(lambda: server.metric('graders_requests_total{route="run",status="499"}') >= LIMITS.code)
 
 
-def test_a_client_that_leaves_ends_its_judge(server: Running) -> None:
+def test_a_client_that_leaves_ends_its_judge(server: RunningServer) -> None:
     """The question to the judge is given up."""
     connection = server.connect()
     connection.sendall(request(json.dumps({"grader": score_model(), "model_sample": "x"}).encode()))
@@ -276,7 +276,7 @@ def test_a_client_that_leaves_ends_its_judge(server: Running) -> None:
     server.wait_for("graders_judge_under_way", 0)
 
 
-def test_a_judge_that_does_not_answer_is_a_flag_at_the_deadline(server: Running) -> None:
+def test_a_judge_that_does_not_answer_is_a_flag_at_the_deadline(server: RunningServer) -> None:
     """200 with the judge's flag, once the client's own time is nearly over."""
     answer = server.run(score_model(), **{DEADLINE: "1.5"})
 
@@ -294,7 +294,7 @@ def long_row(n_members: int) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_a_metric_over_long_texts_does_not_block_others(server: Running) -> None:
+def test_a_metric_over_long_texts_does_not_block_others(server: RunningServer) -> None:
     """Small rows are answered while it works."""
     ended = threading.Event()
     results = []
@@ -318,7 +318,7 @@ def test_a_metric_over_long_texts_does_not_block_others(server: Running) -> None
 
 
 def test_a_metric_that_works_past_the_deadline_is_a_flag(
-    server: Running, monkeypatch: pytest.MonkeyPatch
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It cannot be interrupted; the client is not kept waiting for it."""
     monkeypatch.setattr(routes, "LATE_S", 0.01)

@@ -18,7 +18,7 @@ import openai
 import pytest
 
 from tests.evals.support import client_of, eval_server
-from tests.server.support import Running
+from tests.server.support import RunningServer
 from tests.tuning.support import MODEL
 
 PYTHON = os.environ.get("TRAINER_PYTHON", "")
@@ -90,7 +90,7 @@ def trainer_toml(model: Path, *, keys: str = "", trainer: Sequence[str] = ()) ->
 @contextmanager
 def trainer_server(
     model: Path, *, keys: str = "", trainer: Sequence[str] = (), tables: str = ""
-) -> Iterator[tuple[Running, openai.OpenAI]]:
+) -> Iterator[tuple[RunningServer, openai.OpenAI]]:
     """A server with the real trainer. Arguments are those of `trainer_toml`, and more tables of the file."""
     with eval_server(trainer_toml(model, keys=keys, trainer=trainer) + tables, tuning=True) as server:
         yield server, client_of(server)

@@ -20,7 +20,7 @@ TAUGHT = [
 ]
 
 
-class Asked:
+class GeneratorClient:
     """The generator, asked one thing after the other."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -78,17 +78,17 @@ def adapters(model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]
 
 
 @pytest.fixture(scope="module")
-def asked(model: Path) -> Iterator[Asked]:
+def asked(model: Path) -> Iterator[GeneratorClient]:
     with subprocess.Popen(
         command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         tell(process, {"type": "serve", "model": str(model), "threads": 1})
         assert process.stdout is not None
         assert json.loads(process.stdout.readline()) == {"type": "ready"}
-        yield Asked(process)
+        yield GeneratorClient(process)
 
 
-def test_an_adapter_changes_the_answer_of_its_base(asked: Asked, adapters: list[str]) -> None:
+def test_an_adapter_changes_the_answer_of_its_base(asked: GeneratorClient, adapters: list[str]) -> None:
     before = asked.texts()
     assert asked.texts(adapter=adapters[0]) == ["abcdefgh"]
     first = asked.texts(adapter=adapters[1])
@@ -99,7 +99,7 @@ def test_an_adapter_changes_the_answer_of_its_base(asked: Asked, adapters: list[
     assert asked.texts(adapter=adapters[1]) == first
 
 
-def test_a_seed_gives_equal_answers_and_choices_differ(asked: Asked) -> None:
+def test_a_seed_gives_equal_answers_and_choices_differ(asked: GeneratorClient) -> None:
     first, second = (asked.texts(temperature=1, seed=7, n=2, max_tokens=20) for _ in range(2))
     assert first == second
     assert first[0] != first[1]
@@ -119,21 +119,21 @@ def test_a_seed_gives_equal_answers_and_choices_differ(asked: Asked) -> None:
     ],
 )
 def test_a_stop_sequence_ends_the_text(
-    stop: list[str], said: str, reason: str, asked: Asked, adapters: list[str]
+    stop: list[str], said: str, reason: str, asked: GeneratorClient, adapters: list[str]
 ) -> None:
     messages = asked.said(asked.send(adapter=adapters[0], stop=stop))
     assert "".join(one["text"] for one in messages if one["type"] == "text") == said
     assert [one["reason"] for one in messages if one["type"] == "finish"] == [reason]
 
 
-def test_a_refused_request_does_not_end_the_process(asked: Asked) -> None:
+def test_a_refused_request_does_not_end_the_process(asked: GeneratorClient) -> None:
     long = [{"role": "user", "content": "x" * 600}]
     assert asked.said(asked.send(messages=long))[-1]["code"] == "context_length_exceeded"
     assert asked.said(asked.send(adapter="/nowhere"))[-1]["code"] == "model_not_found"
     assert asked.said(asked.send())[-1]["type"] == "answered"
 
 
-def test_a_cancelled_request_makes_room_for_the_next(asked: Asked) -> None:
+def test_a_cancelled_request_makes_room_for_the_next(asked: GeneratorClient) -> None:
     abandoned = asked.send(n=64, max_tokens=480, temperature=1)
     tell(asked._process, {"type": "cancel", "number": abandoned})
     wanted = asked.send()

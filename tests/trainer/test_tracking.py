@@ -69,7 +69,7 @@ def library() -> None:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrackedJob:
     """A job with BLOCK.
 
     Attributes:
@@ -85,7 +85,7 @@ class Trained:
     kept: bool
 
 
-def trained(model: Path, mode: str) -> Trained:
+def trained(model: Path, mode: str) -> TrackedJob:
     with address() as (url, requests):
         settings = (f"WANDB_BASE_URL={url}", f"WANDB_API_KEY={'0' * 40}")
         trainer = command("env", *settings, PYTHON, "-m", "graders_train")
@@ -96,7 +96,7 @@ def trained(model: Path, mode: str) -> Trained:
             said = [text for text in messages(client, job.id) if text.startswith("Weights & Biases")]
             folder = server.home / "jobs" / job.id
             runs = [records(path) for path in folder.glob("wandb/offline-run-*/run-*.wandb")]
-            return Trained(said, requests, runs, (folder / "wandb").exists())
+            return TrackedJob(said, requests, runs, (folder / "wandb").exists())
 
 
 def records(path: Path) -> list[Any]:

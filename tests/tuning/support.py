@@ -13,7 +13,7 @@ from typing import Any
 import openai
 
 from tests.evals.support import client_of, eval_server
-from tests.server.support import Running
+from tests.server.support import RunningServer
 
 STUB = Path(__file__).with_name("stub_trainer.py")
 MODEL = "gpt-4o-mini"
@@ -39,7 +39,7 @@ def config(*arguments: str, keys: str = "") -> str:
 @contextmanager
 def tuning_server(
     *arguments: str, tuning_keys: str = "", more: str = "", **options: Any
-) -> Iterator[tuple[Running, openai.OpenAI]]:
+) -> Iterator[tuple[RunningServer, openai.OpenAI]]:
     """
     Args:
         tuning_keys: More of [tuning].

@@ -18,23 +18,23 @@ from graders.judges.scripted import say as answer
 from graders.server.service import Recording
 from tests.evals.support import client_of, equals, eval_server, run_of, sampled
 from tests.evals.support import items as items_of
-from tests.server.support import Running, wait_until
+from tests.server.support import RunningServer, wait_until
 from tests.tuning.support import MODEL, ended, rows, tuning_server, upload
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[tuple[Running, openai.OpenAI]]:
+def served() -> Iterator[tuple[RunningServer, openai.OpenAI]]:
     with tuning_server("train", recording=Recording()) as served:
         yield served
 
 
 @pytest.fixture
-def client(served: tuple[Running, openai.OpenAI]) -> openai.OpenAI:
+def client(served: tuple[RunningServer, openai.OpenAI]) -> openai.OpenAI:
     return served[1]
 
 
 @pytest.fixture(scope="module")
-def job(served: tuple[Running, openai.OpenAI]) -> Any:
+def job(served: tuple[RunningServer, openai.OpenAI]) -> Any:
     client = served[1]
     made = client.fine_tuning.jobs.create(model=MODEL, training_file=upload(client, rows()))
     return ended(client, made.id)
@@ -127,12 +127,12 @@ def test_refusals_and_deaths_of_the_process_have_a_status(stream: bool, client: 
     assert say(client, MODEL).choices[0].message.content == "base: hello"
 
 
-def log_of(server: Running) -> str:
+def log_of(server: RunningServer) -> str:
     log = server.home / "generators" / f"{MODEL}.log"
     return log.read_text() if log.exists() else ""
 
 
-def test_a_client_that_leaves_ends_its_generation(served: tuple[Running, openai.OpenAI]) -> None:
+def test_a_client_that_leaves_ends_its_generation(served: tuple[RunningServer, openai.OpenAI]) -> None:
     server, client = served
     body = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": "wait"}]}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {len(body)}\r\n"
@@ -176,7 +176,9 @@ def test_a_killed_process_is_replaced(client: openai.OpenAI) -> None:
     assert int(second.choices[0].message.content or 0) != first
 
 
-def test_a_deleted_model_is_refused_and_a_base_model_stays(served: tuple[Running, openai.OpenAI]) -> None:
+def test_a_deleted_model_is_refused_and_a_base_model_stays(
+    served: tuple[RunningServer, openai.OpenAI],
+) -> None:
     server, client = served
     job = ended(client, client.fine_tuning.jobs.create(model=MODEL, training_file=upload(client, rows())).id)
     folder = server.home / "jobs" / job.id
@@ -231,7 +233,7 @@ def test_names_of_tuned_models_go_to_no_endpoint_but_one_that_models_names(name:
 
 
 def test_evals_sample_from_tuned_models_like_from_any_other(
-    served: tuple[Running, openai.OpenAI], job: Any
+    served: tuple[RunningServer, openai.OpenAI], job: Any
 ) -> None:
     """[models."ft:*"] names the server that tunes."""
     route = f'[models."ft:*"]\nbase_url = "{served[0].url}/v1"\napi_key_env = ""\n'

@@ -16,23 +16,23 @@ from graders.config.config import Config, ConfigError
 from graders.config.tuning import tuning_config
 from graders.tuning.requests import InvalidJob, read_request, resolved
 from graders.tuning.states import ENDED, STATUSES, TRANSITIONS, NoTransition, after
-from tests.server.support import Running
+from tests.server.support import RunningServer
 from tests.tuning.support import MODEL, ended, messages, rows, tuning_server, upload
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[tuple[Running, openai.OpenAI]]:
+def served() -> Iterator[tuple[RunningServer, openai.OpenAI]]:
     with tuning_server("wait") as served:
         yield served
 
 
 @pytest.fixture
-def client(served: tuple[Running, openai.OpenAI]) -> openai.OpenAI:
+def client(served: tuple[RunningServer, openai.OpenAI]) -> openai.OpenAI:
     return served[1]
 
 
 @pytest.fixture(scope="module")
-def file(served: tuple[Running, openai.OpenAI]) -> str:
+def file(served: tuple[RunningServer, openai.OpenAI]) -> str:
     return upload(served[1], rows())
 
 

@@ -95,7 +95,7 @@ def blocks(page: str) -> Iterator[tuple[str, str, str]]:
             yield heading, found[2], found[3]
 
 
-class Laid:
+class FixedIds:
     """Files and jobs with ids that are given."""
 
     def __init__(self, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,13 +130,13 @@ def test_the_examples_of_the_page_run_as_they_stand(
     assert (set(programs), set(data)) == ({*EXAMPLES, *FRAGMENTS}, set(ROWS))
     run_in(tmp_path, version)
     with tuning_server("train") as (server, client), tuning_server("wait") as (waiting, waiting_client):
-        laid = Laid(client, monkeypatch)
+        laid = FixedIds(client, monkeypatch)
         for heading, file_ids in ROWS.items():
             for file_id in file_ids:
                 # the service demands ten
                 laid.file(file_id, [json.loads(line) for line in data[heading].splitlines()] * 5)
         laid.file("file-val-456", list(rows()))
-        held = Laid(waiting_client, monkeypatch)
+        held = FixedIds(waiting_client, monkeypatch)
         held.file("file-train-123", list(rows()))
         held.file("file-val-456", list(rows(3)))
         held.job(JOBS[0])
