@@ -15,7 +15,7 @@ from graders.sampling import Sampler
 from tests.cases import first
 from tests.evals.support import client_of, counts, custom, equals, eval_server, items, run_of, sampled
 from tests.judges.fault_server import BEHAVIOURS, MAX_ATTEMPTS, SCORE, Behaviour
-from tests.judges.support import Clock, Impatient, config_of
+from tests.judges.support import Clock, ImpatientTransport, config_of
 from tests.sampling.test_sampler import outcome_of
 
 PARAMS = {"seed": 1, "temperature": 0.5, "top_p": 0.9, "max_completion_tokens": 50, "reasoning_effort": "low"}
@@ -32,7 +32,7 @@ class FaultySampler:
         behaviour, clock = self._behaviours[ask.model], Clock()
         config = config_of(self._server, max_attempts=MAX_ATTEMPTS, api_key_env="JUDGE_KEY")
         timing = Timing(clock.now, clock.sleep, lambda: 0.5)
-        endpoints = Endpoints(config, transport=Impatient(behaviour.n_stalls), timing=timing)
+        endpoints = Endpoints(config, transport=ImpatientTransport(behaviour.n_stalls), timing=timing)
         sampler = Sampler(config, endpoints)
         try:
             # by its own clock

@@ -19,7 +19,7 @@ from graders.models import Config, ConfigError, ScriptedJudge
 from graders.sampling import RecordedSampler, Sampler, ScriptedSampler
 from graders.usage import Usage
 from tests.judges.fault_server import BEHAVIOURS, PARSE, SCORE, Behaviour
-from tests.judges.support import Clock, Impatient, config_of, judge_spec
+from tests.judges.support import Clock, ImpatientTransport, config_of, judge_spec
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 TOOL = {"name": "weather", "description": "Of a city.", "parameters": {"type": "object", "properties": {}}}
@@ -42,7 +42,7 @@ def sampled(server: ScriptedJudge, ask: SampleAsk, *answers: Any, n_stalls: int 
     clock = Clock()
     config = config_of(server, **{"max_attempts": 3, **route})
     timing = Timing(clock.now, clock.sleep, lambda: 0.5)
-    sampler = Sampler(config, Endpoints(config, transport=Impatient(n_stalls), timing=timing))
+    sampler = Sampler(config, Endpoints(config, transport=ImpatientTransport(n_stalls), timing=timing))
     server.clear()
     server.queue(*answers)
 
