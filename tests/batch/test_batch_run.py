@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from ast import literal_eval
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,12 @@ class Judge:
     """Answers with the number the sample ends with; counts the questions under way.
 
     Attributes:
-        wait_for: Questions that have to be under way at once before the first is answered.
+        ready: Called with the question's number, from 1 on; the answer waits until it is true.
     """
 
-    def __init__(self, delay_s: float = 0.0, wait_for: int = 0) -> None:
+    def __init__(self, delay_s: float = 0.0, ready: Callable[[int], bool] = lambda number: True) -> None:
         self.delay_s = delay_s
-        self.wait_for = wait_for
+        self.ready = ready
         self.asked = self.at_once = self.most = 0
 
     async def answer(self, ask: ModelAsk, *, deadline: float | None = None) -> ModelReply:
@@ -53,10 +53,11 @@ class Judge:
         assert isinstance(part, TextPart)
         said = part.text.rpartition(" ")[2]
         self.asked += 1
+        number = self.asked
         self.at_once += 1
         self.most = max(self.most, self.at_once)
         try:
-            while self.most < self.wait_for:
+            while not self.ready(number):
                 await asyncio.sleep(0.001)
             await asyncio.sleep(60.0 if said == "hang" else self.delay_s)
         finally:
@@ -99,7 +100,7 @@ def test_a_mix_is_graded_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize("jobs", [1, 5, 40])
 def test_jobs_bound_rows_in_flight(jobs: int, tmp_path: Path) -> None:
     """As many rows are under way as `jobs` says, and no more."""
-    judge = Judge(wait_for=jobs)
+    judge = Judge(ready=lambda number: judge.most >= jobs)
     with graders.Backends(models=judge) as backends:
         grade(tmp_path / "r", score_model(), rows_of(*[1] * 80), backends=backends, jobs=jobs)
 
@@ -213,7 +214,11 @@ def test_unreadable_rows_fail_alone_among_judged_ones(tmp_path: Path) -> None:
 def test_progress_is_reported_while_rows_wait(tmp_path: Path) -> None:
     """Progress has counts, total and time left, several times a second from the first wait on, and at the end."""
     told: list[Progress] = []
-    with graders.Backends(models=Judge(0.7)) as backends:
+
+    def ready(number: int) -> bool:
+        return len(told) >= 2 if number <= 20 else any(now.rows == 20 for now in told)
+
+    with graders.Backends(models=Judge(ready=ready)) as backends:
         grade(
             tmp_path / "r",
             score_model(),
@@ -229,8 +234,9 @@ def test_progress_is_reported_while_rows_wait(tmp_path: Path) -> None:
     assert halfway.left_s == pytest.approx(halfway.seconds, rel=0.01)
 
 
-def test_progress_estimates_the_rows_of_a_file(tmp_path: Path) -> None:
-    """Where only reading tells how many rows there are, their number is estimated from how much has been read."""
+def test_progress_estimates_the_rows_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of rows is estimated from the part of the file that has been read."""
+    monkeypatch.setattr(grading, "PROGRESS_S", 0.0)
     data = tmp_path / "d.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows_of(*["x" * 300] * 8_000)))
     told: list[Progress] = []
@@ -238,6 +244,7 @@ def test_progress_estimates_the_rows_of_a_file(tmp_path: Path) -> None:
     grade(tmp_path / "r", text_similarity(evaluation_metric="bleu"), str(data), progress=told.append, jobs=1)
 
     estimates = [now.total for now in told if now.total]
+    assert estimates
     assert all(6_000 < total < 10_000 for total in estimates)
     assert told[-1].rows == 8_000
 
