@@ -113,7 +113,7 @@ CHATS = st.lists(
 )
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(chats=CHATS, seed=st.integers(0, 9))
 @pytest.mark.parametrize("form", ["messages", "flat", "item"])
 def test_a_shuffled_file_equals_itself(tmp_path: Path, form: str, chats: list[Any], seed: int) -> None:
