@@ -201,7 +201,7 @@ CALLS: dict[str, Call] = {
 
 
 def expected(spec: Any, rows: Rows, backends: Backends) -> list[float]:
-    """What run_batch gives for the same rows."""
+    """The rewards of run_batch for the same rows."""
     grader = graders.compile(json.loads(json.dumps(spec)), backends=backends)
     batch = ({"sample": row["sample"], "item": {"answer": row["answer"]}} for row in rows)
     results = list(grader.run_batch(batch))

@@ -198,7 +198,7 @@ def test_judges_are_asked_only_with_a_budget() -> None:
 
 
 def test_saved_rows_hold_a_grader_to_them(tmp_path: Path) -> None:
-    """What --save writes is a file of rows on which `bad` finds the exploit again."""
+    """--save writes rows on which the check `bad` finds the exploit again."""
     rows, spec, saved = tmp_path / "rows.jsonl", tmp_path / "spec.json", tmp_path / "saved.jsonl"
     rows.write_text("".join(json.dumps(row) + "\n" for row in CAPITALS))
     spec.write_text(json.dumps(string_check(operation="ilike")))
@@ -246,7 +246,7 @@ def test_a_models_proposals_are_checked_like_the_others() -> None:
 
 @pytest.mark.slow
 def test_a_climb_finds_the_exploit_of_a_policy(backends: graders.Backends) -> None:
-    """Where length pays, wrong answers get there step by step; where nothing wrong is paid, they stay at the bottom."""
+    """Wrong answers climb step by step if the grader pays for length, and stay at 0 if it pays for nothing wrong."""
     length = python(
         "def grade(sample, item):\n    text = sample['output_text']\n    return 1.0 if text == item['answer'] else min(1.0, len(text) / 9000)\n"
     )

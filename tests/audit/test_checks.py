@@ -253,7 +253,7 @@ def test_rows_keep_their_ids() -> None:
 
 
 def test_assert_reward_ok(tmp_path: Path) -> None:
-    """It raises an AssertionError that shows every finding with rows and sample; rows may be a file."""
+    """assert_reward_ok raises an AssertionError with every finding, its rows and its sample; rows may be a file."""
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in CAPITALS))
 

@@ -119,7 +119,7 @@ ENCODINGS = [
 
 @pytest.mark.parametrize("encode", ENCODINGS)
 def test_specs_samples_and_settings_in_any_encoding(tmp_path: Path, encode: Callable[[str], bytes]) -> None:
-    """What an editor or PowerShell wrote is read: spec, sample, item and graders.toml."""
+    """Specs, samples, items and graders.toml are read in the encodings that editors and PowerShell write."""
     files = {
         "spec.json": json.dumps(string_check()),
         "sample.json": json.dumps("é"),

@@ -71,7 +71,7 @@ def test_other_types_than_frames_are_refused_with_a_remedy() -> None:
 
 
 def test_a_result_is_a_flat_record_for_json() -> None:
-    """Without a number where the row failed, as a whole or a member of it."""
+    """A result's record has no number for a failed row or member."""
     spec = multi("a + b", {"a": string_check(), "b": string_check(reference="{{item.other}}")})
     grader = graders.compile(spec)
 

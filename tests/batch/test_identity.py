@@ -62,7 +62,7 @@ EQUAL = [
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
 def test_different_questions_have_different_ids(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """Neither id is a repeat of the other."""
+    """Rows with different questions get ids of which neither is a repeat of the other."""
     first, second = ids_of([one, other])
 
     assert first.partition("#")[0] != second.partition("#")[0]

@@ -227,7 +227,7 @@ def may_mount() -> bool:
     [pytest.param(string_check(), id="local"), pytest.param(MIXED, id="sandbox", marks=pytest.mark.slow)],
 )
 def test_a_full_and_a_read_only_disk(spec: dict[str, Any], tmp_path: Path) -> None:
-    """On a file system with 256 kB left: full, made read-only, given room; each time told clearly, and nothing is lost."""
+    """A full disk and a read-only disk end the run with a clear message, and a resumed run loses nothing."""
     write_spec(tmp_path / "spec.json", spec)
     write_rows(tmp_path / "data.jsonl", answers(400, 1500))
     (tmp_path / "disk").mkdir()

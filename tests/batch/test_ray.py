@@ -163,7 +163,7 @@ def test_the_engine_resumes_a_run(cluster: None, alone: Path, tmp_path: Path) ->
 
 
 def test_graders_and_results_are_sent_between_tasks_and_actors(cluster: None) -> None:
-    """In a closure, as an argument, from the object store, and inside a trainer's function (A7; ray#5330, #11180)."""
+    """Graders and results travel in closures, as arguments, and through the object store (A7; ray#5330, #11180)."""
     grader, score = graders.compile(SPEC), compute_score_of(SPEC)
     rows = [row(n) for n in range(200)]
 
@@ -191,7 +191,7 @@ def test_graders_and_results_are_sent_between_tasks_and_actors(cluster: None) ->
 
 
 def test_rows_without_ids_of_their_own() -> None:
-    """They are named by their content, so that a block that comes twice is known again, and equal rows are one."""
+    """Rows without ids are named by their content, so that a repeated block is recognised and equal rows are one."""
     grade = GradeBatch(string_check())
     rows = [{"sample": str(n % 3), "item": {"answer": "1"}} for n in range(6)]
 

@@ -17,7 +17,7 @@ from tests.specs import multi, python, string_check
 
 
 class UnansweredBackends(Backends):
-    """Nobody ever answers; remembers what it was asked for."""
+    """Backends that never answer and keep the futures."""
 
     def __init__(self) -> None:
         super().__init__()

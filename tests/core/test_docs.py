@@ -40,7 +40,7 @@ def test_the_readmes_python_prints_the_shown_output() -> None:
 
 
 def test_the_first_command_does_the_main_job(tmp_path: Path) -> None:
-    """What follows the install is a `grader batch` on files that are there, and it grades them."""
+    """The command after the install is a `grader batch` over files of the repository, and it grades them."""
     command = marked("install").rpartition("&& ")[2].strip()
     program, *arguments = shlex.split(command)
     assert program == ".venv/bin/grader"

@@ -157,7 +157,7 @@ def test_the_extension_that_is_shown_is_the_one_that_is_tested() -> None:
 
 
 def test_old_documented_paths_are_forwarded() -> None:
-    """What documents of an earlier version showed still imports, with a warning that names the new place."""
+    """Import paths of earlier documents still work, with a warning that names the new path."""
     from graders.batch import results
 
     with pytest.warns(DeprecationWarning, match=r"graders\.results\.read\.read_results"):

@@ -307,7 +307,7 @@ def test_a_slow_row_does_not_delay_others_out_of_order(backends: Backends, clien
 
 
 def test_an_exhausted_budget_keeps_complete_answers(backends: Backends, client: ScriptedClient) -> None:
-    """Without in_order all that was under way and got an answer is yielded before the stop is raised."""
+    """Without in_order every answered row is yielded before the stop is raised."""
     grader = graders.compile(score_model(), backends=backends)
     rows = ({"id": str(n), "sample": "stop" if n % 50 == 20 else "1"} for n in range(10_000))
     done: list[graders.RunResult] = []

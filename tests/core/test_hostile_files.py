@@ -139,7 +139,7 @@ def test_a_cache_runs_no_functions_of_its_schema(tmp_path: Path) -> None:
 
 
 def test_a_line_of_an_uploaded_file_has_so_many_values_at_most() -> None:
-    """It is a problem of its line, found before a parser would keep the server from everybody."""
+    """A line with too many values is a problem of that line, found before it is parsed."""
     import io
 
     from graders.evals.sources import _rows

@@ -51,7 +51,7 @@ def test_the_container_has_one_base_by_digest() -> None:
 
 
 def test_the_container_copies_what_its_build_needs() -> None:
-    """What the wheel is made of is copied, and what is copied is let through by .dockerignore."""
+    """The container copies the wheel's sources, and .dockerignore lets them through."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
     lines = (ROOT / "Dockerfile").read_text().splitlines()

@@ -67,7 +67,7 @@ def test_a_spec_with_any_field_replaced_is_a_spec_or_a_spec_error(
 
 @pytest.mark.parametrize("spec", VALID, ids=lambda spec: spec["type"])
 def test_normalised_specs_validate_again(spec: dict[str, Any]) -> None:
-    """What validate returns is a spec, and the same one."""
+    """validate returns a spec that validate returns unchanged."""
     normalised = graders.validate(spec)
 
     assert graders.validate(normalised) == normalised

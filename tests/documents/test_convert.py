@@ -68,7 +68,7 @@ def test_an_eval_lists_a_multis_members_and_the_lost_formula() -> None:
 
 
 def test_hosted_fills_in_names_and_lists_refused_parts() -> None:
-    """What comes out passes strict validation; a grader that cannot is left out by name."""
+    """Converted specs pass strict validation; a grader that cannot is left out and named."""
     member = {key: value for key, value in string_check().items() if key != "name"}
     spec = {"$schema": "x", "type": "multi", "graders": {"a": member}, "calculate_output": "a"}
 
@@ -114,7 +114,7 @@ def test_promptfoo_lists_unsupported_graders(spec: dict[str, Any]) -> None:
 
 
 def test_promptfoo_assertions_without_a_grader() -> None:
-    """What has no grader is listed by its place."""
+    """Assertions without a grader are listed with their place."""
     found, lost = graders_in(
         {"assert": [{"type": "llm-rubric", "value": "polite"}, {"type": "equals", "value": "x"}], "vars": {}}
     )
@@ -229,7 +229,7 @@ def test_conversions_without_loss_are_reversible(checks: list[dict[str, Any]], f
     ],
 )
 def test_jinja_beyond_a_variable_is_listed(value: str) -> None:
-    """It is never copied as text (F14)."""
+    """Jinja beyond a variable is listed and never copied as text (F14)."""
     document = {"tests": [{"vars": {"answer": "x"}, "assert": [{"type": "contains", "value": value}]}]}
 
     found = read_document(Source(document))

@@ -259,7 +259,7 @@ def test_cost_by_the_price_table() -> None:
 
 
 def test_max_calls_stops_a_batch() -> None:
-    """Exactly that many requests leave; what they brought is kept, and the message says which limit it was."""
+    """Exactly max_calls requests are sent; their answers are kept, and the message names the limit."""
     with ScriptedJudge() as judge:
         client = connect(config_of(judge), max_calls=25)
         with graders.Backends(models=client, config=config_of(judge)) as backends:

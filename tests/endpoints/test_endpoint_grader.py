@@ -56,7 +56,7 @@ def asked(
 def test_the_row_is_posted_and_the_score_comes_back(
     server: ScriptedJudge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the spec's headers and those that the configuration takes from variables."""
+    """The request has the spec's headers and those that the configuration takes from variables."""
     monkeypatch.setenv("GRADER_TOKEN", "Bearer t-1")
     reply = asked(
         server,

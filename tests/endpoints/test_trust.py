@@ -153,7 +153,7 @@ def test_the_search_ends_at_the_root_of_the_repository(repository: Path) -> None
 def test_the_search_ends_at_a_file_of_another_user(
     repository: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is named in a warning, and not read, however harmless it is."""
+    """A file of another user is named in a warning and not read, however harmless it is."""
     path = config_in(repository, "[judge]\nmax_attempts = 1\n")
     monkeypatch.setattr(os, "getuid", lambda: path.stat().st_uid + 1)
 

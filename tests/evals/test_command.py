@@ -85,7 +85,7 @@ def test_an_errored_item_exits_with_1(tmp_path: Path) -> None:
 
 
 def test_a_model_is_asked_with_a_prompt_from_a_file(tmp_path: Path) -> None:
-    """By its name in graders.toml, with a prompt from a file."""
+    """`--model` names a model of graders.toml, and `--prompt` a file."""
     prompt = {"type": "template", "template": [{"role": "user", "content": "{{item.answer}}"}]}
     (tmp_path / "prompt.json").write_text(json.dumps(prompt))
     (tmp_path / "rows.jsonl").write_text('{"item": {"answer": "yes"}}\n')
@@ -165,7 +165,7 @@ def test_equal_items_are_repeats_of_one(tmp_path: Path) -> None:
 
 
 def test_regrade_keeps_the_samples(tmp_path: Path) -> None:
-    """Under other criteria, or the same: the verdicts side by side, and how far they agree."""
+    """A run is graded again under other criteria or the same, with both verdicts and their agreement."""
     run = run_id(evals("run", "eval.json", "rows.jsonl"))
 
     same = evals("regrade", run)

@@ -118,7 +118,7 @@ def test_an_import_that_was_broken_off_begins_again(store: Store) -> None:
 
 
 def test_a_pulled_run_survives_import_and_export(store: Store, tmp_path: Path) -> None:
-    """What a server executed, pulled by the command, imported and exported: the same objects, errors and all."""
+    """A run that a server executed is the same, errors included, after pull, import and export."""
     with eval_server(script=lambda ask: "Paris") as server, client_of(server) as client:
         made = client.evals.create(
             name="e",
@@ -275,7 +275,7 @@ def test_results_of_a_batch_survive_import_and_export(
 def test_an_import_of_results_that_was_killed_begins_again(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It leaves a run that is being imported; the same command makes it whole, and there is no second one."""
+    """A killed import leaves an unfinished run, and the same command completes it without a second one."""
     written = tmp_path / "results.jsonl"
     (tmp_path / "rows.jsonl").write_bytes(b"".join(lines(DATA)))
     grade_dataset(CHECK, tmp_path / "rows.jsonl", str(written))
@@ -299,7 +299,7 @@ def test_an_import_of_results_that_was_killed_begins_again(
 
 
 def test_a_pipe_is_imported(store: Store, tmp_path: Path) -> None:
-    """It can be read only once, so its results are a new run."""
+    """A pipe can be read only once, so its results are a new run."""
     (tmp_path / "rows.jsonl").write_bytes(b"".join(lines(DATA)))
     grade_dataset(CHECK, tmp_path / "rows.jsonl", str(tmp_path / "results.jsonl"))
     os.mkfifo(tmp_path / "pipe")
@@ -487,7 +487,7 @@ class AzureHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing is said of requests."""
+        """Requests are not logged."""
 
 
 @pytest.fixture

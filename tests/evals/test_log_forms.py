@@ -68,7 +68,7 @@ FORMS: list[Any] = [
 def test_completions_are_read_from_each_log_form(
     line: Any, api: str, completion_id: str, metadata: dict[str, str]
 ) -> None:
-    """What was asked, what was answered, by which model, when."""
+    """Each form of log gives question, answer, model and time."""
     (found,) = read_logs([json.dumps(line).encode()])
     request = json.loads(found.request)
     sample: Sample = read_sample(json.loads(found.response))

@@ -84,7 +84,7 @@ def _objects(server: RunningServer, client: Any) -> dict[str, Any]:
 
 
 def test_an_eval_equals_the_recorded_one(seen: dict[str, Any]) -> None:
-    """As the notebooks print it after creation."""
+    """A created eval has the fields that notebooks print."""
     found = seen["eval"]
     config = found["data_source_config"]
 

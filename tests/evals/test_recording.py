@@ -89,7 +89,7 @@ STORES = [
 
 @pytest.mark.parametrize(("kind", "store", "kept"), STORES)
 def test_requests_with_store_are_logged(kind: str, store: bool | None, kept: int) -> None:
-    """As the service's defaults are: chat completions are not, responses are."""
+    """Responses are logged by default and chat completions are not, as at the service."""
     fields: dict[str, Any] = {} if store is None else {"store": store}
     with recording() as (server, _, client):
         if kind == "chat":
@@ -103,7 +103,7 @@ def test_requests_with_store_are_logged(kind: str, store: bool | None, kept: int
 
 @pytest.mark.parametrize(("days", "kept"), [(30, 0), (None, 1)])
 def test_logged_completions_expire(monkeypatch: pytest.MonkeyPatch, days: float | None, kept: int) -> None:
-    """After them it is neither listed nor found nor in the file; without a number of days it stays."""
+    """A completion is deleted after the given days; without a number of days it stays."""
     with recording(days) as (server, _, client), Store(server.home) as store:
         made = ask(client, store=True)
         assert len(list(client.chat.completions.list())) == 1
@@ -224,7 +224,7 @@ FAILURES = [
 
 @pytest.mark.parametrize(("step", "status"), FAILURES)
 def test_the_models_errors_are_passed_on(step: Step, status: int) -> None:
-    """Never tried again here: its clients do. Nothing is kept."""
+    """Errors of the model are passed on without another try, and nothing is kept."""
     body = {"model": "gpt-4o", "messages": [], "store": True}
     with recording() as (server, model, client):
         model.default = step
@@ -239,7 +239,7 @@ def test_the_models_errors_are_passed_on(step: Step, status: int) -> None:
 
 
 def test_logged_completions_are_listed_changed_and_deleted() -> None:
-    """By model and metadata; their messages; metadata replaced; gone after their time."""
+    """Completions are listed by model and metadata, their metadata can be replaced, and they can be deleted."""
 
     def numbered(received: Received) -> Step:
         return Step(body={**completion(received, "Paris"), "id": f"chatcmpl-{received.json['seed']}"})

@@ -146,7 +146,7 @@ def test_an_eval_of_stored_completions_equals_the_reference(seen: dict[str, Any]
 
 
 def test_a_custom_eval_of_items_alone_equals_the_reference(seen: dict[str, Any]) -> None:
-    """As it is made, and after a change of its name and metadata; nothing else differs."""
+    """An eval equals the reference after creation and after a change of name and metadata."""
     found = dict(seen["custom"])
     (criterion,) = found["testing_criteria"]
 
@@ -297,7 +297,7 @@ def test_deleted_objects_equal_the_reference(seen: dict[str, Any]) -> None:
 
 
 def test_a_canceled_run_equals_the_reference() -> None:
-    """Before it began, since others are under way: no counts, and null for what is made of results."""
+    """A run canceled before it began has no counts, and null for fields that are made of results."""
 
     async def waits(ask: SampleAsk) -> str:
         await asyncio.Event().wait()

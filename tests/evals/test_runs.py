@@ -80,7 +80,7 @@ ERRORS = [
 def test_an_errored_criterion_is_an_errored_item(
     client: openai.OpenAI, criterion: Any, row: Any, code: str
 ) -> None:
-    """Never a fail; counted apart in the run and in its criteria, with the reason in the result."""
+    """An errored criterion is never a fail; the run and its criteria count it apart, and the result has the reason."""
     run = run_of(client, [criterion], rows(row))
 
     assert (run.status, counts(run)) == ("completed", (1, 0, 0, 1))
@@ -107,7 +107,7 @@ MIXED = [
 def test_a_failed_criterion_counts_before_an_error(
     client: openai.OpenAI, scores: list[int | None], status: str
 ) -> None:
-    """It fails when a criterion fails, else an error shows, else it passes."""
+    """An item fails if a criterion fails, else it is errored if one has an error, else it passes."""
     references = {1: "a", 0: "b", None: "{{item.none}}"}
     criteria = [equals(references[score], name=f"c{n}") for n, score in enumerate(scores)]
 
@@ -202,7 +202,7 @@ FILES = [
 def test_a_file_that_cannot_be_used_fails_the_run(
     client: openai.OpenAI, content: bytes, message: str
 ) -> None:
-    """With the first problems of all, each with its line."""
+    """The run fails with the first problems of the file, each with its line."""
     import re
 
     file = client.files.create(file=("rows.jsonl", content), purpose="evals")
@@ -454,7 +454,7 @@ def test_nulls_are_filled_by_choice() -> None:
 
 
 def test_any_text_survives_a_run(client: openai.OpenAI) -> None:
-    """Whatever they hold: quotes, markup, half a surrogate pair, other planes."""
+    """Texts with quotes, markup, lone surrogates and characters of other planes survive a run."""
     nasty = '"</script>\\ \u2028 \x00 \U0001f600'
 
     made = client.evals.create(

@@ -52,7 +52,7 @@ ATTACKS = [
 
 @pytest.mark.parametrize(("method", "path", "content_type"), ATTACKS)
 def test_a_foreign_page_changes_nothing(method: str, path: str, content_type: str | None) -> None:
-    """Also by requests that a browser sends without asking first: forms, and those without a body."""
+    """Requests of a foreign page are refused, also forms and requests without a body, which need no preflight."""
     headers = {"origin": "https://evil.example", **({"content-type": content_type} if content_type else {})}
     with eval_server(recording=Recording()) as server:
         answer = server.ask(method, path, b"{}" if content_type else None, headers)
@@ -61,7 +61,7 @@ def test_a_foreign_page_changes_nothing(method: str, path: str, content_type: st
 
 
 def test_no_key_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the client's nor the model's, in any file of the store."""
+    """No file of the store has the client's or the model's key."""
     monkeypatch.setenv("MODEL_KEY", "sk-upstream-secret")
     with ScriptedJudge() as model:
         model.default = say("Paris")
@@ -118,7 +118,7 @@ def test_hostile_rows_are_problems_of_the_run() -> None:
 
 
 def test_a_deleted_run_under_way_ends() -> None:
-    """With its eval, or alone; the server goes on."""
+    """A run under way ends if it or its eval is deleted, and the server goes on."""
 
     async def never(ask: Any) -> str:
         await asyncio.sleep(60)

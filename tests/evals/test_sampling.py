@@ -177,7 +177,7 @@ FAILURES = [
 
 @pytest.mark.parametrize(("error", "code", "status"), FAILURES)
 def test_a_failed_sample_is_an_errored_item(error: Any, code: str, status: str) -> None:
-    """By every criterion, with the reason; never a fail. A key that is refused ends the run as failed."""
+    """A failed sample is errored by every criterion, with the reason; a refused key fails the run."""
     with eval_server(script=lambda ask: error) as server, client_of(server) as client:
         run = run_of(client, [equals(), equals(name="other")], sampled(ROW))
         item = items(client, run)[0]
@@ -203,7 +203,7 @@ def test_a_missing_variable_of_a_prompt_sends_no_request() -> None:
 
 
 def test_rows_that_bring_their_sample_are_not_asked() -> None:
-    """Of a data source with a prompt."""
+    """Rows with a sample are not asked for, also if the data source has a prompt."""
     with eval_server(script=lambda ask: "Rome") as server, client_of(server) as client:
         run = run_of(client, [equals()], sampled({**ROW, "sample": {"output_text": "Paris"}}, ROW))
 
@@ -264,7 +264,7 @@ def test_judges_are_asked_together_and_shown() -> None:
 
 
 def test_cancel_stops_asking() -> None:
-    """Nothing is asked after the answer to the cancel but what was under way; the run stays canceled."""
+    """After the answer to the cancel no further question is asked, and the run stays canceled."""
     asked = 0
     begun = threading.Event()
 
@@ -436,7 +436,7 @@ def test_rows_that_wait_for_a_commit_are_under_way(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_store_that_cannot_be_written_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the reason; nothing more is asked for, and what was not kept does not count."""
+    """The run fails with the reason, no further question is asked, and unsaved rows do not count."""
     with executing(lambda ask: "x", n_rows=100, rows=8) as (store, run, begin):
 
         def full(*arguments: Any) -> None:

@@ -173,7 +173,7 @@ def test_opentelemetry_gets_events(results: Path, collector: list[bytes]) -> Non
 
 @pytest.mark.slow
 def test_the_programs_own_provider_is_used(results: Path) -> None:
-    """Where a program has set up OpenTelemetry, events go where its others go."""
+    """Events go through the program's own OpenTelemetry provider if it has one."""
     sdk = pytest.importorskip("opentelemetry.sdk._logs", reason="it has an environment of its own")
     from opentelemetry import _logs
     from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor

@@ -61,7 +61,7 @@ def test_a_second_run_sends_nothing(tmp_path: Path) -> None:
 
 
 def test_requests_that_differ_have_different_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever could change the verdict is part of the key; the key that pays for it is not."""
+    """The cache key has everything that could change the verdict, and not the API key."""
     fake = FakeTransport(lambda body, n: ok(), latency_s=0.0)
     base = {"text": "q", "model": "m", "seed": 1}
     others: list[dict[str, Any]] = [
@@ -321,7 +321,7 @@ def test_an_equal_question_that_fails_in_flight_is_billed_once(tmp_path: Path) -
 
 
 def test_a_recording_is_replayed_and_filled(tmp_path: Path) -> None:
-    """What is missing is asked once and added; what is there, refusals and bad answers too, comes from the file."""
+    """Missing answers are asked for and added; recorded ones, refusals included, come from the file."""
     path = tmp_path / "judge.jsonl"
     replies = {
         "good": ok(usage=USAGE),
@@ -391,7 +391,7 @@ def test_a_torn_recording_is_mended_and_a_strange_one_refused(tmp_path: Path) ->
 
 
 def test_connect_makes_a_recorded_client(tmp_path: Path) -> None:
-    """By argument, or by [judge] recording in graders.toml."""
+    """A recorded client is made by an argument or by [judge] recording in graders.toml."""
     path = str(tmp_path / "r.jsonl")
     assert isinstance(connect(Config(), recording=path), Recorded)
     assert isinstance(connect(Config({"judge": {"recording": path}})), Recorded)
@@ -401,7 +401,7 @@ def test_connect_makes_a_recorded_client(tmp_path: Path) -> None:
 def test_a_recording_lies_beside_the_configuration_that_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not in whatever folder the command was called."""
+    """A recording's path is relative to the configuration that names it."""
     (tmp_path / "graders.toml").write_text('[judge]\nrecording = "judge.jsonl"\n')
     (tmp_path / "judge.jsonl").write_text("no recording\nline 2\n")
     (tmp_path / "elsewhere").mkdir()

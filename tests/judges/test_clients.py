@@ -96,7 +96,7 @@ def test_a_function_that_fails_for_a_moment_is_asked_again() -> None:
 
 
 def test_a_plain_function_is_called_as_often_at_once_as_allowed() -> None:
-    """On threads of its own: more than asyncio's few, so that no call's time runs out while it waits for one."""
+    """A plain function has as many threads as calls are allowed at once, more than asyncio's default."""
     together = threading.Barrier(20)
 
     def meet(body: dict[str, Any]) -> float:
@@ -308,7 +308,7 @@ def test_doctor_probe_of_a_server_that_is_not_there(doctored: Any, capsys: Any, 
 
 
 def test_an_unusable_proxy_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said at once, with the reason, and not tried again."""
+    """A proxy that cannot be used is an error at once, with the reason and without another try."""
     for name in ("HTTP_PROXY", "no_proxy", "NO_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", "gopher://proxy:70")

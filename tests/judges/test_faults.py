@@ -89,7 +89,7 @@ def test_each_fault_is_the_same_over_responses(judge: ScriptedJudge, behaviour: 
     ],
 )
 def test_parameters_of_responses_are_learned(judge: ScriptedJudge, refused: str, dropped: str) -> None:
-    """Under the names that they have there; the result says which of the spec's was left out."""
+    """Refused parameters of /responses are learned, and the result names the spec's parameter that was left out."""
     judge.clear()
     judge.default = SCORE.ok
     judge.queue(fail(400, f"Unsupported parameter: '{refused}'"))

@@ -44,7 +44,7 @@ def batch_of(folder: Path, out: Path, judge: ScriptedJudge, *, max_in_flight: in
 
 @pytest.mark.parametrize("number", first(1, [signal.SIGINT, signal.SIGTERM]))
 def test_an_interrupted_batch_keeps_verdicts_and_resumes(tmp_path: Path, number: int) -> None:
-    """It waits for no judge, closes what is open, keeps every verdict that came, and can be resumed."""
+    """An interrupted batch waits for no judge, closes its connections, keeps every verdict, and can be resumed."""
     out = tmp_path / "out.jsonl"
     hang = True
 

@@ -157,7 +157,7 @@ def test_useless_logprobs_give_no_expected_score(logprobs: Any) -> None:
     ],
 )
 def test_expected_scores_use_numbers_of_one_digit(range_: tuple[float, float], grid: tuple[int, ...]) -> None:
-    """Whole numbers of one digit: the ones that every tokenizer has as one token."""
+    """Expected scores use whole numbers of one digit, which every tokenizer has as one token."""
     assert grid_of(Verdict(range=range_)) == grid
 
 
@@ -248,7 +248,7 @@ ATTACKS = [
 @pytest.mark.parametrize("harden", [False, True])
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack[:20])
 def test_a_sample_changes_neither_roles_nor_the_number_of_messages(attack: str, harden: bool) -> None:
-    """Whatever a sample holds, it is text at its own place; nothing in it is put in again."""
+    """A sample is text at its own place; templates inside it are not rendered."""
     with ScriptedJudge() as judge:
         config = Config({**config_of(judge).tables, "judge": {"harden": harden}})
         with graders.Backends(config=config) as backends:

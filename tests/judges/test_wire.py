@@ -176,7 +176,7 @@ ADDRESSES = [
 def test_addresses_and_keys(
     monkeypatch: pytest.MonkeyPatch, table: dict[str, Any], url: str, key: tuple[str, str] | None
 ) -> None:
-    """Where a question goes and which key it carries: none that the address is not meant to get."""
+    """A question carries only the key that is meant for its address."""
     for name, value in {"K": "k-1", "OPENAI_API_KEY": "o-1", "AZURE_OPENAI_API_KEY": "a-1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
@@ -252,7 +252,7 @@ def test_an_added_text_joins_the_users_last() -> None:
 
 
 def test_the_structured_mode_is_remembered_for_each_model() -> None:
-    """Once a model is known to lack json_schema it is not asked again; another model there is."""
+    """A model that lacks json_schema is not asked for it again; another model of the endpoint is."""
     unsupported = Reply(400, {}, b'{"error": {"message": "response_format json_schema is not supported"}}')
 
     def respond(body: dict[str, Any], number: int) -> Reply:
@@ -301,7 +301,7 @@ def test_the_structured_mode_is_remembered_for_each_model() -> None:
     ],
 )
 def test_config_mistakes_name_file_key_and_expectation(tmp_path: Any, toml: str, says: str) -> None:
-    """What is wrong in graders.toml is said with file, key and what was expected."""
+    """Mistakes in graders.toml name the file, the key and what was expected."""
     path = tmp_path / "graders.toml"
     path.write_text(toml)
 
@@ -344,7 +344,7 @@ def test_settings_of_a_model_override_its_endpoint_and_judge() -> None:
 
 
 def test_openai_without_a_key_gets_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is sent, and the message names the variable and the file."""
+    """Without a key nothing is sent, and the message names the variable and the file."""
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     with graders.Backends(config=Config()) as backends:

@@ -193,7 +193,7 @@ ITEMS = [{"nums": [1]}, {"nums": [2]}]
     ],
 )
 def test_programs_are_tried_on_items_alone(source: str, found: list[str]) -> None:
-    """Also where the data has no outputs, and only what no output would have prevented is said (F10)."""
+    """Programs are tried on items without outputs; only errors that no output would prevent are reported (F10)."""
     report = check(python(source), ITEMS)
 
     assert [finding.code for finding in report.findings] == found

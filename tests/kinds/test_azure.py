@@ -31,7 +31,7 @@ BROKEN = string_check(reference="{{item.nothing}}")
     ],
 )
 def test_invalid_grade_replaces_no_flag(spec: dict[str, Any], sample: Any, reward: float, ok: bool) -> None:
-    """It stands beside the flags of a row that could not be graded, and never in place of a flag."""
+    """invalid_grade is added to the flags of a failed row and replaces none."""
     result = graders.run(spec, sample, {"answer": "x"})
 
     assert (result.reward, result.ok) == (reward, ok)

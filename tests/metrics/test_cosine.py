@@ -72,7 +72,7 @@ def test_invalid_vectors_are_refused(u: list[float], v: list[float]) -> None:
 
 
 def test_without_an_embedder_it_is_refused() -> None:
-    """With the way to get one, at every place where the spec says cosine; nothing else stands in for it."""
+    """cosine without an embedder is refused at each place that names it, with the way to get one."""
     backends = graders.Backends(config=Config({}))
     spec = multi("a + b", {"a": COSINE, "b": string_check()})
 
@@ -104,7 +104,7 @@ def test_without_an_embedder_it_is_refused() -> None:
     ],
 )
 def test_a_wrong_table_is_reported_at_compile(table: dict[str, Any], says: str) -> None:
-    """Not by every row."""
+    """A wrong table is one error at compile time and not one a row."""
     pytest.importorskip("onnxruntime")
     config = Config({"embeddings": table, "endpoints": {"here": {"base_url": "http://127.0.0.1:9/v1"}}})
 
@@ -115,7 +115,7 @@ def test_a_wrong_table_is_reported_at_compile(table: dict[str, Any], says: str) 
 
 
 def test_packages_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the command that installs them."""
+    """The error has the command that installs the missing packages."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
     with pytest.raises(
@@ -229,7 +229,7 @@ def test_the_local_model_compares_meanings(
 
 @needs_model
 def test_a_vector_does_not_depend_on_its_batch(local: graders.Backends) -> None:
-    """To the last bit: so that vectors can be kept, and batches give what single rows give."""
+    """A text has the same vector, to the last bit, in every batch, so that vectors can be kept."""
     texts = ["one", "a much longer text than the others " * 9, "two words", "three, \n", "你好", "x" * 40] * 2
     with graders.Backends(config=Config({"embeddings": {"model": "minilm"}})) as other:
         together = other.embedder.embed(texts)

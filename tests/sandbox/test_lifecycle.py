@@ -574,7 +574,7 @@ NEVER_AHEAD = [
 
 @pytest.mark.parametrize(("module", "ahead"), NEVER_AHEAD)
 def test_command_lines_and_test_suites_are_not_loaded_ahead(module: str, ahead: str) -> None:
-    """What runs when it is imported is left to the sample that imports it."""
+    """Modules that run a program when imported are left to the sample that imports them."""
     found = read_source(f"import {module}\n").to_load
 
     assert found.packages | found.standard - {imports.NUMPY_RANDOM} <= {ahead}

@@ -26,7 +26,7 @@ def framed(text: bytes) -> bytes:
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"x" * 4092, b"x" * 4093, LONG], ids=len)
 def test_a_text_arrives_as_it_was_sent(ends: tuple[socket.socket, socket.socket], text: bytes) -> None:
-    """Also one that fills a chunk, and one that fills the socket."""
+    """A text arrives unchanged, also if it fills a chunk or the socket."""
     ours, theirs = ends
     sender = threading.Thread(target=messages.send, args=(theirs, text))
     sender.start()

@@ -46,7 +46,7 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
 @pytest.mark.parametrize(("body", "status", "printed"), CASES)
 def test_the_outcome_has_the_printed_output(sandbox: Sandbox, body: str, status: str, printed: str) -> None:
-    """In each tier, also when the sample does not live to its result."""
+    """The outcome has the printed output in each tier, also if the sample ends without a result."""
     timeout_s = 0.3 if status == "timeout" else 20
     outcome = sandbox.run(PRINTS.format(body), "x", {}, timeout_s=timeout_s)
 
@@ -80,7 +80,7 @@ BOTH = {
 
 
 def test_a_result_has_the_printed_output() -> None:
-    """In its provenance, when it was graded and when it was not; a multi names the member."""
+    """A result's provenance has the printed output, graded or not; a multi names the member."""
     with graders.compile(SPEC).backends:
         grader, both = graders.compile(SPEC), graders.compile(BOTH)
 
@@ -94,7 +94,7 @@ def test_a_result_has_the_printed_output() -> None:
 def test_grader_run_shows_it(
     spec: dict[str, object], title: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """On standard error: the result on standard output stays JSON."""
+    """The printed output goes to standard error, so that standard output stays JSON."""
     path = tmp_path / "p.json"
     path.write_text(json.dumps(spec))
 

@@ -65,7 +65,7 @@ TEXTS = [
 
 @pytest.mark.parametrize(("source", "value"), TEXTS)
 def test_coding_cookies_do_not_change_a_source(source: str, value: float) -> None:
-    """It is passed as text, so that what it says of its coding changes nothing, in the reader and in the sample."""
+    """A source is passed as text, so that its coding cookie changes nothing in the reader and in the sample."""
     assert read_source(source).mistake == ""
     with Sandbox(tier=a_tier()) as sandbox:
         assert sandbox.run(source, {}, {}).value == value
@@ -176,7 +176,7 @@ def test_the_reader_is_behind_a_filter() -> None:
 
 
 def test_a_killed_reader_is_started_again() -> None:
-    """Before a source, and under it: sources are read, and samples lose nothing."""
+    """A reader that is killed, idle or at work, is replaced, and samples lose nothing."""
     read_source(GRADE + "# first")
     killed = readers()
     assert killed
@@ -260,7 +260,7 @@ def test_imports_and_resources_are_found(
 
 
 def test_nltk_data_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the folders of NLTK_DATA, unpacked or not."""
+    """Corpora are found in the folders of NLTK_DATA, unpacked or not."""
     (tmp_path / "corpora").mkdir()
     (tmp_path / "corpora" / "names.zip").write_bytes(b"")
     monkeypatch.setenv("NLTK_DATA", f"/nonexistent{os.pathsep}{tmp_path}")

@@ -29,7 +29,7 @@ def imported(statements: list[ast.stmt]) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", sorted((HOME / "jail").rglob("*.py")), ids=lambda path: path.stem)
 def test_the_jail_imports_nothing_of_the_host(path: Path) -> None:
-    """What runs inside takes nothing of what runs outside, and nothing that every sample would have to copy."""
+    """Modules of the jail import none of the host, and none that every sample would have to copy."""
     found = set(imported(ast.parse(path.read_text()).body))
 
     assert not {name for name in found if "host" in name.split(".")}
@@ -38,7 +38,7 @@ def test_the_jail_imports_nothing_of_the_host(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((HOME / "host").rglob("*.py")), ids=lambda path: path.stem)
 def test_the_host_imports_nothing_of_the_jail(path: Path) -> None:
-    """They share frames, limits and the kernel's calls; the host starts the jail's modules as programs."""
+    """Host and jail share frames, limits and kernel calls; the host starts the jail's modules as programs."""
     found = set(imported(ast.parse(path.read_text()).body))
 
     assert not {name for name in found if "jail" in name.split(".")}

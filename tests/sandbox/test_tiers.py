@@ -53,7 +53,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("tier", TIERS)
 def test_a_forced_tier_is_the_one(tier: str) -> None:
-    """What was asked for holds the sample and travels in the outcome."""
+    """A forced tier holds the sample, and the outcome names it."""
     need(tier)
     with Sandbox(tier=tier) as sandbox:
         outcome = sandbox.run(ONE, {}, {})
@@ -63,7 +63,7 @@ def test_a_forced_tier_is_the_one(tier: str) -> None:
 
 @pytest.mark.parametrize(("refused", "require", "tier", "said"), FALLS)
 def test_a_weaker_tier_is_used_with_a_note(refused: str, require: str, tier: str, said: list[str]) -> None:
-    """Where a layer is refused the next tier is taken, in one line with the reason and what helps."""
+    """If a layer is refused, the next tier is used, with a note of the reason and the remedy."""
     for needed in ("linux-full", "linux-landlock"):
         need(needed)
 

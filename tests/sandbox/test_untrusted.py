@@ -213,7 +213,7 @@ def verdict(sandbox: Sandbox, code: str, tests: Any, **options: Any) -> dict[str
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem["entry"])
 def test_a_right_solution_passes_and_a_wrong_one_fails(sandbox: Sandbox, problem: dict[str, str]) -> None:
-    """In every tier, with HumanEval's check(candidate) as it is."""
+    """HumanEval's check(candidate) works unchanged in every tier."""
     right = verdict(sandbox, problem["canonical"], problem["check"], entry=problem["entry"])
     wrong = verdict(sandbox, problem["wrong"], problem["check"], entry=problem["entry"])
 
@@ -276,7 +276,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("tests", "text"), MISTAKES)
 def test_a_test_of_no_known_form_is_the_graders_mistake(one: Sandbox, tests: Any, text: str) -> None:
-    """It is said before anything runs, and is no verdict on the code."""
+    """A test of no known form is an error of the grader, before anything runs, and no verdict on the code."""
     outcome = one.run(REPORT, {"output_text": ""}, {"tests": tests})
 
     assert outcome.status == "grader_error"
@@ -317,7 +317,7 @@ def test_the_child_ends_with_its_sample(one: Sandbox) -> None:
 
 
 def test_several_graders_at_once_each_have_a_child() -> None:
-    """As many children as samples in flight."""
+    """Each of several samples in flight has a child of its own."""
     source = REPORT.replace("raise RuntimeError", "return verdict.score\n    raise RuntimeError")
     tests = [{"args": [x], "expect": x * x} for x in range(5)]
     with Sandbox(in_flight=3, limits=Limits(memory_bytes=600_000_000)) as sandbox:

@@ -91,7 +91,7 @@ class TestRuns:
 
     @pytest.mark.parametrize(("name", "attempt"), ATTEMPTS, ids=[name for name, _ in ATTEMPTS])
     def test_attacks_are_held(self, sandbox: Sandbox, name: str, attempt: Attempt) -> None:
-        """Nothing of the host is there. A refused row is held too."""
+        """Attempts find nothing of the host; a refused row counts as held."""
         outcome = sandbox.run(attempt.program, {}, {})
 
         assert outcome.value == 1.0 or outcome.status == "infrastructure", outcome
@@ -215,7 +215,7 @@ def test_choice_of_tiers(
 
 
 def test_a_missing_extra_is_named() -> None:
-    """Who asks for the tier without its packages is told what to install."""
+    """Asking for the tier without its packages is an error that says what to install."""
     if HAVE_WASM:
         pytest.skip("the extra [wasm] is installed")
 

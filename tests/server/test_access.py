@@ -30,7 +30,7 @@ def server() -> Iterator[RunningServer]:
 
 @pytest.mark.parametrize(("origin", "status"), ORIGINS)
 def test_a_foreign_origin_changes_nothing(server: RunningServer, origin: str | None, status: int) -> None:
-    """Without a token; a request that only reads is answered, since its page cannot see the answer."""
+    """Requests of a foreign origin that change something are refused; those that only read are answered."""
     host = f"127.0.0.1:{server.port}"
     headers = {"origin": origin.format(host=host)} if origin else {}
 

@@ -145,7 +145,7 @@ def test_results_stream(judged: tuple[RunningServer, ScriptedJudge]) -> None:
 
 
 def test_a_client_that_leaves_ends_the_work(judged: tuple[RunningServer, ScriptedJudge]) -> None:
-    """What is under way is given up, and the place is free again."""
+    """Rows under way are given up, and their places are free again."""
     running, judge = judged
     judge.default = say({"steps": [], "result": 0.5}, delay_s=60)
     body = json.dumps({"grader": score_model(), "rows": [{"sample": str(n)} for n in range(100)]})
@@ -195,7 +195,7 @@ def test_a_judge_that_refuses_the_key_ends_the_batch(judged: tuple[RunningServer
 
 
 def test_equal_questions_are_asked_once(judged: tuple[RunningServer, ScriptedJudge]) -> None:
-    """Where the caller allows it."""
+    """Equal questions are asked once if the request allows merging."""
     running, judge = judged
     judge.default = say({"steps": [], "result": 0.5})
     rows = [{"sample": "same"}] * 20

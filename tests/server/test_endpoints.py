@@ -89,7 +89,7 @@ RESULTS = [
 def test_a_failed_row_is_an_answer(
     server: RunningServer, grader: dict[str, Any], sample: str, item: Any, reward: float, flags: list[str]
 ) -> None:
-    """What a row comes to is 200, its failure a flag."""
+    """A failed row is answered with 200 and a flag."""
     answer = server.run(grader, sample, item)
 
     result = answer.json()
@@ -232,7 +232,7 @@ KEYS = [
 def test_every_grading_endpoint_asks_for_the_token(
     guarded: RunningServer, headers: dict[str, str], status: int, code: str | None
 ) -> None:
-    """With a token every endpoint that grades asks for it; any host name will do then."""
+    """A server with a token asks for it at every endpoint that grades, and accepts any host name."""
     body = {"grader": string_check(), "model_sample": "a", "item": {"answer": "a"}}
     answer = guarded.post(RUN, body, {"host": "graders.example", **headers})
 
@@ -247,7 +247,7 @@ def test_every_grading_endpoint_asks_for_the_token(
     [("/", 200), ("/healthz", 200), ("/openapi.json", 200), ("/metrics", 401), ("/state", 401), ("/x", 401)],
 )
 def test_only_pages_and_health_need_no_token(guarded: RunningServer, path: str, status: int) -> None:
-    """Without the token only what holds nothing of anybody's can be seen."""
+    """Without the token only paths that hold no data are answered."""
     assert guarded.ask("GET", path).status == status
 
 
@@ -280,7 +280,7 @@ def test_problems_have_lines(server: RunningServer) -> None:
     "text", ["", "[", "null", "[]", '"/etc/passwd"', "{}", '{"type": "string_check"}', "\x00"]
 )
 def test_problems_of_any_text(server: RunningServer, text: str) -> None:
-    """Whatever is typed gets a list of problems, never a refusal."""
+    """Any text gets a list of problems, and no refusal."""
     answer = server.post(PROBLEMS, {"spec": text})
 
     assert answer.status == 200
@@ -346,7 +346,7 @@ TIMEOUTS = [
 
 @pytest.mark.parametrize(("headers", "seconds"), TIMEOUTS)
 def test_a_row_ends_before_its_client_gives_up(headers: dict[bytes, bytes], seconds: float) -> None:
-    """So that the client reads the flag instead of asking again."""
+    """The row's deadline is earlier than the client's, so that the client reads the flag and does not ask again."""
     before = time.monotonic()
     call = Call({"headers": list(headers.items())}, 300.0)
 

@@ -143,7 +143,7 @@ def test_other_content_types_are_refused(server: RunningServer) -> None:
 
 
 def test_the_quota_is_for_all_files(server: RunningServer, store: Store) -> None:
-    """Of all files together; the one that does not fit leaves nothing."""
+    """The quota is for all files together; a file that does not fit leaves nothing."""
     for n in range(2):
         assert send(server, PURPOSE + part("file", b"%d" % n * 200_000, "x") + END).status == 200
 

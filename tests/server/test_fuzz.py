@@ -97,7 +97,7 @@ def test_mutated_bodies_get_documented_statuses(server: RunningServer) -> None:
 
 @pytest.mark.slow
 def test_ten_thousand_bodies_leave_nothing_behind(server: RunningServer) -> None:
-    """Neither memory nor descriptors nor tasks grow with them."""
+    """Ten thousand bodies leave memory, descriptors and tasks as they were."""
     # from here on libraries are loaded and caches filled
     throw(server, 1500, seed=2)
     gc.collect()

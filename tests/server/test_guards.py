@@ -55,7 +55,7 @@ VALUES = st.recursive(
 @settings(max_examples=40)
 @given(VALUES, st.booleans())
 def test_values_are_counted_without_parsing(value: Any, ascii: bool) -> None:
-    """As many as a parser finds: what stands in strings does not count."""
+    """The count equals that of a parser; text in strings does not count."""
     text = json.dumps(value, ensure_ascii=ascii).encode()
     n = n_values(value)
 
@@ -105,7 +105,7 @@ def test_a_body_has_so_many_values_at_most(
 
 
 def test_a_line_of_ndjson_has_so_many_values_at_most(server: RunningServer) -> None:
-    """It fails alone; the rows around it are graded."""
+    """A line with too many values fails alone, and the rows around it are graded."""
     rows = [
         {"sample": "a", "item": {"answer": "a"}},
         {"sample": "a", "item": [{}] * 1000},
@@ -181,7 +181,7 @@ def test_every_answer_forbids_sniffing(server: RunningServer) -> None:
     "hosts", [("localhost", "evil.example"), ("evil.example", "localhost"), ("localhost",) * 2]
 )
 def test_several_host_headers_are_refused(server: RunningServer, hosts: tuple[str, str]) -> None:
-    """What looked at the other one on the way has let another request pass."""
+    """Two host headers are refused, since a proxy may have looked at the other one."""
     with server.connect() as connection:
         lines = "".join(f"host: {host}\r\n" for host in hosts)
         connection.sendall(f"GET /healthz HTTP/1.1\r\n{lines}connection: close\r\n\r\n".encode())
@@ -194,7 +194,7 @@ def test_several_host_headers_are_refused(server: RunningServer, hosts: tuple[st
 
 
 def test_a_large_spec_does_not_hold_up_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are compiled on threads of their own: small ones are answered while a large one is compiled."""
+    """Large specs are compiled on threads of their own, so that small ones are answered meanwhile."""
     import graders
 
     entered, release = threading.Event(), threading.Event()

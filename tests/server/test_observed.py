@@ -118,7 +118,7 @@ def test_everything_is_counted(server: RunningServer) -> None:
 
 
 def test_names_of_judges_are_bounded() -> None:
-    """They come from requests: past some number they are counted together."""
+    """Names of judges come from requests, so that past some number they are counted together."""
     from graders.usage import Usage
 
     metrics = Metrics()

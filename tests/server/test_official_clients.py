@@ -224,7 +224,7 @@ def install(command: list[str], what: str, **options: Any) -> None:
 
 
 def test_the_flags_are_those_of_the_client() -> None:
-    """What the client's type of `metadata.errors` names is always there; the live service sends more, and so do we."""
+    """Every flag of the client's type of `metadata.errors` is sent; the live service sends more, as this one does."""
     openai = pytest.importorskip("openai")
     from openai.types.fine_tuning.alpha.grader_run_response import MetadataErrors
 
@@ -235,7 +235,7 @@ def test_the_flags_are_those_of_the_client() -> None:
 
 @pytest.mark.slow
 def test_clients_retry_overload_by_themselves() -> None:
-    """It comes back after Retry-After until there is a place; without retries it raises what it raises for 429."""
+    """A client retries after Retry-After until there is a place; without retries it raises RateLimitError."""
     openai = pytest.importorskip("openai")
     sleeping = python("import time\ndef grade(sample, item):\n    time.sleep(8)\n    return 1.0\n")
     with serving(limits=Limits(code=1)) as server:

@@ -149,7 +149,7 @@ def test_read_only_paths_are_documented(server: RunningServer, path: str) -> Non
 
 
 def test_every_path_is_documented() -> None:
-    """But for the pages, what is read for them alone, and the document itself."""
+    """Every path is documented but pages, their data, and the document itself."""
     routes = (path for path in SERVICE.router.routes if not path.startswith("/pages/") and not is_page(path))
     here = set(routes) - {"/openapi.json"}
     posts = {path for path, operations in DOCUMENT["paths"].items() if path not in GETS}
@@ -167,7 +167,7 @@ SPECS = [string_check(), text_similarity(), python(), score_model(), label_model
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec["type"])
 def test_valid_specs_are_valid_by_the_document(spec: dict[str, Any]) -> None:
-    """As they are sent and as validate gives them back."""
+    """Specs are valid by the document before and after validate."""
     import graders
 
     check({"$ref": "#/components/schemas/Grader"}, spec)
@@ -259,7 +259,7 @@ def broken(whole: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_requests_made_from_the_document(server: RunningServer, path: str, data: st.DataObject) -> None:
-    """Whatever the schemas allow, and near misses: a documented answer, never a 5xx."""
+    """Bodies that the schemas allow, and near misses, get a documented answer and never a 5xx."""
     body = data.draw(values(request_schema(PATHS[path])))
     sent = json.dumps(body, ensure_ascii=True).encode()
 

@@ -109,13 +109,13 @@ class TestInABrowser:
             }
 
     def test_a_small_window_does_not_scroll_sideways(self, server: RunningServer) -> None:
-        """It fits a telephone."""
+        """The page fits a telephone's width."""
         with chromium(f"{server.url}/row", width=390, height=800) as page:
             page.wait("document.querySelector('#problems .fine')")
             assert page.look("document.documentElement.scrollWidth <= window.innerWidth")
 
     def test_a_spec_is_text_and_never_markup(self, server: RunningServer) -> None:
-        """What a spec, a sample or an error holds is shown as it is."""
+        """Specs, samples and errors are shown as text."""
         evil = '{"type": "<img src=x onerror=document.title=1>", "<b>": 1}'
         with chromium(f"{server.url}/row") as page:
             page.wait("document.querySelector('#problems .fine')")
@@ -129,7 +129,7 @@ class TestInABrowser:
             assert page.look("document.title") == "local-graders"
 
     def test_a_token_is_asked_for(self) -> None:
-        """With a token the page asks for it, and works once it has it."""
+        """The page of a server with a token asks for the token, and works once it has it."""
         with serving(token=SECRET) as server, chromium(f"{server.url}/row") as page:
             page.wait("!document.getElementById('token-form').hidden")
             page.look("document.getElementById('token').focus()")

@@ -254,7 +254,7 @@ def test_restarts_answer_no_request_wrongly(sign: signal.Signals) -> None:
 
 
 def test_help_explains_base_url_and_tokens() -> None:
-    """What it is for, how a client is pointed at it, and what a token is for."""
+    """The help says what the server is for, how a client is pointed at it, and what a token is for."""
     done = subprocess.run(
         [sys.executable, "-m", "graders.cli", "serve", "--help"],
         capture_output=True,

@@ -320,7 +320,7 @@ def test_a_metric_over_long_texts_does_not_block_others(server: RunningServer) -
 def test_a_metric_that_works_past_the_deadline_is_a_flag(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It cannot be interrupted; the client is not kept waiting for it."""
+    """A metric cannot be interrupted, but the client gets its answer at the deadline."""
     monkeypatch.setattr(routes, "LATE_S", 0.01)
     row = long_row(2)
     # the grader is compiled from here on
@@ -369,7 +369,7 @@ def test_requests_beyond_the_limit_are_refused() -> None:
 
 @pytest.mark.slow
 def test_long_texts_beyond_the_limit_are_refused() -> None:
-    """They queue for two threads; one too many is told to come back, and small rows go on."""
+    """Rows with long texts queue for two threads; one too many gets a 429, and small rows go on."""
     with serving(limits=Limits(large=1)) as running:
         row = long_row(1)
         # the grader is compiled from here on

@@ -26,7 +26,7 @@ CLOSE: dict[str, Any] = {"rel": 1e-9, "abs": 1e-9}
 )
 @pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
 def test_wilson_is_scipys(passes: int, n: int, level: float) -> None:
-    """As scipy.stats.binomtest(...).proportion_ci(method="wilson")."""
+    """The interval equals scipy.stats.binomtest(...).proportion_ci(method="wilson")."""
     theirs = scipy_stats.binomtest(passes, n).proportion_ci(level, method="wilson")
 
     assert estimates.wilson(passes, n, level) == pytest.approx((theirs.low, theirs.high), **CLOSE)
@@ -42,7 +42,7 @@ def test_student_is_scipys(p: float, df: int) -> None:
 @given(st.integers(0, 300), st.integers(0, 300))
 @settings(max_examples=60, deadline=None)
 def test_mcnemar_is_the_exact_binomial(only_a: int, only_b: int) -> None:
-    """As scipy.stats.binomtest(b, b + c, 0.5); 1 where no pair differs."""
+    """The p equals scipy.stats.binomtest(b, b + c, 0.5), and is 1 if no pair differs."""
     n = only_a + only_b
     theirs = scipy_stats.binomtest(only_a, n, 0.5).pvalue if n else 1.0
 
@@ -294,7 +294,7 @@ def test_pairs_without_a_difference_have_an_interval() -> None:
 @given(st.tuples(*[st.integers(0, 40)] * 4))
 @settings(max_examples=60, deadline=None)
 def test_fisher_is_scipys(cells: tuple[int, int, int, int]) -> None:
-    """As scipy.stats.fisher_exact, two-sided."""
+    """The p equals that of scipy.stats.fisher_exact, two-sided."""
     both, only_one, only_other, neither = cells
     theirs = scipy_stats.fisher_exact([[both, only_one], [only_other, neither]]).pvalue
 

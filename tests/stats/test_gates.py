@@ -93,7 +93,7 @@ def test_failed_rows_reach_the_gate(
     verdict: str,
     tmp_path: Path,
 ) -> None:
-    """They count with the lowest reward, unless --min-coverage says how many may be left out."""
+    """Failed rows count with the lowest reward, unless --min-coverage allows leaving them out."""
     rows: list[dict[str, Any]] = [*({"reward": r} for r in rewards), *[{"reward": None}] * failed]
     found = summary_of(write_results(tmp_path / "r.jsonl", rows, spec))
 
@@ -125,7 +125,7 @@ def test_a_single_item_surely_decides_nothing(tmp_path: Path) -> None:
 
 
 def test_coverage_is_met_or_failed(tmp_path: Path) -> None:
-    """It is counted, not estimated: met or failed."""
+    """Coverage is counted and not estimated, so that its gate is met or failed."""
     found = summary_of(write_results(tmp_path / "r.jsonl", [{}, {}, {}, {"reward": None}]))
 
     assert [gates(found, min_coverage=wanted)[0].verdict for wanted in (0.75, 0.76)] == ["met", "failed"]
@@ -167,7 +167,7 @@ def test_batch_stops_at_its_gates(tmp_path: Path) -> None:
 
 
 def test_gates_need_a_file(tmp_path: Path) -> None:
-    """What cannot be read again cannot be judged: refused before anything is graded."""
+    """A gate on an output that cannot be read again is refused before anything is graded."""
     for output in ("-", os.devnull):
         out = CliRunner().invoke(
             group, ["batch", "s", "d", "-o", output, "--fail-under", "1"], standalone_mode=False

@@ -75,7 +75,7 @@ def test_the_interval_holds_for_any_stopping_rule() -> None:
 
 
 def test_a_watcher_reads_new_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole lines only, failed rows left out, repeats counted as their item."""
+    """The watcher reads whole lines, leaves failed rows out, and counts repeats as their item."""
     monkeypatch.setattr("graders.stats.sequential.LOOK_S", 0.0)
     path = write_results(tmp_path / "r.jsonl", [{"id": "x", "reward": None}])
     watcher = WidthWatcher(path, 0.3)

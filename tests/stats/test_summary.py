@@ -177,7 +177,7 @@ THRESHOLDS = [
 def test_the_pass_rate_goes_by_the_threshold(
     spec: dict[str, Any], rewards: list[float], threshold: float | None, rate: float | None, tmp_path: Path
 ) -> None:
-    """By the spec's pass_threshold, or where a grader only says yes and no."""
+    """The pass rate uses the spec's pass_threshold, or counts the rewards of a two-valued grader."""
     found = summary_of(write_results(tmp_path / "r.jsonl", [{"reward": r} for r in rewards], spec))
 
     assert found.threshold == threshold
@@ -214,7 +214,7 @@ def test_working_time_excludes_waiting(tmp_path: Path) -> None:
 
 
 def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
-    """As read_results does; a file that is only a header has no rows and no figures."""
+    """A torn last line is left out, as read_results does; a file with a header alone has no figures."""
     path = write_results(tmp_path / "r.jsonl", [{}, {}])
     with path.open("a") as file:
         file.write('{"id":"torn","rew')

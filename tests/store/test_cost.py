@@ -109,7 +109,7 @@ FILTERS = [
 def test_a_filtered_page_costs_the_same_in_a_large_run(
     store: Store, runs: list[RunRecord], wanted: ItemFilter, deep: bool
 ) -> None:
-    """At the start of what a filter finds, and behind the first page."""
+    """A page costs the same at the start of what a filter finds and behind the first page."""
     costs = []
     for run in runs:
         after: list[float] = []
@@ -142,7 +142,7 @@ def test_a_page_by_words_and_score_costs_the_same_in_a_large_run(
 def test_output_items_cost_the_same_in_a_large_run(
     store: Store, runs: list[RunRecord], status: str | None
 ) -> None:
-    """At the end of the list as at its start; the run's data source is not read for them."""
+    """A page costs the same at the start and at the end of the list, and the data source is not read."""
     costs = []
     for run in runs:
         for descending in (False, True):

@@ -174,7 +174,7 @@ def test_one_process_holds_the_claim(store: Store) -> None:
 
 
 def test_equal_contents_are_kept_once(store: Store) -> None:
-    """And go with the last file that has them."""
+    """Contents are deleted with the last file that has them."""
     first, second = upload(store, b"same"), upload(store, b"same")
     path = store.files.path(store.files.get(first))  # type: ignore[arg-type]  # the options are those of `add`, and what was added is there
 
@@ -200,7 +200,7 @@ NAMES = [
 
 @pytest.mark.parametrize(("name", "kept"), NAMES)
 def test_file_names_are_text(store: Store, name: str, kept: str) -> None:
-    """Of a path only the last part; the content lies under its hash."""
+    """A file's name is the last part of the given path, and its content lies under its hash."""
     arriving = store.files.upload()
 
     assert store.files.add(arriving, purpose="evals", filename=name).filename == kept
@@ -298,7 +298,7 @@ def test_runs_move_from_status_to_status(store: Store) -> None:
 
 
 def test_counts_are_kept_with_each_commit(store: Store) -> None:
-    """Of the run, of its criteria, and tokens by model and role; a row counts once."""
+    """Each commit updates the counts of the run, its criteria and its tokens; a row counts once."""
     number = add_run(store, add_eval(store), rows=4)
     run_id = store.runs.to_execute()[0][1]
     usage = ModelUsage("m", "sampler", 1, 10, 5, 15, 2)
@@ -379,7 +379,7 @@ def test_deleting_cascades(store: Store) -> None:
 
 
 def test_writers_wait_for_each_other(store: Store) -> None:
-    """From threads of this process and through another connection to the same file."""
+    """Writers of several threads and connections wait for each other."""
     with Store(store.home) as other:
         work = [threading.Thread(target=add_eval, args=(one,)) for one in (store, other) * 20]
         for thread in work:
@@ -405,7 +405,7 @@ SELECTIONS = [
 
 @pytest.mark.parametrize(("selection", "found"), SELECTIONS)
 def test_completions_are_selected(store: Store, selection: Selection, found: str) -> None:
-    """By all that is asked for; an id that is there already is not added again, an expired one not found."""
+    """Completions are selected by every filter; an existing id is not added again, and an expired one is not found."""
     records = [
         LoggedCompletion("a", "chat", 1, None, "m1", '{"use":"bot","v":"1"}', "{}", "{}"),
         LoggedCompletion("b", "chat", 2, None, "m2", '{"use":"bot","v":"2"}', "{}", "{}"),

@@ -294,7 +294,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("source", "said"), MISTAKES)
 def test_mistakes_are_explained(project: pytest.Pytester, source: str, said: str) -> None:
-    """What is wrong, and what to write instead."""
+    """Mistakes in tests get a message with the mistake and what to write instead."""
     project.makeini("[pytest]\naddopts = -p no:cacheprovider\n")
 
     result = run(project, source)

@@ -103,7 +103,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("text", "said"), MISTAKES, ids=[text.splitlines()[-1] for text, _ in MISTAKES])
 def test_mistakes_name_file_test_and_key(text: str, said: str) -> None:
-    """Before a row is graded."""
+    """Mistakes in a suite name file, test and key before a row is graded."""
     suite(CAPITALS + text)
 
     done = grader()
@@ -317,7 +317,7 @@ def test_watch_runs_a_test_again_when_its_data_changes() -> None:
 
 
 def test_ctrl_c_after_the_last_row_ends_watching(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It comes when nothing is left to stop: the run is whole, and its code is the command's."""
+    """A Ctrl-C after the last row ends watching with the run's exit code."""
     outcomes = SuiteRun.outcomes
 
     def interrupted_late(run: SuiteRun) -> Iterator[Outcome]:
@@ -336,7 +336,7 @@ HANGS = "import time\ndef grade(sample, item):\n    time.sleep(100 if item['answ
 
 @pytest.mark.parametrize("signals", [pytest.param(1, marks=pytest.mark.slow, id="waits 20 s for the row"), 2])
 def test_an_interrupted_suite_prints_the_command_for_the_rest(signals: int) -> None:
-    """After a first Ctrl-C as after a second one: the tests that did not end, whatever had been chosen; exit 130."""
+    """After one or two Ctrl-C the printed command names the tests that did not end, and the exit code is 130."""
     write_spec(Path("hangs.json"), {**python(HANGS), "name": "hangs"})
     table = 'data = "rows.jsonl"\nfail_under = 0\n'
     tests = {"whole": "spec.json", "half": "hangs.json", "never run": "spec.json"}

@@ -43,7 +43,7 @@ def toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_real_model_learns_what_it_could_not_do(toml: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """From no order right to the letter to nine of ten and more, on orders that were held out."""
+    """Exact matches on held-out orders rise from none to nine of ten and more."""
     before = processor_seconds()
     server, client = serve(toml.parent / "home", toml)
     try:

@@ -114,7 +114,7 @@ CALLS: dict[str, tuple[str, dict[str, Any], Any]] = {
 
 @pytest.mark.parametrize("target", CALLS)
 def test_the_reward_is_the_jobs_grader(target: str, tmp_path: Path) -> None:
-    """As the target calls it, with a row that was written for it."""
+    """The exported reward, called as the target calls it, equals that of the job's grader."""
     for name, text in exported(target, job("reinforcement")).items():
         (tmp_path / name).write_text(text)
     function, call, expected = CALLS[target]
