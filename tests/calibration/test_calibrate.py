@@ -82,7 +82,7 @@ def test_failed_rows_are_in_no_figure() -> None:
 
 
 def test_more_labels_for_a_wanted_width() -> None:
-    """The number of labels for a given width is close to what interval widths of larger sets confirm."""
+    """Four times as many labels halve the width of the interval, and the advice is close to that."""
     small = calibrate(graded(string_check(), labelled(80, 12)), ["ann"])
     assert small.agreement.kappa is not None
     half = small.agreement.kappa.width / 2
