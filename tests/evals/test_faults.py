@@ -32,7 +32,8 @@ class FaultySampler:
         behaviour, clock = self._behaviours[ask.model], Clock()
         config = config_of(self._server, max_attempts=MAX_ATTEMPTS, api_key_env="JUDGE_KEY")
         timing = Timing(clock.now, clock.sleep, lambda: 0.5)
-        endpoints = Endpoints(config, transport=ImpatientTransport(behaviour.n_stalls), timing=timing)
+        transport = ImpatientTransport(self._server, behaviour.n_stalls)
+        endpoints = Endpoints(config, transport=transport, timing=timing)
         sampler = Sampler(config, endpoints)
         try:
             # by its own clock

@@ -105,7 +105,7 @@ def test_parameters_of_responses_are_learned(judge: ScriptedJudge, refused: str,
 def check(judge: ScriptedJudge, behaviour: Behaviour, kind: Kind, way: str, **route: Any) -> None:
     clock = Clock()
     config = config_of(judge, max_attempts=MAX_ATTEMPTS, api_key_env="JUDGE_KEY", **route)
-    transport = ImpatientTransport(behaviour.n_stalls)
+    transport = ImpatientTransport(judge, behaviour.n_stalls)
     client = Client(config, transport=transport, clock=clock.now, sleep=clock.sleep, jitter=lambda: 0.5)
     judge.clear()
     judge.default = kind.ok

@@ -42,7 +42,8 @@ def sampled(server: ScriptedJudge, ask: SampleAsk, *answers: Any, n_stalls: int 
     clock = Clock()
     config = config_of(server, **{"max_attempts": 3, **route})
     timing = Timing(clock.now, clock.sleep, lambda: 0.5)
-    sampler = Sampler(config, Endpoints(config, transport=ImpatientTransport(n_stalls), timing=timing))
+    transport = ImpatientTransport(server, n_stalls)
+    sampler = Sampler(config, Endpoints(config, transport=transport, timing=timing))
     server.clear()
     server.queue(*answers)
 
