@@ -118,7 +118,7 @@ def main() -> int:
 
 
 def check_same(bare: str, ours: str) -> None:
-    """The loop wrote what `grader batch` wrote, its header aside."""
+    """Check that the loop wrote the lines of `grader batch`, its header aside."""
     with open(bare, "rb") as left, open(ours, "rb") as right:
         right.readline()
         for one, other in zip(left, right, strict=True):

@@ -34,7 +34,7 @@ SPEC = {
 
 
 class Pass:
-    """Does nothing."""
+    """An actor that passes tables on."""
 
     def __call__(self, table: Any) -> Any:
         return table

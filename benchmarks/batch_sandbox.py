@@ -38,7 +38,7 @@ def rows_of(start: int, n: int) -> list[dict[str, object]]:
 
 
 def alone(sandbox: Sandbox, rows: list[dict[str, object]]) -> float:
-    """Seconds that the sandbox takes for them."""
+    """Seconds that the sandbox takes for the rows."""
     before = time.perf_counter()
     jobs = (Job(SOURCE, {"output_text": row["sample"]}, row["item"], key=str(row["id"])) for row in rows)
     if not all(outcome.ok for outcome in sandbox.run_many(jobs)):

@@ -97,7 +97,7 @@ def graded(spec: Path, data: Path, results: Path) -> tuple[dict[str, dict[str, A
 
 
 def check(model: str, runs: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
-    """What is not as it must be."""
+    """The figures that differ from the expected ones."""
     wrong = []
     for name, rows in runs.items():
         if len(rows) != PROBLEMS or not all(row["ok"] for row in rows.values()):
@@ -125,7 +125,7 @@ def check(model: str, runs: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
 
 
 def main() -> int:
-    """Print a table; 1 when a number is not as it must be."""
+    """Print a table; exit status 1 if a figure differs from the expected one."""
     parser = argparse.ArgumentParser(description="Grade GSM8K solutions and hold the rewards to the labels.")
     parser.add_argument("folder", type=Path, help="where example_model_solutions.jsonl is")
     parser.add_argument("--keep", type=Path, metavar="OUT", help="leave datasets, specs and results here")

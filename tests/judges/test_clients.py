@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from graders.endpoints.endpoint import Timing
 from graders.judges.scripted import Answer, Received, Step, fail, say
 from graders.models import Client, Config, ScriptedJudge, from_callable, from_openai
 from tests.judges.support import config_of, judge_spec
+from tests.ports import reserved_port
 
 
 @pytest.fixture(scope="module")
@@ -353,22 +353,17 @@ def test_a_forked_child_can_go_on_grading(judge: ScriptedJudge, tmp_path: Path) 
 
 
 def test_waiting_for_a_server_that_starts_late() -> None:
-    """Connection refused is tried again: a server that comes up meanwhile answers. In real time."""
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port = held.getsockname()[1]
-    started = time.monotonic()
+    """A refused connection is tried again: a server that comes up meanwhile answers. In real time."""
     late: list[ScriptedJudge] = []
-
-    def come_up() -> None:
-        late.append(ScriptedJudge(port=port).__enter__())
-
-    timer = threading.Timer(0.4, come_up)
-    timer.start()
-    config = Config({"models": {"*": {"base_url": f"http://127.0.0.1:{port}/v1", "max_attempts": 30}}})
-    with graders.Backends(models=Client(config, jitter=lambda: 0.2), config=config) as backends:
-        result = graders.compile(judge_spec(), backends=backends).run("x")
-    timer.join()
-    late[0].__exit__()
+    with reserved_port() as port:
+        started = time.monotonic()
+        timer = threading.Timer(0.4, lambda: late.append(ScriptedJudge(port=port).__enter__()))
+        timer.start()
+        config = Config({"models": {"*": {"base_url": f"http://127.0.0.1:{port}/v1", "max_attempts": 30}}})
+        with graders.Backends(models=Client(config, jitter=lambda: 0.2), config=config) as backends:
+            result = graders.compile(judge_spec(), backends=backends).run("x")
+        timer.join()
+        late[0].__exit__()
 
     assert result.ok, result.failures
     assert time.monotonic() - started >= 0.4

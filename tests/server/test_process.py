@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.ports import reserved_port
 from tests.server.support import RUN, VALIDATE, Answer, process
 from tests.specs import python, string_check
 
@@ -197,8 +198,12 @@ def test_ctrl_c_twice_does_not_wait() -> None:
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
 def test_restarts_answer_no_request_wrongly(sign: signal.Signals) -> None:
     """No request is answered wrongly: each gets its own answer whole, or a connection that ends without one."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    with reserved_port() as port:
+        restarted_under_load(sign, port)
+
+
+def restarted_under_load(sign: signal.Signals, port: int) -> None:
+    """Restart a server on the port by a signal while eight clients ask, and check each answer."""
     stop = threading.Event()
     answered, lost = [0], [0]
     wrong: list[str] = []

@@ -80,8 +80,9 @@ def test_rows_are_named_by_their_ids(project: pytest.Pytester) -> None:
 
 OTHERS = """
     import pytest
-    from hypothesis import given, strategies
+    from hypothesis import HealthCheck, given, settings, strategies
 
+    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(strategies.text())
     def test_hypothesis(grade, text):
         assert grade(text, {"answer": text}) == 1.0
@@ -101,7 +102,7 @@ OTHERS = """
 
 @pytest.mark.parametrize("arguments", SERIAL_AND_PARALLEL)
 def test_the_plugin_works_beside_others(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
-    """hypothesis (no health check to suppress), pytest-benchmark, syrupy, xdist and subtests in one environment."""
+    """hypothesis (with its check of fixtures), pytest-benchmark, syrupy, xdist and subtests in one environment."""
     for plugin in ("syrupy", "pytest_benchmark", "xdist", "hypothesis"):
         pytest.importorskip(plugin)
 
