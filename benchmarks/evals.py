@@ -128,7 +128,7 @@ def reader(port: int) -> Callable[[str], bytes]:
 
 
 def runs_until(store: Store, evals: Evals, source: Any, over: threading.Event) -> None:
-    """The runs made one after the other until a time."""
+    """Make one run after the other until `over` is set."""
     while not over.is_set():
         finished(store, evals, source)
 

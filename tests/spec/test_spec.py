@@ -19,6 +19,7 @@ from graders.spec.model import EXPORTED_KEYS
 from graders.spec.reading import load
 from tests.specs import label_model, multi, python, score_model, string_check, text_similarity
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 VALID = [string_check(), text_similarity(), python(), score_model(), label_model(), multi()]
 KEYS = sorted(
     {field for kind in KINDS for field in spec_of(kind).model_fields} | {"text", "role", "content", "data"}
@@ -230,9 +231,7 @@ def test_the_schema_names_every_field() -> None:
         assert definitions[model.__name__]["properties"]["type"]["const"] == kind
 
 
-@pytest.mark.parametrize(
-    "example", sorted(Path("examples").glob("*.grader.json")), ids=lambda path: path.name
-)
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.grader.json")), ids=lambda path: path.name)
 def test_examples_are_valid(example: Path) -> None:
     """Every example spec passes the printed schema and, unless the service lacks its type, strict validation."""
     jsonschema = pytest.importorskip("jsonschema")
