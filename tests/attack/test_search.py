@@ -24,7 +24,7 @@ def pays(formula: str, **words: str) -> dict[str, Any]:
 
 
 def test_witnesses_are_shrunk() -> None:
-    """Of three thousand characters the one word is left that is paid."""
+    """A witness of three thousand characters is shrunk to the one word that is paid."""
     found = attack(pays("max(right, word)", word="Lorem"), ROWS, families=["effort"])
 
     assert {exploit.why for exploit in found} == {

@@ -326,7 +326,7 @@ def test_one_request_for_many_texts(server: ScriptedJudge, monkeypatch: pytest.M
 
 
 def test_a_window_of_rows_is_a_request(server: ScriptedJudge) -> None:
-    """Not one for each row; results say who made the vectors."""
+    """A window of rows is one request and not one a row; results name the model of the vectors."""
     with backends_of(server) as backends:
         grader = graders.compile(COSINE, backends=backends)
 
@@ -348,7 +348,7 @@ def test_a_window_of_rows_is_a_request(server: ScriptedJudge) -> None:
 
 
 def test_long_lists_are_parted(server: ScriptedJudge) -> None:
-    """By number and by characters, and put together in order."""
+    """Long lists of texts are sent in parts, by number and characters, and the vectors keep their order."""
     with backends_of(server, batch=4) as backends:
         texts = [f"{n}" * 9 for n in range(10)] + ["x" * 390_000, "y" * 390_000]
         vectors = backends.embedder.embed(texts)

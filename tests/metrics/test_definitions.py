@@ -68,7 +68,7 @@ GOLDEN: list[Any] = [
 def test_metrics_give_the_numbers_of_their_sources(
     name: str, options: dict[str, Any], hypothesis: str, reference: str, wanted: float
 ) -> None:
-    """As their sources have them."""
+    """Each metric gives the numbers of its sources."""
     score = bind(name, options).score(hypothesis, reference)
 
     assert score == pytest.approx(wanted, abs=5e-5 if name == "bleu" else 1e-12)
@@ -146,7 +146,7 @@ def test_options_equal_the_reference(
 
 
 def test_options_come_from_the_configuration_only() -> None:
-    """Never from the spec; results name them, and the implementation that was asked for."""
+    """Options come from graders.toml alone; results name them and the implementation."""
     config = Config({"metrics": {"implementation": "reference", "rouge_l": {"stemmer": True}}})
     grader = graders.compile(
         text_similarity(evaluation_metric="rouge_l"), backends=graders.Backends(config=config)
@@ -241,7 +241,7 @@ def test_stems_are_nltks(step: int) -> None:
 
 @pytest.mark.parametrize("step", [60, pytest.param(8, marks=pytest.mark.slow)])
 def test_synonyms_are_wordnets(step: int, wordnet_corpus: None) -> None:
-    """For lemmas and their inflections, the words of all synsets that nltk finds in the real corpus."""
+    """Synonyms of lemmas and inflections are the words of all synsets that nltk finds in the real corpus."""
     from nltk.corpus import wordnet as corpus
 
     lemmas = sorted({lemma for lemma in corpus.all_lemma_names() if "_" not in lemma})
@@ -270,7 +270,7 @@ def test_the_index_is_built_from_the_corpus(wordnet_corpus: None) -> None:
 
 
 def test_references_are_prepared_once() -> None:
-    """From the second time on, in bounded memory."""
+    """References are prepared once, from their second use on, in bounded memory."""
     made: list[str] = []
 
     def prepare(text: str) -> str:

@@ -89,7 +89,7 @@ def outcome_of(metric, hypothesis: str, reference: str):  # type: ignore[no-unty
 def test_beyond_the_bound_there_is_an_error(
     name: str, got: str, want: str, says: str, speed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At once, with the sizes and what to do; the row is flagged, alone or in a window."""
+    """Texts beyond the bound are refused at once with sizes and remedy; the row is flagged, alone or in a window."""
     if not speed:
         monkeypatch.setitem(sys.modules, "rouge_score_rs", None)
     grader = graders.compile(text_similarity(evaluation_metric=name))

@@ -75,7 +75,7 @@ def test_a_metric_equals_its_reference(
 
 
 def test_the_slow_run_has_more_than_20_000_pairs() -> None:
-    """As promised in docs/metrics.md."""
+    """docs/metrics.md promises more than 20,000 pairs."""
     assert len(set(pairs("many"))) > 20_000
 
 
@@ -90,7 +90,7 @@ texts = st.one_of(
 
 @pytest.mark.parametrize("examples", [40, pytest.param(1500, marks=pytest.mark.slow)])
 def test_hypothesis_finds_no_difference(examples: int, wordnet_corpus: None) -> None:
-    """Whatever the two texts are, in every metric, with the [speed] extra and without; and no score leaves 0 to 1."""
+    """Every metric equals its reference for random texts, with [speed] and without, and stays within 0 to 1."""
     reference = {name: bind(name, implementation="reference").score for name in METRICS}
     with pytest.MonkeyPatch.context() as without:
         without.setitem(sys.modules, "rouge_score_rs", None)

@@ -73,7 +73,7 @@ def facts(result: graders.RunResult) -> tuple[object, ...]:
 
 
 def test_rows_are_read_a_window_at_a_time() -> None:
-    """However long the input, and however late the caller: rows wait outside until their window's turn."""
+    """Rows are read a window at a time, however long the input is and however late the caller reads."""
     read: list[None] = []
 
     def endless() -> Any:

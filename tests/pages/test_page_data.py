@@ -202,7 +202,7 @@ def test_claims_stand_beside_the_rates_that_they_qualify(tmp_path: Path) -> None
 
 
 def test_report_url_is_a_page(seeded: tuple[RunningServer, str, list[str]]) -> None:
-    """What a run names as its report is there."""
+    """The address that a run names as its report is a page."""
     server, eval_id, (run_id, _) = seeded
     run = client_of(server).evals.runs.retrieve(run_id, eval_id=eval_id)
 
@@ -213,7 +213,7 @@ def test_report_url_is_a_page(seeded: tuple[RunningServer, str, list[str]]) -> N
 
 
 def test_a_file_is_imported() -> None:
-    """What `grader evals import` takes; anything else is refused, and leaves no file behind."""
+    """The page imports the files of `grader evals import`; others are refused and leave no file."""
     row = '{"run_id": "r1", "data_source_idx": 0, "item": {"q": "a"}, "grades": {"g": 1.0}, "passes": {"g": true}}\n'
     boundary = "x" * 20
 

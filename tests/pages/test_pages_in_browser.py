@@ -130,7 +130,7 @@ def choose(page: Page, name: str, value: str) -> None:
 
 
 def test_items_are_narrowed_down(seeded: tuple[RunningServer, str, list[str]]) -> None:
-    """By status, verdict, score and words; the address keeps it, and a page that is loaded anew shows the same."""
+    """Items are filtered by status, verdict, score and words; the address keeps the filter."""
     server, eval_id, (a, _) = seeded
     n_rows = "document.querySelectorAll('.opener').length"
     with chromium(f"{server.url}/evals/{eval_id}?run_id={a}") as page:
@@ -369,7 +369,7 @@ PICTURES = {
 
 
 def test_the_pictures_of_the_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What docs/img has is what the pages look like: the same size, and drawn without an error."""
+    """The pictures in docs/img have the size of the pages, which are drawn without an error."""
     monkeypatch.setattr("tests.pages.seeded.HOSTILE", "")
     folder = Path(os.environ.get("GRADERS_SCREENSHOTS", tmp_path))
     with seeded_server() as (server, eval_id, (a, b)):

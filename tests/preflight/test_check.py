@@ -333,7 +333,7 @@ MUTANTS = list(mutants())
 
 
 def test_there_are_200_mutated_pairs() -> None:
-    """As many as promised."""
+    """The promised number of mutated pairs is there."""
     assert len(MUTANTS) >= 200
 
 
@@ -341,7 +341,7 @@ def test_there_are_200_mutated_pairs() -> None:
 def test_a_mutated_pair_has_its_finding(
     spec: Spec, rows: Rows, code: str, backends: graders.Backends
 ) -> None:
-    """What was changed is found, under its name."""
+    """The finding names the mutation."""
     report = check(spec, rows, backends=backends)
 
     assert code in {finding.code for finding in report.findings}

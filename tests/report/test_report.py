@@ -178,14 +178,14 @@ REFERENCES = [
 
 @pytest.mark.parametrize(("spec", "item", "reference"), REFERENCES)
 def test_the_reference_of_a_row_is_shown(spec: dict[str, Any], item: dict[str, Any], reference: str) -> None:
-    """What the output is shown against."""
+    """The page shows the output beside the reference of its spec or row."""
     row = ResultRow("1", 1.0, sample="s", item=item, row={"sample": "s", "item": item})
 
     assert ReferenceText(spec).text(row) == reference
 
 
 def test_a_reference_field_can_be_named() -> None:
-    """It goes before what the spec says."""
+    """A named reference field goes before the spec's reference."""
     row = ResultRow("1", 1.0, sample="s", item={"answer": "x", "gold": {"text": "y"}}, row={})
 
     assert ReferenceText(string_check(), "gold.text").text(row) == "y"
@@ -258,7 +258,7 @@ def test_text_is_escaped(text: str) -> None:
 
 
 def test_the_policy_allows_our_style_and_script_only(tmp_path: Path) -> None:
-    """By hash; nothing may be loaded from anywhere."""
+    """The policy allows our style and script by hash, and no other source."""
     text = page(report_of(write_results(tmp_path / "r.jsonl", [{}])))
 
     policy = html.unescape(re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1])  # type: ignore[index]  # the page has a policy
@@ -678,7 +678,7 @@ def test_json_has_plain_figures(tmp_path: Path) -> None:
 
 
 def test_prices_make_a_cost(tmp_path: Path) -> None:
-    """By [prices] of graders.toml, per million tokens: 2 x 100,000 x 3 + 2 x 10,000 x 5, over a million."""
+    """The cost is by [prices] per million tokens: (2 x 100,000 x 3 + 2 x 10,000 x 5) / 1,000,000."""
     config = tmp_path / "graders.toml"
     config.write_text('[prices]\n"m" = { input = 3.0, output = 5.0 }\n')
     used = {
@@ -729,7 +729,7 @@ ENDINGS = [
 
 @pytest.mark.parametrize(("name", "start"), ENDINGS)
 def test_the_format_follows_the_ending(name: str, start: str, tmp_path: Path) -> None:
-    """And the file is written whole, beside nothing else."""
+    """The format follows the file's ending; the file is written whole, with no other beside it."""
     path = write_results(tmp_path / "r.jsonl", [{}])
 
     out = run(path, "-o", tmp_path / name)

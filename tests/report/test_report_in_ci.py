@@ -85,7 +85,7 @@ def test_github_gets_annotations_and_a_summary(
 
 
 def test_batch_speaks_to_github_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `report` does, after its own summary."""
+    """`grader batch` writes the annotations of `grader report` after its summary."""
     page = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
     (tmp_path / "s.json").write_text(json.dumps(string_check()))

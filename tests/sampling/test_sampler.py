@@ -210,7 +210,7 @@ EMPTY = [
 
 @pytest.mark.parametrize(("answer", "says"), EMPTY)
 def test_an_empty_answer_is_an_error(server: ScriptedJudge, answer: Any, says: str) -> None:
-    """It is not asked again: that would change what is measured."""
+    """An empty answer is an error without another try, which would change what is measured."""
     failed = sampled(server, SampleAsk("m", (USER,)), answer)
     assert isinstance(failed, ModelParseError)
     assert says in str(failed)
@@ -250,7 +250,7 @@ REFUSED = [
 def test_refused_parameters_are_learned_and_reported(
     server: ScriptedJudge, api: str, refused: Any, params: Any, dropped: Any
 ) -> None:
-    """As with judges, over both APIs: a parameter, the limit's newer name, the system role."""
+    """Refused parameters are learned over both APIs: a parameter, the limit's newer name, the system role."""
 
     def picky(received: Received) -> Step:
         for name in refused:
@@ -281,7 +281,7 @@ def test_refused_parameters_are_learned_and_reported(
 
 
 def test_an_answers_format_is_passed_through_or_an_error(server: ScriptedJudge) -> None:
-    """It is the eval's own, so that nothing else is asked for where a server does not take it."""
+    """A format that the server does not take is an error, since the eval asked for it."""
     ask = SampleAsk("m", (USER,), {"response_format": {"type": "json_object"}})
     failed = sampled(server, ask, fail(400, "response_format is not supported"))
     assert isinstance(failed, ModelServerError)
@@ -400,7 +400,7 @@ def test_the_request_is_json_of_its_own(server: ScriptedJudge) -> None:
 
 
 def test_a_recording_is_replayed_and_filled(server: ScriptedJudge, tmp_path: Path) -> None:
-    """What is missing is asked once and added; failures are not; without a client a missing answer is an error."""
+    """Missing answers are asked for and added, failures are not; without a client a missing answer is an error."""
     path = tmp_path / "samples.jsonl"
     server.clear()
     server.queue(said("one"), model="a")

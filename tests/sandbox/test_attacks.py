@@ -127,7 +127,7 @@ def test_attacks_that_fill_the_default_limits_are_held(tier: str) -> None:
 
 @pytest.mark.parametrize("change", UNDONE, ids=[row[1] for row in UNDONE])
 def test_a_carry_over_is_detected(change: tuple[int, str, str, str, tuple[str, ...]], jails: Jails) -> None:
-    """What looks for a change finds it in the sample that made it: else it would find none in the next one either."""
+    """Each probe of a carry-over detects the change in the sample that made it."""
     _, name, act, check, _ = change
     source = program_of(f"{act}\n{check}\nreturn 1.0")
 
@@ -163,7 +163,7 @@ def as_user(uid: int, folder: Path, tiers: tuple[str, ...]) -> list[dict[str, ob
     "uid", [pytest.param(ORDINARY_UID, id="an ordinary user"), pytest.param(0, id="root that can step down")]
 )
 def test_attacks_are_held_for_other_users(uid: int) -> None:
-    """As a user without privileges; and as root with a Python that the sandbox's own user can read."""
+    """Attacks are held for a user without privileges, and for root with a Python that the sandbox's user can read."""
     tiers = (*QUICK, *SLOW) if uid else ("linux-landlock", "linux-strict")
 
     # pytest closes its own to other users, again and again

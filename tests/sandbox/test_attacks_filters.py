@@ -162,7 +162,7 @@ CASES = [
 def test_each_call_has_its_answer(
     call: str, arguments: tuple[int, ...], answer: str, machine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a sample may ask for, on both machines."""
+    """Each call has its answer on both architectures."""
     filters = Filters(machine, monkeypatch)
 
     assert filters(call, *arguments) == answer

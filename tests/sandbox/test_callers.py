@@ -40,7 +40,7 @@ CALLERS = [
 
 @pytest.mark.parametrize(("setting", "said"), first(4, CALLERS))
 def test_a_callers_own_limits(setting: str, said: str) -> None:
-    """What a caller hands down to its children does not break the sandbox; a limit that is too low is named."""
+    """Limits and signals that a caller hands down do not break the sandbox; a limit that is too low is named."""
     status, text = run_script(SETTINGS, setting)
 
     assert status == ("infrastructure" if said else "value"), text

@@ -76,7 +76,7 @@ def test_another_python_inside_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_doctor_fails_where_no_tier_works(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where no tier works, the doctor says why and ends with 1."""
+    """The doctor says why no tier works and exits with 1."""
     from graders_sandbox import SandboxUnavailable
 
     def refused(sandbox: Sandbox) -> str:

@@ -53,7 +53,7 @@ def problems() -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("tests", ["item['test']", "item['prompt'] + item['test']"])
 def test_right_solutions_pass_and_empty_ones_do_not(tests: str) -> None:
-    """Also those whose tests call helpers that the prompt defines; with the prompt before the test or without."""
+    """Right solutions pass also if their tests call helpers of the prompt, with the prompt before the test or without."""
     rows = problems()
     grader = GRADER.format(tests=tests)
     with Sandbox() as sandbox:
@@ -69,7 +69,7 @@ def test_right_solutions_pass_and_empty_ones_do_not(tests: str) -> None:
 
 
 def test_a_prompt_before_the_test_keeps_its_helpers() -> None:
-    """What the completion makes of them is then not what the test calls."""
+    """With the prompt before the test, the test calls the prompt's helpers and not the completion's."""
     with Sandbox() as sandbox:
         grader = GRADER.format(tests="item['prompt'] + item['test']")
         assert sandbox.run(grader, {"output_text": FORGED}, OWN[0]).value == 0.0

@@ -316,7 +316,7 @@ def graded(jails: dict[str, Sandbox], tier: str, source: str) -> None:
 @pytest.mark.parametrize("tier", [*QUICK, *OTHERS])
 @pytest.mark.parametrize("source", ANYWHERE)
 def test_works_everywhere(source: str, tier: str, jails: dict[str, Sandbox]) -> None:
-    """What needs no files works in each tier."""
+    """Programs that need no files work in each tier."""
     graded(jails, tier, source)
 
 

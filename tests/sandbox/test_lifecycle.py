@@ -58,7 +58,7 @@ def test_run_many_is_lazy_and_in_order() -> None:
 
 
 def test_closing_run_many_stops_samples_in_flight() -> None:
-    """Nobody waits for samples that nobody will read."""
+    """Closing run_many stops the samples in flight."""
     with Sandbox(tier=a_tier(), in_flight=2) as sandbox:
         outcomes = sandbox.run_many([Job(DOUBLE, {}, {"x": 1}), *[Job(SLOW, {}, {})] * 4])
         next(outcomes)
@@ -141,7 +141,7 @@ def test_close_leaves_nothing_and_the_sandbox_can_be_used_again() -> None:
 
 
 def test_close_from_a_callback() -> None:
-    """Whoever closes on the sandbox's own thread does not wait for itself."""
+    """close() on the sandbox's own thread does not wait for that thread."""
     sandbox = Sandbox(tier=a_tier())
     future = sandbox.submit(DOUBLE, {}, {"x": 1})
     done = threading.Event()
@@ -385,7 +385,7 @@ def kill_servers_under(tier: str, count: int, every: int) -> None:
 
 @pytest.mark.parametrize("tier", first(1, TIERS_TO_KILL))
 def test_killed_servers_lose_no_sample(tier: str) -> None:
-    """What a dying server had is graded on a fresh one; no sample is lost and none scores 0."""
+    """Samples of a dying server are graded on a fresh one; none is lost and none scores 0."""
     kill_servers_under(tier, 60, 15)
 
 
@@ -437,7 +437,7 @@ def test_the_least_recently_used_server_ends() -> None:
 
 
 def test_a_host_without_descriptors_reports_it() -> None:
-    """What the host cannot do is infrastructure, said with the reason, and over when the reason is."""
+    """A host out of descriptors gives infrastructure outcomes with the reason, until it has descriptors again."""
     import resource
 
     with Sandbox(tier=a_tier(), limits=Limits(wall_s=5)) as sandbox:
@@ -493,7 +493,7 @@ def install(name: str, text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 def test_a_package_may_use_temporary_files_while_it_is_loaded(
     tier: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It is loaded once, for all samples; and each of them has its own folder for such files nevertheless."""
+    """A package is loaded once for all samples, and each sample has its own folder for temporary files."""
     need(tier)
     install(
         "temporary",

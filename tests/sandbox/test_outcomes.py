@@ -140,7 +140,7 @@ def test_each_end_has_its_outcome(
     ids=["plain", "ignores the signal"],
 )
 def test_the_processor_limit_is_a_timeout(first: str) -> None:
-    """Whoever uses up the processor time is told so, also when it ignores the signal; it is not out of memory."""
+    """A program that uses up its processor time gets a timeout, also if it ignores the signal."""
     with Sandbox(limits=Limits(cpu_s=1)) as sandbox:
         outcome = sandbox.run(first + "while True: pass", {}, {})
 

@@ -83,7 +83,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_the_host_does_not_parse(text: str) -> None:
-    """Whatever a source does to the compiler costs the caller no time of its own, and does not end it.
+    """A source that is hostile to the compiler neither costs the caller processor time nor ends it.
 
     The caller has a recursion limit at which parsing such a text would end it by SIGSEGV.
     """

@@ -223,7 +223,7 @@ def test_a_right_solution_passes_and_a_wrong_one_fails(sandbox: Sandbox, problem
 
 @pytest.mark.parametrize(("code", "statuses"), HOSTILE)
 def test_no_code_forges_a_pass(sandbox: Sandbox, code: str, statuses: set[str]) -> None:
-    """Whatever the code does, the check fails, for a reason that the verdict names; the grader goes on."""
+    """Hostile code fails the check for a reason that the verdict names, and the grader goes on."""
     seconds = 0.5 if "timeout" in statuses else 20
     item = {"tests": [RUNS["check"]], "entry": "longest_run", "timeout": seconds, "memory_bytes": 100_000_000}
     if "patches" in code or "json.dumps = " in code:

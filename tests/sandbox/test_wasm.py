@@ -72,7 +72,7 @@ OUTCOMES = [
 
 
 class TestRuns:
-    """What needs the interpreter."""
+    """Tests that need the interpreter."""
 
     pytestmark = runs_wasm
 
