@@ -132,7 +132,7 @@ def serving(
     listener = listen("127.0.0.1", 0)
     thread = threading.Thread(target=lambda: asyncio.run(running.serve(sockets=[listener])), daemon=True)
     thread.start()
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while not running.started:
         assert thread.is_alive()
         assert time.monotonic() < until, "the server did not start"
@@ -141,7 +141,7 @@ def serving(
         yield RunningServer(listener.getsockname()[1], log)
     finally:
         running.should_exit = True
-        thread.join(30)
+        thread.join(60)
         if backends is None:
             own.close()
         assert not thread.is_alive(), "the server did not end"
@@ -155,42 +155,58 @@ def load_config_of(text: str) -> Any:
         return load_config(file.name)
 
 
+class ServerProcess(subprocess.Popen[bytes]):
+    """`grader serve`.
+
+    Attributes:
+        said: Its standard error so far.
+        reader: The thread that reads it.
+    """
+
+    said = b""
+    reader: threading.Thread
+
+    def exit_status(self, seconds: float = 60) -> int:
+        """The status, once it has ended and all that it said is read."""
+        status = self.wait(seconds)
+        self.reader.join(seconds)
+        return status
+
+
 @contextmanager
 def process(
     *arguments: str, env: dict[str, str] | None = None, port: int = 0
-) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+) -> Iterator[tuple[ServerProcess, int]]:
     """`grader serve` as a process of its own, and its port."""
     read, write = os.pipe()
     command = [sys.executable, "-m", "graders.cli", "serve", "--port", str(port), *arguments]
     home = tempfile.TemporaryDirectory()
-    child = subprocess.Popen(
+    child = ServerProcess(
         command,
         stdout=subprocess.DEVNULL,
         stderr=write,
         env={**os.environ, "GRADERS_HOME": home.name, **(env or {})},
     )
     os.close(write)
-    child.said = b""  # type: ignore[attr-defined]  # what it has said is kept with the process
     heard = threading.Event()
 
     def listen() -> None:
         while more := os.read(read, 65536):
-            child.said += more  # type: ignore[attr-defined]  # what it has said is kept with the process
-            if b"Ctrl-C to stop" in child.said:  # type: ignore[attr-defined]  # what it has said is kept with the process
+            child.said += more
+            if b"Ctrl-C to stop" in child.said:
                 heard.set()
         heard.set()
         os.close(read)
 
-    thread = threading.Thread(target=listen, daemon=True)
-    thread.start()
+    child.reader = threading.Thread(target=listen, daemon=True)
+    child.reader.start()
     try:
         assert heard.wait(60)
-        found = re.search(rb"http://127\.0\.0\.1:(\d+)", child.said)  # type: ignore[attr-defined]  # what it has said is kept with the process
-        assert found, child.said  # type: ignore[attr-defined]  # what it has said is kept with the process
+        found = re.search(rb"http://127\.0\.0\.1:(\d+)", child.said)
+        assert found, child.said
         yield child, int(found[1])
     finally:
         if child.poll() is None:
             child.send_signal(signal.SIGKILL)
-        child.wait(30)
-        thread.join(10)
+        child.exit_status()
         home.cleanup()

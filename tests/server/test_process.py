@@ -53,10 +53,6 @@ def wait_for_a_row(port: int, **headers: str) -> None:
         connection.close()
 
 
-def ended(child: subprocess.Popen[bytes], seconds: float = 60) -> int:
-    return child.wait(seconds)
-
-
 REFUSED = [
     pytest.param(["--host", "0.0.0.0"], 2, "needs a token", id="others without a token"),
     pytest.param(["--host", "::"], 2, "needs a token", id="the same in IPv6"),
@@ -135,9 +131,9 @@ def test_requests_are_logged_and_a_drain_finishes_rows(tmp_path: Path) -> None:
         asking.start()
         wait_for_a_row(port, **key)
         child.send_signal(signal.SIGTERM)
-        assert ended(child) == 0
+        assert child.exit_status() == 0
         asking.join()
-        said = child.said.decode()  # type: ignore[attr-defined]  # `process` keeps what it has said there
+        said = child.said.decode()
 
     assert waiting[0].json()["reward"] == 1.0, "what was under way was finished"
     assert SECRET not in said
@@ -171,7 +167,7 @@ def test_a_row_that_does_not_end_is_cut_when_the_drain_is_over() -> None:
         asking.start()
         wait_for_a_row(port)
         child.send_signal(signal.SIGTERM)
-        assert ended(child) == 0
+        assert child.exit_status() == 0
         asking.join()
 
     assert (answers[0].status, answers[0].error["code"]) == (503, "shutting_down")
@@ -191,7 +187,7 @@ def test_ctrl_c_twice_does_not_wait() -> None:
         time.sleep(0.5)
         assert child.poll() is None
         child.send_signal(signal.SIGINT)
-        assert ended(child) == 0
+        assert child.exit_status() == 0
 
 
 @pytest.mark.slow
@@ -246,7 +242,7 @@ def restarted_under_load(sign: signal.Signals, port: int) -> None:
                 while answered[0] < before + 200 and time.monotonic() < until:
                     time.sleep(0.05)
                 child.send_signal(sign)
-                ended(child)
+                child.exit_status()
                 assert answered[0] > before
     finally:
         stop.set()
