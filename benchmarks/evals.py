@@ -177,13 +177,26 @@ def exchanged(folder: Path, n_rows: int) -> None:
     """Seconds to import a dashboard's export of many rows, and to export it: the same rows again."""
     rows = [
         {
-            "run_id": "evalrun_1", "data_source_idx": n, "item": {"q": f"question {n}", "text": "x" * 200},
-            "sample": {"outputs": [{"role": "assistant", "content": "Paris " * 20}], "error": None, "finish_reason": "stop",
-                       "token_usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "cached_tokens": 0}},
-            "grades": {"match": float(n % 2)}, "passes": {"match": bool(n % 2)}, "grader_samples": {},
+            "run_id": "evalrun_1",
+            "data_source_idx": n,
+            "item": {"q": f"question {n}", "text": "x" * 200},
+            "sample": {
+                "outputs": [{"role": "assistant", "content": "Paris " * 20}],
+                "error": None,
+                "finish_reason": "stop",
+                "token_usage": {
+                    "prompt_tokens": 3,
+                    "completion_tokens": 2,
+                    "total_tokens": 5,
+                    "cached_tokens": 0,
+                },
+            },
+            "grades": {"match": float(n % 2)},
+            "passes": {"match": bool(n % 2)},
+            "grader_samples": {},
         }
         for n in range(n_rows)
-    ]  # fmt: skip
+    ]
     lines = [json.dumps(row).encode() + b"\n" for row in rows]
     with Store(folder / "exchanged") as store:
         started, spent = time.perf_counter(), time.process_time()

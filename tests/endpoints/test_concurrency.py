@@ -311,10 +311,24 @@ def test_totals_of_a_run() -> None:
     totals = in_virtual_time(run())
 
     assert totals == {
-        "calls": 4, "retries": 1, "answers": 3, "cache_hits": 0, "merged": 0, "responses": 3, "unreported": 1,
-        "usage": {"prompt_tokens": 2000, "completion_tokens": 200, "total_tokens": 2200, "cached_tokens": 1200, "reasoning_tokens": 80},
-        "latency_s": pytest.approx(0.3), "slowest_s": pytest.approx(0.1), "cost": pytest.approx(0.0038),
-    }  # fmt: skip
+        "calls": 4,
+        "retries": 1,
+        "answers": 3,
+        "cache_hits": 0,
+        "merged": 0,
+        "responses": 3,
+        "unreported": 1,
+        "usage": {
+            "prompt_tokens": 2000,
+            "completion_tokens": 200,
+            "total_tokens": 2200,
+            "cached_tokens": 1200,
+            "reasoning_tokens": 80,
+        },
+        "latency_s": pytest.approx(0.3),
+        "slowest_s": pytest.approx(0.1),
+        "cost": pytest.approx(0.0038),
+    }
 
 
 def test_usage_on_the_wire_of_a_result() -> None:

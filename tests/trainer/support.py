@@ -109,9 +109,18 @@ def start(method: str, model: Path, folder: Path, **changed: object) -> dict[str
     train = folder.parent / f"{method}.jsonl"
     train.write_text("\n".join(map(json.dumps, rows)))
     return {
-        **COMMON, "type": "start", "method": method, "model": str(model), "train": str(train), "validation": str(train),
-        "folder": str(folder), "hyperparameters": hyperparameters, "learning_rate": rate, "group": 16, **changed,
-    }  # fmt: skip
+        **COMMON,
+        "type": "start",
+        "method": method,
+        "model": str(model),
+        "train": str(train),
+        "validation": str(train),
+        "folder": str(folder),
+        "hyperparameters": hyperparameters,
+        "learning_rate": rate,
+        "group": 16,
+        **changed,
+    }
 
 
 def vowels(sample: str, item: object) -> float:

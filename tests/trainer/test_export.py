@@ -21,14 +21,23 @@ JOBS: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "supervised": ({"hyperparameters": COMMON}, SUPERVISED[:4]),
     "dpo": (
         {"hyperparameters": {**COMMON, "beta": 0.1}},
-        [{"messages": [{"role": "user", "content": f"q{n}"}], "preferred": {"content": "a"},
-          "dispreferred": {"content": "b"}} for n in range(4)],
+        [
+            {
+                "messages": [{"role": "user", "content": f"q{n}"}],
+                "preferred": {"content": "a"},
+                "dispreferred": {"content": "b"},
+            }
+            for n in range(4)
+        ],
     ),
     "reinforcement": (
-        {"hyperparameters": {**COMMON, "compute_multiplier": 0.5}, "grader": {"type": "python", "name": "g", "source": VOWELS}},
+        {
+            "hyperparameters": {**COMMON, "compute_multiplier": 0.5},
+            "grader": {"type": "python", "name": "g", "source": VOWELS},
+        },
         [{"messages": [{"role": "user", "content": f"q{n}"}], "n": n} for n in range(4)],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("method", JOBS)

@@ -30,9 +30,19 @@ LONG_AGO = {"status": "succeeded", "finished_at": int(time.time() - 31 * DAY_S)}
 def add_job(store: Store, **fields: Any) -> Path:
     """The folder of a new job with a tuned model, and checkpoints of steps 2 and 4 of which the first was deleted."""
     record = JobRecord(
-        id="ftjob-1", created_at=0, model=MODEL, training_file="f", validation_file=None, suffix=None, seed=1,
-        method="{}", hyperparameters="{}", integrations=None, metadata=None, **{"fine_tuned_model": NAME, **fields},
-    )  # fmt: skip
+        id="ftjob-1",
+        created_at=0,
+        model=MODEL,
+        training_file="f",
+        validation_file=None,
+        suffix=None,
+        seed=1,
+        method="{}",
+        hyperparameters="{}",
+        integrations=None,
+        metadata=None,
+        **{"fine_tuned_model": NAME, **fields},
+    )
     store.jobs.add(record)
     store.jobs.add_checkpoint(record.id, 4, f"{NAME}:ckpt-step-4", "{}")
     folder = store.home / "jobs" / record.id
