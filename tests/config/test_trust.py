@@ -239,7 +239,7 @@ def test_harmless_bounds_are_the_sandboxs_defaults() -> None:
     from graders_sandbox import Limits
 
     rules: dict[str, Any] = dict(harmless.HARMLESS["sandbox"]["limits"])
-    defaults = {field.name: field.default for field in fields(Limits)}
+    defaults: dict[str, Any] = {field.name: field.default for field in fields(Limits)}
     assert rules.keys() <= defaults.keys()
     for name, rule in rules.items():
         assert rule(defaults[name]), name
