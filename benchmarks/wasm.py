@@ -18,7 +18,7 @@ from contextlib import ExitStack
 
 from graders_sandbox import Limits, Sandbox
 from graders_sandbox.host.bench.naked import BARE, HERE, Helper
-from graders_sandbox.host.choice import Choice
+from graders_sandbox.host.choice import TierChoice
 from graders_sandbox.host.memory import processors
 from graders_sandbox.host.wasm_pool import WasmPool
 from graders_sandbox.limits import WASM, Job
@@ -34,7 +34,7 @@ ROUNDS = 4
 
 def sandbox_of(workers: int) -> Sandbox:
     sandbox = Sandbox(tier=WASM)
-    sandbox._pool = WasmPool(Limits(), Choice(require=WASM, tier=WASM, unsandboxed=False), workers)
+    sandbox._pool = WasmPool(Limits(), TierChoice(require=WASM, tier=WASM, unsandboxed=False), workers)
     return sandbox
 
 

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .host.sandbox import Sandbox
     from .host.sources.reading import SourceFacts, read_source
-    from .jail.untrusted import Verdict, run_untrusted
+    from .jail.untrusted import UntrustedResult, run_untrusted
     from .limits import TIERS, Job, Limits, Outcome, SandboxUnavailable
 
 #: Names that are loaded when first used: the fork server imports parts of this package, and its pages cost every fork.
@@ -21,7 +21,7 @@ _HOMES = {
     "Sandbox": "host.sandbox",
     "SandboxUnavailable": "limits",
     "SourceFacts": "host.sources.reading",
-    "Verdict": "jail.untrusted",
+    "UntrustedResult": "jail.untrusted",
     "read_source": "host.sources.reading",
     "run_untrusted": "jail.untrusted",
 }
@@ -34,7 +34,7 @@ __all__ = [
     "Sandbox",
     "SandboxUnavailable",
     "SourceFacts",
-    "Verdict",
+    "UntrustedResult",
     "read_source",
     "run_untrusted",
 ]

@@ -1,12 +1,12 @@
 """Modules that programs often import. Host and jail load them for programs that have not been read."""
 
-#: What a model's code and its tests tend to import, and is small: loaded in the templates that they run in forks of.
+#: Small modules that a model's code and its tests often import; loaded in the templates that are forked for them.
 MODULES = (
     "bisect", "collections", "copy", "functools", "heapq", "io", "itertools", "json", "math", "operator", "re", "string", "typing",
 )  # fmt: skip
-#: What they import less often, and every fork would pay for: loaded ahead only where nothing can be loaded later.
+#: Less frequent modules, which would slow every fork; loaded before the fork only where none can be loaded after it.
 LARGER_MODULES = ("datetime", "decimal", "fractions", "hashlib", "random", "statistics")
-#: What else a model's code may import where it has no files.
+#: Modules that a model's code may import where it has no access to files.
 MODULES_WITHOUT_FILES = (
     *MODULES, *LARGER_MODULES, "abc", "argparse", "array", "ast", "asyncio", "atexit", "base64", "binascii", "calendar", "cmath", "concurrent.futures",
     "concurrent.futures.thread", "contextlib", "contextvars", "csv", "ctypes", "dataclasses", "difflib", "email.message",

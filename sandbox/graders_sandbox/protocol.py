@@ -54,7 +54,7 @@ TOLD = struct.Struct("<ciBd")
 #: program did not cause.
 BY_ITSELF, BY_DEADLINE, BY_HOST, BY_DISK, BY_FAULT, BY_REFUSAL = range(6)
 
-#: Exit code of a child that could not enter its jail: nobody's code has run.
+#: Exit code of a child that could not enter its jail; no code of a program has run.
 NOT_JAILED = 70
 #: Of what one sample prints, with what goes before each piece of it.
 OUTPUT_MAX = 8192

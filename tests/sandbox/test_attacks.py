@@ -18,8 +18,8 @@ from graders_sandbox.host import attacks
 from graders_sandbox.host.attacks import SMALL
 from graders_sandbox.host.attacks.attempt import program_of
 from graders_sandbox.host.attacks.carryover import UNDONE
-from graders_sandbox.host.attacks.matrix import ROWS, Attack
-from graders_sandbox.host.attacks.scene import Scene
+from graders_sandbox.host.attacks.matrix import ROWS, AttackCase
+from graders_sandbox.host.attacks.targets import AttackTargets
 from tests.sandbox.jails import ORDINARY_UID, PACKAGE, need, ordinary_python
 
 # rows of two seconds and more: siblings at work, and all that may carry over
@@ -38,11 +38,11 @@ SLOW = ("linux-landlock", "linux-ns", "linux-strict")
 
 
 class Jails:
-    """A scene, and a sandbox of each tier that was asked for."""
+    """Targets, and a sandbox of each tier that was asked for."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self.scene = self._stack.enter_context(Scene())
+        self.targets = self._stack.enter_context(AttackTargets())
         self._sandboxes: dict[str, Sandbox] = {}
 
     def sandbox(self, tier: str) -> Sandbox:
@@ -68,7 +68,7 @@ def attempt(jails: Jails, tier: str, row: int) -> None:
     if not chosen:
         pytest.skip(f"row {row} cannot be attempted in {tier}")
 
-    results = list(attacks.attempt(jails.sandbox(tier), jails.scene, chosen))
+    results = list(attacks.attempt(jails.sandbox(tier), jails.targets, chosen))
 
     missed = [
         f"{r.name}: {r.reason}, expected {' or '.join(r.expected)}. {r.text[-300:]}"
@@ -103,9 +103,9 @@ def test_attacks_are_held_in_the_other_tiers(tier: str, row: int, jails: Jails) 
 def test_attacks_are_held_at_the_default_limits(tier: str) -> None:
     """Every row again: small limits do not stand in for a wall."""
     need(tier)
-    chosen = [a for a in attacks.attacks(tier) if not (isinstance(a, Attack) and a.small_limits)]
-    with Scene() as scene, Sandbox(tier=tier, in_flight=4) as sandbox:
-        results = list(attacks.attempt(sandbox, scene, chosen))
+    chosen = [a for a in attacks.attacks(tier) if not (isinstance(a, AttackCase) and a.small_limits)]
+    with AttackTargets() as targets, Sandbox(tier=tier, in_flight=4) as sandbox:
+        results = list(attacks.attempt(sandbox, targets, chosen))
 
     assert [r for r in results if not r.held] == []
     # What fills these rows' limits is in the next test.
@@ -117,9 +117,9 @@ def test_attacks_are_held_at_the_default_limits(tier: str) -> None:
 def test_attacks_that_fill_the_default_limits_are_held(tier: str) -> None:
     """2 GB of memory, files of more than 1 GB, 60,000 inodes, a sample of 100 MB."""
     need(tier)
-    filling = [a for a in attacks.attacks(tier, slow=True) if isinstance(a, Attack) and a.default_limits]
-    with Scene() as scene, Sandbox(tier=tier, in_flight=1) as sandbox:
-        results = list(attacks.attempt(sandbox, scene, filling))
+    filling = [a for a in attacks.attacks(tier, slow=True) if isinstance(a, AttackCase) and a.default_limits]
+    with AttackTargets() as targets, Sandbox(tier=tier, in_flight=1) as sandbox:
+        results = list(attacks.attempt(sandbox, targets, filling))
 
     assert [r for r in results if not r.held] == []
     assert {r.row for r in results} >= {19, 20, 22, 23, 24, 43, 51}
@@ -195,31 +195,35 @@ def test_the_matrix_is_whole() -> None:
 
 def test_an_attack_that_fails_for_another_reason_is_reported(jails: Jails) -> None:
     """An attack that fails by a mistake of its own, or that succeeds, is reported."""
-    mistaken = Attack(9, "a mistake", "EPERM", source="def grade(sample, item):\n    return no_such_name\n")
-    successful = Attack(9, "a success", "EPERM", source="def grade(sample, item):\n    return 0.0\n")
+    mistaken = AttackCase(
+        9, "a mistake", "EPERM", source="def grade(sample, item):\n    return no_such_name\n"
+    )
+    successful = AttackCase(9, "a success", "EPERM", source="def grade(sample, item):\n    return 0.0\n")
 
     sandbox = jails.sandbox("linux-strict")
-    results = list(attacks.attempt(sandbox, jails.scene, [mistaken, successful]))
+    results = list(attacks.attempt(sandbox, jails.targets, [mistaken, successful]))
 
     assert [r.reason for r in results] == ["grade NameError", "THROUGH", "untouched"]
     assert [r.held for r in results] == [False, False, True]
 
 
 def test_a_touched_target_is_reported() -> None:
-    """A changed file, a new file, a connection, a signal: the scene says so."""
+    """A changed file, a new file, a connection, a signal: they are reported."""
     import socket
     import time
 
-    with Scene() as scene:
-        assert scene.touched() == []
-        item = scene.item()
-        os.chmod(scene.file, 0o777)
-        Path(scene.folder, "new").touch()
+    with AttackTargets() as targets:
+        assert targets.touched() == []
+        item = targets.item()
+        os.chmod(targets.file, 0o777)
+        Path(targets.folder, "new").touch()
         socket.create_connection(("127.0.0.1", item["tcp"])).close()
-        scene.victim.kill()
-        scene.victim.wait()
+        targets.victim.kill()
+        targets.victim.wait()
         ends = time.monotonic() + 10
-        while "the tcp listener was reached" not in (touched := scene.touched()) and time.monotonic() < ends:
+        while (
+            "the tcp listener was reached" not in (touched := targets.touched()) and time.monotonic() < ends
+        ):
             time.sleep(0.01)
 
     assert {"the file", "the folder's content", "the process", "the tcp listener was reached"} <= set(touched)

@@ -10,7 +10,7 @@ import pytest
 
 from graders_sandbox import Sandbox
 from graders_sandbox.host import attacks, doctor
-from graders_sandbox.host.attacks import Result
+from graders_sandbox.host.attacks import AttackResult
 from graders_sandbox.host.attacks.matrix import ROWS
 from tests.sandbox.jails import a_tier, need
 
@@ -47,12 +47,12 @@ def test_an_untested_protection_counts_as_absent(
     """One attempt that gets through makes its protection absent, names the attempt, and the exit code 1."""
     need("linux-strict")
 
-    def attempt(sandbox: Sandbox, scene: object, chosen: Iterable[object]) -> Iterator[Result]:
-        yield Result(1, "connect TCP", False, False, "THROUGH", ("EPERM",))
+    def attempt(sandbox: Sandbox, targets: object, chosen: Iterable[object]) -> Iterator[AttackResult]:
+        yield AttackResult(1, "connect TCP", False, False, "THROUGH", ("EPERM",))
 
     monkeypatch.setattr(attacks, "attempt", attempt)
 
-    protections = list(doctor.witness("linux-strict"))
+    protections = list(doctor.check_protections("linux-strict"))
 
     assert {p.held for p in protections} == {False}
     assert "connect TCP: THROUGH, expected EPERM" in protections[0].text

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from graders_sandbox import TIERS, Job, Sandbox, SandboxUnavailable
-from graders_sandbox.host.choice import Choice
+from graders_sandbox.host.choice import TierChoice
 from tests.sandbox.jails import ORDINARY_UID, a_tier, need, ordinary_python, run_script
 
 ONE = "def grade(sample, item): return 1.0"
@@ -146,7 +146,7 @@ def test_an_unknown_tier_is_a_mistake() -> None:
 
 def test_two_servers_that_fail_together_skip_no_tier() -> None:
     """A tier's failure counts once, however many servers of it were starting."""
-    choice = Choice(require=None, tier=None, unsandboxed=False)
+    choice = TierChoice(require=None, tier=None, unsandboxed=False)
     choice.failed("linux-full", "one")
     choice.failed("linux-full", "two")
 
@@ -155,7 +155,7 @@ def test_two_servers_that_fail_together_skip_no_tier() -> None:
 
 def test_servers_that_fail_after_the_last_tier_change_nothing() -> None:
     """H7: the refusal stands; a server of the same tier that fails later is not an error of ours."""
-    choice = Choice(require=None, tier="linux-strict", unsandboxed=False)
+    choice = TierChoice(require=None, tier="linux-strict", unsandboxed=False)
     for reason in ("one", "two"):
         choice.failed("linux-strict", reason)
 

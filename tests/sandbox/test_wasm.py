@@ -14,8 +14,8 @@ import pytest
 from graders_sandbox import Limits, Sandbox, SandboxUnavailable
 from graders_sandbox.host import choice as choice_module
 from graders_sandbox.host import doctor
-from graders_sandbox.host.choice import Choice
-from graders_sandbox.wasm.attempts import ATTEMPTS, Attempt
+from graders_sandbox.host.choice import TierChoice
+from graders_sandbox.wasm.attempts import ATTEMPTS, WasmAttack
 from tests.sandbox import test_legitimate
 from tests.sandbox.jails import until
 
@@ -90,7 +90,7 @@ class TestRuns:
         assert outcome.value == (1.0 if status == "value" else None)
 
     @pytest.mark.parametrize(("name", "attempt"), ATTEMPTS, ids=[name for name, _ in ATTEMPTS])
-    def test_attacks_are_held(self, sandbox: Sandbox, name: str, attempt: Attempt) -> None:
+    def test_attacks_are_held(self, sandbox: Sandbox, name: str, attempt: WasmAttack) -> None:
         """Attempts find nothing of the host; a refused row counts as held."""
         outcome = sandbox.run(attempt.program, {}, {})
 
@@ -207,7 +207,7 @@ def test_choice_of_tiers(
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(choice_module, "find_spec", lambda name: object() if installed else None)
 
-    choice = Choice(require=require, tier=None, unsandboxed=False)
+    choice = TierChoice(require=require, tier=None, unsandboxed=False)
 
     assert tuple(choice._candidates) == tiers
     assert refusal in choice.refusal

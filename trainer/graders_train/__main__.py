@@ -20,7 +20,7 @@ from .world import on_first, processes
 
 
 def main() -> int:
-    """Train as the start message says; 0 when the end was told, 1 when nobody was there to tell."""
+    """Train as the start message says. Exit code 0 if the end was reported, 1 if the pipe was closed before."""
     pipe = Pipe() if int(os.environ.get("RANK", "0")) == 0 else None
     try:
         start: dict[str, Any] = on_first(lambda: pipe.started() if pipe else {})
@@ -50,7 +50,7 @@ def _train(start: dict[str, Any], pipe: Pipe | None) -> tuple[str, dict[str, Any
     import torch
 
     from .methods import trainer
-    from .progress import Progress, copy_adapter, resume_state
+    from .progress import ProgressCallback, copy_adapter, resume_state
     from .tracking import begin_run
 
     folder = Path(start["folder"])
@@ -69,7 +69,7 @@ def _train(start: dict[str, Any], pipe: Pipe | None) -> tuple[str, dict[str, Any
     state = folder / "state"
     resumed = on_first(lambda: resume_state(state) if start["resume"] else None)
     training = trainer({**start, "resumed": resumed}, pipe, state)
-    progress = Progress(
+    progress = ProgressCallback(
         pipe,
         folder,
         checkpoint_every=start["hyperparameters"].get("eval_interval", 0),

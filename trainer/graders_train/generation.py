@@ -57,7 +57,7 @@ def serve(start: Mapping[str, Any], pipe: Pipe) -> None:
 class Generator:
     """A base model with the requested adapters."""
 
-    def __init__(self, base: models.Base, pipe: Pipe) -> None:
+    def __init__(self, base: models.LoadedModel, pipe: Pipe) -> None:
         self._base = base
         self._pipe = pipe
         self._model: Any = base.model.eval()
@@ -182,19 +182,19 @@ class Choices(StoppingCriteria):  # type: ignore[misc]  # transformers is not ty
                 continue
             self.tokens += 1
             if token in self._ends:
-                self._say(index, text.finish())
+                self._send(index, text.finish())
                 self._end(index, text, "stop")
                 continue
             piece = text.add(self._tokenizer, token)
             if not text.ended and length >= self._most:
                 piece += text.finish()
-            self._say(index, piece)
+            self._send(index, piece)
             if text.stopped or length >= self._most:
                 self._end(index, text, "stop" if text.stopped else "length")
         ended = [text.ended or abandoned for text in self._texts]
         return torch.tensor(ended, device=input_ids.device)
 
-    def _say(self, index: int, piece: str) -> None:
+    def _send(self, index: int, piece: str) -> None:
         if piece:
             self._pipe.send("text", number=self._number, index=index, text=piece)
 

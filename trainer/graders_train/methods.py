@@ -113,7 +113,7 @@ def _reinforcement(start: Mapping[str, Any], pipe: Pipe | None, output: Path) ->
     )
     split = {"now": "train"}
 
-    class Reinforcement(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed here
+    class ReinforcementTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed here
         def _get_train_sampler(self, dataset: Any = None) -> Any:
             return _epoch_sampler(super()._get_train_sampler(dataset))
 
@@ -134,7 +134,7 @@ def _reinforcement(start: Mapping[str, Any], pipe: Pipe | None, output: Path) ->
     common["per_device_eval_batch_size"] = hyper["eval_samples"] * max(
         1, start["micro_batch"] // hyper["eval_samples"]
     )
-    return Reinforcement(
+    return ReinforcementTrainer(
         model=base.model,
         processing_class=base.tokenizer,
         reward_funcs=_rewards(pipe, split),

@@ -25,14 +25,14 @@ _TEMPLATE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class LoadedModel:
     """A base model with its tokenizer."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
 
 
-def load(folder: str | Path) -> Base:
+def load(folder: str | Path) -> LoadedModel:
     """Load a base model from a local folder: bfloat16 on an accelerator, float32 on a processor.
 
     Raises:
@@ -47,7 +47,7 @@ def load(folder: str | Path) -> Base:
         tokenizer.pad_token = tokenizer.eos_token
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
     model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype=dtype, **options)
-    return Base(model, tokenizer)
+    return LoadedModel(model, tokenizer)
 
 
 def convert(source: str, folder: str | Path) -> None:
@@ -104,7 +104,7 @@ def lora(rank: int, alpha: int) -> LoraConfig:
     return LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
-def context_tokens(base: Base) -> int:
+def context_tokens(base: LoadedModel) -> int:
     """The largest number of tokens of the model's context."""
     most = getattr(base.model.config, "max_position_embeddings", None) or 2048
     return min(int(most), int(base.tokenizer.model_max_length))

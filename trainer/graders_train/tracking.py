@@ -8,7 +8,7 @@ from typing import Any
 
 
 def begin_run(wanted: Mapping[str, Any], folder: Path) -> None:
-    """Begin the job's run, or go on with it.
+    """Begin the job's run, or continue it.
 
     Args:
         wanted: The `wandb` of the start message.

@@ -15,7 +15,7 @@ Value = TypeVar("Value")
 
 
 def processes() -> PartialState:
-    """The training processes as accelerate knows them; without an accelerator it has to be told that there are several."""
+    """accelerate's state of the training processes, which without an accelerator has to be asked for by `cpu`."""
     from accelerate import PartialState
 
     return PartialState(cpu=on_processor())

@@ -15,33 +15,33 @@ from graders_sandbox import protocol
 from graders_sandbox.limits import Limits, Outcome
 
 from . import results
-from .choice import Choice
+from .choice import TierChoice
 from .servers import EXIT_S, Server, ServerSet
-from .tasks import ATTEMPTS, Run, TaskQueue
+from .tasks import ATTEMPTS, SampleRun, TaskQueue
 
 log = logging.getLogger("graders_sandbox")
 
 
-class Answers:
+class AnswerHandler:
     """Reads servers' messages and settles their tasks. Used by the pool's thread only.
 
     Args:
-        let_go: Closes a run's result pipe and unregisters it.
+        close_run: Closes a run's result pipe and unregisters it.
     """
 
     def __init__(
         self,
         queue: TaskQueue,
         servers: ServerSet,
-        choice: Choice,
+        choice: TierChoice,
         limits: Limits,
-        let_go: Callable[[Run], None],
+        close_run: Callable[[SampleRun], None],
     ) -> None:
         self._queue = queue
         self._servers = servers
         self._choice = choice
         self._limits = limits
-        self._let_go = let_go
+        self._close_run = close_run
         # consecutive servers that ended without a reason
         self._failed_starts = 0
         self._buffer = memoryview(bytearray(65536))
@@ -56,15 +56,15 @@ class Answers:
         if kind == b"X":
             _, number, status, ended, wall_s, cpu_s = protocol.EXIT.unpack(data)
             run = server.running.pop(number)
-            server.heard()
+            server.reset_watchdog()
             self._on_exit(server, run, status, ended, wall_s, cpu_s)
         elif kind == b"C":
             self._on_compile_error(server, data)
         elif kind == b"N":
             run = server.running.pop(protocol.NUMBER.unpack_from(data)[1])
-            self._let_go(run)
+            self._close_run(run)
             self._queue.pause()
-            self._queue.again(run.tasks, data[protocol.NUMBER.size :].decode(), self._choice.tier)
+            self._queue.retry(run.tasks, data[protocol.NUMBER.size :].decode(), self._choice.tier)
         elif kind == b"L":
             server.jailed = True
             about = json.loads(data[1:])
@@ -81,7 +81,7 @@ class Answers:
         else:
             self._on_end(server)
 
-    def died(self, server: Server, reason: str) -> None:
+    def on_server_death(self, server: Server, reason: str) -> None:
         """Handle a server that ended with samples, or has to be ended."""
         self._requeue(server, reason, counts=True)
 
@@ -95,7 +95,7 @@ class Answers:
     def _on_end(self, server: Server) -> None:
         """Handle a server that ended without a message. Only messages count against its tier."""
         if server.ready:
-            self.died(server, "the sandbox server ended unexpectedly")
+            self.on_server_death(server, "the sandbox server ended unexpectedly")
             return
         with suppress(subprocess.TimeoutExpired):
             server.process.wait(EXIT_S)
@@ -112,7 +112,7 @@ class Answers:
         """Retry a start that failed for no known reason. After several failures the waiting samples are given up."""
         self._failed_starts += 1
         self._queue.pause()
-        self.died(server, reason)
+        self.on_server_death(server, reason)
         if self._failed_starts >= ATTEMPTS:
             text = f"{reason}, {self._failed_starts} times in a row"
             self._failed_starts = 0
@@ -141,10 +141,10 @@ class Answers:
         runs = [*server.running.values(), *server.waiting]
         self._servers.end(server)
         for run in reversed(runs):
-            self._let_go(run)
-            self._queue.again(run.tasks, reason, self._choice.tier, counts=counts)
+            self._close_run(run)
+            self._queue.retry(run.tasks, reason, self._choice.tier, counts=counts)
 
-    def read(self, run: Run) -> None:
+    def read(self, run: SampleRun) -> None:
         """Read the output so far of samples that share a process."""
         with suppress(BlockingIOError):
             while data := os.read(run.result, 65536):
@@ -152,11 +152,11 @@ class Answers:
                 if len(run.written) > len(run.tasks) * results.WRITTEN_MAX:
                     # an unexpected frame; the run ends at its deadline, and then each sample runs alone
                     break
-            self._let_go(run)
+            self._close_run(run)
 
     def _on_compile_error(self, server: Server, data: bytes) -> None:
         run = server.running.pop(protocol.NUMBER.unpack_from(data)[1])
-        self._let_go(run)
+        self._close_run(run)
         text = data[protocol.NUMBER.size :].decode("utf-8", "replace")
         name = protocol.clean_name(text.strip().rpartition("\n")[2].partition(":")[0])
         outcome = Outcome(
@@ -166,11 +166,11 @@ class Answers:
             self._queue.finish(task, outcome)
 
     def _on_exit(
-        self, server: Server, run: Run, status: int, ended: int, wall_s: float, cpu_s: float
+        self, server: Server, run: SampleRun, status: int, ended: int, wall_s: float, cpu_s: float
     ) -> None:
         """Handle a run whose process has ended."""
         if ended == protocol.BY_FAULT:
-            self._let_go(run)
+            self._close_run(run)
             self._retry(
                 run,
                 "the sample's process was killed by something outside of the sandbox, or the child that it asked for could not "
@@ -200,8 +200,8 @@ class Answers:
             replace(outcome, tier=self._choice.tier, wall_s=wall_s, cpu_s=cpu_s, attempts=task.attempts + 1),
         )
 
-    def _retry(self, run: Run, reason: str) -> None:
-        self._queue.again(run.tasks, reason, self._choice.tier)
+    def _retry(self, run: SampleRun, reason: str) -> None:
+        self._queue.retry(run.tasks, reason, self._choice.tier)
 
     def _no_room(self, server: Server) -> str:
         """The reason to think that the host's disk is full, and not the sample's limit reached; "" without one."""
@@ -218,16 +218,16 @@ class Answers:
             "may use: set TMPDIR to a folder with more room"
         )
 
-    def _on_shared_exit(self, run: Run, status: int, ended: int, wall_s: float, cpu_s: float) -> None:
+    def _on_shared_exit(self, run: SampleRun, status: int, ended: int, wall_s: float, cpu_s: float) -> None:
         if run.result >= 0:
             self.read(run)
-        self._let_go(run)
+        self._close_run(run)
         count = len(run.tasks)
         outcomes = results.read_results(bytes(run.written), count) if not status and not ended else None
         if outcomes is None:
             for task in run.tasks:
                 task.alone = True
-            self._queue.again(run.tasks, "", self._choice.tier, counts=False)
+            self._queue.retry(run.tasks, "", self._choice.tier, counts=False)
             return
         for task, outcome in zip(run.tasks, outcomes, strict=True):
             self._queue.finish(

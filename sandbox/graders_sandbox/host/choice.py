@@ -21,7 +21,7 @@ _FIXES = {
 log = logging.getLogger("graders_sandbox")
 
 
-class Choice:
+class TierChoice:
     """The choice of the tier, made by starting servers of each, the strongest first.
 
     Attributes:

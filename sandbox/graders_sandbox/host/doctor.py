@@ -19,7 +19,7 @@ from graders_sandbox.limits import TIERS, WASM, Job, SandboxUnavailable
 from graders_sandbox.wasm.attempts import ATTEMPTS
 
 from . import attacks
-from .attacks.scene import Scene
+from .attacks.targets import AttackTargets
 from .sandbox import Sandbox
 from .sources.imports import HOSTED, is_module
 
@@ -92,16 +92,16 @@ def examine(sandbox: Sandbox) -> Iterator[Protection]:
         yield from _witness_wasm(sandbox)
         yield from _wasm_inside(sandbox)
     else:
-        yield from witness(tier)
+        yield from check_protections(tier)
         yield _python(sandbox)
         yield from _packages(sandbox)
     yield _bench(sandbox)
 
 
-def witness(tier: str) -> Iterator[Protection]:
+def check_protections(tier: str) -> Iterator[Protection]:
     """Attack each protection of this tier."""
     with (
-        Scene() as scene,
+        AttackTargets() as targets,
         Sandbox(tier=tier, limits=attacks.SMALL, in_flight=attacks.IN_FLIGHT) as jail,
     ):
         for name, rows in PROTECTIONS:
@@ -109,7 +109,7 @@ def witness(tier: str) -> Iterator[Protection]:
             if not chosen:
                 yield Protection(name, None, f"nothing to attack in {tier}")
                 continue
-            results = list(attacks.attempt(jail, scene, chosen))
+            results = list(attacks.attempt(jail, targets, chosen))
             missed = [result for result in results if not result.held]
             if missed:
                 first = missed[0]

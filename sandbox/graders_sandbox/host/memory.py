@@ -12,7 +12,7 @@ from graders_sandbox.limits import Limits
 _LOOK_S = 1.0
 
 
-class InFlight:
+class ConcurrencyBound:
     """The bound on concurrent samples.
 
     Args:

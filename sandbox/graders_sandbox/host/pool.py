@@ -16,13 +16,13 @@ from graders_sandbox import protocol
 from graders_sandbox.limits import WASM, Limits, Outcome, SandboxUnavailable
 
 from . import descriptors
-from .answers import Answers
-from .choice import Choice
-from .memory import InFlight
-from .readings import Reading, Readings
+from .answers import AnswerHandler
+from .choice import TierChoice
+from .memory import ConcurrencyBound
+from .pending_sources import PendingSource, PendingSources
 from .servers import Server, ServerSet
 from .start import start
-from .tasks import Run, Task, TaskQueue
+from .tasks import SampleRun, Task, TaskQueue
 
 if TYPE_CHECKING:
     from .wasm_pool import WasmPool
@@ -33,11 +33,11 @@ GRACE_S = 5.0  # beyond a sample's wall time, before its server counts as hung
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class PoolSettings:
     """The settings of a pool; see `Sandbox`."""
 
     limits: Limits
-    in_flight: InFlight
+    in_flight: ConcurrencyBound
     hash_seed: int
     max_servers: int
     samples_per_process: int
@@ -49,14 +49,14 @@ class Pool:
     `add`, `cancel`, `wake_up` and `close` may be called from any thread.
     """
 
-    def __init__(self, settings: Settings, choice: Choice) -> None:
+    def __init__(self, settings: PoolSettings, choice: TierChoice) -> None:
         self._settings = settings
         self._choice = choice
         self._queue = TaskQueue()
         self._selector = selectors.DefaultSelector()
         self.servers = ServerSet(self._selector, settings.max_servers)
-        self._answers = Answers(self._queue, self.servers, choice, settings.limits, self._let_go)
-        self._readings = Readings(self._selector, self._queue, self._again)
+        self._answers = AnswerHandler(self._queue, self.servers, choice, settings.limits, self._close_run)
+        self._pending = PendingSources(self._selector, self._queue, self._retry)
         self._fallback: WasmPool | None = None
         self._number = 0
         self._wake, self._inside = socket.socketpair()
@@ -102,7 +102,7 @@ class Pool:
         self.servers.forget()
         if self._fallback is not None:
             self._fallback.forget()
-        self._readings.forget()
+        self._pending.forget()
 
     def _loop(self) -> None:
         try:
@@ -111,18 +111,18 @@ class Pool:
                     if key.fileobj is self._inside:
                         self._inside.recv(4096)
                         self._awake = False  # before looking at the queue: who comes later wakes us again
-                    elif isinstance(key.data, Run):
+                    elif isinstance(key.data, SampleRun):
                         if key.data.result >= 0:  # not closed by what came before
                             self._answers.read(key.data)
-                    elif isinstance(key.data, Reading):
-                        self._readings.read(key.data)
+                    elif isinstance(key.data, PendingSource):
+                        self._pending.read(key.data)
                     elif key.data in self.servers:  # it may have been ended by what came before
                         self._answers.message(key.data)
                         self._send_waiting(key.data)
                 self._stop_cancelled()
                 self._dispatch()
                 self._watch()
-                self._queue.hand_back()
+                self._queue.return_outcomes()
         except BaseException:
             self._why = f"the sandbox's thread failed: {traceback.format_exc(limit=-3)}"
             raise
@@ -134,7 +134,7 @@ class Pool:
         self.servers.close()
         if self._fallback is not None:
             self._fallback.close()
-        self._readings.close()
+        self._pending.close()
         self._selector.close()
         self._wake.close()
         self._inside.close()
@@ -168,24 +168,24 @@ class Pool:
                 continue
             try:
                 if task.facts is None:
-                    self._readings.add(self._queue.pop())
+                    self._pending.add(self._queue.pop())
                     continue
                 server = self._server(task.facts.to_load.packages, bound)
             except SandboxUnavailable as error:
                 self._choice.refusal = str(error)
-                self._queue.put_back([task] if self._queue.head is not task else [])
+                self._queue.requeue([task] if self._queue.head is not task else [])
                 continue
             except OSError as error:  # no descriptors, no memory, no processes left in the host
                 if self._queue.head is task:
                     self._queue.pop()
-                self._again([task], f"a sandbox process could not be started: {error}")
+                self._retry([task], f"a sandbox process could not be started: {error}")
                 return
             if server is None:
                 return
             self._queue.pop()
             self._number = (self._number + 1) & 0xFFFFFFFF
             others = self._queue.companions(task, self._settings.samples_per_process - 1)
-            run = Run(self._number, [task, *others], task.facts)
+            run = SampleRun(self._number, [task, *others], task.facts)
             if server.ready:
                 self._send(server, run)
             else:
@@ -200,8 +200,8 @@ class Pool:
         self._queue.release(task)
         self._fallback.add(task)
 
-    def _again(self, tasks: list[Task], reason: str) -> None:
-        self._queue.again(tasks, reason, self._choice.tier)
+    def _retry(self, tasks: list[Task], reason: str) -> None:
+        self._queue.retry(tasks, reason, self._choice.tier)
         self._queue.pause(max((task.attempts for task in tasks), default=1))
 
     def _server(self, packages: frozenset[str], bound: int) -> Server | None:
@@ -232,7 +232,7 @@ class Pool:
         while server.ready and server.waiting:
             self._send(server, server.waiting.popleft())
 
-    def _send(self, server: Server, run: Run) -> None:
+    def _send(self, server: Server, run: SampleRun) -> None:
         """Send a run to a ready server: its source once, then the payload and the result pipe."""
         run.tasks = [task for task in run.tasks if self._queue.is_open(task)]
         if not run.tasks:
@@ -255,18 +255,18 @@ class Pool:
             wall_s, untrusted = run.tasks[0].wall_s, run.facts.to_load.untrusted
             job = protocol.JOB.pack(b"J", run.number, number, len(rows), wall_s, untrusted)
             protocol.send(server.control, job, [payload, write])
-            server.heard()
+            server.reset_watchdog()
         except (BrokenPipeError, ConnectionError):
-            self._answers.died(server, "the sandbox server ended unexpectedly")
+            self._answers.on_server_death(server, "the sandbox server ended unexpectedly")
         except OSError as error:  # of the host: the server is fine
             del server.running[run.number]
-            self._let_go(run)
-            self._again(run.tasks, f"a sample could not be sent: {error}")
+            self._close_run(run)
+            self._retry(run.tasks, f"a sample could not be sent: {error}")
         finally:
             for descriptor in opened:
                 os.close(descriptor)
 
-    def _let_go(self, run: Run) -> None:
+    def _close_run(self, run: SampleRun) -> None:
         with suppress(KeyError, ValueError):
             self._selector.unregister(run.result)
         run.close()
@@ -285,8 +285,8 @@ class Pool:
         for server in self.servers:
             if server.running and now > server.watchdog:
                 server.process.kill()
-                self._answers.died(server, "the sandbox server did not answer in time")
+                self._answers.on_server_death(server, "the sandbox server did not answer in time")
             elif not server.ready and now > server.started + START_S:
                 server.process.kill()
                 self._answers.not_ready(server, START_S)
-        self.servers.tidy()
+        self.servers.reap()

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from graders_sandbox.limits import WASM, Job, Limits, Outcome, SandboxUnavailable
 
-from .choice import Choice
-from .memory import InFlight
+from .choice import TierChoice
+from .memory import ConcurrencyBound
 from .sources import reading
 from .tasks import Task
 
@@ -74,12 +74,12 @@ class Sandbox:
         self.limits = limits or Limits()
         self.seed = seed
         self.hash_seed = hash_seed
-        self._bound = InFlight(self.limits, in_flight)
+        self._bound = ConcurrencyBound(self.limits, in_flight)
         self.samples_per_process = samples_per_process
         # callers inside batch_submissions, which wake the sandbox's thread at the end
         self._open_batches = 0
         self._max_servers = servers
-        self._choice = Choice(require=require, tier=tier, unsandboxed=unsandboxed)
+        self._choice = TierChoice(require=require, tier=tier, unsandboxed=unsandboxed)
         self._lock = threading.Lock()
         self._pool: Pool | WasmPool | None = None
         _ALL.add(self)
@@ -212,7 +212,7 @@ class Sandbox:
         ).digest()
         wall_s = limits.wall_s if timeout_s is None else min(limits.wall_s, timeout_s)
         seed = int.from_bytes(digest, "little")
-        task = Task(source, payload, seed, wall_s, reading.at_hand(source), future)
+        task = Task(source, payload, seed, wall_s, reading.known_facts(source), future)
         with self._lock:
             if self._choice.refusal:
                 future.set_result(Outcome("infrastructure", text=self._choice.refusal))
@@ -249,9 +249,9 @@ class Sandbox:
             from .wasm_pool import WasmPool
 
             return WasmPool(self.limits, self._choice)
-        from .pool import Pool, Settings
+        from .pool import Pool, PoolSettings
 
-        settings = Settings(
+        settings = PoolSettings(
             limits=self.limits,
             in_flight=self._bound,
             hash_seed=self.hash_seed,

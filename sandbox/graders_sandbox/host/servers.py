@@ -20,7 +20,7 @@ from graders_sandbox.modules import LARGER_MODULES
 from . import descriptors
 from .scratch import Scratch
 from .sources.reading import SourceFacts
-from .tasks import Run
+from .tasks import SampleRun
 
 #: Sources that one server keeps compiled.
 SOURCES = 64
@@ -40,7 +40,7 @@ class Server:
     started: float
     scratch: Scratch | None
     # a descriptor of its standard error, until it is ready
-    said: int
+    stderr: int
     # whether its tier works; later failures are caused by its packages
     jailed: bool = False
     ready: bool = False
@@ -50,10 +50,10 @@ class Server:
     ends: float = 0.0
     n_sources: int = 0
     sources: OrderedDict[str, int] = field(default_factory=OrderedDict)
-    waiting: deque[Run] = field(default_factory=deque)
-    running: dict[int, Run] = field(default_factory=dict)
+    waiting: deque[SampleRun] = field(default_factory=deque)
+    running: dict[int, SampleRun] = field(default_factory=dict)
 
-    def heard(self) -> None:
+    def reset_watchdog(self) -> None:
         """Reset the watchdog after a message to or from the server."""
         longest = max((run.allowed_s for run in self.running.values()), default=0.0)
         self.watchdog = time.monotonic() + longest
@@ -91,7 +91,7 @@ class Server:
 
     def last_words(self) -> str:
         """The reason of its end, for a server that never became ready."""
-        data = os.pread(self.said, 4096, max(0, os.fstat(self.said).st_size - 4096)).decode(
+        data = os.pread(self.stderr, 4096, max(0, os.fstat(self.stderr).st_size - 4096)).decode(
             "utf-8", "replace"
         )
         code = self.process.poll()
@@ -130,7 +130,7 @@ class ServerSet:
 
     @property
     def ending(self) -> bool:
-        """Whether servers are ending, so that `tidy` has to be called."""
+        """Whether servers are ending, so that `reap` has to be called."""
         return bool(self._ending)
 
     @property
@@ -180,7 +180,7 @@ class ServerSet:
                     self.end(server)
 
     def end(self, server: Server) -> None:
-        """Close a server with its samples; `tidy` waits for its end."""
+        """Close a server with its samples; `reap` waits for its end."""
         with suppress(KeyError, ValueError):
             self._selector.unregister(server.control)
         server.control.close()
@@ -188,7 +188,7 @@ class ServerSet:
         server.ends = time.monotonic() + EXIT_S
         self._ending.append(server)
 
-    def tidy(self) -> None:
+    def reap(self) -> None:
         """Reap ended servers, and kill those that should have ended."""
         for server in list(self._ending):
             if server.process.poll() is None:
@@ -197,7 +197,7 @@ class ServerSet:
                 server.process.kill()
                 server.process.wait()
             self._ending.remove(server)
-            os.close(server.said)
+            os.close(server.stderr)
             if server.scratch is not None:
                 server.scratch.remove()
 
@@ -212,13 +212,13 @@ class ServerSet:
             with suppress(subprocess.TimeoutExpired):
                 server.process.wait(max(0.0, limit - time.monotonic()))
             server.ends = 0.0
-        self.tidy()
+        self.reap()
 
     def forget(self) -> None:
         """Release everything without ending it, in a forked child."""
         for server in (*self._servers, *self._ending):
             server.control.close()
-            os.close(server.said)
+            os.close(server.stderr)
             # not our child: never waited for
             server.process.returncode = 0
             if server.scratch is not None:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from graders_sandbox.limits import Limits, SandboxUnavailable
 
 from . import descriptors, visible
-from .choice import Choice
+from .choice import TierChoice
 from .scratch import Scratch, sweep
 from .servers import Server
 from .spawn import spawn
@@ -46,7 +46,13 @@ _KEPT_ENVIRONMENT = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "NVPL_BLAS_DEBUG_C
 
 
 def start(
-    choice: Choice, limits: Limits, packages: frozenset[str], in_flight: int, *, bare: bool, hash_seed: int
+    choice: TierChoice,
+    limits: Limits,
+    packages: frozenset[str],
+    in_flight: int,
+    *,
+    bare: bool,
+    hash_seed: int,
 ) -> Server:
     """Start a server of the next tier.
 
@@ -69,18 +75,18 @@ def start(
     count = 3 * capacity + SPARE_SLOTS
     scratch = Scratch(count) if tier in ("linux-landlock", "unsandboxed") else None
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    said = descriptors.empty()
+    stderr = descriptors.empty()
     try:
         process = spawn(
             "graders_sandbox.jail.start",
             theirs.fileno(),
             str(os.getpid()),
-            stderr=said,
+            stderr=stderr,
             environment=_environment(hash_seed),
         )
     except SandboxUnavailable:
         ours.close()
-        os.close(said)
+        os.close(stderr)
         if scratch is not None:
             scratch.remove()
         raise
@@ -101,7 +107,7 @@ def start(
     # it has ended already, which the pool notices when it reads
     with suppress(ConnectionError):
         ours.send(json.dumps(settings).encode())
-    return Server(process, ours, tier, packages, capacity, time.monotonic(), scratch, said)
+    return Server(process, ours, tier, packages, capacity, time.monotonic(), scratch, stderr)
 
 
 def _inside(tier: str, count: int) -> list[str]:

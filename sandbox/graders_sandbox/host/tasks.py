@@ -38,7 +38,7 @@ class Task:
 
 
 @dataclass(eq=False, slots=True)
-class Run:
+class SampleRun:
     """One process with a sample, or with several where the caller allowed it.
 
     Attributes:
@@ -130,11 +130,11 @@ class TaskQueue:
                 return
             yield self.pop()
 
-    def put_back(self, tasks: Iterable[Task]) -> None:
+    def requeue(self, tasks: Iterable[Task]) -> None:
         """Return tasks to the front of the queue, in their order."""
         self._queue.extendleft(reversed(list(tasks)))
 
-    def again(self, tasks: list[Task], reason: str, tier: str, *, counts: bool = True) -> None:
+    def retry(self, tasks: list[Task], reason: str, tier: str, *, counts: bool = True) -> None:
         """Retry tasks, or give up those with too many attempts."""
         for task in tasks:
             task.attempts += counts
@@ -142,7 +142,7 @@ class TaskQueue:
             if task.attempts >= ATTEMPTS:
                 text = f"{reason}, {task.attempts} times under this sample"
                 self.finish(task, Outcome("infrastructure", tier=tier, text=text, attempts=task.attempts))
-        self.put_back(task for task in tasks if task.attempts < ATTEMPTS)
+        self.requeue(task for task in tasks if task.attempts < ATTEMPTS)
 
     def finish(self, task: Task, outcome: Outcome) -> None:
         try:
@@ -160,9 +160,9 @@ class TaskQueue:
         """Finish every task with the same outcome."""
         for task in list(self._open):
             self.finish(task, outcome)
-        self.hand_back()
+        self.return_outcomes()
 
-    def hand_back(self) -> None:
+    def return_outcomes(self) -> None:
         """Return the outcomes once nothing is left to do, since callers woken earlier compete for the interpreter."""
         while self._finished:
             future, outcome = self._finished.popleft()

@@ -20,7 +20,7 @@ from graders_sandbox.limits import WASM, Limits, Outcome, SandboxUnavailable
 from graders_sandbox.protocol import ROW, clean
 from graders_sandbox.wasm.worker import ANSWER, LENGTH, REQUEST, read_message, write_message
 
-from .choice import Choice
+from .choice import TierChoice
 from .memory import processors
 from .results import read_result
 from .sources.imports import HOSTED
@@ -56,7 +56,7 @@ class WasmPool:
         workers: Number of processes, each of about 100 MB; None: one for each processor.
     """
 
-    def __init__(self, limits: Limits, choice: Choice, workers: int | None = None) -> None:
+    def __init__(self, limits: Limits, choice: TierChoice, workers: int | None = None) -> None:
         self._limits = limits
         self._choice = choice
         self._most = workers or processors()
@@ -64,10 +64,10 @@ class WasmPool:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._idle = 0
-        self._running: dict[Task, _Worker] = {}
+        self._running: dict[Task, _WasmWorker] = {}
         #: One worker compiles the interpreter; the others wait and find the result in the cache.
         self._compiling = threading.Lock()
-        self._starting: _Worker | None = None
+        self._starting: _WasmWorker | None = None
         self.accepting = True
 
     def add(self, task: Task, *, wake: bool = True) -> None:
@@ -108,7 +108,7 @@ class WasmPool:
 
     def _serve(self) -> None:
         """The thread of one worker."""
-        worker: _Worker | None = None
+        worker: _WasmWorker | None = None
         while True:
             with self._lock:
                 self._idle += 1
@@ -135,13 +135,13 @@ class WasmPool:
             worker.kill()
             worker.process.wait()
 
-    def _started(self) -> _Worker | None:
+    def _started(self) -> _WasmWorker | None:
         """A ready worker; None when the pool was closed meanwhile."""
         with self._compiling:
             with self._lock:
                 if not self.accepting:
                     return None
-                worker = self._starting = _Worker()
+                worker = self._starting = _WasmWorker()
             try:
                 worker.wait_until_ready()
             except SandboxUnavailable:
@@ -153,7 +153,7 @@ class WasmPool:
         self._choice.works(WASM, NOTES)
         return worker
 
-    def _run(self, worker: _Worker, task: Task) -> Outcome | None:
+    def _run(self, worker: _WasmWorker, task: Task) -> Outcome | None:
         """The outcome of one sample; None when it has to be retried."""
         task.attempts += 1
         request = (
@@ -208,7 +208,7 @@ def _outcome(kind: bytes, text: bytes, wall_s: float) -> Outcome:
     return read_result(text) or Outcome("protocol", text="the program wrote something else than a result")
 
 
-class _Worker:
+class _WasmWorker:
     """One worker process.
 
     Raises:

@@ -125,8 +125,8 @@ class SampleChildren:
         waited_s = started - asker.since if asker.since else 0.0
         asker.since = 0.0
         if wall_s <= waited_s:
-            self._tell(asker, protocol.TOLD.pack(b"X", 0, protocol.BY_DEADLINE, waited_s))
-            self._put_back(slot)
+            self._reply(asker, protocol.TOLD.pack(b"X", 0, protocol.BY_DEADLINE, waited_s))
+            self._free(slot)
             return
         pid = 0
         ours, theirs = _socket.socketpair()
@@ -142,18 +142,18 @@ class SampleChildren:
                 run=-1, slot=slot, started=started, deadline=deadline, template=channel, asker=asker
             )
             self._started(pid, running)
-            self._tell(asker, protocol.TOLD.pack(b"O", 0, 0, waited_s), [ours.fileno()])
+            self._reply(asker, protocol.TOLD.pack(b"O", 0, 0, waited_s), [ours.fileno()])
         else:
             out_of_time = started > parent.deadline and waited_s
             self._kill(asker.sample, parent, protocol.BY_DEADLINE if out_of_time else protocol.BY_FAULT)
-            self._put_back(slot)
+            self._free(slot)
         ours.close()
 
-    def _put_back(self, slot: int) -> None:
+    def _free(self, slot: int) -> None:
         if slot >= 0:
             self._slots.free.append(slot)
 
-    def ended(self, running: RunningProcess, status: int) -> None:
+    def on_end(self, running: RunningProcess, status: int) -> None:
         """Report the end of a child to its sample, and kill the sample if its code did not cause that end."""
         asker = running.asker
         if asker is None:
@@ -165,8 +165,8 @@ class SampleChildren:
             self._kill(asker.sample, parent, protocol.BY_REFUSAL)
         elif parent is not None and (unjailed or running.ended == protocol.BY_FAULT):
             self._kill(asker.sample, parent, protocol.BY_FAULT)
-        self._tell(asker, protocol.TOLD.pack(b"X", status, running.ended, 0.0))
+        self._reply(asker, protocol.TOLD.pack(b"X", status, running.ended, 0.0))
 
-    def _tell(self, asker: Asker, message: bytes, descriptors: list[int] | None = None) -> None:
+    def _reply(self, asker: Asker, message: bytes, descriptors: list[int] | None = None) -> None:
         with suppress(OSError):  # a sample that does not read its answers gets none
             protocol.send(asker.channel, message, descriptors or ())

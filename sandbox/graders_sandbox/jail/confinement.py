@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: A ninth of the weight of a program at the usual priority; nothing on an idle machine.
 NICE = 10
-#: What systemd gives to services for a while, and nobody logs in as.
+#: User ids that systemd gives to services for a while; no user logs in with them.
 SPARE_UIDS = range(61184, 65520)
 #: Exit code of a server that could not start.
 FAILED = 3
@@ -77,16 +77,16 @@ class Confinement:
         """
         # whatever the caller's is: folders made here must be open to another user
         os.umask(0o022)
-        die_with(parent)
+        end_with_parent(parent)
         with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
             # if memory runs out, samples go before the trainer
             file.write("500")
-        # and where processors are short, they yield to whoever serves and trains
+        # where processors are busy, samples yield to processes that serve and train
         os.nice(NICE)
         if self.namespaced:
             self._enter_namespaces(parent, control)
-        elif self.jailed and os.getuid() == 0 and self._become(self._spare_uid):
-            die_with(parent)
+        elif self.jailed and os.getuid() == 0 and self._change_user_to(self._spare_uid):
+            end_with_parent(parent)
             self.alone = True
         watched = bool(self.slots) and not self.namespaced
         if self.jailed:
@@ -142,7 +142,7 @@ class Confinement:
         with _layer("namespaces"):
             has_spare = namespaces.enter(self._spare_uid)
         # new credentials have cleared it
-        die_with(parent)
+        end_with_parent(parent)
         _continue_in_child(control)
         self._open_accounts()
         with _layer("private root"):
@@ -154,10 +154,10 @@ class Confinement:
             )
             _reopen_null()
         if has_spare:
-            self._become(namespaces.INSIDE_ID)
+            self._change_user_to(namespaces.INSIDE_ID)
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    def _become(self, uid: int) -> bool:
+    def _change_user_to(self, uid: int) -> bool:
         """Change from root to a user that owns nothing, if that user can read Python; else note why root stays."""
         if why := self._unreadable_as(uid):
             self.notes.append(f"samples run as root without capabilities: as another user {why}")
@@ -232,7 +232,7 @@ class Confinement:
             raise RuntimeError(f"{name} was possible inside the jail")
 
 
-def die_with(parent: int) -> None:
+def end_with_parent(parent: int) -> None:
     """Let the kernel kill this process when its parent dies."""
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

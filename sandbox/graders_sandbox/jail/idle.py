@@ -40,7 +40,7 @@ class IdleChildren:
     def __contains__(self, pid: int) -> bool:
         return pid in self._ending or pid in self.pids
 
-    def ran(self, source: Source) -> None:
+    def record_start(self, source: Source) -> None:
         """Record the start of a sample of this source."""
         self._recent.append(source.number)
 
@@ -93,7 +93,7 @@ class IdleChildren:
                 return idle
         return None
 
-    def hand_over(self, idle: IdleChild, count: int, descriptors: list[int]) -> bool:
+    def assign(self, idle: IdleChild, count: int, descriptors: list[int]) -> bool:
         """Send work to an idle child; returns False when it could not enter its jail."""
         try:
             protocol.send(idle.channel, sample.WORK.pack(count), descriptors)
@@ -118,7 +118,7 @@ class IdleChildren:
             os.kill(idle.pid, signal.SIGKILL)
         self._ending[idle.pid] = idle.slot
 
-    def ended(self, pid: int) -> None:
+    def on_end(self, pid: int) -> None:
         """Free the unused slot of an idle child that has ended."""
         slot = self._ending.pop(pid, None)
         # it could not enter its jail: the fork under a sample will say why

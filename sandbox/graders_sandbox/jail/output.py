@@ -23,7 +23,7 @@ _GET_PIPE_SIZE = 1032
 _ROOM = 4 * protocol.OUTPUT_MAX
 
 
-class _Raw(io.RawIOBase):
+class _OutputStream(io.RawIOBase):
     """The stream behind a sample's standard output and error. It discards output outside of samples.
 
     Attributes:
@@ -77,7 +77,7 @@ class _Raw(io.RawIOBase):
             self.pending = b""
 
 
-raw = _Raw()
+raw = _OutputStream()
 
 
 def install() -> None:

@@ -104,7 +104,7 @@ class Samples:
         for descriptor in descriptors:
             os.close(descriptor)
         if work.may_ask or self.jail.watcher is not None:  # its pid is wanted now
-            self.templates.hear_all()
+            self.templates.receive_pids()
 
     def start_on_idle(self, source: Source, work: Work) -> bool:
         """Give work to an idle child; returns whether there was one."""
@@ -112,7 +112,7 @@ class Samples:
         if idle is None:
             return False
         running, descriptors = self.reserve(idle.slot, source, work)
-        if not self.idle.hand_over(idle, work.count, descriptors):
+        if not self.idle.assign(idle, work.count, descriptors):
             self.under_way -= 1
             if running.asker is not None:
                 running.asker.channel.close()
@@ -129,7 +129,7 @@ class Samples:
         running = RunningProcess(
             run=work.run, slot=slot, started=started, deadline=started + work.wall_s, template=source.channel
         )
-        self.idle.ran(source)
+        self.idle.record_start(source)
         self.alarm = min(self.alarm, running.deadline)
         self.under_way += 1
         descriptors = [work.result, work.payload]
@@ -170,7 +170,7 @@ class Samples:
 
     def stop(self, run: int) -> None:
         """Kill a sample, or drop it before its start."""
-        self.templates.hear_all()
+        self.templates.receive_pids()
         for pid, running in self.running.items():
             if running.run == run:
                 self.kill(pid, running, protocol.BY_HOST)
@@ -198,7 +198,7 @@ class Samples:
             if running.asker is not None:
                 self.children.revoke(running.asker)
         else:
-            self.children.ended(running, status)
+            self.children.on_end(running, status)
         if self.slots.clear(running.slot, None if is_sample else running.asker):
             self.on_free_slot()
 

@@ -152,20 +152,20 @@ class Server:
             if not pid:
                 return
             while self.templates.ordered and not self.is_known_child(pid):
-                self.templates.hear()
+                self.templates.receive_pid()
             if pid in self.samples.running:
                 self.samples.on_exit(pid, status, used)
                 self.end_without_slots()
             elif pid in self.slots.janitors:
-                if self.slots.janitor_ended(pid, status):
+                if self.slots.on_janitor_end(pid, status):
                     self.samples.on_free_slot()
                 else:
                     self.end_without_slots()
             elif pid in self.templates:
-                if (source := self.templates.ended(pid, status)) is not None:
+                if (source := self.templates.on_end(pid, status)) is not None:
                     self.samples.begin(source)
             elif pid in self.samples.idle:
-                self.samples.idle.ended(pid)
+                self.samples.idle.on_end(pid)
                 self.samples.on_free_slot()
 
     def is_known_child(self, pid: int) -> bool:
@@ -189,7 +189,7 @@ class Server:
 
     def enforce(self) -> None:
         """Enforce deadlines; a silent watcher ends the server."""
-        self.templates.hear_all()
+        self.templates.receive_pids()
         now = time.monotonic()
         ends = [self.samples.kill_late(now), self.templates.end_late(now)]
         if (watcher := self.jail.watcher) is not None:
@@ -254,7 +254,7 @@ def _first_template(jail: Confinement, count: int) -> tuple[_socket.socket, int]
     return channel, pid
 
 
-def _give_up(control: _socket.socket, kind: bytes, error: BaseException) -> NoReturn:
+def _fail(control: _socket.socket, kind: bytes, error: BaseException) -> NoReturn:
     """Tell the host why the server cannot start, and exit."""
     reason = str(error) or type(error).__name__
     control.send(kind + reason.encode("utf-8", "backslashreplace")[:4000])
@@ -282,16 +282,18 @@ def main() -> None:
         sys.path[:] = settings["paths"]
         jail.lock()
     except BaseException as error:
-        _give_up(control, b"F", error)
+        _fail(control, b"F", error)
     control.send(b"L" + json.dumps({"tier": jail.tier, "notes": jail.notes}).encode())
     kind = b"T"
     try:
         _load(jail, settings["modules"])
-        kind = b"E"  # from here on it is not the packages' fault
+        # from here on it is not the packages' fault
+        kind = b"E"
         server = Server(control, jail, settings)
     except BaseException as error:
-        _give_up(control, kind, error)
-    os.dup2(1, 2)  # until here errors go to the host
+        _fail(control, kind, error)
+    # until here errors go to the host
+    os.dup2(1, 2)
     control.send(b"R")
     try:
         server.serve()

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from graders_sandbox import folders
 
-from .confinement import die_with
+from .confinement import end_with_parent
 
 #: False, since importing typing would add pages that each fork copies.
 TYPE_CHECKING = False
@@ -42,7 +42,7 @@ class Slots:
         self._paths = paths
         self._own_file_systems = own_file_systems
         for slot in range(count):
-            self._give_back(slot)
+            self._free(slot)
 
     def clear(self, slot: int, asker: Asker | None) -> bool:
         """Empty a slot after its owner has ended; returns whether it is free at once. A janitor deletes many files."""
@@ -56,7 +56,7 @@ class Slots:
             # its last owner may have closed it, and the next would not get in
             os.chmod(path, 0o700)
             if self._is_empty(path):
-                self._give_back(slot)
+                self._free(slot)
                 return True
         try:
             server = os.getpid()
@@ -66,7 +66,7 @@ class Slots:
             return False
         if not pid:
             try:
-                die_with(server)
+                end_with_parent(server)
                 os._exit(0 if folders.empty(path) else 1)
             finally:
                 os._exit(1)
@@ -75,7 +75,7 @@ class Slots:
             asker.cleaning += 1
         return False
 
-    def janitor_ended(self, pid: int, status: int) -> bool:
+    def on_janitor_end(self, pid: int, status: int) -> bool:
         """Handle a janitor's end; returns whether its slot is free. A folder that was not emptied is not used again."""
         janitor = self.janitors.pop(pid)
         if janitor.asker is not None:
@@ -83,10 +83,10 @@ class Slots:
         if status:
             self._paths[janitor.slot] = ""
             return False
-        self._give_back(janitor.slot)
+        self._free(janitor.slot)
         return True
 
-    def _give_back(self, slot: int) -> None:
+    def _free(self, slot: int) -> None:
         """Free an empty folder, and reset its timestamps, by which an owner could pass data to the next one."""
         if self._paths:
             with suppress(OSError):

@@ -181,7 +181,7 @@ def start(
         _tie(server)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as programs expect it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-        channel, rules = _raised(channel.detach(), rules)
+        channel, rules = _at_high_numbers(channel.detach(), rules)
 
         own_root = tier in ("linux-full", "linux-ns")
         fill_holes()
@@ -204,7 +204,7 @@ def start(
         template = Template(channel, jail, folders, server)
         seeding.install()
         output.install()
-        warm()
+        warm_up()
         freeze()
         os.dup2(1, 2)  # until now the host could read what went wrong
         channel.send(PID.pack(0))
@@ -224,7 +224,7 @@ def _tie(server: int) -> None:
         os._exit(0)
 
 
-def warm() -> None:
+def warm_up() -> None:
     """Run the code of every sample once, so that it is looked up, linked and specialised before the fork."""
     time.localtime()  # the zone's file is read once, where it can be
     code = compile("def grade(sample, item):\n    return 1.0\n", "<grader>", "exec")
@@ -247,7 +247,7 @@ def freeze() -> None:
     gc.freeze()
 
 
-def _raised(channel: int, rules: Sequence[int]) -> tuple[_socket.socket, Sequence[int]]:
+def _at_high_numbers(channel: int, rules: Sequence[int]) -> tuple[_socket.socket, Sequence[int]]:
     """Both arguments moved to high descriptors, in order, with all others closed."""
     for at, descriptor in enumerate((channel, *rules), _HIGH):
         os.dup2(descriptor, at, inheritable=False)

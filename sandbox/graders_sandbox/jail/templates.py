@@ -97,7 +97,7 @@ class Templates:
         self._expect_no_more(source)
         return bool(said)
 
-    def ended(self, pid: int, status: int) -> Source | None:
+    def on_end(self, pid: int, status: int) -> Source | None:
         """Handle the end of a template; returns its source, if work may wait for it.
 
         A hostile source may crash the compiler; after any other end, another server has to take over.
@@ -137,20 +137,20 @@ class Templates:
         protocol.send(running.template, message, descriptors)
         self.ordered.append(running)
 
-    def hear(self) -> None:
+    def receive_pid(self) -> None:
         """Read the pid of the first ordered child, waiting for its template if necessary."""
         running = self.ordered.popleft()
         self._on_fork(running, answer(running.template))
 
-    def hear_all(self) -> None:
+    def receive_pids(self) -> None:
         while self.ordered:
-            self.hear()
+            self.receive_pid()
 
     def fork(
         self, to: _socket.socket, how: bytes, slot: int, descriptors: Sequence[int], *, memory_bytes: int = 0
     ) -> int:
         """Order a child and wait for it; returns its pid, or 0 when there is none."""
-        self.hear_all()
+        self.receive_pids()
         protocol.send(to, template.FORK.pack(b"F", how, slot, 0, False, memory_bytes), descriptors)
         return answer(to)
 

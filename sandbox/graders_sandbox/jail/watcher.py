@@ -101,7 +101,7 @@ def watch(
     running: dict[int, int] = {}
     poll = select.poll()
     poll.register(notes, select.POLLIN)
-    told = 0.0
+    reported = 0.0
     while True:
         if not running or poll.poll(0):
             data = os.read(notes, 65536 // NOTE.size * NOTE.size)
@@ -116,8 +116,8 @@ def watch(
         for slot, pid in running.items():
             if _too_much(slots[slot], pid, disk_bytes, inodes):
                 os.write(found, NOTE.pack(slot, pid))
-        if time.monotonic() > told + ALIVE_S:
-            told = time.monotonic()
+        if time.monotonic() > reported + ALIVE_S:
+            reported = time.monotonic()
             os.write(found, NOTE.pack(*_ALIVE))
 
 

@@ -213,7 +213,7 @@ def _own_pid_only() -> bytes:
     )
 
 
-def _fatal_but(flags: int) -> bytes:
+def _fatal_unless_fstat(flags: int) -> bytes:
     """Refuse a call that may be libc's form of fstat; `flags` is the index of the flags argument."""
     return _argument(flags) + _op(_JSET, _AT_EMPTY_PATH, 0, 1) + _refuse()
 
@@ -259,7 +259,7 @@ class SampleFilter:
         if paths == "fatal":
             for name in _PATHS:
                 at = _OF_DESCRIPTOR.get(name)
-                code += _when(name, (_fatal_but(at) if at is not None else b"") + _op(_RET, _KILL))
+                code += _when(name, (_fatal_unless_fstat(at) if at is not None else b"") + _op(_RET, _KILL))
         if paths == "refused":
             refused += _PATHS
         if not own_root:

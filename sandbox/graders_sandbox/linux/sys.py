@@ -84,7 +84,7 @@ MACHINE = os.uname().machine if hasattr(os, "uname") else ""
 #: System call numbers by machine. NR: this machine's; {} on an unsupported one.
 TABLES = {"x86_64": X86_64, "aarch64": AARCH64}
 NR: dict[str, int] = TABLES.get(MACHINE, {}) if sys.platform.startswith("linux") else {}
-#: How seccomp names this machine (AUDIT_ARCH_*).
+#: The machine's number in seccomp (AUDIT_ARCH_*).
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}.get(MACHINE, 0)
 
 

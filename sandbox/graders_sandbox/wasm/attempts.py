@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class WasmAttack:
     """One attack.
 
     Attributes:
@@ -28,12 +28,15 @@ class Attempt:
 
 #: (protection that is tested, attack)
 ATTEMPTS = (
-    ("files of the host", Attempt("open('/etc/passwd')", "OSError")),
-    ("folders of the host", Attempt("import os; os.listdir('/')", "OSError")),
-    ("folders above the library", Attempt("import os; os.listdir('/usr/local/lib/..')", "OSError")),
-    ("writing", Attempt("open('x', 'w')", "OSError")),
-    ("network", Attempt("import urllib.request; urllib.request.urlopen('http://127.0.0.1:1')", "Exception")),
-    ("environment", Attempt("import os; os.environ['HOME'] + os.environ['PATH']", "KeyError")),
-    ("signals", Attempt("import os; os.kill(1, 9)", "AttributeError")),
-    ("the C library", Attempt("import ctypes; ctypes.CDLL(None).system(b'true')", "Exception")),
+    ("files of the host", WasmAttack("open('/etc/passwd')", "OSError")),
+    ("folders of the host", WasmAttack("import os; os.listdir('/')", "OSError")),
+    ("folders above the library", WasmAttack("import os; os.listdir('/usr/local/lib/..')", "OSError")),
+    ("writing", WasmAttack("open('x', 'w')", "OSError")),
+    (
+        "network",
+        WasmAttack("import urllib.request; urllib.request.urlopen('http://127.0.0.1:1')", "Exception"),
+    ),
+    ("environment", WasmAttack("import os; os.environ['HOME'] + os.environ['PATH']", "KeyError")),
+    ("signals", WasmAttack("import os; os.kill(1, 9)", "AttributeError")),
+    ("the C library", WasmAttack("import ctypes; ctypes.CDLL(None).system(b'true')", "Exception")),
 )

@@ -54,7 +54,7 @@ _REFUSED = {
 }
 
 
-class _Absent:
+class _AbsenceFinder:
     """The last finder: records imported modules that other tiers have and this one lacks."""
 
     def __init__(self, elsewhere: frozenset[str]) -> None:
@@ -67,7 +67,7 @@ class _Absent:
             _lacking.append(f"the module {name}")
 
 
-class _Refusals:
+class _RefusalFinder:
     """A finder that makes processes and sockets fail as in other tiers, and records that they were requested."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> Any:
@@ -99,7 +99,7 @@ class _Refusals:
         sys.meta_path.insert(0, self)
 
 
-class _Unusable:
+class _UnusableFinder:
     """The first finder: refuses modules of the library that need missing files.
 
     Attributes:
@@ -110,7 +110,7 @@ class _Unusable:
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> None:
         if name.partition(".")[0] in _PLOTTING:
-            _Unusable.wanted = name
+            _UnusableFinder.wanted = name
             if _importing() == frames.NAME:
                 _lacking.append(f"the module {name}")
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
@@ -144,14 +144,14 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
         _lacking.append(_LACKING_EVENTS[event])
 
 
-def _lacked(error: BaseException) -> str:
+def _missing_feature(error: BaseException) -> str:
     """The missing feature behind an exception that ended a program; "" for other exceptions."""
     if isinstance(error, AttributeError) and isinstance(error.obj, types.ModuleType):
         module = error.obj.__name__
         if module.partition(".")[0] in sys.stdlib_module_names:
             return f"{module}.{error.name}"
-    if isinstance(error, ImportError) and _Unusable.wanted:
-        return f"the module {_Unusable.wanted}"
+    if isinstance(error, ImportError) and _UnusableFinder.wanted:
+        return f"the module {_UnusableFinder.wanted}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSYS, errno.ENOTSUP):
         return f"a call of the system ({error.strerror})"
     return ""
@@ -162,7 +162,9 @@ def _run(source: str, row: bytes, seed: int) -> bytes:
         code = compile(source, "<grader>", "exec", dont_inherit=True)
     except BaseException as error:
         return b"Ec" + frames.described(error)
-    return frames.frame_of(code, row, seed, None, on_error=lambda error: _lacking.append(_lacked(error)))
+    return frames.frame_of(
+        code, row, seed, None, on_error=lambda error: _lacking.append(_missing_feature(error))
+    )
 
 
 def main(data: bytes) -> NoReturn:
@@ -176,10 +178,10 @@ def main(data: bytes) -> NoReturn:
     row, source = data[at : at + length], protocol.source_text(data[at + length :])
     sys.stdout = sys.stderr
     seeding.install()
-    _Refusals().install()
+    _RefusalFinder().install()
     sys.modules["graders_sandbox"].run_untrusted = _refuse("run_untrusted")  # type: ignore[attr-defined]  # a module's function is replaced
-    sys.meta_path.insert(0, _Unusable())
-    sys.meta_path.append(_Absent(elsewhere))
+    sys.meta_path.insert(0, _UnusableFinder())
+    sys.meta_path.append(_AbsenceFinder(elsewhere))
     sys.addaudithook(_watch)
     frame = _run(source, row, seed)
     if lacking := list(dict.fromkeys(filter(None, _lacking))):

@@ -41,7 +41,7 @@ _CLOCK, _REALTIME, _ABSOLUTE = 0, 0, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class GuestExit:
     """The end of a guest.
 
     Attributes:
@@ -106,7 +106,7 @@ class Machine:
 
     def run(
         self, code: str, request: bytes, *, wall_s: float | None, memory_bytes: int, output_bytes: int
-    ) -> Ended:
+    ) -> GuestExit:
         """Run one guest: `code`, which gets the request by `_host.call(b"")`.
 
         Args:
@@ -138,7 +138,7 @@ class Machine:
         # the deadline may also pass during a sleep
         if text == _INTERRUPT or time.monotonic() >= guest.ends:
             how = "deadline"
-        return Ended(how, text, bytes(guest.written["stdout"]), bytes(guest.written["stderr"]))
+        return GuestExit(how, text, bytes(guest.written["stdout"]), bytes(guest.written["stderr"]))
 
     def _wasi(self, code: str, guest: _Guest) -> wasmtime.WasiConfig:
         wasi = wasmtime.WasiConfig()

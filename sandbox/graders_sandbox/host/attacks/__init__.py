@@ -1,8 +1,8 @@
-"""The attack suite: every row of the threat matrix attempted in a real jail, each with the exact reason it must fail for.
+"""The attack suite: attempts at every row of the threat matrix in a real jail. Each must fail for one exact reason.
 
     python -m graders_sandbox attack [--tier TIER]... [--row ROW]... [--slow] [--json]
 
-It is what the package's tests run, and runs as well on the machine where it matters: yours.
+The package's tests run it; it runs on any other machine too.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from graders_sandbox.limits import TIERS, Job, Limits, Outcome, SandboxUnavailab
 
 from .attempt import MultiSampleAttack
 from .cases import ATTACKS, program
-from .matrix import ROWS, Attack
-from .scene import Scene
-from .together import TOGETHER
+from .matrix import ROWS, AttackCase
+from .multi_sample import MULTI_SAMPLE_ATTACKS
+from .targets import AttackTargets
 
-#: Small, so that filling them is cheap; the attacks name no other figure.
+#: Small limits, which are filled quickly. The attacks rely on these figures.
 SMALL = Limits(
     wall_s=30.0,
     cpu_s=1.0,
@@ -35,21 +35,21 @@ SMALL = Limits(
     threads=32,
 )
 IN_FLIGHT = 4
-ALL: tuple[Attack | MultiSampleAttack, ...] = (*ATTACKS, *TOGETHER)
+ALL: tuple[AttackCase | MultiSampleAttack, ...] = (*ATTACKS, *MULTI_SAMPLE_ATTACKS)
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What became of one attack.
+class AttackResult:
+    """The result of one attack.
 
     Attributes:
-        row, name: As of the attack.
-        held: It failed for a reason that was expected of this tier.
-        known: It is known to succeed in this tier and did; the README names the consequence.
-        reason: See `reason`.
+        row, name: The row and name of the attack.
+        held: Whether it failed for a reason that is expected in this tier.
+        known: Whether it succeeded in a tier where that is known; the README states the consequence.
+        reason: The reason as `reason` names it.
         expected: The reasons that count as held.
-        text: What the outcome says besides.
-        default_limits: It was made under the default limits.
+        text: The text of the outcome.
+        default_limits: Whether the sandbox had the default limits.
     """
 
     row: int
@@ -65,9 +65,9 @@ class Result:
 def reason(outcome: Outcome) -> str:
     """An outcome in a word or two.
 
-    What an attack's body returns: the name of the error that it met (EPERM), THROUGH, NOTHING, UNCHANGED; any other number is
-    "value N". Exceptions are "stage Type" ("grade TypeError"), everything else is the status with its kind ("timeout
-    wall", "crash SIGSEGV", "no_result").
+    For a value: the error that the attack's body met ("EPERM"), THROUGH, NOTHING, UNCHANGED, or "value N" for any other
+    number. For an exception of the program: "stage Type" ("grade TypeError"). For any other outcome: its status and kind
+    ("timeout wall", "crash SIGSEGV", "no_result").
     """
     if outcome.value is not None:
         special = {0.0: "THROUGH", -1.0: "NOTHING", -2.0: "UNCHANGED"}
@@ -78,8 +78,10 @@ def reason(outcome: Outcome) -> str:
     return f"{outcome.status} {outcome.error_type}".strip()
 
 
-def attacks(tier: str, *, rows: Iterable[int] = (), slow: bool = False) -> list[Attack | MultiSampleAttack]:
-    """Those that can be made in this tier on this machine."""
+def attacks(
+    tier: str, *, rows: Iterable[int] = (), slow: bool = False
+) -> list[AttackCase | MultiSampleAttack]:
+    """The attacks that can be made in this tier on this machine."""
     chosen = set(rows) or set(ROWS)
     machine = platform.machine()
     return [
@@ -87,35 +89,37 @@ def attacks(tier: str, *, rows: Iterable[int] = (), slow: bool = False) -> list[
         for attack in ALL
         if attack.row in chosen
         and attack.expected(tier)
-        and not (isinstance(attack, Attack) and attack.machine not in ("", machine))
-        and not (isinstance(attack, Attack) and (attack.default_limits or attack.costly) and not slow)
+        and not (isinstance(attack, AttackCase) and attack.machine not in ("", machine))
+        and not (isinstance(attack, AttackCase) and (attack.default_limits or attack.costly) and not slow)
     ]
 
 
-def attempt(sandbox: Sandbox, scene: Scene, chosen: Iterable[Attack | MultiSampleAttack]) -> Iterator[Result]:
-    """Make these attacks in this sandbox, those of one sample side by side, and look at the scene after."""
+def attempt(
+    sandbox: Sandbox, targets: AttackTargets, chosen: Iterable[AttackCase | MultiSampleAttack]
+) -> Iterator[AttackResult]:
+    """Make attacks in a sandbox, single-sample ones in parallel; the last result is the state of the targets."""
     chosen = list(chosen)
-    alone = [attack for attack in chosen if isinstance(attack, Attack)]
+    single = [attack for attack in chosen if isinstance(attack, AttackCase)]
     source = program()
     numbers = {id(attack): number for number, attack in enumerate(ATTACKS)}
     jobs = (
         Job(
             attack.source or source,
             {},
-            attack.item or {**scene.item(), "attack": numbers.get(id(attack))},
+            attack.item or {**targets.item(), "attack": numbers.get(id(attack))},
             timeout_s=attack.timeout_s,
         )
-        for attack in alone
+        for attack in single
     )
-    for attack, outcome in zip(alone, sandbox.run_many(jobs), strict=True):
+    for attack, outcome in zip(single, sandbox.run_many(jobs), strict=True):
         yield _result(attack, sandbox, reason(outcome), outcome.text)
-    for together in chosen:
-        if isinstance(together, MultiSampleAttack):
-            yield _result(together, sandbox, together.drive(sandbox, scene))
-    touched = scene.touched()
-    yield Result(
+    for attack in chosen:
+        if isinstance(attack, MultiSampleAttack):
+            yield _result(attack, sandbox, attack.drive(sandbox, targets))
+    touched = targets.touched()
+    yield AttackResult(
         0,
-        "the scene is as it was",
+        "the targets are as they were",
         not touched,
         False,
         ", ".join(touched) or "untouched",
@@ -125,38 +129,40 @@ def attempt(sandbox: Sandbox, scene: Scene, chosen: Iterable[Attack | MultiSampl
     )
 
 
-def _result(attack: Attack | MultiSampleAttack, sandbox: Sandbox, found: str, text: str = "") -> Result:
+def _result(
+    attack: AttackCase | MultiSampleAttack, sandbox: Sandbox, found: str, text: str = ""
+) -> AttackResult:
     tier = sandbox.tier
     expected = attack.expected(tier)
-    known = isinstance(attack, Attack) and tier in attack.known and found == "THROUGH"
-    return Result(
+    known = isinstance(attack, AttackCase) and tier in attack.known and found == "THROUGH"
+    return AttackResult(
         attack.row, attack.name, found in expected, known, found, expected, text, sandbox.limits != SMALL
     )
 
 
-def run(tier: str, *, rows: Iterable[int] = (), slow: bool = False) -> Iterator[Result]:
+def run(tier: str, *, rows: Iterable[int] = (), slow: bool = False) -> Iterator[AttackResult]:
     """Attack this tier.
 
     Raises:
-        SandboxUnavailable: it does not work on this machine.
+        SandboxUnavailable: the tier does not work on this machine.
     """
     chosen = attacks(tier, rows=rows, slow=slow)
-    small = [attack for attack in chosen if not (isinstance(attack, Attack) and attack.default_limits)]
-    with Scene() as scene:
+    small = [attack for attack in chosen if not (isinstance(attack, AttackCase) and attack.default_limits)]
+    with AttackTargets() as targets:
         with Sandbox(tier=tier, limits=SMALL, in_flight=IN_FLIGHT) as sandbox:
-            yield from attempt(sandbox, scene, small)
+            yield from attempt(sandbox, targets, small)
         if slow:
             with Sandbox(tier=tier, in_flight=IN_FLIGHT) as sandbox:
                 again = [
-                    attack for attack in small if not (isinstance(attack, Attack) and attack.small_limits)
+                    attack for attack in small if not (isinstance(attack, AttackCase) and attack.small_limits)
                 ]
-                yield from attempt(sandbox, scene, again)
+                yield from attempt(sandbox, targets, again)
             with Sandbox(tier=tier, in_flight=1) as sandbox:
-                yield from attempt(sandbox, scene, [attack for attack in chosen if attack not in small])
+                yield from attempt(sandbox, targets, [attack for attack in chosen if attack not in small])
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 when all that was tried was held, 1 when something was not or no tier works, 2 for wrong usage."""
+    """Exit code 0 if every attack was held, 1 if one was not or no tier works, 2 for wrong usage."""
     parser = argparse.ArgumentParser(
         "graders_sandbox attack", description="Attack the sandbox of this machine."
     )

@@ -1,22 +1,22 @@
-"""Attempts to use more than is allowed of disk and files: rows 20 to 24, and 43."""
+"""Attacks that use more disk and files than is allowed: rows 20 to 24, and 43."""
 
 from __future__ import annotations
 
-from .matrix import FULL, LANDLOCK, NS, Attack, here
+from .matrix import FULL, LANDLOCK, NS, AttackCase, here
 
 LIMITS = [
-    Attack(22, "writing past the limit", here("EFBIG or ENOSPC"), "with_room = b'x' * (1 << 20)\ndef act():\n    with open('f', 'wb', buffering=0) as file:\n        for _ in range(64):\n            file.write(with_room)\nreturn met(act)", small_limits=True),
-    Attack(22, "the same, not caught", here("disk OSError", "grade PermissionError"), "with open('f', 'wb') as file:\n    for _ in range(64):\n        file.write(b'x' * (1 << 20))\nreturn 1.0", small_limits=True),
-    Attack(22, "a hole", here("EFBIG"), "def act():\n    with open('f', 'wb', buffering=0) as file:\n        file.seek(1 << 35)\n        file.write(b'x')\nreturn met(act)"),
-    Attack(22, "a length", here("EFBIG"), "def act():\n    with open('f', 'wb') as file:\n        os.ftruncate(file.fileno(), 1 << 35)\nreturn met(act)"),
-    Attack(22, "allocation", here("EFBIG or ENOSPC or EPERM"), "def act():\n    with open('f', 'wb') as file:\n        os.posix_fallocate(file.fileno(), 0, 1 << 30)\nreturn met(act)", small_limits=True),
-    Attack(22, "a copy within the kernel", here("EFBIG or ENOSPC or disk"), "def act():\n    with open('f', 'wb') as file:\n        file.write(b'x' * (1 << 20))\n    with open('f', 'rb') as source, open('g', 'wb') as target:\n        for _ in range(64):\n            os.copy_file_range(source.fileno(), target.fileno(), 1 << 20, 0)\nreturn met(act)", small_limits=True),
+    AttackCase(22, "writing past the limit", here("EFBIG or ENOSPC"), "with_room = b'x' * (1 << 20)\ndef act():\n    with open('f', 'wb', buffering=0) as file:\n        for _ in range(64):\n            file.write(with_room)\nreturn met(act)", small_limits=True),
+    AttackCase(22, "the same, not caught", here("disk OSError", "grade PermissionError"), "with open('f', 'wb') as file:\n    for _ in range(64):\n        file.write(b'x' * (1 << 20))\nreturn 1.0", small_limits=True),
+    AttackCase(22, "a hole", here("EFBIG"), "def act():\n    with open('f', 'wb', buffering=0) as file:\n        file.seek(1 << 35)\n        file.write(b'x')\nreturn met(act)"),
+    AttackCase(22, "a length", here("EFBIG"), "def act():\n    with open('f', 'wb') as file:\n        os.ftruncate(file.fileno(), 1 << 35)\nreturn met(act)"),
+    AttackCase(22, "allocation", here("EFBIG or ENOSPC or EPERM"), "def act():\n    with open('f', 'wb') as file:\n        os.posix_fallocate(file.fileno(), 0, 1 << 30)\nreturn met(act)", small_limits=True),
+    AttackCase(22, "a copy within the kernel", here("EFBIG or ENOSPC or disk"), "def act():\n    with open('f', 'wb') as file:\n        file.write(b'x' * (1 << 20))\n    with open('f', 'rb') as source, open('g', 'wb') as target:\n        for _ in range(64):\n            os.copy_file_range(source.fileno(), target.fileno(), 1 << 20, 0)\nreturn met(act)", small_limits=True),
 ]  # fmt: skip
 
 
-def _disk(row: int, name: str, body: str, full: str = "ENOSPC", ns: str = "") -> Attack:
-    """Filling the own folder; without a file system of its own, the watcher ends it."""
-    return Attack(
+def _disk(row: int, name: str, body: str, full: str = "ENOSPC", ns: str = "") -> AttackCase:
+    """An attack that fills the own folder; the watcher ends it where the folder has no file system of its own."""
+    return AttackCase(
         row,
         name,
         {FULL: full, LANDLOCK: f"disk or {full}", NS: ns or full},
@@ -98,9 +98,9 @@ if error := met(act):
     _disk(24, "folders", "def act():\n    for number in range(2000):\n        os.mkdir(str(number))\nif error := met(act):\n    return error"),
     _disk(24, "links", "def act():\n    for number in range(2000):\n        os.symlink('x', str(number))\nif error := met(act):\n    return error"),
     _disk(24, "a chain of folders", "def act():\n    for number in range(2000):\n        os.mkdir('d')\n        os.chdir('d')\nif error := met(act):\n    return error"),
-    Attack(23, "1.2 GB", {FULL: "ENOSPC", LANDLOCK: "disk or ENOSPC", NS: "ENOSPC"}, "if error := met(fill, '.', 19, 1 << 26):\n    return error\ntime.sleep(4)\nreturn THROUGH", timeout_s=100, default_limits=True),
-    Attack(22, "1.2 GB", here("EFBIG or ENOSPC"), "block = b'x' * (1 << 24)\ndef act():\n    with open('f', 'wb', buffering=0) as file:\n        for _ in range(75):\n            file.write(block)\nreturn met(act)", timeout_s=100, default_limits=True),
-    Attack(24, "60,000", {FULL: "ENOSPC", LANDLOCK: "disk or ENOSPC", NS: "ENOSPC"}, "if error := met(fill, '.', 60_000, 0):\n    return error\ntime.sleep(4)\nreturn THROUGH", timeout_s=100, default_limits=True),
-    Attack(20, "2.5 GB, touched", "memory MemoryError", "held = []\nwhile len(held) < 160:\n    held.append(b'x' * (1 << 24))\nreturn THROUGH", timeout_s=100, default_limits=True),
-    Attack(43, "until memory or time ends", "timeout wall or memory MemoryError or crash SIGSEGV or timeout cpu", "sys.setrecursionlimit(10**9)\ndef deeper():\n    return deeper()\nreturn deeper()", timeout_s=20, default_limits=True),
+    AttackCase(23, "1.2 GB", {FULL: "ENOSPC", LANDLOCK: "disk or ENOSPC", NS: "ENOSPC"}, "if error := met(fill, '.', 19, 1 << 26):\n    return error\ntime.sleep(4)\nreturn THROUGH", timeout_s=100, default_limits=True),
+    AttackCase(22, "1.2 GB", here("EFBIG or ENOSPC"), "block = b'x' * (1 << 24)\ndef act():\n    with open('f', 'wb', buffering=0) as file:\n        for _ in range(75):\n            file.write(block)\nreturn met(act)", timeout_s=100, default_limits=True),
+    AttackCase(24, "60,000", {FULL: "ENOSPC", LANDLOCK: "disk or ENOSPC", NS: "ENOSPC"}, "if error := met(fill, '.', 60_000, 0):\n    return error\ntime.sleep(4)\nreturn THROUGH", timeout_s=100, default_limits=True),
+    AttackCase(20, "2.5 GB, touched", "memory MemoryError", "held = []\nwhile len(held) < 160:\n    held.append(b'x' * (1 << 24))\nreturn THROUGH", timeout_s=100, default_limits=True),
+    AttackCase(43, "until memory or time ends", "timeout wall or memory MemoryError or crash SIGSEGV or timeout cpu", "sys.setrecursionlimit(10**9)\ndef deeper():\n    return deeper()\nreturn deeper()", timeout_s=20, default_limits=True),
 ]  # fmt: skip

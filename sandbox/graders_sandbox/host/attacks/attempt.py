@@ -1,4 +1,4 @@
-"""An attack with several samples, and what each makes its programs of."""
+"""The form of attacks with several samples, and of their programs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from graders_sandbox.limits import Outcome
 
 from .matrix import TIERS
 from .prelude import PRELUDE
-from .scene import Scene
+from .targets import AttackTargets
 
 _HEAD = PRELUDE + "\ndef grade(sample, item):\n"
 
@@ -27,15 +27,15 @@ class MultiSampleAttack:
     """An attack with several samples.
 
     Attributes:
-        row, name, expect: As of Attack; the same reason in every tier in which it can be made.
-        drive: Makes the attempt.
-        tiers: Where it can be made.
+        row, name, expect: As in AttackCase; one reason for all tiers.
+        drive: Makes the attack and returns the reason.
+        tiers: The tiers in which it can be made.
     """
 
     row: int
     name: str
     expect: str
-    drive: Callable[[Sandbox, Scene], str]
+    drive: Callable[[Sandbox, AttackTargets], str]
     tiers: tuple[str, ...] = TIERS
 
     @property

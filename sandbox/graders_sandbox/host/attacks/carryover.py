@@ -1,4 +1,4 @@
-"""Attempts to reach the samples that come after: what one sample leaves in files, numbers, modules and its process."""
+"""Attacks on later samples: state that a sample leaves in files, modules, the interpreter and its process."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from graders_sandbox.limits import Outcome
 
 from .attempt import MultiSampleAttack, program_of, reason_of
 from .matrix import FILES, FULL, NS, TIERS
-from .scene import Scene
+from .targets import AttackTargets
 
 
-def after(poison: str, body: str, first: tuple[str, ...] = ("value",)) -> Callable[[Sandbox, Scene], str]:
-    """An attack on the samples that come after it; `first` are the statuses that it may end with itself."""
+def after(
+    poison: str, body: str, first: tuple[str, ...] = ("value",)
+) -> Callable[[Sandbox, AttackTargets], str]:
+    """An attack on the samples after it; `first` has the statuses with which the attacking samples may end."""
 
-    def drive(sandbox: Sandbox, scene: Scene) -> str:
-        item = {**scene.item(), "secret": scene.secret}
+    def drive(sandbox: Sandbox, targets: AttackTargets) -> str:
+        item = {**targets.item(), "secret": targets.secret}
         poisoned: list[Future[Outcome]] = [
-            sandbox.submit(program_of(poison), scene.secret, item) for _ in range(2 * sandbox.in_flight)
+            sandbox.submit(program_of(poison), targets.secret, item) for _ in range(2 * sandbox.in_flight)
         ]
         for future in poisoned:
             if future.result().status not in first:
@@ -31,8 +33,8 @@ def after(poison: str, body: str, first: tuple[str, ...] = ("value",)) -> Callab
     return drive
 
 
-#: One sample changes something, and all that come after find it as it was. Source: M4 of the review, and what a process has by setpriority(2),
-#: getitimer(2), sigprocmask(2), umask(2) and Python's own settings.
+#: Changes by one sample that no later sample may find. Sources: the state of a process in setpriority(2),
+#: getitimer(2), sigprocmask(2) and umask(2), and Python's own settings.
 UNDONE: list[tuple[int, str, str, str, tuple[str, ...]]] = [
     # row, what is changed, how, what finds the change, tiers
     (60, "times of the own folder", "os.utime('.', ns=(7_000_000_001, 9_000_000_002))",

@@ -1,9 +1,9 @@
-"""The rows of the threat matrix, and what one attempt at a row is.
+"""The rows of the threat matrix, and the form of an attack on a row.
 
-An attack's body is the body of a function of `item`
-(`Scene.item`) that runs inside a sample. It returns the number of the error that it met, THROUGH when it succeeded,
-NOTHING when there was nothing to be had, or UNCHANGED when success was claimed of what did not happen; `reason` says how
-outcomes are named. Failing for another reason than the expected one, a NameError for instance, counts as not held.
+An attack's body is the body of a function of `item` (`AttackTargets.item`) that runs inside a sample. It returns the
+number of the error that it met, THROUGH if it succeeded, NOTHING if there was nothing to find, or UNCHANGED if a call
+reported success and changed nothing; `reason` names outcomes. An attack that fails for another reason than the expected
+one, such as a NameError, counts as not held.
 """
 
 from __future__ import annotations
@@ -84,23 +84,23 @@ ROWS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Attack:
-    """One attempt.
+class AttackCase:
+    """An attack with one sample.
 
     Attributes:
-        row: Of ROWS.
-        name: What is attempted.
-        expect: The reason that must come back, "or" between alternatives; by tier where tiers differ. A tier that is
-            missing cannot make the attempt.
-        body: What runs inside, see above.
+        row: A key of ROWS.
+        name: The attempted access.
+        expect: The expected reason, with "or" between alternatives; by tier where tiers differ. The attack is not made
+            in a tier that is missing here.
+        body: The code that runs inside; see above.
         timeout_s: The sample's wall time.
-        source: A whole program instead of a body.
-        item: The sample's item instead of the scene's.
-        known: Tiers in which the attempt is known to succeed, with the consequence that the README states.
-        machine: Only for this machine, "" for all.
-        default_limits: Under the default limits instead of small ones; slow.
-        small_limits: Fills small limits; under the default ones another attempt of its row takes its place.
-        costly: Takes a second of processor time, so only among the slow ones.
+        source: A whole program in place of a body.
+        item: The sample's item in place of that of the targets.
+        known: Tiers in which it is known to succeed; the README states the consequence.
+        machine: The only machine type on which it is made, "" for all.
+        default_limits: Whether it is made under the default limits and not the small ones; slow.
+        small_limits: Whether it fills small limits; under the default ones another attack of its row takes its place.
+        costly: Whether it takes a second of processor time, and so is one of the slow ones.
     """
 
     row: int
@@ -121,7 +121,7 @@ class Attack:
         return f"{self.row}: {self.name}"
 
     def expected(self, tier: str) -> tuple[str, ...]:
-        """The reasons that count as held; empty where the attempt cannot be made."""
+        """The reasons that count as held; empty where the attack cannot be made."""
         text = self.expect if isinstance(self.expect, str) else self.expect.get(tier, "")
         return tuple(text.split(" or ")) if text else ()
 
@@ -131,11 +131,11 @@ def by_tier(full: str, landlock: str, ns: str, strict: str) -> dict[str, str]:
 
 
 NO_SOCKET = "EPERM"
-#: What is not mounted, or not granted, or not reachable by any path.
+#: Of files that are not mounted, not granted, or not reachable by any path.
 HIDDEN = by_tier("ENOENT", "EACCES", "ENOENT", "EPERM")
-#: What some machines do not have.
+#: Of files that some machines lack.
 MAYBE = by_tier("ENOENT", "EACCES or ENOENT", "ENOENT", "EPERM")
-#: What may be read and not changed. For an ordinary user the file's mode comes before the mount's.
+#: Of files that may be read and not changed. An ordinary user meets the file's mode before the mount's.
 READ_ONLY = by_tier("EROFS or EACCES", "EACCES", "EROFS or EACCES", "EPERM")
 FILES = (FULL, LANDLOCK, NS)
 
@@ -147,10 +147,10 @@ def here(reason: str | dict[str, str], strict: str = "EPERM") -> dict[str, str]:
     return {**reason, STRICT: strict}
 
 
-def raw(row: int, calls: dict[str, object], expect: str = "EPERM") -> list[Attack]:
+def raw(row: int, calls: dict[str, object], expect: str = "EPERM") -> list[AttackCase]:
     """System calls with arguments of 0: `name: number` or `name: (on x86_64, on aarch64)`."""
     return [
-        Attack(
+        AttackCase(
             row,
             name,
             expect,

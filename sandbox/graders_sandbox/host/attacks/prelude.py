@@ -1,4 +1,4 @@
-"""What every attack's program begins with."""
+"""The beginning of every attack's program."""
 
 #: The start of every program.
 PRELUDE = r'''
@@ -14,7 +14,7 @@ libc.syscall.restype = ctypes.c_long
 
 
 def call(numbers, *arguments):
-    """A raw call; numbers: on x86_64, on aarch64."""
+    """A raw system call; `numbers`: on x86_64, on aarch64."""
     number = numbers[0 if X86 else 1] if isinstance(numbers, tuple) else numbers
     converted = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
     if libc.syscall(ctypes.c_long(number), *converted) == -1:
@@ -22,7 +22,7 @@ def call(numbers, *arguments):
 
 
 def number(error):
-    """An error as a value that no score looks like."""
+    """An error as a value that differs from every score."""
     return -1000.0 - error
 
 
@@ -36,7 +36,7 @@ def met(act, *arguments, **named):
 
 
 def changing(path, act):
-    """As met; UNCHANGED when the act claims success and the file is as it was."""
+    """As `met`; UNCHANGED if the act reports success and the file did not change."""
     def facts():
         found = os.stat(path)
         return found.st_mode, found.st_mtime_ns
@@ -49,7 +49,7 @@ def changing(path, act):
 
 
 def all_met(acts):
-    """The one error that all acts meet. The first that does not raises."""
+    """The one error that all acts meet; raises if they differ."""
     errors = [met(*act) for act in acts]
     for error, act in zip(errors, acts):
         if error != errors[0]:

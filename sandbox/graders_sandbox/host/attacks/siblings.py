@@ -1,4 +1,4 @@
-"""Attacks on another sample that is under way."""
+"""Attacks on another running sample."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from graders_sandbox.host.attacks.attempt import MultiSampleAttack, program_of, 
 from graders_sandbox.host.sandbox import Sandbox
 
 from .matrix import FULL, LANDLOCK, NS, STRICT
-from .scene import Scene
+from .targets import AttackTargets
 
-#: Runs beside the attackers; says 1.0 when nothing happened to it. It works until its time is over.
+#: The attacked sample. It runs beside the attackers for `lasts_s` and returns 1.0 if nothing happened to it.
 _VICTIM = program_of("""
 marker = item['marker']
 threads = [threading.Thread(target=time.sleep, args=(item['lasts_s'],), daemon=True) for _ in range(2)]
@@ -32,34 +32,37 @@ return 1.0
 """)
 
 
-def beside(body: str, tries: int = 2) -> Callable[[Sandbox, Scene], str]:
-    """An attack while another sample is under way: the reason of the attackers if they agree and the other is well."""
+def beside(body: str, tries: int = 2) -> Callable[[Sandbox, AttackTargets], str]:
+    """An attack while another sample runs. The reason is the attackers', if they agree and the other sample is unharmed."""
 
-    def drive(sandbox: Sandbox, scene: Scene) -> str:
+    def drive(sandbox: Sandbox, targets: AttackTargets) -> str:
         files = sandbox.tier != STRICT
-        victim_item = {"marker": scene.secret, "lasts_s": 0.25, "files": files}
+        victim_item = {"marker": targets.secret, "lasts_s": 0.25, "files": files}
         attack = program_of(body)
-        alone = sandbox.tier == NS  # one sample at a time there
-        victim = sandbox.submit(_VICTIM, scene.secret, victim_item)
+        # this tier runs one sample at a time
+        alone = sandbox.tier == NS
+        victim = sandbox.submit(_VICTIM, targets.secret, victim_item)
         if not alone:
-            time.sleep(0.05)  # so that the other has begun
-        reasons = {reason_of(sandbox.run(attack, {}, scene.item())) for _ in range(tries)}
+            # the victim starts
+            time.sleep(0.05)
+        reasons = {reason_of(sandbox.run(attack, {}, targets.item())) for _ in range(tries)}
         ended = victim.result()
         if ended.value != 1.0:
             return f"the other sample was hurt: {ended.status} {ended.text[-300:]}"
         if len(reasons) > 1:
-            reasons.discard("ENOENT")  # one of them found nothing to attack
+            # of an attacker that found nothing to attack
+            reasons.discard("ENOENT")
         return " and ".join(sorted(reasons))
 
     return drive
 
 
-#: Every folder that may be another sample's. The own one is left out by its number, not by looking.
+#: The folders that may be another sample's. The own one is left out by its number, not by a look at the folders.
 _FOLDERS = """
 parent, own = os.path.dirname(TMP), os.path.basename(TMP)
 others = [f'{parent}/{number}' for number in range(64) if str(number) != own]
 def real(acts):
-    # a folder that does not exist says nothing; at least one must, and all that do must refuse
+    # a folder that does not exist proves nothing; all others must refuse, with one error
     errors = [met(*act) for act in acts]
     errors = [error for error in errors if error != number(errno.ENOENT)] or [number(errno.ENOENT)]
     assert len(set(errors)) == 1, errors

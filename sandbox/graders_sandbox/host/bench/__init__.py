@@ -1,6 +1,6 @@
-"""What each layer costs, beside a bare fork of an equally large Python, both in the same run.
+"""The cost of each layer, relative to a bare fork of an equally large Python in the same run.
 
-Machines differ and are noisy: everything is measured in turns, round by round, and the ratios are what counts.
+Machines differ and are noisy, so everything is measured in turns, round by round; only the ratios matter.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from graders_sandbox.host import visible
 from graders_sandbox.host.bench.measures import (
     GRADERS,
     NUMPY,
-    Way,
+    Measurement,
     cpu_ms,
     layers,
     measure_latency,
@@ -98,11 +98,11 @@ def measure(rounds: int, seconds: float) -> dict[str, Any]:
         sandbox = stack.enter_context(Sandbox(tier=tier, in_flight=4))
         naked = _naked_servers(stack)
         single = naked["pattern"]["a naked server"]
-        ways = _quick_ways(stack, sandbox, single)
+        measurements = _fork_measurements(stack, sandbox, single)
         gc.collect()
-        measure_latency(ways, rounds)
+        measure_latency(measurements, rounds)
         # beside them, for the ratio
-        slow = [Way("bare fork", ways[0].once), *_slow_ways()]
+        slow = [Measurement("bare fork", measurements[0].once), *_spawn_measurements()]
         measure_latency(slow, max(5, rounds // 10))
         rates = {
             name: measure_throughput(sandbox, naked[name], seconds, 5, source)
@@ -121,13 +121,14 @@ def measure(rounds: int, seconds: float) -> dict[str, Any]:
         },
         "tier": tier,
         "rounds": rounds,
-        "ways": [_row(way, ways[0]) for way in ways] + [_row(way, slow[0]) for way in slow[1:]],
+        "ways": [_row(one, measurements[0]) for one in measurements]
+        + [_row(one, slow[0]) for one in slow[1:]],
         "throughput": rates,
         "processor_ms": {"jailed": jailed_ms, "naked": naked_ms, "ratio": jailed_ms / naked_ms},
         "start_ms": starts,
         "private_bytes": private,
         "goals": [
-            *_latency_goals({way.name: way for way in ways}),
+            *_latency_goals({one.name: one for one in measurements}),
             *_throughput_goals(rates),
             _goal("server start and first sample, ms", min(starts), 100.0),
             _goal("private memory of a sample in flight, MB", private / 1e6, 4.0),
@@ -151,36 +152,38 @@ def _naked_servers(stack: ExitStack) -> dict[str, dict[str, NakedServers]]:
     return naked
 
 
-def _quick_ways(stack: ExitStack, sandbox: Sandbox, naked: NakedServers) -> list[Way]:
+def _fork_measurements(stack: ExitStack, sandbox: Sandbox, naked: NakedServers) -> list[Measurement]:
     """Forks with more and more around them; the first is the bare one, which the others are compared with."""
     bare = Helper(BARE, HERE)
     stack.callback(bare.close)
     tier = sandbox.tier
-    ways = [
-        Way("bare fork", lambda: float(bare.ask(b"\n"))),
-        Way("naked fork server", naked.once),
-        Way("jailed", sandboxed(sandbox)),
-        Way("jailed, no child waiting", sandboxed(stack.enter_context(without_idle(tier)))),
+    measurements = [
+        Measurement("bare fork", lambda: float(bare.ask(b"\n"))),
+        Measurement("naked fork server", naked.once),
+        Measurement("jailed", sandboxed(sandbox)),
+        Measurement("jailed, no child waiting", sandboxed(stack.enter_context(without_idle(tier)))),
     ]
     if is_module("numpy"):
-        ways.append(Way("jailed, numpy loaded", sandboxed(sandbox, NUMPY)))
-    return ways + [Way(f"layers: {name}", sandboxed(box)) for name, box in layers(stack, tier)]
+        measurements.append(Measurement("jailed, numpy loaded", sandboxed(sandbox, NUMPY)))
+    return measurements + [
+        Measurement(f"layers: {name}", sandboxed(box)) for name, box in layers(stack, tier)
+    ]
 
 
-def _slow_ways() -> list[Way]:
+def _spawn_measurements() -> list[Measurement]:
     """A process of its own for each sample."""
     python = [sys.executable, "-I", "-c", _PLAIN, json.dumps([SAMPLE, {}])]
-    ways = [Way("python -c", timed(lambda: _run(python)))]
+    measurements = [Measurement("python -c", timed(lambda: _run(python)))]
     if (command := _bubblewrap()) is not None:
-        ways.append(Way("bubblewrap", timed(lambda: _run([*command, *python]))))
-    return ways
+        measurements.append(Measurement("bubblewrap", timed(lambda: _run([*command, *python]))))
+    return measurements
 
 
-def _latency_goals(ways: dict[str, Way]) -> list[dict[str, object]]:
+def _latency_goals(measurements: dict[str, Measurement]) -> list[dict[str, object]]:
     return [
-        _goal(what, ways[ours].at(quantile) / ways[theirs].at(quantile), most)
+        _goal(what, measurements[ours].at(quantile) / measurements[theirs].at(quantile), most)
         for what, ours, theirs, quantile, most in GOALS
-        if ours in ways
+        if ours in measurements
     ]
 
 
@@ -209,15 +212,15 @@ def _goal(what: str, found: float, most: float) -> dict[str, object]:
     return {"goal": what, "found": found, "at_most": most, "met": found <= most}
 
 
-def _row(way: Way, base: Way) -> dict[str, object]:
+def _row(one: Measurement, base: Measurement) -> dict[str, object]:
     # The ratio of neighbours in time, then their median: noise that comes and goes meets both of a pair.
-    pairs = statistics.median(ours / theirs for ours, theirs in zip(way.times, base.times, strict=True))
+    pairs = statistics.median(ours / theirs for ours, theirs in zip(one.times, base.times, strict=True))
     return {
-        "name": way.name,
-        "p50_ms": way.at(0.5),
-        "p95_ms": way.at(0.95),
-        "p50_ratio": way.at(0.5) / base.at(0.5),
-        "p95_ratio": way.at(0.95) / base.at(0.95),
+        "name": one.name,
+        "p50_ms": one.at(0.5),
+        "p95_ms": one.at(0.95),
+        "p50_ratio": one.at(0.5) / base.at(0.5),
+        "p95_ratio": one.at(0.95) / base.at(0.95),
         "paired_ratio": pairs,
     }
 

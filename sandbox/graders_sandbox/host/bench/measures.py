@@ -25,8 +25,8 @@ GRADERS = {
 
 
 @dataclass(slots=True)
-class Way:
-    """One way to grade a sample, with its measured times.
+class Measurement:
+    """The measured times of one way to grade a sample.
 
     Attributes:
         once: Grades one sample and returns the seconds, by its own clock if it has one.
@@ -68,13 +68,13 @@ def layers(stack: ExitStack, tier: str) -> Iterator[tuple[str, Sandbox]]:
             yield weaker, sandbox
 
 
-def measure_latency(ways: list[Way], rounds: int) -> None:
-    """Measure every way once a round, so that noise affects all of them."""
-    for way in ways:
-        way.once()
+def measure_latency(measurements: list[Measurement], rounds: int) -> None:
+    """Measure each once a round, so that noise affects all of them."""
+    for one in measurements:
+        one.once()
     for _ in range(rounds):
-        for way in ways:
-            way.times.append(way.once())
+        for one in measurements:
+            one.times.append(one.once())
 
 
 def cpu_ms(sandbox: Sandbox, naked: NakedServers, count: int) -> tuple[float, float]:

@@ -1,1 +1,1 @@
-"""What is known of a source without running it: read by a process that parses it, and what to load for it before the fork."""
+"""Facts of a source that are known without running it, read by a process that parses it: imports to load before the fork."""

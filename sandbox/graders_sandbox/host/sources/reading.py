@@ -24,11 +24,11 @@ from .imports import NOTHING_TO_LOAD, ImportPlan, not_installed, to_load
 
 #: Sources whose facts are remembered.
 KEPT = 256
-#: Of one source, where the reader ends under it.
+#: Attempts for one source at which the reader ends.
 TRIES = 3
-#: How long a killed reader may take to be gone.
+#: Seconds for a killed reader to end.
 DEATH_S = 0.5
-#: More than the reader gives a source.
+#: Seconds for an answer; more than the reader takes for any source.
 ANSWER_S = 30.0
 ANSWER_BYTES = 64_000
 
@@ -167,7 +167,7 @@ def known(source: str) -> SourceFacts | None:
         return facts
 
 
-def at_hand(source: str) -> SourceFacts | None:
+def known_facts(source: str) -> SourceFacts | None:
     """The facts of a source that was read before or imports nothing; None when it has to be read."""
     return known(source) or (None if "import" in source else IMPORTS_NOTHING)
 

@@ -38,7 +38,7 @@ MEMORY_BYTES = 512 * 1024**2
 _REHEARSALS = 10
 
 
-class Verdict(SimpleNamespace):
+class UntrustedResult(SimpleNamespace):
     """One result for each test, in order.
 
     Attributes:
@@ -73,7 +73,7 @@ def run_untrusted(
     *,
     entry: str | Sequence[str] | None = None,
     memory_bytes: int = MEMORY_BYTES,
-) -> Verdict:
+) -> UntrustedResult:
     """Run untrusted code against tests, in a separate process. Works only inside `grade`.
 
     Tests come in these forms; a sequence may mix them:
@@ -110,7 +110,7 @@ def run_untrusted(
     runs = [prepared(test, names) for test in listed]
     child = Child(code, timeout, memory_bytes)
     try:
-        return Verdict(tuple(result(run, child) for run in runs))
+        return UntrustedResult(tuple(result(run, child) for run in runs))
     finally:
         child.stop()
 

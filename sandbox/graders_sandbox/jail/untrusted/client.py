@@ -125,30 +125,30 @@ class Child:
             return None
         self._channel.close()
         self._channel = None
-        told, _ = self._told(protocol.ASK.pack(b"K", 0.0, 0))
-        return _ending(told)
+        reply, _ = self._request(protocol.ASK.pack(b"K", 0.0, 0))
+        return _ending(reply)
 
     def _start(self) -> None:
         if self._left <= 0:
             raise ChildEnded("timeout", "no time was left")
-        told, descriptors = self._told(protocol.ASK.pack(b"U", self._left, self._memory_bytes))
-        self._left -= protocol.TOLD.unpack(told)[-1]
-        if told[:1] == b"X":
-            raise _ending(told)
+        reply, descriptors = self._request(protocol.ASK.pack(b"U", self._left, self._memory_bytes))
+        self._left -= protocol.TOLD.unpack(reply)[-1]
+        if reply[:1] == b"X":
+            raise _ending(reply)
         if len(descriptors) != 1:
             raise RuntimeError("the grader has no descriptor left for a child: it holds too many files open")
         self._channel = _socket.socket(fileno=descriptors[0])
 
-    def _told(self, request: bytes) -> tuple[bytes, Any]:
+    def _request(self, request: bytes) -> tuple[bytes, Any]:
         """The server's answer, without a time-out: the server never refuses a request, but it may end this sample."""
         try:
             self._server.sendall(request, _NO_SIGNAL)
-            told, descriptors = protocol.receive(self._server, protocol.TOLD.size)
+            reply, descriptors = protocol.receive(self._server, protocol.TOLD.size)
         except OSError as error:
             raise ServerLost(f"the sandbox server does not answer: {error}") from None
-        if len(told) != protocol.TOLD.size:
+        if len(reply) != protocol.TOLD.size:
             raise ServerLost("the sandbox server takes no more requests of this sample")
-        return told, descriptors
+        return reply, descriptors
 
     def _ask(self, request: list[Any]) -> Any:
         """One answer of the child. Raises ChildEnded when there is none, UntrustedError when the code raised."""
@@ -172,7 +172,7 @@ class Child:
         if kind == "error":
             if value[0] == "MemoryError":
                 raise ChildEnded("memory", "it ran out of memory")
-            raise _raised(*value)
+            raise _exception(*value)
         if kind == "unreadable":
             raise ChildEnded("unreadable", protocol.clean(value))
         return value
@@ -191,9 +191,9 @@ class Child:
         raise ValueError("it is of an unknown kind")
 
 
-def _ending(told: bytes) -> ChildEnded:
+def _ending(reply: bytes) -> ChildEnded:
     """The ending of a child, from the server's message."""
-    _, status, ended, _ = protocol.TOLD.unpack(told)
+    _, status, ended, _ = protocol.TOLD.unpack(reply)
     if ended == protocol.BY_DEADLINE:
         return ChildEnded("timeout", "it ran longer than the time for all tests")
     if ended == protocol.BY_DISK:
@@ -214,7 +214,7 @@ _NOT_CLAIMED = ("StopIteration", "StopAsyncIteration")
 _CLAIMED: dict[str, type[UntrustedError]] = {}
 
 
-def _raised(name: str, text: str) -> UntrustedError:
+def _exception(name: str, text: str) -> UntrustedError:
     """An exception of the class that the child names, if that is a built-in class that handlers may expect."""
     claimed = None if name in _NOT_CLAIMED else getattr(builtins, name, None)
     kind = _CLAIMED.get(name, UntrustedError)

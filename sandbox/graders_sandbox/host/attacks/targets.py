@@ -1,4 +1,4 @@
-"""The host's side of the attacks: what they are aimed at, and whether anything of it was touched."""
+"""The targets of attacks on the host, and checks that they are untouched."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from typing import Any
 SECRET_VARIABLE = "GRADERS_ATTACK_SECRET"
 
 
-class Scene:
-    """Listeners, a marked file, a secret in the environment, leaked descriptors, a process: all within reach of this user.
+class AttackTargets:
+    """Targets within reach of this user: listeners, a file and a variable with a secret, leaked descriptors, a process.
 
-    Enter it before the sandbox's first server starts, so that a leak would reach that server.
+    A context manager; enter it before the sandbox's first server starts, so that a leak would reach that server.
 
     Attributes:
-        secret: In the environment and in the file; nothing inside may find it.
+        secret: The text in the variable and the file, which no attack may find.
     """
 
     def __init__(self) -> None:
         self.secret = "SECRET-" + secrets.token_hex(16)
 
-    def __enter__(self) -> Scene:
+    def __enter__(self) -> AttackTargets:
         self._stack = ExitStack()
         enter = self._stack.enter_context
         self.folder = os.path.realpath(enter(tempfile.TemporaryDirectory(prefix="graders-attack-")))
@@ -41,20 +41,22 @@ class Scene:
         self._listeners: dict[str, socket.socket] = {}
         self._listen("tcp", socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0))
         self._listen("udp", socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0))
-        with suppress(OSError):  # a machine without IPv6
+        # not on a machine without IPv6
+        with suppress(OSError):
             self._listen("tcp6", socket.AF_INET6, socket.SOCK_STREAM, ("::1", 0))
         self._listen("path", socket.AF_UNIX, socket.SOCK_STREAM, os.path.join(self.folder, "socket"))
         abstract = "\0graders-attack-" + secrets.token_hex(8)
         self._listen("abstract", socket.AF_UNIX, socket.SOCK_STREAM, abstract)
         self._listen("abstract_datagram", socket.AF_UNIX, socket.SOCK_DGRAM, abstract + "-datagram")
-        # What a careless caller leaks to its children: an open file and an open folder.
+        # an open file and an open folder that a careless caller leaks to its children
         for path in (self.file, self.folder):
             descriptor = os.open(path, os.O_RDONLY)
             os.set_inheritable(descriptor, True)
             self._stack.callback(os.close, descriptor)
         self.victim = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()"],
-            stdin=subprocess.PIPE,  # it lasts as long as we do
+            # it ends at the end of its input, with this process
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -75,7 +77,7 @@ class Scene:
         self._listeners[name] = listener
 
     def item(self) -> dict[str, Any]:
-        """What an attack is told: where everything is, but not the secret."""
+        """The item of an attack: the addresses of the targets, without the secret."""
 
         def port(name: str) -> int:
             return int(self._listeners[name].getsockname()[1]) if name in self._listeners else 9
@@ -95,7 +97,7 @@ class Scene:
         }
 
     def touched(self) -> list[str]:
-        """What is not as it was."""
+        """The targets that were changed or reached, by name."""
         found = [name for name, value in self._state().items() if value != self._before[name]]
         for name, listener in self._listeners.items():
             try:
@@ -109,7 +111,8 @@ class Scene:
         return found
 
     def _state(self) -> dict[str, Any]:
-        import resource  # not on every system that may import this module
+        # not on every system that may import this module
+        import resource
 
         limits = (resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE)
         victim = self.victim.pid

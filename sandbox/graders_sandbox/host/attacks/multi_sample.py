@@ -1,4 +1,4 @@
-"""Attacks that need more than one sample, or the host itself: each a function that returns a reason."""
+"""Attacks with more than one sample, or on the host itself. Each has a function that returns the reason."""
 
 from __future__ import annotations
 
@@ -18,32 +18,27 @@ from graders_sandbox.host.sandbox import Sandbox
 from .carryover import CARRYOVER, after
 from .matrix import FULL, LANDLOCK, NS, STRICT
 from .prelude import PRELUDE
-from .scene import Scene
-
-# --- two samples at once ---
+from .targets import AttackTargets
 
 
-# --- one sample after another ---
-
-
-def _links_in_the_way(sandbox: Sandbox, scene: Scene) -> str:
-    """What clears folders away must not follow links."""
-    mode = os.stat(scene.folder).st_mode
-    os.chmod(scene.folder, 0o755)
+def _links_in_the_way(sandbox: Sandbox, targets: AttackTargets) -> str:
+    """Links in a folder that is cleared must not be followed."""
+    mode = os.stat(targets.folder).st_mode
+    os.chmod(targets.folder, 0o755)
     try:
         body = "os.makedirs('a/b')\nfor name in ('a/link', 'a/b/link', 'link'):\n    os.symlink(item['folder'], name)\nreturn 1.0"
-        clean = after(body, "assert os.listdir('.') == []\nreturn 1.0")(sandbox, scene)
-        changed = os.stat(scene.folder).st_mode & 0o7777 != 0o755 or not os.path.exists(scene.file)
+        clean = after(body, "assert os.listdir('.') == []\nreturn 1.0")(sandbox, targets)
+        changed = os.stat(targets.folder).st_mode & 0o7777 != 0o755 or not os.path.exists(targets.file)
         return "a link was followed" if changed else clean
     finally:
-        os.chmod(scene.folder, mode & 0o7777)
+        os.chmod(targets.folder, mode & 0o7777)
 
 
-def _text(source: str) -> Callable[[Sandbox, Scene], str]:
-    """What an outcome says, when a program chose the words."""
+def _text(source: str) -> Callable[[Sandbox, AttackTargets], str]:
+    """An attack by the texts of an outcome that a program chooses."""
 
-    def drive(sandbox: Sandbox, scene: Scene) -> str:
-        outcome = sandbox.run(program_of(source), {}, scene.item())
+    def drive(sandbox: Sandbox, targets: AttackTargets) -> str:
+        outcome = sandbox.run(program_of(source), {}, targets.item())
         texts = {"text": outcome.text, "error_type": outcome.error_type}
         for name, text in texts.items():
             if len(text) > 4200:
@@ -57,8 +52,8 @@ def _text(source: str) -> Callable[[Sandbox, Scene], str]:
     return drive
 
 
-def _deep_item(sandbox: Sandbox, scene: Scene) -> str:
-    """An item that is deeper than the interpreter's stack: an error of this sample, or of the caller at once."""
+def _deep_item(sandbox: Sandbox, targets: AttackTargets) -> str:
+    """An item deeper than the interpreter's stack is an error of this sample, or is refused at once."""
     item: list[object] = []
     for _ in range(200_000):
         item = [item]
@@ -67,19 +62,20 @@ def _deep_item(sandbox: Sandbox, scene: Scene) -> str:
     except (RecursionError, ValueError) as error:
         return f"the caller's {type(error).__name__}"
     finally:
-        while item:  # or freeing it would be deep, too
+        # freed level by level, since freeing it at once would recurse as deep
+        while item:
             item = item.pop()  # type: ignore[assignment]  # lists all the way down
     return reason_of(outcome)
 
 
-def _deep_enough_item(sandbox: Sandbox, scene: Scene) -> str:
-    """The deepest item that the host can still write must not harm the child."""
+def _deep_enough_item(sandbox: Sandbox, targets: AttackTargets) -> str:
+    """The deepest item that the host can write must not harm the child."""
     outcome = sandbox.run(CLEAN, {}, json.loads("[" * 500 + "]" * 500))
     return reason_of(outcome)
 
 
-def _many_hostile(sandbox: Sandbox, scene: Scene) -> str:
-    """Crashes and exits under load hurt no neighbour."""
+def _many_hostile(sandbox: Sandbox, targets: AttackTargets) -> str:
+    """Crashes and exits under load do not affect other samples."""
     hostile = [
         program_of(body) for body in ("ctypes.string_at(0)", "os._exit(3)", "os.write(3, b'x')\nos._exit(0)")
     ]
@@ -92,7 +88,7 @@ def _many_hostile(sandbox: Sandbox, scene: Scene) -> str:
     return "own scores" if values == [float(n) for n in range(20)] else f"wrong scores: {values}"
 
 
-#: A grader of a model's code, as it should be written. The code's `f` must return what item expects.
+#: A grader of a model's code that keeps its answers out of the code's reach. `f` must return the item's `expected`.
 _JUDGE = """
 from graders_sandbox import run_untrusted
 
@@ -105,30 +101,30 @@ def grade(sample, item):
 """
 
 
-def by_a_model(body: str, expected: float = -1.0) -> Callable[[Sandbox, Scene], str]:
-    """An attack from the second child, where `run_untrusted` runs code; 1.0 when it got what was expected of it."""
+def by_a_model(body: str, expected: float = -1.0) -> Callable[[Sandbox, AttackTargets], str]:
+    """An attack by a model's code under `run_untrusted`, which returns `expected` if it was held."""
 
-    def drive(sandbox: Sandbox, scene: Scene) -> str:
+    def drive(sandbox: Sandbox, targets: AttackTargets) -> str:
         code = PRELUDE + "\ndef f():\n" + "".join(f"    {line}\n" for line in body.strip().splitlines())
-        item = {"code": code, "expected": expected, "answer": scene.secret, "host": os.getpid()}
-        return reason_of(sandbox.run(_JUDGE, {"output_text": scene.secret}, item))
+        item = {"code": code, "expected": expected, "answer": targets.secret, "host": os.getpid()}
+        return reason_of(sandbox.run(_JUDGE, {"output_text": targets.secret}, item))
 
     return drive
 
 
-def _ends_a_loop(sandbox: Sandbox, scene: Scene) -> str:
-    """A test that runs through cases must not be passed by an exception that ends its iteration."""
+def _ends_a_loop(sandbox: Sandbox, targets: AttackTargets) -> str:
+    """A test that iterates over cases must not be passed by an exception that ends the iteration."""
     test = "assert all(map(lambda n: f(n) == n, [1, 2]))"
     source = _JUDGE.replace('[{"call": "f", "args": [], "expect": item["expected"]}]', f"{test!r}, entry='f'")
     return reason_of(sandbox.run(source, {}, {"code": "def f(n):\n    raise StopIteration\n"}))
 
 
-def against_the_source(body: str) -> Callable[[Sandbox, Scene], str]:
-    """As `by_a_model`, against what the grader's own source holds: tests are often written there."""
+def against_the_source(body: str) -> Callable[[Sandbox, AttackTargets], str]:
+    """As `by_a_model`, on constants of the grader's own source, where tests often stand."""
 
-    def drive(sandbox: Sandbox, scene: Scene) -> str:
+    def drive(sandbox: Sandbox, targets: AttackTargets) -> str:
         code = PRELUDE + "\ndef f():\n" + "".join(f"    {line}\n" for line in body.strip().splitlines())
-        source = f"TESTS = [{scene.secret!r}]\n{_JUDGE}"
+        source = f"TESTS = [{targets.secret!r}]\n{_JUDGE}"
         return reason_of(sandbox.run(source, {}, {"code": code, "expected": -1.0}))
 
     return drive
@@ -148,8 +144,8 @@ time.sleep(600)
 """
 
 
-def _host_dies(sandbox: Sandbox, scene: Scene) -> str:
-    """The host is killed while samples run: its processes end, and its folders are swept by the next sandbox."""
+def _host_dies(sandbox: Sandbox, targets: AttackTargets) -> str:
+    """When the host is killed while samples run, all processes of the sandbox end."""
     tier = sandbox.tier
     with tempfile.TemporaryDirectory(prefix="graders-attack-") as folder:
         source = _HOST.format(path=sys.path, tier=tier, files=tier != STRICT)
@@ -168,11 +164,11 @@ def _host_dies(sandbox: Sandbox, scene: Scene) -> str:
         host.send_signal(signal.SIGKILL)
         host.wait()
         if len(below) < 4:
-            return f"only {len(below)} processes were under way"
+            return f"only {len(below)} processes were running"
         ends = time.monotonic() + 5
         while (left := [pid for pid in below if _alive(pid)]) and time.monotonic() < ends:
             time.sleep(0.02)
-        return f"{len(left)} processes live on" if left else "nothing left"
+        return f"{len(left)} processes still run" if left else "nothing left"
 
 
 def _descendants(pid: int) -> list[int]:
@@ -202,7 +198,7 @@ def _alive(pid: int) -> bool:
 
 
 _WITH_FILES = (FULL, LANDLOCK, NS)
-TOGETHER: list[MultiSampleAttack] = [
+MULTI_SAMPLE_ATTACKS: list[MultiSampleAttack] = [
     *SIBLINGS,
     *CARRYOVER,
     MultiSampleAttack(13, "links in the way of what clears the folder", "value 1", _links_in_the_way, _WITH_FILES),

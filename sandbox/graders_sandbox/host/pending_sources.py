@@ -12,7 +12,7 @@ from .tasks import Task, TaskQueue
 
 
 @dataclass(eq=False, slots=True)
-class Reading:
+class PendingSource:
     """A source that is being read, and the tasks that wait for its facts."""
 
     source: str
@@ -21,25 +21,25 @@ class Reading:
     written: bytearray = field(default_factory=bytearray)
 
 
-class Readings:
-    """The readings in progress. Their answers are read by the pool's selector, which has each with its Reading.
+class PendingSources:
+    """The sources that are being read. The pool's selector watches their answers, each with its PendingSource as data.
 
     Args:
         queue: Gets the tasks back when the facts of their source are known.
-        again: Called with tasks that have to be retried, and the reason.
+        retry: Called with tasks that have to be retried, and the reason.
     """
 
     def __init__(
         self,
         selector: selectors.BaseSelector,
         queue: TaskQueue,
-        again: Callable[[list[Task], str], None],
+        retry: Callable[[list[Task], str], None],
     ) -> None:
         self._selector = selector
         self._queue = queue
-        self._again = again
+        self._retry = retry
         self._reader = reading.Reader()
-        self._by_source: dict[str, Reading] = {}
+        self._by_source: dict[str, PendingSource] = {}
 
     def add(self, task: Task) -> None:
         """Keep a task until the facts of its source are known.
@@ -52,10 +52,10 @@ class Readings:
             waiting.tasks.append(task)
             return
         answer = self._reader.begin(task.source)
-        self._by_source[task.source] = waiting = Reading(task.source, answer, [task])
+        self._by_source[task.source] = waiting = PendingSource(task.source, answer, [task])
         self._selector.register(answer, selectors.EVENT_READ, waiting)
 
-    def read(self, waiting: Reading) -> None:
+    def read(self, waiting: PendingSource) -> None:
         """Read the reader's output; at its end the tasks return to the queue."""
         data = os.read(waiting.answer, reading.ANSWER_BYTES)
         waiting.written += data
@@ -69,11 +69,11 @@ class Readings:
             # the server reports the reason when it compiles the source
             facts = reading.UNREADABLE
         if facts is None:
-            self._again(waiting.tasks, "the process that reads sources ended")
+            self._retry(waiting.tasks, "the process that reads sources ended")
             return
         for task in waiting.tasks:
             task.facts = facts
-        self._queue.put_back(waiting.tasks)
+        self._queue.requeue(waiting.tasks)
 
     def forget(self) -> None:
         """Release the reader without ending it, in a forked child."""
