@@ -231,9 +231,9 @@ def canceled(folder: Path, n_rows: int = 2000) -> None:
 
 def model(connection: Connection) -> None:
     """A model that takes 50 ms for an answer, in a process of its own; sends its address, and ends with the pipe."""
-    from graders.judges.scripted import Received, ScriptedJudge, Step, completion
+    from graders.judges.scripted import ReceivedRequest, ScriptedJudge, Step, completion
 
-    def answer(received: Received) -> Step:
+    def answer(received: ReceivedRequest) -> Step:
         text = '{"steps": [], "result": 1.0}' if "response_format" in received.json else "1"
         return Step(body=completion(received, text), delay_s=0.05)
 

@@ -43,7 +43,7 @@ SYNONYMS = (
     ("question", "prompt", "input", "query", "problem", "instruction"),
 )  # fmt: skip
 
-#: What stands between the words of a field's name.
+#: Separators of the words of a field's name.
 _WORD_BREAK = re.compile(r"\W+")
 _ABSENT = object()
 
@@ -54,7 +54,7 @@ class FieldError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FieldMap:
-    """Where a data row keeps its parts. A field is a key, or a path like `model_a.solution` or `outputs[0]`.
+    """The fields of a data row. A field is a key, or a path like `model_a.solution` or `outputs[0]`.
 
     Attributes:
         sample: Field of the sample; "" when rows have none.
@@ -79,9 +79,9 @@ def detect_fields(
     samples: bool = True,
     wanted: Iterable[str] = (),
 ) -> FieldMap:
-    """Where rows like this one keep sample, item and id: as the caller says, else by the known shapes.
+    """The fields of sample, item and id of rows like this one: the named ones, else those of the known shapes.
 
-    Those are `{"item": ..., "sample": ...}`, exported Evals output items (`datasource_item`), rows of a
+    Known shapes are `{"item": ..., "sample": ...}`, exported Evals output items (`datasource_item`), rows of a
     reinforcement job's export, lines of the Batch API's output, training rows whose `messages` end with the
     assistant's, and flat rows with one of SAMPLE_FIELDS, where the whole row is the item.
 

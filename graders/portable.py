@@ -1,4 +1,4 @@
-"""What differs between systems: locks on files, durable names, the processors a process may use."""
+"""Functions that differ between systems: locks on files, durable names, the processors of a process."""
 
 from __future__ import annotations
 

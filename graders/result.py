@@ -47,7 +47,7 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class JudgeUsage:
     """Tokens of one judge call: the model that was asked for, the one that answered, and its usage."""
 
     model: str
@@ -62,7 +62,7 @@ class Score(NamedTuple):
         value: The reward, finite, never clamped here.
         sub_rewards: multi only: key -> the value that the formula used for that grader, 0.0 where it failed.
         failures: multi only: the errors of its graders.
-        spent: One entry a judge call.
+        judge_usage: One entry a judge call.
         provenance: What made the number, as far as the spec alone does not say it (sandbox tier, judge, mode ...).
         failed_members: multi only: key -> why that grader has no reward.
     """
@@ -70,7 +70,7 @@ class Score(NamedTuple):
     value: float
     sub_rewards: Mapping[str, float] = _NOTHING
     failures: tuple[GradeError, ...] = ()
-    spent: tuple[Spent, ...] = ()
+    judge_usage: tuple[JudgeUsage, ...] = ()
     provenance: Mapping[str, Any] = _NOTHING
     failed_members: Mapping[str, GradeError] = _NOTHING
 
@@ -175,33 +175,37 @@ class RunResult(NamedTuple):
         return errors
 
     @property
-    def spent(self) -> tuple[Spent, ...]:
+    def judge_usage(self) -> tuple[JudgeUsage, ...]:
         """Tokens of every judge call of this row, failed calls included."""
-        return self.score.spent + tuple(spent_before(self.failures)) if self.failures else self.score.spent
+        return (
+            self.score.judge_usage + tuple(failed_usage(self.failures))
+            if self.failures
+            else self.score.judge_usage
+        )
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """How the number was made: engine and metric versions and options, sandbox tier, judge. Not on the wire."""
+        """The provenance of the number: engine and metric versions and options, sandbox tier, judge. Not on the wire."""
         return _joined(self.identity.provenance, self.score.provenance)
 
     @property
     def metadata(self) -> Metadata:
-        spent = self.spent
+        judge_usage = self.judge_usage
         return Metadata(
             name=self.identity.name,
             type=self.identity.type,
             errors=self.errors,
             execution_time=self.execution_time,
             scores={},
-            token_usage=_total(spent),
-            sampled_model_name=spent[-1].sampled_model if spent else None,
+            token_usage=_total(judge_usage),
+            sampled_model_name=judge_usage[-1].sampled_model if judge_usage else None,
         )
 
     @property
     def model_grader_token_usage_per_model(self) -> dict[str, Usage]:
         """model -> its tokens in this row; {} when no judge was asked."""
         totals: dict[str, Usage] = {}
-        for one in self.spent:
+        for one in self.judge_usage:
             totals[one.sampled_model] = totals.get(one.sampled_model, Usage()) + one.usage
         return totals
 
@@ -238,8 +242,8 @@ class RunResult(NamedTuple):
 
     def to_wire(self) -> dict[str, Any]:
         """The run endpoint's JSON, every field present."""
-        spent = self.spent
-        total = _total(spent)
+        judge_usage = self.judge_usage
+        total = _total(judge_usage)
         return {
             "reward": self.reward,
             # the fields of Metadata, without making one
@@ -250,7 +254,7 @@ class RunResult(NamedTuple):
                 "execution_time": self.execution_time,
                 "scores": {},
                 "token_usage": total.to_wire() if total else None,
-                "sampled_model_name": spent[-1].sampled_model if spent else None,
+                "sampled_model_name": judge_usage[-1].sampled_model if judge_usage else None,
             },
             "sub_rewards": self.sub_rewards,
             "model_grader_token_usage_per_model": {
@@ -259,10 +263,10 @@ class RunResult(NamedTuple):
         }
 
 
-def spent_before(failures: Iterable[GradeError]) -> list[Spent]:
+def failed_usage(failures: Iterable[GradeError]) -> list[JudgeUsage]:
     """Tokens of the judge calls that failed."""
     return [
-        Spent(failure.model or "", failure.model or "", failure.usage)
+        JudgeUsage(failure.model or "", failure.model or "", failure.usage)
         for failure in failures
         if failure.usage is not None
     ]
@@ -277,10 +281,10 @@ def _joined(known: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any
     return joined
 
 
-def _total(spent: tuple[Spent, ...]) -> Usage | None:
-    if not spent:
+def _total(judge_usage: tuple[JudgeUsage, ...]) -> Usage | None:
+    if not judge_usage:
         return None
     total = Usage()
-    for one in spent:
+    for one in judge_usage:
         total += one.usage
     return total

@@ -81,7 +81,7 @@ def _from_list(messages: Sequence[Any]) -> Sample:
     raise SampleParseError("the list of messages has no message with role 'assistant'")
 
 
-#: What a message may hold in place of content, and the beginnings of keys beside which it says nothing.
+#: Fields of a message in place of content, and the beginnings of keys that carry no output.
 _INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
 _BESIDE_CONTENT = ("role", "name", "id", "type", "status", "annotations", "reasoning", "thinking")
 

@@ -11,7 +11,7 @@ from typing import Any
 from graders.errors import ModelParseError
 
 
-class Ambiguous(ValueError):
+class AmbiguousVerdict(ValueError):
     """An answer holds no verdict, or several different ones; the message says which."""
 
 
@@ -77,19 +77,19 @@ class Verdict:
         `steps` is not insisted on and no range is applied here: the caller clips. A bool is not a number.
 
         Raises:
-            Ambiguous: the answer is not an object with a valid `result`.
+            AmbiguousVerdict: the answer is not an object with a valid `result`.
         """
         if not isinstance(answer, Mapping) or "result" not in answer:
-            raise Ambiguous(f"expected an object with 'result', got {_shown(answer)}")
+            raise AmbiguousVerdict(f"expected an object with 'result', got {_shown(answer)}")
         result = answer["result"]
         if self.labels:
             if isinstance(result, str) and result in self.labels:
                 return result
             shown = ", ".join(map(repr, self.labels[:LABELS_SHOWN]))
             more = ", ..." if len(self.labels) > LABELS_SHOWN else ""
-            raise Ambiguous(f"'result' is {_shown(result)}, not one of {shown}{more}")
+            raise AmbiguousVerdict(f"'result' is {_shown(result)}, not one of {shown}{more}")
         if isinstance(result, bool) or not isinstance(result, (int, float)) or not math.isfinite(result):
-            raise Ambiguous(f"'result' is {_shown(result)}, not a finite number")
+            raise AmbiguousVerdict(f"'result' is {_shown(result)}, not a finite number")
         return float(result)
 
 
@@ -98,6 +98,6 @@ def _shown(value: object) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def parse_error(error: Ambiguous, text: str) -> ModelParseError:
+def parse_error(error: AmbiguousVerdict, text: str) -> ModelParseError:
     """The error for an answer without a single valid verdict."""
     return ModelParseError(f"the judge's answer was not used: {error}", text)

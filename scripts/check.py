@@ -22,7 +22,7 @@ TESTS = {
     "graders/config": ("tests/endpoints",),
     "graders/models": ("tests/judges", "tests/endpoints"),
     "graders/embed": ("tests/metrics/test_cosine.py",),
-    "graders/bench": ("tests/attack", "tests/audit", "tests/mutation"),
+    "graders/session": ("tests/attack", "tests/audit", "tests/mutation"),
     "graders/attack": ("tests/audit",),
     "graders/training_files": ("tests/tuning",),
     "graders/spec": ("tests/kinds",),

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from graders.judges.scripted import Received, Step, completion
+from graders.judges.scripted import ReceivedRequest, Step, completion
 from graders.models import ScriptedJudge
 
 
@@ -28,7 +28,7 @@ class Judge:
         refusal = reply.get("refusal") if isinstance(reply, dict) else None
         content = None if refusal else reply
 
-        def respond(received: Received) -> Step:
+        def respond(received: ReceivedRequest) -> Step:
             return Step(body=completion(received, content, refusal=refusal))
 
         self._server.clear()

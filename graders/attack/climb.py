@@ -12,11 +12,11 @@ from typing import Any
 from graders.attack.families import FAMILIES
 from graders.attack.families.wrong import has_answer, may_be_right
 from graders.attack.plan import planned
-from graders.bench.bench import Bench, Graded, Settings
-from graders.bench.rows import CheckRow, RowId, read_rows
 from graders.datasets.load import rows_of
 from graders.engine.backends import Backends
 from graders.engine.compile import compile
+from graders.session.rows import CheckRow, RowId, read_rows
+from graders.session.session import AuditSession, CheckOptions, GradedSample
 
 ROWS = 6
 #: Samples of a row that are kept for the next round, and new ones made from them.
@@ -27,7 +27,7 @@ LONGEST = 4_000
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ClimbStep:
     """The state after a number of samples.
 
     Attributes:
@@ -43,7 +43,7 @@ class Step:
 class Climb:
     """A climb: its steps, and the best wrong sample of each row with its reward."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ClimbStep, ...]
     best: Mapping[RowId, tuple[str, float]]
 
 
@@ -75,34 +75,34 @@ def climb(
         raise ValueError(
             "a climb grades thousands of samples, each a call of the judge: use the attack with max_calls"
         )
-    with Bench(grader, read_rows(rows_of(rows)), Settings()) as bench:
-        bench.read_scale()
+    with AuditSession(grader, read_rows(rows_of(rows)), CheckOptions()) as session:
+        session.read_scale()
         chance = random.Random(seed)
-        chosen = [row for row in bench.recognised() if row.text][:ROWS]
-        golds = {one.row.id: one.level for one in bench.golds()}
-        kept: dict[RowId, list[Graded]] = {row.id: [] for row in chosen}
-        new = {row.id: list(_first(bench, row)) for row in chosen}
+        chosen = [row for row in session.recognised() if row.text][:ROWS]
+        golds = {one.row.id: one.level for one in session.golds()}
+        kept: dict[RowId, list[GradedSample]] = {row.id: [] for row in chosen}
+        new = {row.id: list(_first(session, row)) for row in chosen}
         spent, steps = 0, []
         while any(new.values()) and spent < budget:
             pairs = [(row, text) for row in chosen for text in new[row.id]][: budget - spent]
             spent += len(pairs)
-            for one in bench.grade(pairs):
+            for one in session.grade(pairs):
                 kept[one.row.id].append(one)
             for row in chosen:
                 kept[row.id] = sorted(kept[row.id], key=lambda one: (-one.level, len(str(one.sample))))[:KEPT]
                 new[row.id] = list(_changed(row, [str(one.sample) for one in kept[row.id]], chance))
             shares = [kept[row.id][0].level / golds[row.id] for row in chosen if kept[row.id]]
-            steps.append(Step(spent, statistics.fmean(shares)))
+            steps.append(ClimbStep(spent, statistics.fmean(shares)))
             if min(shares) >= 1:
                 break
     best = {name: (str(found[0].sample), found[0].result.reward) for name, found in kept.items() if found}
     return Climb(tuple(steps), best)
 
 
-def _first(bench: Bench, row: CheckRow) -> Iterator[str]:
+def _first(session: AuditSession, row: CheckRow) -> Iterator[str]:
     texts = {
         attempt.wrong.sample: None
-        for attempt in planned(bench, [row], FAMILIES)
+        for attempt in planned(session, [row], FAMILIES)
         if isinstance(attempt.wrong.sample, str)
     }
     yield from (text for text in texts if _is_wrong(row, text))

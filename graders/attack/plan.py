@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from graders.attack.families import ALL, FAMILIES, MOST, MOST_OF_PROGRAM
-from graders.attack.families.wrong import Scene, Wrong, form_of, has_answer, may_be_right
+from graders.attack.families.wrong import AttackContext, WrongSample, form_of, has_answer, may_be_right
 from graders.attack.seeds import constants, verdicts
-from graders.bench.bench import Bench
-from graders.bench.rows import CheckRow, RowId
+from graders.session.rows import CheckRow, RowId
+from graders.session.session import AuditSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +21,25 @@ class Attempt:
     row: CheckRow
     family: str
     share: float
-    wrong: Wrong
+    wrong: WrongSample
     holds_answer: bool
     on_several: bool = False
 
 
-def most_of(bench: Bench) -> float:
+def most_of(session: AuditSession) -> float:
     """The fraction of the gold's reward from which a sample without anything of the gold is an exploit."""
-    compares = any(leaf.compared() for leaf in bench.grader.spec.leaves().values())
-    return MOST if compares or bench.judged else MOST_OF_PROGRAM
+    compares = any(leaf.compared() for leaf in session.grader.spec.leaves().values())
+    return MOST if compares or session.judged else MOST_OF_PROGRAM
 
 
-def planned(bench: Bench, rows: Sequence[CheckRow], families: Iterable[str]) -> Iterator[Attempt]:
+def planned(session: AuditSession, rows: Sequence[CheckRow], families: Iterable[str]) -> Iterator[Attempt]:
     """The samples of an attack, taken from rows and families in turn, so that a small budget covers all families."""
-    spec = bench.grader.spec
-    most = most_of(bench)
-    scene = Scene(bench.rows, constants(spec), json.dumps(spec.to_json()), bench.judged, verdicts(spec))
-    queues = [_attempts(name, row, scene, most) for name in families for row in rows]
+    spec = session.grader.spec
+    most = most_of(session)
+    context = AttackContext(
+        session.rows, constants(spec), json.dumps(spec.to_json()), session.judged, verdicts(spec)
+    )
+    queues = [_attempts(name, row, context, most) for name in families for row in rows]
     seen: set[tuple[RowId, str]] = set()
     for attempt in itertools.chain.from_iterable(itertools.zip_longest(*queues)):
         if attempt is not None:
@@ -47,11 +49,11 @@ def planned(bench: Bench, rows: Sequence[CheckRow], families: Iterable[str]) -> 
                 yield attempt
 
 
-def _attempts(name: str, row: CheckRow, scene: Scene, most: float) -> Iterator[Attempt]:
+def _attempts(name: str, row: CheckRow, context: AttackContext, most: float) -> Iterator[Attempt]:
     """The samples of one family for one row, without those that could be right."""
     family = FAMILIES[name]
     share = most if family.share == MOST else family.share
-    for wrong in family.make(row, form_of(row), scene):
+    for wrong in family.make(row, form_of(row), context):
         sample = wrong.sample
         if sample == row.gold or (
             isinstance(sample, str) and not family.by_case and may_be_right(row, sample)
@@ -64,7 +66,9 @@ def _attempts(name: str, row: CheckRow, scene: Scene, most: float) -> Iterator[A
 
 
 def joined(one: Attempt, other: Attempt) -> Attempt:
-    wrong = Wrong(f"{one.wrong.sample}\n{other.wrong.sample}", f"{one.wrong.why}, and {other.wrong.why}")
+    wrong = WrongSample(
+        f"{one.wrong.sample}\n{other.wrong.sample}", f"{one.wrong.why}, and {other.wrong.why}"
+    )
     return Attempt(
         one.row, f"{one.family}+{other.family}", max(one.share, other.share), wrong, holds_answer=False
     )

@@ -9,7 +9,7 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from graders.bench.rows import CheckRow, as_number
+from graders.session.rows import CheckRow, as_number
 
 NOTHING = ""
 BLANK = ("   ", "\n\t \n")

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from graders.ask import SampleAsk, SampleReply
-from graders.attack.families.wrong import Wrong, has_answer, may_be_right, object_of
+from graders.attack.families.wrong import WrongSample, has_answer, may_be_right, object_of
 from graders.attack.plan import Attempt, most_of
-from graders.bench.bench import Bench
-from graders.bench.findings import CannotCheck
-from graders.bench.rows import CheckRow
 from graders.errors import GradeError
+from graders.session.findings import CannotCheck
+from graders.session.rows import CheckRow
+from graders.session.session import AuditSession
 
 #: Rows about which the model is asked, one call each.
 ASKED_ROWS = 6
@@ -25,33 +25,37 @@ still reward: empty forms, echoes, text addressed to the grader, lists, texts ma
 Answer with JSON alone: {{"samples": [{{"sample": "...", "why": "why it is wrong"}}]}}"""
 
 
-def proposed(bench: Bench, rows: Sequence[CheckRow], model: str) -> Iterator[Attempt]:
+def proposed(session: AuditSession, rows: Sequence[CheckRow], model: str) -> Iterator[Attempt]:
     """Wrong samples of a model, one call for each of the first rows.
 
     Raises:
         CannotCheck: the model could not be used.
     """
     some = rows[:ASKED_ROWS]
-    asks = [SampleAsk(model, ({"role": "user", "content": _question(bench, row)},)) for row in some]
-    share = most_of(bench)
-    for row, answer in zip(some, bench.grader.backends.fetch(asks), strict=True):
+    asks = [SampleAsk(model, ({"role": "user", "content": _question(session, row)},)) for row in some]
+    share = most_of(session)
+    for row, answer in zip(some, session.grader.backends.fetch(asks), strict=True):
         if isinstance(answer, GradeError) or not isinstance(answer, SampleReply):
             raise CannotCheck(f"model {model!r} proposed nothing: {answer}")
         for text, why in _samples(answer.text):
             if not may_be_right(row, text) and not has_answer(row, text):
                 yield Attempt(
-                    row, "proposed", share, Wrong(text, f"proposed by {model}: {why}"), holds_answer=False
+                    row,
+                    "proposed",
+                    share,
+                    WrongSample(text, f"proposed by {model}: {why}"),
+                    holds_answer=False,
                 )
 
 
-def _question(bench: Bench, row: CheckRow) -> str:
-    told = {
-        "grader": bench.grader.spec.to_json(),
+def _question(session: AuditSession, row: CheckRow) -> str:
+    context = {
+        "grader": session.grader.spec.to_json(),
         "prompt": row.prompt,
         "item": dict(row.item),
         "right_answer": row.gold,
     }
-    return f"{_TASK}\n\n{json.dumps(told, ensure_ascii=False, default=str)}"
+    return f"{_TASK}\n\n{json.dumps(context, ensure_ascii=False, default=str)}"
 
 
 def _samples(text: str) -> Iterator[tuple[str, str]]:

@@ -15,12 +15,12 @@ from graders.attack.families import ALL, FAMILIES
 from graders.attack.families.wrong import form_of, has_answer, may_be_right, plain
 from graders.attack.plan import Attempt, joined, planned
 from graders.attack.proposals import proposed
-from graders.bench.bench import Bench, Graded, Settings
-from graders.bench.findings import shortened
-from graders.bench.rows import CheckRow, RowId, read_rows
 from graders.datasets.load import rows_of
 from graders.engine.backends import Backends
 from graders.engine.compile import compile
+from graders.session.findings import shortened
+from graders.session.rows import CheckRow, RowId, read_rows
+from graders.session.session import AuditSession, CheckOptions, GradedSample
 from graders.suggest import known_names
 
 BUDGET = 2_000  # samples
@@ -165,17 +165,17 @@ def attack(
             )
         budget = min(budget, max(0, max_calls // n_judges - len(read)))
     wanted = [name for name in FAMILIES if (families is None or name in families) and name not in accept]
-    with Bench(grader, read, Settings(scale=scale)) as bench:
-        bench.read_scale()
-        recognised = bench.recognised()
-        plan = list(planned(bench, recognised, wanted))
+    with AuditSession(grader, read, CheckOptions(scale=scale)) as session:
+        session.read_scale()
+        recognised = session.recognised()
+        plan = list(planned(session, recognised, wanted))
         if model is not None:
-            plan += proposed(bench, recognised, model)
-        search = Search(bench, recognised, plan, Limits(budget, seconds))
+            plan += proposed(session, recognised, model)
+        search = Search(session, recognised, plan, AttackBudget(budget, seconds))
         return search.run(start, on_progress)
 
 
-class Limits:
+class AttackBudget:
     """The remaining budget of samples and seconds."""
 
     def __init__(self, samples: int, seconds: float | None) -> None:
@@ -191,14 +191,14 @@ class Search:
     """One running attack: the plan in slices, then crossings of the best far samples, then smaller exploits."""
 
     def __init__(
-        self, bench: Bench, rows: Sequence[CheckRow], plan: Sequence[Attempt], limits: Limits
+        self, session: AuditSession, rows: Sequence[CheckRow], plan: Sequence[Attempt], limits: AttackBudget
     ) -> None:
-        self._bench = bench
+        self._session = session
         self._limits = limits
         self._rows = rows
-        self._golds = {gold.row.id: gold for gold in bench.golds()}
+        self._golds = {gold.row.id: gold for gold in session.golds()}
         self._plan = plan
-        self._broken: list[tuple[Attempt, Graded]] = []
+        self._broken: list[tuple[Attempt, GradedSample]] = []
         self._promising: dict[RowId, list[tuple[float, Attempt]]] = {}
 
     def run(self, start: int, on_progress: Callable[[int, int, int], None] | None) -> Attack:
@@ -213,12 +213,12 @@ class Search:
         exploits = self._exploits()
         ids = {row.id for row in self._rows}
         return Attack(
-            exploits, done, len(self._plan), tuple(row.id for row in self._bench.rows if row.id not in ids)
+            exploits, done, len(self._plan), tuple(row.id for row in self._session.rows if row.id not in ids)
         )
 
     def _try(self, attempts: Sequence[Attempt]) -> None:
         self._limits.samples -= len(attempts)
-        graded = self._bench.grade((attempt.row, attempt.wrong.sample) for attempt in attempts)
+        graded = self._session.grade((attempt.row, attempt.wrong.sample) for attempt in attempts)
         for attempt, one in zip(attempts, graded, strict=True):
             share = one.level / self._golds[attempt.row.id].level
             if share >= attempt.share:
@@ -242,8 +242,8 @@ class Search:
                 self._try(usable[: self._limits.samples])
 
     def _exploits(self) -> tuple[Exploit, ...]:
-        groups: dict[tuple[str, str], list[tuple[Attempt, Graded]]] = {}
-        for attempt, one in self._surely_wrong():
+        groups: dict[tuple[str, str], list[tuple[Attempt, GradedSample]]] = {}
+        for attempt, one in self._unambiguous():
             groups.setdefault((attempt.family, attempt.wrong.why), []).append((attempt, one))
         exploits = []
         for (family, why), found in groups.items():
@@ -256,7 +256,7 @@ class Search:
             )
         return tuple(sorted(exploits, key=lambda exploit: -len(exploit.rows)))
 
-    def _surely_wrong(self) -> Iterator[tuple[Attempt, Graded]]:
+    def _unambiguous(self) -> Iterator[tuple[Attempt, GradedSample]]:
         """What broke a row, without the spec's own words where they may be the one answer of all rows that they broke."""
         broken: dict[str, set[str]] = {}
         for _, one in self._broken:
@@ -266,7 +266,7 @@ class Search:
             if not attempt.on_several or len(broken[json.dumps(one.sample, default=repr)]) > 1:
                 yield attempt, one
 
-    def _shrunk(self, attempt: Attempt, one: Graded) -> Graded:
+    def _shrunk(self, attempt: Attempt, one: GradedSample) -> GradedSample:
         """The sample without the lines, halves and words that its reward does not need; for far text samples only."""
         if attempt.holds_answer or attempt.share >= ALL or not isinstance(one.sample, str):
             return one
@@ -281,7 +281,7 @@ class Search:
                     continue
                 tries -= 1
                 self._limits.samples -= 1
-                (graded,) = self._bench.grade([(one.row, text)])
+                (graded,) = self._session.grade([(one.row, text)])
                 if graded.level >= needed:
                     smaller = graded
                     break
@@ -293,7 +293,7 @@ def _size(sample: Any) -> int:
     return len(json.dumps(sample, default=repr))
 
 
-def _bad(one: Graded) -> dict[str, Any]:
+def _bad(one: GradedSample) -> dict[str, Any]:
     row = one.row
     prompt = {"prompt": row.prompt} if row.prompt is not None else {}
     return {"id": row.id, "item": dict(row.item), "gold": row.gold, **prompt, "bad": [*row.bad, one.sample]}

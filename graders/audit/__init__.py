@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from graders.audit.check import RewardNotOk, assert_reward_ok, check_reward
     from graders.calibration.bias import PROBES, probed
     from graders.calibration.calibration import Calibration, calibrate
-    from graders.calibration.labelled import Labelled, from_results, graded
+    from graders.calibration.rows import GradedRows, from_results, graded
     from graders.mutation.mutation import Mutation, mutate
 
 _HOMES = {
@@ -22,7 +22,7 @@ _HOMES = {
     "Climb": "graders.attack.climb",
     "Exploit": "graders.attack.search",
     "FAMILIES": "graders.attack.families",
-    "Labelled": "graders.calibration.labelled",
+    "GradedRows": "graders.calibration.rows",
     "Mutation": "graders.mutation.mutation",
     "PROBES": "graders.calibration.bias",
     "RewardNotOk": "graders.audit.check",
@@ -31,14 +31,14 @@ _HOMES = {
     "calibrate": "graders.calibration.calibration",
     "check_reward": "graders.audit.check",
     "climb": "graders.attack.climb",
-    "from_results": "graders.calibration.labelled",
-    "graded": "graders.calibration.labelled",
+    "from_results": "graders.calibration.rows",
+    "graded": "graders.calibration.rows",
     "mutate": "graders.mutation.mutation",
     "probed": "graders.calibration.bias",
 }
 
 __all__ = [
-    "FAMILIES", "PROBES", "Attack", "Calibration", "Climb", "Exploit", "Labelled", "Mutation", "RewardNotOk", "assert_reward_ok",
+    "FAMILIES", "PROBES", "Attack", "Calibration", "Climb", "Exploit", "GradedRows", "Mutation", "RewardNotOk", "assert_reward_ok",
     "attack", "calibrate", "check_reward", "climb", "from_results", "graded", "mutate", "probed",
 ]  # fmt: skip
 

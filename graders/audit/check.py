@@ -10,12 +10,12 @@ from typing import Any
 
 from graders.audit.checks import CHECKS, SEVERITY
 from graders.audit.whole import BLINDNESS, WHEN_SLOW
-from graders.bench.bench import Bench, Settings
-from graders.bench.findings import Finding
-from graders.bench.rows import read_rows
 from graders.datasets.load import rows_of
 from graders.engine.backends import Backends
 from graders.engine.compile import compile
+from graders.session.findings import Finding
+from graders.session.rows import read_rows
+from graders.session.session import AuditSession, CheckOptions
 from graders.suggest import known_names
 
 MAX_ROWS = 24  # a flaw shows on a few rows, and each costs some fifty samples
@@ -74,25 +74,25 @@ def check_reward(
         raise ValueError(f"the scale goes from the wrong answer's reward up to the right one's, not {scale}")
     grader = compile(spec, backends=backends)
     read = read_rows(rows_of(rows))
-    settings = Settings(frozenset(blind_to), scale, latency_s, repeats)
+    settings = CheckOptions(frozenset(blind_to), scale, latency_s, repeats)
     wanted = [name for name in CHECKS if (checks is None or name in checks) and name not in skip]
     findings: list[Finding] = []
-    with Bench(grader, read, settings) as bench:
-        limit = max_rows or (MAX_JUDGED_ROWS if bench.judged else MAX_ROWS)
+    with AuditSession(grader, read, settings) as session:
+        limit = max_rows or (MAX_JUDGED_ROWS if session.judged else MAX_ROWS)
         if len(read) > limit:
             kept = sorted(random.Random(seed).sample(range(len(read)), limit))
-            bench.rows = [read[index] for index in kept]
-        bench.read_scale()
+            session.rows = [read[index] for index in kept]
+        session.read_scale()
         while wanted:
             name = wanted.pop(0)
-            found = [_graver(finding) for finding in CHECKS[name](bench)]
+            found = [_with_severity(finding) for finding in CHECKS[name](session)]
             findings += found
             if name == "latency" and found:
                 wanted = [left for left in wanted if left in WHEN_SLOW]
     return findings
 
 
-def _graver(finding: Finding) -> Finding:
+def _with_severity(finding: Finding) -> Finding:
     """A finding with its check's severity, unless it is a note."""
     usual = SEVERITY.get(finding.check)
     return finding if usual is None or finding.severity == "note" else replace(finding, severity=usual)

@@ -24,8 +24,8 @@ from graders.audit.wrong_answers import (
     template,
     wrapper_echo,
 )
-from graders.bench.bench import Bench
-from graders.bench.findings import Finding
+from graders.session.findings import Finding
+from graders.session.session import AuditSession
 
 #: Check -> severity of its findings, where that is not "exploit": the grader is wrong without rewarding a wrong answer.
 SEVERITY: Mapping[str, Literal["fault"]] = dict.fromkeys(
@@ -34,7 +34,7 @@ SEVERITY: Mapping[str, Literal["fault"]] = dict.fromkeys(
 
 #: Name -> check, in the order of running: latency comes before the machine is busy, and checks of all graded samples
 #: come last.
-CHECKS: Mapping[str, Callable[[Bench], Iterator[Finding]]] = {
+CHECKS: Mapping[str, Callable[[AuditSession], Iterator[Finding]]] = {
     "latency": latency,
     "gold": gold,
     "empty": empty,

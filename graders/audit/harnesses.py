@@ -94,7 +94,7 @@ OWN = [sys.prefix, sys.base_prefix, *sys.path, "/usr/share/zoneinfo", "/etc/loca
 OWN += os.environ.get("NLTK_DATA", "").split(":")
 MACHINE = ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat")
 
-class Seen(Exception):
+class Observation(Exception):
     pass
 
 class Watch:
@@ -162,6 +162,6 @@ def grade(sample, item):
         except BaseException:
             pass
     watch.busy = True
-    raise Seen(json.dumps(watch.seen))
+    raise Observation(json.dumps(watch.seen))
 """
 )

@@ -12,11 +12,11 @@ from weakref import WeakKeyDictionary
 
 from graders.attack.probes import corrupted
 from graders.audit.harnesses import CLOCK, REMEMBERING, WATCH
-from graders.bench.bench import Bench
-from graders.bench.findings import Finding
-from graders.bench.programs import Program, gold_texts, programs, seen
-from graders.bench.rows import CheckRow
 from graders.row import Row
+from graders.session.findings import Finding
+from graders.session.programs import Program, gold_texts, programs, report_of
+from graders.session.rows import CheckRow
+from graders.session.session import AuditSession
 from graders_sandbox import Outcome, Sandbox
 
 ROWS = 6  # rows that a program is run on in other circumstances
@@ -61,12 +61,12 @@ _CANARIES = (
 )
 
 
-def hash_seeds(bench: Bench) -> Iterator[Finding]:
+def hash_seeds(session: AuditSession) -> Iterator[Finding]:
     """A python grader's rewards do not depend on the hash seed."""
-    pairs = _pairs(bench)
-    for program in programs(bench):
-        alone = _outcomes(bench.grader.backends.sandbox, program.source, pairs)
-        for sandbox in _siblings(bench.grader.backends.sandbox)[: len(HASH_SEEDS) if program.hashes else 1]:
+    pairs = _pairs(session)
+    for program in programs(session):
+        alone = _outcomes(session.grader.backends.sandbox, program.source, pairs)
+        for sandbox in _siblings(session.grader.backends.sandbox)[: len(HASH_SEEDS) if program.hashes else 1]:
             for (row, sample), one, other in zip(
                 pairs, alone, _outcomes(sandbox, program.source, pairs), strict=True
             ):
@@ -81,13 +81,13 @@ def hash_seeds(bench: Bench) -> Iterator[Finding]:
                     return
 
 
-def clock(bench: Bench) -> Iterator[Finding]:
+def clock(session: AuditSession) -> Iterator[Finding]:
     """A python grader's rewards do not depend on the time of day and year."""
-    for program in programs(bench):
+    for program in programs(session):
         if "time" not in program.source and "date" not in program.source:
             continue
-        pairs = [pair for row in bench.rows[:2] for pair in ((row, row.gold), (row, bench.wrong(row)))]
-        sandbox = bench.grader.backends.sandbox
+        pairs = [pair for row in session.rows[:2] for pair in ((row, row.gold), (row, session.wrong(row)))]
+        sandbox = session.grader.backends.sandbox
         alone = _outcomes(sandbox, program.source, pairs)
         for seconds in CLOCK_SHIFTS_S:
             moved = _harnessed(
@@ -103,11 +103,11 @@ def clock(bench: Bench) -> Iterator[Finding]:
                     return
 
 
-def remembering(bench: Bench) -> Iterator[Finding]:
+def remembering(session: AuditSession) -> Iterator[Finding]:
     """A python grader has no state: a row's reward is the same after other rows in one process."""
-    for program in programs(bench):
-        sandbox = bench.grader.backends.sandbox
-        pairs = _pairs(bench)
+    for program in programs(session):
+        sandbox = session.grader.backends.sandbox
+        pairs = _pairs(session)
         alone = _outcomes(sandbox, program.source, pairs)
         if not all(outcome.status in PROGRAMS_OWN for outcome in alone):
             continue
@@ -122,7 +122,7 @@ def remembering(bench: Bench) -> Iterator[Finding]:
             orders += order
             shuffle(order)
         (outcome,) = _harnessed(
-            sandbox, REMEMBERING, program, [(bench.rows[0], "", {"rows": [rows[at] for at in orders]})]
+            sandbox, REMEMBERING, program, [(session.rows[0], "", {"rows": [rows[at] for at in orders]})]
         )
         if outcome.value is not None and outcome.value >= 0:
             row, sample = pairs[orders[int(outcome.value)]]
@@ -130,22 +130,22 @@ def remembering(bench: Bench) -> Iterator[Finding]:
             yield Finding("remembering", message, (row.id,), sample)
 
 
-def peeking(bench: Bench) -> Iterator[Finding]:
+def peeking(session: AuditSession) -> Iterator[Finding]:
     """A python grader gets the gold from its item only, and a sample cannot reach it by frames, files, environment."""
-    for program in programs(bench):
+    for program in programs(session):
         for place in program.places:
             message = (
                 f"{program.called}the program {place}; the gold answer may come from sample and item only"
             )
             yield Finding("peeking", message)
-        pairs = _pairs(bench)
-        texts = [*_CANARIES, *(text.replace(a, _CANARY) for _, text, a in _places(bench.rows[:3]))]
-        pairs += [(row, text) for row in bench.rows[:2] for text in texts]
+        pairs = _pairs(session)
+        texts = [*_CANARIES, *(text.replace(a, _CANARY) for _, text, a in _places(session.rows[:3]))]
+        pairs += [(row, text) for row in session.rows[:2] for text in texts]
         rows = [(_sample(row, sample), row.item) for row, sample in pairs]
         (outcome,) = _harnessed(
-            bench.grader.backends.sandbox, WATCH, program, [(bench.rows[0], "", {"rows": rows})]
+            session.grader.backends.sandbox, WATCH, program, [(session.rows[0], "", {"rows": rows})]
         )
-        found = seen(outcome)
+        found = report_of(outcome)
         if "file" in found:
             message = f"{program.called}the program reads {found['file']!r}; the gold answer may come from sample and item only"
             yield Finding("peeking", message)
@@ -157,21 +157,21 @@ def peeking(bench: Bench) -> Iterator[Finding]:
             yield Finding("peeking", message, (), found["run"])
 
 
-def hardcoded(bench: Bench) -> Iterator[Finding]:
+def hardcoded(session: AuditSession) -> Iterator[Finding]:
     """A python grader contains no answers: a new row, made from two rows, is graded like any other."""
-    if bench.judged:
+    if session.judged:
         return
-    n_golds = len(gold_texts(bench))
-    for program in programs(bench):
+    n_golds = len(gold_texts(session))
+    for program in programs(session):
         if program.n_known < max(2, n_golds / 3):
             continue
-        for row, other in bench.others(1):
+        for row, other in session.others(1):
             asked = {name: value for name, value in row.item.items() if name in _QUESTIONS}
             mixed = CheckRow(
                 f"{other.id}?{row.id}", {**other.item, **asked}, other.gold, other.text, (), (), None, ()
             )
-            (result,) = bench.run([(mixed, other.gold)])
-            if asked and bench.level(result) < 0.5:
+            (result,) = session.run([(mixed, other.gold)])
+            if asked and session.level(result) < 0.5:
                 message = (
                     f"{program.called}the program has the rows' answers written into it, and gives {result.reward:g} to a "
                     f"right answer under the question of row {row.id!r}"
@@ -187,12 +187,12 @@ def _places(rows: Sequence[CheckRow]) -> list[tuple[CheckRow, str, str]]:
     return [(row, row.text, answer) for row in rows for answer in row.answers if answer in row.text]
 
 
-def _pairs(bench: Bench) -> list[tuple[CheckRow, Any]]:
+def _pairs(session: AuditSession) -> list[tuple[CheckRow, Any]]:
     """Right, wrong and half right answers."""
     return [
         (row, sample)
-        for row in bench.rows[:ROWS]
-        for sample in (row.gold, bench.wrong(row), *corrupted(row.text)[:1])
+        for row in session.rows[:ROWS]
+        for sample in (row.gold, session.wrong(row), *corrupted(row.text)[:1])
     ]
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from graders.attack import probes
 from graders.audit.programs import clock, hash_seeds
-from graders.bench.bench import Bench, Graded, row_ids
-from graders.bench.findings import Finding
-from graders.bench.rows import CheckRow
 from graders.errors import FormulaError, PythonRuntimeError, PythonServerError
 from graders.formula import Formula
+from graders.session.findings import Finding
+from graders.session.rows import CheckRow
+from graders.session.session import AuditSession, GradedSample, row_ids
 
 BEST = 0.9  # of what a gold can get at all
 WAVER = 0.25  # of the scale, between repeats of a judge
@@ -24,61 +24,63 @@ BLINDNESS: Mapping[str, Callable[[str], tuple[str, ...]]] = {
 }
 
 
-def blind(bench: Bench) -> Iterator[Finding]:
+def blind(session: AuditSession) -> Iterator[Finding]:
     """The claimed differences, outer white space or case, do not change the gold's reward."""
-    for claim in sorted(bench.settings.blind_to):
+    for claim in sorted(session.settings.blind_to):
         changed = [
-            (row, text) for row in bench.recognised() if row.text for text in BLINDNESS[claim](row.text)
+            (row, text) for row in session.recognised() if row.text for text in BLINDNESS[claim](row.text)
         ]
-        lower = [one for one, share in bench.shares(changed) if abs(share - 1) > 0.01]
+        lower = [one for one, share in session.shares(changed) if abs(share - 1) > 0.01]
         if lower:
             message = f"said to be blind to {claim}, but the gold gets {lower[0].result.reward:g} when only that changes"
             yield Finding("blind", message, row_ids(lower), lower[0].sample)
 
 
-def deterministic(bench: Bench) -> Iterator[Finding]:
+def deterministic(session: AuditSession) -> Iterator[Finding]:
     """The same sample gets the same reward: repeated, with another id, in another process, hash seed and time."""
-    rows = bench.rows[: 4 if bench.judged else 12]
-    pairs = [pair for row in rows for pair in ((row, row.gold), (row, bench.wrong(row)))]
-    first = bench.grade(pairs)
-    tolerance = WAVER * (bench.scale[1] - bench.scale[0]) if bench.judged else 0.0
-    for again in range(bench.settings.repeats):
-        results = bench.run(pairs, row_id=f"{{}}#{again}" if again else "{}")
+    rows = session.rows[: 4 if session.judged else 12]
+    pairs = [pair for row in rows for pair in ((row, row.gold), (row, session.wrong(row)))]
+    first = session.grade(pairs)
+    tolerance = WAVER * (session.scale[1] - session.scale[0]) if session.judged else 0.0
+    for again in range(session.settings.repeats):
+        results = session.run(pairs, row_id=f"{{}}#{again}" if again else "{}")
         for one, result in zip(first, results, strict=True):
             if abs(result.reward - one.result.reward) > tolerance or result.ok != one.result.ok:
                 message = f"the same sample got {one.result.reward:g} and then {result.reward:g}"
                 yield Finding("deterministic", message, (one.row.id,), one.sample)
                 return
-    yield from hash_seeds(bench)
-    yield from clock(bench)
+    yield from hash_seeds(session)
+    yield from clock(session)
 
 
-def spread(bench: Bench) -> Iterator[Finding]:
+def spread(session: AuditSession) -> Iterator[Finding]:
     """Good and bad samples of a group get different rewards, since training learns nothing from equal ones."""
     groups: dict[str, list[CheckRow]] = {}
-    for row in bench.rows:
+    for row in session.rows:
         if row.group is not None:
             groups.setdefault(row.group, []).append(row)
     for name, rows in groups.items():
-        golds = bench.grade((row, row.gold) for row in rows)
-        bads = bench.grade((row, sample) for row in rows for sample in (row.bad or (bench.wrong(row), "")))
+        golds = session.grade((row, row.gold) for row in rows)
+        bads = session.grade(
+            (row, sample) for row in rows for sample in (row.bad or (session.wrong(row), ""))
+        )
         rewards = [one.result.reward for one in (*golds, *bads) if one.result.ok]
         if len(rewards) > 1 and max(rewards) - min(rewards) < 1e-6:
             message = f"all {len(rewards)} samples of group {name!r}, good and bad, get {rewards[0]:g}"
             yield Finding("spread", message, tuple(row.id for row in rows), bads[0].sample if bads else None)
 
 
-def members(bench: Bench) -> Iterator[Finding]:
+def members(session: AuditSession) -> Iterator[Finding]:
     """Each member of a multi affects the total."""
-    formula = bench.grader.spec.formula()
+    formula = session.grader.spec.formula()
     if formula is None:
         return
-    _ordinary(bench)
+    _ordinary(session)
     changes = (str.upper, str.lower, str.swapcase, "{}.".format, "It is {}.".format, lambda text: text[:-1])
-    bench.grade((row, change(row.text)) for row in bench.rows if row.text for change in changes)
+    session.grade((row, change(row.text)) for row in session.rows if row.text for change in changes)
     keys = formula.names
     vectors = {
-        tuple(one.result.sub_rewards[key] for key in keys) for one in bench.graded if one.result.sub_rewards
+        tuple(one.result.sub_rewards[key] for key in keys) for one in session.graded if one.result.sub_rewards
     }
     for at, key in enumerate(keys):
         constants = {vector[at] for vector in vectors} | {0.0, 1.0}
@@ -96,65 +98,68 @@ def members(bench: Bench) -> Iterator[Finding]:
             yield Finding("members", message, severity="note")
 
 
-def failed(bench: Bench) -> Iterator[Finding]:
+def failed(session: AuditSession) -> Iterator[Finding]:
     """Golds are graded without an error, so are plain wrong answers; and a failed row gets no reward."""
-    _ordinary(bench)
-    lost = [one for one in bench.golds() if not one.result.ok]
+    _ordinary(session)
+    lost = [one for one in session.golds() if not one.result.ok]
     if lost:
-        message = f"the gold answer cannot be graded: {_why(lost[0])}"
+        message = f"the gold answer cannot be graded: {_failure_text(lost[0])}"
         yield Finding("failed", message, row_ids(lost), lost[0].sample)
     else:
-        others = bench.grade((row, other.gold) for row, other in bench.others())
+        others = session.grade((row, other.gold) for row, other in session.others())
         raised = [
             one for one in others if any(isinstance(f, PythonRuntimeError) for f in one.result.failures)
         ]
         if raised:
-            message = (
-                f"a wrong answer of the right form is an error instead of a low reward: {_why(raised[0])}"
-            )
+            message = f"a wrong answer of the right form is an error instead of a low reward: {_failure_text(raised[0])}"
             yield Finding("failed", message, row_ids(raised), raised[0].sample)
-    odd = bench.grade((row, s) for row in bench.rows for s in (probes.NOTHING, *probes.BLANK, *probes.JUNK))
+    odd = session.grade(
+        (row, s) for row in session.rows for s in (probes.NOTHING, *probes.BLANK, *probes.JUNK)
+    )
     unpunished = [one for one in odd if any(isinstance(f, PythonRuntimeError) for f in one.result.failures)]
     if unpunished and not lost:
-        message = f"a blank or odd answer is an error and no low reward, so that it is not punished: {_why(unpunished[0])}"
+        message = f"a blank or odd answer is an error and no low reward, so that it is not punished: {_failure_text(unpunished[0])}"
         yield Finding("failed", message, row_ids(unpunished), unpunished[0].sample)
-    paid = [one for one in bench.graded if not one.result.ok and bench.height(one.result.reward) >= BEST]
+    paid = [one for one in session.graded if not one.result.ok and session.height(one.result.reward) >= BEST]
     if paid:
-        message = f"a failed row scores {paid[0].result.reward:g}: {_why(paid[0])}"
+        message = f"a failed row scores {paid[0].result.reward:g}: {_failure_text(paid[0])}"
         yield Finding("failed", message, row_ids(paid), paid[0].sample)
     ended = [
-        one for one in bench.graded if any(isinstance(f, PythonServerError) for f in one.result.failures)
+        one for one in session.graded if any(isinstance(f, PythonServerError) for f in one.result.failures)
     ]
     if ended:
         yield Finding(
-            "failed", f"a sample brought the program down: {_why(ended[0])}", row_ids(ended), ended[0].sample
+            "failed",
+            f"a sample brought the program down: {_failure_text(ended[0])}",
+            row_ids(ended),
+            ended[0].sample,
         )
-    yield from _failing_member(bench)
+    yield from _failing_member(session)
 
 
-def _failing_member(bench: Bench) -> Iterator[Finding]:
+def _failing_member(session: AuditSession) -> Iterator[Finding]:
     """A failed member of a multi, which counts 0, must not give a wrong answer the top reward."""
-    formula = bench.grader.spec.formula()
+    formula = session.grader.spec.formula()
     if formula is None:
         return
     for at, key in enumerate(formula.names):
-        for one in bench.grade((row, bench.wrong(row)) for row in bench.rows):
+        for one in session.grade((row, session.wrong(row)) for row in session.rows):
             vector = tuple(one.result.sub_rewards.values())
             without = _value(formula, _with(vector, at, 0.0)) if one.result.ok and vector else None
-            if without is not None and one.level < 0.5 and bench.height(without) >= BEST:
+            if without is not None and one.level < 0.5 and session.height(without) >= BEST:
                 message = f"when {key!r} fails it counts 0, and a wrong answer then gets {without:g}"
                 yield Finding("failed", message, (one.row.id,), one.sample)
                 break
 
 
-def latency(bench: Bench) -> Iterator[Finding]:
+def latency(session: AuditSession) -> Iterator[Finding]:
     """Half of the golds are graded within the budget, and none takes ten times as long."""
-    bench.run(
-        [(bench.rows[0], bench.rows[0].gold)]
+    session.run(
+        [(session.rows[0], session.rows[0].gold)]
     )  # starts the sandbox or the connection, which is not counted
-    budget = bench.settings.latency_s * (10 if bench.judged else 1)
-    for rows in (bench.rows[:8], bench.rows[:4]):  # again, since a busy machine is not the grader's fault
-        seconds = sorted(bench.run([(row, row.gold)])[0].execution_time for row in rows)
+    budget = session.settings.latency_s * (10 if session.judged else 1)
+    for rows in (session.rows[:8], session.rows[:4]):  # again, since a busy machine is not the grader's fault
+        seconds = sorted(session.run([(row, row.gold)])[0].execution_time for row in rows)
         middle, most = statistics.median(seconds), seconds[-1]
         if middle <= budget and most <= 10 * budget:
             return
@@ -170,36 +175,36 @@ def latency(bench: Bench) -> Iterator[Finding]:
 WHEN_SLOW = ("gold", "permuted")
 
 
-def in_range(bench: Bench) -> Iterator[Finding]:
+def in_range(session: AuditSession) -> Iterator[Finding]:
     """Every reward is a finite number on the scale, whatever the sample."""
-    _ordinary(bench)
-    low, high = bench.scale
-    if bench.undeclared:
+    _ordinary(session)
+    low, high = session.scale
+    if session.undeclared:
         message = (
             f"golds use a scale from {low:g} to {high:g} that nothing declares; say scale=({low:g}, {high:g})"
         )
         yield Finding("in_range", message, severity="note")
     out = [
-        one for one in bench.graded if one.result.ok and not low - 1e-9 <= one.result.reward <= high + 1e-9
+        one for one in session.graded if one.result.ok and not low - 1e-9 <= one.result.reward <= high + 1e-9
     ]
     if out:
         message = f"a reward of {out[0].result.reward:g} is outside {low:g} to {high:g}"
         yield Finding("in_range", message, row_ids(out), out[0].sample)
-    no_number = [one for one in bench.graded if any(_no_number(failure) for failure in one.result.failures)]
+    no_number = [one for one in session.graded if any(_no_number(failure) for failure in one.result.failures)]
     if no_number:
-        message = f"the reward is not a finite number: {_why(no_number[0])}"
+        message = f"the reward is not a finite number: {_failure_text(no_number[0])}"
         yield Finding("in_range", message, row_ids(no_number), no_number[0].sample)
 
 
-def _ordinary(bench: Bench) -> None:
+def _ordinary(session: AuditSession) -> None:
     """Grade plausible model outputs, so that a check that runs alone has samples."""
-    bench.grade(
+    session.grade(
         pair
-        for row in bench.rows
+        for row in session.rows
         for pair in (
             (row, row.gold),
             *((row, s) for s in (*row.bad, probes.NOTHING, *probes.BLANK, *probes.JUNK, *probes.REFUSALS)),
-            (row, bench.wrong(row)),
+            (row, session.wrong(row)),
             (row, probes.THOROUGH),
             (row, probes.FILLER),
             (row, probes.LONG_FILLER),
@@ -207,7 +212,7 @@ def _ordinary(bench: Bench) -> None:
     )
 
 
-def _why(one: Graded) -> str:
+def _failure_text(one: GradedSample) -> str:
     failure = one.result.failures[0]
     return f"{failure.flag}: {str(failure).strip().splitlines()[-1] if str(failure).strip() else type(failure).__name__}"
 

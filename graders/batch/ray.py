@@ -156,8 +156,8 @@ class Actors:
         ray = self._ray
         remote = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(_Actor)
         config = self._grader.backends.config
-        told = (lines.grader.spec.to_json(), config, lines.field_map, lines.texts, lines.merge)
-        actors = [remote.remote(*told) for _ in range(self._n)]
+        handed_over = (lines.grader.spec.to_json(), config, lines.field_map, lines.texts, lines.merge)
+        actors = [remote.remote(*handed_over) for _ in range(self._n)]
         small = cut(parts, ASKING_ROWS if lines.grader.kind.n_asks else PART_ROWS)
         asked: dict[Any, Any] = {}
         try:

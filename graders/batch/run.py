@@ -119,7 +119,7 @@ def _watcher(output: str, until_width: float | None) -> Callable[[], bool]:
     # here, since statistics need numpy
     from graders.stats.sequential import WidthWatcher
 
-    return WidthWatcher(output, until_width).look
+    return WidthWatcher(output, until_width).update
 
 
 def header_of(

@@ -44,8 +44,13 @@ class Processes:
         Raises:
             WorkersLost: a worker died; the results of the others have been yielded.
         """
-        told = (lines.grader.spec.to_json(), lines.grader.backends.options, lines.field_map, lines.texts)
-        self._workers = [_start(pickle.dumps(told)) for _ in range(self._n)]
+        handed_over = (
+            lines.grader.spec.to_json(),
+            lines.grader.backends.options,
+            lines.field_map,
+            lines.texts,
+        )
+        self._workers = [_start(pickle.dumps(handed_over)) for _ in range(self._n)]
         ready: SimpleQueue[ResultChunk | BaseException | None] = SimpleQueue()
         taking = Lock()
 
@@ -94,13 +99,13 @@ class Processes:
                     pipe.close()
 
 
-def _start(told: bytes) -> subprocess.Popen[bytes]:
+def _start(handed_over: bytes) -> subprocess.Popen[bytes]:
     code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main()"
     worker = subprocess.Popen(
         [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert worker.stdin
-    worker.stdin.write(told)
+    worker.stdin.write(handed_over)
     worker.stdin.flush()
     return worker
 

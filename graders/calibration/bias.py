@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from graders.calibration.labelled import Labelled
+from graders.calibration.rows import GradedRows
 from graders.stats.distributions import benjamini_hochberg, binomial_tail
 from graders.stats.estimates import Estimate, difference, pass_rate
 from graders.stats.paired import sign_flip
@@ -36,7 +36,7 @@ _OTHER_MODEL = "another assistant"
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ProbePair:
     """Two forms of one row: samples and items. With `reversed` the second one has the opposite verdict."""
 
     one: tuple[Any, Mapping[str, Any]]
@@ -72,7 +72,7 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class BiasProbe:
     """One probe of a bias.
 
     Attributes:
@@ -81,45 +81,45 @@ class Probe:
     """
 
     pays: str
-    forms: Callable[[Any, Mapping[str, Any], Labelled, tuple[str, str] | None], Pair | None]
+    forms: Callable[[Any, Mapping[str, Any], GradedRows, tuple[str, str] | None], ProbePair | None]
 
 
-def _of_text(change: Callable[[str, Labelled], tuple[str, str]]) -> Callable[..., Pair | None]:
+def _of_text(change: Callable[[str, GradedRows], tuple[str, str]]) -> Callable[..., ProbePair | None]:
     """Forms that differ only in the sample's text."""
 
-    def forms(sample: Any, item: Mapping[str, Any], rows: Labelled, swap: object) -> Pair | None:
+    def forms(sample: Any, item: Mapping[str, Any], rows: GradedRows, swap: object) -> ProbePair | None:
         if not isinstance(sample, str) or not sample.strip():
             return None
         one, other = change(sample.strip(), rows)
-        return Pair((one, item), (other, item))
+        return ProbePair((one, item), (other, item))
 
     return forms
 
 
-def _longer(text: str, rows: Labelled) -> tuple[str, str]:
+def _longer(text: str, rows: GradedRows) -> tuple[str, str]:
     return text, text + _PADDING
 
 
-def _decorated(text: str, rows: Labelled) -> tuple[str, str]:
+def _decorated(text: str, rows: GradedRows) -> tuple[str, str]:
     plain = re.sub(r"(?m)^[^\S\n]*(?:#+|[-*])[^\S\n]+|\*\*", "", text)
     lines = [line for line in plain.splitlines() if line.strip()]
     return plain, "## Answer\n\n" + "\n".join(f"- **{line.strip()}**" for line in lines)
 
 
-def _signed(text: str, rows: Labelled) -> tuple[str, str]:
+def _signed(text: str, rows: GradedRows) -> tuple[str, str]:
     own = next(iter(sorted(rows.models)), "") or next(
         (name for leaf in rows.grader.spec.leaves().values() if (name := leaf.judge())), _OTHER_MODEL
     )
     return f"{text}\n\n(written by {_OTHER_MODEL})", f"{text}\n\n(written by {own})"
 
 
-def _in_french(text: str, rows: Labelled) -> tuple[str, str]:
+def _in_french(text: str, rows: GradedRows) -> tuple[str, str]:
     return f"My answer is this: {text}", f"Voici ma réponse : {text}"
 
 
 def _swapped(
-    sample: Any, item: Mapping[str, Any], rows: Labelled, swap: tuple[str, str] | None
-) -> Pair | None:
+    sample: Any, item: Mapping[str, Any], rows: GradedRows, swap: tuple[str, str] | None
+) -> ProbePair | None:
     if swap is None:
         return None
     one, other = swap
@@ -128,25 +128,27 @@ def _swapped(
         return None
     values[one], values[other] = values[other], values[one]
     turned = {name: values[name] for name in item}
-    return Pair((sample, item), (sample if "sample" not in swap else values["sample"], turned), reversed=True)
+    return ProbePair(
+        (sample, item), (sample if "sample" not in swap else values["sample"], turned), reversed=True
+    )
 
 
-def _again(sample: Any, item: Mapping[str, Any], rows: Labelled, swap: object) -> Pair:
-    return Pair((sample, item), (sample, item))
+def _repeated(sample: Any, item: Mapping[str, Any], rows: GradedRows, swap: object) -> ProbePair:
+    return ProbePair((sample, item), (sample, item))
 
 
-PROBES: Mapping[str, Probe] = {
-    "verbosity": Probe("length", _of_text(_longer)),
-    "formatting": Probe("headings, bullets and bold", _of_text(_decorated)),
-    "self_preference": Probe("the judge's own name under the answer", _of_text(_signed)),
-    "language": Probe("French around the answer", _of_text(_in_french)),
-    "position": Probe("the first place of two", _swapped),
-    "repeats": Probe("another verdict when asked again", _again),
+PROBES: Mapping[str, BiasProbe] = {
+    "verbosity": BiasProbe("length", _of_text(_longer)),
+    "formatting": BiasProbe("headings, bullets and bold", _of_text(_decorated)),
+    "self_preference": BiasProbe("the judge's own name under the answer", _of_text(_signed)),
+    "language": BiasProbe("French around the answer", _of_text(_in_french)),
+    "position": BiasProbe("the first place of two", _swapped),
+    "repeats": BiasProbe("another verdict when asked again", _repeated),
 }
 
 
 def probed(
-    rows: Labelled,
+    rows: GradedRows,
     probes: Collection[str] = tuple(PROBES),
     *,
     swap: tuple[str, str] | None = None,
@@ -158,7 +160,7 @@ def probed(
     Args:
         probes: Keys of PROBES. `position` needs `swap` and is skipped without it.
         swap: For a judge that compares two candidates, the two fields that hold them: of the item, or "sample".
-        group: As in `Labelled.item_numbers`.
+        group: As in `GradedRows.item_numbers`.
         most_rows: Largest number of rows, evenly taken; each takes two calls for each probe.
 
     Raises:
@@ -178,7 +180,7 @@ def probed(
 
 
 def _effect(
-    name: str, rows: Labelled, places: Sequence[int], numbers: Ints | None, swap: tuple[str, str] | None
+    name: str, rows: GradedRows, places: Sequence[int], numbers: Ints | None, swap: tuple[str, str] | None
 ) -> Effect | None:
     probe = PROBES[name]
     pairs = {at: probe.forms(rows.samples[at], rows.items[at], rows, swap) for at in places}
@@ -210,7 +212,7 @@ def _p_value(deltas: Floats, items: Ints | None) -> float:
     return sign_flip(per_item(deltas, items)[0])
 
 
-def _rewards(rows: Labelled, pairs: Mapping[int, Pair]) -> Iterator[tuple[float, float]]:
+def _rewards(rows: GradedRows, pairs: Mapping[int, ProbePair]) -> Iterator[tuple[float, float]]:
     """The rewards of both forms of each pair; NaN for failures. Equal forms are not merged."""
     forms = [form for pair in pairs.values() for form in (pair.one, pair.other)]
     parts = ({"id": str(at), "sample": sample, "item": item} for at, (sample, item) in enumerate(forms))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from graders.calibration.bias import Effect
-from graders.calibration.labelled import Labelled
+from graders.calibration.rows import GradedRows
 from graders.report.binding import Binding, binding
 from graders.results.read import ResultsError
 from graders.stats.agreement.labels import Agreement, agreement, read_labels
@@ -103,7 +103,7 @@ class Calibration:
 
 
 def calibrate(
-    rows: Labelled,
+    rows: GradedRows,
     labels: Sequence[str],
     *,
     label_threshold: float | None = None,
@@ -133,8 +133,8 @@ def calibrate(
     """
     if not labels:
         raise ValueError("name at least one field with labels")
-    told, ratings = _told(rows, labels, label_threshold)
-    label, tied = _consensus(told, ratings)
+    matrix, ratings = _label_matrix(rows, labels, label_threshold)
+    label, tied = _consensus(matrix, ratings)
     scored = ~np.isnan(rows.rewards)
     if not (scored & ~np.isnan(label)).any():
         raise ResultsError("no row has both a reward and a label")
@@ -151,14 +151,14 @@ def calibrate(
     found = against(", ".join(labels), label)
     between = with_grader = None
     if len(labels) > 1:
-        between = alpha(told, items, nominal=not ratings)
-        with_grader = _with_grader(rows, told, found, items, ratings=ratings)
+        between = alpha(matrix, items, nominal=not ratings)
+        with_grader = _with_grader(rows, matrix, found, items, ratings=ratings)
     return Calibration(
         annotators=tuple(labels),
         failed=int((~scored).sum()),
         tied=tied,
         agreement=found,
-        by_annotator=tuple(map(against, labels, told.T)) if len(labels) > 1 else (),
+        by_annotator=tuple(map(against, labels, matrix.T)) if len(labels) > 1 else (),
         between=between,
         with_grader=with_grader,
         slices=_slices(rows, found, scored, numbers, slices),
@@ -169,7 +169,9 @@ def calibrate(
     )
 
 
-def _told(rows: Labelled, labels: Sequence[str], label_threshold: float | None) -> tuple[Floats, bool]:
+def _label_matrix(
+    rows: GradedRows, labels: Sequence[str], label_threshold: float | None
+) -> tuple[Floats, bool]:
     """The labels of shape [rows, annotators], and whether they are ratings."""
     columns, ratings = [], False
     for field in labels:
@@ -179,11 +181,11 @@ def _told(rows: Labelled, labels: Sequence[str], label_threshold: float | None) 
     return np.stack(columns, axis=1), ratings
 
 
-def _consensus(told: Floats, ratings: bool) -> tuple[Floats, int]:
+def _consensus(matrix: Floats, ratings: bool) -> tuple[Floats, int]:
     """The label of each row, NaN without one, and the number of tied rows."""
-    given = (~np.isnan(told)).sum(axis=1)
-    mean = np.full(len(told), math.nan)
-    mean[given > 0] = np.nansum(told[given > 0], axis=1) / given[given > 0]
+    given = (~np.isnan(matrix)).sum(axis=1)
+    mean = np.full(len(matrix), math.nan)
+    mean[given > 0] = np.nansum(matrix[given > 0], axis=1) / given[given > 0]
     if ratings:
         return mean, 0
     tied = mean == 0.5
@@ -192,19 +194,19 @@ def _consensus(told: Floats, ratings: bool) -> tuple[Floats, int]:
 
 
 def _with_grader(
-    rows: Labelled, told: Floats, found: Agreement, items: Ints | None, *, ratings: bool
+    rows: GradedRows, matrix: Floats, found: Agreement, items: Ints | None, *, ratings: bool
 ) -> Estimate | None:
     """Alpha with the grader as another annotator; for ratings only if it uses their scale."""
     if ratings:
         same_scale = found.weighted_kappa is not None
-        return alpha(np.column_stack([told, rows.rewards]), items, nominal=False) if same_scale else None
+        return alpha(np.column_stack([matrix, rows.rewards]), items, nominal=False) if same_scale else None
     assert found.cut is not None  # since labels are yes or no
     passed = np.where(np.isnan(rows.rewards), math.nan, rows.rewards >= found.cut.threshold)
-    return alpha(np.column_stack([told, passed]), items, nominal=True)
+    return alpha(np.column_stack([matrix, passed]), items, nominal=True)
 
 
 def _slices(
-    rows: Labelled, found: Agreement, scored: Any, numbers: Ints | None, names: Sequence[str]
+    rows: GradedRows, found: Agreement, scored: Any, numbers: Ints | None, names: Sequence[str]
 ) -> tuple[Slice, ...]:
     known = ~np.isnan(found.agreed)
     agreed = found.agreed[known] == 1

@@ -1,6 +1,6 @@
 """The `grader` command. Each subcommand is a module of its own, imported when it is called.
 
-A command is a function that returns its exit code. Results go to stdout, talk goes to stderr, `-` is stdin.
+A command is a function that returns its exit code. Results go to stdout, messages go to stderr, `-` is stdin.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ COMMANDS = {
     "init": "Write examples of graders, and data to try them on.",
     "run": "Grade one row and print the result.",
     "validate": "List every problem of specs.",
-    "check": "Say what would go wrong with a dataset, before it is graded.",
-    "audit": "Check that a grader pays right answers and nothing else.",
-    "attack": "Search for wrong answers that a grader pays like right ones.",
-    "mutate": "Say which changes of a grader its rows do not notice.",
-    "calibrate": "Say how far a grader agrees with people's labels.",
+    "check": "Check a spec and a dataset before grading.",
+    "audit": "Check that a grader rewards right answers and nothing else.",
+    "attack": "Search for wrong answers that a grader rewards like right ones.",
+    "mutate": "Find changes of a grader that its rows do not notice.",
+    "calibrate": "Measure a grader's agreement with people's labels.",
     "batch": "Grade a dataset.",
     "test": "Run the tests of graders in graders.toml.",
     "report": "Make a page, or a short summary, of results.",
-    "export": "Hand results to MLflow, Weights & Biases or OpenTelemetry.",
-    "compare": "Say whether one results file is better than another.",
+    "export": "Export results to MLflow, Weights & Biases or OpenTelemetry.",
+    "compare": "Compare results files.",
     "serve": "Answer the hosted service's endpoints over HTTP.",
     "evals": "Run, show and compare evals of the store.",
-    "jobs": "Make and look after fine-tuning jobs of a server.",
+    "jobs": "Create and manage fine-tuning jobs of a server.",
     "files": "Upload, list, read and delete files of the store.",
-    "doctor": "Say what works on this machine.",
-    "trust": "Let a graders.toml that is found here set everything.",
-    "convert": "Take graders out of jobs and evals, or write them in another form.",
+    "doctor": "Check what works on this machine.",
+    "trust": "Trust the graders.toml that is found here.",
+    "convert": "Extract graders from jobs and evals, or convert them.",
     "schema": "Print the JSON Schema of specs, for editors.",
-    "completion": "Print what makes the shell complete commands and options.",
+    "completion": "Print the shell's completion script.",
 }
 
 
-class Lazy(click.Group):
+class LazyGroup(click.Group):
     """A group that imports a command's module when the command is called, so that --help answers at once."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -79,7 +79,7 @@ class Lazy(click.Group):
 
 
 @click.group(
-    cls=Lazy,
+    cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with: grader init, then grader test grader-examples/graders.toml",
 )
@@ -124,7 +124,7 @@ def main(argv: list[str] | None = None) -> Any:
         _drop_stdout()
         code = OK
     except OSError as error:
-        click.echo(f"error: {_what_failed(error)}: {error.strerror or error}", err=True)
+        click.echo(f"error: {_failure_text(error)}: {error.strerror or error}", err=True)
         _drop_stdout()
         code = BROKEN
     sys.exit(code or OK)
@@ -133,7 +133,7 @@ def main(argv: list[str] | None = None) -> Any:
 def _open_streams() -> None:
     """Pipes and files are UTF-8 on every system; streams that were closed before we began are null devices.
 
-    So no file of ours gets their numbers, and nothing is lost unsaid: talk has nowhere to go, and writing results fails.
+    So no file of ours gets their numbers, and nothing is lost unsaid: messages have nowhere to go, and writing results fails.
     """
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115  # for the whole run
@@ -149,12 +149,12 @@ def _open_streams() -> None:
 
 
 def _drop_stdout() -> None:
-    """What is still buffered would fail again when Python ends."""
+    """Point stdout at /dev/null, since flushing what is buffered would fail again when Python ends."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _what_failed(error: OSError) -> str:
+def _failure_text(error: OSError) -> str:
     if error.filename is not None:
         return f"cannot use {os.fspath(error.filename)!r}"
     try:

@@ -53,13 +53,16 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Go on behind the first N samples of the plan.",
+    help="Skip the first N samples of the plan.",
 )
 @click.option(
-    "--family", "families", multiple=True, metavar="NAME", help="Try this family alone; may be repeated."
+    "--family", "families", multiple=True, metavar="NAME", help="Use only this family; may be repeated."
 )
 @click.option(
-    "--accept", multiple=True, metavar="NAME", help="A family that is fine for this grader; may be repeated."
+    "--accept",
+    multiple=True,
+    metavar="NAME",
+    help="A family whose samples are acceptable for this grader; may be repeated.",
 )
 @click.option(
     "--save",
@@ -70,16 +73,16 @@ if TYPE_CHECKING:
 @click.option(
     "--model",
     metavar="NAME",
-    help="Have this model propose more samples, one call for each of six rows; see graders.toml.",
+    help="A model of graders.toml that proposes more samples, with one call for each of six rows.",
 )
 @click.option(
     "--climb",
     "climbs",
     is_flag=True,
-    help="Show what a policy would drift to: the best reward of wrong answers by samples spent.",
+    help="Show the best reward of wrong answers by the number of samples, as a policy would drift.",
 )
 @claims_option
-@click.option("--fail-on", type=click.Choice(("exploit",)), help="Exit 1 when there is one.")
+@click.option("--fail-on", type=click.Choice(("exploit",)), help="Exit 1 if an exploit is found.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @config_option
@@ -88,10 +91,11 @@ def command(
     accept: tuple[str, ...], saved: str | None, model: str | None, climbs: bool, claims: str | None, fail_on: str | None,
     as_json: bool, quiet: bool, config: str | None,
 ) -> int:  # fmt: skip
-    """Search for samples that are wrong by construction and that SPEC pays like the gold. No model is needed for them.
+    """Search for samples that are wrong by construction and that SPEC rewards like the gold. No model is needed.
 
-    ROWS are those of reward checks: item, gold (a sample that deserves the top), prompt, bad. Each exploit comes with the
-    smallest sample, why it is wrong, and the rows it breaks; --save writes rows that hold a mended grader to them.
+    ROWS have the fields of reward checks: item, gold (a sample that deserves the top reward), prompt, bad. Each
+    exploit has its smallest sample, the reason why it is wrong, and the rows it breaks; --save writes rows that
+    test a corrected grader for them.
 
     \b
     grader attack grader-examples/answer.grader.json rows.jsonl --fail-on exploit

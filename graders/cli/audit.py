@@ -15,8 +15,8 @@ from graders.cli.shared.common import colors, config_option, spec_argument
 from graders.wording import plural
 
 if TYPE_CHECKING:
-    from graders.bench.findings import Finding
     from graders.engine.grader import Grader
+    from graders.session.findings import Finding
 
 #: --fail-on -> the severities that end in exit code 1.
 FAIL_ON = {
@@ -32,14 +32,14 @@ _COLOURS = {"exploit": "red", "fault": "red", "note": "yellow"}
 @click.argument("spec", type=click.Path(allow_dash=True))
 @rows_argument
 @click.option(
-    "--check", "checks", multiple=True, metavar="NAME", help="Make this check alone; may be repeated."
+    "--check", "checks", multiple=True, metavar="NAME", help="Run only this check; may be repeated."
 )
-@click.option("--skip", multiple=True, metavar="NAME", help="Leave this check out; may be repeated.")
+@click.option("--skip", multiple=True, metavar="NAME", help="Skip this check; may be repeated.")
 @click.option(
     "--blind-to",
     multiple=True,
     type=click.Choice(("whitespace", "case")),
-    help="A claim to hold SPEC to; may be repeated.",
+    help="A difference that SPEC is expected to ignore; may be repeated.",
 )
 @click.option(
     "--scale", nargs=2, type=float, metavar="LOW HIGH", help="The rewards of a wrong and a right answer."
@@ -48,14 +48,14 @@ _COLOURS = {"exploit": "red", "fault": "red", "note": "yellow"}
     "--max-rows",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Of more rows, draw N; default: 24, and 6 where a judge is asked.",
+    help="Largest number of rows; more are sampled. Default: 24, or 6 if a judge is asked.",
 )
 @click.option(
     "--fail-on",
     type=click.Choice(tuple(FAIL_ON)),
     default="fault",
     show_default=True,
-    help="Exit 1 from this severity on.",
+    help="The lowest severity with exit code 1.",
 )
 @claims_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -64,10 +64,10 @@ def command(
     spec: str, rows: str, checks: tuple[str, ...], skip: tuple[str, ...], blind_to: tuple[str, ...],
     scale: tuple[float, float] | None, max_rows: int | None, fail_on: str, claims: str | None, as_json: bool, config: str | None,
 ) -> int:  # fmt: skip
-    """Check that SPEC pays right answers and nothing else, that it gives the same again, and what it reads beside its row.
+    """Check that SPEC rewards right answers and nothing else, repeats its rewards, and reads only its row.
 
-    ROWS are those of reward checks: item, gold (a sample that deserves the top), prompt, bad. An exploit is a wrong answer that is
-    paid, a fault is anything else that is wrong with the grader, a note may be meant so.
+    ROWS have the fields of reward checks: item, gold (a sample that deserves the top reward), prompt, bad. An
+    exploit is a wrong answer that is rewarded, a fault is another error of the grader, a note may be intended.
 
     \b
     grader audit spec.json rows.jsonl
@@ -94,13 +94,13 @@ def command(
         for finding in found:
             severity = click.style(finding.severity, fg=_COLOURS[finding.severity], bold=True)
             click.echo(f"{severity}: {str(finding).removeprefix('note: ')}", color=colors(sys.stdout))
-        click.echo(_told(found))
+        click.echo(_findings_text(found))
     if claims:
         _claim(found, grader, claims)
     return NOT_MET if any(finding.severity in FAIL_ON[fail_on] for finding in found) else OK
 
 
-def _told(found: Sequence[Finding]) -> str:
+def _findings_text(found: Sequence[Finding]) -> str:
     counts: Counter[str] = Counter(finding.severity for finding in found)
     return (
         ", ".join(plural(counts[severity], severity) for severity in _COLOURS if counts[severity])
@@ -114,5 +114,5 @@ def _document(finding: Finding) -> dict[str, Any]:
 
 def _claim(found: Sequence[Finding], grader: Grader, path: str) -> None:
     checks = ", ".join(dict.fromkeys(finding.check for finding in found if finding.severity != "note"))
-    text = f"reward checks: {_told(found)}{f' ({checks})' * bool(checks)}"
+    text = f"reward checks: {_findings_text(found)}{f' ({checks})' * bool(checks)}"
     claim(path, "audit", text, bound_to(grader))

@@ -23,11 +23,11 @@ from graders.cli.shared.common import (
     strict_option,
     unsandboxed_option,
 )
+from graders.cli.shared.console import Console, is_file, say_from_signal
 from graders.cli.shared.endings import ending, how_to_go_on
 from graders.cli.shared.gates import exit_code, gate_options
 from graders.cli.shared.github import github_option, show_on_github
 from graders.cli.shared.selection import selection_options
-from graders.cli.shared.talk import Talk, is_file, say_from_signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +47,7 @@ SUMMARY_ROWS = 200_000
     "-o", "--output", default="results.jsonl", show_default=True, metavar="OUT",
     help="Results, a JSON line a row; - is stdout.",
 )  # fmt: skip
-@click.option("--resume", is_flag=True, help="Go on with OUT: grade the rows that it does not have.")
+@click.option("--resume", is_flag=True, help="Continue OUT: grade the rows that it lacks.")
 @click.option("--retry-failed", is_flag=True, help="As --resume, and grade the failed rows again.")
 @click.option("--force", is_flag=True, help="Overwrite OUT.")
 @data_options
@@ -55,7 +55,7 @@ SUMMARY_ROWS = 200_000
     "--jobs",
     type=click.IntRange(1),
     metavar="N",
-    help="Rows under way at judges and sandbox, default 512; for slow metrics, processes, default one a core.",
+    help="Rows in flight at judges and sandbox (default 512); for slow metrics, processes (default: one per core).",
 )
 @click.option(
     "--engine",
@@ -64,7 +64,9 @@ SUMMARY_ROWS = 200_000
     show_default=True,
     help="Where rows are graded: here, or by actors on a Ray cluster.",
 )
-@click.option("--address", metavar="ADDRESS", help="The Ray cluster's; default: a new one on this machine.")
+@click.option(
+    "--address", metavar="ADDRESS", help="Address of the Ray cluster; default: a new one on this machine."
+)
 @click.option(
     "--merge/--no-merge", default=None, help="Ask a judge equal questions once; default: where repeatable."
 )
@@ -73,7 +75,7 @@ SUMMARY_ROWS = 200_000
     "--no-texts", is_flag=True, help="Leave the data rows out of OUT: smaller, but the report has no texts."
 )
 @click.option(
-    "--sorted", "sorted_", metavar="FILE", help="In the end write a copy sorted by id, .jsonl or .parquet."
+    "--sorted", "sorted_", metavar="FILE", help="At the end, write a copy sorted by id, .jsonl or .parquet."
 )
 @click.option(
     "--until-width",
@@ -126,10 +128,11 @@ def command(
 ) -> int:
     """Grade every row of DATA with SPEC and write the results to OUT.
 
-    DATA is JSONL (also gzip, zstd, or - for standard input), JSON, CSV, Parquet or Arrow: files, patterns, or folders of them. Rows like {"sample": ..., "item": ...}
-    and the hosted service's exports are understood; for others name the fields. Each row is known by its id. OUT can
-    be followed while it grows; after Ctrl-C or a crash, --resume grades what is missing. SPEC may also be a job, an
-    eval or another document with graders in it: each of several writes a file of its own, OUT with its name in it.
+    DATA is JSONL (also gzip, zstd, or - for standard input), JSON, CSV, Parquet or Arrow: files, patterns, or
+    folders of them. Rows like {"sample": ..., "item": ...} and the hosted service's exports are understood; for
+    others name the fields. Rows are identified by their ids. OUT can be followed while it grows; after Ctrl-C or
+    a crash, --resume grades the missing rows. SPEC may also be a job, an eval or another document with graders in
+    it: each of several writes a file of its own, OUT with its name in it.
 
     \b
     grader batch spec.json answers.jsonl -o results.jsonl
@@ -176,7 +179,7 @@ def command(
     except SpecError as error:
         show_problems(error.problems)
         return NOT_MET
-    talk = Talk(quiet)
+    console = Console(quiet)
     try:
         with (
             grader.backends,
@@ -200,42 +203,42 @@ def command(
                 jobs=jobs,
                 merge=merge,
                 workers=workers,
-                progress=talk.progress,
+                progress=console.progress,
                 stop=stop,
                 until_width=until_width,
             )
     except KeyboardInterrupt:
         # a signal more than Stop waits for, while the grading or its processes come to an end
-        talk.say(f"interrupted. {how_to_go_on(output)}")
+        console.say(f"interrupted. {how_to_go_on(output)}")
         return INTERRUPTED
     except BrokenPipeError:
         # the reader of standard output has enough, as `head` does; click would exit 1
         return OK
     except CannotWrite as error:
-        talk.say(f"error: {error}")
+        console.say(f"error: {error}")
         return BROKEN
     except (DataError, ResultsError) as error:
         raise click.UsageError(str(error)) from None
     gated = fail_under is not None or min_coverage is not None or github
     wanted = gated or (not quiet and run.tally.rows <= SUMMARY_ROWS)
     summary = _summary(output, config, pass_threshold) if wanted else None
-    talk.summary(run, output, summary, grader.backends.asked)
-    code = ending(run, spec, output, config, talk)
+    console.summary(run, output, summary, grader.backends.asked)
+    code = ending(run, spec, output, config, console)
     if code == OK and sorted_:
-        code = _sort(output, sorted_, talk)
+        code = _sort(output, sorted_, console)
     if code != OK or summary is None:
         return code
     from graders.stats.gates import gates
 
     found = gates(summary, fail_under, min_coverage, surely=surely)
     for gate in found:
-        talk.say(f"gate {gate.verdict}: {gate.name} {gate.text}")
+        console.say(f"gate {gate.verdict}: {gate.name} {gate.text}")
     if github:
         show_on_github(summary, found)
     return exit_code(found, inconclusive)
 
 
-def _sort(output: str, target: str, talk: Talk) -> int:
+def _sort(output: str, target: str, console: Console) -> int:
     """Write a sorted copy of the results."""
     from graders.results.copy import write_sorted
     from graders.results.read import ResultsError
@@ -243,7 +246,7 @@ def _sort(output: str, target: str, talk: Talk) -> int:
     try:
         write_sorted(output, target)
     except ResultsError as error:
-        talk.say(f"error: {error}")
+        console.say(f"error: {error}")
         return BROKEN
     return OK
 
@@ -266,7 +269,7 @@ def _each(names: Iterable[str], spec: str, output: str) -> int:
 
 
 def _engine(engine: str, address: str | None, grader: Grader, jobs: int | None) -> Any:
-    """Who grades, when not this process."""
+    """The workers that grade in place of this process, if any, as a context manager."""
     if engine == "local":
         return nullcontext()
     from graders.batch.ray import Actors

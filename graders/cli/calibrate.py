@@ -29,7 +29,7 @@ from graders.wording import plural
 
 if TYPE_CHECKING:
     from graders.calibration.calibration import Calibration
-    from graders.calibration.labelled import Labelled
+    from graders.calibration.rows import GradedRows
     from graders.stats.estimates import Estimate
 
 
@@ -68,7 +68,7 @@ def _swap(context: click.Context, option: click.Parameter, given: str | None) ->
     default=0.1,
     show_default=True,
     metavar="W",
-    help="Say how many labels an interval of kappa of this width takes.",
+    help="Show the number of labels for an interval of kappa of this width.",
 )
 @click.option(
     "--probe",
@@ -102,7 +102,7 @@ def _swap(context: click.Context, option: click.Parameter, given: str | None) ->
 @inconclusive_option
 @pass_threshold_option
 @claims_option
-@click.option("-o", "--output", metavar="FILE", help="Write everything that was found as JSON; - prints it.")
+@click.option("-o", "--output", metavar="FILE", help="Write the result as JSON; - prints it.")
 @data_options
 @config_option
 def command(
@@ -111,10 +111,11 @@ def command(
     gates: tuple[str, ...], surely: bool, inconclusive: Literal["pass", "fail"], pass_threshold: float | None,
     claims: str | None, output: str | None, config: str | None, **fields: Any,
 ) -> int:  # fmt: skip
-    """Say how far SPEC agrees with people's labels on DATA, and what a judge pays for that should not matter.
+    """Measure the agreement of SPEC with people's labels on DATA, and the biases of a judge.
 
-    DATA are rows with samples and labels: JSONL, JSON, CSV or Parquet. Without DATA, SPEC is a results file of `grader batch`,
-    whose rows are graded already. The verdict holds for the spec, the judge's settings and the model that answered.
+    DATA are rows with samples and labels: JSONL, JSON, CSV or Parquet. Without DATA, SPEC is a results file of
+    `grader batch`, whose rows are graded already. The result holds for the spec, the judge's settings and the
+    model that answered.
 
     \b
     grader calibrate judge.json labelled.jsonl --label alice --label bob --gate 'kappa>=0.7'
@@ -151,8 +152,8 @@ def command(
     return exit_code(held, inconclusive)
 
 
-def _rows(spec: str, data: str | None, fields: dict[str, Any], backends: Any) -> Labelled:
-    from graders.calibration.labelled import from_results, graded
+def _rows(spec: str, data: str | None, fields: dict[str, Any], backends: Any) -> GradedRows:
+    from graders.calibration.rows import from_results, graded
     from graders.datasets.load import load_rows
 
     if data is None:
@@ -170,7 +171,7 @@ def _rows(spec: str, data: str | None, fields: dict[str, Any], backends: Any) ->
 
 
 def _effects(
-    rows: Labelled, probes: tuple[str, ...], swap: tuple[str, str] | None, group: str | None, most_rows: int
+    rows: GradedRows, probes: tuple[str, ...], swap: tuple[str, str] | None, group: str | None, most_rows: int
 ) -> Any:
     from graders.calibration.bias import PROBES, probed
 

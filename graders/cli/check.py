@@ -26,7 +26,7 @@ from graders.wording import plural
 if TYPE_CHECKING:
     from graders.batch.selection import Selection
     from graders.models import SpendingEstimate
-    from graders.preflight.findings import CheckReport, Finding
+    from graders.preflight.findings import CheckReport, PreflightFinding
 
 
 @click.command()
@@ -58,13 +58,13 @@ def command(
     strict: bool,
     config: str | None,
 ) -> int:
-    """Say what would go wrong if DATA were graded with SPEC. No judge is asked and nothing is graded.
+    """Check SPEC and DATA before grading. No judge is asked and nothing is graded.
 
-    Every variable is looked up in every row; programs are tried on a few rows in the sandbox; formulas over what their
-    graders can give; what judges would be asked, and cost, is estimated. SPEC may also be the body of an eval, or of a
-    fine-tuning job of any method, whose training rows are then checked as the hosted service would. DATA may lack
-    outputs: then only items are looked at. The options that choose rows are those of `grader batch`; a job's files are
-    checked whole. Exits 1 when there is an error.
+    Variables are looked up in every row, programs are tried on a few rows in the sandbox, formulas are checked
+    over the ranges of their graders, and the calls and cost of judges are estimated. SPEC may also be the body of
+    an eval, or of a fine-tuning job of any method, whose training rows are then checked as the hosted service
+    does. If DATA lacks outputs, only items are checked. The options that select rows are those of `grader batch`;
+    a job's files are checked whole. Exits 1 when there is an error.
 
     \b
     grader check grader-examples/answer.grader.json grader-examples/answers.jsonl
@@ -143,7 +143,7 @@ def _text(report: CheckReport, seconds: float) -> None:
     _estimates(report.estimates)
 
 
-def _line(finding: Finding, several: bool) -> str:
+def _line(finding: PreflightFinding, several: bool) -> str:
     severity = click.style(finding.severity, fg="red" if finding.severity == "error" else "yellow", bold=True)
     place = ":".join(str(part) for part in (finding.file, finding.line, finding.column) if part)
     where = ".".join(part for part in (finding.grader if several else "", finding.path) if part)

@@ -27,7 +27,7 @@ from graders.cli.shared.github import annotate_gates, github_option, write_step_
 @click.option(
     "--group",
     metavar="FIELD",
-    help="Rows with the same FIELD are of one item; '': no two are. Default: `x`, `x#2` are.",
+    help="Rows with the same FIELD belong to one item; '': each row to its own. Default: `x` and `x#2` belong together.",
 )
 @click.option(
     "--format",
@@ -35,7 +35,7 @@ from graders.cli.shared.github import annotate_gates, github_option, write_step_
     type=click.Choice(("text", "md", "json")),
     default="text",
     show_default=True,
-    help="How it is printed.",
+    help="The output format.",
 )
 @click.option("--json", "as_json", is_flag=True, help="As --format json.")
 @click.option(
@@ -47,7 +47,13 @@ from graders.cli.shared.github import annotate_gates, github_option, write_step_
 @surely_option
 @inconclusive_option
 @github_option
-@click.option("--movers", type=click.IntRange(0), default=10, show_default=True, help="Rows shown each way.")
+@click.option(
+    "--movers",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="Number of rows shown with the largest gains, and with the largest losses.",
+)
 def command(
     first: str,
     others: tuple[str, ...],
@@ -62,11 +68,11 @@ def command(
     github: bool,
     movers: int,
 ) -> int:
-    """Say whether B is better than A: results files of one spec, paired by id. Several are each compared with A.
+    """Compare results files B of one spec with A, paired by id.
 
-    Only rows scored in both count. The interval of the difference is made over items, so repeats of one item do not
-    pose as news. For pass and fail there is McNemar's exact test, for all rewards a sign-flip test. Intervals of
-    several files or sub-rewards hold all at once, and their p values are adjusted.
+    Only rows scored in both count. The interval of the difference is over items, so that repeats of one item do
+    not count as independent. For pass and fail there is McNemar's exact test, for all rewards a sign-flip test.
+    Intervals of several files or sub-rewards are simultaneous, and their p values are adjusted.
 
     \b
     grader batch spec.json old.jsonl -o old.results.jsonl

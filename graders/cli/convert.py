@@ -20,11 +20,11 @@ from graders.cli.shared.common import show_problems, spec_argument
     help="The form to write.",
 )
 def command(document: str, to: str) -> int:
-    """Take graders out of a document, or write them in another form.
+    """Extract graders from a document, or convert them.
 
-    Reads grader specs, fine-tuning jobs (method.reinforcement.grader), evals (testing_criteria, also lists of them),
-    requests of the run endpoint and promptfoo configurations, in JSON or YAML, and .py files that define
-    grade(sample, item). The result goes to stdout; what could not be carried over is listed on stderr.
+    Reads grader specs, fine-tuning jobs (method.reinforcement.grader), evals (testing_criteria, also lists of
+    them), requests of the run endpoint and promptfoo configurations, in JSON or YAML, and .py files that define
+    grade(sample, item). The result goes to stdout; parts without an equivalent are listed on stderr.
 
     \b
     grader convert job.json > spec.json

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @config_option
 def command(specs: tuple[str, ...], probe: bool, warm: bool, as_json: bool, config: str | None) -> int:
-    """Say what works on this machine: sandbox, libraries, judges.
+    """Check what works on this machine: sandbox, libraries, judges.
 
-    With SPECS it shows where each of their judge models would go, and which packages, corpora and files their programs
-    need. Exits 1 when something that is needed does not work.
+    With SPECS it also shows the endpoint of each of their judges, and the packages, corpora and files that their
+    programs need. Exits 1 when something necessary does not work.
 
     \b
     grader doctor
@@ -46,12 +46,12 @@ def command(specs: tuple[str, ...], probe: bool, warm: bool, as_json: bool, conf
     # each once: standard input is read for -
     named = [named_spec(spec, partial(spec_argument, spec)) for spec in specs]
     with Backends(config=config) as backends:
-        warmed = machine.warmed() if warm else ()
+        wasm = machine.wasm() if warm else ()
         diagnoses = [
             *machine.python_version(),
             *machine.libraries(),
             *machine.sandbox_tier(backends),
-            *warmed,
+            *wasm,
             *programs.needs(named),
             *judges.judges(backends, named, probe=probe),
         ]

@@ -10,18 +10,18 @@ from graders.exporters import EXPORTERS
 
 @click.command()
 @click.argument("results", metavar="OUT", type=click.Path(dir_okay=False))
-@click.option("--to", required=True, type=click.Choice(tuple(EXPORTERS)), help="Which library takes it.")
+@click.option("--to", required=True, type=click.Choice(tuple(EXPORTERS)), help="The library.")
 @click.option(
     "--project",
     metavar="NAME",
     help="MLflow's experiment, wandb's project, the scope of OpenTelemetry's logger.",
 )
-@click.option("--name", metavar="NAME", help="Of the run; default: the grader's.")
+@click.option("--name", metavar="NAME", help="Name of the run; default: the grader's.")
 def command(results: str, to: str, project: str | None, name: str | None) -> int:
-    """Hand the results file OUT of `grader batch` to MLflow, Weights & Biases or OpenTelemetry.
+    """Export the results file OUT of `grader batch` to MLflow, Weights & Biases or OpenTelemetry.
 
-    The library's own settings say where it goes: MLFLOW_TRACKING_URI, WANDB_MODE, OTEL_EXPORTER_OTLP_ENDPOINT. A failed row
-    has its flag and no number.
+    The library's own settings name the destination: MLFLOW_TRACKING_URI, WANDB_MODE, OTEL_EXPORTER_OTLP_ENDPOINT.
+    A failed row has its flag and no number.
 
     \b
     grader export results.jsonl --to mlflow --project answers

@@ -28,7 +28,7 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--purpose", help="Those uploaded for this purpose only.")
+@click.option("--purpose", help="Only files uploaded for this purpose.")
 @click.option("--json", "as_json", is_flag=True, help="The service's objects, a line each.")
 def ls(purpose: str | None, as_json: bool) -> int:
     """List files, the newest first."""
@@ -46,7 +46,7 @@ def ls(purpose: str | None, as_json: bool) -> int:
 @click.option("--name", help="Its name; default: PATH's last part.")
 @click.option("--json", "as_json", is_flag=True, help="The service's object.")
 def add(path: str, purpose: str, name: str | None, as_json: bool) -> int:
-    """Keep the file PATH, or standard input for -, and print its id."""
+    """Upload the file PATH, or standard input for -, and print its id."""
     with open_store() as store, click.open_file(path, "rb") as file:
         try:
             record = store.files.add_from(

@@ -15,12 +15,12 @@ ENDINGS = (".json", ".jsonl", ".py", ".toml", ".md")
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path("grader-examples"))
-@click.option("--force", is_flag=True, help="Overwrite files that are there.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 def command(folder: Path, force: bool) -> int:
-    """Write a grader of each type, and data to try them on, into FOLDER, which is made.
+    """Create FOLDER with a grader of each type and data to try them on.
 
-    FOLDER/README.md has each spec with comments, and commands to try. The help of other commands names these files.
-    Exits 1, and writes nothing, when one of the files is there already.
+    FOLDER/README.md has each spec with comments, and commands to try. The help of other commands uses these
+    files. Exits 1 and writes nothing if one of the files exists.
 
     \b
     grader init

@@ -22,7 +22,7 @@ from graders.cli.shared.common import colors, config_option, spec_argument
 from graders.wording import plural
 
 if TYPE_CHECKING:
-    from graders.mutation.mutation import Mutation, Telling
+    from graders.mutation.mutation import KillingSample, Mutation
 
 
 @click.command()
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     default=200,
     show_default=True,
     metavar="N",
-    help="Of more, draw N.",
+    help="Largest number of mutants; more are sampled.",
 )
-@click.option("--save", "saved", metavar="FILE", help="Write rows that notice what these do not, as JSONL.")
+@click.option("--save", "saved", metavar="FILE", help="Write rows that notice the other mutants, as JSONL.")
 @click.option(
     "--fail-under",
     type=click.FloatRange(0, 1),
     metavar="X",
-    help="Exit 1 when a smaller part of the mutants is noticed.",
+    help="Exit 1 if less than this fraction of the mutants is noticed.",
 )
 @claims_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -50,10 +50,10 @@ def command(
     spec: str, rows: str, max_mutants: int, saved: str | None, fail_under: float | None, claims: str | None, as_json: bool,
     config: str | None,
 ) -> int:  # fmt: skip
-    """Change SPEC in small ways, one at a time, and say which changes the golds and bads of ROWS do not notice.
+    """Make small changes to SPEC, one at a time, and report those that the golds and bads of ROWS do not notice.
 
-    Operations and metrics are swapped, wrong fields named, formulas put off, conditions, normalisation and anchors of programs
-    dropped. Each change that is not noticed comes with a sample that would tell, where one is found.
+    Operations and metrics are swapped, fields misnamed, formulas changed; conditions, normalisation and anchors of programs are
+    dropped. Each change that is not noticed comes with a sample that shows it, if one is found.
 
     \b
     grader mutate spec.json rows.jsonl --fail-under 0.8 --save more.jsonl
@@ -80,14 +80,10 @@ def _claimed(found: Mutation) -> str:
 
 
 def _document(found: Mutation) -> dict[str, Any]:
-    def told(telling: Telling | None) -> dict[str, Any] | None:
-        if telling is None:
+    def as_dict(sample: KillingSample | None) -> dict[str, Any] | None:
+        if sample is None:
             return None
-        return {
-            "row": telling.row,
-            "reward": telling.reward,
-            "mutants_reward": telling.mutants_reward,
-        }
+        return {"row": sample.row, "reward": sample.reward, "mutants_reward": sample.mutants_reward}
 
     return {
         "score": found.score,
@@ -99,7 +95,7 @@ def _document(found: Mutation) -> dict[str, Any]:
                 "before": one.mutant.before,
                 "after": one.mutant.after,
                 "noticed": one.noticed,
-                "telling": told(one.telling),
+                "killing_sample": as_dict(one.killing_sample),
             }
             for one in found.tried
         ],
@@ -110,14 +106,15 @@ def _show(found: Mutation) -> None:
     colour = colors(sys.stdout)
     for one in found.survivors:
         click.echo(f"{click.style('not noticed', fg='yellow', bold=True)}: {one.mutant}", color=colour)
-        if one.telling is None:
-            click.echo("    no sample was found that tells; it may be the same grader")
+        killing = one.killing_sample
+        if killing is None:
+            click.echo("    no sample was found that shows it; it may be the same grader")
         else:
-            row = one.telling.row
+            row = killing.row
             sample = row["bad"][-1] if "bad" in row else row["gold"]
             shown = json.dumps(sample, ensure_ascii=False, default=repr)
             click.echo(
-                f"    told by {shown[:160]}: {_reward(one.telling.reward)}, not {_reward(one.telling.mutants_reward)}"
+                f"    shown by {shown[:160]}: {_reward(killing.reward)}, not {_reward(killing.mutants_reward)}"
             )
     click.echo(f"{_claimed(found)}{f' (of {found.of:,})' * (found.of > len(found.tried))}", color=colour)
 

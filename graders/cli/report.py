@@ -21,7 +21,9 @@ ENDINGS = {".html": "html", ".htm": "html", ".md": "md", ".json": "json", ".xml"
 
 @click.command()
 @click.argument("results", metavar="OUT", type=click.Path(dir_okay=False))
-@click.option("-o", "--output", metavar="FILE", help="Where to; its ending says the format. Default: stdout.")
+@click.option(
+    "-o", "--output", metavar="FILE", help="The file to write, in the format of its ending. Default: stdout."
+)
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="Default: by FILE's ending, else text.")
 @click.option(
     "--label", metavar="FIELD", help="Field with a human's verdict: true/false, 0/1, pass/fail, a number."
@@ -33,7 +35,7 @@ ENDINGS = {".html": "html", ".htm": "html", ".md": "md", ".json": "json", ".xml"
     "--claims",
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
-    help="Show what `grader audit`, `attack`, `mutate` and `calibrate` found out about the grader, and whether it still holds.",
+    help="Show the results of `grader audit`, `attack`, `mutate` and `calibrate` in FILE, and whether they still hold.",
 )
 @gate_options
 @github_option
@@ -55,10 +57,10 @@ def command(
     github: bool,
     config: str | None,
 ) -> int:
-    """Say what the results file OUT of `grader batch` holds.
+    """Summarise the results file OUT of `grader batch`.
 
-    Without -o a short summary on the terminal. With -o report.html one page that needs nothing else: distribution,
-    sub-rewards, failures, agreement with labels, every row with its differences from the reference. md for a comment on a
+    Prints a short summary. With -o report.html it writes one self-contained page: distribution, sub-rewards,
+    failures, agreement with labels, every row with its differences from the reference. md is for a comment on a
     change, json for programs, junit for a CI.
 
     \b

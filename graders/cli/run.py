@@ -51,11 +51,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Run python graders in this process, WITHOUT A SANDBOX, where breakpoint() and pdb work; asks first.",
 )
-@click.option("--yes", is_flag=True, help="With --debug: you wrote the programs, so do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask before --debug: the programs are yours.")
 @click.option(
     "--explain",
     is_flag=True,
-    help="Say how the row got its reward: rendered texts, what judges were asked, the formula's steps.",
+    help="Print the steps to the reward: rendered texts, messages to judges, the formula's values.",
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON also on a terminal.")
 @strict_option
@@ -125,10 +125,10 @@ def command(
 
 
 def _debug_sandbox(yes: bool) -> Sandbox:
-    """What runs programs in this process, once the user has said that it may.
+    """A sandbox that runs programs in this process, after the user has agreed to it.
 
     Raises:
-        click.UsageError: nobody can be asked.
+        click.UsageError: standard input is no terminal, so the user cannot be asked.
         click.Abort: the answer is no.
     """
     from graders_sandbox.host.debugging import DebugSandbox
@@ -196,7 +196,7 @@ def _show(results: Mapping[str, RunResult], as_json: bool) -> None:
 
 
 def _printed(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What programs printed, each with a title: of the grader, or of its members."""
+    """(title, text) of the output of programs, of the grader or of its members."""
     if "printed" in provenance:
         yield "printed", provenance["printed"]
     for key, member in provenance.get("graders", {}).items():

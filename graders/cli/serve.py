@@ -24,20 +24,25 @@ TOKEN_ENV = "GRADERS_TOKEN"
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Any other than loopback needs a token.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8321, show_default=True, help="0: any free one."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; any but loopback needs a token.",
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8321, show_default=True, help="Port; 0: any free one."
 )
 @click.option(
     "--token",
     metavar="TOKEN|@FILE",
     envvar=TOKEN_ENV,
     show_envvar=True,
-    help="What clients send as API key. As an argument it can be seen in the list of processes.",
+    help="The API key that clients must send. An argument is visible in the list of processes.",
 )
 @click.option(
     "--timeout", "timeout_s", type=click.FloatRange(min=0.001), default=300.0, show_default=True, metavar="SECONDS",
-    help="For one row, judges and sandbox included.",
+    help="Time-out of one row, judges and sandbox included.",
 )  # fmt: skip
 @click.option(
     "--max-body-mb",
@@ -45,10 +50,10 @@ TOKEN_ENV = "GRADERS_TOKEN"
     default=32.0,
     show_default=True,
     metavar="MB",
-    help="Of one request.",
+    help="Largest body of a request.",
 )
 @click.option("--drain", "drain_s", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
-    help="For what is under way when the server is told to stop.",
+    help="Time for the requests in progress when the server stops.",
 )  # fmt: skip
 @click.option(
     "--access-log/--no-access-log", default=True, help="A line of JSON for each request, on stderr."
@@ -62,7 +67,7 @@ TOKEN_ENV = "GRADERS_TOKEN"
 @click.option(
     "--record",
     is_flag=True,
-    help="Forward /v1/chat/completions and /v1/responses to the models of graders.toml, and keep what says `store`.",
+    help="Forward /v1/chat/completions and /v1/responses to the models of graders.toml, and keep requests with `store`.",
 )
 @click.option(
     "--retention", "retention_days", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
@@ -71,14 +76,14 @@ TOKEN_ENV = "GRADERS_TOKEN"
 @click.option(
     "--tuning",
     is_flag=True,
-    help="Take fine-tuning jobs for the models in [tuning.models] of graders.toml. They write gigabytes.",
+    help="Accept fine-tuning jobs for the models in [tuning.models] of graders.toml. They write gigabytes.",
 )
 @click.option(
     "--claims",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
-    help="What was found out about a grader (see grader calibrate --claims), for the pages to show beside its rates.",
+    help="Results of audits of graders (see grader calibrate --claims), which the pages show beside their rates.",
 )
 @strict_option
 @config_option
@@ -104,8 +109,8 @@ def command(
 
     Graders, files and evals; with --tuning fine-tuning as well.
 
-    The page at / shows the server's state and runs a spec on a row. Ctrl-C or SIGTERM ends it after what is under way;
-    a second Ctrl-C at once.
+    The page at / shows the server's state and runs a spec on a row. Ctrl-C or SIGTERM ends the server after the
+    requests in progress; a second Ctrl-C ends it at once.
 
     \b
     grader serve
@@ -171,7 +176,7 @@ def command(
                 application,
                 listener,
                 limits=limits,
-                started=lambda: _greet(listener, bool(token), backends, store),
+                started=lambda: _print_address(listener, bool(token), backends, store),
             )
     click.echo("stopped", err=True)
     return OK
@@ -208,7 +213,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _greet(listener: socket.socket, token: bool, backends: Backends, store: Store | None) -> None:
+def _print_address(listener: socket.socket, token: bool, backends: Backends, store: Store | None) -> None:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     click.echo(
@@ -221,7 +226,7 @@ def _greet(listener: socket.socket, token: bool, backends: Backends, store: Stor
 
 
 def _say_tier(backends: Backends) -> None:
-    """What holds python graders here; found out by running one, so it comes a little later."""
+    """Print the tier of python graders. It is found by running one, so it is printed a little later."""
     try:
         tier = backends.sandbox.tier
     except (ValueError, TypeError, RuntimeError) as error:

@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("--revoke", is_flag=True, help="Forget the trust in FILE.")
-@click.option("--list", "list_", is_flag=True, help="Print what is trusted, and what has changed since.")
+@click.option(
+    "--list", "list_", is_flag=True, help="Print the trusted files, and those that have changed since."
+)
 def command(file: Path | None, revoke: bool, list_: bool) -> int:
-    """Let a graders.toml that is found, not named, set everything.
+    """Trust a graders.toml that is found and not named by --config.
 
-    A graders.toml found upward from the working directory may set harmless things only, since it may have come with
-    somebody else's repository. Keys, headers, recordings, addresses beyond this machine, `unsandboxed` and weaker
-    limits of the sandbox need your trust, once for a file and its content: a change of the file asks again.
-    Without FILE it is the one found from here. Exits 1 when there is nothing to trust or to revoke.
+    A graders.toml found upward from the working directory may set only harmless options, since it may have come
+    with a foreign repository. Keys, headers, recordings, addresses beyond this machine, `unsandboxed` and weaker
+    limits of the sandbox need your trust, which holds for the file's present content. FILE defaults to the one
+    found from here. Exits 1 when there is nothing to trust or to revoke.
 
     \b
     grader trust
@@ -57,7 +59,7 @@ def command(file: Path | None, revoke: bool, list_: bool) -> int:
 
 
 def _settings(file: ConfigFile) -> list[str]:
-    """What the file sets that needs trust.
+    """The settings of the file that need trust.
 
     Raises:
         click.UsageError: it is not a configuration.

@@ -48,7 +48,7 @@ def command(
 ) -> int:
     """List every problem of specs, with file, line and path.
 
-    Exits 1 when a spec has an error; warnings alone are fine, and what this machine lacks for a valid spec is one.
+    Exits 1 when a spec has an error. A package that a valid spec needs and this machine lacks is a warning.
     Nothing is run and no model is asked.
 
     \b

@@ -37,7 +37,7 @@ LEARNING_RATES: Mapping[str, Any] = {"supervised": 2e-4, "dpo": 5e-5, "reinforce
 #: Samples of one prompt that a reinforcement step compares, at `compute_multiplier` 1.
 GROUP = 8
 LORA: Mapping[str, Any] = {"rank": 16, "alpha": 32}
-#: Where the runs of jobs with a block of Weights & Biases go: nowhere, into the job's folder, or to the service.
+#: Destination of the runs of jobs with a block of Weights & Biases: none, the job's folder, the service.
 WANDB_MODES = ("off", "offline", "online")
 
 
@@ -45,11 +45,11 @@ WANDB_MODES = ("off", "offline", "online")
 class TuningConfig:
     """
     Attributes:
-        command: What starts the trainer.
-        generator: What starts the process that answers chat, or the address of a vLLM server.
+        command: The command that starts the trainer.
+        generator: The command that starts the process that answers chat, or the address of a vLLM server.
         generator_idle_s: Seconds without a request until that process is ended.
-        quota_gb: Room of all jobs' folders together, beyond which no job is made; 0: no limit.
-        retention_days: How long ended jobs keep more than the adapters of their models; 0: until somebody removes it.
+        quota_gb: Size of all jobs' folders together, above which no job is made; 0: no limit.
+        retention_days: Days for which ended jobs keep more than the adapters of their models; 0: no limit.
         models: Name on the wire -> folder of the base model.
         environment: Names of variables that the trainer gets beside the usual ones.
         learning_rates: By method.
@@ -69,7 +69,7 @@ class TuningConfig:
     wandb: str
 
     def arguments(self, method: str, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
-        """What a job's hyperparameters come to here: `learning_rate`, and `group` for reinforcement."""
+        """Hyperparameters that follow from a job's own: `learning_rate`, and `group` for reinforcement."""
         rate = self.learning_rates[method] * hyperparameters["learning_rate_multiplier"]
         arguments: dict[str, Any] = {"learning_rate": rate}
         if method == "reinforcement":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from graders.datasets.rows import Chunk, Data, DataError, UnreadableRow
+from graders.datasets.rows import Chunk, DataError, RowStream, UnreadableRow
 from graders.fields import FieldError, FieldMap, detect_fields
 
 
@@ -22,7 +22,7 @@ class Dataset:
         wanted: Fields of the item that the grader reads.
     """
 
-    data: Data
+    data: RowStream
     field_map: FieldMap
     first: Mapping[str, Any]
     chunks: Iterator[Chunk]
@@ -30,7 +30,7 @@ class Dataset:
 
 
 def open_dataset(
-    data: Data,
+    data: RowStream,
     *,
     sample: str | None = None,
     item: str | None = None,

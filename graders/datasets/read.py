@@ -17,7 +17,7 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
-from graders.datasets.rows import Chunk, Data, DataError
+from graders.datasets.rows import Chunk, DataError, RowStream
 from graders.datasets.tables import TABLES, open_iterable
 from graders.datasets.text import READERS, plain_bytes
 
@@ -36,7 +36,7 @@ _DESCRIPTIONS = ("dataset_info.json", "state.json", "dataset_dict.json")
 _COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 
 
-def open_data(source: object, format: str | None = None) -> Data:
+def open_data(source: object, format: str | None = None) -> RowStream:
     """Open a dataset.
 
     Args:
@@ -76,14 +76,14 @@ def files_of(name: str) -> list[str]:
     return found or [name]
 
 
-def _open_files(names: Sequence[str], format: str | None) -> Data:
+def _open_files(names: Sequence[str], format: str | None) -> RowStream:
     """Several files as one dataset, one after the other."""
     for name in names:
         if name != "-" and not os.access(name, os.R_OK):
             raise DataError(
                 f"cannot read {name}: " + ("no permission" if os.path.exists(name) else "no such file")
             )
-    under_way: list[Data] = []
+    under_way: list[RowStream] = []
 
     def chunks() -> Iterator[Chunk]:
         for name in names:
@@ -95,10 +95,10 @@ def _open_files(names: Sequence[str], format: str | None) -> Data:
             return 0.0
         return (len(under_way) - 1 + (under_way[-1].fraction() or 0.0)) / len(names)
 
-    return Data(", ".join(names), chunks, fraction=fraction)
+    return RowStream(", ".join(names), chunks, fraction=fraction)
 
 
-def _open_file(name: str, format: str | None) -> Data:
+def _open_file(name: str, format: str | None) -> RowStream:
     try:
         file: Any = sys.stdin.buffer if name == "-" else Path(name).open("rb")  # noqa: SIM115  # read lazily
         # sys.stdin was replaced, as test runners do
@@ -129,7 +129,7 @@ def _open_file(name: str, format: str | None) -> Data:
                     raise DataError(f"{name} breaks off: {error}") from error
                 raise
 
-    return Data(name, chunks, fraction=fraction)
+    return RowStream(name, chunks, fraction=fraction)
 
 
 def _format_of(name: str) -> str:

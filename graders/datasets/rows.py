@@ -62,7 +62,7 @@ class Chunk:
         )
 
 
-class Data:
+class RowStream:
     """An open dataset, which can be read once.
 
     Attributes:

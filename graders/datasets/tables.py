@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
-from graders.datasets.rows import CHUNK_ROWS, Chunk, Data, DataError, DataRow, json_row, row_chunks
+from graders.datasets.rows import CHUNK_ROWS, Chunk, DataError, DataRow, RowStream, json_row, row_chunks
 from graders.fields import check_rows
 
 
-def open_parquet(name: str, file: IO[bytes]) -> Data:
+def open_parquet(name: str, file: IO[bytes]) -> RowStream:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
@@ -36,10 +36,10 @@ def open_parquet(name: str, file: IO[bytes]) -> Data:
                 # a damaged page
                 raise DataError(f"{name} breaks off after row {first - 1}: {error}") from error
 
-    return Data(name, chunks, table.metadata.num_rows)
+    return RowStream(name, chunks, table.metadata.num_rows)
 
 
-def open_arrow(name: str, file: IO[bytes]) -> Data:
+def open_arrow(name: str, file: IO[bytes]) -> RowStream:
     """Open an Arrow file or stream, as Hugging Face's `save_to_disk` writes it."""
     try:
         from pyarrow import ArrowException, ipc
@@ -64,20 +64,20 @@ def open_arrow(name: str, file: IO[bytes]) -> Data:
                     f"{name} is not Arrow data, or breaks off after row {first - 1}: {error}"
                 ) from error
 
-    return Data(name, chunks)
+    return RowStream(name, chunks)
 
 
-TABLES: dict[str, Callable[[str, IO[bytes]], Data]] = {"parquet": open_parquet, "arrow": open_arrow}
+TABLES: dict[str, Callable[[str, IO[bytes]], RowStream]] = {"parquet": open_parquet, "arrow": open_arrow}
 
 
-def open_iterable(source: Any) -> Data:
+def open_iterable(source: Any) -> RowStream:
     name = f"<{type(source).__name__}>"
     total = len(source) if hasattr(source, "__len__") else None
     rows: Iterable[Any] = source
     # an Arrow table or dataset
     if hasattr(source, "to_batches"):
         rows = (row for batch in source.to_batches() for row in arrow_rows(batch))
-        return Data(name, lambda: row_chunks(_read(rows)), total)
+        return RowStream(name, lambda: row_chunks(_read(rows)), total)
     try:
         check_rows(source)
     except TypeError as error:
@@ -87,7 +87,7 @@ def open_iterable(source: Any) -> Data:
         rows = (row for batch in source.iter(batch_size=CHUNK_ROWS) for row in _rows(batch))
     elif not isinstance(source, Iterable):
         raise DataError(f"{name} is not a dataset: expected a path, or an iterable of mappings")
-    return Data(name, lambda: row_chunks(_read(rows)), total)
+    return RowStream(name, lambda: row_chunks(_read(rows)), total)
 
 
 def _read(rows: Iterable[Any]) -> Iterator[Any]:

@@ -76,7 +76,7 @@ def sandbox_tier(backends: Backends) -> Iterator[Diagnosis]:
         yield Diagnosis("sandbox", "tier", False, str(error))
 
 
-def warmed() -> Iterator[Diagnosis]:
+def wasm() -> Iterator[Diagnosis]:
     """The tier `wasm`, whose interpreter is compiled once and kept in the user's cache folder."""
     from rich.console import Console
 

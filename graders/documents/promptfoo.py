@@ -131,10 +131,10 @@ def write_promptfoo(found: Mapping[str, SpecModel]) -> tuple[Json, list[str]]:
             lost.append(f"{name} ({grader.type}): no promptfoo assertion means the same")
             continue
         got, want = texts
-        if kind in ("equals", "not-equals") and _squeezed(want) == OUTPUT:
+        if kind in ("equals", "not-equals") and _without_blanks(want) == OUTPUT:
             got, want = want, got
         value = _jinja_of(want)
-        if _squeezed(got) != OUTPUT or value is None:
+        if _without_blanks(got) != OUTPUT or value is None:
             lost.append(f"{name} ({grader.type}): no promptfoo assertion means the same")
             continue
         assertions.append({"type": kind, "value": value, "metric": name})
@@ -143,7 +143,7 @@ def write_promptfoo(found: Mapping[str, SpecModel]) -> tuple[Json, list[str]]:
     return {"defaultTest": {"assert": assertions}}, lost
 
 
-def _squeezed(text: str) -> str:
+def _without_blanks(text: str) -> str:
     return "".join(
         f"{{{{{piece}}}}}" if not isinstance(piece, str) else piece for piece in Template(text).pieces
     )

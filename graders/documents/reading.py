@@ -103,10 +103,12 @@ def _read_json(value: Json) -> Document:
                 if found.graders or found.lost:
                     return found
     forms = ", ".join(form.name for form in FORMS)
-    raise SpecError([Problem("", f"Found no grader: expected one of: {forms}.{_seen(value)}", "no_grader")])
+    raise SpecError(
+        [Problem("", f"Found no grader: expected one of: {forms}.{_description(value)}", "no_grader")]
+    )
 
 
-def _seen(value: Json) -> str:
+def _description(value: Json) -> str:
     if not isinstance(value, Mapping):
         return f" The document is a {type(value).__name__}."
     keys = ", ".join(repr(str(key)) for key in list(value)[:8])

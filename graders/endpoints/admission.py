@@ -11,10 +11,10 @@ from graders.usage import Usage
 
 
 class Admission:
-    """A place among the requests under way, and a part of the budget. After `enter` it is left once, however the request ends.
+    """A place among the requests in flight, and a part of the budget. After `enter`, `release` is called once.
 
     Args:
-        expected: About what the request will use.
+        expected: An estimate of the request's usage.
     """
 
     __slots__ = ("_endpoint", "_reserved", "_spent", "_tokens", "_usage")
@@ -52,7 +52,7 @@ class Admission:
             self._check_stopped()
             await endpoint.budget.reserve(self._reserved)
         except BaseException:
-            endpoint.limiter.leave()
+            endpoint.limiter.release()
             raise
 
     def _check_stopped(self) -> None:
@@ -61,21 +61,21 @@ class Admission:
             raise ModelStop(capabilities.stopped)
 
     def refund(self) -> None:
-        """A whole response has come, which costs nothing unless it is an answer."""
+        """Record a complete response, which costs nothing unless it is an answer."""
         self._spent = 0.0
 
     def charge(self, usage: Usage) -> None:
-        """The response is an answer, which used this."""
+        """Record the usage of a response that is an answer."""
         price = self._endpoint.price
         self._usage = usage
         self._spent = self._reserved
         if price is not None and usage.prompt_tokens is not None:
             self._spent = cost_of(usage, price)
 
-    def leave(self) -> None:
-        """Give the place back, and what was reserved beyond what was used."""
+    def release(self) -> None:
+        """Release the place and the unused part of the reservation."""
         limiter = self._endpoint.limiter
-        limiter.leave()
+        limiter.release()
         if self._tokens and self._usage.total_tokens is not None:
             limiter.settle(self._tokens, self._usage.total_tokens)
         self._endpoint.budget.settle(self._reserved, self._spent)

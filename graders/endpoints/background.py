@@ -46,7 +46,7 @@ class Loop:
         """As asyncio's create_task; to be called on the loop."""
         return self._loop.create_task(work)
 
-    def give_up(self, task: asyncio.Task[Any]) -> None:
+    def cancel_task(self, task: asyncio.Task[Any]) -> None:
         """Cancel a task, from any thread."""
         # RuntimeError: the loop is closed, and with it its tasks
         with suppress(RuntimeError):

@@ -195,7 +195,7 @@ class EndpointCall(ABC, Generic[P, R]):
                 "%s, attempt %d: %.3f s", endpoint.route.origin, self.attempts, timing.clock() - sent_at
             )
             self.seconds += timing.clock() - sent_at
-            admission.leave()
+            admission.release()
         self.usage += parsed.usage
         self.answered_by = parsed.model or self.answered_by
         return self.accept(parsed, body)

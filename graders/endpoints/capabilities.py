@@ -124,7 +124,7 @@ def refused_feature(complaint: Complaint, body: Mapping[str, Any], *, proven: bo
     """
     if not (complaint.status in _ABOUT_THE_REQUEST or (complaint.status == 500 and not proven)):
         return ""
-    unsupported = bool(_UNSUPPORTED.search(complaint.said.lower()))
+    unsupported = bool(_UNSUPPORTED.search(complaint.text.lower()))
     # the error's `param` takes precedence over other names in the message
     for names in (complaint.parameter, complaint.names):
         if names and _names_the_format(names, complaint.quoted, body):
@@ -140,7 +140,7 @@ def refused_feature(complaint: Complaint, body: Mapping[str, Any], *, proven: bo
 
 def is_unsupported(complaint: Complaint) -> bool:
     """Whether an error with a 5xx status says that the request is unsupported, so that a retry is useless."""
-    said = complaint.said.lower()
+    said = complaint.text.lower()
     says_so = "support" in said and not _RATE_LIMIT.search(said)
     return complaint.status == 501 or (complaint.status == 500 and says_so)
 

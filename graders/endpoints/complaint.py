@@ -61,19 +61,19 @@ class Complaint:
         return value if isinstance(value, str) else ""
 
     @cached_property
-    def said(self) -> str:
+    def text(self) -> str:
         """All texts of the error, without quotes of the request."""
         return self.body if self._json is None else "\n".join(_texts(self._json))
 
     @cached_property
     def names(self) -> frozenset[str]:
         """Every word that may be a parameter's name, as `plain_name`."""
-        return frozenset(map(plain_name, _NAME.findall(self.said)))
+        return frozenset(map(plain_name, _NAME.findall(self.text)))
 
     @cached_property
     def quoted(self) -> frozenset[str]:
         """The names in quotation marks, or in the error's own `param` and `loc`."""
-        named = [*_QUOTED.findall(self.said), *_texts(self._json, only=("param", "loc"))]
+        named = [*_QUOTED.findall(self.text), *_texts(self._json, only=("param", "loc"))]
         return frozenset(plain_name(part) for name in named for part in _NAME.findall(name))
 
     @cached_property
@@ -91,7 +91,7 @@ class Complaint:
         return bool({"retry-after", "retry-after-ms"} & self.headers.keys() or self._wait_in_body())
 
     def _wait_in_body(self) -> float:
-        delays = [*_texts(self._json, only=("retryDelay",)), *_WAIT.findall(self.said)]
+        delays = [*_texts(self._json, only=("retryDelay",)), *_WAIT.findall(self.text)]
         return max(map(duration, delays), default=0.0)
 
     def __str__(self) -> str:

@@ -57,7 +57,7 @@ class ConcurrencyLimiter:
         self._tokens = Bucket(tokens_per_minute, clock)
 
     async def enter(self, deadline: float, tokens: float = 0) -> None:
-        """Wait for a place and take it; `leave` returns it. The wait can be cancelled.
+        """Wait for a place and take it; `release` returns it. The wait can be cancelled.
 
         Raises:
             NotAdmitted: the deadline comes first.
@@ -78,7 +78,7 @@ class ConcurrencyLimiter:
                     placed = True
         except BaseException:
             if placed:
-                self._give_back()
+                self._release_promise()
             raise
         self._promised -= placed
         self.in_flight += 1
@@ -100,18 +100,18 @@ class ConcurrencyLimiter:
                 await future
         except BaseException as error:
             if future.done() and not future.cancelled():
-                self._give_back()
+                self._release_promise()
             elif future in self._waiting:
                 self._waiting.remove(future)
             if isinstance(error, TimeoutError):
                 raise NotAdmitted(0.0) from None
             raise
 
-    def leave(self) -> None:
+    def release(self) -> None:
         self.in_flight -= 1
         self._promise()
 
-    def _give_back(self) -> None:
+    def _release_promise(self) -> None:
         self._promised -= 1
         self._promise()
 

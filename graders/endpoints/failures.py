@@ -54,7 +54,7 @@ def final_failure(
         last_try: Whether no further attempt is allowed.
         hint: A likely mistake in the address, for a 404.
     """
-    status, said = complaint.status, complaint.said.lower()
+    status, said = complaint.status, complaint.text.lower()
     if status in (400, 403, 422) and _FILTERED.search(said):
         return ModelRefusal(message)
     # a server that names a time expects to answer then, even if the message is about plans and billing

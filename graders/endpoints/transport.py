@@ -144,25 +144,25 @@ class AutoTransport:
     """DirectTransport, but httpx2 for addresses with a proxy in the environment (such as HTTPS_PROXY)."""
 
     def __init__(self) -> None:
-        self._ways: dict[str, Transport] = {}
+        self._transports: dict[str, Transport] = {}
         self._by_origin: dict[str, str] = {}
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Reply:
         origin = url[: url.find("/", 8)]
-        way = self._by_origin.get(origin)
-        if way is None:
-            way = self._by_origin[origin] = "httpx2" if _proxied(url) else "direct"
-        return await self.way(way).post(url, headers, body, timeout_s)
+        name = self._by_origin.get(origin)
+        if name is None:
+            name = self._by_origin[origin] = "httpx2" if _proxied(url) else "direct"
+        return await self.transport(name).post(url, headers, body, timeout_s)
 
-    def way(self, name: str) -> Transport:
+    def transport(self, name: str) -> Transport:
         """The transport of that name, created when first needed."""
-        if name not in self._ways:
-            self._ways[name] = TRANSPORTS[name]()
-        return self._ways[name]
+        if name not in self._transports:
+            self._transports[name] = TRANSPORTS[name]()
+        return self._transports[name]
 
     async def aclose(self) -> None:
-        for way in self._ways.values():
-            await way.aclose()
+        for transport in self._transports.values():
+            await transport.aclose()
 
 
 def _proxied(url: str) -> bool:

@@ -159,12 +159,12 @@ def _read_chat(data: Mapping[str, Any]) -> Completion:
         usage=_usage(data.get("usage"), "prompt_tokens", "completion_tokens"),
         raw=data,
         logprobs=logprobs.get("content") if isinstance(logprobs, dict) else None,
-        elsewhere="" if text.strip() else _elsewhere(message),
+        elsewhere="" if text.strip() else _other_text(message),
         acts=any(message.get(name) for name in ("tool_calls", "function_call", "audio")),
     )
 
 
-def _elsewhere(message: Mapping[str, Any]) -> str:
+def _other_text(message: Mapping[str, Any]) -> str:
     """A description of the field that has text, in a message without content."""
     for name in _ELSEWHERE:
         if value := message.get(name):

@@ -111,7 +111,7 @@ class Backends:
 
     @property
     def options(self) -> Options:
-        """How the configuration wants graders compiled. Raises ValueError when it is not valid."""
+        """The configuration's options for compiling graders. Raises ValueError when it is not valid."""
         from graders.metrics import options_in
         from graders.spec.options import Options
 

@@ -21,7 +21,7 @@ _SAID_ELSEWHERE = ("engine", "graders")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ExplanationStep:
     """One step on the way to the reward.
 
     Attributes:
@@ -38,7 +38,7 @@ class Explanation:
     """A graded row and the steps to its reward, in the order in which they were taken; printed, a page of text."""
 
     result: RunResult
-    steps: tuple[Step, ...]
+    steps: tuple[ExplanationStep, ...]
 
     def __str__(self) -> str:
         result = self.result
@@ -70,31 +70,33 @@ def explain(spec: SpecModel, options: Options, row: Row | None, result: RunResul
     return Explanation(result, () if row is None else tuple(_steps(spec, options, row, result)))
 
 
-def _steps(spec: SpecModel, options: Options, row: Row, result: RunResult) -> Iterator[Step]:
+def _steps(spec: SpecModel, options: Options, row: Row, result: RunResult) -> Iterator[ExplanationStep]:
     for at, leaf in spec.leaves().items():
         yield from _texts(at, leaf, row, options)
         key = at.removeprefix("graders.").rstrip(".")
         own = result.provenance.get("graders", {}).get(key, {}) if key else result.provenance
         for name, value in own.items():
             if name not in _SAID_ELSEWHERE:
-                yield Step(
+                yield ExplanationStep(
                     f"{at}{name}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
                 )
         if key in result.failed_members:
-            yield Step(at.rstrip("."), f"failed ({result.failed_members[key]}); the formula takes 0")
+            yield ExplanationStep(
+                at.rstrip("."), f"failed ({result.failed_members[key]}); the formula takes 0"
+            )
         elif key in result.sub_rewards:
-            yield Step(at.rstrip("."), f"{result.sub_rewards[key]:g}")
+            yield ExplanationStep(at.rstrip("."), f"{result.sub_rewards[key]:g}")
     formula = spec.formula()
     if formula is not None:
         try:
             for text, value in formula.steps(tuple(result.sub_rewards.values())):
-                yield Step(text, f"{value:g}")
+                yield ExplanationStep(text, f"{value:g}")
         except FormulaError:
             # the result says why
             return
 
 
-def _texts(at: str, leaf: SpecModel, row: Row, options: Options) -> Iterator[Step]:
+def _texts(at: str, leaf: SpecModel, row: Row, options: Options) -> Iterator[ExplanationStep]:
     """The texts that a grader compares, or asks its judge."""
     try:
         asked = [ask for ask in leaf.build(options).ask(row) if isinstance(ask, ModelAsk)]
@@ -103,12 +105,14 @@ def _texts(at: str, leaf: SpecModel, row: Row, options: Options) -> Iterator[Ste
         asked = []
     for ask in asked:
         for message in ask.messages:
-            yield Step(f"{at}input ({message.role} to {ask.model})", "\n".join(map(_part, message.parts)))
+            yield ExplanationStep(
+                f"{at}input ({message.role} to {ask.model})", "\n".join(map(_part, message.parts))
+            )
     for place, text in () if asked else leaf.templates():
         try:
-            yield Step(f"{at}{place}", Template(text, options.values).render(row))
+            yield ExplanationStep(f"{at}{place}", Template(text, options.values).render(row))
         except GradeError as error:
-            yield Step(f"{at}{place}", f"no text: {error}")
+            yield ExplanationStep(f"{at}{place}", f"no text: {error}")
 
 
 def _part(part: Part) -> str:

@@ -61,9 +61,9 @@ def follow(
         else:
             target.set_result(GradeError(f"{type(error).__name__}: {error}"))
 
-    def give_up(target: Future[Answer]) -> None:
+    def cancel_source(target: Future[Answer]) -> None:
         if target.cancelled():
             stop()
 
-    target.add_done_callback(give_up)
+    target.add_done_callback(cancel_source)
     source.add_done_callback(done)

@@ -51,7 +51,7 @@ class RemoteQueue:
             for ask, future in asked:
                 if not future.cancelled():
                     task = loop.create_task(clients[type(ask)].answer(ask, deadline=deadline))
-                    follow(task, future, _same, partial(loop.give_up, task))
+                    follow(task, future, _same, partial(loop.cancel_task, task))
 
         loop.call(begin)
 

@@ -29,7 +29,7 @@ CHUNK = 64
 MERGED = 8192
 
 
-class Settling(Protocol):
+class RowGrader(Protocol):
     """The part of a Grader that a window uses."""
 
     kind: Kind
@@ -47,7 +47,7 @@ class Window:
         merge: Whether equal questions to a judge are asked once: None where the spec makes them repeatable.
     """
 
-    def __init__(self, grader: Settling, size: int, merge: bool | None) -> None:
+    def __init__(self, grader: RowGrader, size: int, merge: bool | None) -> None:
         self._grader = grader
         self._size = size
         # refilled well before it drains, so that judges and sandbox always have work
@@ -64,7 +64,7 @@ class Window:
                 yielded; else every result that was complete.
             Exception: whatever `rows` raises, once the rows before it have been yielded.
         """
-        order = InOrder() if in_order else AsReady()
+        order = SubmissionOrder() if in_order else CompletionOrder()
         chunks = in_chunks(rows, self._chunk_rows)
         stop: Exception | None = None
         try:
@@ -95,7 +95,7 @@ class Window:
             for pending in self._waiting.values():
                 cancel(pending.futures)
 
-    def _fill(self, chunks: Iterator[list[Mapping[str, Any]]], order: AsReady) -> None:
+    def _fill(self, chunks: Iterator[list[Mapping[str, Any]]], order: CompletionOrder) -> None:
         """Submit as many rows as there is room for."""
         while len(self._waiting) + self._chunk_rows <= self._size:
             chunk = next(chunks, None)
@@ -205,18 +205,18 @@ class PendingRow:
         """Call `then` once, on the thread that sets the last answer."""
         left = iter(self.futures)
 
-        def look(done: object = None) -> None:
+        def check(done: object = None) -> None:
             for future in left:
                 if not future.done():
-                    future.add_done_callback(look)
+                    future.add_done_callback(check)
                     return
             self.seconds = time.perf_counter() - self._started
             then()
 
-        look()
+        check()
 
 
-class AsReady:
+class CompletionOrder:
     """Positions of rows, in the order in which their answers are complete."""
 
     def __init__(self) -> None:
@@ -230,7 +230,7 @@ class AsReady:
         return self._ready.get()
 
 
-class InOrder(AsReady):
+class SubmissionOrder(CompletionOrder):
     """Positions of rows in their own order: 0, 1, 2 ..."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What claims files say about the criteria of an eval, beside the rates that it qualifies."""
+"""Claims of claims files about the criteria of an eval, for display beside their rates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from graders.engine.grader import Grader
 from graders.errors import SpecError
 from graders.evals.criteria import thresholds
 from graders.report.binding import Binding, binding
-from graders.report.claims import Claim, claims_of
+from graders.report.claims import GraderClaim, claims_of
 from graders.results.read import ResultsError
 from graders.stats.estimates import Estimate, wilson_of_few
 from graders.store import RunRecord
@@ -31,7 +31,7 @@ class KnownClaims:
     def __init__(self, paths: Sequence[str], backends: Backends) -> None:
         self.paths = tuple(paths)
         self._backends = backends
-        self._bindings = lru_cache(KEPT)(self._made_with)
+        self._bindings = lru_cache(KEPT)(self._bindings)
 
     def of(self, testing_criteria: str, run: RunRecord | None = None) -> list[list[dict[str, Any]]]:
         """For each criterion, its claims as `{"name", "text", "expired"}`.
@@ -50,10 +50,10 @@ class KnownClaims:
             for place, now in enumerate(bindings)
         ]
 
-    def _made_with(self, testing_criteria: str, models: frozenset[str]) -> list[Binding | None]:
-        """What the rewards of each criterion are made with; None for what is no grader of ours.
+    def _bindings(self, testing_criteria: str, models: frozenset[str]) -> list[Binding | None]:
+        """The binding of each criterion's rewards; None for a criterion that is no grader of ours.
 
-        Which model answered which criterion is known where one of them alone asks a judge.
+        The models belong to a criterion only if no other criterion asks a judge.
         """
         compiled: list[Grader | None] = []
         for wire in json.loads(testing_criteria):
@@ -77,11 +77,13 @@ class KnownClaims:
             except ResultsError as error:
                 shown.append({"name": "claims", "text": str(error), "expired": True})
                 continue
-            shown += [{"name": one.name, "text": one.told, "expired": bool(one.expired)} for one in claims]
+            shown += [
+                {"name": one.name, "text": one.text_as_of_now, "expired": bool(one.expired)} for one in claims
+            ]
         return shown
 
 
-def _is_about(claim: Claim, now: Binding) -> bool:
+def _is_about(claim: GraderClaim, now: Binding) -> bool:
     return not claim.expired or (claim.grader != "" and claim.grader == now.name)
 
 

@@ -171,8 +171,8 @@ class Criterion:
 
     def outcome(self, result: RunResult, row: Row | None = None) -> CriterionOutcome:
         """A row's result in the wire's form, with the judge's messages if the row is given."""
-        spent = [(one.sampled_model or one.model, one.usage) for one in result.spent]
-        usage = tuple(model_usage(model, "grader", tokens) for model, tokens in spent)
+        used = [(one.sampled_model or one.model, one.usage) for one in result.judge_usage]
+        usage = tuple(model_usage(model, "grader", tokens) for model, tokens in used)
         if not result.ok:
             error = result.failures[0]
             return self._failed(error, usage)

@@ -41,7 +41,7 @@ CHUNK = 512
 WAITING_PART = 0.25
 
 
-class Execution:
+class RunExecution:
     """The execution of a run. Used on one event loop; the store and local criteria work on threads."""
 
     def __init__(
@@ -101,7 +101,7 @@ class Execution:
             elif not self._called_off:
                 await self._end("completed")
 
-    def call_off(self) -> None:
+    def cancel(self) -> None:
         """Start no more rows, and cancel those in flight. Answers that are complete are stored."""
         self._called_off = True
         self._room.set()
@@ -133,16 +133,16 @@ class Execution:
     async def _execute_rows(self) -> None:
         """Execute all unfinished rows. Rows without asks are graded on the thread in whole chunks."""
         keeping = asyncio.create_task(self._journal.keep())
-        keeping.add_done_callback(self._keeping_done)
+        keeping.add_done_callback(self._on_journal_end)
         try:
             after = -1
-            while not self._ended:
+            while not self._has_ended:
                 chunk = await self._on_thread(self._store.items.unfinished, self._run.number, after, CHUNK)
                 if not chunk:
                     break
                 after = chunk[-1].n
                 if self._source.prompt is None and not self._asking:
-                    await self._on_thread(self._finish, [self._brought(row) for row in chunk])
+                    await self._on_thread(self._finish, [self._own_sample(row) for row in chunk])
                 else:
                     await self._start_rows(chunk)
             while self._tasks:
@@ -154,15 +154,15 @@ class Execution:
             await asyncio.shield(self._journal.commit())
 
     @property
-    def _ended(self) -> bool:
+    def _has_ended(self) -> bool:
         return self._called_off or self._stop is not None
 
     async def _start_rows(self, chunk: Sequence[ItemRecord]) -> None:
         for row in chunk:
-            while self._under_way >= self._window() and not self._ended:
+            while self._under_way >= self._window() and not self._has_ended:
                 self._room.clear()
                 await self._room.wait()
-            if self._ended:
+            if self._has_ended:
                 return
             self._under_way += 1
             task = asyncio.create_task(self._execute_row(row))
@@ -183,13 +183,13 @@ class Execution:
         self._under_way -= count
         self._room.set()
 
-    def _keeping_done(self, task: asyncio.Task[None]) -> None:
+    def _on_journal_end(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             # rows that could not be stored are not finished, and no further questions may be asked
             self._stop = self._stop or GradeError(f"the store cannot be written: {error}")
             self._room.set()
 
-    def _brought(self, row: ItemRecord) -> GradedRow:
+    def _own_sample(self, row: ItemRecord) -> GradedRow:
         """A row with its own sample, or none."""
         item = loads(row.item.encode())
         try:
@@ -210,7 +210,7 @@ class Execution:
         """Sample and grade a row; returns whether it is to be committed."""
         try:
             samples = self._source.prompt is not None and row.sample is None
-            graded = await self._sample(row) if samples else self._brought(row)
+            graded = await self._sample(row) if samples else self._own_sample(row)
             if not graded.outcomes and self._asking:
                 await self._ask(graded)
         except Interrupted:

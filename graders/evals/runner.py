@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from graders.endpoints.background import Loop
 from graders.engine.backends import Backends
-from graders.evals.execution import Execution
+from graders.evals.execution import RunExecution
 from graders.store import Store
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Runner:
         self._backends = backends
         self._rows = rows
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="graders-evals")
-        self._executing: dict[int, tuple[Execution, asyncio.Task[None]]] = {}
+        self._executing: dict[int, tuple[RunExecution, asyncio.Task[None]]] = {}
         self._loop = Loop("graders-evals")
         self._wanted: asyncio.Event | None = None
         self._main = self._loop.start(self._work())
@@ -55,13 +55,13 @@ class Runner:
         if self._wanted is not None:
             self._wanted.set()
 
-    def call_off(self, number: int) -> Future[None]:
-        """Give up a run that has been canceled: once the Future is done, no further row of it is begun."""
-        return self._loop.start(self._call_off(number))
+    def cancel(self, number: int) -> Future[None]:
+        """Cancel the execution of a run. Once the Future is done, no further row of it starts."""
+        return self._loop.start(self._cancel(number))
 
-    async def _call_off(self, number: int) -> None:
+    async def _cancel(self, number: int) -> None:
         if number in self._executing:
-            self._executing[number][0].call_off()
+            self._executing[number][0].cancel()
 
     def under_way(self) -> int:
         """The number of runs in progress."""
@@ -76,7 +76,7 @@ class Runner:
     async def _stop(self) -> None:
         self._main.cancel()
         for execution, _ in self._executing.values():
-            execution.call_off()
+            execution.cancel()
         tasks = [task for _, task in self._executing.values()]
         if tasks:
             await asyncio.wait(tasks)
@@ -85,7 +85,7 @@ class Runner:
         self._wanted = asyncio.Event()
         while True:
             try:
-                await self._look()
+                await self._update()
             except Exception:
                 # a store that is temporarily busy or full must not end the runner
                 log.exception("the runs of the store could not be looked at")
@@ -99,13 +99,13 @@ class Runner:
     async def _on_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    async def _look(self) -> None:
+    async def _update(self) -> None:
         """Start queued runs, as far as there is room; stop cancelled and deleted ones."""
         open_runs = await self._on_thread(self._store.runs.to_execute)
         numbers = {number for number, _ in open_runs}
         for number, (execution, _) in self._executing.items():
             if number not in numbers:
-                execution.call_off()
+                execution.cancel()
         for number, run_id in open_runs:
             if number not in self._executing and len(self._executing) < RUNS:
                 await self._begin(number, run_id)
@@ -114,12 +114,12 @@ class Runner:
         run = await self._on_thread(lambda: self._store.runs.get(run_id))
         if run is None:
             return
-        execution = Execution(self._store, self._backends, run, threads=self._threads, window=self._share)
+        execution = RunExecution(self._store, self._backends, run, threads=self._threads, window=self._share)
         task = asyncio.create_task(execution.execute())
         self._executing[number] = execution, task
-        task.add_done_callback(lambda done: self._ended(number, run_id, done))
+        task.add_done_callback(lambda done: self._on_end(number, run_id, done))
 
-    def _ended(self, number: int, run_id: str, task: asyncio.Task[None]) -> None:
+    def _on_end(self, number: int, run_id: str, task: asyncio.Task[None]) -> None:
         del self._executing[number]
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("run %s ended by a bug", run_id, exc_info=error)

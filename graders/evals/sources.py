@@ -14,7 +14,7 @@ from graders.evals.schemas import ItemSchema
 from graders.jsontext import VALUES_MAX, dumps, dumps_sorted, has_more_values, loads
 from graders.spec.wording import missing
 from graders.store import NewItem, Store
-from graders.store.tables.completions import Selection
+from graders.store.tables.completions import CompletionFilter
 
 #: Type of a data source -> its sources of rows. "run": the samples of another run (an extension).
 SOURCES = {
@@ -97,10 +97,10 @@ def read_source(raw: Any, values: str = "json") -> DataSource:
     return DataSource(kind, source.value, prompt, model, sampling, wire)
 
 
-def _selection(kind: str, source: Fields) -> Selection:
+def _selection(kind: str, source: Fields) -> CompletionFilter:
     """The selection of logged completions of a source."""
     metadata = source.get("metadata", dict, "an object") or {}
-    return Selection(
+    return CompletionFilter(
         APIS[kind],
         source.text("model"),
         [(key, str(value)) for key, value in metadata.items()],

@@ -43,9 +43,9 @@ def figures(summary: Summary) -> dict[str, float]:
         made |= _estimate(f"pass_at_{repeats.k}", repeats.any_of_k)
     for flag, n in summary.flags.items():
         made[f"failures/{flag}"] = n
-    for spent in summary.spent:
-        made[f"tokens/{spent.model}/prompt"] = spent.prompt_tokens or 0
-        made[f"tokens/{spent.model}/completion"] = spent.completion_tokens or 0
+    for use in summary.spent:
+        made[f"tokens/{use.model}/prompt"] = use.prompt_tokens or 0
+        made[f"tokens/{use.model}/completion"] = use.completion_tokens or 0
     if summary.latency is not None:
         made |= {"seconds/p50": summary.latency.p50, "seconds/p90": summary.latency.p90}
     if summary.cost is not None:

@@ -138,7 +138,7 @@ class Parser:
         self.terms += 1
         if self.terms > MAX_TERMS:
             raise FormulaSyntax(f"it has more than {MAX_TERMS} terms", start)
-        if (number := _NUMBER.match(self.text, start)) and not self.glued(number.end()):
+        if (number := _NUMBER.match(self.text, start)) and not self.continues(number.end()):
             self.at = number.end()
             value = float(number[0])
             if math.isinf(value):
@@ -149,7 +149,7 @@ class Parser:
             self.at = word.end()
             return self.call(word[0], start, depth)
         for name, index in self.names:
-            if name and self.text.startswith(name, start) and not self.glued(start + len(name)):
+            if name and self.text.startswith(name, start) and not self.continues(start + len(name)):
                 self.at = start + len(name)
                 self.used.add(index)
                 return ("name", index)
@@ -165,7 +165,7 @@ class Parser:
             )
         raise self.unexpected("a number, a grader's key, a function or '('")
 
-    def glued(self, end: int) -> bool:
+    def continues(self, end: int) -> bool:
         """Whether the word continues at `end`, so that a match ending there is only a part of it."""
         return bool(re.match(r"\w", self.text[end : end + 1]))
 

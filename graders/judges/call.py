@@ -20,7 +20,7 @@ from graders.judges.quality import expected_score, grid_of
 from graders.judges.reading import read_verdict
 from graders.judges.request import RequestForm, body_of, mode_of, not_applied
 from graders.usage import Usage
-from graders.verdict import Ambiguous, parse_error
+from graders.verdict import AmbiguousVerdict, parse_error
 
 #: Repeated questions after an answer without a verdict, where the schema is known to work.
 REASKS = 1
@@ -116,7 +116,7 @@ class JudgeCall(EndpointCall[Completion, ModelReply]):
         tolerant = form.mode != "json_schema" and not cut
         try:
             return read_verdict(parsed.text, self._ask.verdict, key=form.key, tolerant=tolerant)
-        except Ambiguous as error:
+        except AmbiguousVerdict as error:
             if cut:
                 raise self._cut_off(parsed) from None
             failure = parse_error(error, parsed.text)
@@ -160,12 +160,12 @@ class JudgeCall(EndpointCall[Completion, ModelReply]):
             return found.value
         if self.endpoint.route.expected_score == "required":
             raise ModelParseError(
-                f"an expected score is required, but the judge {self._why_none()}", parsed.text
+                f"an expected score is required, but the judge {self._reason_for_none()}", parsed.text
             )
         provenance["expected_score"] = None
         return sampled
 
-    def _why_none(self) -> str:
+    def _reason_for_none(self) -> str:
         """The reason why there is no expected score."""
         if self._form.grid:
             return "gave no usable log-probabilities"

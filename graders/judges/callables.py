@@ -32,7 +32,7 @@ def from_callable(function: Callable[[dict[str, Any]], Any], **settings: Any) ->
             model_grader_server_error.
         settings: Keys of [judge], such as votes=3 or max_in_flight=4.
     """
-    return _client("callable", _Call, function, settings)
+    return _client("callable", _FunctionTransport, function, settings)
 
 
 def from_openai(client: Any, *, api: str = "chat", **settings: Any) -> Client:
@@ -48,7 +48,7 @@ def from_openai(client: Any, *, api: str = "chat", **settings: Any) -> Client:
     if hasattr(client, "with_options"):
         client = client.with_options(max_retries=0)
     create = client.responses.create if api == "responses" else client.chat.completions.create
-    return _client("openai client", _Sdk, create, {"api": api, **settings})
+    return _client("openai client", _SdkTransport, create, {"api": api, **settings})
 
 
 def client_of(judge: Any) -> Client:
@@ -68,7 +68,7 @@ def client_of(judge: Any) -> Client:
 
 def _client(
     name: str,
-    transport: Callable[[_Caller], Transport],
+    transport: Callable[[_FunctionCaller], Transport],
     function: Callable[..., Any],
     settings: Mapping[str, Any],
 ) -> Client:
@@ -77,10 +77,10 @@ def _client(
     if not inspect.iscoroutinefunction(function):
         settings = {"max_in_flight": MOST_THREADS, **settings}
     config = Config({"judge": dict(settings), "endpoints": {name: endpoint}, "models": {"*": name}})
-    return Client(config, transport=transport(_Caller(function, config.route("*").max_in_flight)))
+    return Client(config, transport=transport(_FunctionCaller(function, config.route("*").max_in_flight)))
 
 
-class _Caller:
+class _FunctionCaller:
     """Calls the user's function: an async one on the loop, others on threads, as many as may be in flight."""
 
     def __init__(self, function: Callable[..., Any], most: int) -> None:
@@ -104,10 +104,10 @@ class _Caller:
             threads.shutdown(wait=False, cancel_futures=True)
 
 
-class _Call:
+class _FunctionTransport:
     """A transport around a function."""
 
-    def __init__(self, function: _Caller) -> None:
+    def __init__(self, function: _FunctionCaller) -> None:
         self._function = function
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Reply:
@@ -137,10 +137,10 @@ def _body(answer: Any) -> Any:
     return {"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}
 
 
-class _Sdk:
+class _SdkTransport:
     """A transport around an openai client's create method."""
 
-    def __init__(self, create: _Caller) -> None:
+    def __init__(self, create: _FunctionCaller) -> None:
         self._create = create
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Reply:

@@ -75,7 +75,7 @@ async def _probe(config: Config, model: str, image: bool, timeout_s: float, more
             reply = await client.answer(_question(model), deadline=started + timeout_s)
         except GradeError as error:
             return Probe(False, url, f"{error.flag}: {error}", latency_s=time.monotonic() - started)
-        sees, seen = await _look(client, model, timeout_s) if image else (None, "")
+        sees, seen = await _probe_image(client, model, timeout_s) if image else (None, "")
         return Probe(
             True,
             url,
@@ -108,7 +108,7 @@ def _question(model: str) -> ModelAsk:
     )
 
 
-async def _look(client: Client, model: str, timeout_s: float) -> tuple[bool, str]:
+async def _probe_image(client: Client, model: str, timeout_s: float) -> tuple[bool, str]:
     colour = random.choice(list(COLOURS))
     text = f"Which colour is this picture? If you can see no picture, the answer is: {NO_IMAGE}."
     parts = (TextPart(text), ImagePart(png(*COLOURS[colour]), "low"))

@@ -8,7 +8,7 @@ from json import JSONDecodeError
 from typing import Any
 
 from graders.jsontext import decoder
-from graders.verdict import Ambiguous, Verdict
+from graders.verdict import AmbiguousVerdict, Verdict
 
 #: Characters of an answer that are searched for JSON. A verdict with its steps has some thousands.
 MAX_CHARS = 1_000_000
@@ -36,34 +36,34 @@ def read_verdict(text: str, verdict: Verdict, *, key: str = "result", tolerant: 
         tolerant: Whether to also search after a <think> block and for objects within prose. All valid ones must agree.
 
     Raises:
-        Ambiguous: there is no verdict, or there are two different ones.
+        AmbiguousVerdict: there is no verdict, or there are two different ones.
     """
     if not text.strip():
-        raise Ambiguous("it is empty")
+        raise AmbiguousVerdict("it is empty")
     if len(text) > MAX_CHARS:
-        raise Ambiguous(f"it has {len(text)} characters")
+        raise AmbiguousVerdict(f"it has {len(text)} characters")
     if tolerant:
         text = _THINK.sub("", text, count=1)
     text = _with_valid_escapes(_without_fence(text))
     try:
         return _read(_decode(text), verdict, key)
-    except Ambiguous:
+    except AmbiguousVerdict:
         if not tolerant:
             raise
     except ValueError as error:
         if not tolerant:
-            raise Ambiguous(f"it is not one JSON object ({error}): {_start(text)}") from None
+            raise AmbiguousVerdict(f"it is not one JSON object ({error}): {_start(text)}") from None
     found: set[float | str] = set()
     for value in _objects(text):
         try:
             found.add(_read(value, verdict, key))
-        except Ambiguous:
+        except AmbiguousVerdict:
             continue
     if len(found) == 1:
         return found.pop()
     if found:
-        raise Ambiguous(f"it holds different verdicts: {', '.join(sorted(map(repr, found)))}")
-    raise Ambiguous(f"it holds no valid verdict: {_start(text)}")
+        raise AmbiguousVerdict(f"it holds different verdicts: {', '.join(sorted(map(repr, found)))}")
+    raise AmbiguousVerdict(f"it holds no valid verdict: {_start(text)}")
 
 
 def _without_fence(text: str) -> str:
@@ -88,7 +88,7 @@ def _read(value: Any, verdict: Verdict, key: str) -> float | str:
         return verdict.read(_renamed(value, key))
     except OverflowError:
         # an integer that is too large for a float
-        raise Ambiguous("'result' is too large") from None
+        raise AmbiguousVerdict("'result' is too large") from None
 
 
 def _start(text: str) -> str:
@@ -107,7 +107,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     whole: dict[str, Any] = {}
     for key, value in pairs:
         if key in whole and whole[key] != value:
-            raise Ambiguous(f"{key!r} stands twice with different values")
+            raise AmbiguousVerdict(f"{key!r} stands twice with different values")
         whole[key] = value
     return whole
 
@@ -126,16 +126,16 @@ def _objects(text: str) -> Iterator[Any]:
     """Every outermost JSON object in a text.
 
     Raises:
-        Ambiguous: an object has a repeated key, or the search would take too long.
+        AmbiguousVerdict: an object has a repeated key, or the search would take too long.
     """
     left = SEARCH_FACTOR * len(text)
     at = text.find("{")
     while at >= 0:
         if left < 0:
-            raise Ambiguous("it has too many open brackets to look for an object in it")
+            raise AmbiguousVerdict("it has too many open brackets to look for an object in it")
         try:
             value, end = _DECODER.raw_decode(text, at)
-        except Ambiguous:
+        except AmbiguousVerdict:
             raise
         except JSONDecodeError as error:
             # the error counts the lines before its position, a hundred times as fast as parsing

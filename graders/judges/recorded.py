@@ -12,7 +12,7 @@ from graders.endpoints.recording import RecordingFile, question_key
 from graders.errors import GradeError, ModelParseError, ModelRefusal, ModelServerError
 from graders.judges.contract import ModelClient
 from graders.usage import Usage
-from graders.verdict import Ambiguous
+from graders.verdict import AmbiguousVerdict
 
 #: Failures that are recorded: those of the judge, not those of its server.
 _FAILURES: Mapping[str, Callable[[str, str], GradeError]] = {
@@ -97,6 +97,6 @@ def _replayed(entry: Mapping[str, Any], ask: ModelAsk) -> ModelReply:
                 raise error.replace(usage=usage, model=entry["model"], provenance={"recorded": True})
         verdict = ask.verdict.read({"result": entry["verdict"]})
         return ModelReply(verdict, entry["text"], entry["model"], usage, {"recorded": True})
-    except (TypeError, KeyError, Ambiguous) as error:
+    except (TypeError, KeyError, AmbiguousVerdict) as error:
         # a recording that was edited by hand
         raise ModelServerError(f"the recorded answer {entry['key']} cannot be used: {error}") from None

@@ -11,7 +11,7 @@ USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedRequest:
     """One received request.
 
     Attributes:
@@ -75,11 +75,11 @@ class Step:
         return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
 
 
-Answer: TypeAlias = Step | Callable[[Received], Step]
+Answer: TypeAlias = Step | Callable[[ReceivedRequest], Step]
 
 
 def completion(
-    received: Received, content: Any, *, refusal: str | None = None, finish: str = "stop",
+    received: ReceivedRequest, content: Any, *, refusal: str | None = None, finish: str = "stop",
     usage: Mapping[str, Any] | None = USAGE, model: str = "", logprobs: Any = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The body of an answer in the form of the requested API: /responses or /chat/completions."""
@@ -128,7 +128,7 @@ def completion(
     return body
 
 
-def result_key(received: Received) -> str:
+def result_key(received: ReceivedRequest) -> str:
     """The key of the result that the request asks for: `result`, or the made-up name in its instructions."""
     for text in reversed(received.texts):
         # the last match: the instructions stand at the end, after any text of a sample
@@ -138,10 +138,10 @@ def result_key(received: Received) -> str:
     return "result"
 
 
-def say(answer: Any, *, delay_s: float = 0.0, **more: Any) -> Callable[[Received], Step]:
+def say(answer: Any, *, delay_s: float = 0.0, **more: Any) -> Callable[[ReceivedRequest], Step]:
     """A response with a verdict (a dict, whose `result` gets the requested key) or a text."""
 
-    def step(received: Received) -> Step:
+    def step(received: ReceivedRequest) -> Step:
         content = answer
         if isinstance(answer, dict):
             key = result_key(received)

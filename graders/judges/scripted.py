@@ -19,12 +19,12 @@ import threading
 import time
 from collections import defaultdict, deque
 
-from graders.judges.script import USAGE, Answer, Received, Step, completion, fail, result_key, say
+from graders.judges.script import USAGE, Answer, ReceivedRequest, Step, completion, fail, result_key, say
 
 __all__ = [
     "USAGE",
     "Answer",
-    "Received",
+    "ReceivedRequest",
     "ScriptedJudge",
     "Step",
     "completion",
@@ -46,7 +46,7 @@ class ScriptedJudge:
 
     def __init__(self, default: Answer | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self.default: Answer = default or say({"steps": [], "result": 0.5})
-        self.received: list[Received] = []
+        self.received: list[ReceivedRequest] = []
         self.in_flight = 0
         self.peak = 0
         self.aborted = 0
@@ -85,7 +85,7 @@ class ScriptedJudge:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         server = self._loop.run_until_complete(
-            self._loop.create_server(lambda: _Connection(self), sock=self._socket)
+            self._loop.create_server(lambda: _HttpProtocol(self), sock=self._socket)
         )
         self._loop.run_forever()
         server.close()
@@ -95,7 +95,7 @@ class ScriptedJudge:
         self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         self._loop.close()
 
-    def next_step(self, received: Received) -> Step:
+    def next_step(self, received: ReceivedRequest) -> Step:
         """Record a request and choose its answer."""
         with self._lock:
             self.received.append(received)
@@ -106,7 +106,7 @@ class ScriptedJudge:
         return answer if isinstance(answer, Step) else answer(received)
 
 
-class _Connection(asyncio.Protocol):
+class _HttpProtocol(asyncio.Protocol):
     """HTTP/1.1 on one connection, one request after the other."""
 
     def __init__(self, judge: ScriptedJudge) -> None:
@@ -136,7 +136,7 @@ class _Connection(asyncio.Protocol):
         body = bytes(self._buffer[end + 4 : end + 4 + length])
         del self._buffer[: end + 4 + length]
         path = lines[0].split(" ")[1]
-        received = Received(time.monotonic(), path, headers, json.loads(body) if body else {})
+        received = ReceivedRequest(time.monotonic(), path, headers, json.loads(body) if body else {})
         step = self._judge.next_step(received)
         self._task = asyncio.get_running_loop().create_task(self._respond(step))
 

@@ -50,14 +50,14 @@ class EndpointSpec(SpecModel):
                 )
                 problems.warn(message, "header_placeholder", "headers", name)
 
-    def build(self, options: Options) -> Endpoint:
-        return Endpoint(self)
+    def build(self, options: Options) -> EndpointKind:
+        return EndpointKind(self)
 
     def reward_range(self) -> None:
         return None
 
 
-class Endpoint(Kind):
+class EndpointKind(Kind):
     n_asks = 1
 
     def __init__(self, spec: EndpointSpec) -> None:

@@ -16,7 +16,7 @@ from graders.kinds.messages import (
     lenient_sampling,
     message_texts,
 )
-from graders.result import Score, Spent
+from graders.result import JudgeUsage, Score
 from graders.row import Row
 from graders.spec.kind import Kind
 from graders.spec.model import Field, SpecModel
@@ -69,7 +69,7 @@ class Judge(Kind):
         reply = unwrap(answers[0], ModelReply)
         return Score(
             self.value(reply.verdict),
-            spent=(Spent(self.model, reply.model, reply.usage),),
+            judge_usage=(JudgeUsage(self.model, reply.model, reply.usage),),
             provenance={"judge": {"verdict": reply.verdict, "text": reply.text, **reply.provenance}},
         )
 

@@ -24,28 +24,28 @@ TOKEN_LIMIT = "max_completions_tokens"
 TOKEN_LIMIT_SPELLINGS = ("max_completion_tokens", "max_tokens")
 
 
-class _Wire(BaseModel):
+class _WireModel(BaseModel):
     # unknown keys are ignored: official examples carry `file_id: null`, newer ones `prompt_cache_breakpoint`
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
 
-class TextPartSpec(_Wire):
+class TextPartSpec(_WireModel):
     type: Literal["input_text", "output_text"]
     text: TemplateText
 
 
-class ImagePartSpec(_Wire):
+class ImagePartSpec(_WireModel):
     type: Literal["input_image"]
     image_url: TemplateText
     detail: str | None = None
 
 
-class AudioSpec(_Wire):
+class AudioSpec(_WireModel):
     data: TemplateText
     format: Literal["mp3", "wav"]
 
 
-class AudioPartSpec(_Wire):
+class AudioPartSpec(_WireModel):
     type: Literal["input_audio"]
     input_audio: AudioSpec
 
@@ -80,7 +80,7 @@ Content = Annotated[
 ]
 
 
-class MessageSpec(_Wire):
+class MessageSpec(_WireModel):
     role: Literal["user", "assistant", "system", "developer"]
     content: Content = Field(description="Text, one part, or an array of parts and plain texts.")
     type: Literal["message"] = "message"

@@ -13,7 +13,7 @@ from graders.formula import Formula
 from graders.formula.parser import FormulaSyntax
 from graders.kinds import read_grader
 from graders.kinds.schema import MemberSchema
-from graders.result import Score, Spent
+from graders.result import JudgeUsage, Score
 from graders.row import Row
 from graders.spec.kind import ColumnScores, GradeColumns, Kind, NotColumnar
 from graders.spec.model import Field, SpecModel
@@ -172,7 +172,7 @@ class Multi(Kind):
     def grade(self, row: Row, answers: Sequence[Answer]) -> Score:
         rewards: dict[str, float] = {}
         failed: dict[str, GradeError] = {}
-        spent: tuple[Spent, ...] = ()
+        judge_usage: tuple[JudgeUsage, ...] = ()
         provenance: dict[str, Any] = {}
         at = 0
         for key, child in self.children.items():
@@ -188,7 +188,7 @@ class Multi(Kind):
                     provenance[key] = error.provenance
                 continue
             rewards[key] = score.value
-            spent += score.spent
+            judge_usage += score.judge_usage
             if score.provenance:
                 provenance[key] = score.provenance
         failures = list(failed.values())
@@ -200,7 +200,7 @@ class Multi(Kind):
         if failures and self._invalid_grade is not None:
             value = self._invalid_grade
         more = {"graders": provenance} if provenance else {}
-        return Score(value, rewards, tuple(failures), spent, more, failed)
+        return Score(value, rewards, tuple(failures), judge_usage, more, failed)
 
     def columns(self) -> GradeColumns | None:
         members = {key: child.columns() for key, child in self.children.items()}

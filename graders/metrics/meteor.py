@@ -31,7 +31,7 @@ ALPHA, BETA, GAMMA = 0.9, 3.0, 0.5
 NONE = -2
 
 
-class Places(NamedTuple):
+class WordPositions(NamedTuple):
     """Positions of the words of a text.
 
     Attributes:
@@ -52,7 +52,7 @@ def make(name: str, options: Mapping[str, Any], implementation: str) -> Metric:
     wordnet()
     tokens = bounded(name, _lower(options["tokenizer"]))
 
-    def prepare(reference: str) -> tuple[list[str], Places]:
+    def prepare(reference: str) -> tuple[list[str], WordPositions]:
         words = tokens(reference)
         return words, places(words)
 
@@ -78,7 +78,7 @@ def _lower(tokenizer: str) -> Tokenize:
     return lambda text: [token.lower() for token in tokenize(text)]
 
 
-def meteor(hypothesis: Sequence[str], reference: Sequence[str], where: Places) -> float:
+def meteor(hypothesis: Sequence[str], reference: Sequence[str], where: WordPositions) -> float:
     """The score of tokens in lower case; 0.0 when none match. Time is linear in tokens and their synonyms.
 
     Args:
@@ -95,7 +95,7 @@ def meteor(hypothesis: Sequence[str], reference: Sequence[str], where: Places) -
     return float((1 - GAMMA * (chunks / matches) ** BETA) * mean)
 
 
-def align(hypothesis: Sequence[str], reference: Sequence[str], where: Places) -> list[int]:
+def align(hypothesis: Sequence[str], reference: Sequence[str], where: WordPositions) -> list[int]:
     """For each word of the hypothesis the position of its match in the reference, or NONE."""
     pairs = [NONE] * len(hypothesis)
     free, before = where.last.copy(), where.before
@@ -121,7 +121,7 @@ def _align_stems(
 
     Args:
         left: Unmatched positions in the hypothesis with their stems, from the right.
-        free: The reference's words -> the last free position, or NONE; `before` as in Places.
+        free: The reference's words -> the last free position, or NONE; `before` as in WordPositions.
     """
     places_of: dict[str, list[int]] = {}
     for word, place in free.items():
@@ -147,14 +147,14 @@ def _align_stems(
             pairs[at] = max(alike, key=itemgetter(-1)).pop()
 
 
-def places(words: Iterable[str]) -> Places:
+def places(words: Iterable[str]) -> WordPositions:
     """The positions of the words of a text."""
     last: dict[str, int] = {}
     before: list[int] = []
     for place, word in enumerate(words):
         before.append(last.get(word, NONE))
         last[word] = place
-    return Places(last, before)
+    return WordPositions(last, before)
 
 
 def _reference(name: str, options: Mapping[str, Any]) -> Metric:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graders.bench.programs import read_by
+from graders.session.programs import read_by
 from graders_sandbox import Sandbox
 
 #: Largest number of pages of a program's changes; a page has some forty.
@@ -44,7 +44,7 @@ LOOSER = {"fullmatch": "search", "match": "search"}
 ROOM = 3000  # characters
 LONGEST = 400
 
-class Seen(Exception):
+class Observation(Exception):
     pass
 
 def changes(tree, source, at):
@@ -110,5 +110,5 @@ def grade(sample, item):
         if room < 0:
             break
         page.append(change)
-    raise Seen(json.dumps({"changes": page, "of": len(found)}))
+    raise Observation(json.dumps({"changes": page, "of": len(found)}))
 """

@@ -11,8 +11,8 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from graders.bench.rows import CheckRow
 from graders.mutation.changes import program_changes
+from graders.session.rows import CheckRow
 from graders.spec.model import SpecModel, is_template
 from graders.spec.translation import OneOf
 from graders_sandbox import Sandbox

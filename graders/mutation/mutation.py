@@ -11,15 +11,15 @@ from typing import Any
 
 from graders.attack.families import FAMILIES
 from graders.attack.plan import planned
-from graders.bench.bench import Bench, Graded, Settings
-from graders.bench.programs import programs
-from graders.bench.rows import CheckRow, read_rows
 from graders.datasets.load import rows_of
 from graders.engine.backends import Backends
 from graders.engine.compile import compile
 from graders.engine.grader import Grader
 from graders.errors import SpecError
 from graders.mutation.mutants import Mutant, key_of, mutants
+from graders.session.programs import programs
+from graders.session.rows import CheckRow, read_rows
+from graders.session.session import AuditSession, CheckOptions, GradedSample
 
 MOST_MUTANTS = 200
 MOST_ROWS = 24
@@ -30,7 +30,7 @@ SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class KillingSample:
     """A sample with different rewards by a mutant and the spec.
 
     Attributes:
@@ -44,12 +44,16 @@ class Telling:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """A mutant, whether rows notice it, and a sample that would; None if none was found, as for an equivalent one."""
+class MutantResult:
+    """A mutant, and whether the rows notice it.
+
+    Attributes:
+        killing_sample: A sample by which rows would notice it; None if none was found, as for an equivalent mutant.
+    """
 
     mutant: Mutant
     noticed: bool
-    telling: Telling | None
+    killing_sample: KillingSample | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Mutation:
         of: Number of all mutants; above the tried ones if there was a limit.
     """
 
-    tried: tuple[Tried, ...]
+    tried: tuple[MutantResult, ...]
     of: int
 
     @property
@@ -70,13 +74,13 @@ class Mutation:
         return sum(one.noticed for one in self.tried) / len(self.tried) if self.tried else 1.0
 
     @property
-    def survivors(self) -> list[Tried]:
+    def survivors(self) -> list[MutantResult]:
         return [one for one in self.tried if not one.noticed]
 
     def rows(self) -> list[Mapping[str, Any]]:
         """Distinct rows that would notice the other mutants."""
-        told = [one.telling.row for one in self.survivors if one.telling is not None]
-        return [row for at, row in enumerate(told) if row not in told[:at]]
+        found = [one.killing_sample.row for one in self.survivors if one.killing_sample is not None]
+        return [row for at, row in enumerate(found) if row not in found[:at]]
 
 
 def mutate(
@@ -110,24 +114,25 @@ def mutate(
         raise ValueError("a judge is asked for every mutant and row: mutate the graders beside it")
     chance = random.Random(seed)
     read = _some(read_rows(rows_of(rows)), max_rows, chance)
-    with Bench(grader, read, Settings()) as bench:
-        sandbox = grader.backends.sandbox if programs(bench) else None
+    with AuditSession(grader, read, CheckOptions()) as session:
+        sandbox = grader.backends.sandbox if programs(session) else None
         made = {key_of(mutant): mutant for mutant in mutants(grader.spec, read, sandbox)}
         chosen = _some(list(made.values()), max_mutants, chance)
-        bench.read_scale()
-        own = [*bench.golds(), *bench.grade((row, sample) for row in read for sample in row.bad)]
-        more: list[Graded] = []
+        session.read_scale()
+        own = [*session.golds(), *session.grade((row, sample) for row in read for sample in row.bad)]
+        more: list[GradedSample] = []
         tried = []
         for done, mutant in enumerate(chosen, 1):
             try:
                 other = compile(dict(mutant.spec), backends=grader.backends)
             except SpecError:
                 continue
-            noticed = _first_difference(other, own, bench) is not None
+            noticed = _first_difference(other, own, session) is not None
             if not noticed and not more:
-                more = bench.grade(islice(_others(bench), TRIED * len(read)))
-            told = None if noticed else _first_difference(other, more, bench)
-            tried.append(Tried(mutant, noticed, None if told is None else _telling(*told)))
+                more = session.grade(islice(_others(session), TRIED * len(read)))
+            difference = None if noticed else _first_difference(other, more, session)
+            killing = None if difference is None else _killing_sample(*difference)
+            tried.append(MutantResult(mutant, noticed, killing))
             if on_progress:
                 on_progress(done, len(chosen))
     return Mutation(tuple(tried), len(made))
@@ -140,13 +145,13 @@ def _some(values: list[Any], most: int, chance: random.Random) -> list[Any]:
 
 
 def _first_difference(
-    other: Grader, samples: Sequence[Graded], bench: Bench
-) -> tuple[Graded, float | None] | None:
+    other: Grader, samples: Sequence[GradedSample], session: AuditSession
+) -> tuple[GradedSample, float | None] | None:
     """The first sample to which a mutant gives another reward, with that reward."""
     for start in range(0, len(samples), 16):
         part = samples[start : start + 16]
         for one, result in zip(
-            part, bench.run(((one.row, one.sample) for one in part), grader=other), strict=True
+            part, session.run(((one.row, one.sample) for one in part), grader=other), strict=True
         ):
             same = result.ok == one.result.ok and abs(result.reward - one.result.reward) <= SAME
             if not same:
@@ -154,7 +159,7 @@ def _first_difference(
     return None
 
 
-def _others(bench: Bench) -> Iterator[tuple[CheckRow, Any]]:
+def _others(session: AuditSession) -> Iterator[tuple[CheckRow, Any]]:
     """Other spellings of the golds, and samples of the attack."""
     changes = (
         str.upper,
@@ -166,15 +171,15 @@ def _others(bench: Bench) -> Iterator[tuple[CheckRow, Any]]:
         "It is {}.".format,
         "{} {{}}".format,
     )
-    for row in bench.rows:
+    for row in session.rows:
         if row.text:
             yield from ((row, change(row.text)) for change in changes)
             yield row, ""
-    rows = bench.recognised()
-    yield from ((attempt.row, attempt.wrong.sample) for attempt in planned(bench, rows, FAMILIES))
+    rows = session.recognised()
+    yield from ((attempt.row, attempt.wrong.sample) for attempt in planned(session, rows, FAMILIES))
 
 
-def _telling(one: Graded, mutants_reward: float | None) -> Telling:
+def _killing_sample(one: GradedSample, mutants_reward: float | None) -> KillingSample:
     row = one.row
     fields = {"item": dict(row.item), **({"prompt": row.prompt} if row.prompt is not None else {})}
     low = not one.result.ok or one.level < 0.5
@@ -183,4 +188,4 @@ def _telling(one: Graded, mutants_reward: float | None) -> Telling:
         if low
         else {"id": f"{row.id}, {one.sample}", "gold": one.sample}
     )
-    return Telling(fields, one.result.reward if one.result.ok else None, mutants_reward)
+    return KillingSample(fields, one.result.reward if one.result.ok else None, mutants_reward)

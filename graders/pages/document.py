@@ -19,7 +19,7 @@ _EXPORT = re.compile(r"^export ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class HtmlDocument:
     """A page, and its content security policy, which is also in the page and may be sent as a header too."""
 
     html: str
@@ -36,7 +36,7 @@ def document(
     policy: Mapping[str, str] | None = None,
     head: str = "",
     skip_to: str = "rows",
-) -> Document:
+) -> HtmlDocument:
     """A page around its sections.
 
     Args:
@@ -68,7 +68,7 @@ def document(
         "body": "\n".join(body),
         "data": _json(data),
     }
-    return Document(_PLACE.sub(lambda place: parts[place[1]], _asset("page.html")), shown)
+    return HtmlDocument(_PLACE.sub(lambda place: parts[place[1]], _asset("page.html")), shown)
 
 
 @cache

@@ -89,8 +89,8 @@ def check(
     for chunk, ids in (selection or Selection()).of(reader.named(opened.chunks)):
         rows = reader.read(chunk, ids)
         for each in checks:
-            each.look(rows)
-        questions.look(rows)
+            each.inspect(rows)
+        questions.inspect(rows)
         if reader.n <= SHAPED and len(shapes) < TRIED:
             for row in rows:
                 shapes.setdefault(shape_of(row.row), row)

@@ -17,7 +17,7 @@ NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PreflightFinding:
     """One finding before grading.
 
     Attributes:
@@ -62,7 +62,7 @@ class CheckReport:
         estimates: Judge model -> the expected spending for all rows.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[PreflightFinding, ...]
     rows: int
     graders: tuple[str, ...]
     has_samples: bool
@@ -100,7 +100,7 @@ class Findings:
     """A collector of findings, at most one for a field and code."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str, str, str], Finding] = {}
+        self._found: dict[tuple[str, str, str, str], PreflightFinding] = {}
 
     def add(
         self,
@@ -114,12 +114,12 @@ class Findings:
         suggestion: str = "",
     ) -> None:
         count, ids, numbers = (rows.n, tuple(rows.ids), tuple(rows.numbers)) if rows else (0, (), ())
-        self._keep(Finding(severity, code, message, grader, path, count, ids, numbers, suggestion))
+        self._keep(PreflightFinding(severity, code, message, grader, path, count, ids, numbers, suggestion))
 
     def problem(self, problem: Problem, grader: str) -> None:
         """Add a problem of a spec or a document."""
         self._keep(
-            Finding(
+            PreflightFinding(
                 problem.severity,
                 problem.code,
                 problem.message,
@@ -132,13 +132,13 @@ class Findings:
             )
         )
 
-    def _keep(self, finding: Finding) -> None:
+    def _keep(self, finding: PreflightFinding) -> None:
         self._found.setdefault((finding.grader, finding.path, finding.code, _subject(finding)), finding)
 
-    def sorted(self) -> tuple[Finding, ...]:
+    def sorted(self) -> tuple[PreflightFinding, ...]:
         return tuple(sorted(self._found.values(), key=lambda finding: finding.severity != "error"))
 
 
-def _subject(finding: Finding) -> str:
+def _subject(finding: PreflightFinding) -> str:
     """The key of a finding. A field with several variables may have several findings with one code."""
     return finding.message.partition("'")[2].partition("'")[0]

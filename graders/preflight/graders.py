@@ -25,7 +25,7 @@ class ReferenceCheck:
     template: Template
     mistakes: dict[str, tuple[Problem, RowCount]] = field(default_factory=dict)
 
-    def look(self, rows: Sequence[NamedRow]) -> None:
+    def inspect(self, rows: Sequence[NamedRow]) -> None:
         if self.template.constant is not None:
             return
         for row in rows:
@@ -74,13 +74,13 @@ class GraderCheck:
             if reference and all(path.namespace == "item" for path in reference.paths):
                 self._references.append(ReferenceCheck(at, leaf, reference))
 
-    def look(self, rows: Sequence[NamedRow]) -> None:
+    def inspect(self, rows: Sequence[NamedRow]) -> None:
         """Check some rows."""
         for variables in self._variables.values():
             for variable in variables.values():
-                variable.look(rows)
+                variable.inspect(rows)
         for reference in self._references:
-            reference.look(rows)
+            reference.inspect(rows)
 
     def report(self, n_rows: int) -> None:
         """Report the findings, after the last rows."""
@@ -103,7 +103,7 @@ class GraderCheck:
         """Report templates whose texts are the same for every row."""
         templates = list(leaf.templates())
         texts = leaf.compared()
-        if texts and _squeezed(texts[0]) == _squeezed(texts[1]):
+        if texts and _without_blanks(texts[0]) == _without_blanks(texts[1]):
             message = "input and reference are the same template: every row gets the same reward."
             self._error("same_on_both_sides", message, at + templates[0][0])
         elif templates and not any(Template(text).paths for _, text in templates):
@@ -124,6 +124,6 @@ class GraderCheck:
             self._error("formula_constant", message, "calculate_output")
 
 
-def _squeezed(text: str) -> str:
+def _without_blanks(text: str) -> str:
     """A template's text without blanks inside double braces."""
     return re.sub(r"\{\{([^{}]*)\}\}", lambda braces: f"{{{{{braces[1].strip()}}}}}", text)

@@ -34,7 +34,7 @@ class Questions:
             self._backends = backends
             self._kinds = [graders.compile(leaf, backends=self._backends).kind for leaf in judges]
 
-    def look(self, rows: Sequence[NamedRow]) -> None:
+    def inspect(self, rows: Sequence[NamedRow]) -> None:
         if not self._kinds or self._rows >= ESTIMATED:
             return
         from graders.ask import ModelAsk

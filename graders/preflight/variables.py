@@ -46,7 +46,7 @@ class Variable:
     types: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
 
-    def look(self, rows: Sequence[NamedRow]) -> None:
+    def inspect(self, rows: Sequence[NamedRow]) -> None:
         """Look the variable up in some rows. The usual case, texts one step into item or sample, is done by column."""
         path = self.path
         if len(path.steps) == 1 and isinstance(path.steps[0], str):

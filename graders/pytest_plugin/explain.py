@@ -1,4 +1,4 @@
-"""What a failing assert shows beside the number: flags, sub-rewards, rendered texts and a diff, all shortened."""
+"""Explanation of a failing assert: flags, sub-rewards, rendered texts and a diff, all shortened."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _filled(text: str, row: Row) -> str:
 
 
 def _diff(want: str, got: str) -> Iterator[str]:
-    """How to get from the reference (-) to the input (+)."""
+    """The lines of a diff from the reference (-) to the input (+)."""
     lines = list(difflib.ndiff(want[: 4 * TEXT_MAX].splitlines(), got[: 4 * TEXT_MAX].splitlines()))
     for line in lines[:DIFF_MAX]:
         yield f"  {line.rstrip()[:TEXT_MAX]}"

@@ -9,7 +9,7 @@ from graders.report.format import figure, percent
 from graders.stats.agreement.labels import Bin
 from graders.stats.estimates import Estimate
 from graders.stats.figures import Spread
-from graders.stats.histogram import Bar
+from graders.stats.histogram import HistogramBar
 from graders.wording import plural
 
 
@@ -28,7 +28,7 @@ def scale(estimate: Estimate, span: tuple[float, float]) -> str:
     )
 
 
-def few(bars: Sequence[Bar], n: int) -> str:
+def few(bars: Sequence[HistogramBar], n: int) -> str:
     """A table row for each distinct value."""
     most = max(bar.n for bar in bars) or 1
     rows = "".join(
@@ -43,7 +43,7 @@ def few(bars: Sequence[Bar], n: int) -> str:
     return f'<table class="figures few">{head}<tbody>{rows}</tbody></table>'
 
 
-def hbar(part: float, bar: Bar | None = None, kind: str = "") -> str:
+def hbar(part: float, bar: HistogramBar | None = None, kind: str = "") -> str:
     pressed = ""
     if bar is not None:
         label = f"{plural(bar.n, 'row')} with reward {bar.low:g}"
@@ -66,7 +66,7 @@ def histogram(rewards: Spread) -> str:
     return f'{bars_svg(bars, "chart", mark, pressed=True)}<div class="axis">{axis}</div>{key}'
 
 
-def bars_svg(bars: Sequence[Bar], kind: str, more: str = "", *, pressed: bool = False) -> str:
+def bars_svg(bars: Sequence[HistogramBar], kind: str, more: str = "", *, pressed: bool = False) -> str:
     """Vertical bars with a width and height of 100, stretched by the page."""
     most, step = max((bar.n for bar in bars), default=0) or 1, 100 / len(bars)
     made = []

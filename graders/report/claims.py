@@ -25,7 +25,7 @@ MARK, VERSION = "graders_claims", 1
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class GraderClaim:
     """One claim of a claims file, checked against results.
 
     Attributes:
@@ -44,19 +44,19 @@ class Claim:
     corrected: Estimate | None = None
 
     @property
-    def told(self) -> str:
+    def text_as_of_now(self) -> str:
         """The claim as text, with a note where it has expired."""
-        told = self.text
+        text = self.text
         if self.expired:
-            told = f"expired, since it was made with another {' and '.join(self.expired)}: {told}"
+            text = f"expired, since it was made with another {' and '.join(self.expired)}: {text}"
         if self.corrected is not None:
-            told += f"; pass rate corrected for the grader's errors {self.corrected.value:.4g}, {self.corrected.between()}"
-        return told
+            text += f"; pass rate corrected for the grader's errors {self.corrected.value:.4g}, {self.corrected.between()}"
+        return text
 
 
 def claims_about(
     path: str | Path, header: Header, models: Collection[str], rewards: Floats, items: Ints | None
-) -> tuple[Claim, ...]:
+) -> tuple[GraderClaim, ...]:
     """The claims of a file, checked against a results file.
 
     Args:
@@ -77,11 +77,11 @@ def claims_about(
 
 def claims_of(
     path: str | Path, now: Binding | None, passed_from: Callable[[float], Estimate | None]
-) -> Iterator[Claim]:
-    """The claims of a file, held against what rewards are made with now.
+) -> Iterator[GraderClaim]:
+    """The claims of a file, compared with the present binding.
 
     Args:
-        now: None where nobody knows.
+        now: The binding of the rewards; None if it is unknown.
         passed_from: A threshold -> the part of the rows that pass from there on; None where that is not known.
 
     Raises:
@@ -96,7 +96,7 @@ def claims_of(
             raise ResultsError(
                 f"{path}: the part '{name}' of this claims file cannot be read: {error}"
             ) from None
-        yield Claim(name, made_on.name, text, expired, corrected)
+        yield GraderClaim(name, made_on.name, text, expired, corrected)
 
 
 def write_claim(path: str | Path, name: str, text: str, made_on: Binding, **more: Any) -> None:

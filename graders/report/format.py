@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from graders.stats.agreement.labels import Agreement
 from graders.stats.estimates import Estimate
 from graders.stats.figures import Latency, Summary
-from graders.stats.histogram import Bar
+from graders.stats.histogram import HistogramBar
 from graders.stats.repeats import Reliability
 from graders.wording import plural
 
@@ -74,7 +74,7 @@ def marked(text: str, most: int | None = None) -> str:
     return _MARKS.sub(r"\\\1", clean(text, most))
 
 
-def spark(bars: Sequence[Bar]) -> str:
+def spark(bars: Sequence[HistogramBar]) -> str:
     """A histogram in one line; a bar that is not empty is never blank."""
     most = max((bar.n for bar in bars), default=0)
     return (

@@ -8,7 +8,7 @@ from graders.report.charts import reliability_diagram
 from graders.report.format import figure, interval, percent
 from graders.report.html import figures, safe, section
 from graders.stats.agreement.labels import Agreement
-from graders.stats.agreement.thresholds import Cut
+from graders.stats.agreement.thresholds import ThresholdCounts
 from graders.wording import plural
 
 
@@ -71,7 +71,7 @@ def labels(agreed: Agreement) -> Iterable[str]:
     yield "</div></section>"
 
 
-def _slider(agreed: Agreement, cut: Cut) -> str:
+def _slider(agreed: Agreement, cut: ThresholdCounts) -> str:
     """A slider for the threshold, above the curve of kappa."""
     curve = agreed.curve
     return (

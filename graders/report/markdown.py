@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from graders.report.claims import Claim
+from graders.report.claims import GraderClaim
 from graders.report.format import (
     LISTED,
     agreement_text,
@@ -42,11 +42,11 @@ def summary_markdown(
     summary: Summary,
     gates: Sequence[Gate] = (),
     agreement: Agreement | None = None,
-    claims: Sequence[Claim] = (),
+    claims: Sequence[GraderClaim] = (),
 ) -> str:
     header = summary.header
     lines = [f"## {marked(header.name or header.type)}", "", verdict(summary)]
-    lines += ["", *(f"- {claim.name}: {marked(claim.told)}" for claim in claims)] if claims else []
+    lines += ["", *(f"- {claim.name}: {marked(claim.text_as_of_now)}" for claim in claims)] if claims else []
     lines += ["", *(f"- gate **{gate.verdict}**: {gate.name} {gate.text}" for gate in gates)] if gates else []
     lines += table(("", "value", "95 % interval"), _figures(summary))
     if summary.subs:
@@ -73,12 +73,12 @@ def summary_markdown(
             ("judge", "tokens in", "tokens out", "cost"),
             (
                 (
-                    marked(spent.model),
-                    tokens(spent.prompt_tokens),
-                    tokens(spent.completion_tokens),
-                    "–" if spent.cost is None else f"{spent.cost:.4g}",
+                    marked(use.model),
+                    tokens(use.prompt_tokens),
+                    tokens(use.completion_tokens),
+                    "–" if use.cost is None else f"{use.cost:.4g}",
                 )
-                for spent in summary.spent
+                for use in summary.spent
             ),
         )
     if agreement is not None:

@@ -70,8 +70,8 @@ class JudgeMessages:
     """Renders the messages that judges got about a row."""
 
     def __init__(self, header: Header) -> None:
-        model, told = model_of(header.spec), header.options
-        options = Options(values=told.get("values", "json"), judge_steps=told.get("steps", True))
+        model, stated = model_of(header.spec), header.options
+        options = Options(values=stated.get("values", "json"), judge_steps=stated.get("steps", True))
         leaves = {} if model is None else model.leaves()
         self._judges = {
             path: leaf.build(options) for path, leaf in leaves.items() if leaf.judge() is not None

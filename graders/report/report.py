@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from graders.report.claims import Claim, claims_about
+from graders.report.claims import GraderClaim, claims_about
 from graders.report.rendered import JudgeMessages, ReferenceText
 from graders.results.read import ResultRow, read_rows
 from graders.stats.agreement.labels import Agreement, agreement
@@ -72,7 +72,7 @@ class Report:
     agreement: Agreement | None
     rows: tuple[ReportRow, ...]
     held: str
-    claims: tuple[Claim, ...] = ()
+    claims: tuple[GraderClaim, ...] = ()
 
     def _repr_html_(self) -> str:
         return self.summary._repr_html_()

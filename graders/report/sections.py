@@ -37,7 +37,9 @@ def top(report: Report) -> Iterable[str]:
     yield f'<p class="verdict">{safe(verdict(report.summary))}</p>'
     yield from gate_list(report.gates)
     if report.claims:
-        items = "".join(f"<li>{safe(claim.name)}: {safe(claim.told)}</li>" for claim in report.claims)
+        items = "".join(
+            f"<li>{safe(claim.name)}: {safe(claim.text_as_of_now)}</li>" for claim in report.claims
+        )
         yield f'<ul class="cautions" aria-label="What is known of the grader">{items}</ul>'
     if report.summary.cautions:
         items = "".join(f"<li>{safe(caution)}</li>" for caution in report.summary.cautions)
@@ -236,11 +238,11 @@ def costs(summary: Summary) -> Iterable[str]:
 def _tokens(summary: Summary) -> str:
     head = ("judge", "tokens in", "of them cached", "tokens out", "cost")
     rows = []
-    for spent in summary.spent:
-        counts = (spent.prompt_tokens, spent.cached_tokens, spent.completion_tokens)
-        cost = "–" if spent.cost is None else f"{spent.cost:,.4g}"
+    for use in summary.spent:
+        counts = (use.prompt_tokens, use.cached_tokens, use.completion_tokens)
+        cost = "–" if use.cost is None else f"{use.cost:,.4g}"
         rows.append(
-            (f"<bdi>{safe(spent.model)}</bdi>", *("–" if n is None else f"{n:,}" for n in counts), cost)
+            (f"<bdi>{safe(use.model)}</bdi>", *("–" if n is None else f"{n:,}" for n in counts), cost)
         )
     table = f'<div class="scroll" tabindex="0">{figures(rows, head)}</div>'
     if summary.cost is None:

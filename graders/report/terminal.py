@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from graders.report.claims import Claim
+from graders.report.claims import GraderClaim
 from graders.report.format import (
     LISTED,
     agreement_text,
@@ -38,7 +38,7 @@ def summary_text(
     summary: Summary,
     gates: Sequence[Gate] = (),
     agreement: Agreement | None = None,
-    claims: Sequence[Claim] = (),
+    claims: Sequence[GraderClaim] = (),
 ) -> str:
     """A summary of about ten lines, with block characters."""
     header = summary.header
@@ -68,7 +68,7 @@ def summary_text(
         lines.append(_line("reliability", reliability_text(summary.reliability)))
     if agreement is not None:
         lines.append(_line("labels", agreement_text(agreement)))
-    lines += [_line(claim.name, clean(claim.told)) for claim in claims]
+    lines += [_line(claim.name, clean(claim.text_as_of_now)) for claim in claims]
     lines += _cost_lines(summary)
     lines += [f"note: {caution}" for caution in summary.cautions]
     lines += [_line("gate", f"{gate.verdict}: {gate.name} {gate.text}") for gate in gates]
@@ -141,13 +141,11 @@ def _cost_lines(summary: Summary) -> list[str]:
     if latency is not None:
         parts = (f"{name} {seconds(value)}" for name, value in latency_parts(latency))
         lines.append(_line("latency", ", ".join(parts)))
-    for place, spent in enumerate(summary.spent):
-        text = (
-            f"{clean(spent.model)}: {tokens(spent.prompt_tokens)} in, {tokens(spent.completion_tokens)} out"
-        )
-        if spent.cached_tokens:
-            text += f", {spent.cached_tokens:,} cached"
-        text += "" if spent.cost is None else f", cost {spent.cost:.4g}"
+    for place, use in enumerate(summary.spent):
+        text = f"{clean(use.model)}: {tokens(use.prompt_tokens)} in, {tokens(use.completion_tokens)} out"
+        if use.cached_tokens:
+            text += f", {use.cached_tokens:,} cached"
+        text += "" if use.cost is None else f", cost {use.cost:.4g}"
         lines.append(_line("" if place else "tokens", text))
     return lines
 

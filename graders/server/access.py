@@ -21,7 +21,7 @@ def is_open(path: str) -> bool:
     return path in OPEN or is_page(path)
 
 
-class Access:
+class AccessRules:
     """The access rules. A refusal has a reason that the sender can act on."""
 
     def __init__(self, token: str | None) -> None:
@@ -33,7 +33,7 @@ class Access:
             return ApiError(400, "The request has several Host headers; send one.", code="invalid_http")
         if self._token is not None:
             return None if is_open(path) else _unknown_key(call, self._token)
-        return _strange_host(call) or (None if method in SAFE else _strange_origin(call))
+        return _foreign_host(call) or (None if method in SAFE else _foreign_origin(call))
 
 
 def _unknown_key(call: Call, token: bytes) -> ApiError | None:
@@ -52,7 +52,7 @@ def _unknown_key(call: Call, token: bytes) -> ApiError | None:
     return ApiError(401, text, code=code, headers={"www-authenticate": "Bearer"})
 
 
-def _strange_host(call: Call) -> ApiError | None:
+def _foreign_host(call: Call) -> ApiError | None:
     """The error for a request whose Host header is not a loopback name."""
     name = call.headers.get(b"host", b"")
     host = name if name.endswith(b"]") else name.rpartition(b":")[0] or name
@@ -65,7 +65,7 @@ def _strange_host(call: Call) -> ApiError | None:
     return ApiError(403, text, code="unknown_host")
 
 
-def _strange_origin(call: Call) -> ApiError | None:
+def _foreign_origin(call: Call) -> ApiError | None:
     """The error for a request that a browser sends for a foreign page.
 
     Browsers send uploads and requests without a body without a preflight request, so they have to be refused here.

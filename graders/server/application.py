@@ -16,7 +16,7 @@ from starlette.routing import Router as Lifecycle
 from starlette.types import Lifespan, Message, Receive, Scope, Send
 
 from graders.jsontext import dumps
-from graders.server.access import Access, is_open
+from graders.server.access import AccessRules, is_open
 from graders.server.errors import ApiError, overloaded
 from graders.server.log import AccessLog
 from graders.server.request import CALL, Call, ClientGone
@@ -39,7 +39,7 @@ class Application:
     ) -> None:
         self._service = service
         self._router = service.router
-        self._access = Access(token)
+        self._access = AccessRules(token)
         self._log = log
         # for lifespan events and other scopes than HTTP
         self._others = Lifecycle(lifespan=lifespan)

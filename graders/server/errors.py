@@ -54,7 +54,7 @@ class ApiError(Exception):
         return Response(self.body(), self.status, self.headers, "application/json")
 
 
-class Json(Response):
+class JsonResponse(Response):
     """A JSON response."""
 
     media_type = "application/json"

@@ -86,11 +86,11 @@ class Graders:
         if coming is None:
             self.misses += 1
             coming = self._coming[key] = asyncio.create_task(self._make(key, text, spec))
-            coming.add_done_callback(partial(self._came, key))
+            coming.add_done_callback(partial(self._on_compiled, key))
         # shielded, since other requests may wait for it when this one's client leaves
         return await asyncio.shield(coming)
 
-    def _came(self, key: bytes, done: asyncio.Task[CompiledGrader]) -> None:
+    def _on_compiled(self, key: bytes, done: asyncio.Task[CompiledGrader]) -> None:
         del self._coming[key]
         if not done.cancelled():
             # retrieved here, in case no request waits for it any more

@@ -148,10 +148,10 @@ class AdmissionBackends(Backends):
             raise
         for name, future in zip(names, futures, strict=True):
             if name:
-                future.add_done_callback(partial(self._ended, name))
+                future.add_done_callback(partial(self._on_answer, name))
         return futures
 
-    def _ended(self, name: str, future: Future[Answer]) -> None:
+    def _on_answer(self, name: str, future: Future[Answer]) -> None:
         with self._counting:
             self.under_way[name] -= 1
         if name == "code":
@@ -195,7 +195,7 @@ class CancellableBackends(Backends):
             cancel(futures)
         return futures
 
-    def give_up(self) -> None:
+    def cancel(self) -> None:
         """Cancel all asks, present and future; their waiters get CancelledError."""
         self._given_up = True
         cancel(list(self._under_way))

@@ -55,7 +55,7 @@ def choice_of(request: Request, name: str, choices: Sequence[str]) -> str | None
     return value
 
 
-class JsonText(Response):
+class JsonTextResponse(Response):
     """A response with JSON text."""
 
     media_type = "application/json"
@@ -68,4 +68,4 @@ def list_response(objects: Iterable[str], ids: Sequence[str], has_more: bool) ->
         f'{{"object":"list","data":[{",".join(objects)}],"first_id":{json.dumps(first)},'
         f'"last_id":{json.dumps(last)},"has_more":{"true" if has_more else "false"}}}'
     )
-    return JsonText(text)
+    return JsonTextResponse(text)

@@ -80,10 +80,10 @@ class Metrics:
             self.rows[type] += 1
             if result.failures:
                 self.flags.update(result.flags)
-            for spent in result.spent:
-                self._spent(spent.model, spent.usage.to_wire())
+            for call in result.judge_usage:
+                self._count_tokens(call.model, call.usage.to_wire())
 
-    def _spent(self, model: str, usage: Mapping[str, int | None]) -> None:
+    def _count_tokens(self, model: str, usage: Mapping[str, int | None]) -> None:
         if model not in self._models:
             if len(self._models) >= MOST_MODELS:
                 model = "other"

@@ -81,10 +81,10 @@ def _graders() -> dict[str, Any]:
             "/fine_tuning/alpha/graders/validate": {"post": _validate()},
             "/graders/batch": _here(_batch()),
             "/graders/problems": _here(_problems()),
-            "/healthz": _look("health", "Whether the server lives", _JSON, "200"),
-            "/readyz": _look("readiness", "Whether rows can be graded", _JSON, "200", "503"),
-            "/state": _look("state", "What the page shows", _JSON, "200", "401"),
-            "/metrics": _look("metrics", "Counters for Prometheus", "text/plain", "200", "401"),
+            "/healthz": _read_only("health", "Whether the server lives", _JSON, "200"),
+            "/readyz": _read_only("readiness", "Whether rows can be graded", _JSON, "200", "503"),
+            "/state": _read_only("state", "What the page shows", _JSON, "200", "401"),
+            "/metrics": _read_only("metrics", "Counters for Prometheus", "text/plain", "200", "401"),
         },
         "components": {
             "schemas": _schemas(),
@@ -102,7 +102,7 @@ def _here(operation: dict[str, Any]) -> dict[str, Any]:
     return {"servers": [{"url": "/v1"}], "post": operation}
 
 
-def _look(operation_id: str, summary: str, media_type: str, *statuses: str) -> dict[str, Any]:
+def _read_only(operation_id: str, summary: str, media_type: str, *statuses: str) -> dict[str, Any]:
     """The item of a read-only path at the root."""
     schema = {"type": "object"} if media_type == _JSON else _STRING
     answer = {"description": summary, "content": {media_type: {"schema": schema}}}

@@ -218,7 +218,7 @@ def typed(body: Mapping[str, Any], name: str, types: type | tuple[type, ...], wa
     return value
 
 
-async def unless_gone(request: Request, work: Awaitable[T]) -> T:
+async def cancelled_with_client(request: Request, work: Awaitable[T]) -> T:
     """The result of `work`, which is cancelled if the client leaves.
 
     Raises:

@@ -20,7 +20,7 @@ Methods: TypeAlias = Mapping[str, Endpoint]
 Routes: TypeAlias = Mapping[str, Methods]
 
 
-class Endpoints(Protocol):
+class RouteProvider(Protocol):
     """The endpoints of one resource: the interface that the service uses."""
 
     def routes(self) -> Routes:

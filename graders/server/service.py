@@ -21,7 +21,7 @@ from graders.server.limits import AdmissionBackends, BodyBudget, Limits
 from graders.server.metrics import Gauge, Metrics
 from graders.server.ready import Readiness
 from graders.server.request import CALL, JSON, Call, parameters, read_body, read_json, require_media_type
-from graders.server.routing import Endpoints, Router
+from graders.server.routing import RouteProvider, Router
 
 if TYPE_CHECKING:
     from graders.config.config import Config
@@ -69,7 +69,7 @@ class Service:
         recording: Recording | None = None,
         tuning: bool = False,
         claims: Sequence[str] = (),
-        resources: Callable[[Service], Iterable[Endpoints]] = lambda service: (),
+        resources: Callable[[Service], Iterable[RouteProvider]] = lambda service: (),
     ) -> None:
         self.limits = limits
         self.strict = strict

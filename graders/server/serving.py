@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BACKLOG = 1024
 
 
-class _Patience:
+class _ClientLimits:
     """Limits that uvicorn lacks: the time for headers and the beginning of the body, the size of headers, the time
     for a client to read its response, the number of connections.
 
@@ -101,16 +101,16 @@ class _Patience:
 
 
 def protocol(limits: Limits) -> type[asyncio.Protocol]:
-    """uvicorn's HTTP/1.1 protocol, the faster one where its parser is installed, with the limits of _Patience."""
+    """uvicorn's HTTP/1.1 protocol, the faster one where its parser is installed, with the limits of _ClientLimits."""
     from importlib import import_module
 
     fast = find_spec("httptools") is not None
     module, name = ("httptools_impl", "HttpToolsProtocol") if fast else ("h11_impl", "H11Protocol")
     base = getattr(import_module(f"uvicorn.protocols.http.{module}"), name)
-    return type("Protocol", (_Patience, base), {"limits": limits})
+    return type("Protocol", (_ClientLimits, base), {"limits": limits})
 
 
-class Server(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """uvicorn's server. The first SIGTERM or Ctrl-C drains; a second Ctrl-C does not wait."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -140,7 +140,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def server(application: ASGIApp, *, limits: Limits | None = None) -> Server:
+def server(application: ASGIApp, *, limits: Limits | None = None) -> HttpServer:
     """A server that is not started: `await .serve(sockets=[listen(...)])` on the caller's event loop."""
     limits = limits or Limits()
     config = uvicorn.Config(
@@ -157,7 +157,7 @@ def server(application: ASGIApp, *, limits: Limits | None = None) -> Server:
         timeout_graceful_shutdown=ceil(limits.drain_s),
         h11_max_incomplete_event_size=limits.head_bytes,
     )
-    return Server(config)
+    return HttpServer(config)
 
 
 def serve(
@@ -184,7 +184,7 @@ def serve(
         runner.run(main())
 
 
-async def _when_started(running: Server, then: Callable[[], object]) -> None:
+async def _when_started(running: HttpServer, then: Callable[[], object]) -> None:
     while not running.started:
         await asyncio.sleep(0.01)
     then()

@@ -12,11 +12,11 @@ from starlette.responses import Response, StreamingResponse
 from graders.config.tuning import tuning_config
 from graders.evals.requests import InvalidRequest
 from graders.jsontext import dumps
-from graders.server.errors import ApiError, Json, overloaded
+from graders.server.errors import ApiError, JsonResponse, overloaded
 from graders.server.forwarding import Keep, http_client, passed_on, sent
-from graders.server.request import ClientGone, unless_gone
+from graders.server.request import ClientGone, cancelled_with_client
 from graders.store import Store
-from graders.tuning.chat import ChatRequest, Completion, read_chat
+from graders.tuning.chat import ChatCompletion, ChatRequest, read_chat
 from graders.tuning.generators import GeneratorFailed, Generators, RefusedPrompt, TooManyRequests
 from graders.tuning.models import Model, Models
 from graders.tuning.wire import is_model_name
@@ -71,16 +71,16 @@ class TunedChat:
             chat = read_chat(body)
         except InvalidRequest as error:
             raise ApiError(400, str(error), param=error.param, code=error.code) from None
-        completion = Completion(model.name, chat.n)
+        completion = ChatCompletion(model.name, chat.n)
         messages = self._messages(model, chat)
         if not chat.stream:
-            await unless_gone(request, _collect(messages, completion))
+            await cancelled_with_client(request, _collect(messages, completion))
             whole = completion.whole()
             if keep:
                 await keep(whole)
-            return Json(whole)
+            return JsonResponse(whole)
         # errors before the first message become a response with a status
-        first = await unless_gone(request, anext(messages))
+        first = await cancelled_with_client(request, anext(messages))
         events = _events(first, messages, completion, chat, keep)
         return StreamingResponse(events, media_type="text/event-stream")
 
@@ -128,7 +128,7 @@ class TunedChat:
         await self._generators.close()
 
 
-async def _collect(messages: AsyncIterator[Mapping[str, Any]], completion: Completion) -> None:
+async def _collect(messages: AsyncIterator[Mapping[str, Any]], completion: ChatCompletion) -> None:
     async for message in messages:
         for _ in completion.feed(message):
             pass
@@ -137,7 +137,7 @@ async def _collect(messages: AsyncIterator[Mapping[str, Any]], completion: Compl
 async def _events(
     first: Mapping[str, Any],
     messages: AsyncIterator[Mapping[str, Any]],
-    completion: Completion,
+    completion: ChatCompletion,
     chat: ChatRequest,
     keep: Keep | None,
 ) -> AsyncIterator[bytes]:

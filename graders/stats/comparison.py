@@ -9,7 +9,7 @@ from typing import Any
 from graders.results.read import Header
 from graders.stats.estimates import Estimate
 from graders.stats.figures import to_json
-from graders.stats.histogram import Bar
+from graders.stats.histogram import HistogramBar
 from graders.stats.pairing import Mover
 from graders.stats.repeats import Repeats
 from graders.stats.resampling import LEVEL
@@ -105,7 +105,7 @@ class Comparison:
     smallest_shown: float
     passes: PassTable | None
     subs: tuple[SubDifference, ...]
-    bars: tuple[Bar, ...]
+    bars: tuple[HistogramBar, ...]
     gained: tuple[Mover, ...]
     lost: tuple[Mover, ...]
     notes: tuple[str, ...]

@@ -232,12 +232,14 @@ def _resampled_mean(values: Floats, items: Ints | None, level: float, *, two_sid
             others = wilson(0, effective_items(sizes), level)[1]
             low = value + others * (float(values.min()) - value)
             high = value + others * (float(values.max()) - value)
-        least, most = _few_differ(values, items, level, two_sided=two_sided)
+        least, most = _interval_of_few(values, items, level, two_sided=two_sided)
         low, high = min(low, least), max(high, most)
     return Estimate(value, low, high, len(values), len(sums), method)
 
 
-def _few_differ(values: Floats, items: Ints | None, level: float, *, two_sided: bool) -> tuple[float, float]:
+def _interval_of_few(
+    values: Floats, items: Ints | None, level: float, *, two_sided: bool
+) -> tuple[float, float]:
     """The interval from Wilson's intervals of how many rows lie above and below the most frequent value.
 
     An empty interval (inf, -inf) where many rows differ, or no value is repeated.

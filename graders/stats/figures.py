@@ -9,7 +9,7 @@ from typing import Any
 
 from graders.results.read import Header
 from graders.stats.estimates import Estimate, number_or_none
-from graders.stats.histogram import Bar
+from graders.stats.histogram import HistogramBar
 from graders.stats.reasons import FailureReason
 from graders.stats.repeats import Reliability, Repeats
 
@@ -30,7 +30,7 @@ class Spread:
     least: float
     most: float
     quantiles: Mapping[str, float]
-    bars: tuple[Bar, ...]
+    bars: tuple[HistogramBar, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Latency:
     p90: float
     p99: float
     most: float
-    bars: tuple[Bar, ...]
+    bars: tuple[HistogramBar, ...]
     waited: float | None
 
 
@@ -145,7 +145,7 @@ class Summary:
     @property
     def cost(self) -> float | None:
         """The cost of all judges; None when there are none, or one has no price."""
-        costs = [spent.cost for spent in self.spent]
+        costs = [use.cost for use in self.spent]
         return None if not costs or None in costs else math.fsum(cost for cost in costs if cost is not None)
 
     def _repr_html_(self) -> str:

@@ -93,11 +93,11 @@ def _mean_gate(summary: Summary, wanted: float, *, leave_out_failed: bool, surel
     verdict = judge(found, wanted, surely=surely)
     text = f"{found.value:.4g}{left_out}, {found.between()}, wanted {'surely ' * surely}at least {wanted:g}"
     if verdict == "inconclusive":
-        text += _how_many_would_tell(found, wanted)
+        text += _rows_needed(found, wanted)
     return Gate("mean reward", verdict, text)
 
 
-def _how_many_would_tell(found: Estimate, wanted: float) -> str:
+def _rows_needed(found: Estimate, wanted: float) -> str:
     """An estimate of the number of rows whose interval would exclude `wanted`, if the mean stays the same."""
     distance = abs(found.value - wanted)
     if math.isnan(found.width) or distance == 0 or found.width <= 0:

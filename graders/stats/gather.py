@@ -54,7 +54,7 @@ class Columns:
         labels: The label field of each scored row, None where it has none; [] when no label was requested.
         ids: The ids of all rows, failed ones included; [] when they were not requested.
         shared: Number of rows with equal items, and of these items, where they are not repeats (see
-            `_Reader._are_repeats`); None otherwise.
+            `_ResultsReader._are_repeats`); None otherwise.
     """
 
     header: Header
@@ -92,7 +92,7 @@ def gather(
         ResultsError: the file cannot be read, or no row has a requested field.
     """
     header, lines = open_lines(path)
-    reader = _Reader(header, group, label, ids)
+    reader = _ResultsReader(header, group, label, ids)
     for lines_read, chunk in lines:
         try:
             reader.read(chunk, lines_read)
@@ -105,7 +105,7 @@ def gather(
     return reader.columns(str(path))
 
 
-class _Reader:
+class _ResultsReader:
     def __init__(self, header: Header, group: str | None, label: str | None, ids: bool) -> None:
         self.header, self.group, self.label = header, group, label
         self.places, self.failed_places, self.lengths = array("q"), array("q"), array("q")
@@ -139,7 +139,7 @@ class _Reader:
                     self.flags.update(row.get("flags", ()))
                     self.reasons.add(row)
         if not first and lines:
-            self._look_at(loads(lines[0]))
+            self._inspect(loads(lines[0]))
         self.lengths.extend(map(sub, map(len, lines), map(len, heads)))
         self.scored.extend(ok)
         rewards = [row["reward"] for row in scored]
@@ -167,7 +167,7 @@ class _Reader:
                         used["cached_tokens"],
                     )
 
-    def _look_at(self, row: Mapping[str, Any]) -> None:
+    def _inspect(self, row: Mapping[str, Any]) -> None:
         """Find out whether the first row's id was made from its content, and whether rows contain their question."""
         self.content_ids = _CONTENT_ID.fullmatch(str(row["id"])) is not None
         options = self.header.options

@@ -81,7 +81,7 @@ class WidthWatcher:
         self._looked = -math.inf
         self.reached = False
 
-    def look(self) -> bool:
+    def update(self) -> bool:
         """Read the new lines, at most every LOOK_S; returns whether the interval is narrow enough."""
         if self.reached or time.monotonic() - self._looked < LOOK_S:
             return self.reached

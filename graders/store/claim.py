@@ -33,12 +33,12 @@ class Claim:
         except sqlite3.OperationalError:
             self._lock.close()
             raise StoreBusy(
-                f"another process{self._who()} executes the runs of the store in {str(home)!r}; stop it, or give "
+                f"another process{self._owner()} executes the runs of the store in {str(home)!r}; stop it, or give "
                 "this one a store of its own with GRADERS_HOME"
             ) from None
         self._holder.write_text(f"{os.getpid()}\n")
 
-    def _who(self) -> str:
+    def _owner(self) -> str:
         with suppress(OSError):
             return f" (pid {self._holder.read_text().strip()})"
         return ""

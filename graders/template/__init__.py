@@ -126,7 +126,7 @@ def python_text(value: Any, where: object = "value") -> str:
     return value if isinstance(value, str) else repr(value)
 
 
-#: How values that are not strings are rendered. The service's way is not published; JSON is ours (docs/parity.md).
+#: Forms in which values that are not strings are rendered. The service's way is not published; JSON is ours (docs/parity.md).
 RENDERERS: dict[str, Callable[..., str]] = {"json": json_text, "python": python_text}
 
 

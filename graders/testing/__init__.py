@@ -17,8 +17,8 @@ from graders.lazy import lazy_names
 if TYPE_CHECKING:
     from graders.audit.check import RewardNotOk, assert_reward_ok, check_reward
     from graders.audit.checks import CHECKS
-    from graders.bench.findings import CannotCheck, Finding
     from graders.judges.scripted import ScriptedJudge, Step, fail, say
+    from graders.session.findings import CannotCheck, Finding
     from graders.testing.golden import Golden
     from graders.testing.strategies import items, samples, specs
     from graders.testing.suite_runs import Outcome, SuiteRun, compile_suite
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CHECKS": "graders.audit.checks",
-    "CannotCheck": "graders.bench.findings",
-    "Finding": "graders.bench.findings",
+    "CannotCheck": "graders.session.findings",
+    "Finding": "graders.session.findings",
     "Golden": "graders.testing.golden",
     "Outcome": "graders.testing.suite_runs",
     "RewardNotOk": "graders.audit.check",

@@ -57,7 +57,7 @@ class Outcome:
 
     @property
     def gates(self) -> tuple[Gate, ...]:
-        """What its demands came to; () where they are not judged."""
+        """The gates of the test; () if they were not decided."""
         return () if self.report is None or self.verdict == "interrupted" else self.report.gates
 
     @property

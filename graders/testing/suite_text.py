@@ -31,9 +31,9 @@ def suite_markdown(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(["## Graders", *table(HEAD, rows)]) + "\n"
 
 
-def why(outcome: Outcome) -> str:
+def failure_text(outcome: Outcome) -> str:
     """The unmet gates, the reasons of failures, and the worst rows."""
-    return "\n".join(f"{outcome.name}: {line}" for line in _why(outcome))
+    return "\n".join(f"{outcome.name}: {line}" for line in _failure_lines(outcome))
 
 
 def count_line(outcomes: Sequence[Outcome]) -> str:
@@ -58,7 +58,7 @@ def _cells(outcome: Outcome) -> tuple[str, ...]:
     return clean(outcome.name), outcome.verdict, *counts, *mean, ", ".join(demanded)
 
 
-def _why(outcome: Outcome) -> Iterator[str]:
+def _failure_lines(outcome: Outcome) -> Iterator[str]:
     if outcome.error:
         yield f"error: {clean(outcome.error)}"
     if outcome.verdict == "interrupted":

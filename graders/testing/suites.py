@@ -159,7 +159,7 @@ def suite_in(source: Source) -> Suite:
         except ValidationError as error:
             translate(error, SuiteTest, at)
             continue
-        _look(suite, tests[str(name)], at)
+        _check_test(suite, tests[str(name)], at)
     if problems.problems:
         raise SpecError(_placed(source, problem) for problem in problems.problems)
     return replace(suite, tests=tests)
@@ -172,7 +172,7 @@ def _placed(source: Source, problem: Problem) -> Problem:
     return replace(problem, message=message, file=source.file, line=line, column=column)
 
 
-def _look(suite: Suite, test: SuiteTest, problems: Problems) -> None:
+def _check_test(suite: Suite, test: SuiteTest, problems: Problems) -> None:
     """Report the mistakes of a well-formed table: missing files, no gate, invalid conditions."""
     if not suite.path(test.spec).is_file():
         message = f"{problems.where('spec')}: there is no file {suite.path(test.spec)}"

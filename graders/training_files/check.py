@@ -70,9 +70,9 @@ class TrainingFile:
         self._counts: dict[tuple[str, str], RowCount] = {}
         for number, row in rows_of(path):
             self.n += 1
-            self._look(number, row)
+            self._check_row(number, row)
 
-    def _look(self, number: int, row: Json) -> None:
+    def _check_row(self, number: int, row: Json) -> None:
         if isinstance(row, UnreadableRow):
             fault = Fault(
                 "unreadable_row", f"cannot be parsed. Error: line contains invalid json: {row.message}"

@@ -49,9 +49,9 @@ def convert(config: TuningConfig, source: str, folder: Path, log: Path) -> None:
         OSError: the trainer cannot be started.
     """
     worker = Worker(config.command, config.environment, log)
-    worker.say("convert", source=source, folder=str(folder))
+    worker.send("convert", source=source, folder=str(folder))
     said = list(worker.messages())
-    worker.leave()
+    worker.close()
     if not said or said[-1]["type"] != "converted":
         reason = said[-1]["message"] if said else worker.log_end().strip()
         raise UnusableModel(f"{source} cannot be converted: {reason}")

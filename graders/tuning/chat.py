@@ -115,7 +115,7 @@ def _number(fields: Fields, name: str, most: float) -> float:
 
 
 @dataclass(slots=True)
-class Completion:
+class ChatCompletion:
     """A completion that is assembled from a generator's messages (trainer/graders_train/README.md)."""
 
     model: str

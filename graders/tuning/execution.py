@@ -44,7 +44,7 @@ class JobFailed(RuntimeError):
         self.code = code
 
 
-class Execution:
+class JobExecution:
     """The execution of a job.
 
     Args:
@@ -81,7 +81,7 @@ class Execution:
         validation = self._written(job.validation_file, "valid.jsonl") if job.validation_file else None
         self.trainer = Worker(config.command, config.environment, folder / "log", folder / "lock")
         hyperparameters = loads(job.hyperparameters.encode())
-        self.trainer.say(
+        self.trainer.send(
             "start",
             **config.settings,
             method=self._type,
@@ -97,7 +97,7 @@ class Execution:
         )
 
     def _wandb_run(self, mode: str) -> dict[str, Any] | None:
-        """What the job's first block of Weights & Biases asks for; None where nothing is to be kept or sent."""
+        """The settings of the job's Weights & Biases run, by its first block; None if nothing is kept or sent."""
         blocks = loads((self._job.integrations or "[]").encode())
         if mode == "off" or not blocks:
             return None
@@ -124,7 +124,7 @@ class Execution:
         Raises:
             JobFailed: it reported a failure, or its rewards cannot be computed.
         """
-        told = False
+        reported = False
         for message in self.trainer.messages():
             match message["type"]:
                 case "step":
@@ -142,18 +142,18 @@ class Execution:
                 case "done":
                     self._flush()
                     self._succeed(message)
-                    told = True
+                    reported = True
                 case "stopped":
                     # the end of the job only if it was paused or cancelled, by its status
                     self._flush()
                 case "failed":
                     self._flush()
                     raise JobFailed(message["code"], message["message"])
-        return told
+        return reported
 
     def end(self) -> None:
         """Stop the trainer and wait for its exit."""
-        self.trainer.leave()
+        self.trainer.close()
 
     def _begin_step(self, message: Mapping[str, Any]) -> None:
         metrics = {key: value for key, value in message["metrics"].items() if value is not None}
@@ -206,7 +206,7 @@ class Execution:
             values = self._rewards.values(message["samples"], message["items"], message["split"])
         except (BrokenGrader, ModelStop) as error:
             raise JobFailed("invalid_grader", f"The grader gives no rewards: {error}") from None
-        self.trainer.say("rewards", number=message["number"], values=values)
+        self.trainer.send("rewards", number=message["number"], values=values)
         write_rollouts(self._folder, message["split"], message["step"], *self._rewards.last_batch)
 
     def _checkpoint(self, step: int, found: Mapping[str, Any]) -> None:
@@ -217,13 +217,13 @@ class Execution:
         name = model_name(self._job.model, self._job.suffix, step)
         jobs.add_checkpoint(self._job.id, step, name, dumps(checkpoint_metrics(step, metrics)).decode())
         kept = jobs.checkpoints(self._job.id, Cursor(limit=KEPT + CHECKPOINTS_MORE)).rows
-        kept.sort(key=lambda one: (self._worth(loads(one.metrics.encode())), one.step))
+        kept.sort(key=lambda one: (self._rank(loads(one.metrics.encode())), one.step))
         for worst in kept[: max(0, len(kept) - KEPT)]:
             # the folder first: a folder without a row would be reported again
             shutil.rmtree(self._folder / adapter_name(worst.step), ignore_errors=True)
             jobs.remove_checkpoint(worst.id)
 
-    def _worth(self, metrics: Mapping[str, Any]) -> float:
+    def _rank(self, metrics: Mapping[str, Any]) -> float:
         """The key by which checkpoints are kept: the validation's reward, else the step."""
         reward: float = metrics.get("full_valid_mean_reward", 0.0)
         return reward

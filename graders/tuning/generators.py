@@ -53,7 +53,7 @@ class Generators:
     def __init__(self, config: TuningConfig, home: Path) -> None:
         self._config = config
         self._home = home
-        self._running: dict[str, _Generator] = {}
+        self._running: dict[str, _GeneratorProcess] = {}
         self._waiting = 0
 
     async def answer(self, model: Model, request: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any]]:
@@ -77,7 +77,7 @@ class Generators:
         finally:
             self._waiting -= 1
 
-    def _of(self, base: str) -> _Generator:
+    def _of(self, base: str) -> _GeneratorProcess:
         generator = self._running.get(base)
         if generator is None or generator.left:
             assert not isinstance(self._config.generator, str)
@@ -88,8 +88,8 @@ class Generators:
                 text = f"the process that answers chat cannot be started: {error}"
                 raise GeneratorFailed(text) from None
             folder, threads = str(self._config.models[base]), self._config.settings["threads"]
-            worker.say("serve", model=folder, threads=threads)
-            generator = self._running[base] = _Generator(worker, self._config.generator_idle_s)
+            worker.send("serve", model=folder, threads=threads)
+            generator = self._running[base] = _GeneratorProcess(worker, self._config.generator_idle_s)
         return generator
 
     async def close(self) -> None:
@@ -98,7 +98,7 @@ class Generators:
         await asyncio.gather(*(generator.close() for generator in running.values()))
 
 
-class _Generator:
+class _GeneratorProcess:
     """One process with its pending requests.
 
     Attributes:
@@ -135,29 +135,29 @@ class _Generator:
         finally:
             del self._asked[number]
             if not ended:
-                self._loop.run_in_executor(None, lambda: self._worker.say("cancel", number=number))
+                self._loop.run_in_executor(None, lambda: self._worker.send("cancel", number=number))
             if not self._asked and not self.left:
-                self._timer = self._loop.call_later(self._idle_s, self._leave)
+                self._timer = self._loop.call_later(self._idle_s, self._stop_idle)
 
-    def _leave(self) -> None:
+    def _stop_idle(self) -> None:
         """Tell an idle process to exit."""
         self.left = True
-        self._loop.run_in_executor(None, self._worker.hang_up)
+        self._loop.run_in_executor(None, self._worker.close_input)
 
     def _read(self) -> None:
         """Pass the process's messages to the event loop, on a thread."""
         for message in self._worker.messages():
-            self._loop.call_soon_threadsafe(self._arrived, message)
-        self._worker.leave()
-        self._loop.call_soon_threadsafe(self._ended)
+            self._loop.call_soon_threadsafe(self._on_message, message)
+        self._worker.close()
+        self._loop.call_soon_threadsafe(self._on_end)
 
-    def _arrived(self, message: Mapping[str, Any]) -> None:
+    def _on_message(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "failed":
             self._why = str(message["message"])
         elif (waiting := self._asked.get(message.get("number", 0))) is not None:
             waiting.put_nowait(message)
 
-    def _ended(self) -> None:
+    def _on_end(self) -> None:
         self.left = True
         self._why = self._why or f"Its log ends: {self._worker.log_end().strip()}"
         for waiting in self._asked.values():
@@ -168,7 +168,7 @@ class _Generator:
         if self._timer is not None:
             self._timer.cancel()
         self.left = True
-        self._loop.run_in_executor(None, self._worker.hang_up)
+        self._loop.run_in_executor(None, self._worker.close_input)
         try:
             await asyncio.wait_for(self._gone.wait(), LEAVE_S)
         except TimeoutError:

@@ -42,10 +42,10 @@ def reward_metrics(results: Mapping[str, Sequence[RunResult]]) -> dict[str, Any]
             errors[f"{split}_{flag}_count"] = count
             errors[f"{split}_{flag}_mean"] = count / len(some)
         timing[f"{split}_execution_latency_mean"] = fmean(result.execution_time for result in some)
-        for model, spent in _tokens(some).items():
+        for model, counts in _tokens(some).items():
             entry = usage.setdefault(model, {**own, "model": model})
             total = tokens.setdefault(model, {})
-            for kind, count in spent.items():
+            for kind, count in counts.items():
                 entry[f"{split}_{kind}_count"] = count
                 entry[f"{split}_{kind}_mean"] = count / len(some)
                 total[f"{'eval' if split == 'valid' else split}_{kind}"] = count
@@ -76,12 +76,12 @@ def _tokens(results: Sequence[RunResult]) -> dict[str, Counter[str]]:
     """Tokens of judges, by model and kind."""
     totals: dict[str, Counter[str]] = {}
     for result in results:
-        for spent in result.score.spent:
-            wire = spent.usage.to_wire()
+        for call in result.score.judge_usage:
+            wire = call.usage.to_wire()
             kinds = {
                 "prompt_tokens": wire["prompt_tokens"],
                 "completion_tokens": wire["completion_tokens"],
                 "cached_tokens": wire.get("cached_tokens"),
             }
-            totals.setdefault(spent.model, Counter()).update({kind: n or 0 for kind, n in kinds.items()})
+            totals.setdefault(call.model, Counter()).update({kind: n or 0 for kind, n in kinds.items()})
     return totals

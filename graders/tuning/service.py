@@ -84,7 +84,7 @@ class Jobs:
             TooManyJobs: too many jobs wait.
         """
         request = read_request(body, strict=self._strict)
-        self._look_up(request)
+        self._resolve(request)
         if self._quota_gb:
             self._need_room(request)
         if len(self._store.jobs.with_status("queued")) >= QUEUED_MOST:
@@ -113,7 +113,7 @@ class Jobs:
         self._store.jobs.add(record, events)
         return record
 
-    def _look_up(self, request: JobRequest) -> None:
+    def _resolve(self, request: JobRequest) -> None:
         for param in ("training_file", "validation_file"):
             file_id = getattr(request, param)
             if file_id is not None and self._store.files.get(file_id) is None:
@@ -202,12 +202,12 @@ class Jobs:
 
         def unless_changed(status: str) -> str:
             if status != job.status:
-                raise _Changed
+                raise _StatusChanged
             return after(event, status)
 
         try:
             return self._store.jobs.change(job.id, unless_changed, events, **columns) or job
-        except _Changed:
+        except _StatusChanged:
             return self.get(job.id)
 
     def get(self, job_id: str) -> JobRecord:
@@ -237,7 +237,7 @@ class Jobs:
         return job
 
 
-class _Changed(Exception):
+class _StatusChanged(Exception):
     """Raised when the status changed meanwhile."""
 
 

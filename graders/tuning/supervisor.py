@@ -17,7 +17,7 @@ from graders.engine.backends import Backends
 from graders.jsontext import dumps
 from graders.store import JobRecord, NewEvent, Store
 from graders.store.home import private_folder
-from graders.tuning.execution import Execution, JobFailed
+from graders.tuning.execution import JobExecution, JobFailed
 from graders.tuning.folders import jobs_folder, sweep
 from graders.tuning.states import NoTransition, after
 from graders.tuning.worker import FolderInUse
@@ -50,7 +50,7 @@ class Supervisor:
     def recover(self) -> None:
         """Queue the jobs that were running when the last server ended; they resume from their saved state."""
         for job_id in self._store.jobs.with_status("running"):
-            self._requeue(job_id, "The server was restarted: the job goes on from its last saved step")
+            self._requeue(job_id, "The server was restarted: the job continues from its last saved step")
 
     def wake(self) -> None:
         """Poll the store now, after a job was queued, paused or cancelled."""
@@ -87,7 +87,7 @@ class Supervisor:
         job = self._store.jobs.get(job_id)
         assert job is not None
         try:
-            execution = Execution(self._store, self._backends, self._config, job, self._folder(job))
+            execution = JobExecution(self._store, self._backends, self._config, job, self._folder(job))
         except FolderInUse:
             return  # what an earlier server started is still saving
         except Exception as error:
@@ -106,26 +106,27 @@ class Supervisor:
                 attempts=job.attempts + 1,
             )
             watch.start()
-            told = execution.follow()
+            reported = execution.follow()
         except NoTransition:
-            told = True  # paused or cancelled in between
+            # paused or cancelled in between
+            reported = True
         except JobFailed as failure:
             self._fail(job_id, failure.code, str(failure))
-            told = True
+            reported = True
         except Exception as error:
             log.exception("job %s ended by a bug", job_id)
             self._fail(job_id, "server_error", f"The job ended by an error of the server: {error}")
-            told = True
+            reported = True
         finally:
             left.set()
             execution.end()
-        if not told:
+        if not reported:
             self._lost(job_id, execution.trainer.log_end())
 
     def _folder(self, job: JobRecord) -> Path:
         return private_folder(private_folder(jobs_folder(self._store)) / job.id)
 
-    def _watch(self, job_id: str, execution: Execution, left: threading.Event) -> None:
+    def _watch(self, job_id: str, execution: JobExecution, left: threading.Event) -> None:
         """Stop the trainer when its job is stopped, and kill it if it does not exit."""
         deadline = None
         while not left.wait(LOOK_S):
@@ -133,7 +134,7 @@ class Supervisor:
             status = job.status if job else "cancelled"
             if status == "running" and not self._closing.is_set():
                 continue
-            execution.trainer.say("stop")
+            execution.trainer.send("stop")
             patience = CANCEL_S if status == "cancelled" else CLOSE_S if self._closing.is_set() else None
             if patience is not None:
                 deadline = min(deadline or float("inf"), time.monotonic() + patience)
@@ -153,7 +154,7 @@ class Supervisor:
         else:
             try:
                 self._requeue(
-                    job_id, "The trainer ended without a word: the job goes on from its last saved step"
+                    job_id, "The trainer ended without a report: the job continues from its last saved step"
                 )
             except NoTransition:
                 return

@@ -10,7 +10,7 @@ from typing import Any
 from graders.batch.run import header_of
 from graders.datasets.dataset import open_dataset
 from graders.datasets.ids import IdAssigner
-from graders.datasets.rows import Data, row_chunks
+from graders.datasets.rows import RowStream, row_chunks
 from graders.engine.grader import Grader
 from graders.result import RunResult
 from graders.results.lines import LineWriter, ResultChunk, Tally
@@ -27,7 +27,7 @@ def write_results(
         results: The result of each row.
     """
     path.parent.mkdir(exist_ok=True)
-    data = Data(path.stem, lambda: row_chunks(iter(rows)))
+    data = RowStream(path.stem, lambda: row_chunks(iter(rows)))
     dataset = open_dataset(data, sample="sample", item="item", row_id="")
     ids, lines = IdAssigner(dataset.field_map), LineWriter(grader, dataset.field_map, texts=True)
     graded = iter(results)

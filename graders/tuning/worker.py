@@ -27,7 +27,7 @@ class FolderInUse(RuntimeError):
 
 
 class Worker:
-    """A running process. `say` and `kill` are thread-safe.
+    """A running process. `send` and `kill` are thread-safe.
 
     Args:
         command: Its command line.
@@ -61,7 +61,7 @@ class Worker:
             if held is not None:
                 os.close(held)  # the process's own copy holds the lock until it has left
 
-    def say(self, kind: str, **fields: Any) -> None:
+    def send(self, kind: str, **fields: Any) -> None:
         """Send a message; has no effect after the process has ended."""
         assert self._process.stdin is not None
         with self._sending, suppress(OSError, ValueError):
@@ -81,16 +81,16 @@ class Worker:
                 continue
             yield message
 
-    def hang_up(self) -> None:
+    def close_input(self) -> None:
         """Close its input, which makes it exit."""
         assert self._process.stdin is not None
         with self._sending, suppress(OSError):
             self._process.stdin.close()
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Close its input and wait for the process. Its messages must have been read to their end."""
         assert self._process.stdout is not None
-        self.hang_up()
+        self.close_input()
         self._process.wait()
         self._process.stdout.close()
 

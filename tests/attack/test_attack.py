@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 import graders
-from graders.attack.families.wrong import Scene, form_of
+from graders.attack.families.wrong import AttackContext, form_of
 from graders.audit import FAMILIES, attack, check_reward, climb
-from graders.bench.rows import as_number, read_rows
 from graders.cli.attack import command
 from graders.config.config import Config
 from graders.judges.scripted import ScriptedJudge, say
+from graders.session.rows import as_number, read_rows
 from tests.audit import further, reported
 from tests.audit import public_graders as public
 from tests.specs import python, score_model, string_check
@@ -88,12 +88,12 @@ SHAPES = [
 @pytest.mark.parametrize(("rows", "prefix"), SHAPES)
 def test_each_shape_has_four_families(rows: list[dict[str, Any]], prefix: str) -> None:
     read = read_rows(rows)
-    scene = Scene(read, spec_text="want")
+    context = AttackContext(read, spec_text="want")
 
     trying = [
         n
         for n, f in FAMILIES.items()
-        if n.startswith(prefix) and any(True for _ in f.make(read[0], form_of(read[0]), scene))
+        if n.startswith(prefix) and any(True for _ in f.make(read[0], form_of(read[0]), context))
     ]
 
     assert len(trying) >= 4

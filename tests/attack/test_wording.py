@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from graders.attack.families.wording import capitals, sources, words
-from graders.attack.families.wrong import Maker, Scene, form_of
-from graders.bench.rows import read_rows
+from graders.attack.families.wrong import AttackContext, Maker, form_of
+from graders.session.rows import read_rows
 
 CASES = [
     # family, gold, item, samples
@@ -60,7 +60,7 @@ CASES = [
 def test_samples(family: Maker, gold: str, item: dict[str, Any], samples: list[str]) -> None:
     (row,) = read_rows([{"gold": gold, "item": item}])
 
-    made = list(family(row, form_of(row), Scene([row], spec_text="{{item.cited}}")))
+    made = list(family(row, form_of(row), AttackContext([row], spec_text="{{item.cited}}")))
 
     assert [wrong.sample for wrong in made] == samples
     assert all(wrong.why for wrong in made)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import graders
 from graders.config.config import Config
-from graders.judges.scripted import Answer, Received, ScriptedJudge, say
+from graders.judges.scripted import Answer, ReceivedRequest, ScriptedJudge, say
 from graders.testing import Finding, check_reward
 from tests.audit.catalog import FLAWED, SOUND, Entry
 
@@ -24,7 +24,7 @@ def asking(entry: Entry, shared: graders.Backends) -> Iterator[graders.Backends]
         return
     verdict = entry.judge
 
-    def answer(received: Received) -> object:
+    def answer(received: ReceivedRequest) -> object:
         reply: Answer = say({"steps": [], "result": verdict("\n".join(received.texts))})
         return reply(received) if callable(reply) else reply
 

@@ -191,7 +191,7 @@ def test_the_command_and_what_a_report_says_of_it(tmp_path: Path) -> None:
     (claim,) = make_report(other, claims=claims, rows=False).claims
     assert claim.expired == ("'operation' of the spec",)
     assert claim.corrected is None
-    assert claim.told.startswith("expired")
+    assert claim.text_as_of_now.startswith("expired")
 
 
 @pytest.mark.parametrize(

@@ -109,14 +109,14 @@ PATTERNS: dict[str, Pattern] = {
     "graders.attack.families.wording:_ASKS_FOR_CAPITALS": Pattern([run("cap"), run("capital "), run("upper"), run("upper ")]),
     "graders.attack.families.wording:_ASKS_FOR_SMALL_LETTERS": Pattern([run("small "), run("lower"), run("lower-")]),
     "graders.attack.families.wording:_SOURCE": Pattern([run("["), run("[1"), run("1", start="["), run("[12")], "findall"),
-    "graders.bench.rows:_THOUSANDS": Pattern([run(",111", "x", "1"), run("1", "x", "1,111."), run("1")], "fullmatch"),
+    "graders.session.rows:_THOUSANDS": Pattern([run(",111", "x", "1"), run("1", "x", "1,111."), run("1")], "fullmatch"),
     "graders.attack.probes:REFUSAL_WORDS": Pattern([run("don"), run("can"), run("u"), run("unknow"), run("I")]),
     "graders.attack.probes:_NUMBER": Pattern(DIGITS),
     "graders.attack.probes:_WORD": Pattern(WORDS),
     "graders.attack.probes:without_answer": Pattern([run("a"), run("aab")], names={"answer": "a" * 20 + "b"}),
     "graders.mutation.mutants:_ITEM_FIELD": Pattern([run(" ", start="{{"), run("{{ "), run("{{item.a "), run("a", start="{{item."), run(" ", start="{{item.a")]),
     "graders.mutation.mutants:_TOKEN": Pattern([run("1"), run("1."), run("a"), run("a("), run("min"), run("min ")]),
-    "graders.bench.programs:_IMPORT": Pattern([run("a", start="from "), run("a.", start="import "), run("from ")], "fullmatch"),
+    "graders.session.programs:_IMPORT": Pattern([run("a", start="from "), run("a.", start="import "), run("from ")], "fullmatch"),
     "graders.attack.seeds:_GROUP": Pattern([run("("), run("(a"), run("(?"), run("a", start="(?:"), run("()*"), run("*", start="()")]),
     "graders.attack.seeds:_LITERAL": Pattern(
         [run('\\"'), run('\\"', start='"'), run('"'), run("\"'"), run("\\", start="'"), run("r"), run(' "a\n'), run("\\'\\\"")]
@@ -155,7 +155,7 @@ PATTERNS: dict[str, Pattern] = {
     "graders.formula.parser:_BLANK": Pattern([run(" ", "!")], "match"),
     "graders.formula.parser:_NUMBER": Pattern(DIGITS, "match"),
     "graders.formula.parser:_WORD": Pattern(WORDS, "match"),
-    "graders.formula.parser:glued": Pattern(WORDS),
+    "graders.formula.parser:continues": Pattern(WORDS),
     "graders.jsontext:_EXPONENT": Pattern([lambda n: b"1" * n, lambda n: b"1e" * (n // 2), lambda n: b"e-" * (n // 2)], "search"),
     "graders.judges.quality:expected_score": Pattern(
         [run('"k"'), run(" ", start='"k"'), run('"k" : '), run("1", start='"k":'), run('"')], names={"key": "k"}
@@ -169,7 +169,7 @@ PATTERNS: dict[str, Pattern] = {
     "graders.metrics.rouge:_WORD": Pattern(WORDS),
     "graders.metrics.tokens:_RULES": Pattern([run("."), run(".,"), run("1."), run("1-"), run("a."), run("-")]),
     "graders.metrics.tokens:_UNICODE": Pattern(WORDS),
-    "graders.preflight.graders:_squeezed": Pattern(BRACES),
+    "graders.preflight.graders:_without_blanks": Pattern(BRACES),
     "graders.report.format:_UNSEEN": Pattern(UNSEEN),
     "graders.report.junit:xml_text": Pattern(UNSEEN),
     "graders.report.format:_CONTROL": Pattern(UNSEEN),
@@ -199,5 +199,5 @@ NOT_OURS = {
     "graders.pages.document:_EXPORT": "reads our own scripts",
     "graders.pages.document:_PLACE": "reads our own page, before the data is put in",
     "graders_sandbox.jail.loading:compile_patterns": "a program's own expression, inside of the jail and timed",
-    "graders_sandbox.jail.template:warm": "a fixed text",
+    "graders_sandbox.jail.template:warm_up": "a fixed text",
 }

@@ -177,19 +177,19 @@ def _mistakes(text: str) -> object:
     return mistakes(text)
 
 
-def _squeezed(text: str) -> object:
-    from graders.preflight.graders import _squeezed
+def _without_blanks(text: str) -> object:
+    from graders.preflight.graders import _without_blanks
 
-    return _squeezed(text)
+    return _without_blanks(text)
 
 
 def _verdict(text: str) -> object:
     from graders.judges.reading import read_verdict
-    from graders.verdict import Ambiguous, Verdict
+    from graders.verdict import AmbiguousVerdict, Verdict
 
     try:
         return read_verdict(text, Verdict(), tolerant=True)
-    except Ambiguous:
+    except AmbiguousVerdict:
         return None
 
 
@@ -220,7 +220,7 @@ def _nearest_long(text: str) -> object:
 SEARCHES: list[tuple[str, Callable[[Any], object], list[Text]]] = [
     ("a template", _template, BRACES),
     ("mistakes of a template", _mistakes, BRACES),
-    ("equal templates", _squeezed, BRACES),
+    ("equal templates", _without_blanks, BRACES),
     ("a judge's answer", _verdict, [
         run("\n", "x", "```\n"), run(" ", "\nx", "``` "), run("```\n", "x"), run("{"), run('{"a":'), run("{", start='{"a": "'),
         run('{"a": 1,'), run("{},", start='{"a":[' * 100), run('{"a', '"'), run("<think>"), run(" ", start="<think>"),

@@ -193,7 +193,7 @@ def test_limiter_serves_in_order_and_loses_no_place() -> None:
             await limiter.enter(deadline)
             order.append(n)
             await asyncio.sleep(1)
-            limiter.leave()
+            limiter.release()
 
         tasks = [asyncio.create_task(one(n, 2.5 if n == 4 else 1e9)) for n in range(7)]
         await asyncio.sleep(0.5)

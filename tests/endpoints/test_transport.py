@@ -17,7 +17,7 @@ import pytest
 
 from graders.endpoints.transport import TRANSPORTS, DirectTransport, _proxied
 from graders.errors import ModelStop
-from graders.judges.scripted import Received, Step, completion
+from graders.judges.scripted import ReceivedRequest, Step, completion
 from graders.models import Client, Config, ScriptedJudge
 from tests.judges.support import ask, config_of
 
@@ -144,7 +144,7 @@ def test_an_untrusted_certificate_ends_the_run(tmp_path: Path, monkeypatch: pyte
     context.load_cert_chain(files[1], files[0])
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"https://127.0.0.1:{listener.getsockname()[1]}/v1"
-    body = json.dumps(completion(Received(0, "", {}, {"model": "m"}), '{"result": 0.5}')).encode()
+    body = json.dumps(completion(ReceivedRequest(0, "", {}, {"model": "m"}), '{"result": 0.5}')).encode()
 
     def serve() -> None:
         for _ in range(2):

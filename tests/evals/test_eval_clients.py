@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from graders.judges.scripted import Received, ScriptedJudge, Step, completion
+from graders.judges.scripted import ReceivedRequest, ScriptedJudge, Step, completion
 from graders.server.service import Recording
 from tests.evals.support import eval_server
 from tests.server.support import RunningServer
@@ -50,7 +50,7 @@ EXPECTED = {
 }
 
 
-def answer(received: Received) -> Step:
+def answer(received: ReceivedRequest) -> Step:
     """A model that categorizes tickets, calls the tool it is given, fills the schema it is asked for, and judges."""
     body = received.json
     form = body.get("response_format", {}).get("json_schema", {})

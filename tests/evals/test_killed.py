@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from graders.judges.scripted import Received, ScriptedJudge, Step, completion
+from graders.judges.scripted import ReceivedRequest, ScriptedJudge, Step, completion
 from tests.evals.support import custom, equals, sampled
 from tests.server.support import process
 
@@ -41,7 +41,7 @@ def test_a_killed_server_counts_each_row_once(tmp_path: Path, n_rows: int) -> No
     asked: Counter[str] = Counter()
     chance = random.Random(12)
 
-    def answer(received: Received) -> Step:
+    def answer(received: ReceivedRequest) -> Step:
         (question,) = received.texts
         asked[question] += 1
         return Step(body=completion(received, question), delay_s=0.01)

@@ -14,7 +14,7 @@ from graders.evals.exchange.log_forms import LogError, read_logs
 from graders.samples import Sample
 from graders.shapes import read_sample
 from graders.store import Store
-from graders.store.tables.completions import Selection
+from graders.store.tables.completions import CompletionFilter
 
 MESSAGES = [{"role": "user", "content": "Capital of France?"}]
 COMPLETION = {
@@ -114,6 +114,6 @@ def test_the_command_imports_a_file_whole_or_not_at_all(
     assert "0 new" in runs[1].stdout
     assert "line 2 is not JSON" in runs[2].stderr
     with Store() as store:
-        assert [one.id for one in store.completions.select(Selection("chat", metadata=[("use", "bot")]))] == [
-            "c1"
-        ]
+        assert [
+            one.id for one in store.completions.select(CompletionFilter("chat", metadata=[("use", "bot")]))
+        ] == ["c1"]

@@ -14,11 +14,11 @@ import openai
 import pytest
 
 from graders.evals.logs import StreamedAnswer
-from graders.judges.scripted import Received, ScriptedJudge, Step, completion, say
+from graders.judges.scripted import ReceivedRequest, ScriptedJudge, Step, completion, say
 from graders.server.forwarding import passed_on
 from graders.server.service import Recording
 from graders.store import LoggedCompletion, Store
-from graders.store.tables.completions import Selection
+from graders.store.tables.completions import CompletionFilter
 from tests.evals.support import client_of, counts, ended, equals, eval_server, items, run_of
 from tests.server.support import RunningServer
 
@@ -141,7 +141,7 @@ def test_a_running_server_deletes_expired_records(monkeypatch: pytest.MonkeyPatc
             assert time.monotonic() < until, "nothing was deleted"
             time.sleep(0.01)
 
-        assert [one.id for one in store.completions.select(Selection("chat"))] == ["stays"]
+        assert [one.id for one in store.completions.select(CompletionFilter("chat"))] == ["stays"]
         assert [path.read_bytes() for path in (server.home / "files").iterdir()] == [b"stays"]
         assert len(list((server.home / "incoming").iterdir())) == 1
 
@@ -241,7 +241,7 @@ def test_the_models_errors_are_passed_on(step: Step, status: int) -> None:
 def test_logged_completions_are_listed_changed_and_deleted() -> None:
     """Completions are listed by model and metadata, their metadata can be replaced, and they can be deleted."""
 
-    def numbered(received: Received) -> Step:
+    def numbered(received: ReceivedRequest) -> Step:
         return Step(body={**completion(received, "Paris"), "id": f"chatcmpl-{received.json['seed']}"})
 
     with recording() as (server, model, client):

@@ -27,7 +27,7 @@ from graders.row import Row
 from graders.stats.gather import gather
 from graders.template import Template
 from graders.template.mistakes import mistakes
-from graders.verdict import Ambiguous, Verdict
+from graders.verdict import AmbiguousVerdict, Verdict
 from graders_sandbox import protocol
 from graders_sandbox.host import results as frames
 from graders_sandbox.jail.children import SampleChildren
@@ -137,7 +137,7 @@ def judge(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
     for verdict in (Verdict(), Verdict(labels=("good", "bad"))):
         for tolerant in (False, True):
-            with suppress(Ambiguous):
+            with suppress(AmbiguousVerdict):
                 found = read_verdict(text, verdict, key="result", tolerant=tolerant)
                 assert found in verdict.labels if verdict.labels else math.isfinite(float(found))
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from graders.judges.scripted import Answer, Received, Step, completion, fail, say
+from graders.judges.scripted import Answer, ReceivedRequest, Step, completion, fail, say
 
 SERVER, REFUSAL, PARSE = "model_grader_server_error", "model_grader_refusal_error", "model_grader_parse_error"
 MAX_TOKENS = "model_grader_exceeded_max_tokens_error"
@@ -95,7 +95,7 @@ class Behaviour:
         return self.attempts - (not self.flag) if self.stalls else 0
 
 
-def body(make: Callable[[Received, Kind], Any], **step: Any) -> Callable[[Kind], Answer]:
+def body(make: Callable[[ReceivedRequest, Kind], Any], **step: Any) -> Callable[[Kind], Answer]:
     """An answer whose body depends on the request."""
     return lambda kind: lambda received: Step(body=make(received, kind), **step)
 
@@ -113,7 +113,7 @@ def in_two_seconds() -> str:
     return email.utils.formatdate(time.time() + 3, usegmt=True)
 
 
-def zipped(received: Received, kind: Kind) -> bytes:
+def zipped(received: ReceivedRequest, kind: Kind) -> bytes:
     return gzip.compress(json.dumps(completion(received, kind.text)).encode())
 
 
@@ -253,7 +253,7 @@ BEHAVIOURS = [
 ]  # fmt: skip
 
 
-def keyed(received: Received, result: Any) -> str:
+def keyed(received: ReceivedRequest, result: Any) -> str:
     """A verdict as the request wants it, as text."""
     from graders.judges.scripted import result_key
 

@@ -14,7 +14,7 @@ import graders
 from graders.ask import ModelReply
 from graders.endpoints.contract import Reply
 from graders.errors import GradeError, ModelExceededMaxTokens, ModelParseError, ModelRefusal, ModelServerError
-from graders.judges.scripted import Received, Step, completion, say
+from graders.judges.scripted import ReceivedRequest, Step, completion, say
 from graders.models import Client, Config, ConfigError, Recorded, ScriptedJudge, connect, load_config
 from graders.usage import Usage
 from tests.judges.support import (
@@ -230,7 +230,7 @@ def test_a_multi_of_two_judges_over_repeated_samples(
     }
     spec = {"type": "multi", "name": "two", "graders": judges, "calculate_output": "a + b"}
 
-    def answer(received: Received) -> Step:
+    def answer(received: ReceivedRequest) -> Step:
         return say({"result": 0.25 if received.model == "a" else "good"})(received)
 
     with (
@@ -255,7 +255,7 @@ def billed(results: list[graders.RunResult]) -> list[int | None]:
     return [None if usage is None else usage.prompt_tokens for usage in usages]
 
 
-def failing(received: Received) -> Step:
+def failing(received: ReceivedRequest) -> Step:
     return Step(body=completion(received, None, refusal="no", usage=USAGE))
 
 
@@ -428,5 +428,5 @@ def test_the_completion_helper_has_the_documented_form() -> None:
     """The double speaks the form that the official client parses."""
     chat = pytest.importorskip("openai.types.chat")
 
-    body = completion(Received(0.0, "/v1/chat/completions", {}, {"model": "m"}), "x")
+    body = completion(ReceivedRequest(0.0, "/v1/chat/completions", {}, {"model": "m"}), "x")
     assert chat.ChatCompletion.model_validate(body).choices[0].message.content == "x"

@@ -17,7 +17,7 @@ import pytest
 import graders
 from graders.cli import main
 from graders.endpoints.endpoint import Timing
-from graders.judges.scripted import Answer, Received, Step, fail, say
+from graders.judges.scripted import Answer, ReceivedRequest, Step, fail, say
 from graders.models import Client, Config, ScriptedJudge, from_callable, from_openai
 from tests.judges.support import config_of, judge_spec
 from tests.ports import reserved_port
@@ -258,7 +258,7 @@ def test_doctor_shows_where_names_go(judge: ScriptedJudge, doctored: Any, capsys
     assert not judge.received
 
 
-def colour_of(received: Received) -> str:
+def colour_of(received: ReceivedRequest) -> str:
     """What a judge that sees says of doctor's picture."""
     import base64
     import zlib
@@ -278,7 +278,7 @@ def test_doctor_probe_asks_each_judge(
 ) -> None:
     """One tiny question each, and a tiny picture where the spec shows pictures; a server that drops it is found out."""
 
-    def answer(received: Received) -> Step:
+    def answer(received: ReceivedRequest) -> Step:
         if isinstance(received.json["messages"][0]["content"], str):
             return say({"result": "cedar"})(received)
         if sees is None:

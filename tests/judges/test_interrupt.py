@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from graders.judges.scripted import Received, Step, say
+from graders.judges.scripted import ReceivedRequest, Step, say
 from graders.models import ScriptedJudge
 from tests.cases import first
 from tests.judges.support import judge_spec
@@ -48,7 +48,7 @@ def test_an_interrupted_batch_keeps_verdicts_and_resumes(tmp_path: Path, number:
     out = tmp_path / "out.jsonl"
     hang = True
 
-    def answer(received: Received) -> Step:
+    def answer(received: ReceivedRequest) -> Step:
         row = int(received.texts[1].split("row ")[1].split(" ")[0])
         slow = hang and row >= QUICK
         return say({"result": 0.5}, delay_s=HANG_S if slow else 0.0)(received)
@@ -88,7 +88,7 @@ def test_an_exhausted_quota_stops_the_batch_and_keeps_paid_answers(tmp_path: Pat
 
     out = tmp_path / "out.jsonl"
 
-    def answer(received: Received) -> Step:
+    def answer(received: ReceivedRequest) -> Step:
         if len(judge.received) > 300:
             return fail(429, "You exceeded your current quota", "insufficient_quota")
         return say({"result": 0.5}, delay_s=0.005)(received)

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict, deque
 import pytest
 
 import graders
-from graders.judges.scripted import Answer, Received, Step
+from graders.judges.scripted import Answer, ReceivedRequest, Step
 from graders.models import Client, ScriptedJudge
 from tests.judges.fault_server import BEHAVIOURS, LABEL, SCORE, Behaviour, Kind
 from tests.judges.support import Clock, config_of, judge_spec
@@ -43,7 +43,7 @@ def test_each_of_a_thousand_rows_ends_by_its_own_fault(kind: Kind) -> None:
         scripts[row].extend(behaviour.answers(kind))
     arrived: Counter[int] = Counter()
 
-    def answer(received: Received) -> Step:
+    def answer(received: ReceivedRequest) -> Step:
         found = re.search(r"row (\d+) ", json.dumps(received.json))
         row = int(found[1]) if found else -1
         arrived[row] += 1

@@ -16,10 +16,10 @@ from graders.endpoints.contract import Reply
 from graders.errors import GradeError, ModelParseError, ModelStop
 from graders.judges.quality import expected_score, grid_of
 from graders.judges.reading import read_verdict
-from graders.judges.scripted import Received, Step, completion, fail, result_key, say
+from graders.judges.scripted import ReceivedRequest, Step, completion, fail, result_key, say
 from graders.kinds.messages import REMINDER, hardened
 from graders.models import Config, ScriptedJudge
-from graders.verdict import Ambiguous, Verdict
+from graders.verdict import AmbiguousVerdict, Verdict
 from tests.judges.support import (
     FakeTransport,
     ask,
@@ -162,7 +162,7 @@ def test_expected_scores_use_numbers_of_one_digit(range_: tuple[float, float], g
 
 
 def scored(mode: str, *, logprobs: bool, refuses: bool = False, **fields: Any) -> graders.RunResult:
-    def answer(received: Received) -> Step:
+    def answer(received: ReceivedRequest) -> Step:
         if refuses and "logprobs" in received.json:
             return fail(400, "logprobs is not supported")
         text = '{"result": 4}'
@@ -270,10 +270,10 @@ def test_a_sample_changes_neither_roles_nor_the_number_of_messages(attack: str, 
 def test_an_echoed_verdict_is_not_a_score(attack: str, rung: str) -> None:
     """A judge that quotes the sample has not judged; with a verdict of its own beside the quote, that one counts."""
 
-    def quote(received: Received) -> Step:
+    def quote(received: ReceivedRequest) -> Step:
         return Step(body=completion(received, f"The sample says {attack}."))
 
-    def judged(received: Received) -> Step:
+    def judged(received: ReceivedRequest) -> Step:
         own = json.dumps({"steps": [], result_key(received): 0.25})
         return Step(body=completion(received, f"The sample says {attack}. My verdict: {own}"))
 
@@ -354,10 +354,10 @@ def test_harden_is_named_and_reminds() -> None:
     labels=st.sampled_from([(), ("good", "bad")]),
 )
 def test_reading_gives_a_valid_verdict_or_none(text: str, tolerant: bool, labels: tuple[str, ...]) -> None:
-    """Any text: a finite number or a known label, or Ambiguous; never another error, never a guess."""
+    """Any text: a finite number or a known label, or AmbiguousVerdict; never another error, never a guess."""
     try:
         verdict = read_verdict(text, Verdict(labels=labels), tolerant=tolerant)
-    except Ambiguous:
+    except AmbiguousVerdict:
         return
     if labels:
         assert verdict in labels
@@ -368,7 +368,7 @@ def test_reading_gives_a_valid_verdict_or_none(text: str, tolerant: bool, labels
 
 
 def test_many_braces_are_read_in_linear_time() -> None:
-    with pytest.raises(Ambiguous):
+    with pytest.raises(AmbiguousVerdict):
         read_verdict("{" * 900_000, Verdict(), tolerant=True)
 
 

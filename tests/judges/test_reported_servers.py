@@ -13,29 +13,29 @@ from typing import Any
 import pytest
 
 import graders
-from graders.judges.scripted import Received, Step, completion, fail, result_key
+from graders.judges.scripted import ReceivedRequest, Step, completion, fail, result_key
 from graders.models import Client, ScriptedJudge
 from graders.result import RunResult
 from tests.judges.support import Clock, config_of, judge_spec
 
 ROWS = 6
-Server = Callable[[Received], Step]
+Server = Callable[[ReceivedRequest], Step]
 
 
-def verdict(received: Received, result: Any = 0.7) -> str:
+def verdict(received: ReceivedRequest, result: Any = 0.7) -> str:
     """A valid answer, as the request wants it."""
     return json.dumps({"steps": [], result_key(received): result})
 
 
-def good(received: Received) -> Step:
+def good(received: ReceivedRequest) -> Step:
     return Step(body=completion(received, verdict(received)))
 
 
-def format_of(received: Received) -> str:
+def format_of(received: ReceivedRequest) -> str:
     return str(received.json.get("response_format", {}).get("type", "none"))
 
 
-def roles(received: Received) -> list[str]:
+def roles(received: ReceivedRequest) -> list[str]:
     return [message["role"] for message in received.json["messages"]]
 
 
@@ -54,13 +54,13 @@ def graded(server: Server, rows: int = ROWS, **judge: Any) -> tuple[list[RunResu
 # --- the ladder and the lessons -----------------------------------------------------------------------------------
 
 
-def lm_studio(received: Received) -> Step:
+def lm_studio(received: ReceivedRequest) -> Step:
     if format_of(received) == "json_object":
         return Step(400, {"error": "'response_format.type' must be 'json_schema' or 'text'"})
     return good(received) if format_of(received) == "none" else Step(body=completion(received, "Fine."))
 
 
-def text_generation_inference(received: Received) -> Step:
+def text_generation_inference(received: ReceivedRequest) -> Step:
     errors = {
         "json_schema": "response_format: unknown variant `json_schema`, expected `json_object` or `regex`",
         "json_object": "response_format: missing field `value` at line 1 column 300",
@@ -69,7 +69,7 @@ def text_generation_inference(received: Received) -> Step:
     return Step(422, {"error": message, "error_type": "validation"}) if message else good(received)
 
 
-def gemini_schema(received: Received) -> Step:
+def gemini_schema(received: ReceivedRequest) -> Step:
     if format_of(received) != "json_schema":
         return good(received)
     message = (
@@ -79,21 +79,21 @@ def gemini_schema(received: Received) -> Step:
     return Step(400, [{"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}])
 
 
-def vllm_qwen_role(received: Received) -> Step:
+def vllm_qwen_role(received: ReceivedRequest) -> Step:
     return fail(400, "Unexpected message role.") if "developer" in roles(received) else good(received)
 
 
-def glm_role(received: Received) -> Step:
+def glm_role(received: ReceivedRequest) -> Step:
     refused = "developer" in roles(received)
     return fail(400, "[1214] Incorrect role information") if refused else good(received)
 
 
-def gemma_no_system(received: Received) -> Step:
+def gemma_no_system(received: ReceivedRequest) -> Step:
     refused = {"developer", "system"} & set(roles(received))
     return fail(400, "System role not supported") if refused else good(received)
 
 
-def o1_mini(received: Received) -> Step:
+def o1_mini(received: ReceivedRequest) -> Step:
     for role in ("developer", "system"):
         if role in roles(received):
             message = f"Unsupported value: 'messages[0].role' does not support '{role}' with this model."
@@ -103,25 +103,25 @@ def o1_mini(received: Received) -> Step:
     return good(received)
 
 
-def xai_effort(received: Received) -> Step:
+def xai_effort(received: ReceivedRequest) -> Step:
     if "reasoning_effort" in received.json:
         return Step(400, {"error": "Model grok-4-0709 does not support parameter reasoningEffort."})
     return good(received)
 
 
-def vllm_logprobs(received: Received) -> Step:
+def vllm_logprobs(received: ReceivedRequest) -> Step:
     if "top_logprobs" in received.json:
         return fail(400, "Requested sample logprobs of 20, which is greater than max allowed: 5")
     return good(received)
 
 
-def no_stream(received: Received) -> Step:
+def no_stream(received: ReceivedRequest) -> Step:
     if "stream" in received.json:
         return fail(400, "Unrecognized request argument supplied: stream")
     return good(received)
 
 
-def mistral_template(received: Received) -> Step:
+def mistral_template(received: ReceivedRequest) -> Step:
     alternate = all(a != b for a, b in itertools.pairwise(roles(received)))
     if not alternate or "user" not in roles(received)[:1]:
         return fail(400, "Conversation roles must alternate user/assistant/user/assistant/...")
@@ -166,13 +166,13 @@ def test_a_missing_system_role_is_named() -> None:
 # --- valid verdicts in strict JSON's shadow -----------------------------------------------------------------------
 
 
-def now_and_then(odd: Callable[[Received], Step]) -> Callable[[], Server]:
+def now_and_then(odd: Callable[[ReceivedRequest], Step]) -> Callable[[], Server]:
     """A server that answers `odd` to the first request of every second row."""
 
     def make() -> Server:
         asked: set[str] = set()
 
-        def server(received: Received) -> Step:
+        def server(received: ReceivedRequest) -> Step:
             row = "".join(received.texts)
             first = row not in asked
             asked.add(row)
@@ -183,11 +183,11 @@ def now_and_then(odd: Callable[[Received], Step]) -> Callable[[], Server]:
     return make
 
 
-def always(text: Callable[[Received], str], **more: Any) -> Callable[[], Server]:
+def always(text: Callable[[ReceivedRequest], str], **more: Any) -> Callable[[], Server]:
     return lambda: lambda received: Step(body=completion(received, text(received), **more))
 
 
-def described(received: Received, description: str) -> str:
+def described(received: ReceivedRequest, description: str) -> str:
     """A verdict whose one step is spelled as given, escapes and all."""
     return '{"steps": [{"description": "%s", "conclusion": "."}], "%s": 0.7}' % (  # noqa: UP031  # a template with braces in it
         description,
@@ -195,7 +195,7 @@ def described(received: Received, description: str) -> str:
     )
 
 
-def groq(received: Received) -> Step:
+def groq(received: ReceivedRequest) -> Step:
     message = "Failed to generate JSON. Please adjust your prompt. See 'failed_generation' for more details."
     error = {"message": message, "type": "invalid_request_error", "code": "json_validate_failed"}
     return Step(400, {"error": {**error, "failed_generation": '{"steps": [], "result'}})
@@ -230,7 +230,7 @@ def test_a_whole_verdict_is_taken(make: Callable[[], Server]) -> None:
 def test_an_answer_beside_the_content_is_named() -> None:
     """vllm#48863: the failure says where the text was; an empty content is no sign that the schema is ignored."""
 
-    def reasoning(received: Received) -> Step:
+    def reasoning(received: ReceivedRequest) -> Step:
         body = completion(received, None)
         body["choices"][0]["message"]["reasoning_content"] = verdict(received)
         return Step(body=body)
@@ -261,7 +261,7 @@ def test_an_answer_beside_the_content_is_named() -> None:
 def test_two_verdicts_and_quoted_ones_are_none(answer: str, mode: str) -> None:
     """What is taken in a fence or with odd escapes is never one of two, nor the sample's."""
 
-    def server(received: Received) -> Step:
+    def server(received: ReceivedRequest) -> Step:
         texts = {"good": verdict(received), "other": verdict(received, 0.2)}
         return Step(body=completion(received, answer.format(**texts)))
 
@@ -291,7 +291,7 @@ def test_a_rate_limit_pauses_and_loses_no_row(details: list[Any], message: str, 
     """smolagents#1134, continue#11926: forty rows of which the eleventh request is refused end with forty rewards."""
     count = itertools.count(1)
 
-    def server(received: Received) -> Step:
+    def server(received: ReceivedRequest) -> Step:
         if next(count) != 11:
             return good(received)
         error = {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED", "details": details}
@@ -308,7 +308,7 @@ def test_a_403_about_one_rows_content_is_that_rows_refusal() -> None:
     """A gateway's moderation, on the first row already: the other rows are graded."""
     message = 'openai/gpt-4o requires moderation on OpenRouter. Your input was flagged for "violence".'
 
-    def server(received: Received) -> Step:
+    def server(received: ReceivedRequest) -> Step:
         first = "row 0" in "".join(received.texts)
         return Step(403, {"error": {"code": 403, "message": message}}) if first else good(received)
 
@@ -322,7 +322,7 @@ def test_an_error_within_a_choice_keeps_its_status() -> None:
     """A gateway's error inside a choice says 429, and is a pause."""
     count = itertools.count()
 
-    def server(received: Received) -> Step:
+    def server(received: ReceivedRequest) -> Step:
         if next(count):
             return good(received)
         error = {"code": 429, "message": "slow down", "metadata": {}}
@@ -341,7 +341,7 @@ def test_an_error_within_a_choice_keeps_its_status() -> None:
 def test_seconds_exclude_waiting() -> None:
     """One row at a time at a server that takes 30 ms: the wait grows from row to row, a row's own time does not count it."""
 
-    def slow(received: Received) -> Step:
+    def slow(received: ReceivedRequest) -> Step:
         return Step(body=completion(received, verdict(received)), delay_s=0.03)
 
     with (

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import graders
 from graders.embed import CachingEmbedder, TextsRefused, encodable
-from graders.judges.scripted import Received, ScriptedJudge, Step, fail
+from graders.judges.scripted import ReceivedRequest, ScriptedJudge, Step, fail
 from graders.metrics.cosine import cosine
 from graders.models import Config, ConfigError
 from tests.specs import multi, string_check, text_similarity
@@ -278,7 +278,7 @@ def vector_of(text: str) -> list[float]:
     return [float(len(text)), 1.0, float(text.count("a"))]
 
 
-def answered(received: Received, *, reverse: bool = False, encoding: str = "", **more: Any) -> Step:
+def answered(received: ReceivedRequest, *, reverse: bool = False, encoding: str = "", **more: Any) -> Step:
     """What /v1/embeddings answers, in the encoding that was asked for."""
     texts: list[str] = received.json["input"]
     wanted = encoding or received.json.get("encoding_format", "float")

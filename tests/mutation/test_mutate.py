@@ -12,10 +12,10 @@ from click.testing import CliRunner
 
 import graders
 from graders.audit import mutate
-from graders.bench.rows import read_rows
 from graders.cli.mutate import command
 from graders.config.config import Config
 from graders.mutation.mutants import mutants
+from graders.session.rows import read_rows
 from tests.specs import multi, python, score_model, string_check, text_similarity
 
 ROWS = [
@@ -72,16 +72,16 @@ def test_a_sample_exposes_an_unnoticed_mutant() -> None:
     )
 
     assert {one.mutant.after for one in first.survivors} == {"like", "ilike"}
-    assert all(one.telling is not None for one in first.survivors)
+    assert all(one.killing_sample is not None for one in first.survivors)
     assert first.score < more.score == 1.0
 
 
-def test_the_same_grader_by_other_words_has_no_telling_sample(backends: graders.Backends) -> None:
+def test_the_same_grader_by_other_words_has_no_killing_sample(backends: graders.Backends) -> None:
     """`>= 1` and `> 0` of a count are the same; nothing is said to tell them apart."""
     body = "def grade(sample, item):\n    return float(sample['output_text'].count(item['answer']) > 0)\n"
     survivors = mutate(python(body), ROWS, backends=backends).survivors
 
-    assert all(one.telling is not None or one.mutant.kind != "comparison swapped" for one in survivors)
+    assert all(one.killing_sample is not None or one.mutant.kind != "comparison swapped" for one in survivors)
 
 
 def test_a_limit_draws_a_sample_and_reports_the_total() -> None:
@@ -109,6 +109,6 @@ def test_the_command_gates_on_the_score_and_saves_rows(tmp_path: Path) -> None:
     assert ended.return_value == 1
     document = json.loads(ended.stdout)
     assert document["score"] < 0.9
-    assert {"kind", "where", "before", "after", "noticed", "telling"} == set(document["mutants"][0])
+    assert {"kind", "where", "before", "after", "noticed", "killing_sample"} == set(document["mutants"][0])
     assert len(saved.read_text().splitlines()) == 2
     assert "notice" in json.loads(claims.read_text())["mutation"]["text"]

@@ -14,7 +14,7 @@ import graders
 from graders.ask import SampleAsk, SampleReply
 from graders.endpoints.endpoint import Endpoints, Timing
 from graders.errors import GradeError, ModelParseError, ModelRefusal, ModelServerError
-from graders.judges.scripted import Received, Step, completion, fail
+from graders.judges.scripted import ReceivedRequest, Step, completion, fail
 from graders.models import Config, ConfigError, ScriptedJudge
 from graders.sampling import RecordedSampler, Sampler, ScriptedSampler
 from graders.usage import Usage
@@ -187,7 +187,7 @@ def test_a_reply_is_a_sample(server: ScriptedJudge, api: str) -> None:
 
 
 def test_calls_of_tools_need_no_text(server: ScriptedJudge) -> None:
-    def calls(received: Received) -> Step:
+    def calls(received: ReceivedRequest) -> Step:
         body = completion(received, None, finish="tool_calls")
         body["choices"][0]["message"]["tool_calls"] = [CALL]
         return Step(body=body)
@@ -252,7 +252,7 @@ def test_refused_parameters_are_learned_and_reported(
 ) -> None:
     """Refused parameters are learned over both APIs: a parameter, the limit's newer name, the system role."""
 
-    def picky(received: Received) -> Step:
+    def picky(received: ReceivedRequest) -> Step:
         for name in refused:
             if name in received.json:
                 return fail(400, f"Unsupported parameter: '{name}'")

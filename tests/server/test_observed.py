@@ -123,7 +123,7 @@ def test_names_of_judges_are_bounded() -> None:
 
     metrics = Metrics()
     for n in range(3 * MOST_MODELS):
-        metrics._spent(f"model {n}", Usage(1, 1, 2).to_wire())
+        metrics._count_tokens(f"model {n}", Usage(1, 1, 2).to_wire())
     tokens = parsed(metrics.text())["graders_judge_tokens_total"]
 
     assert len(tokens) <= 3 * (MOST_MODELS + 1)

@@ -17,7 +17,7 @@ import pytest
 
 import graders
 from graders.engine.backends import Backends
-from graders.judges.scripted import Received, ScriptedJudge, Step, say
+from graders.judges.scripted import ReceivedRequest, ScriptedJudge, Step, say
 from graders.result import NO_ERRORS
 from graders.server import Limits
 from tests.server.clients.cases import ERRORS, RESULTS, script
@@ -36,7 +36,7 @@ LOST = {
 }
 
 
-def verdict(received: Received) -> Step:
+def verdict(received: ReceivedRequest) -> Step:
     """A judge that gives 0.25, or the label "good"."""
     schema = received.json["response_format"]["json_schema"]["schema"]["properties"]["result"]
     answer = say({"steps": [], "result": "good" if "enum" in schema else 0.25})

@@ -84,13 +84,13 @@ def test_a_watcher_reads_new_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with path.open("a") as file:
         file.writelines(line % (f"q0#{n}" if n else "q0", float(n % 2)) for n in range(400))
         file.write('{"id":"torn"')
-    of_one_item = watcher.look()
+    of_one_item = watcher.update()
     with path.open("a") as file:
         file.write(',"reward":1.0,"ok":true}\n')
         file.writelines(line % (f"r{n}", float(n % 2)) for n in range(4000))
 
     assert not of_one_item
-    assert watcher.look()
+    assert watcher.update()
 
 
 def test_a_run_stops_with_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ from graders.store import (
 )
 from graders.store.ids import hex_id
 from graders.store.migrations import MIGRATIONS
-from graders.store.tables.completions import Selection
+from graders.store.tables.completions import CompletionFilter
 
 
 @pytest.fixture
@@ -255,7 +255,7 @@ def lists(store: Store) -> dict[str, tuple[list[str], object]]:
         "items": (item_ids, lambda cursor: store.items.page(runs[0], run_ids[0], cursor)),
         "completions": (
             [one.id for one in logged],
-            lambda cursor: store.completions.page(Selection("chat"), cursor),
+            lambda cursor: store.completions.page(CompletionFilter("chat"), cursor),
         ),
     }
 
@@ -393,18 +393,18 @@ def test_writers_wait_for_each_other(store: Store) -> None:
 # --- logged completions ---
 
 SELECTIONS = [
-    (Selection("chat"), "abc"),
-    (Selection("responses"), "d"),
-    (Selection("chat", model="m1"), "a"),
-    (Selection("chat", metadata=[("use", "bot")]), "ab"),
-    (Selection("chat", metadata=[("use", "bot"), ("v", "2")]), "b"),
-    (Selection("chat", created_after=1), "bc"),
-    (Selection("chat", created_after=1, created_before=3), "b"),
+    (CompletionFilter("chat"), "abc"),
+    (CompletionFilter("responses"), "d"),
+    (CompletionFilter("chat", model="m1"), "a"),
+    (CompletionFilter("chat", metadata=[("use", "bot")]), "ab"),
+    (CompletionFilter("chat", metadata=[("use", "bot"), ("v", "2")]), "b"),
+    (CompletionFilter("chat", created_after=1), "bc"),
+    (CompletionFilter("chat", created_after=1, created_before=3), "b"),
 ]
 
 
 @pytest.mark.parametrize(("selection", "found"), SELECTIONS)
-def test_completions_are_selected(store: Store, selection: Selection, found: str) -> None:
+def test_completions_are_selected(store: Store, selection: CompletionFilter, found: str) -> None:
     """Completions are selected by every filter; an existing id is not added again, and an expired one is not found."""
     records = [
         LoggedCompletion("a", "chat", 1, None, "m1", '{"use":"bot","v":"1"}', "{}", "{}"),

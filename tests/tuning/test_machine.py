@@ -65,7 +65,7 @@ class Trainer:
         assert self._folder not in self.at_work, "two trainers in one folder"
         self.at_work.add(self._folder)
 
-    def say(self, kind: str, **fields: Any) -> None:
+    def send(self, kind: str, **fields: Any) -> None:
         pass
 
     def messages(self) -> Iterator[Mapping[str, Any]]:
@@ -115,7 +115,7 @@ class Trainer:
     def _step(self, step: int) -> Iterator[Mapping[str, Any]]:
         yield {"type": "step", "step": step, "total_steps": TOTAL, "metrics": {"train_loss": 1 / step}}
 
-    def leave(self) -> None:
+    def close(self) -> None:
         self.at_work.discard(self._folder)
 
     def kill(self) -> None:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 
-from graders.attack.families.wrong import Form, Scene, Wrong, is_prose
-from graders.bench.rows import CheckRow, as_number
+from graders.attack.families.wrong import AttackContext, GoldForm, WrongSample, is_prose
+from graders.session.rows import CheckRow, as_number
 
 #: A number that is no part of a date, a time, a range, a word or a power.
 _NUMBER = re.compile(r"(?<![\w.,/:^{\\-])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w/:^}]|[.,-]\d)")
@@ -32,7 +32,7 @@ UNITS = {
 }  # fmt: skip
 
 
-def numbers(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+def numbers(row: CheckRow, form: GoldForm, context: AttackContext) -> Iterator[WrongSample]:
     """The answer's number changed: tenfold, a tenth, a hundredfold, a hundredth, the other sign, 3 % more, one more."""
     found = list(_NUMBER.finditer(form.answer))
     if not is_prose(row) or len(found) != 1 or _DATE.search(form.answer):
@@ -54,12 +54,12 @@ def numbers(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
     for why, other in changes:
         if other != value:
             shown = format(other.normalize(), "f")
-            yield Wrong(
+            yield WrongSample(
                 form.holding(form.answer[: number.start()] + shown + form.answer[number.end() :]), why
             )
 
 
-def notation(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+def notation(row: CheckRow, form: GoldForm, context: AttackContext) -> Iterator[WrongSample]:
     """The answer's digits run together: without its point, fraction bar, power, braces or commas."""
     text = form.answer
     if not is_prose(row) or _DATE.search(text) or _THOUSANDS.fullmatch(text) or ":" in text:
@@ -67,20 +67,20 @@ def notation(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
     if re.search(r"\\(?:d|t)?frac|\\sqrt|\^|\\binom", text) and "circ" not in text:
         stripped = re.sub(r"\\[a-zA-Z]+|[{}^_$ ]", "", text)
         if stripped != text:
-            yield Wrong(form.holding(stripped), "the answer without its fractions, roots and powers")
+            yield WrongSample(form.holding(stripped), "the answer without its fractions, roots and powers")
     fraction = _AROUND_FRACTION.fullmatch(text)
     if fraction and fraction[2] != fraction[3]:
         head, above, below, tail = fraction.groups()
-        yield Wrong(form.holding(f"{head}{{{below}}}{{{above}}}{tail}"), "the fraction upside down")
+        yield WrongSample(form.holding(f"{head}{{{below}}}{{{above}}}{tail}"), "the fraction upside down")
     joined = re.sub(r"(?<=\d)(?:\.|/|, *| +)(?=\d)", "", text)
     if joined != text and as_number(joined) != as_number(text):
-        yield Wrong(form.holding(joined), "the answer with its digits run together")
+        yield WrongSample(form.holding(joined), "the answer with its digits run together")
     signs = re.sub(r"(?<=[\s(\w])[-−](?=\s*[\w(])", "+", text)
     if signs != text and re.search(r"\d", text) and not re.search(r"[A-Za-z]{3}", text):
-        yield Wrong(form.holding(signs), "the answer with a minus made a plus")
+        yield WrongSample(form.holding(signs), "the answer with a minus made a plus")
 
 
-def parts(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+def parts(row: CheckRow, form: GoldForm, context: AttackContext) -> Iterator[WrongSample]:
     """An answer of several parts with one of them dropped, repeated in another's place, or in another order."""
     text = form.answer
     if not is_prose(row) or _THOUSANDS.fullmatch(text):
@@ -95,49 +95,51 @@ def parts(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
     def made(left: list[str]) -> str:
         return form.holding(f"{opening}{', '.join(left)}{closing}")
 
-    yield Wrong(made(pieces[:-1]), "the answer without its last part")
-    yield Wrong(made(pieces[1:]), "the answer without its first part")
-    yield Wrong(made([pieces[0]] * len(pieces)), "the answer's first part in the place of all")
+    yield WrongSample(made(pieces[:-1]), "the answer without its last part")
+    yield WrongSample(made(pieces[1:]), "the answer without its first part")
+    yield WrongSample(made([pieces[0]] * len(pieces)), "the answer's first part in the place of all")
     if listed and opening.endswith("(") and pieces != pieces[::-1]:
-        yield Wrong(made(pieces[::-1]), "the parts of an ordered answer in another order")
+        yield WrongSample(made(pieces[::-1]), "the parts of an ordered answer in another order")
 
 
-def units(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+def units(row: CheckRow, form: GoldForm, context: AttackContext) -> Iterator[WrongSample]:
     """The same number with another unit, or a percentage as a plain number."""
     found = re.fullmatch(r"([-\d.,/ ]*\d)\s*([A-Za-z°]+)\.?", form.answer)
     if found and found[2].lower() in UNITS and any(found[2] in answer for answer in row.answers):
-        yield Wrong(form.holding(f"{found[1]} {UNITS[found[2].lower()]}"), "the number with another unit")
+        yield WrongSample(
+            form.holding(f"{found[1]} {UNITS[found[2].lower()]}"), "the number with another unit"
+        )
     price = re.fullmatch(r"\$\s?(\d[\d.,]*)", form.answer)
     if price and any("$" in answer for answer in row.answers):
-        yield Wrong(form.holding(f"{price[1]} cents"), "dollars made cents")
+        yield WrongSample(form.holding(f"{price[1]} cents"), "dollars made cents")
 
 
-def year_alone(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+def year_alone(row: CheckRow, form: GoldForm, context: AttackContext) -> Iterator[WrongSample]:
     """A date's year alone, or another day."""
     found = _LONG_DATE.search(form.answer) if is_prose(row) else None
     if not found:
         return
     year = found[1] or found[2]
-    yield Wrong(form.holding(year), "the year of a date alone")
-    for other in scene.others(row):
+    yield WrongSample(form.holding(year), "the year of a date alone")
+    for other in context.others(row):
         moved = re.sub(r"\b[12]\d{3}\b", year, other)
         if moved != other and moved != form.answer:
-            yield Wrong(form.holding(moved), "another day of the right year")
+            yield WrongSample(form.holding(moved), "another day of the right year")
 
 
-def swapped(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+def swapped(row: CheckRow, form: GoldForm, context: AttackContext) -> Iterator[WrongSample]:
     """Another row's answer in this gold's form."""
     if is_prose(row):
-        for other in scene.others(row):
-            yield Wrong(form.holding(other), "another row's answer in the gold's form")
+        for other in context.others(row):
+            yield WrongSample(form.holding(other), "another row's answer in the gold's form")
 
 
-def negation(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+def negation(row: CheckRow, form: GoldForm, context: AttackContext) -> Iterator[WrongSample]:
     """The answer denied."""
     if not is_prose(row) or as_number(form.answer) is not None or not re.search(r"[^\W\d_]{2}", form.answer):
         return
     if re.search(r"(?i)\b(?:no|not|never|none|without)\b|n't\b|\d\s*$", form.answer):
         return
-    yield Wrong(form.holding(f"not {form.answer}"), "the answer denied")
+    yield WrongSample(form.holding(f"not {form.answer}"), "the answer denied")
     if not form.marked:
-        yield Wrong(f"It is certainly not {form.answer}.", "the answer denied")
+        yield WrongSample(f"It is certainly not {form.answer}.", "the answer denied")

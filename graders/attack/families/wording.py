@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from graders.attack.families.wrong import Form, Scene, Wrong, is_prose
-from graders.bench.rows import SHOWN_FIELDS, CheckRow
+from graders.attack.families.wrong import AttackContext, GoldForm, WrongSample, is_prose
+from graders.session.rows import SHOWN_FIELDS, CheckRow
 
 #: Words of a sentence, as against a list of names whose order may not matter.
 _LITTLE_WORDS = frozenset(
@@ -19,7 +19,7 @@ _SOURCE = re.compile(r"\[(\d{1,2})\]")
 _SOURCES = range(1, 10)
 
 
-def words(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+def words(row: CheckRow, form: GoldForm, context: AttackContext) -> Iterator[WrongSample]:
     """The answer's words from last to first, each twice, and a sentence with its words in the order of the alphabet."""
     text = form.answer.rstrip(".!?")
     end = form.answer[len(text) :]
@@ -27,13 +27,15 @@ def words(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
     if not is_prose(row) or len(answer) < 2 or not all(word.rstrip(";:").isalpha() for word in answer):
         return
     turned = " ".join(f"{word} {word}" for word in reversed(answer))
-    yield Wrong(form.holding(turned + end), "the answer's words from last to first, each twice")
+    yield WrongSample(form.holding(turned + end), "the answer's words from last to first, each twice")
     ordered = sorted(answer, key=str.lower)
     if len(answer) >= _SENTENCE and _LITTLE_WORDS & {word.lower() for word in answer} and ordered != answer:
-        yield Wrong(form.holding(" ".join(ordered) + end), "a sentence with its words in alphabetical order")
+        yield WrongSample(
+            form.holding(" ".join(ordered) + end), "a sentence with its words in alphabetical order"
+        )
 
 
-def capitals(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+def capitals(row: CheckRow, form: GoldForm, context: AttackContext) -> Iterator[WrongSample]:
     """An answer without the capitals, or the small letters, that the prompt asks for."""
     asked = " ".join(row.shown)
     text = form.answer
@@ -41,20 +43,20 @@ def capitals(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
         return
     if text.isupper() and _ASKS_FOR_CAPITALS.search(asked):
         for other in (text.title(), text.lower(), text.capitalize()):
-            yield Wrong(form.holding(other), "an answer without the capitals that were asked for")
+            yield WrongSample(form.holding(other), "an answer without the capitals that were asked for")
     if text.islower() and _ASKS_FOR_SMALL_LETTERS.search(asked):
         for other in (text.upper(), text.title()):
-            yield Wrong(form.holding(other), "an answer in capitals where small letters were asked for")
+            yield WrongSample(form.holding(other), "an answer in capitals where small letters were asked for")
 
 
-def sources(row: CheckRow, form: Form, scene: Scene) -> Iterator[Wrong]:
+def sources(row: CheckRow, form: GoldForm, context: AttackContext) -> Iterator[WrongSample]:
     """The gold with further sources, where a field of the item that the spec names lists the right ones."""
     named = set(_SOURCE.findall(row.text))
     listed = any(
         isinstance(value, list) and {str(one) for one in value} == named
         for name, value in row.item.items()
-        if name not in SHOWN_FIELDS and name in scene.spec_text
+        if name not in SHOWN_FIELDS and name in context.spec_text
     )
     if named and listed:
         more = "".join(f"[{number}]" for number in _SOURCES if str(number) not in named)
-        yield Wrong(f"{row.text}{more}", "the right sources among others")
+        yield WrongSample(f"{row.text}{more}", "the right sources among others")

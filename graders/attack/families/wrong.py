@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graders.bench.rows import SHOWN_FIELDS, CheckRow, as_number, leaves
+from graders.session.rows import SHOWN_FIELDS, CheckRow, as_number, leaves
 
 #: Marks around answers that tasks ask for. A gold with a mark declares its answer.
 #: No answer contains its own mark: the search for an end stops at the next mark, and so reads each part once.
@@ -29,7 +29,7 @@ _LABELLED = re.compile(r"(?:^|\n)[A-Za-z][A-Za-z ]{0,24}: *(?P<answer>[^\s:](?:[
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class GoldForm:
     """The parts of a gold.
 
     Attributes:
@@ -49,8 +49,8 @@ class Form:
         return f"{self.before}{answer}{self.after}"
 
 
-def form_of(row: CheckRow) -> Form:
-    """Where the answer of a gold is: in its last mark, else the item's longest text that stands in it, else all of it.
+def form_of(row: CheckRow) -> GoldForm:
+    """The gold's text split at its answer: the last mark's, else the longest text of the item in it, else all of it.
 
     Of several marks the one counts that holds what the item has too.
     """
@@ -63,17 +63,17 @@ def form_of(row: CheckRow) -> Form:
         answer = found["answer"].strip()
         if answer:
             start = found.start("answer") + found["answer"].index(answer)
-            return Form(text[:start], answer, text[start + len(answer) :], marked=True)
+            return GoldForm(text[:start], answer, text[start + len(answer) :], marked=True)
     answer = max(row.answers, key=len, default="")
     at = _last_place(answer, text)
     if at < 0:
-        return Form("", text.strip(), "", marked=False)
+        return GoldForm("", text.strip(), "", marked=False)
     end = at + len(answer)
-    return Form(text[:at], text[at:end], text[end:], marked=False)
+    return GoldForm(text[:at], text[at:end], text[end:], marked=False)
 
 
 def _last_place(part: str, whole: str) -> int:
-    """Where a part stands last, best as words of their own in the same letters; -1 where it does not."""
+    """The last position of a part, preferably as whole words in the same case; -1 if it is not there."""
     if not part:
         return -1
     words = rf"(?<!\w){re.escape(part)}(?!\w)"
@@ -82,7 +82,7 @@ def _last_place(part: str, whole: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
+class WrongSample:
     """A sample that is wrong by construction, and why."""
 
     sample: Any
@@ -90,7 +90,7 @@ class Wrong:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class AttackContext:
     """The input of families.
 
     Attributes:
@@ -121,7 +121,7 @@ class Scene:
         return [a for a in dict.fromkeys(answers) if a and not may_be_right(row, a)][:most]
 
 
-Maker = Callable[[CheckRow, Form, Scene], Iterator[Wrong]]
+Maker = Callable[[CheckRow, GoldForm, AttackContext], Iterator[WrongSample]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ def object_of(text: str) -> dict[str, Any] | list[Any] | None:
 
 
 def without_thoughts(text: str) -> str:
-    """What stands behind the thoughts; all of it where there are none."""
+    """The text after the thoughts; all of it if there are none."""
     return text.rpartition("</think>")[2].strip() or text
 
 

@@ -41,7 +41,7 @@ def ls(eval_id: str | None, as_json: bool) -> int:
 
 @click.command()
 @click.argument("object_id")
-@click.option("--items", is_flag=True, help="Of a run: its output items, a line of JSON each.")
+@click.option("--items", is_flag=True, help="Print a run's output items, a line of JSON each.")
 @json_option
 def show(object_id: str, items: bool, as_json: bool) -> int:
     """Show an eval or a run."""
@@ -66,10 +66,14 @@ def show(object_id: str, items: bool, as_json: bool) -> int:
 @click.command()
 @click.argument("object_ids", nargs=-1)
 @click.option(
-    "--older-than", "days", type=click.FloatRange(min=0), metavar="DAYS", help="All runs that ended before."
+    "--older-than",
+    "days",
+    type=click.FloatRange(min=0),
+    metavar="DAYS",
+    help="Delete all runs that ended more than DAYS days ago.",
 )
 def rm(object_ids: tuple[str, ...], days: float | None) -> int:
-    """Delete evals with their runs, or runs with their items. What is under way for them ends."""
+    """Delete evals with their runs, or runs with their items. Runs in progress are cancelled."""
     if not object_ids and days is None:
         raise click.UsageError("name evals or runs, or give --older-than DAYS")
     with open_store() as store:

@@ -28,17 +28,18 @@ BLOCK_BYTES = 1024**2
 @click.option(
     "--key-env", default="OPENAI_API_KEY", show_default=True, help="The variable that holds the key."
 )
-@click.option("--azure", is_flag=True, help="Send the key as Azure wants it; --base-url is .../openai/v1.")
-@click.option("--api-version", default="", help="Azure's, where its address wants one.")
+@click.option("--azure", is_flag=True, help="Send the key as Azure expects it; --base-url is .../openai/v1.")
+@click.option("--api-version", default="", help="Azure's API version, if its address needs one.")
 def pull(folder: Path, base_url: str, key_env: str, azure: bool, api_version: str) -> int:
     """Fetch all evals of an account into FOLDER.
 
-    With their runs, output items and files. Run it again after a break: it goes on. `grader evals import FOLDER` brings it into the store.
+    FOLDER gets their runs, output items and files too. Run it again to continue after an interruption. `grader
+    evals import FOLDER` imports it into the store.
     """
-    from graders.evals.exchange.pull import Account, PullError
+    from graders.evals.exchange.pull import AccountClient, PullError
     from graders.evals.exchange.pull import pull as fetch
 
-    account = Account(base_url, os.environ.get(key_env, ""), azure=azure, api_version=api_version)
+    account = AccountClient(base_url, os.environ.get(key_env, ""), azure=azure, api_version=api_version)
     try:
         new = fetch(account, folder, lambda line: click.echo(line, err=True))
     except PullError as error:
@@ -54,12 +55,14 @@ def pull(folder: Path, base_url: str, key_env: str, azure: bool, api_version: st
 @click.argument("paths", type=click.Path(exists=True, path_type=Path), nargs=-1, required=True)
 @click.option(
     "--name",
-    help="Of the eval that an export becomes, or the run that results become; default: the file's name.",
+    help="Name of the eval of an export, or of the run of results; default: the file's name.",
 )
 def import_(paths: tuple[Path, ...], name: str | None) -> int:
-    """Bring evals into the store.
+    """Import evals into the store.
 
-    PATHS are a dashboard's export (eval_items_*.jsonl), results of `grader batch`, or what `pull` fetched. What is there already is left as it is. Import again what was broken off: its runs, "importing" until then, begin again.
+    PATHS are a dashboard's export (eval_items_*.jsonl), results of `grader batch`, or a folder of `pull`.
+    Existing objects do not change. Import again after an interruption: runs that are still "importing" start
+    over.
     """
     from graders.evals.exchange.imported import ExchangeError
     from graders.evals.exchange.importing import import_lines
@@ -109,7 +112,7 @@ def _import_files(store: Store, folder: Path) -> None:
     "paths", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True
 )
 def import_logs(paths: tuple[Path, ...]) -> int:
-    """Bring logged requests and answers into the store.
+    """Import logged requests and answers into the store.
 
     Evals of type `logs` read them. JSON lines: {"request": ..., "response": ...} of chat completions or responses, LiteLLM's logging payloads, or
     OpenTelemetry's spans for generative AI.
@@ -137,9 +140,7 @@ def import_logs(paths: tuple[Path, ...]) -> int:
     show_default=True,
     help="The dashboard's export, which promptfoo imports; the API's objects; or a results file, for `grader report`.",
 )
-@click.option(
-    "--criterion", metavar="NAME", help="Of a results file, which holds one; default: the only one."
-)
+@click.option("--criterion", metavar="NAME", help="The criterion of a results file; default: the only one.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Default: standard output.")
 def export(run_id: str, format_: str, criterion: str | None, output: str | None) -> int:
     """Write a run's items as JSON lines."""

@@ -1,4 +1,4 @@
-"""How the commands show runs and items."""
+"""Output of runs and items on the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 json_option = click.option("--json", "as_json", is_flag=True, help="The service's objects.")
 flips_option = click.option(
-    "--flips", type=click.IntRange(0), default=10, show_default=True, help="Items named for each criterion."
+    "--flips",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="Number of items listed for each criterion.",
 )
 MOST = 1000  # rows read from the store at a time
 

@@ -28,15 +28,17 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("evaluation", metavar="EVAL")
 @click.argument("data", metavar="DATA")
-@click.option("--model", help="Asked for every row's sample; without one, rows bring theirs.")
-@click.option("--prompt", metavar="@FILE", help="What it is asked: the data source's input_messages as JSON.")
+@click.option(
+    "--model", help="The model that is asked for each row's sample; default: the samples of the rows."
+)
+@click.option("--prompt", metavar="@FILE", help="The prompt: the data source's input_messages as JSON.")
 @click.option("--sampling", metavar="JSON|@FILE", help="The data source's sampling_params.")
-@click.option("--name", default="", help="Of the run.")
+@click.option("--name", default="", help="Name of the run.")
 @click.option(
     "--fail-under",
     type=click.FloatRange(0, 1),
     metavar="X",
-    help="Exit 1 unless this part of the items passes.",
+    help="Exit 1 unless at least this fraction of the items passes.",
 )
 @json_option
 @strict_option
@@ -57,9 +59,10 @@ def run(
 ) -> int:
     """Run an eval on rows, and wait for it.
 
-    EVAL is an eval's id, or a JSON file with what creates one (data_source_config, testing_criteria). DATA is a JSONL
-    file of {"item": ..., "sample": ...} rows, or the id of a file in the store. Without a server the run is executed
-    here; beside one, by it. Exit 1: an item is an error, or too few pass. Exit 3: the run failed.
+    EVAL is an eval's id, or a JSON file with data_source_config and testing_criteria, which creates one. DATA is
+    a JSONL file of {"item": ..., "sample": ...} rows, or the id of a file in the store. A server that uses the
+    store executes the run; without one this command does. Exit 1: an item is an error, or too few pass. Exit 3:
+    the run failed.
     """
     import graders
     from graders.evals.requests import InvalidRequest, NotFound
@@ -74,7 +77,7 @@ def run(
         except (InvalidRequest, NotFound) as error:
             click.echo(str(error), err=True)
             return NOT_MET
-        return _ended(made.id, _executed(evals, made), fail_under, as_json)
+        return _print_end(made.id, _executed(evals, made), fail_under, as_json)
 
 
 @click.command()
@@ -89,7 +92,7 @@ def wait(run_id: str, timeout_s: float | None, as_json: bool) -> int:
     with open_store() as store:
         found = wait_for(store, run_id, partial(_show, line), timeout_s)
         line.clear()
-        return _ended(run_id, found, None, as_json)
+        return _print_end(run_id, found, None, as_json)
 
 
 @click.command()
@@ -133,7 +136,7 @@ def regrade(
             return NOT_MET
         new = _executed(evals, made)
         if new is None or new.status != "completed":
-            return _ended(made.id, new, None, as_json)
+            return _print_end(made.id, new, None, as_json)
         found = compare_runs(store, old, new)
         if as_json:
             compared = [one.to_json() for one in found.criteria]
@@ -193,7 +196,7 @@ def _show(line: ProgressLine, found: RunRecord) -> None:
     line.show(f"{found.status}: {found.done} of {found.n_rows or '?'}")
 
 
-def _ended(run_id: str, found: RunRecord | None, fail_under: float | None, as_json: bool) -> int:
+def _print_end(run_id: str, found: RunRecord | None, fail_under: float | None, as_json: bool) -> int:
     """Print how a run ended; its exit code."""
     if found is None:
         return unknown("run", run_id)

@@ -10,7 +10,7 @@ from graders.cli.jobs.moving import add_model, export
 
 @click.group()
 def command() -> None:
-    """Make and look after fine-tuning jobs of a server (OPENAI_BASE_URL; default: this machine's).
+    """Create and manage fine-tuning jobs of a server (OPENAI_BASE_URL; default: this machine's).
 
     \b
     grader serve --tuning

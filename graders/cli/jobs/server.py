@@ -18,7 +18,7 @@ DEFAULT_URL = "http://127.0.0.1:8321/v1"
 JOBS = "/fine_tuning/jobs"
 
 
-class Api:
+class ApiClient:
     """The server that OPENAI_BASE_URL names, asked with OPENAI_API_KEY."""
 
     def __init__(self) -> None:
@@ -46,9 +46,9 @@ class Api:
         try:
             return urllib.request.urlopen(request, timeout=300)
         except urllib.error.HTTPError as error:
-            raise _Refused(_said(error.read()) or f"the server answers {error.code}") from None
+            raise _RequestRefused(_error_text(error.read()) or f"the server answers {error.code}") from None
         except (OSError, ValueError) as error:
-            raise _Unreachable(
+            raise _ServerUnreachable(
                 f"{self._url} cannot be asked: {error}; `grader serve --tuning` starts a server, and OPENAI_BASE_URL names "
                 "another one"
             ) from None
@@ -64,15 +64,15 @@ class Api:
             after = {"after": page["data"][-1]["id"]}
 
 
-class _Refused(click.ClickException):
+class _RequestRefused(click.ClickException):
     exit_code = NOT_MET
 
 
-class _Unreachable(click.ClickException):
+class _ServerUnreachable(click.ClickException):
     exit_code = BROKEN
 
 
-def _said(content: bytes) -> str:
+def _error_text(content: bytes) -> str:
     try:
         return str(json.loads(content)["error"]["message"])
     except (ValueError, KeyError, TypeError):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 rows_argument = click.argument("rows", type=click.Path(exists=True, dir_okay=False))
 claims_option = click.option(
-    "--claims", metavar="FILE", help="Put the result into FILE, for `grader report --claims FILE`."
+    "--claims", metavar="FILE", help="Write the result to FILE, for `grader report --claims FILE`."
 )
 
 
@@ -30,9 +30,9 @@ def refusals() -> Iterator[None]:
         click.UsageError: rows, options or the configuration are not valid.
         click.exceptions.Exit: other errors, after they were printed.
     """
-    from graders.bench.findings import CannotCheck
     from graders.errors import ModelStop, SpecError
     from graders.models import ConfigError
+    from graders.session.findings import CannotCheck
 
     try:
         yield

@@ -27,16 +27,16 @@ grader_option = click.option(
     "--grader",
     "grader_name",
     metavar="NAME",
-    help="Of a document with several graders, this one; default: all.",
+    help="The grader to use of a document with several; default: all.",
 )
 strict_option = click.option("--strict", is_flag=True, help="Refuse what the hosted service would refuse.")
 label_threshold_option = click.option(
-    "--label-threshold", type=float, metavar="X", help="Labels are numbers, and those from X on say yes."
+    "--label-threshold", type=float, metavar="X", help="Labels are numbers; those of at least X mean yes."
 )
 group_option = click.option(
     "--group",
     metavar="FIELD",
-    help="Rows with the same FIELD are of one item; '': no two are. Default: `x`, `x#2` are.",
+    help="Rows with the same FIELD belong to one item; '': each row to its own. Default: `x` and `x#2` belong together.",
 )
 unsandboxed_option = click.option(
     "--unsandboxed", is_flag=True, help="Run python graders without a jail; only for programs that you wrote."
@@ -51,19 +51,19 @@ def _pairs(context: click.Context, option: click.Parameter, given: Sequence[str]
 
 
 _DATA_OPTIONS = (
-    click.option(
-        "--sample-field", metavar="FIELD", help="Where a row keeps the model's output: a field or a path."
-    ),
-    click.option("--item-field", metavar="FIELD", help="Where it keeps the item; '' is the whole row."),
+    click.option("--sample-field", metavar="FIELD", help="A row's field, or path, with the model's output."),
+    click.option("--item-field", metavar="FIELD", help="A row's field with the item; '' is the whole row."),
     click.option(
         "--map",
         "item_map",
         multiple=True,
         metavar="NAME=FIELD",
         callback=_pairs,
-        help="Give the item a field NAME, from the row's FIELD; as often as needed.",
+        help="Give the item a field NAME with the row's FIELD; may be repeated.",
     ),
-    click.option("--id-field", metavar="FIELD", help="Where it keeps its id; '' makes ids from the content."),
+    click.option(
+        "--id-field", metavar="FIELD", help="A row's field with the id; '' makes ids from the content."
+    ),
     click.option(
         "--format",
         "format_",
@@ -87,7 +87,7 @@ _JUDGE_OPTIONS = (
         help="Keep judges' verdicts in this file, and use those in it.",
     ),
     click.option(
-        "--max-calls", type=click.IntRange(0), metavar="N", help="Stop after this many calls of judges."
+        "--max-calls", type=click.IntRange(0), metavar="N", help="Stop after this number of judge calls."
     ),
     click.option(
         "--max-cost",

@@ -8,19 +8,19 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from graders.cli import BROKEN, INTERRUPTED, OK
-from graders.cli.shared.talk import Talk
+from graders.cli.shared.console import Console
 
 if TYPE_CHECKING:
     from graders.batch.progress import Run
 
 
-def ending(run: Run, spec: str, output: str, config: str | None, talk: Talk) -> int:
+def ending(run: Run, spec: str, output: str, config: str | None, console: Console) -> int:
     """The exit code of the grading; prints the next step after a failure."""
     if run.interrupted:
-        talk.say(f"interrupted. {how_to_go_on(output)}")
+        console.say(f"interrupted. {how_to_go_on(output)}")
         return INTERRUPTED
     if run.broken:
-        talk.say(
+        console.say(
             f"error: {run.broken}. {how_to_go_on(output, '--retry-failed' if run.infrastructure_failures else '--resume')}"
         )
         return BROKEN
@@ -29,10 +29,10 @@ def ending(run: Run, spec: str, output: str, config: str | None, talk: Talk) -> 
         if run.infrastructure_failures:
             doctor = ["grader", "doctor", spec, "--probe", *(["--config", config] if config else [])]
             why = f"`{shlex.join(doctor)}` says what does not work; the rows of OUT say why. "
-            talk.say(f"error: no row could be graded; {why}{how_to_go_on(output, '--retry-failed')}")
+            console.say(f"error: no row could be graded; {why}{how_to_go_on(output, '--retry-failed')}")
         else:
             again = "" if output == "-" else f"; --force grades anew into {output}"
-            talk.say(
+            console.say(
                 f"error: no row could be graded; `grader check` says what is wrong with spec or data{again}"
             )
         return BROKEN

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 surely_option = click.option(
-    "--surely", is_flag=True, help="The whole 95 % interval has to meet the gate, not only the number itself."
+    "--surely", is_flag=True, help="Require the whole 95 % interval to meet the gate, not only the estimate."
 )
 inconclusive_option = click.option(
     "--inconclusive",
     type=click.Choice(("fail", "pass")),
     default="fail",
     show_default=True,
-    help="What a gate that the rows cannot decide does to the exit code.",
+    help="Whether a gate that the rows cannot decide counts as failed or passed.",
 )
 pass_threshold_option = click.option(
     "--pass-threshold",
     type=float,
     metavar="X",
-    help="Rows pass from reward X on; default: the spec's pass_threshold, or 1 of graders that only give 0 and 1.",
+    help="The lowest reward that passes; default: the spec's pass_threshold, or 1 for graders that give only 0 and 1.",
 )
 
 _MEAN_OPTIONS = (
@@ -44,7 +44,7 @@ _MEAN_OPTIONS = (
         "--min-coverage",
         type=click.FloatRange(0, 1),
         metavar="X",
-        help="Exit 1 when fewer than this part of the rows were scored.",
+        help="Exit 1 if less than this fraction of the rows was scored.",
     ),
     inconclusive_option,
     pass_threshold_option,

@@ -25,7 +25,7 @@ class ProgressLine:
     def __init__(self, *, quiet: bool = False, logged: bool = True) -> None:
         self._terminal = sys.stderr.isatty() and not quiet
         self._logged = logged and not quiet
-        self._told = time.monotonic()
+        self._shown_at = time.monotonic()
         self._pause_s = FIRST_PAUSE_S
 
     def show(self, text: object) -> None:
@@ -34,8 +34,8 @@ class ProgressLine:
             columns = os.get_terminal_size(2).columns
             sys.stderr.write(f"{_CLEAR}{str(text)[: columns - 1]}")
             sys.stderr.flush()
-        elif self._logged and time.monotonic() - self._told > self._pause_s:
-            self._told = time.monotonic()
+        elif self._logged and time.monotonic() - self._shown_at > self._pause_s:
+            self._shown_at = time.monotonic()
             self._pause_s = min(LAST_PAUSE_S, 2 * self._pause_s)
             click.echo(str(text), err=True)
 

@@ -10,29 +10,27 @@ import click
 
 _OPTIONS = (
     click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows."),
-    click.option("--sample", type=click.IntRange(1), metavar="N", help="Only N rows, chosen by their ids."),
-    click.option("--seed", type=int, default=0, show_default=True, help="For another choice of --sample."),
+    click.option("--sample", type=click.IntRange(1), metavar="N", help="Only N rows, selected by their ids."),
+    click.option("--seed", type=int, default=0, show_default=True, help="The seed of --sample."),
     click.option(
         "--filter",
         "conditions",
         multiple=True,
         metavar="FIELD=VALUE",
-        help="Only rows whose FIELD is VALUE, or is not, with FIELD!=VALUE; given again, both must hold.",
+        help="Only rows whose FIELD is VALUE, or is not, with FIELD!=VALUE; if repeated, all must hold.",
     ),
     click.option(
         "--only",
         type=click.Choice(("failed", "wrong")),
         help="Only rows that failed, or that were graded and did not pass, in the results --of FILE.",
     ),
-    click.option(
-        "--of", type=click.Path(exists=True, dir_okay=False), help="The results that --only looks at."
-    ),
+    click.option("--of", type=click.Path(exists=True, dir_okay=False), help="The results file for --only."),
     click.option(
         "--repeat",
         type=click.IntRange(1),
         default=1,
         metavar="N",
-        help="Grade each row N times, as ID, ID#2, ...: how far a judge agrees with itself.",
+        help="Grade each row N times, as ID, ID#2, ..., to measure how far a judge agrees with itself.",
     ),
 )
 

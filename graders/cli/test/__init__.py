@@ -13,7 +13,7 @@ from graders.cli.shared.common import (
     unsandboxed_option,
 )
 from graders.cli.shared.github import github_option
-from graders.cli.test.session import Choice, Session, listed
+from graders.cli.test.session import Session, TestSelection, listed
 from graders.cli.test.suites import config_of_suite
 
 
@@ -26,7 +26,7 @@ from graders.cli.test.suites import config_of_suite
     metavar="NAME",
     help="Only tests of this name, or of a pattern of names.",
 )
-@click.option("--tag", "tags", multiple=True, help="Only tests with this tag; given again, with one of them.")
+@click.option("--tag", "tags", multiple=True, help="Only tests with this tag; if repeated, with one of them.")
 @click.option("--without-tag", "without_tags", multiple=True, metavar="TAG", help="No tests with this tag.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of each test.")
 @click.option("--list", "list_", is_flag=True, help="Print the tests, and run none.")
@@ -65,12 +65,12 @@ def command(
     config: str | None,
     unsandboxed: bool,
 ) -> int:
-    """Run the tests of SUITE: graders on data, each with what it demands of the rewards.
+    """Run the tests of SUITE. Each grades data and has conditions on the rewards.
 
     SUITE is a graders.toml, whose judges are then asked, or a YAML file; default: the graders.toml in use, else
-    graders.yaml here. Its tests name a spec, data and what the rewards have to reach, as [tests.NAME] with keys like
-    the options of `grader batch`; docs/suites.md has all of them. Each spec is checked before the first row is graded.
-    Exits 0 when every test passed, 1 when one did not, 3 when the grading itself broke.
+    graders.yaml here. Its tests name a spec, data and conditions, as [tests.NAME] with keys like the options of
+    `grader batch`; docs/suites.md has all of them. Each spec is checked before the first row is graded. Exits 0
+    when every test passed, 1 when one did not, 3 when the grading itself broke.
 
     \b
     grader test
@@ -85,7 +85,7 @@ def command(
         config = config or config_of_suite(suite)
         session = Session(
             suite,
-            Choice(names, tags, without_tags),
+            TestSelection(names, tags, without_tags),
             config,
             limit=limit,
             output=output,

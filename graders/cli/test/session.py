@@ -20,6 +20,7 @@ from graders.cli.shared.common import (
     save,
     show_problems,
 )
+from graders.cli.shared.console import say_from_signal
 from graders.cli.shared.endings import how_to_run_the_rest
 from graders.cli.shared.github import (
     annotate,
@@ -28,7 +29,6 @@ from graders.cli.shared.github import (
     write_step_summary,
 )
 from graders.cli.shared.progress import ProgressLine
-from graders.cli.shared.talk import say_from_signal
 from graders.cli.test.suites import results_folder, state_of, suite_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ CODES = {"passed": OK, "failed": NOT_MET, "error": BROKEN, "interrupted": INTERR
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class TestSelection:
     """The selection of a suite's tests, as for `Suite.chosen`."""
 
     names: tuple[str, ...]
@@ -56,7 +56,7 @@ class Session:
     """One call of the command: its options, and with --watch its runs."""
 
     suite: str | None
-    choice: Choice
+    choice: TestSelection
     config: str | None
     _: KW_ONLY
     limit: int | None
@@ -154,7 +154,7 @@ class Session:
 
     def _show(self, tests: Suite, outcomes: Sequence[Outcome], asked: Mapping[str, object]) -> None:
         from graders.testing.suite_junit import suite_junit
-        from graders.testing.suite_text import count_line, suite_markdown, suite_table, why
+        from graders.testing.suite_text import count_line, failure_text, suite_markdown, suite_table
 
         if self.as_json:
             documents = [outcome.to_json() for outcome in outcomes]
@@ -165,7 +165,7 @@ class Session:
             click.echo(suite_table(outcomes))
             for outcome in outcomes:
                 if outcome.verdict != "passed":
-                    click.echo(f"\n{why(outcome)}")
+                    click.echo(f"\n{failure_text(outcome)}")
                     if self.output is not None and outcome.report is not None:
                         click.echo(f"{outcome.name}: grader report {shlex.quote(str(outcome.results))}")
             click.echo(f"\n{count_line(outcomes)}  {sum(outcome.seconds for outcome in outcomes):.2f} s")

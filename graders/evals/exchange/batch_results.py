@@ -73,7 +73,7 @@ class ResultsImport:
             name=name,
         )
 
-    def take(self, line: Mapping[str, Any]) -> None:
+    def add(self, line: Mapping[str, Any]) -> None:
         """Import one row. Raises ValueError, KeyError or TypeError for an invalid line."""
         if self._run is None:
             return

@@ -35,7 +35,7 @@ class DashboardImport:
         self._eval_id = ""
         self._now = int(time.time())
 
-    def take(self, value: Mapping[str, Any]) -> None:
+    def add(self, value: Mapping[str, Any]) -> None:
         """Import one row. Raises ExchangeError; KeyError, TypeError or ValueError for another form."""
         run_id, grades, passes = value["run_id"], value["grades"], value.get("passes") or {}
         judged = value.get("grader_samples") or {}

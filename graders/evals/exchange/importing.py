@@ -39,17 +39,17 @@ def import_lines(
     results: ResultsImport | None = None
     n_results = 0
 
-    def take(value: Any) -> None:
+    def add(value: Any) -> None:
         nonlocal results, n_results
         if value.get("object") in _OBJECTS:
-            objects.take(value)
+            objects.add(value)
         elif MARK in value:
             results = ResultsImport(store, imports, name, value, _run_id(content_hash, n_results))
             n_results += 1
         elif results is not None and "run_id" not in value:
-            results.take(value)
+            results.add(value)
         else:
-            rows.take(value)
+            rows.add(value)
 
     for number, line in enumerate(lines, 1):
         # an incomplete last line of results, whose writer died
@@ -59,7 +59,7 @@ def import_lines(
             value = loads(line)
             is_page = isinstance(value, dict) and value.get("object") == "list"
             for one in value["data"] if is_page else [value]:
-                take(one)
+                add(one)
         except ExchangeError:
             raise
         except (ResultsError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -18,15 +18,15 @@ class ObjectImport:
         self._imports = imports
         self._runs: dict[str, Mapping[str, Any]] = {}
 
-    def take(self, value: Mapping[str, Any]) -> None:
+    def add(self, value: Mapping[str, Any]) -> None:
         """Import one object. Raises ExchangeError; KeyError, TypeError or ValueError for another form."""
         match value["object"]:
             case "eval":
-                self._take_eval(value)
+                self._add_eval(value)
             case "eval.run":
                 self._begin(value)
             case _:
-                self._take_item(value)
+                self._add_item(value)
 
     def ending(self, run_id: str) -> tuple[str, str | None]:
         """Final status, and error as JSON text, of a run after its last item."""
@@ -36,7 +36,7 @@ class ObjectImport:
         status = status if status in ("completed", "failed", "canceled") else "canceled"
         return status, as_text(error) if isinstance(error, dict) and error.get("message") else None
 
-    def _take_eval(self, value: Mapping[str, Any]) -> None:
+    def _add_eval(self, value: Mapping[str, Any]) -> None:
         if self._store.evals.get(value["id"]) is not None:
             return
         created_at = int(value["created_at"])
@@ -80,7 +80,7 @@ class ObjectImport:
             for one in value.get("per_model_usage") or ()
         )
 
-    def _take_item(self, value: Mapping[str, Any]) -> None:
+    def _add_item(self, value: Mapping[str, Any]) -> None:
         run = self._imports[value["run_id"]]
         if run is None:
             return

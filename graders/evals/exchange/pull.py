@@ -29,7 +29,7 @@ class PullError(Exception):
     """Raised when the API cannot be read; the message has its response."""
 
 
-class Account:
+class AccountClient:
     """A client for one account of an API."""
 
     def __init__(
@@ -99,7 +99,7 @@ class Account:
         self._client.close()
 
 
-def pull(account: Account, folder: Path, said: Callable[[str], object]) -> dict[str, int]:
+def pull(account: AccountClient, folder: Path, said: Callable[[str], object]) -> dict[str, int]:
     """Download everything; returns the numbers of downloaded evals, runs, items and files.
 
     Runs that had ended when they were downloaded are not downloaded again.
@@ -148,7 +148,7 @@ def _has_ended(target: Path) -> bool:
         return loads(file.readline()).get("status") in ("completed", "failed", "canceled")
 
 
-def _file_of(account: Account, run: dict[str, Any], folder: Path, said: Callable[[str], object]) -> int:
+def _file_of(account: AccountClient, run: dict[str, Any], folder: Path, said: Callable[[str], object]) -> int:
     """Download the file with a run's rows; returns 1 when it is new."""
     source = (run.get("data_source") or {}).get("source") or {}
     file_id = source.get("id") if source.get("type") == "file_id" else None

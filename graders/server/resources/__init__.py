@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pkgutil import resolve_name
 
 from graders.server.metrics import Gauge
-from graders.server.routing import Endpoints, Routes
+from graders.server.routing import RouteProvider, Routes
 from graders.server.service import Service
 
 
-class Resource(Endpoints):
+class Resource(RouteProvider):
     """The endpoints of one resource."""
 
     def __init__(self, service: Service) -> None:

@@ -179,17 +179,17 @@ class BatchResponse(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             self._resource.n_batches -= 1
-            self._give_up()
+            self._cancel()
             leaving.cancel()
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._give_up()
+        self._cancel()
 
-    def _give_up(self) -> None:
+    def _cancel(self) -> None:
         self._gone = True
-        self._backends.give_up()
+        self._backends.cancel()
 
     def _grade(self, call: Call, put: Callable[[list[bytes]], None]) -> None:
         """Grade the rows, on a thread, until the client leaves."""

@@ -19,14 +19,14 @@ from graders.errors import ModelStop
 from graders.evals.logs import completion_text, is_kept, logged, messages_of
 from graders.evals.requests import Fields, InvalidRequest
 from graders.jsontext import dumps
-from graders.server.errors import ApiError, Json, unknown_model
+from graders.server.errors import ApiError, JsonResponse, unknown_model
 from graders.server.forwarding import CONNECT_S, Keep, http_client, passed_on, sent
-from graders.server.lists import JsonText, cursor_of, list_response
+from graders.server.lists import JsonTextResponse, cursor_of, list_response
 from graders.server.resources import Resource
 from graders.server.routing import Routes, api, get
 from graders.spec.wording import missing
 from graders.store import LoggedCompletion
-from graders.store.tables.completions import Selection
+from graders.store.tables.completions import CompletionFilter
 
 if TYPE_CHECKING:
     import httpx2
@@ -87,13 +87,13 @@ class CompletionResource(Resource):
         metadata = [
             (found[1], value) for name, value in query.items() if (found := _METADATA.fullmatch(name))
         ]
-        selection = Selection("chat", query.get("model"), metadata)
+        selection = CompletionFilter("chat", query.get("model"), metadata)
         page = await self.service.in_store(self.service.store.completions.page, selection, cursor)
         return list_response(map(completion_text, page.rows), [one.id for one in page.rows], page.has_more)
 
     async def get_chat_completion(self, request: Request) -> Response:
         """Get a logged chat completion."""
-        return JsonText(completion_text(await self._logged(request, "chat")))
+        return JsonTextResponse(completion_text(await self._logged(request, "chat")))
 
     async def get_chat_completion_messages(self, request: Request) -> Response:
         """List the messages of a logged chat completion."""
@@ -107,16 +107,16 @@ class CompletionResource(Resource):
         except InvalidRequest as error:
             raise ApiError(400, str(error), param=error.param, code=error.code) from None
         await self.service.in_store(self.service.store.completions.update, record.id, metadata)
-        return JsonText(completion_text(await self._logged(request, "chat")))
+        return JsonTextResponse(completion_text(await self._logged(request, "chat")))
 
     async def delete_chat_completion(self, request: Request) -> Response:
         """Delete a logged chat completion."""
         completion_id = await self._delete(request, "chat")
-        return Json({"object": "chat.completion.deleted", "id": completion_id, "deleted": True})
+        return JsonResponse({"object": "chat.completion.deleted", "id": completion_id, "deleted": True})
 
     async def get_response(self, request: Request) -> Response:
         """Get a logged response."""
-        return JsonText(completion_text(await self._logged(request, "responses")))
+        return JsonTextResponse(completion_text(await self._logged(request, "responses")))
 
     async def list_input_items(self, request: Request) -> Response:
         """List the input of a logged response."""
@@ -125,7 +125,7 @@ class CompletionResource(Resource):
     async def delete_response(self, request: Request) -> Response:
         """Delete a logged response."""
         response_id = await self._delete(request, "responses")
-        return Json({"object": "response", "id": response_id, "deleted": True})
+        return JsonResponse({"object": "response", "id": response_id, "deleted": True})
 
     async def _logged(self, request: Request, kind: str) -> LoggedCompletion:
         (wanted,) = request.path_params.values()
@@ -163,7 +163,7 @@ class CompletionResource(Resource):
         body = await self.service.value(request)
         if not isinstance(body, dict) or not isinstance(body.get("model"), str):
             raise ApiError(400, missing("model"), param="model", code="missing_required_parameter")
-        keep = self._keeper(kind, body) if self.service.recording and is_kept(kind, body) else None
+        keep = self._recorder(kind, body) if self.service.recording and is_kept(kind, body) else None
         if self._tuned is not None:
             model = await self.service.in_store(self._tuned.find, body["model"]) if kind == "chat" else None
             if model is not None:
@@ -197,7 +197,7 @@ class CompletionResource(Resource):
         )
         return await sent(self._client, outgoing, body["model"])
 
-    def _keeper(self, kind: str, body: Mapping[str, Any]) -> Keep:
+    def _recorder(self, kind: str, body: Mapping[str, Any]) -> Keep:
         service = self.service
         days = service.recording.retention_days if service.recording else None
         lifetime_s = None if days is None else int(days * DAY_S)

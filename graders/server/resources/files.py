@@ -7,7 +7,7 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from graders.server.errors import ApiError, Json
+from graders.server.errors import ApiError, JsonResponse
 from graders.server.lists import cursor_of, list_response
 from graders.server.multipart import UploadForm, read_form
 from graders.server.resources import Resource
@@ -59,7 +59,7 @@ class FileResource(Resource):
             record = await service.in_store(add)
         except QuotaExceeded as error:
             raise ApiError(400, str(error), param="file", code="quota_exceeded") from None
-        return Json(record.to_wire())
+        return JsonResponse(record.to_wire())
 
     async def list_files(self, request: Request) -> Response:
         """List files, the newest first."""
@@ -72,7 +72,7 @@ class FileResource(Resource):
 
     async def retrieve_file(self, request: Request) -> Response:
         """Describe a file."""
-        return Json((await self._file(request)).to_wire())
+        return JsonResponse((await self._file(request)).to_wire())
 
     async def file_content(self, request: Request) -> Response:
         """Download a file."""
@@ -86,7 +86,7 @@ class FileResource(Resource):
         file_id = request.path_params["file_id"]
         if not await self.service.in_store(self.service.store.files.delete, file_id):
             raise _unknown(file_id)
-        return Json({"id": file_id, "object": "file", "deleted": True})
+        return JsonResponse({"id": file_id, "object": "file", "deleted": True})
 
     async def _file(self, request: Request) -> FileRecord:
         file_id = request.path_params["file_id"]

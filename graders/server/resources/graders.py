@@ -15,10 +15,10 @@ from graders.engine.futures import LATE_S
 from graders.engine.grader import Grader
 from graders.errors import UnresponsiveReward
 from graders.result import RunResult, Score
-from graders.server.errors import Json
+from graders.server.errors import JsonResponse
 from graders.server.grading import CompiledGrader
 from graders.server.limits import Overloaded
-from graders.server.request import CALL, Call, typed, unless_gone
+from graders.server.request import CALL, Call, cancelled_with_client, typed
 from graders.server.resources import Resource
 from graders.server.routing import Routes, api
 
@@ -46,7 +46,7 @@ class GraderResource(Resource):
         item = typed(body, "item", (dict, type(None)), "an object")
         compiled = await self.service.graders.get(body["grader"])
         result = await self._grade(request, compiled, sample, item)
-        return Json(result.to_wire())
+        return JsonResponse(result.to_wire())
 
     async def _grade(
         self, request: Request, compiled: CompiledGrader, sample: str, item: Mapping[str, Any] | None
@@ -64,7 +64,7 @@ class GraderResource(Resource):
                 async with asyncio.timeout(left_s + 2 * LATE_S):
                     if large:
                         work = self.service.lanes.run(work, asks=asks)
-                    result = await unless_gone(request, work)
+                    result = await cancelled_with_client(request, work)
             except Overloaded as error:
                 raise self.service.refused("large", str(error)) from None
             except TimeoutError:
@@ -80,14 +80,14 @@ class GraderResource(Resource):
         """The normalised spec."""
         body = await self.service.json(request, ("grader",), ("grader",))
         grader = (await self.service.graders.get(body["grader"])).grader
-        return Json({"grader": grader.spec.to_wire()})
+        return JsonResponse({"grader": grader.spec.to_wire()})
 
     async def problems(self, request: Request) -> Response:
         """All problems of a spec's text, with lines, for editors and the page."""
         body = await self.service.json(request, ("spec",), ("spec",))
         text = typed(body, "spec", str, "a string")
         found, normalised = await self.service.graders.problems(text)
-        return Json({"problems": [asdict(problem) for problem in found], "grader": normalised})
+        return JsonResponse({"problems": [asdict(problem) for problem in found], "grader": normalised})
 
 
 def _too_slow(grader: Grader, call: Call) -> RunResult:

@@ -7,7 +7,7 @@ from functools import cache
 from starlette.requests import Request
 from starlette.responses import Response
 
-from graders.pages.document import Document, document
+from graders.pages.document import HtmlDocument, document
 from graders.server.resources import Resource
 from graders.server.routing import PAGES, Routes, get
 
@@ -20,7 +20,7 @@ ICON = (
 
 
 @cache
-def _page() -> Document:
+def _page() -> HtmlDocument:
     return document(
         "local-graders",
         ['<div id="page" tabindex="-1"></div>'],

@@ -19,8 +19,8 @@ from graders.evals.exchange.importing import import_lines
 from graders.evals.requests import NotFound
 from graders.evals.side_by_side import PairedItem, paired_items
 from graders.evals.summaries import comparison_summary, eval_summary, item_summary, run_summary
-from graders.server.errors import ApiError, Json
-from graders.server.lists import JsonText, choice_of, cursor_of
+from graders.server.errors import ApiError, JsonResponse
+from graders.server.lists import JsonTextResponse, choice_of, cursor_of
 from graders.server.multipart import read_form
 from graders.server.resources import Resource
 from graders.server.routing import Routes, get
@@ -76,7 +76,7 @@ class PageDataResource(Resource):
             shown = [eval_summary(one, store.runs.page(one.id, last, source=False).rows) for one in page.rows]
             return {"data": shown, "has_more": page.has_more}
 
-        return Json(await self._do(read))
+        return JsonResponse(await self._in_store(read))
 
     async def page_eval(self, request: Request) -> Response:
         """An eval's runs in figures, the newest first: `?after=RUN_ID&limit=`."""
@@ -98,7 +98,7 @@ class PageDataResource(Resource):
                 "has_more": page.has_more,
             }
 
-        return Json(await self._do(read))
+        return JsonResponse(await self._in_store(read))
 
     async def page_run(self, request: Request) -> Response:
         """A run in figures, with what is known of its graders."""
@@ -108,7 +108,7 @@ class PageDataResource(Resource):
             claims = self._claims.of(self._eval(run.eval_id).testing_criteria, run)
             return {**run_summary(run, self.service.config), "claims": claims}
 
-        return Json(await self._do(read))
+        return JsonResponse(await self._in_store(read))
 
     async def page_items(self, request: Request) -> Response:
         """A run's finished items: `?status=&criterion=PLACE&verdict=&low=&high=&sort=score&q=WORDS&after=&limit=`.
@@ -129,7 +129,7 @@ class PageDataResource(Resource):
                 "searchable": searchable,
             }
 
-        return Json(await self._do(read))
+        return JsonResponse(await self._in_store(read))
 
     async def page_comparison(self, request: Request) -> Response:
         """Two to four runs, paired by item: `?run_id=A&run_id=B&criterion=NAME&only=flips&start=&figures=no|only`.
@@ -163,7 +163,7 @@ class PageDataResource(Resource):
                 answer["comparisons"] = comparison_summary(compared)
             return answer
 
-        return Json(await self._do(read))
+        return JsonResponse(await self._in_store(read))
 
     async def page_import(self, request: Request) -> Response:
         """Import evals and runs: a form with the `file` that `grader evals import` takes."""
@@ -179,13 +179,15 @@ class PageDataResource(Resource):
             return {**asdict(found), "eval_id": newest[0].id if newest and found.evals else None}
 
         try:
-            return Json(await self._do(take))
+            return JsonResponse(await self._in_store(take))
         finally:
             await self.service.in_store(form.discard)
 
     async def page_job_metrics(self, request: Request) -> Response:
-        """What a job's steps measured, in the order of the steps; of a long job, some of them."""
-        found = await self._do(lambda: self.service.store.jobs.step_metrics(request.path_params["job_id"]))
+        """The metrics of a job's steps, in their order; of a long job, those of some steps."""
+        found = await self._in_store(
+            lambda: self.service.store.jobs.step_metrics(request.path_params["job_id"])
+        )
         every = max(1, -(-len(found) // STEPS))
         # the last step and those with a validation are always included
         kept = [
@@ -193,7 +195,7 @@ class PageDataResource(Resource):
             for n, text in enumerate(found)
             if n % every == 0 or n + 1 == len(found) or '"validating":true' in text
         ]
-        return JsonText(f'{{"data":[{",".join(kept)}]}}')
+        return JsonTextResponse(f'{{"data":[{",".join(kept)}]}}')
 
     async def page_job_samples(self, request: Request) -> Response:
         """The samples of a reinforcement job's last batch with their rewards, of training and of validation."""
@@ -204,7 +206,7 @@ class PageDataResource(Resource):
                 raise NotFound("job", job_id)
             return read_rollouts(jobs_folder(store) / job_id)
 
-        return JsonText(f'{{"data":[{",".join(await self._do(read))}]}}')
+        return JsonTextResponse(f'{{"data":[{",".join(await self._in_store(read))}]}}')
 
     def _eval(self, eval_id: str) -> EvalRecord:
         record = self.service.store.evals.get(eval_id)
@@ -218,7 +220,7 @@ class PageDataResource(Resource):
             raise NotFound("run", run_id)
         return run
 
-    async def _do(self, work: Callable[[], T]) -> T:
+    async def _in_store(self, work: Callable[[], T]) -> T:
         """The result of `work`, run on a thread.
 
         Raises:

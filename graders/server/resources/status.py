@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from graders._version import __version__
 from graders.server import metrics, openapi
-from graders.server.errors import Json
+from graders.server.errors import JsonResponse
 from graders.server.resources import Resource
 from graders.server.routing import Routes, get
 
@@ -29,7 +29,7 @@ class StatusResource(Resource):
 
     async def healthz(self, request: Request) -> Response:
         """It answers, so it lives."""
-        return Json({"status": "ok"})
+        return JsonResponse({"status": "ok"})
 
     async def readyz(self, request: Request) -> Response:
         """Whether rows can be graded. `?exclude=sandbox` for a server that gets no python graders."""
@@ -38,7 +38,9 @@ class StatusResource(Resource):
         ready = all(check.ok for name, check in checks.items() if name not in excluded)
         # without reasons, which /state gives to holders of the token
         found = {name: check.ok for name, check in checks.items()}
-        return Json({"status": "ready" if ready else "not ready", "checks": found}, 200 if ready else 503)
+        return JsonResponse(
+            {"status": "ready" if ready else "not ready", "checks": found}, 200 if ready else 503
+        )
 
     async def counters(self, request: Request) -> Response:
         """Prometheus text."""
@@ -46,10 +48,10 @@ class StatusResource(Resource):
         return Response(text, media_type=metrics.CONTENT_TYPE)
 
     async def state(self, request: Request) -> Response:
-        """What the page shows of the server."""
+        """The server's state, for the page."""
         service = self.service
         checks = await service.ready.checks()
-        return Json(
+        return JsonResponse(
             {
                 "version": __version__,
                 "strict": service.strict,
@@ -65,4 +67,4 @@ class StatusResource(Resource):
 
     async def openapi(self, request: Request) -> Response:
         """This server's description."""
-        return Json(openapi.document(self.service.router.routes))
+        return JsonResponse(openapi.document(self.service.router.routes))

@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from graders.config.tuning import TuningConfig, tuning_config
 from graders.evals.requests import Fields, InvalidRequest
-from graders.server.errors import ApiError, Json, overloaded, unknown_model
+from graders.server.errors import ApiError, JsonResponse, overloaded, unknown_model
 from graders.server.limits import CancellableBackends
-from graders.server.lists import JsonText, cursor_of, list_response
+from graders.server.lists import JsonTextResponse, cursor_of, list_response
 from graders.server.resources import Resource
 from graders.server.routing import Routes, api, get
 from graders.server.service import Service
@@ -110,13 +110,13 @@ class TuningResource(Resource):
     async def create_fine_tuning_job(self, request: Request) -> Response:
         """Create a fine-tuning job."""
         body = await self.service.value(request)
-        job = await self._do(lambda: self._jobs.create(body))
-        if await self._do(lambda: self._jobs.is_small(job)):
-            job = await self._do(lambda: self._jobs.validate(job.id))
+        job = await self._in_store(lambda: self._jobs.create(body))
+        if await self._in_store(lambda: self._jobs.is_small(job)):
+            job = await self._in_store(lambda: self._jobs.validate(job.id))
             self._wake()
         else:
             self._validating.submit(self._validate, job.id)
-        return JsonText(job_text(job))
+        return JsonTextResponse(job_text(job))
 
     async def list_fine_tuning_jobs(self, request: Request) -> Response:
         """List fine-tuning jobs, the newest first."""
@@ -128,13 +128,15 @@ class TuningResource(Resource):
         }
         without = query.get("metadata") == "null"
         cursor = _newest_first(request)
-        page = await self._do(lambda: self.service.store.jobs.page(cursor, pairs, without_metadata=without))
+        page = await self._in_store(
+            lambda: self.service.store.jobs.page(cursor, pairs, without_metadata=without)
+        )
         return list_response(map(job_text, page.rows), [job.id for job in page.rows], page.has_more)
 
     async def retrieve_fine_tuning_job(self, request: Request) -> Response:
         """Retrieve a fine-tuning job."""
         job_id = request.path_params["fine_tuning_job_id"]
-        return JsonText(job_text(await self._do(lambda: self._jobs.get(job_id))))
+        return JsonTextResponse(job_text(await self._in_store(lambda: self._jobs.get(job_id))))
 
     async def cancel_fine_tuning_job(self, request: Request) -> Response:
         """Cancel a fine-tuning job."""
@@ -150,22 +152,22 @@ class TuningResource(Resource):
 
     async def _act(self, action: str, request: Request) -> Response:
         job_id = request.path_params["fine_tuning_job_id"]
-        job = await self._do(lambda: self._jobs.act(action, job_id))
+        job = await self._in_store(lambda: self._jobs.act(action, job_id))
         self._wake()
-        return JsonText(job_text(job))
+        return JsonTextResponse(job_text(job))
 
     async def list_fine_tuning_events(self, request: Request) -> Response:
         """List a job's events, the newest first."""
         job_id, cursor = request.path_params["fine_tuning_job_id"], _newest_first(request)
-        await self._do(lambda: self._jobs.get(job_id))
-        page = await self._do(lambda: self.service.store.jobs.events(job_id, cursor))
+        await self._in_store(lambda: self._jobs.get(job_id))
+        page = await self._in_store(lambda: self.service.store.jobs.events(job_id, cursor))
         return list_response(map(event_text, page.rows), [event.id for event in page.rows], page.has_more)
 
     async def list_fine_tuning_job_checkpoints(self, request: Request) -> Response:
         """List a job's checkpoints, the newest first."""
         job_id, cursor = request.path_params["fine_tuning_job_id"], _newest_first(request, limit=10)
-        await self._do(lambda: self._jobs.get(job_id))
-        page = await self._do(lambda: self.service.store.jobs.checkpoints(job_id, cursor))
+        await self._in_store(lambda: self._jobs.get(job_id))
+        page = await self._in_store(lambda: self.service.store.jobs.checkpoints(job_id, cursor))
         return list_response(map(checkpoint_text, page.rows), [one.id for one in page.rows], page.has_more)
 
     # --- permissions ---
@@ -173,48 +175,51 @@ class TuningResource(Resource):
     async def create_checkpoint_permission(self, request: Request) -> Response:
         """Let projects use a checkpoint."""
         body, checkpoint = await self.service.value(request), request.path_params["checkpoint"]
-        projects = await self._do(lambda: _project_ids(body))
-        permissions = await self._do(lambda: self.service.store.jobs.permit(checkpoint, projects))
+        projects = await self._in_store(lambda: _project_ids(body))
+        permissions = await self._in_store(lambda: self.service.store.jobs.permit(checkpoint, projects))
         return list_response(map(permission_text, permissions), [one.id for one in permissions], False)
 
     async def list_checkpoint_permissions(self, request: Request) -> Response:
         """List the projects that may use a checkpoint."""
         project, checkpoint = request.query_params.get("project_id"), request.path_params["checkpoint"]
         cursor = cursor_of(request, limit=10, order=ORDERS[1], orders=ORDERS)
-        page = await self._do(lambda: self.service.store.jobs.permissions(checkpoint, cursor, project))
+        page = await self._in_store(lambda: self.service.store.jobs.permissions(checkpoint, cursor, project))
         return list_response(map(permission_text, page.rows), [one.id for one in page.rows], page.has_more)
 
     async def delete_checkpoint_permission(self, request: Request) -> Response:
         """Take a permission back."""
         checkpoint, permission_id = request.path_params["checkpoint"], request.path_params["permission_id"]
-        if not await self._do(lambda: self.service.store.jobs.forbid(checkpoint, permission_id)):
+        if not await self._in_store(lambda: self.service.store.jobs.forbid(checkpoint, permission_id)):
             raise ApiError(404, f"No such permission: {permission_id[:80]}", param="permission_id")
-        return Json({"id": permission_id, "object": "checkpoint.permission", "deleted": True})
+        return JsonResponse({"id": permission_id, "object": "checkpoint.permission", "deleted": True})
 
     # --- models ---
 
     async def list_models(self, request: Request) -> Response:
         """List base models, tuned models and checkpoints."""
-        return Json(
-            {"object": "list", "data": [model_wire(*one) for one in await self._do(self._models.listed)]}
+        return JsonResponse(
+            {
+                "object": "list",
+                "data": [model_wire(*one) for one in await self._in_store(self._models.listed)],
+            }
         )
 
     async def retrieve_model(self, request: Request) -> Response:
         """Describe a model."""
         model = request.path_params["model"]
-        found = dict(await self._do(self._models.listed))
+        found = dict(await self._in_store(self._models.listed))
         if model not in found:
             raise unknown_model(model)
-        return Json(model_wire(model, found[model]))
+        return JsonResponse(model_wire(model, found[model]))
 
     async def delete_model(self, request: Request) -> Response:
         """Delete a tuned model or a checkpoint."""
         model = request.path_params["model"]
-        if not await self._do(lambda: self._models.delete(model)):
+        if not await self._in_store(lambda: self._models.delete(model)):
             raise unknown_model(model)
-        return Json({"id": model, "object": "model", "deleted": True})
+        return JsonResponse({"id": model, "object": "model", "deleted": True})
 
-    async def _do(self, work: Callable[[], T]) -> T:
+    async def _in_store(self, work: Callable[[], T]) -> T:
         """The result of `work`, run on a thread.
 
         Raises:

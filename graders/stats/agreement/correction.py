@@ -30,27 +30,27 @@ def rogan_gladen(
     """
     z = normal.inv_cdf((1 + level) / 2)
     n, n_yes, n_no = (_effective(rate, z) for rate in (passed, sensitivity, specificity))
-    told = sensitivity.value + specificity.value - 1
-    if not told > 0 or min(n, n_yes, n_no) <= 0:
+    youden = sensitivity.value + specificity.value - 1
+    if not youden > 0 or min(n, n_yes, n_no) <= 0:
         why = "the grader passes rows with a no as often as those with a yes"
         return Estimate(math.nan, math.nan, math.nan, passed.n, passed.items, f"none: {why}")
-    value = _inside((passed.value + specificity.value - 1) / told)
+    value = _inside((passed.value + specificity.value - 1) / youden)
     # one row of each kind is added to the labels, and z^2 / 2 to passes and fails alike
     rate = (n * passed.value + z * z / 2) / (n + z * z)
     right_yes, right_no = (
         (n_yes * sensitivity.value + 1) / (n_yes + 2),
         (n_no * specificity.value + 1) / (n_no + 2),
     )
-    told = right_yes + right_no - 1
-    if not told > 0:
+    youden = right_yes + right_no - 1
+    if not youden > 0:
         return Estimate(value, 0.0, 1.0, passed.n, passed.items, "none narrower than all: too few labels")
-    middle = (rate + right_no - 1) / told
+    middle = (rate + right_no - 1) / youden
     variances = (
         rate * (1 - rate) / (n + z * z),
         middle**2 * right_yes * (1 - right_yes) / (n_yes + 2),
         (1 - middle) ** 2 * right_no * (1 - right_no) / (n_no + 2),
     )
-    spread = z * math.sqrt(sum(variances)) / told
+    spread = z * math.sqrt(sum(variances)) / youden
     shift = (
         2
         * z

@@ -12,7 +12,7 @@ import numpy as np
 from graders.results.read import ResultsError
 from graders.stats.agreement.association import correlation, kappa_estimate, ranks, weighted_kappa
 from graders.stats.agreement.scores import auroc, brier
-from graders.stats.agreement.thresholds import Cut, best, curve, cut_at, held_out
+from graders.stats.agreement.thresholds import ThresholdCounts, best, curve, cut_at, held_out
 from graders.stats.estimates import Estimate, pass_rate
 from graders.stats.resampling import Bools, Floats, Ints
 
@@ -62,7 +62,7 @@ class Agreement:
     unlabelled: int
     yes: int
     no: int
-    cut: Cut | None
+    cut: ThresholdCounts | None
     agreement: Estimate | None
     kappa: Estimate | None
     sensitivity: Estimate | None
@@ -105,20 +105,20 @@ def agreement(
     """
     read, ratings = read_labels(field, labels, label_threshold)
     there = ~np.isnan(read)
-    scores, told = rewards[there], read[there]
-    whole = ratings and len(told) > 0 and bool(np.all(scores % 1 == 0) and np.all(told % 1 == 0))
+    scores, given = rewards[there], read[there]
+    whole = ratings and len(given) > 0 and bool(np.all(scores % 1 == 0) and np.all(given % 1 == 0))
     distances = np.full(len(rewards), math.nan)
     if ratings:
-        distances[there] = np.abs(ranks(scores) - ranks(told)) / max(1, len(told) - 1)
-    elif len(told):
+        distances[there] = np.abs(ranks(scores) - ranks(given)) / max(1, len(given) - 1)
+    elif len(given):
         low, high = min(0.0, float(scores.min())), max(1.0, float(scores.max()))
-        distances[there] = np.abs((scores - low) / (high - low) - told)
+        distances[there] = np.abs((scores - low) / (high - low) - given)
     found = Agreement(
         field=field,
-        n=len(told),
-        unlabelled=len(rewards) - len(told),
-        yes=0 if ratings else int((told == 1).sum()),
-        no=0 if ratings else int((told == 0).sum()),
+        n=len(given),
+        unlabelled=len(rewards) - len(given),
+        yes=0 if ratings else int((given == 1).sum()),
+        no=0 if ratings else int((given == 0).sum()),
         cut=None,
         agreement=None,
         kappa=None,
@@ -128,17 +128,17 @@ def agreement(
         brier=None,
         chosen="",
         fitted=False,
-        curve=() if ratings else curve(scores, told == 1, threshold),
+        curve=() if ratings else curve(scores, given == 1, threshold),
         bins=(),
-        correlation=correlation(scores, told),
-        rank_correlation=correlation(ranks(scores), ranks(told)),
-        weighted_kappa=weighted_kappa(scores, told) if whole else None,
+        correlation=correlation(scores, given),
+        rank_correlation=correlation(ranks(scores), ranks(given)),
+        weighted_kappa=weighted_kappa(scores, given) if whole else None,
         distances=distances,
         agreed=np.full(len(rewards), math.nan),
     )
-    if ratings or not len(told):
+    if ratings or not len(given):
         return found
-    return _with_verdicts(found, scores, told == 1, threshold, _some(items, there), span)
+    return _with_verdicts(found, scores, given == 1, threshold, _some(items, there), span)
 
 
 def _with_verdicts(

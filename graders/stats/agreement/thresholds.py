@@ -15,7 +15,7 @@ CURVE_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class ThresholdCounts:
     """The confusion of grader and human where rewards of at least `threshold` pass.
 
     Attributes:
@@ -40,10 +40,12 @@ class Cut:
         return kappa(table)
 
 
-def cut_at(threshold: float, rewards: Floats, yes: Bools) -> Cut:
+def cut_at(threshold: float, rewards: Floats, yes: Bools) -> ThresholdCounts:
     """The confusion at a threshold."""
     table = confusion(rewards >= threshold, yes)
-    return Cut(threshold, table[True, True], table[True, False], table[False, True], table[False, False])
+    return ThresholdCounts(
+        threshold, table[True, True], table[True, False], table[False, True], table[False, False]
+    )
 
 
 def held_out(rewards: Floats, yes: Bools, items: Ints | None) -> Bools:
@@ -90,7 +92,7 @@ def best(rewards: Floats, yes: Bools) -> float:
 
     def kappa_at(point: tuple[float, int, int]) -> float:
         threshold, both, only_grader = point
-        found = Cut(threshold, both, only_grader, n_yes - both, n_no - only_grader).kappa
+        found = ThresholdCounts(threshold, both, only_grader, n_yes - both, n_no - only_grader).kappa
         return -math.inf if math.isnan(found) else found
 
     return max(curve(rewards, yes, None), key=kappa_at)[0]

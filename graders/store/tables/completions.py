@@ -30,7 +30,7 @@ class LoggedCompletion:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class CompletionFilter:
     """A selection of logged completions; None and empty fields select all.
 
     Attributes:
@@ -66,7 +66,7 @@ class CompletionTable:
             return db.total_changes - before
 
     def get(self, completion_id: str, api: str) -> LoggedCompletion | None:
-        where, values = _where(Selection(api))
+        where, values = _where(CompletionFilter(api))
         row = (
             self._database.read()
             .execute(f"{_SELECT} WHERE id = ? AND {where}", (completion_id, *values))
@@ -74,7 +74,7 @@ class CompletionTable:
         )
         return None if row is None else LoggedCompletion(*row)
 
-    def page(self, selection: Selection, cursor: Cursor) -> Page[LoggedCompletion]:
+    def page(self, selection: CompletionFilter, cursor: Cursor) -> Page[LoggedCompletion]:
         """A page of selected completions, in the order in which they were stored."""
         db = self._database.read()
         where, values = _where(selection)
@@ -82,7 +82,7 @@ class CompletionTable:
         found = page_of(db, _SELECT, where, values, cursor, start=start)
         return Page([LoggedCompletion(*row) for row in found.rows], found.has_more)
 
-    def select(self, selection: Selection) -> Iterator[LoggedCompletion]:
+    def select(self, selection: CompletionFilter) -> Iterator[LoggedCompletion]:
         """All selected completions, in the order in which they were stored."""
         where, values = _where(selection)
         rows = self._database.read().execute(f"{_SELECT} WHERE {where} ORDER BY seq", values)
@@ -106,7 +106,7 @@ class CompletionTable:
             db.execute("DELETE FROM completions WHERE expires_at <= ?", (int(time.time()),))
 
 
-def _where(selection: Selection) -> tuple[str, list[Any]]:
+def _where(selection: CompletionFilter) -> tuple[str, list[Any]]:
     conditions = ["api = ?", "(expires_at IS NULL OR expires_at > ?)"]
     values: list[Any] = [selection.api, int(time.time())]
     for column, sign, value in (

@@ -57,7 +57,7 @@ def status_mark(status: str | None) -> str:
 
 
 def verdict_mark(criterion: int, verdict: int) -> str:
-    """What stands for a verdict, as the index of scores has it."""
+    """The word for a verdict in the index of scores."""
     return f"criterion{criterion}verdict{verdict}"
 
 

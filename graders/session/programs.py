@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from graders.bench.bench import Bench
 from graders.row import Row
+from graders.session.session import AuditSession
 from graders_sandbox import Outcome, Sandbox
 
 #: Kind of a place in a source -> its description.
@@ -47,21 +47,23 @@ class Program:
         return f"{self.key}: " if self.key else ""
 
 
-_READ: WeakKeyDictionary[Bench, list[Program]] = WeakKeyDictionary()
+_READ: WeakKeyDictionary[AuditSession, list[Program]] = WeakKeyDictionary()
 
 
-def programs(bench: Bench) -> list[Program]:
-    """The python graders of the spec, read once for each bench."""
-    if bench not in _READ:
-        spec = bench.grader.spec
+def programs(session: AuditSession) -> list[Program]:
+    """The python graders of the spec, read once for each session."""
+    if session not in _READ:
+        spec = session.grader.spec
         sources = {key: grader.program() for key, grader in (spec.members() or {"": spec}).items()}
-        _READ[bench] = [_read(bench, key, source) for key, source in sources.items() if source is not None]
-    return _READ[bench]
+        _READ[session] = [
+            _read(session, key, source) for key, source in sources.items() if source is not None
+        ]
+    return _READ[session]
 
 
-def _read(bench: Bench, key: str, source: str) -> Program:
-    item = {"source": source, "golds": sorted(gold_texts(bench))}
-    match read_by(READ, bench.grader.backends.sandbox, item):
+def _read(session: AuditSession, key: str, source: str) -> Program:
+    item = {"source": source, "golds": sorted(gold_texts(session))}
+    match read_by(READ, session.grader.backends.sandbox, item):
         case {"places": list(places), "imports": list(imports), "known": int(known), "hashes": bool(hashes)}:
             return Program(
                 key,
@@ -81,21 +83,21 @@ def _place(read: Any) -> str | None:
     return None
 
 
-def gold_texts(bench: Bench) -> set[str]:
+def gold_texts(session: AuditSession) -> set[str]:
     """The rows' golds and answers in the forms that a program may contain."""
-    return {text.strip().lower() for row in bench.rows for text in (row.text, *row.answers) if text.strip()}
+    return {text.strip().lower() for row in session.rows for text in (row.text, *row.answers) if text.strip()}
 
 
 def read_by(reader: str, sandbox: Sandbox, item: Mapping[str, Any]) -> dict[str, Any]:
     """The report of a reader, a program for the sandbox, about the source in `item`; {} without one."""
-    return seen(sandbox.submit(reader, Row("", {}).sample.complete(), dict(item)).result())
+    return report_of(sandbox.submit(reader, Row("", {}).sample.complete(), dict(item)).result())
 
 
-def seen(outcome: Outcome) -> dict[str, Any]:
+def report_of(outcome: Outcome) -> dict[str, Any]:
     """The report in the text of our program's exception; {} without one."""
-    if outcome.error_type != "Seen":
+    if outcome.error_type != "Observation":
         return {}
-    line = outcome.text.strip().rpartition("Seen: ")[2]
+    line = outcome.text.strip().rpartition("Observation: ")[2]
     try:
         seen = json.loads(line)
     except ValueError:
@@ -113,12 +115,13 @@ FRAMES = set(
     "getinnerframes inspect.stack inspect.trace get_objects get_referrers".split()
 )
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
-SETTERS = {"setdefault", "update", "pop", "clear"}  # of os.environ: they put settings in, no gold comes out
+# methods of os.environ that set variables, by which no gold can be read
+SETTERS = {"setdefault", "update", "pop", "clear"}
 HASHING = {"set", "frozenset", "hash", "id"}
 MOST = 20  # of each list, at most LONGEST characters each
 LONGEST = 60
 
-class Seen(Exception):
+class Observation(Exception):
     pass
 
 def name_of(node):
@@ -168,7 +171,7 @@ def grade(sample, item):
     texts = {
         str(n.value).strip().lower() for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, (str, int, float))
     }
-    raise Seen(json.dumps({
+    raise Observation(json.dumps({
         "places": bounded(places(nodes)),
         "imports": bounded(imports(nodes)),
         "known": sum(gold in texts for gold in item["golds"]),

@@ -21,7 +21,7 @@ from graders.stats.resampling import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class GradedRows:
     """Graded rows.
 
     Attributes:
@@ -70,7 +70,7 @@ def graded(
     item: str | None = None,
     row_id: str | None = None,
     item_map: Mapping[str, str] | None = None,
-) -> Labelled:
+) -> GradedRows:
     """Grade labelled rows.
 
     Args:
@@ -92,11 +92,11 @@ def graded(
     parts = [{"id": i, "sample": s, "item": it} for i, s, it in zip(ids, samples, items, strict=True)]
     results = list(grader.run_batch(parts))
     rewards = np.array([result.reward if result.ok else math.nan for result in results], np.float64)
-    models = frozenset(spent.sampled_model for result in results if result.ok for spent in result.spent)
-    return Labelled(grader, ids, samples, items, read, rewards, models, grader.identity.provenance)
+    models = frozenset(call.sampled_model for result in results if result.ok for call in result.judge_usage)
+    return GradedRows(grader, ids, samples, items, read, rewards, models, grader.identity.provenance)
 
 
-def from_results(path: str | PathLike[str], *, backends: Backends | None = None) -> Labelled:
+def from_results(path: str | PathLike[str], *, backends: Backends | None = None) -> GradedRows:
     """The graded rows of a results file.
 
     Raises:
@@ -109,7 +109,7 @@ def from_results(path: str | PathLike[str], *, backends: Backends | None = None)
     rows = list(lines)
     if not rows:
         raise ResultsError(f"{path} holds no row")
-    return Labelled(
+    return GradedRows(
         compile(dict(header.spec), backends=backends),
         [row.id for row in rows],
         [row.sample for row in rows],

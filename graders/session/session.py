@@ -1,4 +1,4 @@
-"""The bench: it grades each sample of a row once, however many checks ask."""
+"""The session of an audit: it grades each sample of a row once, however many checks ask."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from graders.bench.findings import CannotCheck, Finding
-from graders.bench.rows import CheckRow, RowId, different
 from graders.engine.compile import compile
 from graders.engine.grader import Grader
 from graders.errors import FormulaError, GradeError, ModelServerError, PythonServerError
 from graders.result import RunResult
 from graders.row import Row
+from graders.session.findings import CannotCheck, Finding
+from graders.session.rows import CheckRow, RowId, different
 from graders.spec.model import SpecModel
 from graders.template import Template
 
@@ -27,10 +27,8 @@ AT_ONCE = 8
 TIMEOUT_S = 10.0
 #: Seconds where a judge is asked, with its retries.
 JUDGE_TIMEOUT_S = 120.0
-GOLD_SEEN = (
-    # share of the scale below which a gold counts as not recognised: relative checks skip its row
-    0.2
-)
+#: Fraction of the scale below which a gold counts as not recognised: relative checks skip its row.
+GOLD_SEEN = 0.2
 #: Fraction of the scale for whole sentences, which is the similarity of any two texts of one language.
 SOFT_LIMIT = 0.6
 #: Fraction of the gold's reward that counts as all of it.
@@ -40,7 +38,7 @@ ROWS_HIT = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class CheckOptions:
     """The options of `check_reward` beside spec and rows; see there."""
 
     blind_to: frozenset[str] = frozenset()
@@ -50,7 +48,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Graded:
+class GradedSample:
     """A sample graded on a row, with its level: 0 is the bottom of the scale, 1 its top; a failed row is 0."""
 
     row: CheckRow
@@ -59,8 +57,8 @@ class Graded:
     level: float
 
 
-class Bench:
-    """Grades samples for checks, in parallel, each once. A context manager.
+class AuditSession:
+    """The rows of an audit, and the results of its samples: graded in parallel, each once. A context manager.
 
     Attributes:
         scale: The rewards that a wrong and a right answer should get.
@@ -68,7 +66,7 @@ class Bench:
         judged: Whether a judge is asked, so that rewards may vary and samples cost money.
     """
 
-    def __init__(self, grader: Grader, rows: Sequence[CheckRow], settings: Settings) -> None:
+    def __init__(self, grader: Grader, rows: Sequence[CheckRow], settings: CheckOptions) -> None:
         self.grader = grader
         self.rows = rows
         self.settings = settings
@@ -77,10 +75,10 @@ class Bench:
         self.undeclared = False
         self.judged = any(leaf.judge() for leaf in grader.spec.leaves().values())
         self._formula = grader.spec.formula()
-        self._graded: dict[tuple[RowId, str], Graded] = {}
+        self._graded: dict[tuple[RowId, str], GradedSample] = {}
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="graders-check")
 
-    def __enter__(self) -> Bench:
+    def __enter__(self) -> AuditSession:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -101,7 +99,7 @@ class Bench:
 
     # --- grading ---
 
-    def grade(self, pairs: Iterable[tuple[CheckRow, Any]]) -> list[Graded]:
+    def grade(self, pairs: Iterable[tuple[CheckRow, Any]]) -> list[GradedSample]:
         """Each sample graded on its row, in order.
 
         Raises:
@@ -111,7 +109,7 @@ class Bench:
         keys = [(row.id, json.dumps(sample, default=repr)) for row, sample in pairs]
         new = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in self._graded}
         for (key, (row, sample)), result in zip(new.items(), self.run(new.values()), strict=True):
-            self._graded[key] = Graded(row, sample, result, self.level(result))
+            self._graded[key] = GradedSample(row, sample, result, self.level(result))
         return [self._graded[key] for key in keys]
 
     def run(
@@ -152,13 +150,13 @@ class Bench:
         return (reward - low) / (high - low)
 
     @property
-    def graded(self) -> list[Graded]:
+    def graded(self) -> list[GradedSample]:
         """All graded samples so far."""
         return list(self._graded.values())
 
     # --- what several checks ask ---
 
-    def golds(self) -> list[Graded]:
+    def golds(self) -> list[GradedSample]:
         return self.grade((row, row.gold) for row in self.rows)
 
     def recognised(self) -> list[CheckRow]:
@@ -177,7 +175,7 @@ class Bench:
         """A plain wrong answer: another row's gold, if there is one."""
         return next((other.gold for mine, other in self.others(1) if mine is row), "zqxj vkwz")
 
-    def shares(self, pairs: Iterable[tuple[CheckRow, Any]]) -> list[tuple[Graded, float]]:
+    def shares(self, pairs: Iterable[tuple[CheckRow, Any]]) -> list[tuple[GradedSample, float]]:
         """Each sample's fraction of its row's gold's reward; rows with an unrecognised gold are left out."""
         seen = {gold.row.id: gold.level for gold in self.golds() if gold.level >= GOLD_SEEN}
         graded = self.grade((row, sample) for row, sample in pairs if row.id in seen)
@@ -261,6 +259,6 @@ class Bench:
         return result.reward if result.ok else 1.0
 
 
-def row_ids(graded: Iterable[Graded]) -> tuple[RowId, ...]:
+def row_ids(graded: Iterable[GradedSample]) -> tuple[RowId, ...]:
     """The distinct ids of graded samples' rows."""
     return tuple(dict.fromkeys(one.row.id for one in graded))

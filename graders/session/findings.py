@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from graders.bench.rows import RowId
+from graders.session.rows import RowId
 
 
 class CannotCheck(RuntimeError):

@@ -29,7 +29,7 @@ def say_from_signal(text: str) -> None:
     os.write(2, f"\n{text}\n".encode())
 
 
-class Talk:
+class Console:
     """The messages on stderr: progress and summary."""
 
     def __init__(self, quiet: bool) -> None:

@@ -1,1 +1,0 @@
-"""The bench of audits: rows with golds, a cache of graded samples, and facts of a spec's programs."""
