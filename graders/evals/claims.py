@@ -31,7 +31,7 @@ class KnownClaims:
     def __init__(self, paths: Sequence[str], backends: Backends) -> None:
         self.paths = tuple(paths)
         self._backends = backends
-        self._bindings = lru_cache(KEPT)(self._bindings)
+        self._bindings = lru_cache(KEPT)(self._bindings_of)
 
     def of(self, testing_criteria: str, run: RunRecord | None = None) -> list[list[dict[str, Any]]]:
         """For each criterion, its claims as `{"name", "text", "expired"}`.
@@ -50,7 +50,7 @@ class KnownClaims:
             for place, now in enumerate(bindings)
         ]
 
-    def _bindings(self, testing_criteria: str, models: frozenset[str]) -> list[Binding | None]:
+    def _bindings_of(self, testing_criteria: str, models: frozenset[str]) -> list[Binding | None]:
         """The binding of each criterion's rewards; None for a criterion that is no grader of ours.
 
         The models belong to a criterion only if no other criterion asks a judge.

@@ -124,7 +124,7 @@ class _GeneratorProcess:
         self._asked[number] = arrived
         ended = False
         try:
-            await asyncio.to_thread(self._worker.say, "generate", number=number, **request)
+            await asyncio.to_thread(self._worker.send, "generate", number=number, **request)
             while not ended:
                 message = await arrived.get()
                 if message is None:

@@ -54,7 +54,7 @@ def is_exception(name: str) -> bool:
 
 def last_word(name: str) -> str:
     """Its noun, where it has one."""
-    return re.findall(r"[A-Z]*[a-z0-9]+$|[A-Z]+$", name)[0]
+    return re.split(r"(?<=[a-z0-9])(?=[A-Z])", name)[-1]
 
 
 def is_participle(name: str) -> bool:

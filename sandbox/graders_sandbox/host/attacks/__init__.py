@@ -113,9 +113,8 @@ def attempt(
     )
     for attack, outcome in zip(single, sandbox.run_many(jobs), strict=True):
         yield _result(attack, sandbox, reason(outcome), outcome.text)
-    for attack in chosen:
-        if isinstance(attack, MultiSampleAttack):
-            yield _result(attack, sandbox, attack.drive(sandbox, targets))
+    for multiple in (attack for attack in chosen if isinstance(attack, MultiSampleAttack)):
+        yield _result(multiple, sandbox, multiple.drive(sandbox, targets))
     touched = targets.touched()
     yield AttackResult(
         0,
