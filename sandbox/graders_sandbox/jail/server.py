@@ -1,8 +1,7 @@
-"""The server: jailed once together with its templates, which fork a process for each sample. It keeps records, enforces
-deadlines and empties folders. It never runs untrusted code and never reads a payload.
+"""The server: jailed once, with the templates that fork a process for each sample. It keeps records, enforces deadlines
+and empties folders. It never runs untrusted code and never reads a payload.
 
-The host starts it (host/start.py) with FD PARENT as arguments and a clean environment. Its lifetime is the control
-socket's: when the host ends, so do the socket, the server and all processes below it.
+The host starts it (host/start.py) with FD PARENT and a clean environment. It ends with the control socket, as the host does.
 """
 
 from __future__ import annotations
@@ -274,9 +273,7 @@ def main() -> None:
     builtins.exit = builtins.quit = _sitebuiltins.Quitter("exit", "exit()")
     parent = int(sys.argv[2])
     sys.argv[:] = [""]  # some modules read the command line when they are imported
-    jail = Confinement(
-        settings["tier"], settings["limits"], settings["slots"], settings["shown"], settings["paths"]
-    )
+    jail = Confinement(*(settings[key] for key in ("tier", "limits", "slots", "shown", "paths")))
     try:
         jail.enter(parent, control)
         sys.path[:] = settings["paths"]
