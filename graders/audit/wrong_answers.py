@@ -239,26 +239,27 @@ def attacked(session: AuditSession) -> Iterator[Finding]:
     search = Search(session, rows, list(planned(session, rows, FAMILIES)), limits)
     by_id = {row.id: row for row in rows}
     compares = all(leaf.compared() for leaf in session.grader.spec.leaves().values())
-    for exploit in search.run(0, None):
-        known = (exploit.family in ANYWHERE and _is_open(session, by_id[exploit.row])) or (
-            exploit.family == "words" and compares
-        )
+    exploits = search.run(0, None)
+    listed = any(exploit.family in ANYWHERE for exploit in exploits) and _answers_are_listed(session)
+    for exploit in exploits:
+        is_open = not listed and _is_open(session, by_id[exploit.row])
+        known = (exploit.family in ANYWHERE and is_open) or (exploit.family == "words" and compares)
         severity: Literal["exploit", "note"] = "note" if known else "exploit"
         message = f"{exploit.why} gets {exploit.reward:g} where the gold gets {exploit.gold_reward:g} ({exploit.family})"
         yield Finding("attack", message, exploit.rows, exploit.sample, severity)
 
 
+def _answers_are_listed(session: AuditSession) -> bool:
+    """Whether the rows have different answers that are all texts of the spec, as labels are."""
+    answers = {plain(form_of(row).answer) for row in session.rows}
+    return len(answers) > 1 and answers <= {plain(text) for text in constants(session.grader.spec)}
+
+
 def _is_open(session: AuditSession, row: CheckRow) -> bool:
-    """Whether a row's answer is a text that is not marked, no number, and not one of a few that can be listed."""
+    """Whether a row's answer is no number, not marked, and none of a few that return on other rows."""
     form = form_of(row)
-    labels = {plain(text) for text in constants(session.grader.spec)}
-    answers = [plain(form_of(other).answer) for other in session.rows]
     golds = [plain(other.text) for other in session.rows]
-    closed = (
-        golds.count(plain(row.text)) > 1
-        or plain(row.text) in ("yes", "no", "true", "false")
-        or (len(set(answers)) > 1 and labels.issuperset(answers))
-    )
+    closed = golds.count(plain(row.text)) > 1 or plain(row.text) in ("yes", "no", "true", "false")
     return not (closed or form.marked or as_number(form.answer) is not None)
 
 
