@@ -14,6 +14,9 @@ from typing import Any
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1")
+#: wandb tells its makers how it is used, also of runs that are kept offline. Must be set before it is loaded, which
+#: transformers does wherever it is installed.
+os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 from .pipe import Pipe, PipeClosed
 from .world import on_first, processes
