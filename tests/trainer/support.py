@@ -8,7 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +29,9 @@ PROJECT = Path(__file__).parents[2]
 #: Where the packages are, for an environment in which they are not installed.
 ROOTS = (PROJECT, PROJECT / "trainer", PROJECT / "sandbox")
 STEPWISE = Path(__file__).with_name("stepwise.py")
+WARM = Path(__file__).with_name("warm.py")
+#: The socket of the process with the trainer's libraries (warm.py), which conftest.py starts.
+ADDRESS = Path(tempfile.gettempdir()) / f"warm-trainer-{os.getpid()}"
 #: Of every test with the trainer.
 NEEDS_TRAINER = [
     pytest.mark.slow,
@@ -66,14 +72,32 @@ STEPS = 16
 Listener = Callable[[Mapping[str, Any], subprocess.Popen[str]], object]
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, ROOTS))}
-
-
 def command(*program: str) -> list[str]:
-    """What starts the trainer, or another program in its environment, with one thread a process."""
+    """What starts the trainer as a user does, or another program in its environment, with one thread a process."""
     roots = os.pathsep.join(map(str, ROOTS))
     return ["env", f"PYTHONPATH={roots}", "OMP_NUM_THREADS=1", *(program or (PYTHON, "-m", "graders_train"))]
+
+
+def warm(*arguments: str) -> list[str]:
+    """What starts the trainer, or what Python does with these arguments in its environment, without imports."""
+    return [sys.executable, "-S", str(WARM), "run", str(ADDRESS), *(arguments or ("-m", "graders_train"))]
+
+
+@contextmanager
+def warm_trainer() -> Iterator[None]:
+    """A process that has the trainer's libraries, from which those of `warm` are made."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(ADDRESS))
+        listening.listen(64)
+        number = listening.fileno()
+        keep = command(PYTHON, str(WARM), "keep", str(number))
+        # its input ends with this process, and ends it
+        process = subprocess.Popen(keep, stdin=subprocess.PIPE, pass_fds=[number])
+    try:
+        yield
+    finally:
+        process.communicate()
+        ADDRESS.unlink()
 
 
 def trainer_toml(model: Path, *, keys: str = "", trainer: Sequence[str] = ()) -> str:
@@ -81,9 +105,9 @@ def trainer_toml(model: Path, *, keys: str = "", trainer: Sequence[str] = ()) ->
 
     Args:
         keys: More of [tuning].
-        trainer: What starts the trainer, where it is another than usual.
+        trainer: What starts the trainer; by default `warm`.
     """
-    start_trainer = json.dumps(list(trainer) or command())
+    start_trainer = json.dumps(list(trainer) or warm())
     return f'[tuning]\ncommand = {start_trainer}\nthreads = 1\n{keys}[tuning.models]\n"{MODEL}" = "{model}"\n'
 
 
@@ -99,7 +123,7 @@ def trainer_server(
 def write_tiny(folder: Path) -> Path:
     """Write the tiny random model."""
     program = "import sys; from graders_train.models import write_tiny; write_tiny(sys.argv[1])"
-    subprocess.run([PYTHON, "-c", program, str(folder)], env=environment(), check=True, capture_output=True)
+    subprocess.run(warm("-c", program, str(folder)), check=True, capture_output=True)
     return folder
 
 
@@ -132,11 +156,16 @@ def train(
     message: Mapping[str, Any],
     listen: Listener = lambda message, process: None,
     reward: Callable[[str, Any], float | None] = vowels,
+    trainer: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """Everything that the trainer says until its output ends. It waits after each step until `listen` has heard of it."""
+    """Everything that the trainer says until its output ends. It waits after each step until `listen` has heard of it.
+
+    Args:
+        trainer: What starts the stepwise trainer; by default `warm`.
+    """
     said = []
     with subprocess.Popen(
-        command(PYTHON, str(STEPWISE)),
+        list(trainer) or warm(str(STEPWISE)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -151,8 +180,8 @@ def train(
                 values = [reward(*pair) for pair in zip(said[-1]["samples"], said[-1]["items"], strict=True)]
                 tell(process, {"type": "rewards", "number": said[-1]["number"], "values": values})
             listen(said[-1], process)
-            if said[-1]["type"] == "step":
-                # the trainer may have been killed
+            if said[-1]["type"] == "step" and process.poll() is None:
+                # the trainer may have ended, or its input
                 with suppress(OSError, ValueError):
                     tell(process, {"type": "rewards"})
     return said

@@ -11,7 +11,7 @@ import pytest
 from graders.config.config import Config
 from graders.config.tuning import tuning_config
 from graders.tuning.export import JobExport, arguments_of, exported
-from tests.trainer.support import NEEDS_TRAINER, PYTHON, SUPERVISED, environment
+from tests.trainer.support import NEEDS_TRAINER, SUPERVISED, warm
 
 pytestmark = NEEDS_TRAINER
 
@@ -49,9 +49,8 @@ def test_the_trl_export_trains_an_adapter(method: str, model: Path, tmp_path: Pa
     for name, text in exported("trl", source).items():
         (tmp_path / name).write_text(text)
     done = subprocess.run(
-        [PYTHON, "train.py"],
+        warm("train.py"),
         cwd=tmp_path,
-        env={**environment(), "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
     )

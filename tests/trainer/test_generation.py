@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.trainer.support import NEEDS_TRAINER, command, start, tell, train
+from tests.trainer.support import NEEDS_TRAINER, start, tell, train, warm
 
 pytestmark = NEEDS_TRAINER
 
@@ -66,21 +66,28 @@ class GeneratorClient:
 
 @pytest.fixture(scope="module")
 def adapters(model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Two adapters: one that was taught to say abcdefgh, and its first epoch's."""
-    folder = tmp_path_factory.mktemp("taught") / "job"
-    hyperparameters = {"n_epochs": 30, "batch_size": 4}
-    message = start(
-        "supervised", model, folder, hyperparameters=hyperparameters, learning_rate=0.016, validation=None
-    )
-    Path(message["train"]).write_text("\n".join(map(json.dumps, TAUGHT)))
-    assert train(message)[-1]["type"] == "done"
-    return [str(folder / "model"), str(folder / "ckpt-step-4")]
+    """Two adapters: one that was taught to say abcdefgh, and one that was about to be."""
+    folders = []
+    for rows in (TAUGHT * 15, TAUGHT[:4]):
+        folders.append(tmp_path_factory.mktemp("taught") / "job")
+        hyperparameters = {"n_epochs": 1, "batch_size": 4}
+        message = start(
+            "supervised",
+            model,
+            folders[-1],
+            hyperparameters=hyperparameters,
+            learning_rate=0.016,
+            validation=None,
+        )
+        Path(message["train"]).write_text("\n".join(map(json.dumps, rows)))
+        assert train(message)[-1]["type"] == "done"
+    return [str(folder / "model") for folder in folders]
 
 
 @pytest.fixture(scope="module")
 def asked(model: Path) -> Iterator[GeneratorClient]:
     with subprocess.Popen(
-        command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        warm(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         tell(process, {"type": "serve", "model": str(model), "threads": 1})
         assert process.stdout is not None

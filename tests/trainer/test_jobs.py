@@ -18,7 +18,7 @@ from graders.results.read import read_results
 from tests.evals.support import client_of, equals, eval_server, run_of, sampled
 from tests.evals.support import items as items_of
 from tests.server.support import load_config_of
-from tests.trainer.support import NEEDS_TRAINER, PYTHON, SUPERVISED, command, trainer_server
+from tests.trainer.support import NEEDS_TRAINER, PYTHON, SUPERVISED, command, trainer_server, warm
 from tests.tuning.support import MODEL, ended, messages, upload
 
 pytestmark = NEEDS_TRAINER
@@ -66,7 +66,7 @@ def test_reinforcement_raises_the_mean_reward_of_our_grader(
     reinforcement = {"grader": VOWELS, "hyperparameters": hyperparameters}
     keys = "max_completion_tokens = 8\nmicro_batch = 64\nlearning_rate = { reinforcement = 1e-2 }\n"
     before = processor_seconds()
-    with trainer_server(model, keys=keys) as (_, client):
+    with trainer_server(model, keys=keys, trainer=command()) as (_, client):
         method = {"type": "reinforcement", "reinforcement": reinforcement}
         job = job_of(client, PROMPTS, method=method, seed=1, validation_file=upload(client, PROMPTS[:4]))
         files = [client.files.content(one).content for one in job.result_files[1:]]
@@ -123,9 +123,10 @@ def test_a_tuned_model_writes_the_samples_of_an_eval_and_judges_them(model: Path
         ),
         *({"messages": [*asked, {"role": "assistant", "content": verdict}]} for _ in range(8)),
     ]
-    hyperparameters = {"n_epochs": 40, "batch_size": 4, "learning_rate_multiplier": 80}
+    hyperparameters = {"n_epochs": 1, "batch_size": 4, "learning_rate_multiplier": 80}
     with trainer_server(model) as (tuned, client):
-        job = job_of(client, taught, hyperparameters=hyperparameters, seed=1)
+        # not as many epochs, each of which would end with a checkpoint
+        job = job_of(client, taught * 25, hyperparameters=hyperparameters, seed=1)
         name = job.fine_tuned_model
         with eval_server(route_of(f"{tuned.url}/v1")) as server:
             evals = client_of(server)
@@ -142,17 +143,14 @@ def test_a_tuned_model_writes_the_samples_of_an_eval_and_judges_them(model: Path
     assert found == [("equal", 1, True), ("judge", 0.75, True)]
 
 
-LAUNCH = """
-    launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0
-    -m graders_train
-"""
+LAUNCH = "launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0"
 ACCELERATE = (os.path.join(os.path.dirname(PYTHON), "accelerate"), *LAUNCH.split())
 
 
 def test_two_processes_of_accelerate_train_what_one_does(model: Path) -> None:
     """`[tuning] command` puts the launcher before the trainer; each batch is split between the processes."""
     found = []
-    for trainer, processes in (((), 1), (command(*ACCELERATE), 2)):
+    for trainer, processes in (((), 1), (command(*ACCELERATE, "-m", "graders_train"), 2)):
         with trainer_server(model, trainer=trainer) as (server, client):
             job = job_of(client, SUPERVISED, hyperparameters={"n_epochs": 2, "batch_size": 4}, seed=1)
             log = (server.home / "jobs" / job.id / "log").read_text()
@@ -169,10 +167,8 @@ def test_two_processes_of_accelerate_ask_for_their_rewards_at_once(model: Path) 
         "hyperparameters": {"n_epochs": 1, "batch_size": 2, "compute_multiplier": 0.5},
     }
     method = {"type": "reinforcement", "reinforcement": reinforcement}
-    with trainer_server(model, trainer=command(*ACCELERATE), keys="max_completion_tokens = 8\n") as (
-        server,
-        client,
-    ):
+    trainer = command(*ACCELERATE, "--no_python", *warm())
+    with trainer_server(model, trainer=trainer, keys="max_completion_tokens = 8\n") as (server, client):
         job = job_of(client, PROMPTS, method=method, seed=1)
         (batch,) = server.ask("GET", f"/pages/jobs/{job.id}/samples").json()["data"]
         assert len(steps_of(client, job.id)) == 5

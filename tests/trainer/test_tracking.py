@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.trainer.support import NEEDS_TRAINER, PYTHON, SUPERVISED, command, trainer_server
+from tests.trainer.support import NEEDS_TRAINER, SUPERVISED, trainer_server, warm
 from tests.trainer.test_jobs import job_of
 from tests.tuning.support import messages
 
@@ -71,7 +71,7 @@ def address() -> Iterator[tuple[str, list[str]]]:
 @pytest.fixture(scope="module")
 def library() -> None:
     """The trainer's environment has the real library."""
-    if subprocess.run([PYTHON, "-c", "import wandb"], capture_output=True).returncode:
+    if subprocess.run(warm("-c", "import wandb"), capture_output=True).returncode:
         pytest.skip("wandb is not installed beside the trainer")
 
 
@@ -95,8 +95,7 @@ class TrackedJob:
 def trained(model: Path, mode: str) -> TrackedJob:
     with address() as (url, requests):
         settings = (f"WANDB_BASE_URL={url}", f"WANDB_API_KEY={'0' * 40}")
-        trainer = command("env", *settings, PYTHON, "-m", "graders_train")
-        with trainer_server(model, trainer=trainer, keys=mode) as (server, client):
+        with trainer_server(model, trainer=["env", *settings, *warm()], keys=mode) as (server, client):
             hyperparameters = {"n_epochs": 1, "batch_size": 8}
             job = job_of(client, SUPERVISED, hyperparameters=hyperparameters, seed=1, integrations=[BLOCK])
             assert [one.to_dict() for one in job.integrations] == [BLOCK]
@@ -108,7 +107,7 @@ def trained(model: Path, mode: str) -> TrackedJob:
 
 def records(path: Path) -> list[Any]:
     """The records of a run's file."""
-    done = subprocess.run([PYTHON, "-c", READ, str(path)], capture_output=True, text=True)
+    done = subprocess.run(warm("-c", READ, str(path)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 from pathlib import Path
 
@@ -12,11 +11,14 @@ import pytest
 from tests.trainer.support import (
     METHODS,
     NEEDS_TRAINER,
+    PYTHON,
     STEPS,
+    STEPWISE,
     SUPERVISED,
     adapters,
     at_every,
     at_step,
+    command,
     start,
     tell,
     train,
@@ -30,9 +32,9 @@ pytestmark = NEEDS_TRAINER
 def undisturbed(
     request: pytest.FixtureRequest, model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, dict[str, str]]:
-    """A method, and the adapters of a job that nothing came between."""
+    """A method, and the adapters of a job that nothing came between, by a process of its own."""
     folder = tmp_path_factory.mktemp(request.param) / "job"
-    said = train(start(request.param, model, folder))
+    said = train(start(request.param, model, folder), trainer=command(PYTHON, str(STEPWISE)))
     assert said[-1] == {**said[-1], "type": "done", "step": STEPS}
     assert [message["step"] for message in said if message["type"] == "step"] == list(range(1, STEPS + 1))
     kept = adapters(folder)
@@ -51,13 +53,18 @@ def test_equal_seeds_give_equal_bytes(
     assert adapters(tmp_path / "job") == wanted
 
 
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+
+
 def test_jobs_stopped_at_every_seventh_step_and_killed_end_equal_to_the_byte(
     undisturbed: tuple[str, dict[str, str]], model: Path, tmp_path: Path
 ) -> None:
     method, wanted = undisturbed
     folder = tmp_path / "job"
     stop = at_every(7, lambda process: tell(process, {"type": "stop"}))
-    killed = at_step(10, lambda process: process.send_signal(signal.SIGKILL))
+    killed = at_step(10, kill)
 
     # a stop is obeyed at the end of the step after; what was killed goes on from its last state, one in three steps
     assert train(start(method, model, folder), stop)[-1] == {"type": "stopped", "step": 8}
@@ -83,8 +90,9 @@ def test_the_end_of_input_ends_the_trainer(model: Path, tmp_path: Path) -> None:
 
 def test_a_failed_reward_is_no_number(model: Path, tmp_path: Path) -> None:
     """Rows without a reward are left out of their group; training goes on."""
+    hyperparameters = {**METHODS["reinforcement"][2], "n_epochs": 2}
     said = train(
-        start("reinforcement", model, tmp_path / "job", validation=None),
+        start("reinforcement", model, tmp_path / "job", validation=None, hyperparameters=hyperparameters),
         reward=lambda sample, item: None if item["n"] == 0 else vowels(sample, item),
     )
 
