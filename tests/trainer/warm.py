@@ -50,8 +50,8 @@ def keep(listening: socket.socket) -> None:
     # nobody waits for the copies' parents
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        ready, _, _ = select.select([listening, sys.stdin], [], [])
-        if listening not in ready:
+        ready, _, _ = select.select([listening.fileno(), sys.stdin.fileno()], [], [])
+        if listening.fileno() not in ready:
             sys.exit()
         connection, _ = listening.accept()
         if os.fork() == 0:
@@ -71,7 +71,7 @@ def _copy(connection: socket.socket) -> None:
         for stream in streams:
             os.close(stream)
         ended = os.pidfd_open(pid)
-        ready, _, _ = select.select([connection, ended], [], [])
+        ready, _, _ = select.select([connection.fileno(), ended], [], [])
         if ended not in ready:
             os.kill(pid, signal.SIGKILL)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -25,27 +25,30 @@ def rows(n: int = 10) -> list[dict[str, Any]]:
     return [{"messages": [{"role": "user", "content": f"q{i}"}, answer]} for i in range(n)]
 
 
-def config(*arguments: str, keys: str = "") -> str:
+def config(*arguments: str, keys: str = "", launcher: Sequence[str] = ()) -> str:
     """graders.toml with the stub as the trainer.
 
     Args:
         arguments: Of the stub; what it should do.
         keys: More of [tuning].
+        launcher: What the command begins with.
     """
-    command = json.dumps([sys.executable, str(STUB), *arguments])
+    command = json.dumps([*launcher, sys.executable, str(STUB), *arguments])
     return f'[tuning]\ncommand = {command}\n{keys}[tuning.models]\n"{MODEL}" = "model"\n'
 
 
 @contextmanager
 def tuning_server(
-    *arguments: str, tuning_keys: str = "", more: str = "", **options: Any
+    *arguments: str, tuning_keys: str = "", more: str = "", launcher: Sequence[str] = (), **options: Any
 ) -> Iterator[tuple[RunningServer, openai.OpenAI]]:
     """
     Args:
         tuning_keys: More of [tuning].
         more: Other tables of the configuration.
+        launcher: What the trainer's command begins with.
     """
-    with eval_server(config(*arguments, keys=tuning_keys) + more, tuning=True, **options) as server:
+    toml = config(*arguments, keys=tuning_keys, launcher=launcher) + more
+    with eval_server(toml, tuning=True, **options) as server:
         yield server, client_of(server)
 
 

@@ -105,6 +105,24 @@ def test_rewards_are_those_of_run_batch_and_a_failed_row_is_null() -> None:
         ]
 
 
+@pytest.mark.skipif(
+    subprocess.run(["sh", "-c", "unshare --map-root-user --net true"], capture_output=True).returncode != 0,
+    reason="ordinary users may not make namespaces here",
+)
+def test_a_launcher_may_take_the_trainer_where_no_network_is(tmp_path: Path) -> None:
+    """Rewards and events come over the pipe alone, as with a trainer on another machine that `ssh` or `srun` starts."""
+    network = tmp_path / "network"
+    tell = 'readlink /proc/self/ns/net >"$0"; exec "$@"'
+    launcher = ["unshare", "--map-root-user", "--net", "sh", "-c", tell, str(network)]
+    method = {"type": "reinforcement", "reinforcement": {"grader": GRADER}}
+    data = [{"messages": [{"role": "user", "content": f"q{n}"}], "answer": f"q{n}"} for n in range(10)]
+    with tuning_server("train", launcher=launcher) as (server, client):
+        job = ended(client, create(client, training_file=upload(client, data), method=method))
+        assert job.status == "succeeded", job.error
+        assert json.loads((server.home / "jobs" / job.id / "rewards").read_text()) == [1] * len(data)
+    assert network.read_text().strip() not in ("", os.readlink("/proc/self/ns/net"))
+
+
 def test_a_jobs_page_has_the_last_samples_with_their_rewards() -> None:
     """Of training and of validation, with the reason where there is no reward."""
     data = [{"messages": [{"role": "user", "content": f"q{n}"}], "answer": f"q{n % 2}"} for n in range(10)]
