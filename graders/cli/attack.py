@@ -173,10 +173,11 @@ def _document(found: Attack) -> dict[str, Any]:
 def _text(found: Attack) -> None:
     for exploit in found:
         click.echo(f"{click.style('exploit', fg='red', bold=True)}: {exploit}", color=colors(sys.stdout))
-    told = plural(len(found), "exploit") if found else "no exploit"
-    said = click.style(told, fg="red" if found else "green", bold=True)
+    count = plural(len(found), "exploit") if found else "no exploit"
+    verdict = click.style(count, fg="red" if found else "green", bold=True)
     click.echo(
-        f"{said}  {found.n_samples:,} of {plural(found.n_planned, 'sample')} tried", color=colors(sys.stdout)
+        f"{verdict}  {found.n_samples:,} of {plural(found.n_planned, 'sample')} tried",
+        color=colors(sys.stdout),
     )
     if found.skipped_rows:
         names = ", ".join(map(str, found.skipped_rows[:5]))

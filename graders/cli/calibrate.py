@@ -22,7 +22,7 @@ from graders.cli.shared.gates import (
     exit_code,
     inconclusive_option,
     pass_threshold_option,
-    say_unmet,
+    print_unmet,
     surely_option,
 )
 from graders.wording import plural
@@ -148,7 +148,7 @@ def command(
         save(text, str(output), [spec, *([data] if data else [])])
     if claims:
         _claim(found, claims)
-    say_unmet(held)
+    print_unmet(held)
     return exit_code(held, inconclusive)
 
 
@@ -250,8 +250,8 @@ def _show(found: Calibration) -> None:
             )
         )
     for effect in found.effects:
-        told = f"{effect.effect.value:+.4g} for {effect.pays}, {effect.effect.between('+')}, adjusted p {effect.adjusted:.2g}"
-        lines.append(("probe", click.style(told, fg="red") if effect.found else told))
+        text = f"{effect.effect.value:+.4g} for {effect.pays}, {effect.effect.between('+')}, adjusted p {effect.adjusted:.2g}"
+        lines.append(("probe", click.style(text, fg="red") if effect.found else text))
     if found.more_labels:
         lines.append(
             ("power", f"some {found.more_labels:,} more labels for an interval of kappa of {found.width:g}")

@@ -135,11 +135,11 @@ def _text(report: CheckReport, seconds: float) -> None:
     errors = sum(finding.severity == "error" for finding in report.findings)
     warnings = len(report.findings) - errors
     verdict = "fine" if not report.findings else f"{plural(errors, 'error')}, {plural(warnings, 'warning')}"
-    said = click.style(verdict, fg="red" if errors else "yellow" if warnings else "green", bold=True)
+    head = click.style(verdict, fg="red" if errors else "yellow" if warnings else "green", bold=True)
     rows = plural(report.rows, "row") + (
         "" if report.has_samples else " without outputs: only items were looked at"
     )
-    click.echo(f"{said}  {rows}, {seconds:.2f} s", color=colors(sys.stdout))
+    click.echo(f"{head}  {rows}, {seconds:.2f} s", color=colors(sys.stdout))
     _estimates(report.estimates)
 
 

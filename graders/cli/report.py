@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from graders.cli.shared.common import config_option, group_option, label_threshold_option, price_by, save
-from graders.cli.shared.gates import exit_code, gate_options, say_unmet
+from graders.cli.shared.gates import exit_code, gate_options, print_unmet
 from graders.cli.shared.github import github_option, show_on_github
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def command(
             "note: no row can fail in this JUnit file, since its spec has no pass_threshold; --pass-threshold sets one",
             err=True,
         )
-    say_unmet(report.gates)
+    print_unmet(report.gates)
     if github:
         show_on_github(report.summary, report.gates, report.agreement)
     return exit_code(report.gates, inconclusive)

@@ -120,7 +120,7 @@ def command(
     else:
         _show(results, as_json)
     if debug:
-        _say_unsandboxed("python graders were run unsandboxed, without limits")
+        _warn_unsandboxed("python graders were run unsandboxed, without limits")
     return OK if all(result.ok for result in results.values()) else NOT_MET
 
 
@@ -144,11 +144,11 @@ def _debug_sandbox(yes: bool) -> Sandbox:
             abort=True,
             err=True,
         )
-    _say_unsandboxed("python graders run unsandboxed, without limits")
+    _warn_unsandboxed("python graders run unsandboxed, without limits")
     return DebugSandbox()
 
 
-def _say_unsandboxed(text: str) -> None:
+def _warn_unsandboxed(text: str) -> None:
     click.secho(f"--debug: {text}", fg="red", err=True, color=colors(sys.stderr))
 
 

@@ -222,10 +222,10 @@ def _print_address(listener: socket.socket, token: bool, backends: Backends, sto
     click.echo("clients send the token as their API key" if token else "no token: loopback only", err=True)
     click.echo(f"store: {store.home}" if store else "no store: graders only", err=True)
     click.echo("Ctrl-C to stop", err=True)
-    threading.Thread(target=_say_tier, args=(backends,), daemon=True).start()
+    threading.Thread(target=_print_tier, args=(backends,), daemon=True).start()
 
 
-def _say_tier(backends: Backends) -> None:
+def _print_tier(backends: Backends) -> None:
     """Print the tier of python graders. It is found by running one, so it is printed a little later."""
     try:
         tier = backends.sandbox.tier

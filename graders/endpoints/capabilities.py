@@ -140,8 +140,8 @@ def refused_feature(complaint: Complaint, body: Mapping[str, Any], *, proven: bo
 
 def is_unsupported(complaint: Complaint) -> bool:
     """Whether an error with a 5xx status says that the request is unsupported, so that a retry is useless."""
-    said = complaint.text.lower()
-    says_so = "support" in said and not _RATE_LIMIT.search(said)
+    text = complaint.text.lower()
+    says_so = "support" in text and not _RATE_LIMIT.search(text)
     return complaint.status == 501 or (complaint.status == 500 and says_so)
 
 

@@ -54,14 +54,14 @@ def final_failure(
         last_try: Whether no further attempt is allowed.
         hint: A likely mistake in the address, for a 404.
     """
-    status, said = complaint.status, complaint.text.lower()
-    if status in (400, 403, 422) and _FILTERED.search(said):
+    status, text = complaint.status, complaint.text.lower()
+    if status in (400, 403, 422) and _FILTERED.search(text):
         return ModelRefusal(message)
     # a server that names a time expects to answer then, even if the message is about plans and billing
     spent = last_try and complaint.field("code") == "insufficient_quota"
     if status in (403, 429) and complaint.says_when and not spent:
         return None
-    if status in (400, 402, 403, 429) and _NO_QUOTA.search(said):
+    if status in (400, 402, 403, 429) and _NO_QUOTA.search(text):
         return ModelStop(f"{message}; the endpoint has no quota left for this key")
     if status in (401, 402) or (status == 403 and not proven):
         return ModelStop(f"{message}; check the key that graders.toml names for this endpoint")

@@ -86,8 +86,8 @@ def _evaluations(
 def _explanation(row: ResultRow) -> str:
     """The row's errors, else the judge's answer; "" without either."""
     judge = row.provenance.get("judge")
-    said = judge.get("text") if isinstance(judge, Mapping) else None
-    return ("; ".join(row.errors) or (said if isinstance(said, str) else ""))[:EXPLAINED_MAX]
+    text = judge.get("text") if isinstance(judge, Mapping) else None
+    return ("; ".join(row.errors) or (text if isinstance(text, str) else ""))[:EXPLAINED_MAX]
 
 
 def _operation(row: Mapping[str, Any]) -> Any:

@@ -111,11 +111,11 @@ class TunedChat:
             await answer.aclose()
             adapter = {"lora_name": model.name, "lora_path": str(model.adapter)}
             loaded = await ask("/load_lora_adapter", adapter)
-            said = (await loaded.aread()).decode(errors="replace")
+            refusal = (await loaded.aread()).decode(errors="replace")
             await loaded.aclose()
             if loaded.status_code != 200:
                 text = (
-                    f"The server at {address} does not load the adapter: {said[:400]}. vLLM does with --enable-lora and "
+                    f"The server at {address} does not load the adapter: {refusal[:400]}. vLLM does with --enable-lora and "
                     "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, where it sees the store's folder."
                 )
                 raise ApiError(502, text, type="server_error", code="adapter_not_loaded")

@@ -63,10 +63,10 @@ def _p_value(failed: Bools, inside: Bools) -> float:
 
 def _of_items(columns: Columns) -> list[str]:
     """One item with most of the rows; and rows that share an item without being repeats."""
-    said = []
+    cautions = []
     if columns.shared:
         rows, items = columns.shared
-        said.append(
+        cautions.append(
             f"{plural(rows, 'row')} without ids have only {plural(items, 'item')} between them; nothing says that they "
             "are repeats of one question, so each counts as its own: give the rows ids, or say what is one item with "
             "--group"
@@ -75,5 +75,5 @@ def _of_items(columns: Columns) -> list[str]:
         sizes = np.bincount(columns.all_items)
         largest = float(sizes.max() / sizes.sum())
         if largest >= LARGE_ITEM and len(sizes) > 1:
-            said.append(f"one item holds {largest:.0%} of the rows, so the intervals are of few items")
-    return said
+            cautions.append(f"one item holds {largest:.0%} of the rows, so the intervals are of few items")
+    return cautions

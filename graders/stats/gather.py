@@ -225,8 +225,8 @@ class _ResultsReader:
             items = numbered(names[np.array(self.scored, bool)]) if self.failed_places else all_items
         grouping = "each row is an item of its own"
         if items is not None:
-            told = f"the same '{self.group}'" if self.group else "ids x, x#2, x#3 are repeats of one item"
-            grouping = f"{plural(len(np.unique(items)), 'item')} ({told})"
+            by = f"the same '{self.group}'" if self.group else "ids x, x#2, x#3 are repeats of one item"
+            grouping = f"{plural(len(np.unique(items)), 'item')} ({by})"
         return Columns(
             self.header,
             np.array(self.places, np.int64),

@@ -66,14 +66,14 @@ def samples() -> st.SearchStrategy[Any]:
             ),
         }
     )
-    said = st.fixed_dictionaries({"role": st.just("assistant"), "content": text})
+    message = st.fixed_dictionaries({"role": st.just("assistant"), "content": text})
     asked = st.fixed_dictionaries({"role": st.just("user"), "content": text})
     return st.one_of(
         text,
         as_json,
         st.fixed_dictionaries({"output_text": text}),
         st.fixed_dictionaries({"output_text": text, "output_tools": st.lists(call, max_size=2)}),
-        st.tuples(asked, said).map(list),
+        st.tuples(asked, message).map(list),
     )
 
 

@@ -50,10 +50,10 @@ def convert(config: TuningConfig, source: str, folder: Path, log: Path) -> None:
     """
     worker = Worker(config.command, config.environment, log)
     worker.send("convert", source=source, folder=str(folder))
-    said = list(worker.messages())
+    messages = list(worker.messages())
     worker.close()
-    if not said or said[-1]["type"] != "converted":
-        reason = said[-1]["message"] if said else worker.log_end().strip()
+    if not messages or messages[-1]["type"] != "converted":
+        reason = messages[-1]["message"] if messages else worker.log_end().strip()
         raise UnusableModel(f"{source} cannot be converted: {reason}")
 
 

@@ -81,7 +81,7 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
             if self._pipe and validation and step:
                 self._pipe.send("validation", step=step, metrics=validation)
             if self._pipe and (self._folder / f"ckpt-step-{step}").exists():
-                self._say_checkpoint(step, validation)
+                self._report_checkpoint(step, validation)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -147,9 +147,9 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
                 shutil.rmtree(other)
         self._pipe.send("saved", step=state.global_step)
         if keep:
-            self._say_checkpoint(state.global_step, self._validation)
+            self._report_checkpoint(state.global_step, self._validation)
 
-    def _say_checkpoint(self, step: int, validation: dict[str, float]) -> None:
+    def _report_checkpoint(self, step: int, validation: dict[str, float]) -> None:
         assert self._pipe is not None
         self._pipe.send("checkpoint", step=step, folder=f"ckpt-step-{step}", metrics=validation)
 

@@ -58,7 +58,7 @@ def gate_options(command: Command) -> Command:
     return command
 
 
-def say_unmet(gates: Sequence[Gate]) -> None:
+def print_unmet(gates: Sequence[Gate]) -> None:
     """Print a line on stderr for each gate that is not met."""
     for gate in gates:
         if not gate.met:

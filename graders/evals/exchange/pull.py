@@ -99,13 +99,13 @@ class AccountClient:
         self._client.close()
 
 
-def pull(account: AccountClient, folder: Path, said: Callable[[str], object]) -> dict[str, int]:
+def pull(account: AccountClient, folder: Path, report: Callable[[str], object]) -> dict[str, int]:
     """Download everything; returns the numbers of downloaded evals, runs, items and files.
 
     Runs that had ended when they were downloaded are not downloaded again.
 
     Args:
-        said: Called with a line of progress for each run, and for each file that cannot be downloaded.
+        report: Called with a line of progress for each run, and for each file that cannot be downloaded.
 
     Raises:
         PullError: the API cannot be read; downloaded files stay, and another pull continues.
@@ -123,8 +123,8 @@ def pull(account: AccountClient, folder: Path, said: Callable[[str], object]) ->
             _write(target, [run, *items])
             new["runs"] += 1
             new["items"] += len(items)
-            new["files"] += _file_of(account, run, folder / "files", said)
-            said(f"{run['id']}: {len(items)} items")
+            new["files"] += _file_of(account, run, folder / "files", report)
+            report(f"{run['id']}: {len(items)} items")
     return new
 
 
@@ -148,7 +148,9 @@ def _has_ended(target: Path) -> bool:
         return loads(file.readline()).get("status") in ("completed", "failed", "canceled")
 
 
-def _file_of(account: AccountClient, run: dict[str, Any], folder: Path, said: Callable[[str], object]) -> int:
+def _file_of(
+    account: AccountClient, run: dict[str, Any], folder: Path, report: Callable[[str], object]
+) -> int:
     """Download the file with a run's rows; returns 1 when it is new."""
     source = (run.get("data_source") or {}).get("source") or {}
     file_id = source.get("id") if source.get("type") == "file_id" else None
@@ -157,7 +159,7 @@ def _file_of(account: AccountClient, run: dict[str, Any], folder: Path, said: Ca
     try:
         content = account.get(f"/files/{file_id}/content")
     except PullError as error:
-        said(f"{file_id} cannot be had: {error}")
+        report(f"{file_id} cannot be downloaded: {error}")
         return 0
     (folder / file_id).write_bytes(content)
     return 1

@@ -218,9 +218,9 @@ def _pattern(call: ast.Call) -> tuple[str, int] | None:
             func=ast.Attribute(value=ast.Name(id="re"), attr=name), args=[ast.Constant(value=str(text)), *_]
         ) if name in _FLAGS_AT:
             at = _FLAGS_AT[name]
-            said = [call.args[at]] if len(call.args) > at else []
-            said += [keyword.value for keyword in call.keywords if keyword.arg == "flags"]
-            flags = _flags(said[0]) if said else 0
+            flags_given = [call.args[at]] if len(call.args) > at else []
+            flags_given += [keyword.value for keyword in call.keywords if keyword.arg == "flags"]
+            flags = _flags(flags_given[0]) if flags_given else 0
             return None if flags is None else (text, flags)
     return None
 

@@ -148,8 +148,8 @@ class Samples:
         if running.asker is not None:
             running.asker.channel.close()
         self.under_way -= 1
-        said = b"the kernel started no process: `ulimit -u`, or the container's limit of processes, may be too low"
-        self.control.send(protocol.NUMBER.pack(b"N", running.run) + said)
+        reason = b"the kernel started no process: `ulimit -u`, or the container's limit of processes, may be too low"
+        self.control.send(protocol.NUMBER.pack(b"N", running.run) + reason)
         self.slots.free.append(running.slot)
         self.on_free_slot()
 

@@ -133,9 +133,9 @@ class Template:
             self.channel.send(READY)
             self.serve()
         except BaseException as error:
-            said = "".join(traceback.format_exception_only(type(error), error))
-            said = protocol.cut(said, protocol.TEXT_MAX // 2)  # its last line names the error
-            self.channel.send(said.encode("utf-8", "backslashreplace")[:8000])
+            reason = "".join(traceback.format_exception_only(type(error), error))
+            reason = protocol.cut(reason, protocol.TEXT_MAX // 2)  # its last line names the error
+            self.channel.send(reason.encode("utf-8", "backslashreplace")[:8000])
         finally:
             os._exit(1)
 
