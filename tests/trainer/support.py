@@ -32,6 +32,9 @@ STEPWISE = Path(__file__).with_name("stepwise.py")
 WARM = Path(__file__).with_name("warm.py")
 #: The socket of the process with the trainer's libraries (warm.py), which conftest.py starts.
 ADDRESS = Path(tempfile.gettempdir()) / f"warm-trainer-{os.getpid()}"
+#: How many times as long as promised something may take: other work at the same time costs a process seconds of its own.
+#: TRAINER_SLOWER=1 holds the promise itself, on a machine with nothing else to do.
+SLOWER = float(os.environ.get("TRAINER_SLOWER", "4"))
 #: Of every test with the trainer.
 NEEDS_TRAINER = [
     pytest.mark.slow,

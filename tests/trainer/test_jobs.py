@@ -18,7 +18,7 @@ from graders.results.read import read_results
 from tests.evals.support import client_of, equals, eval_server, run_of, sampled
 from tests.evals.support import items as items_of
 from tests.server.support import load_config_of
-from tests.trainer.support import NEEDS_TRAINER, PYTHON, SUPERVISED, command, trainer_server, warm
+from tests.trainer.support import NEEDS_TRAINER, PYTHON, SLOWER, SUPERVISED, command, trainer_server, warm
 from tests.tuning.support import MODEL, ended, messages, upload
 
 pytestmark = NEEDS_TRAINER
@@ -81,7 +81,7 @@ def test_reinforcement_raises_the_mean_reward_of_our_grader(
     with capsys.disabled():
         print(f"\nmean reward {means[0]:.3f} -> {means[-1]:.3f}, {seconds:.1f} s of the processor")
     assert means[-1] - means[0] >= RISE_LEAST
-    assert seconds <= SECONDS_MOST
+    assert seconds <= SECONDS_MOST * SLOWER
 
 
 JUDGE = {
