@@ -89,6 +89,8 @@ def warm(*arguments: str) -> list[str]:
 @contextmanager
 def warm_trainer() -> Iterator[None]:
     """A process that has the trainer's libraries, from which those of `warm` are made."""
+    # of an earlier process of this number that was killed
+    ADDRESS.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(ADDRESS))
         listening.listen(64)
