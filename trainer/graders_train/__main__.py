@@ -53,7 +53,7 @@ def _train(start: dict[str, Any], pipe: Pipe | None) -> tuple[str, dict[str, Any
     import torch
 
     from .methods import trainer
-    from .progress import ProgressCallback, copy_adapter, resume_state
+    from .progress import ReportCallback, copy_adapter, resume_state
     from .tracking import begin_run
 
     folder = Path(start["folder"])
@@ -72,7 +72,7 @@ def _train(start: dict[str, Any], pipe: Pipe | None) -> tuple[str, dict[str, Any
     state = folder / "state"
     resumed = on_first(lambda: resume_state(state) if start["resume"] else None)
     training = trainer({**start, "resumed": resumed}, pipe, state)
-    progress = ProgressCallback(
+    progress = ReportCallback(
         pipe,
         folder,
         checkpoint_every=start["hyperparameters"].get("eval_interval", 0),

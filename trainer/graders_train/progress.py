@@ -42,7 +42,7 @@ VALID_METRICS = {
 }
 
 
-class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
+class ReportCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
     """Reports steps, validations and checkpoints, and stops at the next step on request.
 
     Args:
