@@ -6,6 +6,8 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -293,9 +295,17 @@ def test_root_changes_user_or_notes_why_not(tier: str) -> None:
             assert inside > 60_000
 
 
-def test_a_python_that_cannot_be_started_is_named(tmp_path: Path) -> None:
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may enter. Another pytest that begins closes the folders of this one to other users."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_python_that_cannot_be_started_is_named(open_folder: Path) -> None:
     """A Python below a closed home: the folder, its mode and the way out."""
-    closed = tmp_path / "closed"
+    closed = open_folder / "closed"
     closed.mkdir()
     (closed / "python").symlink_to(sys.executable)
     script = f"""
@@ -308,9 +318,6 @@ print(json.dumps([outcome.status, outcome.text]))
     if os.getuid() == 0:
         if not ordinary_python():
             pytest.skip("every Python here is below a folder that only root may enter")
-        for folder in (tmp_path, *tmp_path.parents):
-            if folder.stat().st_mode & 0o055 != 0o055 and folder.name:
-                folder.chmod(0o755)
         closed.chmod(0o700)
         status, text = run_script(script, python=ordinary_python(), uid=ORDINARY_UID)
     else:
