@@ -20,6 +20,10 @@ _KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "Tab": (9, ""), "End": (35, ""
 CTRL = 2
 
 
+class PageReplaced(Exception):
+    """Raised for a question to a page that gave way to another one meanwhile."""
+
+
 class Page:
     """One tab."""
 
@@ -41,6 +45,8 @@ class Page:
         while True:
             answer = self._receive()
             if answer.get("id") == number:
+                if "navigated" in answer.get("error", {}).get("message", ""):
+                    raise PageReplaced(answer["error"]["message"])
                 assert "error" not in answer, answer
                 result: dict[str, Any] = answer["result"]
                 return result
@@ -89,10 +95,12 @@ class Page:
     def wait(self, expression: str, seconds: float = 30) -> Any:
         """Until a JavaScript expression is true."""
         until = time.monotonic() + seconds
-        while not (value := self.look(f"Boolean({expression})")):
+        while True:
+            with contextlib.suppress(PageReplaced):
+                if value := self.look(f"Boolean({expression})"):
+                    return value
             assert time.monotonic() < until, f"{expression}: {self.look('document.body.innerText')}"
             time.sleep(0.03)
-        return value
 
     def key(self, name: str, modifiers: int = 0) -> None:
         code, text = _KEYS[name] if name in _KEYS else (ord(name.upper()), name)
