@@ -81,7 +81,7 @@ def tuned(client: openai.OpenAI, model: str, rows: list[dict[str, str]]) -> str:
     )
     content = "".join(json.dumps(line) + "\n" for line in lines).encode()
     file = client.files.create(file=("orders.jsonl", io.BytesIO(content)), purpose="fine-tune")
-    hyperparameters: Any = {"n_epochs": 1, "batch_size": 8, "learning_rate_multiplier": 5}
+    hyperparameters: Any = {"n_epochs": 1, "batch_size": 4, "learning_rate_multiplier": 5}
     job = client.fine_tuning.jobs.create(
         model=model,
         training_file=file.id,
