@@ -1,6 +1,6 @@
 """The items of a run whose words match, in the order of a score.
 
-Words and scores have an index each. Items that match words are a set of bits, which is kept for the pages that follow: a
+Words and scores have an index each. Items that match words are a set of flags, which is kept for the pages that follow: a
 frequent word is then looked up in it along the scores, and a rare one's scores are looked up one by one.
 """
 
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from itertools import compress, islice
 from typing import Any
 
 from graders.jsontext import dumps
@@ -17,7 +18,7 @@ from graders.store.tables.filters import ItemFilter
 
 #: Items that match, up to which each one's score is looked up.
 FEW = 2000
-#: Sets that are kept, of one bit for each item: 12.5 kB for 100,000 items.
+#: Sets that are kept, of one byte for each item: 100 kB for 100,000 items.
 KEPT = 32
 
 
@@ -25,6 +26,7 @@ class Matches:
     """The numbers of the items that match.
 
     Attributes:
+        flags: 1 for each item that matches, by the item's number.
         count: How many there are.
     """
 
@@ -33,20 +35,15 @@ class Matches:
         Args:
             numbers: Different ones, each below `n_items`.
         """
-        self._bits = bytearray((n_items >> 3) + 1)
-        self.count = 0
+        self.flags = bytearray(n_items)
         for n in numbers:
-            self._bits[n >> 3] |= 1 << (n & 7)
-            self.count += 1
+            self.flags[n] = 1
+        self.count = self.flags.count(1)
 
-    def __iter__(self) -> Iterator[int]:
-        for place, byte in enumerate(self._bits):
-            if byte:
-                yield from ((place << 3) + bit for bit in range(8) if byte >> bit & 1)
-
-    def __contains__(self, n: int) -> bool:
-        place = n >> 3
-        return place < len(self._bits) and bool(self._bits[place] >> (n & 7) & 1)
+    @cached_property
+    def numbers(self) -> list[int]:
+        """The numbers, ascending."""
+        return list(compress(range(len(self.flags)), self.flags))
 
 
 class MatchCache:
@@ -111,7 +108,7 @@ def numbers_by_score(
     if few:
         # CROSS JOIN: the items first, then the score of each
         source, more = "json_each(?) m CROSS JOIN scores s", "s.n = m.value AND "
-        parameters = (dumps(list(matches)).decode(), *parameters)
+        parameters = (dumps(matches.numbers).decode(), *parameters)
     cursor = db.cursor()
     cursor.row_factory = None
     cursor.execute(
@@ -119,4 +116,7 @@ def numbers_by_score(
         ORDER BY s.score, s.n""",
         parameters,
     )
-    return list(islice((n for (n,) in cursor if few or n in matches), limit))
+    if few:
+        return list(islice((n for (n,) in cursor), limit))
+    flags, n_items = matches.flags, len(matches.flags)
+    return list(islice((n for (n,) in cursor if n < n_items and flags[n]), limit))
