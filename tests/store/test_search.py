@@ -132,6 +132,20 @@ def test_pages_hold_what_a_filter_lets_through(
         assert paged(store, number, wanted, 7) == filtered(wanted), wanted
 
 
+@pytest.mark.parametrize("after", [(1.0,), (1.0, 2.0, 3.0)], ids=["a number too few", "a number too many"])
+@pytest.mark.parametrize("text", ["", "always"])
+def test_a_position_of_another_order_is_the_start(
+    run: tuple[Store, int], text: str, after: tuple[float, ...]
+) -> None:
+    """As in an address that somebody has edited."""
+    store, number = run
+    wanted = ItemFilter(criterion=0, by_score=True, text=text)
+
+    page = store.search.page(number, RUN_ID, wanted, 7, after)
+
+    assert [item.n for item in page.rows] == filtered(wanted)[:7]
+
+
 def test_items_that_are_indexed_later_are_found(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A set of matches that was kept holds for the items that were indexed then."""
     wanted = ItemFilter(criterion=0, by_score=True, text="always")

@@ -34,7 +34,7 @@ WARM = Path(__file__).with_name("warm.py")
 ADDRESS = Path(tempfile.gettempdir()) / f"warm-trainer-{os.getpid()}"
 #: How many times as long as promised something may take: other work at the same time costs a process seconds of its own.
 #: TRAINER_SLOWER=1 holds the promise itself, on a machine with nothing else to do.
-SLOWER = float(os.environ.get("TRAINER_SLOWER", "4"))
+SLOWER = float(os.environ.get("TRAINER_SLOWER", "2"))
 #: Of every test with the trainer.
 NEEDS_TRAINER = [
     pytest.mark.slow,

@@ -96,10 +96,10 @@ def numbers_by_score(
     """Numbers of the matching items with a score in range, in the order of the scores.
 
     Args:
-        after: Score and number of the item before the first; () for the start.
+        after: Score and number of the item before the first; () and anything else for the start.
     """
     conditions, values = score_range(wanted)
-    if after:
+    if len(after) == 2:
         conditions.append("(s.score, s.n) > (?, ?)")
         values += after
     few = matches.count <= FEW

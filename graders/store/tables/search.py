@@ -65,13 +65,14 @@ class ItemSearch:
             matches = self._matches.find(db, run, wanted.words)
             numbers = numbers_by_score(db, run, wanted, matches, limit + 1, after)
             found = self.some(run, run_id, numbers[:limit])
-            return Page([found[n] for n in numbers[:limit]], len(numbers) > limit)
+            # an item of a run that was deleted meanwhile is not there
+            return Page([found[n] for n in numbers[:limit] if n in found], len(numbers) > limit)
         tables, conditions, values = _where(run, wanted)
         number = "w.rowid" if wanted.words else "s.n" if wanted.scored else "i.n"
         order = ("s.score", "s.n") if wanted.ranged else (number,)
         if len(after) == len(order):
             conditions.append(f"({', '.join(order)}) > ({_places(order)})")
-            values += [*after[:-1], after[-1] + (run << 32 if number in order and wanted.words else 0)]
+            values += [*after[:-1], after[-1] + (run << 32 if wanted.words else 0)]
         statement = (
             f"{_SELECT} FROM {tables} WHERE {' AND '.join(conditions)} ORDER BY {', '.join(order)} LIMIT ?"
         )
@@ -146,21 +147,20 @@ def position(item: FoundItem, wanted: ItemFilter) -> list[float]:
 
 
 def _where(run: int, wanted: ItemFilter) -> tuple[str, list[str], list[Any]]:
-    """Tables, the most selective one first, conditions and their values.
+    """Tables, the most selective one first, conditions and their values; not for words together with a range of scores.
 
     CROSS JOIN makes SQLite keep that order, which it has no statistics to find itself. The index of words knows an
-    item's status and verdicts, so that with words nothing but a range of scores is looked at elsewhere.
+    item's status and verdicts, so that with words nothing is looked at elsewhere.
     """
-    tables: list[str] = []
+    tables = ["items i"]
     conditions = ["i.run = ?", f"i.state = {FINISHED}"]
     values: list[Any] = [run]
     if wanted.words:
-        tables.append("item_words w")
+        tables.insert(0, "item_words w")
         conditions += ["w.item_words MATCH ?", "w.rowid BETWEEN ? AND ?", "i.n = w.rowid - ?"]
         values += [wanted.words, run << 32, (run << 32) + 2**32 - 1, run << 32]
-    if wanted.ranged or (wanted.scored and not wanted.words):
-        index = "" if wanted.ranged else " INDEXED BY score_by_verdict"
-        tables += [f"scores s{index}", "items i"]
+    elif wanted.scored:
+        tables.insert(0, "scores s" if wanted.ranged else "scores s INDEXED BY score_by_verdict")
         conditions += ["s.run = ?", "s.criterion = ?", "s.n = i.n"]
         values += [run, wanted.criterion]
         if wanted.verdict is not None:
@@ -170,8 +170,6 @@ def _where(run: int, wanted: ItemFilter) -> tuple[str, list[str], list[Any]]:
             bounds, ends = score_range(wanted)
             conditions += bounds
             values += ends
-    else:
-        tables.append("items i")
     if wanted.status is not None and not wanted.words:
         conditions.append("i.status = ?")
         values.append(wanted.status)
