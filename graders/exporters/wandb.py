@@ -5,12 +5,8 @@ wandb's settings give the destination: WANDB_MODE=offline keeps it in a folder u
 
 from __future__ import annotations
 
-import os
 from itertools import islice
 from pathlib import Path
-
-# wandb tells its makers how it is used, also of runs that are kept offline. Must be set before it is loaded.
-os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 import wandb
 
