@@ -4,9 +4,10 @@
 
 All check each problem's canonical solution with its own tests and take turns, on all cores. The subprocess is what
 the dataset's authors do without a wall: `python -c` of prompt, solution, test and `check(entry_point)`. The sandbox does it
-by default, and with 20 rows in a process of the grader, which leaves each solution a process of its own. Prints problems a
-second, and the processor time of one problem with all processes that it took. Exits 1 when the goal is missed by both: at
-least 5 times the problems a second of plain subprocesses.
+by default, and with 20 rows in a process of the grader, which leaves each solution a process of its own. Beside them stands
+what two processes a problem cost at least: Pythons that fork and fork again, with no wall, no messages and no limits.
+Prints problems a second, and the processor time of one problem with all processes that it took. Exits 1 when the goal is
+missed by both: at least 5 times the problems a second of plain subprocesses.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from functools import partial
 from pathlib import Path
 
 from graders_sandbox import Job, Sandbox
+from graders_sandbox.host.bench.naked import HERE
 from graders_sandbox.host.memory import processors
 
 GRADER = """
@@ -39,25 +41,60 @@ SHARED = 20
 
 Problem = dict[str, str]
 
+#: Runs programs from standard input, each in a fork of a fork, of a Python that holds what ours hold.
+_NAKED = """
+import gc, json, os, sys
+sys.path.insert(0, sys.argv[1])
+import graders_sandbox.jail.server
+from graders_sandbox import modules
+from graders_sandbox.jail import loading
+loading.load(modules.MODULES)
+programs = json.load(sys.stdin)
+gc.collect()
+gc.freeze()
+for program in programs:
+    pid = os.fork()
+    if not pid:
+        inner = os.fork()
+        if not inner:
+            exec(compile(program, "<problem>", "exec"), {"__name__": "problem"})
+            os._exit(0)
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1]))
+    if os.waitpid(pid, 0)[1]:
+        sys.exit(1)
+"""
+
+
+def program(problem: Problem) -> str:
+    """The problem as one text, which fails when a test does."""
+    solution = problem["prompt"] + problem["canonical_solution"]
+    return "\n".join((solution, problem["test"], f"check({problem['entry_point']})"))
+
 
 def plain(problems: list[Problem]) -> None:
     """One subprocess for each problem, as many at once as there are processors."""
 
     def check(problem: Problem) -> int:
-        program = "\n".join(
-            (
-                problem["prompt"] + problem["canonical_solution"],
-                problem["test"],
-                f"check({problem['entry_point']})",
-            )
-        )
-        return subprocess.run(
-            [sys.executable, "-c", program], check=False, stdin=subprocess.DEVNULL
-        ).returncode
+        command = [sys.executable, "-c", program(problem)]
+        return subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode
 
     with ThreadPoolExecutor(processors()) as pool:
         if any(pool.map(check, problems)):
             raise SystemExit("a canonical solution failed in a plain subprocess")
+
+
+def forked(problems: list[Problem]) -> None:
+    """Two forks for each problem, on each processor, and nothing else."""
+    command = [sys.executable, "-I", "-S", "-c", _NAKED, HERE]
+    count = processors()
+    servers = [subprocess.Popen(command, stdin=subprocess.PIPE, text=True) for _ in range(count)]
+    for at, server in enumerate(servers):
+        assert server.stdin is not None
+        json.dump([program(problem) for problem in problems[at::count]], server.stdin)
+        server.stdin.close()
+    codes = [server.wait() for server in servers]
+    if any(codes):
+        raise SystemExit("a canonical solution failed in a fork")
 
 
 def jailed(samples_per_process: int, problems: list[Problem]) -> None:
@@ -94,22 +131,26 @@ def main() -> int:
     )
     options = parser.parse_args()
     problems = [json.loads(line) for line in options.problems.read_text(encoding="utf-8").splitlines()]
-    ratios: dict[int, list[tuple[float, float]]] = {1: [], SHARED: []}
+    ways: dict[str, Callable[[list[Problem]], None]] = {
+        "two forks without a wall": forked,
+        "run_untrusted": partial(jailed, 1),
+        f"with {SHARED} in a process": partial(jailed, SHARED),
+    }
+    ratios: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for _ in range(options.rounds):
         clock_s, processor_s = timed(plain, problems)
         print(f"plain: {1 / clock_s:4.0f} a second, {processor_s * 1000:.1f} ms of the processors", end="")
-        for count, found in ratios.items():
-            ours = timed(partial(jailed, count), problems * options.repeat)
-            found.append((clock_s / ours[0], processor_s / ours[1]))
-            print(f"; {count} in a process: {1 / ours[0]:4.0f} a second, {ours[1] * 1000:.1f} ms", end="")
+        for way, run in ways.items():
+            ours = timed(run, problems * options.repeat)
+            ratios[way].append((clock_s / ours[0], processor_s / ours[1]))
+            print(f"; {way}: {1 / ours[0]:.0f} a second, {ours[1] * 1000:.1f} ms", end="")
         print(flush=True)
     medians = {
-        count: [statistics.median(ratio) for ratio in zip(*found, strict=True)]
-        for count, found in ratios.items()
+        way: [statistics.median(ratio) for ratio in zip(*found, strict=True)] for way, found in ratios.items()
     }
-    for count, (clock, processor) in medians.items():
-        print(f"{count} in a process: {clock:.2f} x by the clock, {processor:.2f} x in processor time")
-    return int(all(clock < LEAST for clock, _ in medians.values()))
+    for way, (clock, processor) in medians.items():
+        print(f"{way}: {clock:.2f} x of plain by the clock, {processor:.2f} x in processor time")
+    return int(all(clock < LEAST for way, (clock, _) in medians.items() if ways[way] is not forked))
 
 
 if __name__ == "__main__":

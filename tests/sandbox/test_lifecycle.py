@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
+import mmap
 import multiprocessing
 import os
 import random
@@ -25,6 +27,7 @@ from graders_sandbox import TIERS, Job, Limits, Sandbox, read_source
 from graders_sandbox.host import scratch, start, visible
 from graders_sandbox.host.sources import imports, reading
 from graders_sandbox.host.wasm_pool import WasmPool
+from graders_sandbox.jail import hugepages
 from tests.cases import first
 from tests.sandbox.jails import PACKAGE, a_tier, alive, descendants, need, until
 
@@ -511,6 +514,41 @@ def test_a_package_may_use_temporary_files_while_it_is_loaded(
 
     assert all(outcome.ok for outcome in outcomes), outcomes
     assert len({outcome.value for outcome in outcomes}) == 1
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may look at the memory of a server")
+def test_packages_are_forked_from_huge_pages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What a package brings is copied with few entries (benchmarks/packages.py)."""
+    if not makes_huge_pages():
+        pytest.skip("the kernel makes none")
+    install("large", "held = bytearray(b'x') * (32 << 20)\n", monkeypatch, tmp_path)
+    with Sandbox(tier=a_tier(), in_flight=1) as sandbox:
+        assert (
+            sandbox.run("import large\ndef grade(s, i): return large.held.count(b'x')", {}, {}).value
+            == 32 << 20
+        )
+
+        huge = [huge_kb(pid) for pid in descendants(os.getpid())]
+
+    # a server and its templates; the reader and others have none
+    assert sum(kb >= 24 << 10 for kb in huge) >= 2, huge
+
+
+def makes_huge_pages() -> bool:
+    size = 2 * hugepages.SIZE
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory[:] = b"x" * size
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    return hugepages.use([(start, start + size)]) > 0
+
+
+def huge_kb(pid: int) -> int:
+    """The size of a process's huge pages; 0 when it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("AnonHugePages"))
 
 
 @pytest.mark.parametrize("name", UNFIT)

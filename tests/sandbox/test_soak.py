@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -25,8 +26,7 @@ from graders_sandbox import run_untrusted
 def grade(sample, item):
     return run_untrusted(sample, [{"args": [k], "expect": k + item} for k in range(2)], timeout=20, entry="f").score
 """
-ROWS = 20_000
-#: At most, for each tier. GRADERS_SOAK_SECONDS=600 is what all rows take.
+#: For each tier; with -s the rows and kills are printed. GRADERS_SOAK_SECONDS=600 is for a release.
 SECONDS = float(os.environ.get("GRADERS_SOAK_SECONDS", "60"))
 # seconds between kills
 EVERY_S = (0.2, 1.2)
@@ -34,7 +34,7 @@ EVERY_S = (0.2, 1.2)
 
 def jobs() -> Iterator[tuple[Job, float]]:
     """Rows with their scores: every tenth runs code that a model wrote, right or wrong."""
-    for number in range(ROWS):
+    for number in itertools.count():
         if number % 10:
             text = str(number) if number % 3 else "x"
             yield Job(PLAIN, text, number), float(number % 3 != 0) + number
@@ -65,13 +65,13 @@ def test_no_wrong_score_after_any_kill(tier: str) -> None:
     stop, killed = threading.Event(), Counter[str]()
     killer = threading.Thread(target=kill_at_random, args=(stop, killed))
     wrong, said = [], Counter[str]()
-    rows = list(jobs())
+    ours, theirs = itertools.tee(jobs())
     end = time.monotonic() + SECONDS
     with Sandbox(tier=tier) as sandbox:
         killer.start()
         try:
-            outcomes = sandbox.run_many(job for job, _ in rows)
-            for (_, score), outcome in zip(rows, outcomes, strict=False):
+            outcomes = sandbox.run_many(job for job, _ in theirs)
+            for (_, score), outcome in zip(ours, outcomes, strict=False):
                 said[outcome.status] += 1
                 if outcome.status == "value" and outcome.value != score:
                     wrong.append((score, outcome))
@@ -81,6 +81,7 @@ def test_no_wrong_score_after_any_kill(tier: str) -> None:
             stop.set()
             killer.join()
             outcomes.close()
+    print(tier, dict(said), dict(killed))
 
     assert not wrong
     assert killed

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
+import json
+import mmap
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from graders_sandbox import TIERS, Limits, Sandbox
+from graders_sandbox.jail import hugepages
 from tests.cases import first
-from tests.sandbox.jails import need
+from tests.sandbox.jails import PACKAGE, need
 
 IMPORTS = "import {name}\ndef grade(sample, item):\n    return 1.0\n"
 USES = "import {package}\ndef grade(sample, item):\n    return float(hasattr({package}, {attribute!r}))\n"
@@ -132,3 +139,51 @@ def test_randomness_of_a_models_code_is_reproducible() -> None:
             values.append(sandbox.run(source, code, {}, key=key).value)
 
     assert values[0] == values[1] != values[2]
+
+
+def test_memory_moves_to_huge_pages_and_stays_what_it_is() -> None:
+    """Whole pages of 2 MB that lie within a range, and nothing else."""
+    size = 4 * hugepages.SIZE
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    content = os.urandom(4096) * (size // 4096)
+    memory[:] = content
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+
+    made = hugepages.use([(start, start + size), (start + 1, start + hugepages.SIZE)])
+
+    assert memory[:] == content
+    if not made:
+        pytest.skip("the kernel makes no huge pages")
+    # as the range begins on one or between two
+    assert made in (3, 4)
+
+
+#: Makes holes of every size, and prints where objects lie that are made after they were filled.
+HOLES = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from graders_sandbox.jail.packing import fill_holes
+empty = sys.getsizeof(b"")
+kept = [bytes(size - empty) for size in range(48, 513, 16) for _ in range(1500)]
+del kept[::3]
+if sys.argv[2] == "filled":
+    fill_holes()
+later = {size: [bytes(size - empty) for _ in range(3)] for size in range(48, 513, 16)}
+print(json.dumps([[size, *map(id, objects)] for size, objects in later.items()]))
+"""
+
+
+@pytest.mark.parametrize("holes", ["filled", "open"])
+def test_objects_lie_together_once_holes_are_filled(holes: str) -> None:
+    """Objects of a size that are made one after the other are neighbours, since no block between others is free."""
+    found = subprocess.run(
+        [sys.executable, "-I", "-c", HOLES, str(PACKAGE), holes], capture_output=True, check=True
+    )
+
+    apart = [
+        size
+        for size, first, second, third in json.loads(found.stdout)
+        if not second - first == third - second == size
+    ]
+    # a pool may end between two of them
+    assert len(apart) <= 3 if holes == "filled" else len(apart) > 20

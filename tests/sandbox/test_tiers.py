@@ -212,7 +212,7 @@ def test_servers_that_always_die_are_given_up_with_the_reason(monkeypatch: pytes
     [
         pytest.param("_first_template", ONE, id="no fork for the template"),
         pytest.param("_first_template", "import fractions\n" + ONE, id="the same, with a module to load"),
-        pytest.param("_load", ONE, id="a start without packages fails"),
+        pytest.param("loading.preload", ONE, id="a start without packages fails"),
     ],
 )
 def test_a_server_whose_own_start_fails_is_given_up_with_the_reason(

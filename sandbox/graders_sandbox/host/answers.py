@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
@@ -46,12 +47,18 @@ class AnswerHandler:
         self._failed_starts = 0
         self._buffer = memoryview(bytearray(65536))
 
-    def message(self, server: Server) -> None:
-        """Handle one message; an empty one means that the server has ended."""
-        try:
-            data = bytes(self._buffer[: server.control.recv_into(self._buffer)])
-        except OSError:
-            data = b""
+    def messages(self, server: Server) -> None:
+        """Handle the messages that have arrived; an empty one means that the server has ended."""
+        while server in self._servers:
+            try:
+                size = server.control.recv_into(self._buffer, 0, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:
+                size = 0
+            self._message(server, bytes(self._buffer[:size]))
+
+    def _message(self, server: Server, data: bytes) -> None:
         kind = data[:1]
         if kind == b"X":
             _, number, status, ended, wall_s, cpu_s = protocol.EXIT.unpack(data)

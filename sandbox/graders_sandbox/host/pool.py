@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 START_S = 60.0  # for a server with the largest packages on a busy machine
 COMPILE_S = 25.0  # for a source that its server has not seen: more than it takes before it says no
+#: Less than servers take for the samples that are queued with them; to wake up for each message costs twice as much.
+GATHER_S = 0.002
 GRACE_S = 5.0  # beyond a sample's wall time, before its server counts as hung
 
 
@@ -73,7 +75,7 @@ class Pool:
         if wake:
             self.wake_up()
         if not self.accepting:  # it failed just now, and has finished what it knew of
-            self._queue.finish_all(self._over())
+            self._queue.finish_all(Outcome("infrastructure", tier=self._choice.tier, text=self._why))
 
     def cancel(self, task: Task) -> None:
         if self._queue.cancel(task):
@@ -107,7 +109,7 @@ class Pool:
     def _loop(self) -> None:
         try:
             while self.accepting:
-                for key, _ in self._selector.select(self._timeout()):
+                for key, _ in self._ready():
                     if key.fileobj is self._inside:
                         self._inside.recv(4096)
                         self._awake = False  # before looking at the queue: who comes later wakes us again
@@ -117,7 +119,7 @@ class Pool:
                     elif isinstance(key.data, PendingSource):
                         self._pending.read(key.data)
                     elif key.data in self.servers:  # it may have been ended by what came before
-                        self._answers.message(key.data)
+                        self._answers.messages(key.data)
                         self._send_waiting(key.data)
                 self._stop_cancelled()
                 self._dispatch()
@@ -138,10 +140,16 @@ class Pool:
         self._selector.close()
         self._wake.close()
         self._inside.close()
-        self._queue.finish_all(self._over())
+        self._queue.finish_all(Outcome("infrastructure", tier=self._choice.tier, text=self._why))
 
-    def _over(self) -> Outcome:
-        return Outcome("infrastructure", tier=self._choice.tier, text=self._why)
+    def _ready(self) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait for something to read. While samples wait, since servers have enough of them, wait for several things."""
+        samples_wait = self._queue.head is not None
+        ready = self._selector.select(self._timeout())
+        if samples_wait:
+            time.sleep(GATHER_S)
+            ready = self._selector.select(0)
+        return ready
 
     def _timeout(self) -> float | None:
         """Seconds until the next deadline."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from graders_sandbox.linux import landlock, namespaces, seccomp
 from graders_sandbox.linux import sys as kernel
 
+from .accounts import Accounts
 from .watcher import Watcher
 
 #: False, since importing typing would add pages that each fork copies.
@@ -39,6 +40,7 @@ class Confinement:
         paths: Python's path inside the jail.
 
     Attributes:
+        accounts: What the kernel says of the server.
         alone: Whether the server's user has no other processes.
         notes: Protections that are weaker here than the tier promises.
         rules: A descriptor of Landlock rules for each slot; [] without Landlock.
@@ -63,7 +65,6 @@ class Confinement:
         self._shown = shown
         self._paths = paths
         self._spare_uid = SPARE_UIDS[os.getpid() % len(SPARE_UIDS)]
-        self._statm = self._threads = -1
 
     def enter(self, parent: int, control: _socket.socket) -> None:
         """Enter the jail. Returns in a child process; this process waits for the child and ends with its status.
@@ -100,7 +101,7 @@ class Confinement:
             self.watcher = Watcher(self.slots, self.limits["disk_bytes"], self.limits["inodes"])
             _continue_in_child(control)
         if not self.namespaced:
-            self._open_accounts()
+            self.accounts = Accounts()
         # Both are created before seccomp forbids it. Only the template may hold its end of the socket pair, so that
         # EOF shows its death. The signal is read from a descriptor, since a handler would run for each child.
         self.template_ends = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
@@ -121,30 +122,13 @@ class Confinement:
                 seccomp.load(seccomp.server_filter())
             self._witness()
 
-    def size(self) -> int:
-        """The address space of this process, in bytes. Can be called once."""
-        pages = int(os.read(self._statm, 200).split()[0])
-        os.close(self._statm)
-        return pages * resource.getpagesize()
-
-    def has_threads(self) -> bool:
-        """Whether there is a second thread. Can be called once."""
-        several = len(os.listdir(self._threads)) > 1
-        os.close(self._threads)
-        return several
-
-    def _open_accounts(self) -> None:
-        """Open the files of /proc that are read later, since neither the private root nor Landlock allows it then."""
-        self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-        self._threads = os.open("/proc/self/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
     def _enter_namespaces(self, parent: int, control: _socket.socket) -> None:
         with _layer("namespaces"):
             has_spare = namespaces.enter(self._spare_uid)
         # new credentials have cleared it
         end_with_parent(parent)
         _continue_in_child(control)
-        self._open_accounts()
+        self.accounts = Accounts()
         with _layer("private root"):
             namespaces.private_root(
                 [*self._shown, *filter(os.path.exists, namespaces.DEVICES)],

@@ -1,4 +1,4 @@
-"""Loads a program's modules, code and regular expressions in a template, before it forks."""
+"""Loads packages in a server, and a program's modules, code and regular expressions in a template, before they fork."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ import os
 import signal
 import sys
 import types
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext, suppress
 
-from graders_sandbox import protocol
+from graders_sandbox import folders, protocol
+
+from . import hugepages
 
 #: False, since importing typing would add pages that each fork copies.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from .confinement import Confinement
+
 #: Seconds for compiling a program's regular expressions; slower ones are compiled by each sample.
 PATTERNS_S = 0.25
+
+
+class ForkUnsafe(Exception):
+    """Raised for a loaded module with which a server must not fork."""
 
 
 def load(modules: Iterable[str]) -> None:
@@ -34,6 +42,25 @@ def load(modules: Iterable[str]) -> None:
     if "tempfile" in sys.modules:
         # reset, since samples may not write to the present folder
         vars(sys.modules["tempfile"])["tempdir"] = None
+
+
+def preload(packages: Sequence[str], jail: Confinement) -> None:
+    """Import the packages that sources need into a server, behind its filter.
+
+    Raises:
+        ForkUnsafe: a server must not fork with one of them.
+    """
+    # a folder for packages that write a temporary file while they are imported
+    if jail.slots:
+        os.environ["TMPDIR"] = jail.slots[0]
+    with hugepages.one_stretch() if packages else nullcontext():
+        load(packages)
+    if jail.slots:
+        folders.empty(jail.slots[0])
+    if jail.accounts.has_threads():
+        raise ForkUnsafe(
+            f"one of {', '.join(packages)} started a thread; a server with threads must not fork"
+        )
 
 
 def compiled(text: int) -> types.CodeType:

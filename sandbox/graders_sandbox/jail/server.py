@@ -18,9 +18,10 @@ import sys
 import time
 from contextlib import suppress
 
-from graders_sandbox import folders, modules, protocol
+from graders_sandbox import modules, protocol
+from graders_sandbox.linux import sys as kernel
 
-from . import loading, template
+from . import hugepages, loading, template
 from .confinement import FAILED, Confinement
 from .records import NEVER, Source, Work
 from .samples import Samples
@@ -36,18 +37,19 @@ _BUFFER = bytearray(65536)
 _POLLIN = 1  # select's
 
 
-class ForkUnsafe(Exception):
-    """Raised for a loaded module with which a server must not fork."""
-
-
 class Server:
     """The server's event loop over messages of host, templates, samples and watcher, and over ended processes."""
 
-    def __init__(self, control: _socket.socket, jail: Confinement, settings: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        control: _socket.socket,
+        jail: Confinement,
+        settings: dict[str, Any],
+        first_template: tuple[_socket.socket, int],
+    ) -> None:
         self.control = control
         self.jail = jail
         self.slots = Slots(jail.slots, settings["slots_count"], own_file_systems=jail.namespaced)
-        first_template = _first_template(jail, len(self.slots.free))
         import select  # not before the template was forked, which does without
 
         self.poll = select.poll()
@@ -218,36 +220,26 @@ class Server:
                 os.kill(pid, signal.SIGKILL)
 
 
-def _load(jail: Confinement, packages: list[str]) -> None:
-    """Import the packages that sources need, behind the filter.
-
-    Raises:
-        ForkUnsafe: a server must not fork with one of them.
-    """
-    # a folder for packages that write a temporary file while they are imported
-    if jail.slots:
-        os.environ["TMPDIR"] = jail.slots[0]
-    loading.load(packages)
-    template.freeze()
-    if jail.slots:
-        folders.empty(jail.slots[0])
-    if jail.has_threads():
-        raise ForkUnsafe(
-            f"one of {', '.join(packages)} started a thread; a server with threads must not fork"
-        )
-
-
-def _first_template(jail: Confinement, count: int) -> tuple[_socket.socket, int]:
+def _first_template(jail: Confinement, settings: dict[str, Any]) -> tuple[_socket.socket, int]:
     """Fork the first template, with the packages; returns its channel and pid."""
     channel, theirs = jail.template_ends
-    server, size = os.getpid(), jail.size()
-    pid = os.fork()
+    memory = jail.accounts.own_memory()
+    processes = (settings["slots_count"] + 4) * (jail.limits["threads"] + 1)
+    samples_jail = template.prepare(
+        tier=jail.tier,
+        slots=settings["slots_count"],
+        rules=len(jail.rules),
+        template_bytes=jail.accounts.size(),
+        limits=jail.limits,
+        processes=processes if jail.alone else 0,
+    )
+    # without packages it is so little that huge pages gain nothing
+    if settings["modules"]:
+        hugepages.use(memory)
+    server = os.getpid()
+    pid = kernel.fork()
     if not pid:
-        processes = (count + 4) * (jail.limits["threads"] + 1)
-        template.start(
-            theirs, jail.rules, server=server, slots=count, folders=jail.slots, template_bytes=size,
-            limits=jail.limits, processes=processes if jail.alone else 0, tier=jail.tier,
-        )  # fmt: skip
+        template.start(theirs, jail.rules, samples_jail, jail.slots, server)
     theirs.close()
     answer(channel)
     return channel, pid
@@ -273,7 +265,13 @@ def main() -> None:
     builtins.exit = builtins.quit = _sitebuiltins.Quitter("exit", "exit()")
     parent = int(sys.argv[2])
     sys.argv[:] = [""]  # some modules read the command line when they are imported
-    jail = Confinement(*(settings[key] for key in ("tier", "limits", "slots", "shown", "paths")))
+    jail = Confinement(
+        tier=settings["tier"],
+        limits=settings["limits"],
+        slots=settings["slots"],
+        shown=settings["shown"],
+        paths=settings["paths"],
+    )
     try:
         jail.enter(parent, control)
         sys.path[:] = settings["paths"]
@@ -283,10 +281,10 @@ def main() -> None:
     control.send(b"L" + json.dumps({"tier": jail.tier, "notes": jail.notes}).encode())
     kind = b"T"
     try:
-        _load(jail, settings["modules"])
+        loading.preload(settings["modules"], jail)
         # from here on it is not the packages' fault
         kind = b"E"
-        server = Server(control, jail, settings)
+        server = Server(control, jail, settings, _first_template(jail, settings))
     except BaseException as error:
         _fail(control, kind, error)
     # until here errors go to the host

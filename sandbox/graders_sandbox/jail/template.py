@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import _socket
 import ctypes
-import gc
 import json
 import os
 import signal
@@ -29,7 +28,7 @@ from graders_sandbox.linux import sys as kernel
 from graders_sandbox.linux.seccomp import SampleFilter
 
 from . import loading, output, sample, untrusted
-from .packing import fill_holes
+from .packing import fill_holes, forget_lookups, freeze
 from .untrusted import program
 
 #: False, since importing typing would add pages that each fork copies.
@@ -165,49 +164,25 @@ class Template:
 
 
 def start(
-    channel: _socket.socket, rules: Sequence[int], *, server: int, tier: str, folders: Sequence[str],
-    slots: int, template_bytes: int, limits: Mapping[str, Any], processes: int,
-) -> NoReturn:  # fmt: skip
-    """Run the template, in the server's child.
+    channel: _socket.socket, rules: Sequence[int], jail: sample.Jail, folders: Sequence[str], server: int
+) -> NoReturn:
+    """Run the first template, in the server's child.
 
     Args:
         channel: To the server.
-        rules, slots, template_bytes, limits, processes: As for `sample.Jail`.
+        rules: A descriptor of Landlock rules for each slot; () without Landlock.
+        jail: The jail that `prepare` made.
         folders: As for `Template`.
         server: The server's pid.
-        tier: The server's tier.
     """
     try:
         _tie(server)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as programs expect it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-        channel, rules = _at_high_numbers(channel.detach(), rules)
-
-        own_root = tier in ("linux-full", "linux-ns")
-        fill_holes()
-
-        def filter(paths: Literal["allowed", "refused", "fatal"]) -> SampleFilter:
-            return SampleFilter(paths=paths, own_root=own_root, reserved_exit=protocol.NOT_JAILED)
-
-        # code without a folder ends when it requests a file, since without the file its result might differ from other
-        # tiers
-        filters = (filter("refused" if tier == "linux-strict" else "allowed"), filter("fatal"))
-        jail = sample.Jail(
-            slots=slots,
-            rules=rules,
-            filters=None if tier == "unsandboxed" else filters,
-            template_bytes=template_bytes,
-            limits=limits,
-            processes=processes,
-            parent=0 if own_root else server,
-        )
-        template = Template(channel, jail, folders, server)
-        seeding.install()
-        output.install()
-        warm_up()
+        template = Template(_at_high_numbers(channel.detach(), rules), jail, folders, server)
         freeze()
         os.dup2(1, 2)  # until now the host could read what went wrong
-        channel.send(PID.pack(0))
+        template.channel.send(PID.pack(0))
         template.serve()
     except BaseException as error:
         os.write(
@@ -224,6 +199,46 @@ def _tie(server: int) -> None:
         os._exit(0)
 
 
+def prepare(
+    *, tier: str, slots: int, rules: int, template_bytes: int, limits: Mapping[str, Any], processes: int
+) -> sample.Jail:
+    """Do what every sample would do first, in the server, before it forks the first template.
+
+    Args:
+        tier: The server's tier.
+        rules: Number of descriptors of Landlock rules; 0 without Landlock.
+        slots, template_bytes, limits, processes: As for `sample.Jail`.
+
+    Returns:
+        The jail of samples.
+    """
+    seeding.install()
+    output.install()
+    fill_holes()
+    own_root = tier in ("linux-full", "linux-ns")
+
+    def filter(paths: Literal["allowed", "refused", "fatal"]) -> SampleFilter:
+        return SampleFilter(paths=paths, own_root=own_root, reserved_exit=protocol.NOT_JAILED)
+
+    # code without a folder ends when it requests a file, since without the file its result might differ from other
+    # tiers
+    filters = (filter("refused" if tier == "linux-strict" else "allowed"), filter("fatal"))
+    jail = sample.Jail(
+        slots=slots,
+        rules=range(_HIGH + 1, _HIGH + 1 + rules),
+        filters=None if tier == "unsandboxed" else filters,
+        template_bytes=template_bytes,
+        limits=limits,
+        processes=processes,
+        parent=0 if own_root else os.getpid(),
+    )
+    forget_lookups()
+    warm_up()
+    freeze()
+    fill_holes()
+    return jail
+
+
 def warm_up() -> None:
     """Run the code of every sample once, so that it is looked up, linked and specialised before the fork."""
     time.localtime()  # the zone's file is read once, where it can be
@@ -235,23 +250,16 @@ def warm_up() -> None:
     if "re" in sys.modules:
         import re
 
-        for _ in range(10):
-            re.compile(r"a\d+(b|c)*[d-f]").search("xa12")
-            re.purge()
+        # each is new, and none of a package's is forgotten
+        for count in range(10):
+            re.compile(rf"a\d{{{count}}}(b|c)*[d-f]").search("xa12")
     untrusted.rehearse()
 
 
-def freeze() -> None:
-    """Exempt present objects from garbage collection before a fork."""
-    gc.collect()  # it also empties the lists of freed objects that Python keeps, which lie on many pages
-    gc.freeze()
-
-
-def _at_high_numbers(channel: int, rules: Sequence[int]) -> tuple[_socket.socket, Sequence[int]]:
-    """Both arguments moved to high descriptors, in order, with all others closed."""
+def _at_high_numbers(channel: int, rules: Sequence[int]) -> _socket.socket:
+    """The channel. It and the rules move to high descriptors, in order, and all others are closed."""
     for at, descriptor in enumerate((channel, *rules), _HIGH):
         os.dup2(descriptor, at, inheritable=False)
-    end = _HIGH + 1 + len(rules)
     os.closerange(3, _HIGH)
-    os.closerange(end, 65536)
-    return _socket.socket(fileno=_HIGH), range(_HIGH + 1, end)
+    os.closerange(_HIGH + 1 + len(rules), 65536)
+    return _socket.socket(fileno=_HIGH)

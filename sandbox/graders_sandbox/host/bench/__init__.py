@@ -70,7 +70,7 @@ def _bubblewrap() -> list[str] | None:
 
 GOALS = (
     # what, ours, theirs, quantile, at most
-    ("p50 of a jailed sample, to a bare fork", "jailed", "bare fork", 0.5, 2.0),
+    ("p50 of a jailed sample, to a bare fork", "jailed", "bare fork", 0.5, 1.8),
     ("p95 of a jailed sample, to a bare fork", "jailed", "bare fork", 0.95, 4.0),
     ("p50 with numpy loaded, to without", "jailed, numpy loaded", "jailed", 0.5, 1.4),
 )
