@@ -28,6 +28,9 @@ class AnswerHandler:
 
     Args:
         close_run: Closes a run's result pipe and unregisters it.
+
+    Attributes:
+        wall_s: Seconds that the latest process ran.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class AnswerHandler:
         self._close_run = close_run
         # consecutive servers that ended without a reason
         self._failed_starts = 0
+        self.wall_s = 0.0
         self._buffer = memoryview(bytearray(65536))
 
     def messages(self, server: Server) -> None:
@@ -61,10 +65,10 @@ class AnswerHandler:
     def _message(self, server: Server, data: bytes) -> None:
         kind = data[:1]
         if kind == b"X":
-            _, number, status, ended, wall_s, cpu_s = protocol.EXIT.unpack(data)
+            _, number, status, ended, self.wall_s, cpu_s = protocol.EXIT.unpack(data)
             run = server.running.pop(number)
             server.reset_watchdog()
-            self._on_exit(server, run, status, ended, wall_s, cpu_s)
+            self._on_exit(server, run, status, ended, self.wall_s, cpu_s)
         elif kind == b"C":
             self._on_compile_error(server, data)
         elif kind == b"N":

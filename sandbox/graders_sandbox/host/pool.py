@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 START_S = 60.0  # for a server with the largest packages on a busy machine
 COMPILE_S = 25.0  # for a source that its server has not seen: more than it takes before it says no
-#: Less than servers take for the samples that are queued with them; to wake up for each message costs twice as much.
+#: Messages are gathered at most this long, and half as long as a sample takes: servers have more samples queued.
 GATHER_S = 0.002
 GRACE_S = 5.0  # beyond a sample's wall time, before its server counts as hung
 
@@ -143,11 +143,11 @@ class Pool:
         self._queue.finish_all(Outcome("infrastructure", tier=self._choice.tier, text=self._why))
 
     def _ready(self) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait for something to read. While samples wait, since servers have enough of them, wait for several things."""
+        """Wait for something to read. While samples wait, since servers have enough, gather: each waking costs."""
         samples_wait = self._queue.head is not None
         ready = self._selector.select(self._timeout())
         if samples_wait:
-            time.sleep(GATHER_S)
+            time.sleep(min(GATHER_S, self._answers.wall_s / 2))
             ready = self._selector.select(0)
         return ready
 
