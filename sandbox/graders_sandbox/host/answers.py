@@ -22,6 +22,9 @@ from .tasks import ATTEMPTS, SampleRun, TaskQueue
 
 log = logging.getLogger("graders_sandbox")
 
+#: At most, and half of what a sample takes, since servers have as many queued as they run.
+GATHER_S = 0.002
+
 
 class AnswerHandler:
     """Reads servers' messages and settles their tasks. Used by the pool's thread only.
@@ -30,7 +33,7 @@ class AnswerHandler:
         close_run: Closes a run's result pipe and unregisters it.
 
     Attributes:
-        wall_s: Seconds that the latest process ran.
+        gather_s: Seconds for which messages may be gathered while servers have samples queued.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class AnswerHandler:
         self._close_run = close_run
         # consecutive servers that ended without a reason
         self._failed_starts = 0
-        self.wall_s = 0.0
+        self.gather_s = 0.0
         self._buffer = memoryview(bytearray(65536))
 
     def messages(self, server: Server) -> None:
@@ -65,10 +68,11 @@ class AnswerHandler:
     def _message(self, server: Server, data: bytes) -> None:
         kind = data[:1]
         if kind == b"X":
-            _, number, status, ended, self.wall_s, cpu_s = protocol.EXIT.unpack(data)
+            _, number, status, ended, wall_s, cpu_s = protocol.EXIT.unpack(data)
+            self.gather_s = min(GATHER_S, wall_s / 2)
             run = server.running.pop(number)
             server.reset_watchdog()
-            self._on_exit(server, run, status, ended, self.wall_s, cpu_s)
+            self._on_exit(server, run, status, ended, wall_s, cpu_s)
         elif kind == b"C":
             self._on_compile_error(server, data)
         elif kind == b"N":

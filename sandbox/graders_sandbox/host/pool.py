@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 START_S = 60.0  # for a server with the largest packages on a busy machine
 COMPILE_S = 25.0  # for a source that its server has not seen: more than it takes before it says no
-#: Messages are gathered at most this long, and half as long as a sample takes: servers have more samples queued.
-GATHER_S = 0.002
 GRACE_S = 5.0  # beyond a sample's wall time, before its server counts as hung
 
 
@@ -75,7 +73,7 @@ class Pool:
         if wake:
             self.wake_up()
         if not self.accepting:  # it failed just now, and has finished what it knew of
-            self._queue.finish_all(Outcome("infrastructure", tier=self._choice.tier, text=self._why))
+            self._queue.finish_all(self._over())
 
     def cancel(self, task: Task) -> None:
         if self._queue.cancel(task):
@@ -140,14 +138,17 @@ class Pool:
         self._selector.close()
         self._wake.close()
         self._inside.close()
-        self._queue.finish_all(Outcome("infrastructure", tier=self._choice.tier, text=self._why))
+        self._queue.finish_all(self._over())
+
+    def _over(self) -> Outcome:
+        return Outcome("infrastructure", tier=self._choice.tier, text=self._why)
 
     def _ready(self) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait for something to read. While samples wait, since servers have enough, gather: each waking costs."""
         samples_wait = self._queue.head is not None
         ready = self._selector.select(self._timeout())
         if samples_wait:
-            time.sleep(min(GATHER_S, self._answers.wall_s / 2))
+            time.sleep(self._answers.gather_s)
             ready = self._selector.select(0)
         return ready
 
@@ -194,10 +195,8 @@ class Pool:
             self._number = (self._number + 1) & 0xFFFFFFFF
             others = self._queue.companions(task, self._settings.samples_per_process - 1)
             run = SampleRun(self._number, [task, *others], task.facts)
-            if server.ready:
-                self._send(server, run)
-            else:
-                server.waiting.append(run)
+            server.waiting.append(run)
+            self._send_waiting(server)
 
     def _fall_back(self, task: Task) -> None:
         """Pass a task to the wasm pool, where no Linux tier works."""
